@@ -1,0 +1,58 @@
+//! Who calls: the headers every request must have, and the token verified by the auth service.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::HeaderMap;
+use config::{Config, Service};
+use moka::future::Cache;
+use protocol::{
+    Error, Result,
+    auth::{ParseTokenReq, ParseTokenResp},
+    internal::caller::Kind,
+};
+use rpc::{Context, Peers};
+
+/// A good token is believed this long; a kicked one is refused at the latest after it.
+const BELIEVED: Duration = Duration::from_secs(2);
+
+/// Verifies callers.
+#[derive(Clone)]
+pub(crate) struct Callers {
+    peers: Peers,
+    config: Arc<Config>,
+    good: Cache<String, (String, i32)>,
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Result<String> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if value.is_empty() { Err(Error::args(format!("header must have {name}"))) } else { Ok(value.to_owned()) }
+}
+
+/// The operation id of a request.
+pub(crate) fn operation_id(headers: &HeaderMap) -> Result<String> {
+    header(headers, "operationID")
+}
+
+impl Callers {
+    pub(crate) fn new(peers: Peers, config: Arc<Config>) -> Self {
+        Self { peers, config, good: Cache::builder().max_capacity(100_000).time_to_live(BELIEVED).build() }
+    }
+
+    /// The verified caller.
+    pub(crate) async fn verify(&self, headers: &HeaderMap) -> Result<Context> {
+        let operation_id = operation_id(headers)?;
+        let token = header(headers, "token")?;
+        let (user, platform) = match self.good.get(&token).await {
+            Some(known) => known,
+            None => {
+                let request = ParseTokenReq { token: token.clone() };
+                let context = Context::anonymous(operation_id.clone());
+                let parsed: ParseTokenResp = self.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
+                self.good.insert(token, (parsed.user_id.clone(), parsed.platform_id)).await;
+                (parsed.user_id, parsed.platform_id)
+            }
+        };
+        let kind = if self.config.is_admin(&user) { Kind::Admin } else { Kind::User };
+        Ok(Context::new(kind, &user, platform, operation_id))
+    }
+}

@@ -1,0 +1,58 @@
+//! The REST API (contract: rest.json). A route is a line in `table`: path, service, method and the two message types; the JSON
+//! shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
+
+mod caller;
+mod cors;
+mod envelope;
+mod metrics;
+mod send_msg;
+mod status;
+mod table;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use config::Config;
+use rpc::Peers;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
+
+pub use metrics::ApiMetrics;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) config: Arc<Config>,
+    pub(crate) peers: Peers,
+    pub(crate) callers: caller::Callers,
+    pub(crate) metrics: ApiMetrics,
+}
+
+impl Api {
+    /// The API of this process.
+    pub fn new(config: Arc<Config>, peers: Peers, metrics: ApiMetrics) -> Self {
+        let callers = caller::Callers::new(peers.clone(), config.clone());
+        Self { config, peers, callers, metrics }
+    }
+
+    /// All routes.
+    pub fn router(self) -> Router {
+        let limit = self.config.api.max_body_bytes;
+        table::routes()
+            .fallback(envelope::not_found)
+            .layer(DefaultBodyLimit::max(limit))
+            .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
+            .layer(middleware::from_fn(cors::apply))
+            .layer(CompressionLayer::new().gzip(true))
+            .with_state(self)
+    }
+
+    /// Serves until `stop`, then lets running requests finish.
+    ///
+    /// # Errors
+    /// When serving fails.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+        axum::serve(listener, self.router()).with_graceful_shutdown(stop.cancelled_owned()).await
+    }
+}

@@ -1,0 +1,173 @@
+//! `/msg/send_msg`: an administrator or back end sends on behalf of any user. The one message route whose body is not protobuf.
+
+use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use config::Service;
+use model::options;
+use protocol::{
+    Error, Result, check,
+    content_type::{self as kind, FROM_SYSTEM, session},
+    msg::{SendMsgReq, SendMsgResp},
+    sdkws::{MsgData, NotificationElem, OfflinePushInfo},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Api, envelope, table::parse};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    #[serde(default, rename = "recvID")]
+    recv_id: String,
+    #[serde(rename = "sendID")]
+    send_id: String,
+    #[serde(default, rename = "groupID")]
+    group_id: String,
+    #[serde(default)]
+    sender_nickname: String,
+    #[serde(default, rename = "senderFaceURL")]
+    sender_face_url: String,
+    #[serde(default, rename = "senderPlatformID")]
+    sender_platform_id: i32,
+    content: serde_json::Map<String, serde_json::Value>,
+    content_type: i32,
+    session_type: i32,
+    #[serde(default)]
+    is_online_only: bool,
+    #[serde(default)]
+    not_offline_push: bool,
+    #[serde(default)]
+    send_time: i64,
+    #[serde(default)]
+    offline_push_info: Option<OfflinePushInfo>,
+    #[serde(default)]
+    ex: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    #[serde(rename = "serverMsgID")]
+    server_msg_id: String,
+    #[serde(rename = "clientMsgID")]
+    client_msg_id: String,
+    send_time: i64,
+}
+
+/// Keys that the content of a type must have.
+fn required_keys(content_type: i32) -> Result<&'static [&'static str]> {
+    Ok(match content_type {
+        101 | 118 => &["content"],
+        102 => &["sourcePicture", "bigPicture", "snapshotPicture"],
+        103 => &["sourceUrl", "duration"],
+        104 => &["videoUrl", "videoType", "videoSize", "duration", "snapshotUrl", "snapshotWidth", "snapshotHeight"],
+        105 => &["sourceUrl", "fileName", "fileSize"],
+        106 => &["atUserList"],
+        110 => &["data"],
+        114 => &[],
+        1400 => &["notificationName", "notificationType", "text"],
+        other => return Err(Error::args(format!("contentType {other} cannot be sent by this call"))),
+    })
+}
+
+fn to_message(body: Body) -> Result<MsgData> {
+    check::non_empty("sendID", &body.send_id)?;
+    for key in required_keys(body.content_type)? {
+        match body.content.get(*key) {
+            None | Some(serde_json::Value::Null) => return Err(Error::args(format!("content.{key} is required"))),
+            Some(serde_json::Value::String(text)) if text.is_empty() => {
+                return Err(Error::args(format!("content.{key} must not be empty")));
+            }
+            Some(_) => {}
+        }
+    }
+    let notification = body.content_type == kind::OA_NOTIFICATION;
+    let session_type = if notification { session::NOTIFICATION } else { body.session_type };
+    if session_type == session::GROUP {
+        check::non_empty("groupID", &body.group_id)?;
+    } else {
+        check::non_empty("recvID", &body.recv_id)?;
+    }
+    let at_user_id_list = match body.content.get("atUserList") {
+        Some(list) => serde_json::from_value(list.clone()).map_err(|error| Error::args(format!("content.atUserList: {error}")))?,
+        None => vec![],
+    };
+    let content = protocol::go_json::to_text(&body.content);
+    let content = if notification { protocol::go_json::to_text(&NotificationElem { detail: content }) } else { content };
+    let mut off = vec![];
+    if body.is_online_only {
+        off.extend([options::HISTORY, options::PERSISTENT, options::SENDER_SYNC, options::CONVERSATION_UPDATE]);
+    }
+    if body.not_offline_push {
+        off.push(options::OFFLINE_PUSH);
+    }
+    Ok(MsgData {
+        send_id: body.send_id,
+        recv_id: if session_type == session::GROUP { String::new() } else { body.recv_id },
+        group_id: if session_type == session::GROUP { body.group_id } else { String::new() },
+        client_msg_id: model::random_id(),
+        sender_platform_id: body.sender_platform_id,
+        sender_nickname: body.sender_nickname,
+        sender_face_url: body.sender_face_url,
+        session_type,
+        msg_from: FROM_SYSTEM,
+        content_type: body.content_type,
+        content: content.into(),
+        send_time: body.send_time,
+        options: off.into_iter().map(|key| (key.to_owned(), false)).collect(),
+        offline_push_info: body.offline_push_info,
+        at_user_id_list,
+        ex: body.ex,
+        ..Default::default()
+    })
+}
+
+pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = async {
+        let context = api.callers.verify(&headers).await?;
+        context.require_admin()?;
+        let message = to_message(parse(&body)?)?;
+        let request = SendMsgReq { msg_data: Some(message) };
+        api.peers.get(Service::Msg).call::<SendMsgReq, SendMsgResp>(&context, "sendMsg", &request).await
+    };
+    match answer.await {
+        Ok(sent) => envelope::ok(&Answer {
+            server_msg_id: sent.server_msg_id,
+            client_msg_id: sent.client_msg_id,
+            send_time: sent.send_time,
+        }),
+        Err(error) => envelope::failed(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(json: &str) -> Result<MsgData> {
+        to_message(parse(json.as_bytes())?)
+    }
+
+    #[test]
+    fn a_text_is_stored_as_the_text_of_its_object() {
+        let message = body(
+            r#"{"sendID":"a","recvID":"b","content":{"content":"hi"},"contentType":101,"sessionType":1,"notOfflinePush":true}"#,
+        )
+        .unwrap();
+        assert_eq!(message.content, r#"{"content":"hi"}"#);
+        assert!(!options::is_set(&message.options, options::OFFLINE_PUSH));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (json, expected) in [
+            (r#"{"sendID":"a","recvID":"b","content":{},"contentType":101,"sessionType":1}"#, "content.content"),
+            (r#"{"sendID":"a","content":{"content":"x"},"contentType":101,"sessionType":1}"#, "recvID"),
+            (r#"{"sendID":"a","content":{"content":"x"},"contentType":101,"sessionType":3}"#, "groupID"),
+            (r#"{"sendID":"a","recvID":"b","content":{},"contentType":2101,"sessionType":1}"#, "contentType 2101"),
+            (r#"{"recvID":"b","content":{},"contentType":101,"sessionType":1}"#, "sendID"),
+        ] {
+            let error = body(json).unwrap_err();
+            assert!(error.detail.contains(expected), "{json}: {error}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `/user/get_users_online_status`: live connections over all gateways.
+
+use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use model::platform::Platform;
+use protocol::{
+    Result, check,
+    msggateway::{GetUsersOnlineStatusReq, GetUsersOnlineStatusResp},
+};
+use serde::Serialize;
+
+use crate::{Api, envelope, table::parse};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    #[serde(rename = "userID")]
+    user_id: String,
+    status: i32,
+    detail_platform_status: Option<Vec<Connection>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    #[serde(rename = "platformID")]
+    platform_id: i32,
+    platform: &'static str,
+    #[serde(rename = "connID")]
+    conn_id: String,
+    is_background: bool,
+    token: String,
+}
+
+pub(crate) async fn users_online(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    match collect(&api, &headers, &body).await {
+        Ok(users) => envelope::ok(&users),
+        Err(error) => envelope::failed(&error),
+    }
+}
+
+async fn collect(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Vec<User>> {
+    let context = api.callers.verify(headers).await?;
+    context.require_admin()?;
+    let request: GetUsersOnlineStatusReq = parse(body)?;
+    check::ids("userIDs", &request.user_i_ds, 1000)?;
+    let mut users: Vec<User> = request
+        .user_i_ds
+        .iter()
+        .map(|id| User { user_id: id.clone(), status: 0, detail_platform_status: None })
+        .collect();
+    for gateway in api.peers.gateways() {
+        let answer: GetUsersOnlineStatusResp =
+            api.peers.gateway(&gateway)?.call(&context, "getUsersOnlineStatus", &request).await?;
+        for found in answer.success_result {
+            let Some(user) = users.iter_mut().find(|user| user.user_id == found.user_id) else { continue };
+            user.status = 1;
+            user.detail_platform_status.get_or_insert_default().extend(found.detail_platform_status.into_iter().map(|open| {
+                Connection {
+                    platform_id: open.platform_id,
+                    platform: Platform::parse(open.platform_id).map_or("", Platform::name),
+                    conn_id: open.conn_id,
+                    is_background: open.is_background,
+                    token: String::new(),
+                }
+            }));
+        }
+    }
+    Ok(users)
+}

@@ -1,0 +1,156 @@
+//! The route table.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::HeaderMap,
+    response::Response,
+    routing::{MethodRouter, post},
+};
+use config::Service;
+use prost::Message;
+use protocol::{Error, Result, auth, conversation, group, msg, relation, sdkws, third, user};
+use rpc::Context;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Api, caller, envelope, send_msg, status};
+
+/// Whether a route looks at the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The token header is not looked at.
+    Open,
+    /// A good token; the service decides what it may.
+    Token,
+}
+
+pub(crate) fn parse<Req: DeserializeOwned>(body: &[u8]) -> Result<Req> {
+    serde_json::from_slice(body).map_err(|error| Error::args(format!("request body: {error}")))
+}
+
+async fn context(api: &Api, headers: &HeaderMap, access: Access) -> Result<Context> {
+    match access {
+        Access::Open => Ok(Context::anonymous(caller::operation_id(headers)?)),
+        Access::Token => api.callers.verify(headers).await,
+    }
+}
+
+/// A route that is an RPC: JSON in, the call, JSON out.
+fn rpc<Req, Resp>(service: Service, method: &'static str, access: Access) -> MethodRouter<Api>
+where
+    Req: Message + DeserializeOwned + 'static,
+    Resp: Message + Default + Serialize + 'static,
+{
+    post(async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
+        let answer = async {
+            let context = context(&api, &headers, access).await?;
+            let request: Req = parse(&body)?;
+            api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
+        };
+        match answer.await {
+            Ok(data) => envelope::ok(&data),
+            Err(error) => envelope::failed(&error),
+        }
+    })
+}
+
+macro_rules! routes {
+    ($router:ident: $($path:literal => $service:ident $method:literal $request:ty => $response:ty;)*) => {
+        $(let $router = $router.route($path, rpc::<$request, $response>(Service::$service, $method, Access::Token));)*
+    };
+}
+
+pub(crate) fn routes() -> Router<Api> {
+    let router = Router::new()
+        .route(
+            "/auth/get_admin_token",
+            rpc::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(Service::Auth, "getAdminToken", Access::Open),
+        )
+        .route(
+            "/auth/parse_token",
+            rpc::<auth::ParseTokenReq, auth::ParseTokenResp>(Service::Auth, "parseToken", Access::Open),
+        )
+        .route("/msg/send_msg", post(send_msg::handle))
+        .route("/user/get_users_online_status", post(status::users_online));
+    routes! { router:
+        "/auth/get_user_token" => Auth "getUserToken" auth::GetUserTokenReq => auth::GetUserTokenResp;
+        "/auth/force_logout" => Auth "forceLogout" auth::ForceLogoutReq => auth::ForceLogoutResp;
+
+        "/user/user_register" => User "userRegister" user::UserRegisterReq => user::UserRegisterResp;
+        "/user/update_user_info" => User "updateUserInfo" user::UpdateUserInfoReq => user::UpdateUserInfoResp;
+        "/user/update_user_info_ex" => User "updateUserInfoEx" user::UpdateUserInfoExReq => user::UpdateUserInfoExResp;
+        "/user/set_global_msg_recv_opt" => User "setGlobalRecvMessageOpt" user::SetGlobalRecvMessageOptReq => user::SetGlobalRecvMessageOptResp;
+        "/user/get_users_info" => User "getDesignateUsers" user::GetDesignateUsersReq => user::GetDesignateUsersResp;
+        "/user/get_all_users_uid" => User "getAllUserID" user::GetAllUserIdReq => user::GetAllUserIdResp;
+        "/user/account_check" => User "accountCheck" user::AccountCheckReq => user::AccountCheckResp;
+        "/user/get_users_status" => User "getUserStatus" user::GetUserStatusReq => user::GetUserStatusResp;
+
+        "/friend/add_friend" => Relation "applyToAddFriend" relation::ApplyToAddFriendReq => relation::ApplyToAddFriendResp;
+        "/friend/add_friend_response" => Relation "respondFriendApply" relation::RespondFriendApplyReq => relation::RespondFriendApplyResp;
+        "/friend/delete_friend" => Relation "deleteFriend" relation::DeleteFriendReq => relation::DeleteFriendResp;
+        "/friend/import_friend" => Relation "importFriends" relation::ImportFriendReq => relation::ImportFriendResp;
+        "/friend/is_friend" => Relation "isFriend" relation::IsFriendReq => relation::IsFriendResp;
+        "/friend/update_friends" => Relation "updateFriends" relation::UpdateFriendsReq => relation::UpdateFriendsResp;
+        "/friend/set_friend_remark" => Relation "setFriendRemark" relation::SetFriendRemarkReq => relation::SetFriendRemarkResp;
+        "/friend/get_friend_list" => Relation "getPaginationFriends" relation::GetPaginationFriendsReq => relation::GetPaginationFriendsResp;
+        "/friend/get_designated_friends" => Relation "getDesignatedFriends" relation::GetDesignatedFriendsReq => relation::GetDesignatedFriendsResp;
+        "/friend/get_friend_id" => Relation "getFriendIDs" relation::GetFriendIDsReq => relation::GetFriendIDsResp;
+        "/friend/get_incremental_friends" => Relation "getIncrementalFriends" relation::GetIncrementalFriendsReq => relation::GetIncrementalFriendsResp;
+        "/friend/get_full_friend_user_ids" => Relation "getFullFriendUserIDs" relation::GetFullFriendUserIDsReq => relation::GetFullFriendUserIDsResp;
+        "/friend/get_friend_apply_list" => Relation "getPaginationFriendsApplyTo" relation::GetPaginationFriendsApplyToReq => relation::GetPaginationFriendsApplyToResp;
+        "/friend/get_self_friend_apply_list" => Relation "getPaginationFriendsApplyFrom" relation::GetPaginationFriendsApplyFromReq => relation::GetPaginationFriendsApplyFromResp;
+        "/friend/get_self_unhandled_apply_count" => Relation "getSelfUnhandledApplyCount" relation::GetSelfUnhandledApplyCountReq => relation::GetSelfUnhandledApplyCountResp;
+        "/friend/add_black" => Relation "addBlack" relation::AddBlackReq => relation::AddBlackResp;
+        "/friend/remove_black" => Relation "removeBlack" relation::RemoveBlackReq => relation::RemoveBlackResp;
+        "/friend/get_black_list" => Relation "getPaginationBlacks" relation::GetPaginationBlacksReq => relation::GetPaginationBlacksResp;
+
+        "/group/create_group" => Group "createGroup" group::CreateGroupReq => group::CreateGroupResp;
+        "/group/set_group_info_ex" => Group "setGroupInfoEx" group::SetGroupInfoExReq => group::SetGroupInfoExResp;
+        "/group/join_group" => Group "joinGroup" group::JoinGroupReq => group::JoinGroupResp;
+        "/group/quit_group" => Group "quitGroup" group::QuitGroupReq => group::QuitGroupResp;
+        "/group/kick_group" => Group "kickGroupMember" group::KickGroupMemberReq => group::KickGroupMemberResp;
+        "/group/invite_user_to_group" => Group "inviteUserToGroup" group::InviteUserToGroupReq => group::InviteUserToGroupResp;
+        "/group/dismiss_group" => Group "dismissGroup" group::DismissGroupReq => group::DismissGroupResp;
+        "/group/transfer_group" => Group "transferGroupOwner" group::TransferGroupOwnerReq => group::TransferGroupOwnerResp;
+        "/group/group_application_response" => Group "groupApplicationResponse" group::GroupApplicationResponseReq => group::GroupApplicationResponseResp;
+        "/group/get_groups_info" => Group "getGroupsInfo" group::GetGroupsInfoReq => group::GetGroupsInfoResp;
+        "/group/get_group_members_info" => Group "getGroupMembersInfo" group::GetGroupMembersInfoReq => group::GetGroupMembersInfoResp;
+        "/group/get_group_member_list" => Group "getGroupMemberList" group::GetGroupMemberListReq => group::GetGroupMemberListResp;
+        "/group/get_joined_group_list" => Group "getJoinedGroupList" group::GetJoinedGroupListReq => group::GetJoinedGroupListResp;
+        "/group/get_recv_group_applicationList" => Group "getGroupApplicationList" group::GetGroupApplicationListReq => group::GetGroupApplicationListResp;
+        "/group/get_user_req_group_applicationList" => Group "getUserReqApplicationList" group::GetUserReqApplicationListReq => group::GetUserReqApplicationListResp;
+        "/group/get_group_application_unhandled_count" => Group "getGroupApplicationUnhandledCount" group::GetGroupApplicationUnhandledCountReq => group::GetGroupApplicationUnhandledCountResp;
+        "/group/get_incremental_join_groups" => Group "getIncrementalJoinGroup" group::GetIncrementalJoinGroupReq => group::GetIncrementalJoinGroupResp;
+        "/group/get_incremental_group_members" => Group "getIncrementalGroupMember" group::GetIncrementalGroupMemberReq => group::GetIncrementalGroupMemberResp;
+        "/group/get_incremental_group_members_batch" => Group "BatchGetIncrementalGroupMember" group::BatchGetIncrementalGroupMemberReq => group::BatchGetIncrementalGroupMemberResp;
+        "/group/get_full_group_member_user_ids" => Group "GetFullGroupMemberUserIDs" group::GetFullGroupMemberUserIDsReq => group::GetFullGroupMemberUserIDsResp;
+        "/group/get_full_join_group_ids" => Group "GetFullJoinGroupIDs" group::GetFullJoinGroupIDsReq => group::GetFullJoinGroupIDsResp;
+
+        "/conversation/get_conversation" => Conversation "GetConversation" conversation::GetConversationReq => conversation::GetConversationResp;
+        "/conversation/get_conversations" => Conversation "GetConversations" conversation::GetConversationsReq => conversation::GetConversationsResp;
+        "/conversation/get_all_conversations" => Conversation "GetAllConversations" conversation::GetAllConversationsReq => conversation::GetAllConversationsResp;
+        "/conversation/get_owner_conversation" => Conversation "GetOwnerConversation" conversation::GetOwnerConversationReq => conversation::GetOwnerConversationResp;
+        "/conversation/get_incremental_conversations" => Conversation "GetIncrementalConversation" conversation::GetIncrementalConversationReq => conversation::GetIncrementalConversationResp;
+        "/conversation/get_full_conversation_ids" => Conversation "GetFullOwnerConversationIDs" conversation::GetFullOwnerConversationIDsReq => conversation::GetFullOwnerConversationIDsResp;
+        "/conversation/set_conversations" => Conversation "SetConversations" conversation::SetConversationsReq => conversation::SetConversationsResp;
+        "/conversation/get_pinned_conversation_ids" => Conversation "GetPinnedConversationIDs" conversation::GetPinnedConversationIDsReq => conversation::GetPinnedConversationIDsResp;
+        "/conversation/get_not_notify_conversation_ids" => Conversation "GetNotNotifyConversationIDs" conversation::GetNotNotifyConversationIDsReq => conversation::GetNotNotifyConversationIDsResp;
+
+        "/msg/newest_seq" => Msg "GetMaxSeq" sdkws::GetMaxSeqReq => sdkws::GetMaxSeqResp;
+        "/msg/pull_msg_by_seq" => Msg "PullMessageBySeqs" sdkws::PullMessageBySeqsReq => sdkws::PullMessageBySeqsResp;
+        "/msg/get_conversations_has_read_and_max_seq" => Msg "GetConversationsHasReadAndMaxSeq" msg::GetConversationsHasReadAndMaxSeqReq => msg::GetConversationsHasReadAndMaxSeqResp;
+        "/msg/mark_msgs_as_read" => Msg "MarkMsgsAsRead" msg::MarkMsgsAsReadReq => msg::MarkMsgsAsReadResp;
+        "/msg/mark_conversation_as_read" => Msg "MarkConversationAsRead" msg::MarkConversationAsReadReq => msg::MarkConversationAsReadResp;
+        "/msg/set_conversation_has_read_seq" => Msg "SetConversationHasReadSeq" msg::SetConversationHasReadSeqReq => msg::SetConversationHasReadSeqResp;
+        "/msg/revoke_msg" => Msg "RevokeMsg" msg::RevokeMsgReq => msg::RevokeMsgResp;
+        "/msg/delete_msgs" => Msg "DeleteMsgs" msg::DeleteMsgsReq => msg::DeleteMsgsResp;
+        "/msg/clear_conversation_msg" => Msg "ClearConversationsMsg" msg::ClearConversationsMsgReq => msg::ClearConversationsMsgResp;
+        "/msg/user_clear_all_msg" => Msg "UserClearAllMsg" msg::UserClearAllMsgReq => msg::UserClearAllMsgResp;
+        "/msg/get_server_time" => Msg "GetServerTime" msg::GetServerTimeReq => msg::GetServerTimeResp;
+
+        "/third/fcm_update_token" => Third "FcmUpdateToken" third::FcmUpdateTokenReq => third::FcmUpdateTokenResp;
+        "/third/set_app_badge" => Third "SetAppBadge" third::SetAppBadgeReq => third::SetAppBadgeResp;
+    };
+    router
+}

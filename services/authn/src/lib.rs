@@ -1,0 +1,141 @@
+//! User tokens: HS256 JWTs with the claims of the contract (semantics.md 12).
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use model::platform::Platform;
+use protocol::{Error, ErrorCode, Result};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    #[serde(rename = "UserID")]
+    user_id: String,
+    #[serde(rename = "PlatformID")]
+    platform_id: i32,
+    exp: i64,
+    iat: i64,
+    /// Makes two tokens of one second different; upstream's are equal.
+    #[serde(default)]
+    jti: String,
+}
+
+/// Who a verified token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user_id: String,
+    /// The platform it was issued for.
+    pub platform: Platform,
+    /// Unix seconds.
+    pub expires_at: i64,
+}
+
+/// What is stored and compared instead of a token: its SHA-256, hexadecimal.
+pub fn digest(token: &str) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+/// Signs and verifies tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    days: i64,
+}
+
+impl Tokens {
+    /// Uses the configured secret.
+    pub fn new(secret: &str, expire_days: u32) -> Self {
+        Self {
+            encoding: EncodingKey::from_secret(secret.as_bytes()),
+            decoding: DecodingKey::from_secret(secret.as_bytes()),
+            days: i64::from(expire_days),
+        }
+    }
+
+    /// Validity in seconds.
+    pub fn lifetime_seconds(&self) -> i64 {
+        self.days * 86_400
+    }
+
+    /// Issues a token.
+    ///
+    /// # Errors
+    /// `Internal` when signing fails.
+    pub fn issue(&self, user_id: &str, platform: Platform, now_ms: i64) -> Result<String> {
+        let now = now_ms / 1000;
+        let claims = Claims {
+            user_id: user_id.to_owned(),
+            platform_id: platform.number(),
+            exp: now + self.lifetime_seconds(),
+            iat: now - 5,
+            jti: model::random_id(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Error::internal)
+    }
+
+    /// Checks signature and time.
+    ///
+    /// # Errors
+    /// 1501, 1503, 1504 or 1505 of the contract.
+    pub fn verify(&self, token: &str) -> Result<Identity> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).map_err(|error| {
+            let code = match error.kind() {
+                ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
+                ErrorKind::ImmatureSignature => ErrorCode::TokenNotValidYet,
+                ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => ErrorCode::TokenMalformed,
+                _ => ErrorCode::TokenUnknown,
+            };
+            code.with(error.to_string())
+        })?;
+        let claims = data.claims;
+        let platform = Platform::parse(claims.platform_id)
+            .ok_or_else(|| ErrorCode::TokenUnknown.with("the token names an unknown platform"))?;
+        Ok(Identity { user_id: claims.user_id, platform, expires_at: claims.exp })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Clock, SystemClock};
+
+    use super::*;
+
+    const SECRET: &str = "a secret of sixteen or more";
+
+    #[test]
+    fn a_token_verifies_to_its_user() {
+        let tokens = Tokens::new(SECRET, 90);
+        let token = tokens.issue("u1", Platform::WEB, SystemClock.now_ms()).unwrap();
+        let identity = tokens.verify(&token).unwrap();
+        assert_eq!((identity.user_id.as_str(), identity.platform), ("u1", Platform::WEB));
+    }
+
+    #[test]
+    fn bad_tokens_get_the_codes_of_the_contract() {
+        let tokens = Tokens::new(SECRET, 90);
+        let now = SystemClock.now_ms();
+        let good = tokens.issue("u1", Platform::WEB, now).unwrap();
+        let expired = tokens.issue("u1", Platform::WEB, now - 91 * 86_400_000).unwrap();
+        let foreign = Tokens::new("another secret, long enough", 90).issue("u1", Platform::WEB, now).unwrap();
+        for (token, code) in [
+            (expired.as_str(), ErrorCode::TokenExpired),
+            (foreign.as_str(), ErrorCode::TokenUnknown),
+            ("rubbish", ErrorCode::TokenMalformed),
+            ("", ErrorCode::TokenMalformed),
+            (&good[..good.len() - 30], ErrorCode::TokenUnknown),
+        ] {
+            assert_eq!(tokens.verify(token).unwrap_err().code, code, "{token}");
+        }
+    }
+
+    #[test]
+    fn two_tokens_of_one_second_differ() {
+        let tokens = Tokens::new(SECRET, 90);
+        let now = SystemClock.now_ms();
+        assert_ne!(tokens.issue("u1", Platform::WEB, now).unwrap(), tokens.issue("u1", Platform::WEB, now).unwrap());
+    }
+}

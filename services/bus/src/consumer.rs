@@ -1,0 +1,235 @@
+//! A consumer group member. Each assigned partition gets a task of its own that handles batches in order; an offset is committed
+//! after its batch is finished, never before. A lost partition's task is cancelled at once and its batch is redone elsewhere.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rdkafka::{
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer, stream_consumer::StreamPartitionQueue},
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{BusError, client};
+
+/// Records of one partition, in order.
+#[derive(Debug)]
+pub struct Batch {
+    /// Key and payload.
+    pub records: Vec<(String, Bytes)>,
+}
+
+/// Handles the batches of one partition while it is assigned here; dropped with the assignment.
+pub trait PartitionHandler: Send + 'static {
+    /// Finishes a batch. Returning means that everything in it is safe; the offset is committed next. Must not return
+    /// before that: failures are retried inside. The future is dropped when the partition is lost.
+    fn handle(&mut self, batch: Batch) -> impl Future<Output = ()> + Send;
+}
+
+enum Assignment {
+    Gained(Vec<i32>),
+    Lost(Vec<i32>),
+}
+
+struct Context {
+    assignments: mpsc::Sender<Assignment>,
+}
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(partitions) = rebalance {
+            self.tell(Assignment::Lost(numbers(partitions)));
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance {
+            self.tell(Assignment::Gained(numbers(partitions)));
+        }
+    }
+}
+
+impl Context {
+    fn tell(&self, assignment: Assignment) {
+        if self.assignments.try_send(assignment).is_err() {
+            tracing::error!("consumer.assignment_lost: more rebalances than the consumer could follow");
+        }
+    }
+}
+
+fn numbers(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(|element| element.partition()).collect()
+}
+
+/// A member of a consumer group for one topic.
+pub struct Consumer {
+    consumer: Arc<StreamConsumer<Context>>,
+    topic: String,
+    assignments: mpsc::Receiver<Assignment>,
+    batch_size: usize,
+}
+
+impl Consumer {
+    /// Prepares a member of `group`; it joins when [`Consumer::run`] starts. A new group starts at the oldest record.
+    ///
+    /// # Errors
+    /// When the settings are refused.
+    pub fn new(config: &config::Kafka, topic: &str, group: &str, batch_size: usize) -> Result<Self, BusError> {
+        let (sender, assignments) = mpsc::channel(1024);
+        let consumer: StreamConsumer<Context> = client(config)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "2000")
+            .set("fetch.wait.max.ms", "20")
+            .set("fetch.error.backoff.ms", "100")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("allow.auto.create.topics", "false")
+            .create_with_context(Context { assignments: sender })?;
+        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned(), assignments, batch_size })
+    }
+
+    /// Consumes until `stop`; `handler` makes the state of a newly assigned partition.
+    ///
+    /// # Errors
+    /// When the subscription is refused.
+    pub async fn run<H: PartitionHandler>(
+        mut self,
+        handler: impl Fn(i32) -> H + Send,
+        stop: CancellationToken,
+    ) -> Result<(), BusError> {
+        let tasks = TaskTracker::new();
+        let mut running: HashMap<i32, CancellationToken> = HashMap::new();
+        self.consumer.subscribe(&[&self.topic])?;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                // Partition queues take all records; this poll serves rebalances and errors.
+                event = self.consumer.recv() => match event {
+                    Err(error) => {
+                        tracing::warn!(topic = self.topic, %error, "consumer.failed");
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    Ok(record) => {
+                        // A record that overtook the split of its partition: read it again from there.
+                        let (partition, offset) = (record.partition(), record.offset());
+                        drop(record);
+                        self.start(partition, &handler, &tasks, &mut running, &stop);
+                        if let Err(error) = self.consumer.seek(&self.topic, partition, Offset::Offset(offset), Duration::from_secs(5)) {
+                            tracing::warn!(topic = self.topic, partition, %error, "consumer.seek_failed");
+                        }
+                    }
+                },
+                Some(assignment) = self.assignments.recv() => match assignment {
+                    Assignment::Gained(partitions) => {
+                        for partition in partitions {
+                            self.start(partition, &handler, &tasks, &mut running, &stop);
+                        }
+                    }
+                    Assignment::Lost(partitions) => {
+                        for partition in partitions {
+                            if let Some(token) = running.remove(&partition) {
+                                token.cancel();
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        for token in running.values() {
+            token.cancel();
+        }
+        tasks.close();
+        tasks.wait().await;
+        self.consumer.unsubscribe();
+        Ok(())
+    }
+
+    fn start<H: PartitionHandler>(
+        &self,
+        partition: i32,
+        handler: &(impl Fn(i32) -> H + Send),
+        tasks: &TaskTracker,
+        running: &mut HashMap<i32, CancellationToken>,
+        stop: &CancellationToken,
+    ) {
+        if running.contains_key(&partition) {
+            return;
+        }
+        let Some(queue) = self.consumer.split_partition_queue(&self.topic, partition) else {
+            tracing::error!(topic = self.topic, partition, "consumer.no_queue");
+            return;
+        };
+        let token = stop.child_token();
+        running.insert(partition, token.clone());
+        tracing::info!(topic = self.topic, partition, "consumer.partition_gained");
+        tasks.spawn(consume(self.consumer.clone(), queue, self.topic.clone(), partition, self.batch_size, handler(partition), token));
+    }
+}
+
+async fn consume<H: PartitionHandler>(
+    consumer: Arc<StreamConsumer<Context>>,
+    queue: StreamPartitionQueue<Context>,
+    topic: String,
+    partition: i32,
+    batch_size: usize,
+    mut handler: H,
+    token: CancellationToken,
+) {
+    loop {
+        let first = tokio::select! {
+            () = token.cancelled() => break,
+            record = queue.recv() => record,
+        };
+        let mut records = Vec::new();
+        let mut last_offset = None;
+        let mut take = |record: Result<rdkafka::message::BorrowedMessage<'_>, rdkafka::error::KafkaError>| match record {
+            Ok(record) => {
+                let key = record.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
+                records.push((key, Bytes::copy_from_slice(record.payload().unwrap_or_default())));
+                last_offset = Some(record.offset());
+                true
+            }
+            Err(error) => {
+                tracing::warn!(topic, partition, %error, "consumer.failed");
+                false
+            }
+        };
+        if !take(first) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let mut taken = 1;
+        while taken < batch_size {
+            // Whatever is in the queue already; never wait for more.
+            match futures::FutureExt::now_or_never(queue.recv()) {
+                Some(record) => {
+                    take(record);
+                    taken += 1;
+                }
+                None => break,
+            }
+        }
+        let Some(offset) = last_offset else { continue };
+        tokio::select! {
+            // A lost partition: whatever was done is repeated without effect by the new owner.
+            () = token.cancelled() => break,
+            () = handler.handle(Batch { records }) => {}
+        }
+        let mut finished = TopicPartitionList::new();
+        let committed = finished
+            .add_partition_offset(&topic, partition, Offset::Offset(offset + 1))
+            .and_then(|()| consumer.commit(&finished, CommitMode::Async));
+        if let Err(error) = committed {
+            // The batch will be seen again, without effect.
+            tracing::warn!(topic, partition, offset, %error, "consumer.commit_failed");
+        }
+    }
+    tracing::info!(topic, partition, "consumer.partition_left");
+}

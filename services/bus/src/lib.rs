@@ -1,0 +1,125 @@
+//! Kafka. The producer is idempotent and waits for all in-sync replicas. Consumers read one partition each, commit by hand and
+//! only what is finished.
+
+mod consumer;
+
+use std::time::Duration;
+
+pub use consumer::{Batch, Consumer, PartitionHandler};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    producer::{FutureProducer, FutureRecord, Producer as _},
+};
+
+/// A failure of the bus. The outcome of a produce that failed is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("Kafka: {0}")]
+pub struct BusError(#[from] pub rdkafka::error::KafkaError);
+
+/// How long a record may wait for its acknowledgement.
+const DELIVERY_TIMEOUT_MS: u64 = 8_000;
+
+fn client(config: &config::Kafka) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", config.address.join(",")).set("client.id", "openim");
+    client.set("reconnect.backoff.max.ms", "2000").set("socket.keepalive.enable", "true");
+    if !config.username.is_empty() {
+        client
+            .set("security.protocol", "SASL_PLAINTEXT")
+            .set("sasl.mechanism", "PLAIN")
+            .set("sasl.username", &config.username)
+            .set("sasl.password", &config.password);
+    }
+    client
+}
+
+/// Produces with acks=all, idempotently: librdkafka's own retries neither repeat nor reorder.
+#[derive(Clone)]
+pub struct Producer {
+    producer: FutureProducer,
+}
+
+impl Producer {
+    /// Prepares a producer; it connects by itself.
+    ///
+    /// # Errors
+    /// When the settings are refused.
+    pub fn new(config: &config::Kafka) -> Result<Self, BusError> {
+        let producer = client(config)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "1")
+            .set("compression.type", "none")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "8388608")
+            .set("queue.buffering.max.messages", "200000")
+            .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS.to_string())
+            .create()?;
+        Ok(Self { producer })
+    }
+
+    /// Sends one record and waits until all in-sync replicas have it.
+    ///
+    /// # Errors
+    /// When that was not confirmed in time: the record may or may not be there.
+    pub async fn send(&self, topic: &str, key: &str, payload: &[u8]) -> Result<(), BusError> {
+        let record = FutureRecord::to(topic).key(key).payload(payload);
+        let sent = self.producer.send(record, Duration::from_millis(DELIVERY_TIMEOUT_MS)).await;
+        sent.map(|_| ()).map_err(|(error, _)| BusError(error))
+    }
+
+    /// Sends many records of one topic, pipelined, and waits for all.
+    ///
+    /// # Errors
+    /// The first failure; any of the records may or may not be there.
+    pub async fn send_all(&self, topic: &str, records: &[(String, Vec<u8>)]) -> Result<(), BusError> {
+        let mut waiting = Vec::with_capacity(records.len());
+        for (key, payload) in records {
+            let mut record = FutureRecord::to(topic).key(key).payload(payload);
+            loop {
+                match self.producer.send_result(record) {
+                    Ok(delivery) => break waiting.push(delivery),
+                    Err((error, back)) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) => {
+                        record = back;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    Err((error, _)) => return Err(BusError(error)),
+                }
+            }
+        }
+        for delivery in waiting {
+            match delivery.await {
+                Ok(Ok(_)) => {}
+                Ok(Err((error, _))) => return Err(BusError(error)),
+                Err(_canceled) => return Err(BusError(rdkafka::error::KafkaError::Canceled)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for records in flight, at shutdown.
+    pub async fn flush(&self) {
+        let producer = self.producer.clone();
+        let _flushed = tokio::task::spawn_blocking(move || producer.flush(Duration::from_millis(DELIVERY_TIMEOUT_MS))).await;
+    }
+}
+
+/// Creates topics that do not exist; repeating it changes nothing.
+///
+/// # Errors
+/// When Kafka cannot be reached or refuses.
+pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
+    let admin: AdminClient<_> = client(config).create()?;
+    let topics = [&config.message_topic, &config.push_topic]
+        .map(|name| NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor)));
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10))).request_timeout(Some(Duration::from_secs(10)));
+    for outcome in admin.create_topics(&topics, &options).await? {
+        if let Err((topic, code)) = outcome
+            && code != rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists
+        {
+            return Err(BusError(rdkafka::error::KafkaError::AdminOp(code))).inspect_err(|_| tracing::warn!(topic, %code, "topic.refused"));
+        }
+    }
+    Ok(())
+}

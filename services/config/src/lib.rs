@@ -1,0 +1,379 @@
+//! The one configuration file, `config.yaml`: parsed and checked before anything binds. Every key has a default except the
+//! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`).
+
+use std::path::Path;
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Yaml},
+};
+use serde::{Deserialize, Serialize};
+
+/// Why the configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not readable, not YAML, an unknown key or a value of the wrong type.
+    #[error("configuration: {0}")]
+    Parse(Box<figment::Error>),
+    /// A value that parses but cannot work.
+    #[error("configuration: {key}: {problem}")]
+    Value {
+        /// The key, dotted.
+        key: &'static str,
+        /// What is wrong and what to write instead.
+        problem: String,
+    },
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Signs tokens and authenticates the services to each other. No default: at least 16 characters.
+    pub secret: String,
+    /// Users with administrator rights, created at start.
+    #[serde(rename = "adminUserIDs")]
+    pub admin_user_ids: Vec<String>,
+    /// See [`MultiLogin`].
+    pub multi_login: MultiLogin,
+    /// Validity of user tokens in days, 1 to 3650.
+    pub token_expire_days: u32,
+    /// The receiver must have the sender as a friend.
+    pub friend_verify: bool,
+    /// Days after which messages are removed; 0 keeps them for ever.
+    pub retain_days: u32,
+    /// New group members see older messages.
+    pub history_for_new_members: bool,
+    /// Log settings.
+    pub log: Log,
+    /// MongoDB.
+    pub mongo: Mongo,
+    /// Redis.
+    pub redis: Redis,
+    /// Kafka.
+    pub kafka: Kafka,
+    /// How services find each other.
+    pub discovery: Discovery,
+    /// REST.
+    pub api: Api,
+    /// WebSocket.
+    pub gateway: Gateway,
+    /// Kafka to MongoDB.
+    pub transfer: Transfer,
+    /// Port of `/metrics`, `/healthz`, `/readyz`, `/loglevel`.
+    pub admin_port: u16,
+    /// First port of the RPC services; each service adds its own offset.
+    pub rpc_base_port: u16,
+}
+
+/// Multi-login.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MultiLogin {
+    /// 0 any, 1 one per platform, 4 one per platform class, 5 PC plus one.
+    pub policy: i32,
+    /// Tokens kept per platform under policy 0.
+    pub max_num_one_end: usize,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,transfer=debug`.
+    pub level: String,
+}
+
+/// MongoDB.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Mongo {
+    /// Connection string, with credentials.
+    pub uri: String,
+    /// Database name.
+    pub database: String,
+    /// Connections per process.
+    pub max_pool_size: u32,
+}
+
+/// Redis.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Redis {
+    /// `host:port`.
+    pub address: String,
+    /// ACL user; empty for the default user.
+    pub username: String,
+    /// Password; empty for none.
+    pub password: String,
+    /// Database number.
+    pub db: i64,
+}
+
+/// Kafka.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Kafka {
+    /// `host:port` of brokers.
+    pub address: Vec<String>,
+    /// SASL/PLAIN user; empty for none.
+    pub username: String,
+    /// SASL/PLAIN password.
+    pub password: String,
+    /// Topic of accepted messages.
+    pub message_topic: String,
+    /// Topic of stored messages.
+    pub push_topic: String,
+    /// Partitions of both topics when they are created.
+    pub partitions: i32,
+    /// Replicas of both topics when they are created.
+    pub replication_factor: i32,
+}
+
+/// How services find each other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Discovery {
+    /// `static` or `kubernetes`.
+    pub enable: DiscoveryKind,
+    /// For `kubernetes`: service names are `<prefix><service>`, resolved as headless services.
+    pub service_prefix: String,
+    /// For `static`: the host where all services run.
+    pub host: String,
+}
+
+/// See [`Discovery::enable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DiscoveryKind {
+    /// One host.
+    Static,
+    /// Headless services.
+    Kubernetes,
+}
+
+/// REST.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Api {
+    /// Port of the REST API.
+    pub open_im_api_port: u16,
+    /// Largest request body in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// WebSocket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Port of the WebSocket gateway.
+    pub port: u16,
+    /// Address other services reach this gateway's RPC port at; empty: 127.0.0.1.
+    pub advertise_host: String,
+    /// Connections per process.
+    pub max_connections: usize,
+    /// Outgoing frames a slow client may queue before it is cut.
+    pub send_queue_frames: usize,
+    /// Seconds over which a stopping gateway spreads its closes.
+    pub drain_seconds: u64,
+    /// Requests per second of one connection before it is slowed down.
+    pub requests_per_second: u32,
+}
+
+/// Kafka to MongoDB.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Transfer {
+    /// Messages of one partition written at once.
+    pub batch_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            secret: String::new(),
+            admin_user_ids: vec!["imAdmin".into()],
+            multi_login: MultiLogin::default(),
+            token_expire_days: 90,
+            friend_verify: false,
+            retain_days: 365,
+            history_for_new_members: true,
+            log: Log::default(),
+            mongo: Mongo::default(),
+            redis: Redis::default(),
+            kafka: Kafka::default(),
+            discovery: Discovery::default(),
+            api: Api::default(),
+            gateway: Gateway::default(),
+            transfer: Transfer::default(),
+            admin_port: 12000,
+            rpc_base_port: 10100,
+        }
+    }
+}
+
+macro_rules! defaults {
+    ($($type:ty { $($field:ident: $value:expr),* $(,)? })*) => {
+        $(impl Default for $type { fn default() -> Self { Self { $($field: $value),* } } })*
+    };
+}
+defaults! {
+    MultiLogin { policy: 1, max_num_one_end: 30 }
+    Log { level: "info".into() }
+    Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
+    Redis { address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0 }
+    Kafka {
+        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(),
+        message_topic: "toTransfer".into(), push_topic: "toPush".into(), partitions: 8, replication_factor: 1,
+    }
+    Discovery { enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into() }
+    Api { open_im_api_port: 10002, max_body_bytes: 16 << 20 }
+    Gateway {
+        port: 10001, advertise_host: String::new(), max_connections: 100_000, send_queue_frames: 256, drain_seconds: 10,
+        requests_per_second: 200,
+    }
+    Transfer { batch_size: 1000 }
+}
+
+/// The RPC services and the offset of their port from `rpcBasePort`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Service { Gateway, Push, Auth, Conversation, Relation, Group, Msg, Third, User }
+
+impl Service {
+    /// All RPC services.
+    pub const ALL: [Self; 9] = [
+        Self::Gateway, Self::Push, Self::Auth, Self::Conversation, Self::Relation, Self::Group, Self::Msg, Self::Third, Self::User,
+    ];
+
+    /// The name of the service in discovery and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Push => "push",
+            Self::Auth => "auth",
+            Self::Conversation => "conversation",
+            Self::Relation => "relation",
+            Self::Group => "group",
+            Self::Msg => "msg",
+            Self::Third => "third",
+            Self::User => "user",
+        }
+    }
+}
+
+impl Config {
+    /// Reads `<directory>/config.yaml` and the environment.
+    ///
+    /// # Errors
+    /// When a key is unknown, a value has the wrong type, or a value cannot work; the message names the key.
+    pub fn load(directory: &Path) -> Result<Self, ConfigError> {
+        let file = directory.join("config.yaml");
+        if !file.is_file() {
+            return Err(ConfigError::Value { key: "config.yaml", problem: format!("no such file in {}", directory.display()) });
+        }
+        Self::from_figment(Figment::from(Serialized::defaults(Self::default())).merge(Yaml::file_exact(file)))
+    }
+
+    fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
+        let paths = key_paths(&serde_json::to_value(Self::default()).unwrap_or_default(), "");
+        let environment = Env::prefixed("IMENV_").map(move |key| {
+            let wanted = key.as_str().to_ascii_lowercase();
+            paths.iter().find(|path| path.replace('.', "_").to_ascii_lowercase() == wanted).cloned().unwrap_or(wanted).into()
+        });
+        // Environment names are case-insensitive here; figment lowercases keys unless told otherwise.
+        let config: Self =
+            figment.merge(environment.lowercase(false)).extract().map_err(|error| ConfigError::Parse(Box::new(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
+        if self.secret.len() < 16 {
+            return refuse("secret", "must have at least 16 characters; generate one with `openssl rand -hex 24`");
+        }
+        if self.secret == "openIM123" || self.secret.chars().all(|c| Some(c) == self.secret.chars().next()) {
+            return refuse("secret", "is not a secret; generate one with `openssl rand -hex 24`");
+        }
+        if self.admin_user_ids.is_empty() {
+            return refuse("adminUserIDs", "must name at least one user");
+        }
+        if ![0, 1, 4, 5].contains(&self.multi_login.policy) {
+            return refuse("multiLogin.policy", "must be 0, 1, 4 or 5");
+        }
+        if !(1..=3650).contains(&self.token_expire_days) {
+            return refuse("tokenExpireDays", "must be between 1 and 3650");
+        }
+        if self.kafka.address.is_empty() {
+            return refuse("kafka.address", "must name at least one host:port");
+        }
+        if self.kafka.partitions < 1 {
+            return refuse("kafka.partitions", "must be at least 1");
+        }
+        if self.transfer.batch_size == 0 {
+            return refuse("transfer.batchSize", "must be at least 1");
+        }
+        Ok(())
+    }
+
+    /// The RPC port of a service.
+    pub fn rpc_port(&self, service: Service) -> u16 {
+        self.rpc_base_port + service as u16
+    }
+
+    /// Whether a user is a configured administrator.
+    pub fn is_admin(&self, user_id: &str) -> bool {
+        self.admin_user_ids.iter().any(|id| id == user_id)
+    }
+}
+
+fn key_paths(value: &serde_json::Value, prefix: &str) -> Vec<String> {
+    let serde_json::Value::Object(map) = value else { return vec![prefix.to_owned()] };
+    map.iter()
+        .flat_map(|(key, child)| {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            key_paths(child, &path)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(yaml: &str) -> Result<Config, ConfigError> {
+        Config::from_figment(Figment::from(Serialized::defaults(Config::default())).merge(Yaml::string(yaml)))
+    }
+
+    #[test]
+    fn a_secret_is_all_that_is_needed() {
+        let config = parse("secret: 0123456789abcdef").unwrap();
+        assert_eq!(config.api.open_im_api_port, 10002);
+        assert_eq!(config.rpc_port(Service::Auth), 10102);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (yaml, expected) in [
+            ("secret: short", "secret"),
+            ("secret: 0123456789abcdef\nmultiLogin: {policy: 3}", "multiLogin.policy"),
+            ("secret: 0123456789abcdef\nmongo: {url: x}", "url"),
+            ("secret: 0123456789abcdef\napi: {openImApiPort: many}", "openImApiPort"),
+        ] {
+            let message = parse(yaml).unwrap_err().to_string();
+            assert!(message.contains(expected), "{yaml}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_key_has_an_environment_name_of_its_own() {
+        let paths = key_paths(&serde_json::to_value(Config::default()).unwrap(), "");
+        let mut names: Vec<String> = paths.iter().map(|path| path.replace('.', "_").to_ascii_lowercase()).collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(paths.contains(&"api.openImApiPort".to_owned()));
+    }
+}

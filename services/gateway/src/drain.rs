@@ -1,0 +1,37 @@
+//! Letting connections go when the process stops: no new ones, then closes spread over the configured time in random order, each
+//! after what is queued for it. Pushes still arrive meanwhile.
+
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+
+use crate::{Gateway, registry::Outbound};
+
+/// How long the last connections may take to go after they were told.
+const LAST_CALL: Duration = Duration::from_secs(3);
+
+/// Closes all connections; returns when they are gone or time is up.
+pub(crate) async fn run(gateway: &Gateway) {
+    let mut connections = gateway.registry.all();
+    connections.shuffle(&mut rand::rng());
+    let window = Duration::from_secs(gateway.config.gateway.drain_seconds);
+    let pause = window / u32::try_from(connections.len().max(1)).unwrap_or(u32::MAX);
+    tracing::info!(connections = connections.len(), window_seconds = window.as_secs(), "gateway.draining");
+    let started = tokio::time::Instant::now();
+    for (index, connection) in connections.into_iter().enumerate() {
+        tokio::time::sleep_until(started + pause * u32::try_from(index).unwrap_or(u32::MAX)).await;
+        connection.send(Outbound::Close);
+    }
+    // Connections that were opened just before the drain began are told too.
+    for connection in gateway.registry.all() {
+        connection.send(Outbound::Close);
+    }
+    let deadline = tokio::time::Instant::now() + LAST_CALL;
+    while gateway.registry.connections() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for connection in gateway.registry.all() {
+        connection.cut.cancel();
+    }
+    tracing::info!("gateway.drained");
+}

@@ -1,0 +1,101 @@
+//! WebSocket connections. `handshake` lets them in, `connection` runs one, `registry` knows all of this process, `table` keeps Redis
+//! in step, `service` is what other services call, `drain` lets them go.
+
+mod connection;
+mod drain;
+mod frames;
+mod handshake;
+mod metrics;
+mod presence;
+mod registry;
+mod requests;
+mod service;
+mod table;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::Router;
+use config::Config;
+use model::login::Policy;
+use routes::Routes;
+use rpc::Peers;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use metrics::GatewayMetrics;
+pub use service::GatewayService;
+use registry::Registry;
+
+/// The gateway of this process.
+pub struct Gateway {
+    config: Arc<Config>,
+    peers: Peers,
+    routes: Routes,
+    policy: Policy,
+    /// Where other services reach this gateway.
+    address: String,
+    registry: Registry,
+    metrics: GatewayMetrics,
+    draining: AtomicBool,
+    /// Everything in the registry is in Redis too, as far as this process knows.
+    table_complete: AtomicBool,
+    tasks: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway without connections.
+    ///
+    /// # Errors
+    /// When the configured multi-login policy is unknown.
+    pub fn new(
+        config: Arc<Config>,
+        peers: Peers,
+        routes: Routes,
+        metrics: GatewayMetrics,
+    ) -> protocol::Result<Arc<Self>> {
+        let policy = Policy::parse(config.multi_login.policy)
+            .ok_or_else(|| protocol::Error::internal("multiLogin.policy must be 0, 1, 4 or 5"))?;
+        let host = if config.gateway.advertise_host.is_empty() { "127.0.0.1" } else { &config.gateway.advertise_host };
+        let address = format!("{host}:{}", config.rpc_port(config::Service::Gateway));
+        Ok(Arc::new(Self {
+            config,
+            peers,
+            routes,
+            policy,
+            address,
+            registry: Registry::default(),
+            metrics,
+            draining: AtomicBool::new(false),
+            table_complete: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Accepts connections until `stop`, then drains them over the configured time.
+    ///
+    /// # Errors
+    /// When serving fails.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+        let background = CancellationToken::new();
+        self.tasks.spawn(table::keep(self.clone(), background.clone()));
+        self.tasks.spawn(presence::listen(self.clone(), background.clone()));
+        let router = Router::new().fallback(handshake::handle).with_state(self.clone());
+        let closed = CancellationToken::new();
+        let serve = axum::serve(listener, router).with_graceful_shutdown(closed.clone().cancelled_owned());
+        let gateway = self.clone();
+        let drained = async {
+            stop.cancelled().await;
+            gateway.draining.store(true, Ordering::Release);
+            drain::run(&gateway).await;
+            closed.cancel();
+        };
+        let (served, ()) = tokio::join!(serve, drained);
+        background.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        served
+    }
+}

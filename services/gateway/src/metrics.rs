@@ -1,0 +1,35 @@
+//! Metrics of the gateway.
+
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Connections and frames.
+#[derive(Clone, Default)]
+pub struct GatewayMetrics {
+    pub(crate) connections: Gauge,
+    pub(crate) users: Gauge,
+    pub(crate) opened: Counter,
+    pub(crate) kicked: Counter,
+    pub(crate) cut: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) refused_frames: Counter,
+    pub(crate) pushed: Counter,
+}
+
+impl GatewayMetrics {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("online_user_num", "Users with a connection here", metrics.users.clone());
+        registry.register("gateway_connections", "Open connections", metrics.connections.clone());
+        registry.register("gateway_connections_opened", "Accepted connections", metrics.opened.clone());
+        registry.register("gateway_connections_kicked", "Connections replaced by a later login", metrics.kicked.clone());
+        registry.register("gateway_connections_cut", "Connections cut because they read too slowly", metrics.cut.clone());
+        registry.register("gateway_requests", "Requests handled", metrics.requests.clone());
+        registry.register("gateway_refused_frames", "Frames that closed their connection", metrics.refused_frames.clone());
+        registry.register("gateway_pushed_frames", "Message frames handed to connections", metrics.pushed.clone());
+        metrics
+    }
+}

@@ -1,0 +1,110 @@
+//! What other services ask of this gateway.
+
+use std::{ops::Deref, sync::Arc};
+
+use config::Service;
+use model::platform::Platform;
+use protocol::{
+    Error, Result,
+    frame::{Response, command},
+    internal::{GatewayPushReq, GatewayPushResp, KickConnectionsReq, KickConnectionsResp},
+    msggateway::{
+        GetUsersOnlineStatusReq, GetUsersOnlineStatusResp, KickUserOfflineReq, KickUserOfflineResp,
+        get_users_online_status_resp::{SuccessDetail, SuccessResult},
+    },
+};
+use rpc::Context;
+
+use crate::{
+    Gateway, connection,
+    frames::{SharedFrame, push_messages},
+    handshake::kick,
+    registry::Outbound,
+};
+
+/// The RPC side of a gateway.
+pub struct GatewayService(pub Arc<Gateway>);
+
+impl Deref for GatewayService {
+    type Target = Gateway;
+    fn deref(&self) -> &Gateway {
+        &self.0
+    }
+}
+
+rpc::service! { GatewayService, Service::Gateway, {
+    "push" => push,
+    "kickConnections" => kick_connections,
+    "kickUserOffline" => kick_user,
+    "getUsersOnlineStatus" => online_status,
+} }
+
+impl GatewayService {
+    async fn push(&self, context: &Context, request: GatewayPushReq) -> Result<GatewayPushResp> {
+        context.require_system()?;
+        let mut delivered = 0;
+        for push in request.pushes {
+            let frame = SharedFrame::new(Response {
+                req_identifier: command::PUSH_MSG,
+                data: push_messages(&push.conversation_id, &push.msg_data),
+                operation_id: push.operation_id,
+                ..Default::default()
+            });
+            for user in &push.user_i_ds {
+                self.registry.for_user(user, |open| {
+                    if !connection::sleeps(open) && open.send(Outbound::Frame(frame.bytes(open.encoding))) {
+                        delivered += 1;
+                    }
+                });
+            }
+        }
+        self.metrics.pushed.inc_by(delivered);
+        Ok(GatewayPushResp { delivered })
+    }
+
+    async fn kick_connections(&self, context: &Context, request: KickConnectionsReq) -> Result<KickConnectionsResp> {
+        context.require_system()?;
+        for open in self.registry.of_user(&request.user_id) {
+            if request.connection_i_ds.contains(&open.id) {
+                kick(self, &open);
+            }
+        }
+        Ok(KickConnectionsResp {})
+    }
+
+    async fn kick_user(&self, context: &Context, request: KickUserOfflineReq) -> Result<KickUserOfflineResp> {
+        context.require_admin()?;
+        let platform = Platform::parse(request.platform_id).ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+        for user in &request.kick_user_id_list {
+            for open in self.registry.of_user(user) {
+                if open.platform == platform {
+                    kick(self, &open);
+                }
+            }
+        }
+        Ok(KickUserOfflineResp {})
+    }
+
+    async fn online_status(&self, context: &Context, request: GetUsersOnlineStatusReq) -> Result<GetUsersOnlineStatusResp> {
+        context.require_admin()?;
+        let success_result = request
+            .user_i_ds
+            .into_iter()
+            .filter_map(|user_id| {
+                let open = self.registry.of_user(&user_id);
+                let detail_platform_status = open
+                    .iter()
+                    .map(|open| SuccessDetail {
+                        platform_id: open.platform.number(),
+                        conn_id: open.id.clone(),
+                        is_background: open.background.load(std::sync::atomic::Ordering::Relaxed),
+                        // Whoever may ask who is online may not therefore act as them.
+                        token: String::new(),
+                    })
+                    .collect();
+                (!open.is_empty()).then_some(SuccessResult { user_id, status: 1, detail_platform_status })
+            })
+            .collect();
+        Ok(GetUsersOnlineStatusResp { success_result, failed_result: vec![] })
+    }
+}

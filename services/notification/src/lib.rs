@@ -1,0 +1,122 @@
+//! System messages. Each goes through the msg service like any other message, sent by a service, with the options of its kind
+//! (semantics.md 1.8 and 2).
+
+use model::options::NotificationOptions;
+use protocol::{
+    Result,
+    content_type::{self as kind, FROM_SYSTEM, session},
+    go_json,
+    msg::{SendMsgReq, SendMsgResp},
+    sdkws::{MsgData, NotificationElem, OfflinePushInfo},
+};
+use rpc::{Context, Peers};
+use serde::Serialize;
+
+/// Who a notification goes to.
+#[derive(Debug, Clone, Copy)]
+pub enum To<'a> {
+    /// One user.
+    User(&'a str),
+    /// All members of a group.
+    Group(&'a str),
+}
+
+/// The options of a kind; kinds that are not listed are plain: delivered to whoever is online, not stored.
+pub fn options_of(content_type: i32) -> NotificationOptions {
+    let (also_chat, offline_push, stored) = match content_type {
+        kind::FRIEND_APPROVED => (true, true, false),
+        kind::FRIEND_REJECTED | kind::FRIEND_APPLIED | kind::JOIN_APPLIED | kind::JOIN_ACCEPTED | kind::JOIN_REJECTED => {
+            (false, true, false)
+        }
+        kind::GROUP_CREATED
+        | kind::MEMBER_QUIT
+        | kind::OWNER_TRANSFERRED
+        | kind::MEMBER_KICKED
+        | kind::MEMBER_INVITED
+        | kind::MEMBER_ENTERED
+        | kind::GROUP_DISMISSED
+        | kind::ANNOUNCEMENT_SET
+        | kind::GROUP_NAME_SET
+        | kind::PRIVATE_CHAT_SET => (true, false, false),
+        kind::REVOKED | kind::DELETED | kind::HAS_READ => (false, false, true),
+        _ => (false, false, false),
+    };
+    NotificationOptions { also_chat, offline_push, stored }
+}
+
+/// The message that carries `tips` from `sender`.
+pub fn message<T: Serialize>(sender: &str, to: To<'_>, content_type: i32, tips: &T) -> MsgData {
+    let (session_type, recv_id, group_id) = match to {
+        To::User(user) => (session::SINGLE, user, ""),
+        To::Group(group) => (session::GROUP, "", group),
+    };
+    let mut options = options_of(content_type);
+    if recv_id == sender && content_type == kind::HAS_READ {
+        // A receipt to oneself only moves one's other devices.
+        options.stored = false;
+    }
+    let content = go_json::to_text(&NotificationElem { detail: go_json::to_text(tips) });
+    MsgData {
+        send_id: sender.to_owned(),
+        recv_id: recv_id.to_owned(),
+        group_id: group_id.to_owned(),
+        client_msg_id: model::random_id(),
+        session_type,
+        msg_from: FROM_SYSTEM,
+        content_type,
+        content: content.into(),
+        options: options.to_map(),
+        offline_push_info: Some(OfflinePushInfo::default()),
+        ..Default::default()
+    }
+}
+
+/// Sends a notification; returns when it is accepted.
+///
+/// # Errors
+/// As the msg service's send.
+pub async fn send<T: Serialize>(
+    peers: &Peers,
+    context: &Context,
+    sender: &str,
+    to: To<'_>,
+    content_type: i32,
+    tips: &T,
+) -> Result<()> {
+    let request = SendMsgReq { msg_data: Some(message(sender, to, content_type, tips)) };
+    let _accepted: SendMsgResp = peers.get(config::Service::Msg).call(&context.as_system(), "sendMsg", &request).await?;
+    Ok(())
+}
+
+/// [`send`] for an operation that is done already: a failure is logged, not returned, because the change itself holds and
+/// clients find it by incremental sync.
+pub async fn tell<T: Serialize>(peers: &Peers, context: &Context, sender: &str, to: To<'_>, content_type: i32, tips: &T) {
+    if let Err(error) = send(peers, context, sender, to, content_type, tips).await {
+        tracing::warn!(operation_id = context.operation_id, content_type, %error, "notification.failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::options;
+    use protocol::sdkws::MarkAsReadTips;
+
+    use super::*;
+
+    #[test]
+    fn the_detail_is_json_inside_json() {
+        let tips = MarkAsReadTips { mark_as_read_user_id: "a".into(), has_read_seq: 7, ..Default::default() };
+        let message = message("a", To::User("b"), kind::HAS_READ, &tips);
+        let outer: serde_json::Value = serde_json::from_slice(&message.content).unwrap();
+        let detail: serde_json::Value = serde_json::from_str(outer["detail"].as_str().unwrap()).unwrap();
+        assert_eq!(detail["markAsReadUserID"], "a");
+        assert_eq!(detail["seqs"], serde_json::Value::Null);
+        assert!(options::is_set(&message.options, options::HISTORY));
+    }
+
+    #[test]
+    fn a_receipt_to_oneself_is_not_stored() {
+        let message = message("a", To::User("a"), kind::HAS_READ, &MarkAsReadTips::default());
+        assert!(!options::is_set(&message.options, options::HISTORY));
+    }
+}

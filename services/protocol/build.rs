@@ -1,0 +1,52 @@
+//! Generates the protobuf types, with serde attributes that give them Go's JSON shape (contract: protobuf.json jsonRules).
+
+use prost_build::Config;
+
+type Descriptor = protox::prost_reflect::MessageDescriptor;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let mut files: Vec<_> = std::fs::read_dir("proto")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    let descriptors = protox::compile(&files, ["proto"])?;
+    let pool = protox::prost_reflect::DescriptorPool::from_file_descriptor_set(descriptors.clone())?;
+
+    let mut config = Config::new();
+    config.bytes(["."]).btree_map(["."]).include_file("openim.rs");
+    for message in pool.all_messages() {
+        if has_go_json(&message) {
+            let path = format!(".{}", message.full_name());
+            // prost matches nested types by their parent's path too.
+            if message.parent_message().is_none() {
+                config.type_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default)]");
+            }
+            for field in message.fields() {
+                config.field_attribute(format!("{path}.{}", field.name()), field_attribute(&field));
+            }
+        }
+    }
+    config.compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// Wrapper messages are bare values in JSON and have hand-written impls; internal messages never become JSON.
+fn has_go_json(message: &Descriptor) -> bool {
+    !matches!(message.package_name(), "openim.protobuf" | "openim.internal") && !message.is_map_entry()
+}
+
+fn field_attribute(field: &protox::prost_reflect::FieldDescriptor) -> String {
+    let name = field.name();
+    let null = "deserialize_with = \"crate::go_json::null_as_default\"";
+    let shape = if field.is_map() {
+        format!("{null}, skip_serializing_if = \"std::collections::BTreeMap::is_empty\"")
+    } else if field.is_list() {
+        format!("{null}, serialize_with = \"crate::go_json::list\"")
+    } else if field.kind() == protox::prost_reflect::Kind::Bytes {
+        "with = \"crate::go_json::base64_bytes\"".to_owned()
+    } else if field.kind().as_message().is_some() || field.supports_presence() {
+        return format!("#[serde(rename = \"{name}\")]");
+    } else {
+        null.to_owned()
+    };
+    format!("#[serde(rename = \"{name}\", {shape})]")
+}

@@ -1,0 +1,55 @@
+//! Checks of request fields; each names the field and the remedy.
+
+use std::collections::HashSet;
+
+use crate::{Error, Result};
+
+/// Refuses an empty text.
+pub fn non_empty(field: &str, value: &str) -> Result<()> {
+    if value.is_empty() { Err(Error::args(format!("{field} is required"))) } else { Ok(()) }
+}
+
+/// Refuses a missing message.
+pub fn present<T>(field: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::args(format!("{field} is required")))
+}
+
+/// Refuses an empty list, more than `max` items, empty items and repeated items.
+pub fn ids(field: &str, ids: &[String], max: usize) -> Result<()> {
+    if ids.is_empty() {
+        return Err(Error::args(format!("{field} must not be empty")));
+    }
+    unique_ids(field, ids, max)
+}
+
+/// Like [`ids`], but the list may be empty.
+pub fn unique_ids(field: &str, ids: &[String], max: usize) -> Result<()> {
+    if ids.len() > max {
+        return Err(Error::args(format!("{field} has {} items, at most {max} are allowed; split the call", ids.len())));
+    }
+    let mut seen = HashSet::with_capacity(ids.len());
+    for id in ids {
+        non_empty(field, id)?;
+        if !seen.insert(id) {
+            return Err(Error::args(format!("{field} names {id} twice")));
+        }
+    }
+    Ok(())
+}
+
+/// Longest text of an id, in bytes.
+pub const MAX_ID_BYTES: usize = 64;
+
+/// An id that can be part of a conversation id.
+pub fn new_id(field: &str, id: &str) -> Result<()> {
+    non_empty(field, id)?;
+    if id.len() > MAX_ID_BYTES || id.contains(':') || id.chars().any(char::is_control) {
+        return Err(Error::args(format!("{field} must have at most {MAX_ID_BYTES} bytes, no `:` and no control characters")));
+    }
+    Ok(())
+}
+
+/// Refuses text over `max` bytes.
+pub fn at_most(field: &str, text: &str, max: usize) -> Result<()> {
+    if text.len() > max { Err(Error::args(format!("{field} has more than {max} bytes"))) } else { Ok(()) }
+}

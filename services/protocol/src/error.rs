@@ -1,0 +1,105 @@
+//! Error codes of the contract (errors.json). One closed enum for every service; it survives gRPC as the number.
+
+/// What a request failed with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", code.name())]
+pub struct Error {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// Free text for a person: what was wrong and what to do.
+    pub detail: String,
+}
+
+/// The result of every operation a client can ask for.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
+        /// A code of errors.json. `errMsg` is [`ErrorCode::name`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$doc])* $variant,)* }
+
+        impl ErrorCode {
+            /// All codes, for table tests and documents.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
+            /// The number clients see in `errCode`.
+            pub const fn number(self) -> i32 { match self { $(Self::$variant => $code,)* } }
+            /// The stable text clients see in `errMsg`.
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
+            /// The code of a number; unknown numbers are internal errors.
+            pub const fn from_number(number: i32) -> Self { match number { $($code => Self::$variant,)* _ => Self::Internal } }
+        }
+    };
+}
+
+codes! {
+    /// The caller sends faster than its limit; retry later.
+    TooManyRequests = 429, "too many requests, please try again later";
+    /// Anything without a code of its own; the outcome is unknown, retry with the same clientMsgID.
+    Internal = 500, "ServerInternalError";
+    Args = 1001, "ArgsError";
+    NoPermission = 1002, "NoPermissionError";
+    DuplicateKey = 1003, "DuplicateKeyError";
+    RecordNotFound = 1004, "RecordNotFoundError";
+    UserNotFound = 1101, "UserIDNotFoundError";
+    Registered = 1102, "RegisteredAlreadyError";
+    GroupNotFound = 1201, "GroupIDNotFoundError";
+    GroupExists = 1202, "GroupIDExisted";
+    NotInGroup = 1203, "NotInGroupYetError";
+    Dismissed = 1204, "DismissedAlreadyError";
+    GroupRequestHandled = 1206, "GroupRequestHandled";
+    AddYourself = 1301, "CanNotAddYourselfError";
+    BlockedByPeer = 1302, "BlockedByPeer";
+    NotPeersFriend = 1303, "NotPeersFriend";
+    RelationshipExists = 1304, "RelationshipAlreadyError";
+    FriendRequestHandled = 1305, "FriendRequestHandled";
+    MutedInGroup = 1402, "MutedInGroup";
+    MutedGroup = 1403, "MutedGroup";
+    AlreadyRevoked = 1404, "MsgAlreadyRevoke";
+    TokenExpired = 1501, "TokenExpiredError";
+    TokenInvalid = 1502, "TokenInvalidError";
+    TokenMalformed = 1503, "TokenMalformedError";
+    TokenNotValidYet = 1504, "TokenNotValidYetError";
+    TokenUnknown = 1505, "TokenUnknownError";
+    TokenKicked = 1506, "TokenKickedError";
+    TokenNotExist = 1507, "TokenNotExistError";
+    ConnectionLimit = 1601, "ConnOverMaxNumLimit";
+    ConnectionArgs = 1602, "args err, need token, sendID, platformID";
+}
+
+impl ErrorCode {
+    /// An error of this code with a detail text.
+    pub fn with(self, detail: impl Into<String>) -> Error {
+        Error { code: self, detail: detail.into() }
+    }
+}
+
+impl Error {
+    /// Shorthand for the code that bad input gets: name the field and the remedy.
+    pub fn args(detail: impl Into<String>) -> Self {
+        ErrorCode::Args.with(detail)
+    }
+
+    /// Shorthand for a refused access.
+    pub fn no_permission(detail: impl Into<String>) -> Self {
+        ErrorCode::NoPermission.with(detail)
+    }
+
+    /// A failure whose outcome the caller cannot know.
+    pub fn internal(detail: impl std::fmt::Display) -> Self {
+        ErrorCode::Internal.with(detail.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn every_code_survives_the_wire() {
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_number(code.number()), *code);
+        }
+        assert_eq!(ErrorCode::from_number(77_777), ErrorCode::Internal);
+    }
+}

@@ -1,0 +1,19 @@
+//! The OpenIM v3.8 wire contract: protobuf messages and their JSON form, the gob and JSON frame codecs, error codes,
+//! content types. Pure: nothing here performs I/O or knows a server.
+
+pub mod check;
+pub mod content_type;
+pub mod error;
+pub mod frame;
+pub mod go_json;
+pub mod gob;
+
+mod generated {
+    #![allow(clippy::all, rust_2018_idioms)]
+    include!(concat!(env!("OUT_DIR"), "/openim.rs"));
+}
+
+pub use error::{Error, ErrorCode, Result};
+pub use generated::openim::{
+    auth, conversation, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push, relation, sdkws, third, user,
+};

@@ -1,0 +1,205 @@
+//! Delivers stored messages online. Per batch: who receives each message, where they are connected (route table; every gateway
+//! whose routes may be incomplete is asked too), one call per gateway with everything for it in order. The offset is committed
+//! after the gateways took it. What a dead gateway did not take is pulled by its clients when they reconnect.
+
+mod receivers;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bus::{Batch, PartitionHandler};
+use config::Service;
+use model::Clock;
+use moka::future::Cache;
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use prost::Message;
+use protocol::{
+    content_type as kind,
+    group::{DismissGroupReq, DismissGroupResp},
+    internal::{GatewayPush, GatewayPushReq, GatewayPushResp, PushRecord},
+    sdkws::MsgData,
+};
+use receivers::Members;
+use routes::Routes;
+use rpc::{Context, Peers};
+use store::Store;
+
+/// From this many receivers on, asking every gateway is cheaper than looking up every receiver.
+const BROADCAST_FROM: usize = 2000;
+const DELIVERY_TRIES: u32 = 3;
+/// Older than this at the push stage counts as late (metrics.json).
+const LATE_MS: i64 = 10_000;
+
+/// What all partitions share.
+#[derive(Clone)]
+pub struct Push {
+    store: Store,
+    routes: Routes,
+    peers: Peers,
+    clock: Arc<dyn Clock>,
+    members: Cache<String, Members>,
+    metrics: PushMetrics,
+}
+
+/// Counters of the push service.
+#[derive(Clone, Default)]
+pub struct PushMetrics {
+    delivered: Counter,
+    undelivered: Counter,
+    late: Counter,
+}
+
+impl PushMetrics {
+    /// Registers the counters.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("push_delivered_frames", "Frames that gateways handed to connections", metrics.delivered.clone());
+        registry.register("push_undelivered_batches", "Batches that a gateway did not take", metrics.undelivered.clone());
+        registry.register("msg_long_time_push", "Messages that reached push after more than 10 s", metrics.late.clone());
+        metrics
+    }
+}
+
+/// One message and who receives it.
+struct Delivery {
+    record: PushRecord,
+    message: MsgData,
+    users: Vec<String>,
+}
+
+impl Push {
+    /// A push service.
+    pub fn new(store: Store, routes: Routes, peers: Peers, clock: Arc<dyn Clock>, metrics: PushMetrics) -> Self {
+        Self { store, routes, peers, clock, members: Cache::builder().max_capacity(10_000).build(), metrics }
+    }
+
+    /// Delivers records in order.
+    async fn deliver(&self, records: Vec<PushRecord>) -> protocol::Result<()> {
+        let mut deliveries = Vec::with_capacity(records.len());
+        for record in records {
+            let message = MsgData::decode(record.msg_data.clone()).map_err(protocol::Error::internal)?;
+            if message.send_time > 0 && self.clock.now_ms() - message.send_time > LATE_MS {
+                self.metrics.late.inc();
+            }
+            let users = self.receivers(&message).await?;
+            deliveries.push(Delivery { record, message, users });
+        }
+        let per_gateway = self.assign(&deliveries).await;
+        let calls = per_gateway.into_iter().map(|(gateway, pushes)| self.call(gateway, GatewayPushReq { pushes }));
+        futures::future::join_all(calls).await;
+        for delivery in &deliveries {
+            self.after(&delivery.message).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything that each gateway gets, in order.
+    async fn assign(&self, deliveries: &[Delivery]) -> HashMap<String, Vec<GatewayPush>> {
+        let gateways = self.peers.gateways();
+        let mut users: Vec<String> =
+            deliveries.iter().filter(|item| item.users.len() < BROADCAST_FROM).flat_map(|item| item.users.clone()).collect();
+        users.sort();
+        users.dedup();
+        let (ready, routes) = match futures::try_join!(self.routes.ready(&gateways), self.routes.of_users(&users)) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "push.routes_unknown: asking every gateway");
+                (HashMap::new(), vec![])
+            }
+        };
+        let routes: HashMap<&str, Vec<String>> = users
+            .iter()
+            .map(String::as_str)
+            .zip(routes.into_iter().map(|list| list.into_iter().map(|route| route.gateway).collect()))
+            .collect();
+        let incomplete: Vec<&String> = gateways.iter().filter(|gateway| !ready.get(*gateway).copied().unwrap_or(false)).collect();
+        let mut assigned: HashMap<String, Vec<GatewayPush>> = HashMap::new();
+        for delivery in deliveries {
+            let mut here: HashMap<&str, Vec<String>> = HashMap::new();
+            if delivery.users.len() >= BROADCAST_FROM {
+                for gateway in &gateways {
+                    here.insert(gateway, delivery.users.clone());
+                }
+            } else {
+                for gateway in &incomplete {
+                    here.insert(gateway, delivery.users.clone());
+                }
+                for user in &delivery.users {
+                    for gateway in routes.get(user.as_str()).into_iter().flatten() {
+                        let list = here.entry(gateway).or_default();
+                        if list.last() != Some(user) && !incomplete.contains(&gateway) {
+                            list.push(user.clone());
+                        }
+                    }
+                }
+            }
+            for (gateway, user_i_ds) in here {
+                assigned.entry(gateway.to_owned()).or_default().push(GatewayPush {
+                    conversation_id: delivery.record.conversation_id.clone(),
+                    msg_data: delivery.record.msg_data.clone(),
+                    operation_id: delivery.message.server_msg_id.clone(),
+                    user_i_ds,
+                });
+            }
+        }
+        assigned
+    }
+
+    async fn call(&self, gateway: String, request: GatewayPushReq) {
+        let context = Context::system("push");
+        for attempt in 1..=DELIVERY_TRIES {
+            let answer = async {
+                let answer: GatewayPushResp = self.peers.gateway(&gateway)?.call(&context, "push", &request).await?;
+                Ok::<u64, protocol::Error>(answer.delivered)
+            };
+            match answer.await {
+                Ok(delivered) => {
+                    self.metrics.delivered.inc_by(delivered);
+                    return;
+                }
+                Err(error) => {
+                    // A gateway that left discovery is gone, and its clients will pull from wherever they reconnect.
+                    let known = self.peers.gateways().contains(&gateway);
+                    tracing::warn!(gateway, attempt, known, %error, "push.gateway_failed");
+                    if !known {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+        self.metrics.undelivered.inc();
+    }
+
+    /// A dismissed group loses its members after they have heard of it.
+    async fn after(&self, message: &MsgData) -> protocol::Result<()> {
+        let notification = !model::options::is_set(&message.options, model::options::IS_NOT_NOTIFICATION);
+        if message.content_type != kind::GROUP_DISMISSED || !notification {
+            return Ok(());
+        }
+        let request = DismissGroupReq { group_id: message.group_id.clone(), delete_member: true, send_message: None };
+        let context = Context::system(message.server_msg_id.clone());
+        let _done: DismissGroupResp = self.peers.get(Service::Group).call(&context, "dismissGroup", &request).await?;
+        Ok(())
+    }
+}
+
+/// The handler of one assigned partition.
+pub struct Partition(pub Push);
+
+impl PartitionHandler for Partition {
+    async fn handle(&mut self, batch: Batch) {
+        let mut records = Vec::with_capacity(batch.records.len());
+        for (_, payload) in batch.records {
+            match PushRecord::decode(payload) {
+                Ok(record) => records.push(record),
+                Err(error) => tracing::error!(%error, "push.undecodable_record"),
+            }
+        }
+        let mut delay = Duration::from_millis(50);
+        while let Err(error) = self.0.deliver(records.clone()).await {
+            tracing::error!(%error, retry_in = ?delay, "push.batch_failed");
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(Duration::from_secs(5));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Who asks, under which operation id.
+
+use hmac::{Hmac, Mac};
+use prost::Message;
+use protocol::{
+    Error, Result,
+    internal::{Caller, caller::Kind},
+};
+use sha2::Sha256;
+
+/// The caller and trace id of one operation.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Verified at the edge (token) or a service acting for itself.
+    pub caller: Caller,
+    /// Trace id, in every log line of the operation.
+    pub operation_id: String,
+}
+
+impl Context {
+    /// Nobody: only methods open to all.
+    pub fn anonymous(operation_id: impl Into<String>) -> Self {
+        Self::new(Kind::Anonymous, "", 0, operation_id)
+    }
+
+    /// A service acting for itself.
+    pub fn system(operation_id: impl Into<String>) -> Self {
+        Self::new(Kind::System, "", 0, operation_id)
+    }
+
+    /// A verified user; administrators have [`Kind::Admin`].
+    pub fn new(kind: Kind, user_id: &str, platform_id: i32, operation_id: impl Into<String>) -> Self {
+        let caller = Caller { kind: kind.into(), user_id: user_id.to_owned(), platform_id };
+        Self { caller, operation_id: operation_id.into() }
+    }
+
+    /// The same operation, done by the service itself.
+    pub fn as_system(&self) -> Self {
+        Self::system(self.operation_id.clone())
+    }
+
+    /// The user id of the token; empty for services.
+    pub fn user_id(&self) -> &str {
+        &self.caller.user_id
+    }
+
+    /// Administrator or service.
+    pub fn is_privileged(&self) -> bool {
+        matches!(self.caller.kind(), Kind::Admin | Kind::System)
+    }
+
+    /// Only administrators and services.
+    ///
+    /// # Errors
+    /// `NoPermission` otherwise.
+    pub fn require_admin(&self) -> Result<()> {
+        if self.is_privileged() { Ok(()) } else { Err(Error::no_permission("only an administrator may do this")) }
+    }
+
+    /// Only services.
+    ///
+    /// # Errors
+    /// `NoPermission` otherwise.
+    pub fn require_system(&self) -> Result<()> {
+        if self.caller.kind() == Kind::System { Ok(()) } else { Err(Error::no_permission("an internal operation")) }
+    }
+
+    /// Only the user itself, administrators and services. `field` is the request field that names the user.
+    ///
+    /// # Errors
+    /// `NoPermission` naming the field.
+    pub fn require_self(&self, field: &str, user_id: &str) -> Result<()> {
+        if self.is_privileged() || (self.caller.kind() == Kind::User && self.user_id() == user_id) {
+            Ok(())
+        } else {
+            Err(Error::no_permission(format!("{field} must be the user of the token")))
+        }
+    }
+}
+
+/// Authenticates callers between services, derived from the configured secret.
+#[derive(Clone)]
+pub struct InternalKey(Hmac<Sha256>);
+
+impl InternalKey {
+    /// Derives the key; the label keeps it apart from token signatures.
+    pub fn derive(secret: &str) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+        mac.update(b"openim internal call v1");
+        let key = mac.finalize().into_bytes();
+        Self(Hmac::new_from_slice(&key).unwrap_or_else(|_| unreachable!("HMAC takes any key")))
+    }
+
+    fn mac(&self, caller: &Caller, operation_id: &str) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(&caller.encode_to_vec());
+        mac.update(&[0]);
+        mac.update(operation_id.as_bytes());
+        mac
+    }
+
+    pub(crate) fn sign(&self, caller: &Caller, operation_id: &str) -> bytes::Bytes {
+        bytes::Bytes::copy_from_slice(&self.mac(caller, operation_id).finalize().into_bytes())
+    }
+
+    pub(crate) fn verify(&self, caller: &Caller, operation_id: &str, signature: &[u8]) -> bool {
+        self.mac(caller, operation_id).verify_slice(signature).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_caller_is_noticed() {
+        let key = InternalKey::derive("a secret of the cluster");
+        let user = Context::new(Kind::User, "u1", 5, "op").caller;
+        let signature = key.sign(&user, "op");
+        assert!(key.verify(&user, "op", &signature));
+        let admin = Context::new(Kind::Admin, "u1", 5, "op").caller;
+        assert!(!key.verify(&admin, "op", &signature));
+        assert!(!InternalKey::derive("another").verify(&user, "op", &signature));
+    }
+
+    #[test]
+    fn a_user_is_only_itself() {
+        let context = Context::new(Kind::User, "u1", 5, "op");
+        assert!(context.require_self("userID", "u1").is_ok());
+        assert!(context.require_self("userID", "u2").is_err());
+        assert!(context.require_admin().is_err());
+        assert!(Context::anonymous("op").require_self("userID", "").is_err());
+    }
+}

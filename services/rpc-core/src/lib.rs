@@ -1,0 +1,34 @@
+//! Calls between services. One gRPC method per contract method, the verified caller as typed data in every call,
+//! authenticated with the cluster's secret, a deadline on everything.
+
+mod client;
+mod context;
+mod server;
+
+pub use async_trait::async_trait;
+pub use client::{Client, Peers};
+pub use context::{Context, InternalKey};
+pub use server::{RpcService, decode, encode, serve};
+
+/// Implements [`RpcService`] by a table `method => handler`; every handler is `async fn(&self, &Context, Req) -> Result<Resp>`.
+/// A method that is not in the table answers a clear error.
+#[macro_export]
+macro_rules! service {
+    ($type:ty, $service:expr, { $($method:literal => $handler:ident),* $(,)? }) => {
+        #[$crate::async_trait]
+        impl $crate::RpcService for $type {
+            fn service(&self) -> config::Service { $service }
+            async fn call(
+                &self,
+                context: &$crate::Context,
+                method: &str,
+                payload: bytes::Bytes,
+            ) -> protocol::Result<bytes::Bytes> {
+                match method {
+                    $($method => Ok($crate::encode(&self.$handler(context, $crate::decode(payload)?).await?)),)*
+                    other => Err(protocol::Error::internal(format!("{} has no method {other} in this version", self.service().name()))),
+                }
+            }
+        }
+    };
+}

@@ -1,0 +1,304 @@
+//! The conversation service: a user's rows and settings.
+
+use std::sync::Arc;
+
+use bson::{Document, doc};
+use config::Service;
+use model::{Clock, conversation_id, id_hash};
+use notification::To;
+use protocol::{
+    Error, ErrorCode, Result, check,
+    content_type::{self as kind, session},
+    conversation::{
+        ConversationReq, CreateGroupChatConversationsReq, CreateGroupChatConversationsResp, CreateSingleChatConversationsReq,
+        CreateSingleChatConversationsResp, GetAllConversationsReq, GetAllConversationsResp,
+        GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp, GetConversationReq, GetConversationResp,
+        GetConversationsReq, GetConversationsResp, GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp,
+        GetIncrementalConversationReq, GetIncrementalConversationResp, GetNotNotifyConversationIDsReq,
+        GetNotNotifyConversationIDsResp, GetOwnerConversationReq, GetOwnerConversationResp, GetPinnedConversationIDsReq,
+        GetPinnedConversationIDsResp, SetConversationsReq, SetConversationsResp,
+    },
+    sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
+};
+use routes::Routes;
+use rpc::{Context, Peers};
+use store::{DateTime, Page, Store, conversations::Conversation, versions::Kind};
+
+const MAX_TEXT_BYTES: usize = 64 << 10;
+
+/// The service.
+pub struct Conversations {
+    /// Conversation rows.
+    pub store: Store,
+    /// Announces changes.
+    pub routes: Routes,
+    /// For notifications.
+    pub peers: Peers,
+    /// Time of creation.
+    pub clock: Arc<dyn Clock>,
+}
+
+rpc::service! { Conversations, Service::Conversation, {
+    "CreateSingleChatConversations" => create_single,
+    "CreateGroupChatConversations" => create_group,
+    "SetConversations" => set,
+    "GetConversation" => get,
+    "GetConversations" => get_many,
+    "GetAllConversations" => all,
+    "GetOwnerConversation" => page,
+    "GetIncrementalConversation" => incremental,
+    "GetFullOwnerConversationIDs" => full_ids,
+    "GetPinnedConversationIDs" => pinned_ids,
+    "GetNotNotifyConversationIDs" => quiet_ids,
+    "GetConversationOfflinePushUserIDs" => offline_push_users,
+} }
+
+/// The settings of a request that are present, checked.
+fn settings(request: &ConversationReq) -> Result<Document> {
+    let mut fields = Document::new();
+    if let Some(option) = &request.recv_msg_opt {
+        if !(0..=2).contains(&option.value) {
+            return Err(Error::args("conversation.recvMsgOpt must be 0, 1 or 2"));
+        }
+        fields.insert("recv_msg_opt", option.value);
+    }
+    for (name, column, value) in
+        [("attachedInfo", "attached_info", &request.attached_info), ("ex", "ex", &request.ex)]
+    {
+        if let Some(text) = value {
+            check::at_most(&format!("conversation.{name}"), &text.value, MAX_TEXT_BYTES)?;
+            fields.insert(column, &text.value);
+        }
+    }
+    let flags = [("is_pinned", &request.is_pinned), ("is_msg_destruct", &request.is_msg_destruct), ("is_private_chat", &request.is_private_chat)];
+    for (column, value) in flags {
+        if let Some(flag) = value {
+            fields.insert(column, flag.value);
+        }
+    }
+    if let Some(at) = &request.group_at_type {
+        fields.insert("group_at_type", at.value);
+    }
+    if let Some(seconds) = &request.burn_duration {
+        fields.insert("burn_duration", seconds.value);
+    }
+    if let Some(seconds) = &request.msg_destruct_time {
+        if seconds.value < 0 {
+            return Err(Error::args("conversation.msgDestructTime must not be negative"));
+        }
+        fields.insert("msg_destruct_time", seconds.value);
+    }
+    if request.conversation_type == session::GROUP {
+        fields.remove("is_private_chat");
+    }
+    Ok(fields)
+}
+
+impl Conversations {
+    fn now(&self) -> DateTime {
+        DateTime::from_millis(self.clock.now_ms())
+    }
+
+    async fn create_single(
+        &self,
+        context: &Context,
+        request: CreateSingleChatConversationsReq,
+    ) -> Result<CreateSingleChatConversationsResp> {
+        context.require_system()?;
+        let (send, recv, id) = (&request.send_id, &request.recv_id, &request.conversation_id);
+        let now = self.now();
+        let receiver = Conversation::new(recv, id, request.conversation_type, send, "", now);
+        let mut rows = vec![receiver];
+        if request.conversation_type == session::SINGLE && send != recv {
+            rows.push(Conversation::new(send, id, request.conversation_type, recv, "", now));
+        }
+        self.store.ensure_conversations(&rows).await?;
+        Ok(CreateSingleChatConversationsResp {})
+    }
+
+    async fn create_group(
+        &self,
+        context: &Context,
+        request: CreateGroupChatConversationsReq,
+    ) -> Result<CreateGroupChatConversationsResp> {
+        context.require_system()?;
+        let id = conversation_id::group(&request.group_id);
+        let now = self.now();
+        let rows: Vec<Conversation> = request
+            .user_i_ds
+            .iter()
+            .map(|user| Conversation::new(user, &id, session::GROUP, "", &request.group_id, now))
+            .collect();
+        self.store.ensure_conversations(&rows).await?;
+        Ok(CreateGroupChatConversationsResp {})
+    }
+
+    async fn set(&self, context: &Context, request: SetConversationsReq) -> Result<SetConversationsResp> {
+        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        for user in &request.user_i_ds {
+            context.require_self("userIDs", user)?;
+        }
+        let wanted = check::present("conversation", request.conversation)?;
+        let id = match wanted.conversation_type {
+            session::SINGLE => check::non_empty("conversation.userID", &wanted.user_id).map(|()| None)?,
+            session::GROUP => {
+                check::non_empty("conversation.groupID", &wanted.group_id)?;
+                Some(conversation_id::group(&wanted.group_id))
+            }
+            session::NOTIFICATION => {
+                check::non_empty("conversation.conversationID", &wanted.conversation_id)?;
+                Some(wanted.conversation_id.clone())
+            }
+            _ => return Err(Error::args("conversation.conversationType must be 1, 3 or 4")),
+        };
+        let fields = settings(&wanted)?;
+        for owner in &request.user_i_ds {
+            let id = id.clone().unwrap_or_else(|| conversation_id::single(owner, &wanted.user_id));
+            if !wanted.conversation_id.is_empty() && wanted.conversation_id != id {
+                return Err(Error::args(format!("conversation.conversationID must be {id} for these participants")));
+            }
+            if wanted.conversation_type == session::GROUP && self.store.member(&wanted.group_id, owner).await?.is_none() {
+                return Err(ErrorCode::NotInGroup.with(format!("{owner} is not a member of group {}", wanted.group_id)));
+            }
+            self.set_for(context, owner, &id, &wanted, &fields).await?;
+            if wanted.conversation_type == session::SINGLE
+                && let Some(private) = &wanted.is_private_chat
+            {
+                self.set_private(context, owner, &wanted.user_id, &id, private.value).await?;
+            }
+        }
+        Ok(SetConversationsResp {})
+    }
+
+    async fn set_for(&self, context: &Context, owner: &str, id: &str, wanted: &ConversationReq, fields: &Document) -> Result<()> {
+        let row = Conversation::new(owner, id, wanted.conversation_type, &wanted.user_id, &wanted.group_id, self.now());
+        self.store.ensure_conversations(&[row]).await?;
+        if !fields.is_empty() {
+            self.store.update_conversation(owner, id, fields).await?;
+        }
+        self.routes.facts_changed(&[format!("user:{owner}")]).await;
+        let tips = ConversationUpdateTips { user_id: owner.to_owned(), conversation_id_list: vec![id.to_owned()] };
+        notification::tell(&self.peers, context, owner, To::User(owner), kind::CONVERSATION_CHANGED, &tips).await;
+        Ok(())
+    }
+
+    /// Burn-after-reading belongs to both sides.
+    async fn set_private(&self, context: &Context, owner: &str, peer: &str, id: &str, private: bool) -> Result<()> {
+        let row = Conversation::new(peer, id, session::SINGLE, owner, "", self.now());
+        self.store.ensure_conversations(&[row]).await?;
+        self.store.update_conversation(peer, id, &doc! { "is_private_chat": private }).await?;
+        let tips = ConversationSetPrivateTips {
+            recv_id: peer.to_owned(),
+            send_id: owner.to_owned(),
+            is_private: private,
+            conversation_id: id.to_owned(),
+        };
+        notification::tell(&self.peers, context, owner, To::User(peer), kind::PRIVATE_CHAT_SET, &tips).await;
+        Ok(())
+    }
+
+    async fn get(&self, context: &Context, request: GetConversationReq) -> Result<GetConversationResp> {
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        check::non_empty("conversationID", &request.conversation_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        let row = self.store.conversation(&request.owner_user_id, &request.conversation_id).await?;
+        let row = row.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("no conversation {}", request.conversation_id)))?;
+        Ok(GetConversationResp { conversation: Some(row.to_wire()) })
+    }
+
+    async fn get_many(&self, context: &Context, request: GetConversationsReq) -> Result<GetConversationsResp> {
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        check::unique_ids("conversationIDs", &request.conversation_i_ds, 1000)?;
+        let rows = self.store.conversations(&request.owner_user_id, &request.conversation_i_ds).await?;
+        Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
+    }
+
+    async fn all(&self, context: &Context, request: GetAllConversationsReq) -> Result<GetAllConversationsResp> {
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        let rows = self.store.all_conversations(&request.owner_user_id).await?;
+        Ok(GetAllConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
+    }
+
+    async fn page(&self, context: &Context, request: GetOwnerConversationReq) -> Result<GetOwnerConversationResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let (rows, total) = self.store.conversation_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
+        Ok(GetOwnerConversationResp {
+            total: i64::try_from(total).unwrap_or(i64::MAX),
+            conversations: rows.iter().map(Conversation::to_wire).collect(),
+        })
+    }
+
+    async fn incremental(
+        &self,
+        context: &Context,
+        request: GetIncrementalConversationReq,
+    ) -> Result<GetIncrementalConversationResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let changes =
+            self.store.changes_since(Kind::Conversation, &request.user_id, &request.version_id, request.version).await?;
+        let insert = self.store.conversations(&request.user_id, &changes.inserted).await?;
+        let update = self.store.conversations(&request.user_id, &changes.updated).await?;
+        Ok(GetIncrementalConversationResp {
+            version: changes.version.number(),
+            version_id: changes.version.id(),
+            full: changes.full,
+            delete: changes.deleted,
+            insert: insert.iter().map(Conversation::to_wire).collect(),
+            update: update.iter().map(Conversation::to_wire).collect(),
+        })
+    }
+
+    async fn full_ids(
+        &self,
+        context: &Context,
+        request: GetFullOwnerConversationIDsReq,
+    ) -> Result<GetFullOwnerConversationIDsResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let version = self.store.version(Kind::Conversation, &request.user_id).await?;
+        let ids = self.store.conversation_ids(&request.user_id).await?;
+        let equal = id_hash::of(&ids) == request.id_hash;
+        Ok(GetFullOwnerConversationIDsResp {
+            version: version.number(),
+            version_id: version.id(),
+            equal,
+            conversation_i_ds: if equal { vec![] } else { ids },
+        })
+    }
+
+    async fn ids_where(&self, context: &Context, user: &str, keep: impl Fn(&Conversation) -> bool) -> Result<Vec<String>> {
+        check::non_empty("userID", user)?;
+        context.require_self("userID", user)?;
+        let rows = self.store.all_conversations(user).await?;
+        Ok(rows.into_iter().filter(keep).map(|row| row.conversation_id).collect())
+    }
+
+    async fn pinned_ids(&self, context: &Context, request: GetPinnedConversationIDsReq) -> Result<GetPinnedConversationIDsResp> {
+        let conversation_i_ds = self.ids_where(context, &request.user_id, |row| row.is_pinned).await?;
+        Ok(GetPinnedConversationIDsResp { conversation_i_ds })
+    }
+
+    async fn quiet_ids(
+        &self,
+        context: &Context,
+        request: GetNotNotifyConversationIDsReq,
+    ) -> Result<GetNotNotifyConversationIDsResp> {
+        let conversation_i_ds = self.ids_where(context, &request.user_id, |row| row.recv_msg_opt == 1).await?;
+        Ok(GetNotNotifyConversationIDsResp { conversation_i_ds })
+    }
+
+    async fn offline_push_users(
+        &self,
+        context: &Context,
+        request: GetConversationOfflinePushUserIDsReq,
+    ) -> Result<GetConversationOfflinePushUserIDsResp> {
+        context.require_system()?;
+        let quiet = self.store.quiet_owners(&request.conversation_id, &request.user_i_ds).await?;
+        let user_i_ds = request.user_i_ds.into_iter().filter(|user| !quiet.contains(user)).collect();
+        Ok(GetConversationOfflinePushUserIDsResp { user_i_ds })
+    }
+}

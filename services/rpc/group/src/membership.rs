@@ -1,0 +1,531 @@
+//! Operations that change a group: create, join, invite, quit, kick, dismiss, transfer, settings.
+
+use bson::Document;
+use notification::To;
+use protocol::{
+    Error, ErrorCode, Result, check,
+    content_type as kind,
+    group::{
+        CreateGroupReq, CreateGroupResp, DismissGroupReq, DismissGroupResp, GroupApplicationResponseReq,
+        GroupApplicationResponseResp, InviteUserToGroupReq, InviteUserToGroupResp, JoinGroupReq, JoinGroupResp,
+        KickGroupMemberReq, KickGroupMemberResp, QuitGroupReq, QuitGroupResp, SetGroupInfoExReq, SetGroupInfoExResp,
+        TransferGroupOwnerReq, TransferGroupOwnerResp,
+    },
+    sdkws::{
+        GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupCreatedTips, GroupDismissedTips,
+        GroupInfoSetAnnouncementTips, GroupInfoSetNameTips, GroupInfoSetTips, GroupOwnerTransferredTips,
+        JoinGroupApplicationTips, MemberEnterTips, MemberInvitedTips, MemberKickedTips, MemberQuitTips,
+    },
+};
+use rpc::Context;
+use store::{
+    DateTime,
+    groups::{DISMISSED, Group, Member, role},
+    requests::GroupRequest,
+};
+
+use crate::{Groups, Standing};
+
+const WORKING_GROUP: i32 = 2;
+const JOINED_BY_ADMIN: i32 = 1;
+const JOINED_BY_INVITATION: i32 = 2;
+const MAX_MEMBERS_PER_CALL: usize = 1000;
+const MAX_NAME_BYTES: usize = 1024;
+const MAX_TEXT_BYTES: usize = 64 << 10;
+/// needVerification: nobody needs approval.
+const JOIN_DIRECTLY: i32 = 2;
+/// needVerification: invitations need approval too.
+const ALL_NEED_VERIFICATION: i32 = 1;
+
+impl Groups {
+    pub(crate) async fn create(&self, context: &Context, request: CreateGroupReq) -> Result<CreateGroupResp> {
+        let info = check::present("groupInfo", request.group_info)?;
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        if info.group_type != WORKING_GROUP {
+            return Err(Error::args("groupInfo.groupType must be 2"));
+        }
+        check::at_most("groupInfo.groupName", &info.group_name, MAX_NAME_BYTES)?;
+        for (field, text) in [("notification", &info.notification), ("introduction", &info.introduction), ("ex", &info.ex)] {
+            check::at_most(&format!("groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
+        }
+        let mut ids = vec![request.owner_user_id.clone()];
+        ids.extend(request.admin_user_i_ds.iter().cloned());
+        ids.extend(request.member_user_i_ds.iter().cloned());
+        check::ids("memberUserIDs, adminUserIDs and ownerUserID together", &ids, MAX_MEMBERS_PER_CALL)?;
+        let known = self.store.users(&ids).await?;
+        if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
+            return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
+        }
+        let id = if info.group_id.is_empty() { rand::random::<u32>().to_string() } else { info.group_id.clone() };
+        check::new_id("groupInfo.groupID", &id)?;
+        if self.store.group(&id).await?.is_some() {
+            return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
+        }
+        let operator = context.user_id();
+        let group = Group {
+            group_id: id.clone(),
+            group_name: info.group_name,
+            notification: info.notification,
+            introduction: info.introduction,
+            face_url: info.face_url,
+            create_time: self.now(),
+            ex: info.ex,
+            status: 0,
+            creator_user_id: if operator.is_empty() { request.owner_user_id.clone() } else { operator.to_owned() },
+            group_type: WORKING_GROUP,
+            need_verification: info.need_verification,
+            look_member_info: info.look_member_info,
+            apply_member_friend: info.apply_member_friend,
+            notification_update_time: DateTime::from_millis(0),
+            notification_user_id: String::new(),
+        };
+        let members: Vec<Member> = ids
+            .iter()
+            .enumerate()
+            .map(|(index, user)| {
+                let level = if index == 0 {
+                    role::OWNER
+                } else if index <= request.admin_user_i_ds.len() {
+                    role::ADMIN
+                } else {
+                    role::ORDINARY
+                };
+                self.member_row(&id, user, level, JOINED_BY_INVITATION, operator, operator)
+            })
+            .collect();
+        self.create_conversations(context, &id, ids).await?;
+        match self.store.create_group(&group, &members).await {
+            Err(error) if error.is_duplicate_key() => return Err(ErrorCode::GroupExists.with(format!("group {id} exists already"))),
+            other => other?,
+        }
+        let info = self.info(&group).await?;
+        if request.send_message != Some(false) {
+            let version = self.store.member_version(&id).await?;
+            let member_list = self.member_infos(&members).await?;
+            let tips = GroupCreatedTips {
+                group: Some(info.clone()),
+                op_user: self.operator(context, &id).await?,
+                group_owner_user: member_list.first().cloned(),
+                member_list,
+                operation_time: self.clock.now_ms(),
+                group_member_version: version.number(),
+                group_member_version_id: version.id(),
+            };
+            notification::tell(&self.peers, context, &group.creator_user_id, To::Group(&id), kind::GROUP_CREATED, &tips).await;
+        }
+        Ok(CreateGroupResp { group_info: Some(info) })
+    }
+
+    pub(crate) async fn set_info(&self, context: &Context, request: SetGroupInfoExReq) -> Result<SetGroupInfoExResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        let id = &request.group_id;
+        self.living(id).await?;
+        self.require(context, id, Standing::Administrator).await?;
+        let mut fields = Document::new();
+        if let Some(name) = &request.group_name {
+            if name.value.trim().is_empty() {
+                return Err(Error::args("groupName must not be blank"));
+            }
+            check::at_most("groupName", &name.value, MAX_NAME_BYTES)?;
+            fields.insert("group_name", &name.value);
+        }
+        if let Some(notification) = &request.notification {
+            check::at_most("notification", &notification.value, MAX_TEXT_BYTES)?;
+            fields.insert("notification", &notification.value);
+            fields.insert("notification_update_time", self.now());
+            fields.insert("notification_user_id", context.user_id());
+        }
+        let texts = [("introduction", &request.introduction), ("face_url", &request.face_url), ("ex", &request.ex)];
+        for (column, value) in texts {
+            if let Some(text) = value {
+                check::at_most(column, &text.value, MAX_TEXT_BYTES)?;
+                fields.insert(column, &text.value);
+            }
+        }
+        let numbers = [
+            ("need_verification", 2, &request.need_verification),
+            ("look_member_info", 1, &request.look_member_info),
+            ("apply_member_friend", 1, &request.apply_member_friend),
+        ];
+        for (column, max, value) in numbers {
+            if let Some(number) = value {
+                if !(0..=max).contains(&number.value) {
+                    return Err(Error::args(format!("{column} must be between 0 and {max}")));
+                }
+                fields.insert(column, number.value);
+            }
+        }
+        if fields.is_empty() {
+            return Ok(SetGroupInfoExResp {});
+        }
+        self.store.update_group(id, &fields).await?;
+        self.changed(id).await;
+        let version = self.store.member_version(id).await?;
+        let info = Some(self.info(&self.existing(id).await?).await?);
+        let op_user = self.operator(context, id).await?;
+        let (number, version_id) = (version.number(), version.id());
+        let sender = context.user_id();
+        if request.notification.is_some() {
+            let tips = GroupInfoSetAnnouncementTips {
+                op_user, group: info, group_member_version: number, group_member_version_id: version_id,
+            };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::ANNOUNCEMENT_SET, &tips).await;
+        } else if request.group_name.is_some() {
+            let tips =
+                GroupInfoSetNameTips { op_user, group: info, group_member_version: number, group_member_version_id: version_id };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_NAME_SET, &tips).await;
+        } else {
+            let tips = GroupInfoSetTips {
+                op_user, mute_time: 0, group: info, group_member_version: number, group_member_version_id: version_id,
+            };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips).await;
+        }
+        Ok(SetGroupInfoExResp {})
+    }
+
+    pub(crate) async fn join(&self, context: &Context, request: JoinGroupReq) -> Result<JoinGroupResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        if !(1..=4).contains(&request.join_source) {
+            return Err(Error::args("joinSource must be between 1 and 4"));
+        }
+        check::at_most("reqMessage", &request.req_message, 4096)?;
+        // The contract carries the applicant in inviterUserID; it must be the caller.
+        let applicant = if request.inviter_user_id.is_empty() { context.user_id() } else { &request.inviter_user_id };
+        context.require_self("inviterUserID", applicant)?;
+        let group = self.living(&request.group_id).await?;
+        let id = &group.group_id;
+        if self.store.member(id, applicant).await?.is_some() {
+            return Err(Error::args(format!("{applicant} is a member of group {id} already")));
+        }
+        if self.store.user(applicant).await?.is_none() {
+            return Err(ErrorCode::UserNotFound.with(format!("user {applicant} is not registered")));
+        }
+        if group.need_verification == JOIN_DIRECTLY {
+            let row = self.member_row(id, applicant, role::ORDINARY, request.join_source, "", applicant);
+            self.admit(context, id, std::slice::from_ref(&row)).await?;
+            self.tell_entered(context, &group, &row).await?;
+            return Ok(JoinGroupResp {});
+        }
+        self.ask_to_join(context, &group, applicant, &request.req_message, request.join_source, "", &request.ex).await?;
+        Ok(JoinGroupResp {})
+    }
+
+    async fn tell_entered(&self, context: &Context, group: &Group, member: &Member) -> Result<()> {
+        let version = self.store.member_version(&group.group_id).await?;
+        let tips = MemberEnterTips {
+            group: Some(self.info(group).await?),
+            entrant_user: self.member_infos(std::slice::from_ref(member)).await?.pop(),
+            operation_time: self.clock.now_ms(),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        notification::tell(&self.peers, context, &member.user_id, To::Group(&group.group_id), kind::MEMBER_ENTERED, &tips).await;
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a join request")]
+    async fn ask_to_join(
+        &self,
+        context: &Context,
+        group: &Group,
+        user: &str,
+        message: &str,
+        source: i32,
+        inviter: &str,
+        ex: &str,
+    ) -> Result<()> {
+        let row = GroupRequest {
+            user_id: user.to_owned(),
+            group_id: group.group_id.clone(),
+            handle_result: 0,
+            req_msg: message.to_owned(),
+            handled_msg: String::new(),
+            req_time: self.now(),
+            handle_user_id: String::new(),
+            handled_time: DateTime::from_millis(0),
+            join_source: source,
+            inviter_user_id: inviter.to_owned(),
+            ex: ex.to_owned(),
+        };
+        self.store.put_group_request(&row).await?;
+        let info = self.info(group).await?;
+        let request = self.request_info(&row, Some(info.clone())).await?;
+        let tips = JoinGroupApplicationTips {
+            group: Some(info),
+            applicant: request.user_info.clone(),
+            req_msg: message.to_owned(),
+            uuid: model::random_id(),
+            request: Some(request),
+        };
+        let mut receivers = self.administrators(&group.group_id).await?;
+        receivers.push(user.to_owned());
+        for receiver in receivers {
+            notification::tell(&self.peers, context, user, To::User(&receiver), kind::JOIN_APPLIED, &tips).await;
+        }
+        Ok(())
+    }
+
+    async fn administrators(&self, group: &str) -> Result<Vec<String>> {
+        let members = self.store.members_by_role(group, &[role::OWNER, role::ADMIN]).await?;
+        Ok(members.into_iter().map(|member| member.user_id).collect())
+    }
+
+    pub(crate) async fn invite(&self, context: &Context, request: InviteUserToGroupReq) -> Result<InviteUserToGroupResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        check::ids("invitedUserIDs", &request.invited_user_i_ds, MAX_MEMBERS_PER_CALL)?;
+        let group = self.living(&request.group_id).await?;
+        let id = &group.group_id;
+        let standing = self.require(context, id, Standing::Member).await?;
+        let known = self.store.users(&request.invited_user_i_ds).await?;
+        if let Some(unknown) = request.invited_user_i_ds.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
+            return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
+        }
+        if let Some(member) = self.store.members(id, &request.invited_user_i_ds).await?.first() {
+            return Err(Error::args(format!("{} is a member of group {id} already", member.user_id)));
+        }
+        if group.need_verification == ALL_NEED_VERIFICATION && standing < Standing::Administrator {
+            for user in &request.invited_user_i_ds {
+                self.ask_to_join(context, &group, user, &request.reason, JOINED_BY_INVITATION, context.user_id(), "").await?;
+            }
+            return Ok(InviteUserToGroupResp {});
+        }
+        let source = if standing == Standing::Privileged { JOINED_BY_ADMIN } else { JOINED_BY_INVITATION };
+        // Batches keep tips and transactions small.
+        for users in request.invited_user_i_ds.chunks(50) {
+            let rows: Vec<Member> = users
+                .iter()
+                .map(|user| self.member_row(id, user, role::ORDINARY, source, context.user_id(), context.user_id()))
+                .collect();
+            self.admit(context, id, &rows).await?;
+            if request.send_message != Some(false) {
+                self.tell_invited(context, &group, &rows).await?;
+            }
+        }
+        Ok(InviteUserToGroupResp {})
+    }
+
+    async fn tell_invited(&self, context: &Context, group: &Group, rows: &[Member]) -> Result<()> {
+        let version = self.store.member_version(&group.group_id).await?;
+        let operator = self.operator(context, &group.group_id).await?;
+        let tips = MemberInvitedTips {
+            group: Some(self.info(group).await?),
+            op_user: operator.clone(),
+            invited_user_list: self.member_infos(rows).await?,
+            operation_time: self.clock.now_ms(),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+            inviter_user: operator,
+        };
+        let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
+        notification::tell(&self.peers, context, sender, To::Group(&group.group_id), kind::MEMBER_INVITED, &tips).await;
+        Ok(())
+    }
+
+    pub(crate) async fn respond(
+        &self,
+        context: &Context,
+        request: GroupApplicationResponseReq,
+    ) -> Result<GroupApplicationResponseResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        check::non_empty("fromUserID", &request.from_user_id)?;
+        check::at_most("handledMsg", &request.handled_msg, 4096)?;
+        if ![1, -1].contains(&request.handle_result) {
+            return Err(Error::args("handleResult must be 1 (agree) or -1 (refuse)"));
+        }
+        let group = self.living(&request.group_id).await?;
+        let (id, user) = (&group.group_id, &request.from_user_id);
+        self.require(context, id, Standing::Administrator).await?;
+        let Some(row) = self.store.group_request(id, user).await? else {
+            return Err(ErrorCode::RecordNotFound.with(format!("{user} has not asked to join group {id}")));
+        };
+        if row.handle_result != 0 {
+            return Err(ErrorCode::GroupRequestHandled.with("the request is handled already"));
+        }
+        let agreed = request.handle_result == 1;
+        // The member first: should this die before the request is closed, agreeing again finishes it.
+        let mut entered = None;
+        if agreed && self.store.member(id, user).await?.is_none() {
+            let member = self.member_row(id, user, role::ORDINARY, row.join_source, &row.inviter_user_id, context.user_id());
+            self.admit(context, id, std::slice::from_ref(&member)).await?;
+            entered = Some(member);
+        }
+        let (result, message) = (request.handle_result, &request.handled_msg);
+        if !self.store.answer_group_request(id, user, context.user_id(), result, message, self.now()).await? {
+            return Err(ErrorCode::GroupRequestHandled.with("the request is handled already"));
+        }
+        let info = self.info(&group).await?;
+        let answered = self.store.group_request(id, user).await?.unwrap_or(row);
+        let answered = self.request_info(&answered, Some(info.clone())).await?;
+        let op_user = self.operator(context, id).await?;
+        let uuid = model::random_id();
+        let mut receivers: Vec<(String, i32)> = self.administrators(id).await?.into_iter().map(|id| (id, 1)).collect();
+        receivers.push((user.clone(), 0));
+        for (receiver, receiver_as) in receivers {
+            let sender = context.user_id();
+            if agreed {
+                let tips = GroupApplicationAcceptedTips {
+                    group: Some(info.clone()),
+                    op_user: op_user.clone(),
+                    handle_msg: request.handled_msg.clone(),
+                    receiver_as,
+                    uuid: uuid.clone(),
+                    request: Some(answered.clone()),
+                };
+                notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_ACCEPTED, &tips).await;
+            } else {
+                let tips = GroupApplicationRejectedTips {
+                    group: Some(info.clone()),
+                    op_user: op_user.clone(),
+                    handle_msg: request.handled_msg.clone(),
+                    receiver_as,
+                    uuid: uuid.clone(),
+                    request: Some(answered.clone()),
+                };
+                notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_REJECTED, &tips).await;
+            }
+        }
+        if let Some(member) = entered {
+            if member.inviter_user_id.is_empty() {
+                self.tell_entered(context, &group, &member).await?;
+            } else {
+                self.tell_invited(context, &group, std::slice::from_ref(&member)).await?;
+            }
+        }
+        Ok(GroupApplicationResponseResp {})
+    }
+
+    pub(crate) async fn quit(&self, context: &Context, request: QuitGroupReq) -> Result<QuitGroupResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        let user = if request.user_id.is_empty() { context.user_id().to_owned() } else { request.user_id };
+        context.require_self("userID", &user)?;
+        let group = self.existing(&request.group_id).await?;
+        let id = &group.group_id;
+        let Some(member) = self.store.member(id, &user).await? else {
+            return Err(ErrorCode::NotInGroup.with(format!("{user} is not a member of group {id}")));
+        };
+        if member.role_level == role::OWNER {
+            return Err(Error::no_permission("the owner cannot quit; transfer or dismiss the group"));
+        }
+        let quitter = self.member_infos(std::slice::from_ref(&member)).await?.pop();
+        self.remove(id, std::slice::from_ref(&user)).await?;
+        let version = self.store.member_version(id).await?;
+        let tips = MemberQuitTips {
+            group: Some(self.info(&group).await?),
+            quit_user: quitter,
+            operation_time: self.clock.now_ms(),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        notification::tell(&self.peers, context, &user, To::Group(id), kind::MEMBER_QUIT, &tips).await;
+        Ok(QuitGroupResp {})
+    }
+
+    pub(crate) async fn kick(&self, context: &Context, request: KickGroupMemberReq) -> Result<KickGroupMemberResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        check::ids("kickedUserIDs", &request.kicked_user_i_ds, MAX_MEMBERS_PER_CALL)?;
+        let group = self.existing(&request.group_id).await?;
+        let id = &group.group_id;
+        let standing = self.require(context, id, Standing::Administrator).await?;
+        if request.kicked_user_i_ds.iter().any(|user| user == context.user_id()) {
+            return Err(Error::args("kickedUserIDs names the caller; use quit_group"));
+        }
+        let members = self.store.members(id, &request.kicked_user_i_ds).await?;
+        if let Some(stranger) =
+            request.kicked_user_i_ds.iter().find(|id| !members.iter().any(|member| member.user_id == **id))
+        {
+            return Err(ErrorCode::NotInGroup.with(format!("{stranger} is not a member of group {id}")));
+        }
+        for member in &members {
+            if member.role_level == role::OWNER {
+                return Err(Error::no_permission("the owner cannot be kicked"));
+            }
+            if member.role_level == role::ADMIN && standing < Standing::Owner {
+                return Err(Error::no_permission("only the owner can kick an administrator of the group"));
+            }
+        }
+        let operator = self.operator(context, id).await?;
+        let kicked_user_list = self.member_infos(&members).await?;
+        self.remove(id, &request.kicked_user_i_ds).await?;
+        if request.send_message != Some(false) {
+            let version = self.store.member_version(id).await?;
+            let tips = MemberKickedTips {
+                group: Some(self.info(&group).await?),
+                op_user: operator,
+                kicked_user_list,
+                operation_time: self.clock.now_ms(),
+                group_member_version: version.number(),
+                group_member_version_id: version.id(),
+            };
+            let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::MEMBER_KICKED, &tips).await;
+        }
+        Ok(KickGroupMemberResp {})
+    }
+
+    /// Dismisses: the group stays with its status; push removes the members after everyone has heard (`deleteMember`).
+    pub(crate) async fn dismiss(&self, context: &Context, request: DismissGroupReq) -> Result<DismissGroupResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        let group = self.existing(&request.group_id).await?;
+        let id = &group.group_id;
+        if request.delete_member {
+            context.require_system()?;
+            let members = self.store.member_ids(id).await?;
+            for users in members.chunks(200) {
+                self.remove(id, users).await?;
+            }
+            return Ok(DismissGroupResp {});
+        }
+        if group.status == DISMISSED {
+            return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed already")));
+        }
+        self.require(context, id, Standing::Owner).await?;
+        let tips = GroupDismissedTips {
+            group: Some(self.info(&group).await?),
+            op_user: self.operator(context, id).await?,
+            operation_time: self.clock.now_ms(),
+        };
+        self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await?;
+        self.changed(id).await;
+        let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
+        notification::send(&self.peers, context, sender, To::Group(id), kind::GROUP_DISMISSED, &tips).await?;
+        Ok(DismissGroupResp {})
+    }
+
+    pub(crate) async fn transfer(&self, context: &Context, request: TransferGroupOwnerReq) -> Result<TransferGroupOwnerResp> {
+        let (old, new) = (&request.old_owner_user_id, &request.new_owner_user_id);
+        check::non_empty("groupID", &request.group_id)?;
+        check::non_empty("oldOwnerUserID", old)?;
+        check::non_empty("newOwnerUserID", new)?;
+        if old == new {
+            return Err(Error::args("newOwnerUserID is the owner already"));
+        }
+        let group = self.living(&request.group_id).await?;
+        let id = &group.group_id;
+        self.require(context, id, Standing::Owner).await?;
+        let not_member = |user: &str| ErrorCode::NotInGroup.with(format!("{user} is not a member of group {id}"));
+        let owner = self.store.member(id, old).await?.ok_or_else(|| not_member(old))?;
+        let successor = self.store.member(id, new).await?.ok_or_else(|| not_member(new))?;
+        if owner.role_level != role::OWNER {
+            return Err(Error::args("oldOwnerUserID is not the owner"));
+        }
+        self.store.transfer_group(id, old, new, successor.role_level).await?;
+        self.changed(id).await;
+        let version = self.store.member_version(id).await?;
+        let both = [new.clone(), old.clone()];
+        let infos = self.member_infos(&self.store.members(id, &both).await?).await?;
+        let of = |user: &str| infos.iter().find(|info| info.user_id == user).cloned();
+        let tips = GroupOwnerTransferredTips {
+            group: Some(self.info(&group).await?),
+            op_user: self.operator(context, id).await?,
+            new_group_owner: of(new),
+            old_group_owner: old.clone(),
+            operation_time: self.clock.now_ms(),
+            old_group_owner_info: of(old),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        notification::tell(&self.peers, context, old, To::Group(id), kind::OWNER_TRANSFERRED, &tips).await;
+        Ok(TransferGroupOwnerResp {})
+    }
+}

@@ -1,0 +1,250 @@
+//! Operations that only read: records, lists, incremental sync.
+
+use std::collections::BTreeMap;
+
+use model::id_hash;
+use protocol::{
+    ErrorCode, Result, check,
+    group::{
+        BatchGetIncrementalGroupMemberReq, BatchGetIncrementalGroupMemberResp, GetFullGroupMemberUserIDsReq,
+        GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsReq, GetFullJoinGroupIDsResp, GetGroupApplicationListReq,
+        GetGroupApplicationListResp, GetGroupApplicationUnhandledCountReq, GetGroupApplicationUnhandledCountResp,
+        GetGroupMemberListReq, GetGroupMemberListResp, GetGroupMembersInfoReq, GetGroupMembersInfoResp, GetGroupsInfoReq,
+        GetGroupsInfoResp, GetIncrementalGroupMemberReq, GetIncrementalGroupMemberResp, GetIncrementalJoinGroupReq,
+        GetIncrementalJoinGroupResp, GetJoinedGroupListReq, GetJoinedGroupListResp, GetUserReqApplicationListReq,
+        GetUserReqApplicationListResp,
+    },
+    sdkws::{GroupInfo, GroupRequest},
+};
+use rpc::Context;
+use store::{Page, groups::{DISMISSED, role}, requests, versions::Kind};
+
+use crate::{Groups, Standing};
+
+impl Groups {
+    async fn infos(&self, ids: &[String]) -> Result<Vec<GroupInfo>> {
+        let mut infos = Vec::with_capacity(ids.len());
+        for group in self.store.groups(ids).await? {
+            infos.push(self.info(&group).await?);
+        }
+        Ok(infos)
+    }
+
+    pub(crate) async fn groups_info(&self, _: &Context, request: GetGroupsInfoReq) -> Result<GetGroupsInfoResp> {
+        check::ids("groupIDs", &request.group_i_ds, 1000)?;
+        Ok(GetGroupsInfoResp { group_infos: self.infos(&request.group_i_ds).await? })
+    }
+
+    pub(crate) async fn members_info(
+        &self,
+        context: &Context,
+        request: GetGroupMembersInfoReq,
+    ) -> Result<GetGroupMembersInfoResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        self.require(context, &request.group_id, Standing::Member).await?;
+        let members = self.store.members(&request.group_id, &request.user_i_ds).await?;
+        Ok(GetGroupMembersInfoResp { members: self.member_infos(&members).await? })
+    }
+
+    pub(crate) async fn member_list(&self, context: &Context, request: GetGroupMemberListReq) -> Result<GetGroupMemberListResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        self.require(context, &request.group_id, Standing::Member).await?;
+        let roles: &[i32] = match request.filter {
+            0 => &[],
+            1 => &[role::OWNER],
+            2 => &[role::ADMIN],
+            3 => &[role::ORDINARY],
+            4 => &[role::ADMIN, role::ORDINARY],
+            5 => &[role::OWNER, role::ADMIN],
+            _ => return Err(protocol::Error::args("filter must be between 0 and 5")),
+        };
+        let page = Page::parse(request.pagination.as_ref())?;
+        let (members, total) = self.store.member_page(&request.group_id, roles, page).await?;
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        Ok(GetGroupMemberListResp { total, members: self.member_infos(&members).await? })
+    }
+
+    pub(crate) async fn joined_list(&self, context: &Context, request: GetJoinedGroupListReq) -> Result<GetJoinedGroupListResp> {
+        check::non_empty("fromUserID", &request.from_user_id)?;
+        context.require_self("fromUserID", &request.from_user_id)?;
+        let page = Page::parse(request.pagination.as_ref())?;
+        let (memberships, total) = self.store.joined_page(&request.from_user_id, page).await?;
+        let ids: Vec<String> = memberships.into_iter().map(|member| member.group_id).collect();
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        Ok(GetJoinedGroupListResp { total, groups: self.infos(&ids).await? })
+    }
+
+    async fn request_infos(&self, rows: Vec<requests::GroupRequest>) -> Result<Vec<GroupRequest>> {
+        let mut infos = Vec::with_capacity(rows.len());
+        for row in rows {
+            let group = match self.store.group(&row.group_id).await? {
+                Some(group) => Some(self.info(&group).await?),
+                None => None,
+            };
+            infos.push(self.request_info(&row, group).await?);
+        }
+        Ok(infos)
+    }
+
+    async fn administered(&self, user: &str) -> Result<Vec<String>> {
+        let memberships = self.store.memberships(user).await?;
+        Ok(memberships.into_iter().filter(|member| member.role_level >= role::ADMIN).map(|member| member.group_id).collect())
+    }
+
+    pub(crate) async fn requests_to_me(
+        &self,
+        context: &Context,
+        request: GetGroupApplicationListReq,
+    ) -> Result<GetGroupApplicationListResp> {
+        check::non_empty("fromUserID", &request.from_user_id)?;
+        context.require_self("fromUserID", &request.from_user_id)?;
+        let page = Page::parse(request.pagination.as_ref())?;
+        let mut groups = self.administered(&request.from_user_id).await?;
+        if !request.group_i_ds.is_empty() {
+            groups.retain(|group| request.group_i_ds.contains(group));
+        }
+        let (rows, total) = self.store.group_request_page(Some(&groups), None, &request.handle_results, page).await?;
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        Ok(GetGroupApplicationListResp { total, group_requests: self.request_infos(rows).await? })
+    }
+
+    pub(crate) async fn my_requests(
+        &self,
+        context: &Context,
+        request: GetUserReqApplicationListReq,
+    ) -> Result<GetUserReqApplicationListResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let page = Page::parse(request.pagination.as_ref())?;
+        let groups = (!request.group_i_ds.is_empty()).then_some(request.group_i_ds.as_slice());
+        let (rows, total) =
+            self.store.group_request_page(groups, Some(&request.user_id), &request.handle_results, page).await?;
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        Ok(GetUserReqApplicationListResp { total, group_requests: self.request_infos(rows).await? })
+    }
+
+    pub(crate) async fn unhandled_count(
+        &self,
+        context: &Context,
+        request: GetGroupApplicationUnhandledCountReq,
+    ) -> Result<GetGroupApplicationUnhandledCountResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let groups = self.administered(&request.user_id).await?;
+        let count = self.store.unhandled_group_requests(&groups, request.time).await?;
+        Ok(GetGroupApplicationUnhandledCountResp { count: i64::try_from(count).unwrap_or(i64::MAX) })
+    }
+
+    pub(crate) async fn incremental_joined(
+        &self,
+        context: &Context,
+        request: GetIncrementalJoinGroupReq,
+    ) -> Result<GetIncrementalJoinGroupResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let changes =
+            self.store.changes_since(Kind::GroupJoin, &request.user_id, &request.version_id, request.version).await?;
+        Ok(GetIncrementalJoinGroupResp {
+            version: changes.version.number(),
+            version_id: changes.version.id(),
+            full: changes.full,
+            insert: self.infos(&changes.inserted).await?,
+            update: self.infos(&changes.updated).await?,
+            delete: changes.deleted,
+            sort_version: changes.sort_version,
+        })
+    }
+
+    pub(crate) async fn incremental_members(
+        &self,
+        context: &Context,
+        request: GetIncrementalGroupMemberReq,
+    ) -> Result<GetIncrementalGroupMemberResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        self.require(context, &request.group_id, Standing::Member).await?;
+        let group = self.existing(&request.group_id).await?;
+        if group.status == DISMISSED {
+            return Err(ErrorCode::Dismissed.with(format!("group {} is dismissed", request.group_id)));
+        }
+        let changes =
+            self.store.changes_since(Kind::GroupMember, &request.group_id, &request.version_id, request.version).await?;
+        let insert = self.store.members(&request.group_id, &changes.inserted).await?;
+        let update = self.store.members(&request.group_id, &changes.updated).await?;
+        let changed = changes.full
+            || changes.self_changed
+            || changes.sort_version > 0
+            || !(changes.deleted.is_empty() && insert.is_empty() && update.is_empty());
+        Ok(GetIncrementalGroupMemberResp {
+            version: changes.version.number(),
+            version_id: changes.version.id(),
+            full: changes.full,
+            delete: changes.deleted,
+            insert: self.member_infos(&insert).await?,
+            update: self.member_infos(&update).await?,
+            group: if changed { Some(self.info(&group).await?) } else { None },
+            sort_version: changes.sort_version,
+        })
+    }
+
+    /// Answers for every group asked for: a client repeats the call for ever for one that is left out. A group that is gone
+    /// for the caller answers "nothing changed"; the list of joined groups tells the client that it is gone.
+    pub(crate) async fn incremental_members_batch(
+        &self,
+        context: &Context,
+        request: BatchGetIncrementalGroupMemberReq,
+    ) -> Result<BatchGetIncrementalGroupMemberResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let ids: Vec<String> = request.req_list.iter().map(|item| item.group_id.clone()).collect();
+        check::ids("reqList.groupID", &ids, 1000)?;
+        let mut resp_list = BTreeMap::new();
+        for item in request.req_list {
+            let (group, version, version_id) = (item.group_id.clone(), item.version, item.version_id.clone());
+            let answer = match self.incremental_members(context, item).await {
+                Ok(answer) => answer,
+                Err(error) if error.code == ErrorCode::Internal => return Err(error),
+                Err(_gone) => GetIncrementalGroupMemberResp { version, version_id, ..Default::default() },
+            };
+            resp_list.insert(group, answer);
+        }
+        Ok(BatchGetIncrementalGroupMemberResp { resp_list })
+    }
+
+    pub(crate) async fn full_member_ids(
+        &self,
+        context: &Context,
+        request: GetFullGroupMemberUserIDsReq,
+    ) -> Result<GetFullGroupMemberUserIDsResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        self.require(context, &request.group_id, Standing::Member).await?;
+        let version = self.store.member_version(&request.group_id).await?;
+        let ids = self.store.member_ids(&request.group_id).await?;
+        let equal = id_hash::of(&ids) == request.id_hash;
+        Ok(GetFullGroupMemberUserIDsResp {
+            version: version.number(),
+            version_id: version.id(),
+            equal,
+            user_i_ds: if equal { vec![] } else { ids },
+        })
+    }
+
+    pub(crate) async fn full_joined_ids(
+        &self,
+        context: &Context,
+        request: GetFullJoinGroupIDsReq,
+    ) -> Result<GetFullJoinGroupIDsResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let version = self.store.version(Kind::GroupJoin, &request.user_id).await?;
+        let memberships = self.store.memberships(&request.user_id).await?;
+        let ids: Vec<String> = memberships.into_iter().map(|member| member.group_id).collect();
+        let equal = id_hash::of(&ids) == request.id_hash;
+        Ok(GetFullJoinGroupIDsResp {
+            version: version.number(),
+            version_id: version.id(),
+            equal,
+            group_i_ds: if equal { vec![] } else { ids },
+        })
+    }
+}

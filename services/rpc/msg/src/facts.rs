@@ -1,0 +1,140 @@
+//! What the send path must know about users and groups, cached. Facts are grouped by scope (`user:<id>`, `group:<id>`) and a scope
+//! is dropped when its owner announces a change. While announcements cannot be heard nothing is cached.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt;
+use moka::future::Cache;
+use protocol::Result;
+use routes::Routes;
+use store::{
+    Store,
+    groups::{Group, Member},
+    users::User,
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+const SCOPES: u64 = 100_000;
+const FACTS_PER_SCOPE: usize = 256;
+const LIFETIME: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+enum Fact {
+    User(Option<Arc<User>>),
+    Group(Option<Arc<Group>>),
+    Member(Option<Arc<Member>>),
+    Flag(bool),
+    Number(i32),
+}
+
+type Scope = Arc<Mutex<HashMap<String, Fact>>>;
+
+/// The cache; cheap to clone.
+#[derive(Clone)]
+pub struct Facts {
+    store: Store,
+    scopes: Cache<String, Scope>,
+    listening: Arc<AtomicBool>,
+}
+
+impl Facts {
+    /// An empty cache that does not listen yet.
+    pub fn new(store: Store) -> Self {
+        let scopes = Cache::builder().max_capacity(SCOPES).time_to_live(LIFETIME).build();
+        Self { store, scopes, listening: Arc::default() }
+    }
+
+    /// Hears of changes until `stop`.
+    pub async fn listen(self, routes: Routes, stop: CancellationToken) {
+        loop {
+            if let Ok(mut changes) = routes.fact_changes().await {
+                // Whatever was cached before this moment may have changed unheard.
+                self.scopes.invalidate_all();
+                self.listening.store(true, Ordering::Release);
+                let mut stream = changes.on_message();
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        change = stream.next() => match change {
+                            Some(message) => self.scopes.invalidate(&message.get_payload::<String>().unwrap_or_default()).await,
+                            None => break,
+                        },
+                    }
+                }
+                self.listening.store(false, Ordering::Release);
+                self.scopes.invalidate_all();
+                tracing::warn!("facts.not_listening: reading every fact from MongoDB until Redis is back");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+
+    async fn get(&self, scope: String, item: &str, load: impl Future<Output = Result<Fact>>) -> Result<Fact> {
+        if !self.listening.load(Ordering::Acquire) {
+            return load.await;
+        }
+        // The scope is taken before the store is read: a change announced meanwhile drops this very scope.
+        let facts = self.scopes.get_with(scope, async { Scope::default() }).await;
+        if let Some(fact) = facts.lock().await.get(item) {
+            return Ok(fact.clone());
+        }
+        let fact = load.await?;
+        let mut known = facts.lock().await;
+        if known.len() >= FACTS_PER_SCOPE {
+            known.clear();
+        }
+        known.insert(item.to_owned(), fact.clone());
+        Ok(fact)
+    }
+
+    pub(crate) async fn user(&self, id: &str) -> Result<Option<Arc<User>>> {
+        let load = async { Ok(Fact::User(self.store.user(id).await?.map(Arc::new))) };
+        let fact = self.get(format!("user:{id}"), "", load).await?;
+        Ok(if let Fact::User(user) = fact { user } else { None })
+    }
+
+    pub(crate) async fn blocks(&self, owner: &str, user: &str) -> Result<bool> {
+        let load = async { Ok(Fact::Flag(self.store.is_black(owner, user).await?)) };
+        let fact = self.get(format!("user:{owner}"), &format!("black:{user}"), load).await?;
+        Ok(matches!(fact, Fact::Flag(true)))
+    }
+
+    pub(crate) async fn has_friend(&self, owner: &str, user: &str) -> Result<bool> {
+        let load = async { Ok(Fact::Flag(self.store.is_friend(owner, user).await?)) };
+        let fact = self.get(format!("user:{owner}"), &format!("friend:{user}"), load).await?;
+        Ok(matches!(fact, Fact::Flag(true)))
+    }
+
+    pub(crate) async fn receive_option(&self, owner: &str, conversation: &str) -> Result<i32> {
+        let load = async {
+            let row = self.store.conversation(owner, conversation).await?;
+            Ok(Fact::Number(row.map_or(0, |row| row.recv_msg_opt)))
+        };
+        let fact = self.get(format!("user:{owner}"), &format!("option:{conversation}"), load).await?;
+        Ok(if let Fact::Number(option) = fact { option } else { 0 })
+    }
+
+    pub(crate) async fn group(&self, id: &str) -> Result<Option<Arc<Group>>> {
+        let load = async { Ok(Fact::Group(self.store.group(id).await?.map(Arc::new))) };
+        let fact = self.get(format!("group:{id}"), "", load).await?;
+        Ok(if let Fact::Group(group) = fact { group } else { None })
+    }
+
+    pub(crate) async fn member(&self, group: &str, user: &str) -> Result<Option<Arc<Member>>> {
+        let load = async { Ok(Fact::Member(self.store.member(group, user).await?.map(Arc::new))) };
+        let fact = self.get(format!("group:{group}"), user, load).await?;
+        Ok(if let Fact::Member(member) = fact { member } else { None })
+    }
+}

@@ -1,0 +1,63 @@
+//! The msg service: accepts messages (authorize, then Kafka), and serves everything that is read from or done to stored ones.
+
+mod facts;
+mod metrics;
+mod pull;
+mod read_state;
+mod send;
+
+use std::sync::Arc;
+
+use bus::Producer;
+use config::{Config, Service};
+use model::Clock;
+use protocol::{
+    Result,
+    msg::{GetServerTimeReq, GetServerTimeResp},
+};
+use rpc::{Context, Peers};
+use store::Store;
+
+pub use facts::Facts;
+pub use metrics::MessageMetrics;
+
+/// The service.
+pub struct Messages {
+    /// Stored messages, seqs, conversations.
+    pub store: Store,
+    /// Cached users, relations and memberships.
+    pub facts: Facts,
+    /// Where accepted messages go.
+    pub producer: Producer,
+    /// Limits and topics.
+    pub config: Arc<Config>,
+    /// For notifications.
+    pub peers: Peers,
+    /// sendTime.
+    pub clock: Arc<dyn Clock>,
+    /// Counters of the contract.
+    pub metrics: MessageMetrics,
+}
+
+rpc::service! { Messages, Service::Msg, {
+    "sendMsg" => send,
+    "GetMaxSeq" => newest_seqs,
+    "PullMessageBySeqs" => pull_by_range,
+    "GetSeqMessage" => pull_by_seqs,
+    "GetLastMessage" => last_messages,
+    "GetConversationsHasReadAndMaxSeq" => read_and_max_seqs,
+    "MarkMsgsAsRead" => mark_messages_read,
+    "MarkConversationAsRead" => mark_conversation_read,
+    "SetConversationHasReadSeq" => set_read_seq,
+    "RevokeMsg" => revoke,
+    "DeleteMsgs" => delete,
+    "ClearConversationsMsg" => clear,
+    "UserClearAllMsg" => clear_all,
+    "GetServerTime" => server_time,
+} }
+
+impl Messages {
+    async fn server_time(&self, _: &Context, _: GetServerTimeReq) -> Result<GetServerTimeResp> {
+        Ok(GetServerTimeResp { server_time: self.clock.now_ms() })
+    }
+}

@@ -1,0 +1,25 @@
+//! Counters with the names of the contract (metrics.json).
+
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+
+/// Accepted and refused messages.
+#[derive(Clone, Default)]
+pub struct MessageMetrics {
+    pub(crate) single_accepted: Counter,
+    pub(crate) single_refused: Counter,
+    pub(crate) group_accepted: Counter,
+    pub(crate) group_refused: Counter,
+}
+
+impl MessageMetrics {
+    /// Registers the counters.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        // OpenMetrics appends `_total`.
+        registry.register("single_chat_msg_process_success", "Single-chat messages accepted", metrics.single_accepted.clone());
+        registry.register("single_chat_msg_process_failed", "Single-chat messages refused", metrics.single_refused.clone());
+        registry.register("group_chat_msg_process_success", "Group messages accepted", metrics.group_accepted.clone());
+        registry.register("group_chat_msg_process_failed", "Group messages refused", metrics.group_refused.clone());
+        metrics
+    }
+}

@@ -1,0 +1,242 @@
+//! Read positions, revoke, delete, clear (semantics.md 7).
+
+use notification::To;
+use prost::Message;
+use protocol::{
+    Error, ErrorCode, Result, check,
+    content_type::{self as kind, session},
+    msg::{
+        ClearConversationsMsgReq, ClearConversationsMsgResp, DeleteMsgsReq, DeleteMsgsResp, DeleteSyncOpt,
+        MarkConversationAsReadReq, MarkConversationAsReadResp, MarkMsgsAsReadReq, MarkMsgsAsReadResp, RevokeMsgReq,
+        RevokeMsgResp, SetConversationHasReadSeqReq, SetConversationHasReadSeqResp, UserClearAllMsgReq, UserClearAllMsgResp,
+    },
+    sdkws::{ClearConversationTips, DeleteMsgsTips, MarkAsReadTips, MsgData, RevokeMsgTips},
+};
+use rpc::Context;
+use store::{conversations::Conversation, groups::role, messages::Revoke, seqs::Bound};
+
+use crate::Messages;
+
+const MAX_SEQS: usize = 1000;
+
+fn check_seqs(seqs: &[i64]) -> Result<()> {
+    if seqs.len() > MAX_SEQS {
+        return Err(Error::args(format!("seqs has more than {MAX_SEQS} items; split the request")));
+    }
+    if seqs.iter().any(|seq| *seq < 1) {
+        return Err(Error::args("seqs must be at least 1"));
+    }
+    Ok(())
+}
+
+impl Messages {
+    async fn own_conversation(&self, context: &Context, user: &str, id: &str) -> Result<Conversation> {
+        check::non_empty("userID", user)?;
+        check::non_empty("conversationID", id)?;
+        context.require_self("userID", user)?;
+        let row = self.store.conversation(user, id).await?;
+        row.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("{user} has no conversation {id}")))
+    }
+
+    /// Raises a read position, marks messages of a single chat as read, and tells who must know.
+    async fn mark_read(&self, context: &Context, user: &str, row: &Conversation, up_to: i64, seqs: &[i64]) -> Result<()> {
+        let id = row.conversation_id.as_str();
+        let all = [id.to_owned()];
+        let max = self.store.conversation_seqs(&all).await?.get(id).map_or(0, |seq| seq.max);
+        if up_to > max {
+            return Err(Error::args(format!("hasReadSeq must not exceed the newest seq, {max}")));
+        }
+        let before = self.store.user_seqs(user, &all).await?.get(id).map_or(0, |seq| seq.read);
+        let single = row.conversation_type == session::SINGLE;
+        let mut newly: Vec<i64> = seqs.to_vec();
+        if single {
+            // A huge backlog is marked in the store by range; the tip names at most a page of it.
+            self.store.mark_read(id, before + 1, up_to, seqs).await?;
+            newly.extend((before + 1).max(up_to - MAX_SEQS as i64 + 1)..=up_to);
+            newly.sort_unstable();
+            newly.dedup();
+        }
+        let up_to = up_to.max(before);
+        self.store.raise_read_seqs(&[(user.to_owned(), id.to_owned(), up_to)]).await?;
+        let tips = MarkAsReadTips {
+            mark_as_read_user_id: user.to_owned(),
+            conversation_id: id.to_owned(),
+            seqs: if single { newly } else { vec![] },
+            has_read_seq: up_to,
+        };
+        let to = if single { row.user_id.as_str() } else { user };
+        notification::tell(&self.peers, context, user, To::User(to), kind::HAS_READ, &tips).await;
+        Ok(())
+    }
+
+    pub(crate) async fn mark_conversation_read(
+        &self,
+        context: &Context,
+        request: MarkConversationAsReadReq,
+    ) -> Result<MarkConversationAsReadResp> {
+        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        if request.has_read_seq < 1 {
+            return Err(Error::args("hasReadSeq must be at least 1"));
+        }
+        check_seqs(&request.seqs)?;
+        self.mark_read(context, &request.user_id, &row, request.has_read_seq, &request.seqs).await?;
+        Ok(MarkConversationAsReadResp {})
+    }
+
+    pub(crate) async fn mark_messages_read(&self, context: &Context, request: MarkMsgsAsReadReq) -> Result<MarkMsgsAsReadResp> {
+        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        check_seqs(&request.seqs)?;
+        let Some(newest) = request.seqs.iter().max() else { return Err(Error::args("seqs must not be empty")) };
+        self.mark_read(context, &request.user_id, &row, *newest, &request.seqs).await?;
+        Ok(MarkMsgsAsReadResp {})
+    }
+
+    pub(crate) async fn set_read_seq(
+        &self,
+        context: &Context,
+        request: SetConversationHasReadSeqReq,
+    ) -> Result<SetConversationHasReadSeqResp> {
+        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        if request.has_read_seq < 1 {
+            return Err(Error::args("hasReadSeq must be at least 1"));
+        }
+        let id = [row.conversation_id.clone()];
+        let max = self.store.conversation_seqs(&id).await?.get(&row.conversation_id).map_or(0, |seq| seq.max);
+        if request.has_read_seq > max {
+            return Err(Error::args(format!("hasReadSeq must not exceed the newest seq, {max}")));
+        }
+        let raise = (request.user_id.clone(), row.conversation_id.clone(), request.has_read_seq);
+        self.store.raise_read_seqs(&[raise]).await?;
+        if !request.no_notification {
+            let tips = MarkAsReadTips {
+                mark_as_read_user_id: request.user_id.clone(),
+                conversation_id: row.conversation_id,
+                seqs: vec![],
+                has_read_seq: request.has_read_seq,
+            };
+            let user = &request.user_id;
+            notification::tell(&self.peers, context, user, To::User(user), kind::HAS_READ, &tips).await;
+        }
+        Ok(SetConversationHasReadSeqResp {})
+    }
+
+    pub(crate) async fn revoke(&self, context: &Context, request: RevokeMsgReq) -> Result<RevokeMsgResp> {
+        check::non_empty("userID", &request.user_id)?;
+        check::non_empty("conversationID", &request.conversation_id)?;
+        context.require_self("userID", &request.user_id)?;
+        if request.seq < 1 {
+            return Err(Error::args("seq must be at least 1"));
+        }
+        let (id, seq, user) = (&request.conversation_id, request.seq, &request.user_id);
+        let stored = self.store.messages_by_seq(id, &[seq]).await?.pop();
+        let missing = || ErrorCode::RecordNotFound.with(format!("no message {seq} in {id}"));
+        let stored = stored.ok_or_else(missing)?;
+        if stored.revoke.is_some() {
+            return Err(ErrorCode::AlreadyRevoked.with("the message is revoked already"));
+        }
+        let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
+        let revoker_role = self.may_revoke(context, user, &message).await?;
+        let nickname = self.facts.user(user).await?.map(|user| user.nickname.clone()).unwrap_or_default();
+        let now = self.clock.now_ms();
+        let revoke = Revoke { role: revoker_role, user_id: user.clone(), nickname, time: now };
+        if !self.store.revoke_message(id, seq, &revoke).await? {
+            return Err(ErrorCode::AlreadyRevoked.with("the message is revoked already"));
+        }
+        let tips = RevokeMsgTips {
+            revoker_user_id: user.clone(),
+            client_msg_id: message.client_msg_id.clone(),
+            revoke_time: now,
+            sesstion_type: message.session_type,
+            seq,
+            conversation_id: id.clone(),
+            is_admin_revoke: context.is_privileged(),
+        };
+        // A revocation that nobody hears of would leave the text on every screen: it must be accepted like a message.
+        if message.session_type == session::GROUP {
+            notification::send(&self.peers, context, user, To::Group(&message.group_id), kind::REVOKED, &tips).await?;
+        } else {
+            let (from, to) = if *user == message.recv_id { (user, &message.send_id) } else { (&message.send_id, &message.recv_id) };
+            notification::send(&self.peers, context, from, To::User(to), kind::REVOKED, &tips).await?;
+        }
+        Ok(RevokeMsgResp {})
+    }
+
+    /// Who may revoke: the sender; in groups also the owner, and administrators for ordinary members. Returns the role.
+    async fn may_revoke(&self, context: &Context, user: &str, message: &MsgData) -> Result<i32> {
+        if message.session_type != session::GROUP {
+            return if context.is_privileged() || message.send_id == user {
+                Ok(self.facts.user(user).await?.map_or(0, |user| user.app_manger_level))
+            } else {
+                Err(Error::no_permission("only the sender may revoke a message of a single chat"))
+            };
+        }
+        let member = self.facts.member(&message.group_id, user).await?;
+        let level = member.map(|member| member.role_level);
+        if context.is_privileged() {
+            return Ok(level.unwrap_or(0));
+        }
+        let Some(level) = level else {
+            return Err(ErrorCode::NotInGroup.with(format!("{user} is not a member of group {}", message.group_id)));
+        };
+        let sender_level = self.facts.member(&message.group_id, &message.send_id).await?.map_or(0, |member| member.role_level);
+        let allowed = message.send_id == user || level == role::OWNER || (level == role::ADMIN && sender_level < role::ADMIN);
+        if allowed { Ok(level) } else { Err(Error::no_permission("only the sender or a higher role may revoke this message")) }
+    }
+
+    pub(crate) async fn delete(&self, context: &Context, request: DeleteMsgsReq) -> Result<DeleteMsgsResp> {
+        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        check_seqs(&request.seqs)?;
+        let sync = request.delete_sync_opt.unwrap_or_default();
+        refuse_sync_other(&sync)?;
+        self.store.delete_messages_for(&row.conversation_id, &request.seqs, &request.user_id).await?;
+        if sync.is_sync_self {
+            let user = &request.user_id;
+            let tips = DeleteMsgsTips { user_id: user.clone(), conversation_id: row.conversation_id, seqs: request.seqs };
+            notification::tell(&self.peers, context, user, To::User(user), kind::DELETED, &tips).await;
+        }
+        Ok(DeleteMsgsResp {})
+    }
+
+    pub(crate) async fn clear(&self, context: &Context, request: ClearConversationsMsgReq) -> Result<ClearConversationsMsgResp> {
+        check::non_empty("userID", &request.user_id)?;
+        check::ids("conversationIDs", &request.conversation_i_ds, MAX_SEQS)?;
+        context.require_self("userID", &request.user_id)?;
+        let known = self.store.conversations(&request.user_id, &request.conversation_i_ds).await?;
+        let known = known.into_iter().map(|row| row.conversation_id).collect();
+        self.clear_conversations(context, &request.user_id, known, request.delete_sync_opt.unwrap_or_default()).await?;
+        Ok(ClearConversationsMsgResp {})
+    }
+
+    pub(crate) async fn clear_all(&self, context: &Context, request: UserClearAllMsgReq) -> Result<UserClearAllMsgResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let all = self.store.conversation_ids(&request.user_id).await?;
+        self.clear_conversations(context, &request.user_id, all, request.delete_sync_opt.unwrap_or_default()).await?;
+        Ok(UserClearAllMsgResp {})
+    }
+
+    async fn clear_conversations(&self, context: &Context, user: &str, known: Vec<String>, sync: DeleteSyncOpt) -> Result<()> {
+        refuse_sync_other(&sync)?;
+        let newest = self.store.conversation_seqs(&known).await?;
+        let owner = [user.to_owned()];
+        for id in &known {
+            let max = newest.get(id).map_or(0, |seq| seq.max);
+            self.store.set_user_bound(&owner, id, Bound::Min, max + 1).await?;
+            self.store.raise_read_seqs(&[(user.to_owned(), id.clone(), max)]).await?;
+            self.store.update_conversation(user, id, &bson::doc! { "min_seq": max + 1 }).await?;
+        }
+        if sync.is_sync_self {
+            let tips = ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: known };
+            notification::tell(&self.peers, context, user, To::User(user), kind::CONVERSATION_CLEARED, &tips).await;
+        }
+        Ok(())
+    }
+}
+
+/// Deleting for everybody is not there yet; it must not look as if it were.
+fn refuse_sync_other(sync: &DeleteSyncOpt) -> Result<()> {
+    if sync.is_sync_other {
+        return Err(Error::internal("deleteSyncOpt.IsSyncOther is not supported in this version; use revoke_msg"));
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Accepting a message (semantics.md 4). It is accepted when Kafka has it on all in-sync replicas; dying on any line before that
+//! leaves the sender without an answer, and a retry with the same clientMsgID finds it stored or stores it, once.
+
+use md5::{Digest, Md5};
+use model::{conversation_id, options};
+use prost::Message;
+use protocol::{
+    Error, ErrorCode, Result, check,
+    content_type::{self as kind, is_notification, session, status},
+    msg::{SendMsgReq, SendMsgResp},
+    sdkws::MsgData,
+};
+use rpc::Context;
+use store::groups::{DISMISSED, MUTED, role};
+
+use crate::Messages;
+
+/// Largest content of a message, in bytes. The gateway's frame bound is lower; REST and services reach this one.
+const MAX_CONTENT_BYTES: usize = 512 << 10;
+
+impl Messages {
+    pub(crate) async fn send(&self, context: &Context, request: SendMsgReq) -> Result<SendMsgResp> {
+        let mut message = check::present("msgData", request.msg_data)?;
+        let counters = match message.session_type {
+            session::GROUP => (&self.metrics.group_accepted, &self.metrics.group_refused),
+            _ => (&self.metrics.single_accepted, &self.metrics.single_refused),
+        };
+        let accepted = self.accept(context, &mut message).await;
+        match &accepted {
+            Ok(_) => counters.0.inc(),
+            Err(_) => counters.1.inc(),
+        };
+        accepted
+    }
+
+    async fn accept(&self, context: &Context, message: &mut MsgData) -> Result<SendMsgResp> {
+        self.check(context, message)?;
+        match message.session_type {
+            session::SINGLE => self.verify_single(context, message).await?,
+            session::GROUP => self.verify_group(context, message).await?,
+            _ => {}
+        }
+        let now = self.clock.now_ms();
+        if message.send_time == 0 || !context.is_privileged() {
+            message.send_time = now;
+        }
+        if message.create_time == 0 {
+            message.create_time = now;
+        }
+        if message.client_msg_id.is_empty() {
+            message.client_msg_id = model::random_id();
+        }
+        options::adjust_for_content_type(&mut message.options, message.content_type);
+        message.server_msg_id = server_message_id(message);
+        message.seq = 0;
+        message.status = status::SENDING;
+        message.is_read = false;
+        let key = partition_key(message);
+        let encoded = message.encode_to_vec();
+        self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
+            Error::internal(format!("{error}; the message may or may not be stored: retry with the same clientMsgID"))
+        })?;
+        Ok(SendMsgResp {
+            server_msg_id: message.server_msg_id.clone(),
+            client_msg_id: message.client_msg_id.clone(),
+            send_time: message.send_time,
+            modify: None,
+        })
+    }
+
+    fn check(&self, context: &Context, message: &MsgData) -> Result<()> {
+        check::non_empty("sendID", &message.send_id)?;
+        context.require_self("sendID", &message.send_id)?;
+        if message.content.is_empty() {
+            return Err(Error::args("content is required"));
+        }
+        if message.content.len() > MAX_CONTENT_BYTES {
+            return Err(Error::args(format!("content has more than {MAX_CONTENT_BYTES} bytes")));
+        }
+        check::at_most("clientMsgID", &message.client_msg_id, 128)?;
+        check::at_most("ex", &message.ex, 64 << 10)?;
+        if message.client_msg_id.contains('\0') || message.send_id.contains('\0') {
+            return Err(Error::args("clientMsgID and sendID must not contain NUL"));
+        }
+        match message.session_type {
+            session::SINGLE | session::NOTIFICATION => {
+                check::non_empty("recvID", &message.recv_id)?;
+                check::new_id("recvID", &message.recv_id)?;
+            }
+            session::GROUP => check::new_id("groupID", &message.group_id)?,
+            _ => return Err(Error::args("unknown sessionType: must be 1, 3 or 4")),
+        }
+        if (message.session_type == session::NOTIFICATION) != (message.content_type == kind::OA_NOTIFICATION) {
+            return Err(Error::args("sessionType 4 and contentType 1400 belong together"));
+        }
+        if !context.is_privileged() {
+            if is_notification(message.content_type) {
+                return Err(Error::no_permission(format!("contentType {} is for the server only", message.content_type)));
+            }
+            if !options::is_set(&message.options, options::IS_NOT_NOTIFICATION) {
+                return Err(Error::no_permission("option isNotNotification=false is for the server only"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn verify_single(&self, context: &Context, message: &mut MsgData) -> Result<()> {
+        if is_notification(message.content_type) {
+            return Ok(());
+        }
+        let (from, to) = (message.send_id.clone(), message.recv_id.clone());
+        let Some(sender) = self.facts.user(&from).await? else {
+            return Err(ErrorCode::UserNotFound.with(format!("sender {from} is not registered")));
+        };
+        if message.sender_nickname.is_empty() {
+            message.sender_nickname.clone_from(&sender.nickname);
+        }
+        if message.sender_face_url.is_empty() {
+            message.sender_face_url.clone_from(&sender.face_url);
+        }
+        if !context.is_privileged() && sender.app_manger_level < 2 {
+            if self.facts.blocks(&to, &from).await? {
+                return Err(ErrorCode::BlockedByPeer.with(format!("{to} has blocked {from}")));
+            }
+            if self.config.friend_verify && !self.facts.has_friend(&to, &from).await? {
+                return Err(ErrorCode::NotPeersFriend.with(format!("{to} does not have {from} as a friend")));
+            }
+        }
+        let global = self.facts.user(&to).await?.map_or(0, |user| user.global_recv_msg_opt);
+        let option = match global {
+            0 => self.facts.receive_option(&to, &conversation_id::single(&from, &to)).await?,
+            global => global,
+        };
+        match option {
+            1 => return Err(Error::args("message is not sent: the receiver does not accept messages")),
+            2 => {
+                message.options.insert(options::OFFLINE_PUSH.to_owned(), false);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn verify_group(&self, context: &Context, message: &mut MsgData) -> Result<()> {
+        let id = &message.group_id;
+        let Some(group) = self.facts.group(id).await? else {
+            return Err(ErrorCode::GroupNotFound.with(format!("no group {id}")));
+        };
+        if group.status == DISMISSED && message.content_type != kind::GROUP_DISMISSED {
+            return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed")));
+        }
+        if context.is_privileged() || is_notification(message.content_type) {
+            return Ok(());
+        }
+        let Some(member) = self.facts.member(id, &message.send_id).await? else {
+            return Err(ErrorCode::NotInGroup.with(format!("{} is not a member of group {id}", message.send_id)));
+        };
+        if member.role_level == role::OWNER {
+            return Ok(());
+        }
+        if store::millis(member.mute_end_time) >= self.clock.now_ms() {
+            return Err(ErrorCode::MutedInGroup.with("the sender is muted in this group"));
+        }
+        if group.status == MUTED && member.role_level != role::ADMIN {
+            return Err(ErrorCode::MutedGroup.with("the group is muted; only its owner and administrators may send"));
+        }
+        Ok(())
+    }
+}
+
+/// The same for every retry of a message.
+fn server_message_id(message: &MsgData) -> String {
+    let mut hash = Md5::new();
+    for part in [&message.send_id, &message.client_msg_id, &message.recv_id, &message.group_id] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hex::encode(hash.finalize())
+}
+
+/// One key for a chat and its notifications, so that one transfer instance owns both.
+fn partition_key(message: &MsgData) -> String {
+    if message.session_type == session::GROUP {
+        return message.group_id.clone();
+    }
+    let pair = conversation_id::single(&message.send_id, &message.recv_id);
+    pair.trim_start_matches("si_").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_gets_the_same_server_id_and_partition() {
+        let message = MsgData {
+            send_id: "b".into(),
+            recv_id: "a".into(),
+            client_msg_id: "c1".into(),
+            session_type: session::SINGLE,
+            ..Default::default()
+        };
+        let retry = MsgData { send_time: 99, ..message.clone() };
+        assert_eq!(server_message_id(&message), server_message_id(&retry));
+        assert_eq!(partition_key(&message), "a_b");
+        let reply = MsgData { send_id: "a".into(), recv_id: "b".into(), ..message };
+        assert_eq!(partition_key(&reply), "a_b");
+    }
+}

@@ -1,0 +1,235 @@
+//! The user service: registration and profiles.
+
+use std::sync::Arc;
+
+use bson::{Document, doc};
+use config::{Config, Service};
+use model::Clock;
+use notification::To;
+use protocol::{
+    Error, ErrorCode, Result, check, content_type as kind,
+    sdkws::{UserInfoUpdatedTips, UserInfoWithEx},
+    user::{
+        AccountCheckReq, AccountCheckResp, GetAllUserIdReq, GetAllUserIdResp, GetDesignateUsersReq, GetDesignateUsersResp,
+        GetUserStatusReq, GetUserStatusResp, OnlineStatus, SetGlobalRecvMessageOptReq, SetGlobalRecvMessageOptResp,
+        UpdateUserInfoExReq, UpdateUserInfoExResp, UpdateUserInfoReq, UpdateUserInfoResp, UserRegisterReq, UserRegisterResp,
+        account_check_resp::SingleUserStatus,
+    },
+};
+use routes::Routes;
+use rpc::{Context, Peers};
+use store::{DateTime, Page, Store, users::User};
+
+const MAX_NAME_BYTES: usize = 1024;
+const MAX_EX_BYTES: usize = 64 << 10;
+
+/// The service.
+pub struct Users {
+    /// Users and friends.
+    pub store: Store,
+    /// Presence.
+    pub routes: Routes,
+    /// Administrators.
+    pub config: Arc<Config>,
+    /// For notifications.
+    pub peers: Peers,
+    /// Time of registration.
+    pub clock: Arc<dyn Clock>,
+}
+
+rpc::service! { Users, Service::User, {
+    "userRegister" => register,
+    "getDesignateUsers" => get_users,
+    "updateUserInfo" => update,
+    "updateUserInfoEx" => update_ex,
+    "setGlobalRecvMessageOpt" => set_global_receive_option,
+    "accountCheck" => account_check,
+    "getAllUserID" => all_ids,
+    "getUserStatus" => status,
+} }
+
+/// Creates the configured administrators.
+///
+/// # Errors
+/// When MongoDB cannot be reached.
+pub async fn ensure_admins(store: &Store, config: &Config, clock: &dyn Clock) -> store::Result<()> {
+    for id in &config.admin_user_ids {
+        let user = User {
+            user_id: id.clone(),
+            nickname: "superAdmin".into(),
+            face_url: String::new(),
+            ex: String::new(),
+            app_manger_level: 2,
+            global_recv_msg_opt: 0,
+            create_time: DateTime::from_millis(clock.now_ms()),
+        };
+        store.ensure_user(&user).await?;
+    }
+    Ok(())
+}
+
+impl Users {
+    async fn register(&self, context: &Context, request: UserRegisterReq) -> Result<UserRegisterResp> {
+        context.require_admin()?;
+        let ids: Vec<String> = request.users.iter().map(|user| user.user_id.clone()).collect();
+        check::ids("users", &ids, 1000)?;
+        for user in &request.users {
+            check::new_id("users.userID", &user.user_id)?;
+            check::non_empty("users.nickname", &user.nickname)?;
+            check::at_most("users.nickname", &user.nickname, MAX_NAME_BYTES)?;
+            check::at_most("users.ex", &user.ex, MAX_EX_BYTES)?;
+        }
+        if let Some(existing) = self.store.users(&ids).await?.first() {
+            return Err(ErrorCode::Registered.with(format!("user {} is registered already", existing.user_id)));
+        }
+        let now = DateTime::from_millis(self.clock.now_ms());
+        let users: Vec<User> = request
+            .users
+            .into_iter()
+            .map(|user| User {
+                user_id: user.user_id,
+                nickname: user.nickname,
+                face_url: user.face_url,
+                ex: user.ex,
+                app_manger_level: user.app_manger_level,
+                global_recv_msg_opt: user.global_recv_msg_opt,
+                create_time: now,
+            })
+            .collect();
+        match self.store.create_users(&users).await {
+            Err(error) if error.is_duplicate_key() => Err(ErrorCode::Registered.with("one of the users was registered in this moment")),
+            other => Ok(other.map(|()| UserRegisterResp {})?),
+        }
+    }
+
+    async fn get_users(&self, _: &Context, request: GetDesignateUsersReq) -> Result<GetDesignateUsersResp> {
+        if request.user_i_ds.is_empty() {
+            return Ok(GetDesignateUsersResp::default());
+        }
+        check::unique_ids("userIDs", &request.user_i_ds, 1000)?;
+        let users = self.store.users(&request.user_i_ds).await?;
+        Ok(GetDesignateUsersResp { users_info: users.iter().map(User::to_info).collect() })
+    }
+
+    async fn update(&self, context: &Context, request: UpdateUserInfoReq) -> Result<UpdateUserInfoResp> {
+        let info = check::present("userInfo", request.user_info)?;
+        let text = |value: String| (!value.is_empty()).then_some(protocol::wrappers::StringValue { value });
+        let wanted = UserInfoWithEx {
+            user_id: info.user_id,
+            nickname: text(info.nickname),
+            face_url: text(info.face_url),
+            ex: text(info.ex),
+            global_recv_msg_opt: None,
+        };
+        self.change(context, wanted).await?;
+        Ok(UpdateUserInfoResp {})
+    }
+
+    async fn update_ex(&self, context: &Context, request: UpdateUserInfoExReq) -> Result<UpdateUserInfoExResp> {
+        self.change(context, check::present("userInfo", request.user_info)?).await?;
+        Ok(UpdateUserInfoExResp {})
+    }
+
+    async fn change(&self, context: &Context, wanted: UserInfoWithEx) -> Result<()> {
+        check::non_empty("userInfo.userID", &wanted.user_id)?;
+        context.require_self("userInfo.userID", &wanted.user_id)?;
+        let mut fields = Document::new();
+        let profile_changes = wanted.nickname.is_some() || wanted.face_url.is_some();
+        if let Some(nickname) = wanted.nickname {
+            check::non_empty("userInfo.nickname", &nickname.value)?;
+            check::at_most("userInfo.nickname", &nickname.value, MAX_NAME_BYTES)?;
+            fields.insert("nickname", nickname.value);
+        }
+        if let Some(face) = wanted.face_url {
+            check::at_most("userInfo.faceURL", &face.value, MAX_EX_BYTES)?;
+            fields.insert("face_url", face.value);
+        }
+        if let Some(ex) = wanted.ex {
+            check::at_most("userInfo.ex", &ex.value, MAX_EX_BYTES)?;
+            fields.insert("ex", ex.value);
+        }
+        if let Some(option) = wanted.global_recv_msg_opt {
+            check_receive_option(option.value)?;
+            fields.insert("global_recv_msg_opt", option.value);
+        }
+        if fields.is_empty() {
+            return Ok(());
+        }
+        self.store_change(context, &wanted.user_id, fields).await?;
+        if profile_changes {
+            let tips = UserInfoUpdatedTips { user_id: wanted.user_id.clone() };
+            for owner in self.store.owners_of_friend(&wanted.user_id).await? {
+                self.store.touch_friend(&owner, &wanted.user_id).await?;
+                notification::tell(&self.peers, context, &wanted.user_id, To::User(&owner), kind::FRIEND_INFO_UPDATED, &tips).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store_change(&self, context: &Context, user: &str, fields: Document) -> Result<()> {
+        if !self.store.update_user(user, fields).await? {
+            return Err(ErrorCode::UserNotFound.with(format!("user {user} is not registered")));
+        }
+        self.routes.facts_changed(&[format!("user:{user}")]).await;
+        let tips = UserInfoUpdatedTips { user_id: user.to_owned() };
+        notification::tell(&self.peers, context, user, To::User(user), kind::USER_INFO_UPDATED, &tips).await;
+        Ok(())
+    }
+
+    async fn set_global_receive_option(
+        &self,
+        context: &Context,
+        request: SetGlobalRecvMessageOptReq,
+    ) -> Result<SetGlobalRecvMessageOptResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        check_receive_option(request.global_recv_msg_opt)?;
+        self.store_change(context, &request.user_id, doc! { "global_recv_msg_opt": request.global_recv_msg_opt }).await?;
+        Ok(SetGlobalRecvMessageOptResp {})
+    }
+
+    async fn account_check(&self, context: &Context, request: AccountCheckReq) -> Result<AccountCheckResp> {
+        context.require_admin()?;
+        check::ids("checkUserIDs", &request.check_user_i_ds, 1000)?;
+        let known = self.store.users(&request.check_user_i_ds).await?;
+        let results = request
+            .check_user_i_ds
+            .into_iter()
+            .map(|user_id| {
+                let account_status = i32::from(known.iter().any(|user| user.user_id == user_id));
+                SingleUserStatus { user_id, account_status }
+            })
+            .collect();
+        Ok(AccountCheckResp { results })
+    }
+
+    async fn all_ids(&self, context: &Context, request: GetAllUserIdReq) -> Result<GetAllUserIdResp> {
+        context.require_admin()?;
+        let (users, total) = self.store.user_page(Page::parse(request.pagination.as_ref())?).await?;
+        Ok(GetAllUserIdResp {
+            total: i32::try_from(total).unwrap_or(i32::MAX),
+            user_i_ds: users.into_iter().map(|user| user.user_id).collect(),
+        })
+    }
+
+    async fn status(&self, _: &Context, request: GetUserStatusReq) -> Result<GetUserStatusResp> {
+        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        let routes = self.routes.of_users(&request.user_i_ds).await?;
+        let status_list = request
+            .user_i_ds
+            .into_iter()
+            .zip(routes)
+            .map(|(user_id, routes)| {
+                let mut platforms: Vec<i32> = routes.into_iter().map(|route| route.platform).collect();
+                platforms.sort_unstable();
+                platforms.dedup();
+                OnlineStatus { user_id, status: i32::from(!platforms.is_empty()), platform_i_ds: platforms }
+            })
+            .collect();
+        Ok(GetUserStatusResp { status_list })
+    }
+}
+
+fn check_receive_option(option: i32) -> Result<()> {
+    if (0..=2).contains(&option) { Ok(()) } else { Err(Error::args("globalRecvMsgOpt must be 0, 1 or 2")) }
+}

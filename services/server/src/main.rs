@@ -1,0 +1,50 @@
+//! `openim-server <service> --config <dir>`: one service per process, or `all` of them in one.
+
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Memory stays steady under many connections.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The OpenIM services.
+#[derive(Debug, Parser)]
+#[command(name = "openim-server", version)]
+struct Arguments {
+    /// What this process runs.
+    #[arg(value_enum)]
+    role: Role,
+    /// Directory with config.yaml.
+    #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+    config: PathBuf,
+}
+
+/// The services, as named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Every service in one process.
+    All,
+    Api,
+    Auth,
+    Conversation,
+    Cron,
+    Gateway,
+    Group,
+    /// Creates topics, indexes and administrators, then exits.
+    Migrate,
+    Msg,
+    Push,
+    Relation,
+    Third,
+    Transfer,
+    User,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let config = config::Config::load(&arguments.config)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run::run(arguments.role, config))
+}

@@ -1,0 +1,242 @@
+//! Wires the services: what each needs, in which order it starts and stops.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use api::{Api, ApiMetrics};
+use bus::{Consumer, Producer};
+use config::Config;
+use gateway::{Gateway, GatewayMetrics, GatewayService};
+use model::{Clock, SystemClock};
+use push::{Push, PushMetrics};
+use routes::Routes;
+use rpc::{InternalKey, Peers, RpcService};
+use rpc_msg::{Facts, MessageMetrics, Messages};
+use store::Store;
+use telemetry::{Metrics, Readiness};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use transfer::{Transfer, TransferMetrics};
+
+use crate::Role;
+
+/// Time from the stop signal to the end of serving other services, for a process without connections to drain.
+const LAME_DUCK: Duration = Duration::from_secs(2);
+
+struct Process {
+    role: Role,
+    config: Arc<Config>,
+    store: Store,
+    routes: Routes,
+    peers: Peers,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    /// The stop signal came: take no new work.
+    draining: CancellationToken,
+    /// Nothing is left to do: end.
+    stop: CancellationToken,
+}
+
+pub(crate) async fn run(role: Role, config: Config) -> anyhow::Result<()> {
+    let level = telemetry::start_logging(&config.log.level)?;
+    let config = Arc::new(config);
+    let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+    let tasks = TaskTracker::new();
+    let process = Process {
+        role,
+        store: Store::connect(&config.mongo).await.context("mongo.uri")?,
+        routes: Routes::connect(&config.redis).context("redis.address")?,
+        peers: Peers::start(&config, &tasks, &stop),
+        clock: Arc::new(SystemClock),
+        metrics: Metrics::default(),
+        tasks: tasks.clone(),
+        draining: draining.clone(),
+        stop: stop.clone(),
+        config: config.clone(),
+    };
+    let readiness = Readiness::default();
+    if role == Role::Migrate {
+        return process.migrate().await;
+    }
+    let metrics = process.start().await?;
+    let admin = telemetry::serve_admin(config.admin_port, metrics, readiness.clone(), level, stop.clone());
+    tasks.spawn(async move {
+        if let Err(error) = admin.await {
+            tracing::error!(%error, "admin.failed");
+        }
+    });
+    readiness.set(true);
+    tracing::info!(?role, version = env!("CARGO_PKG_VERSION"), "process.started");
+    wait_for_signal().await?;
+    tracing::info!("process.stopping");
+    readiness.set(false);
+    draining.cancel();
+    if matches!(role, Role::Gateway | Role::All) {
+        tokio::time::sleep(Duration::from_secs(config.gateway.drain_seconds)).await;
+    }
+    tokio::time::sleep(LAME_DUCK).await;
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(Duration::from_secs(20), tasks.wait()).await.is_err() {
+        tracing::warn!("process.stopped_late: some tasks did not end in time");
+    }
+    tracing::info!("process.stopped");
+    Ok(())
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+impl Process {
+    fn runs(&self, role: Role) -> bool {
+        self.role == role || self.role == Role::All
+    }
+
+    /// Prepares the backing servers; every step can be repeated.
+    async fn migrate(&self) -> anyhow::Result<()> {
+        self.store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
+        rpc_user::ensure_admins(&self.store, &self.config, self.clock.as_ref()).await.context("creating the administrators")?;
+        bus::ensure_topics(&self.config.kafka).await.context("creating the topics of Kafka")?;
+        tracing::info!("migrate.done");
+        Ok(())
+    }
+
+    async fn start(mut self) -> anyhow::Result<telemetry::SharedMetrics> {
+        if self.role == Role::All {
+            self.migrate().await?;
+        }
+        self.start_services().await?;
+        if self.runs(Role::Gateway) {
+            self.start_gateway().await?;
+        }
+        if self.runs(Role::Api) {
+            let metrics = ApiMetrics::register(&mut self.metrics.0);
+            let listener = listen(self.config.api.open_im_api_port, "api.openImApiPort").await?;
+            let api = Api::new(self.config.clone(), self.peers.clone(), metrics);
+            self.spawn("api", api.run(listener, self.stop.clone()));
+        }
+        if self.runs(Role::Transfer) {
+            self.start_transfer()?;
+        }
+        if self.runs(Role::Push) {
+            self.start_push()?;
+        }
+        if self.runs(Role::Cron) {
+            let job = cron::run(self.store.clone(), self.config.retain_days, self.clock.clone(), self.draining.clone());
+            self.tasks.spawn(job);
+        }
+        Ok(Arc::new(self.metrics.0))
+    }
+
+    async fn start_services(&mut self) -> anyhow::Result<()> {
+        let (store, peers, clock) = (self.store.clone(), self.peers.clone(), self.clock.clone());
+        let (config, routes) = (self.config.clone(), self.routes.clone());
+        if self.runs(Role::Auth) {
+            let tokens = rpc_auth::tokens(&config);
+            let auth = rpc_auth::Auth { store: store.clone(), tokens, config: config.clone(), peers: peers.clone(), clock: clock.clone() };
+            self.serve(auth).await?;
+        }
+        if self.runs(Role::User) {
+            let users = rpc_user::Users {
+                store: store.clone(), routes: routes.clone(), config: config.clone(), peers: peers.clone(), clock: clock.clone(),
+            };
+            self.serve(users).await?;
+        }
+        if self.runs(Role::Relation) {
+            let relations =
+                rpc_relation::Relations { store: store.clone(), routes: routes.clone(), peers: peers.clone(), clock: clock.clone() };
+            self.serve(relations).await?;
+        }
+        if self.runs(Role::Group) {
+            let groups = rpc_group::Groups {
+                store: store.clone(), routes: routes.clone(), config: config.clone(), peers: peers.clone(), clock: clock.clone(),
+            };
+            self.serve(groups).await?;
+        }
+        if self.runs(Role::Conversation) {
+            let conversations = rpc_conversation::Conversations {
+                store: store.clone(), routes: routes.clone(), peers: peers.clone(), clock: clock.clone(),
+            };
+            self.serve(conversations).await?;
+        }
+        if self.runs(Role::Third) {
+            self.serve(rpc_third::Third { store: store.clone() }).await?;
+        }
+        if self.runs(Role::Msg) {
+            let facts = Facts::new(store.clone());
+            self.tasks.spawn(facts.clone().listen(routes, self.stop.clone()));
+            let producer = Producer::new(&config.kafka)?;
+            let metrics = MessageMetrics::register(&mut self.metrics.0);
+            self.serve(Messages { store, facts, producer, config, peers, clock, metrics }).await?;
+        }
+        Ok(())
+    }
+
+    async fn serve(&self, service: impl RpcService) -> anyhow::Result<()> {
+        let name = service.service();
+        let listener = listen(self.config.rpc_port(name), "rpcBasePort").await?;
+        let key = InternalKey::derive(&self.config.secret);
+        self.spawn(name.name(), rpc::serve(Arc::new(service), listener, key, self.stop.clone()));
+        Ok(())
+    }
+
+    async fn start_gateway(&mut self) -> anyhow::Result<()> {
+        let metrics = GatewayMetrics::register(&mut self.metrics.0);
+        let gateway =
+            Gateway::new(self.config.clone(), self.peers.clone(), self.routes.clone(), metrics)?;
+        self.serve(GatewayService(gateway.clone())).await?;
+        let listener = listen(self.config.gateway.port, "gateway.port").await?;
+        self.spawn("gateway", gateway.run(listener, self.draining.clone()));
+        Ok(())
+    }
+
+    fn start_transfer(&mut self) -> anyhow::Result<()> {
+        let transfer = Transfer {
+            store: self.store.clone(),
+            producer: Producer::new(&self.config.kafka)?,
+            push_topic: self.config.kafka.push_topic.clone(),
+            peers: self.peers.clone(),
+            metrics: TransferMetrics::register(&mut self.metrics.0),
+        };
+        let topic = &self.config.kafka.message_topic;
+        let consumer = Consumer::new(&self.config.kafka, topic, "transfer", self.config.transfer.batch_size)?;
+        let stop = self.draining.clone();
+        self.spawn("transfer", consumer.run(move |partition| transfer.partition(partition), stop));
+        Ok(())
+    }
+
+    fn start_push(&mut self) -> anyhow::Result<()> {
+        let metrics = PushMetrics::register(&mut self.metrics.0);
+        let push = Push::new(self.store.clone(), self.routes.clone(), self.peers.clone(), self.clock.clone(), metrics);
+        let consumer = Consumer::new(&self.config.kafka, &self.config.kafka.push_topic, "push", self.config.transfer.batch_size)?;
+        let stop = self.draining.clone();
+        self.spawn("push", consumer.run(move |_| push::Partition(push.clone()), stop));
+        Ok(())
+    }
+
+    /// A part that ends before it is told to ends the process: Kubernetes starts it anew.
+    fn spawn<E: std::fmt::Display + Send>(&self, name: &'static str, part: impl Future<Output = Result<(), E>> + Send + 'static) {
+        let (draining, stop) = (self.draining.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let ended = part.await;
+            if let Err(error) = &ended {
+                tracing::error!(part = name, %error, "process.part_failed");
+            }
+            if !draining.is_cancelled() && !stop.is_cancelled() {
+                tracing::error!(part = name, "process.part_ended");
+                std::process::exit(1);
+            }
+        });
+    }
+}
+
+async fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.with_context(|| format!("{key}: cannot listen on port {port}"))
+}

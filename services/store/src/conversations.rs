@@ -1,0 +1,170 @@
+//! Collection `conversation`: a user's row per conversation.
+
+use bson::{Document, doc};
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DateTime, Page, Result, Store, millis,
+    versions::{Kind, SORT_ELEMENT, State},
+};
+
+/// A never-set latestMsgDestructTime on the wire (Go's zero time in ms).
+const GO_ZERO_TIME_MS: i64 = -62_135_596_800_000;
+
+/// A user's conversation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Conversation {
+    pub owner_user_id: String,
+    pub conversation_id: String,
+    pub conversation_type: i32,
+    pub user_id: String,
+    pub group_id: String,
+    pub recv_msg_opt: i32,
+    pub is_pinned: bool,
+    pub is_private_chat: bool,
+    pub burn_duration: i32,
+    pub group_at_type: i32,
+    pub attached_info: String,
+    pub ex: String,
+    pub max_seq: i64,
+    pub min_seq: i64,
+    pub create_time: DateTime,
+    pub is_msg_destruct: bool,
+    pub msg_destruct_time: i64,
+    pub latest_msg_destruct_time: Option<DateTime>,
+}
+
+impl Conversation {
+    /// A fresh row.
+    pub fn new(owner: &str, id: &str, kind: i32, user: &str, group: &str, now: DateTime) -> Self {
+        Self {
+            owner_user_id: owner.into(),
+            conversation_id: id.into(),
+            conversation_type: kind,
+            user_id: user.into(),
+            group_id: group.into(),
+            recv_msg_opt: 0,
+            is_pinned: false,
+            is_private_chat: false,
+            burn_duration: 0,
+            group_at_type: 0,
+            attached_info: String::new(),
+            ex: String::new(),
+            max_seq: 0,
+            min_seq: 0,
+            create_time: now,
+            is_msg_destruct: false,
+            msg_destruct_time: 0,
+            latest_msg_destruct_time: None,
+        }
+    }
+
+    /// The wire form.
+    pub fn to_wire(&self) -> protocol::conversation::Conversation {
+        protocol::conversation::Conversation {
+            owner_user_id: self.owner_user_id.clone(),
+            conversation_id: self.conversation_id.clone(),
+            recv_msg_opt: self.recv_msg_opt,
+            conversation_type: self.conversation_type,
+            user_id: self.user_id.clone(),
+            group_id: self.group_id.clone(),
+            is_pinned: self.is_pinned,
+            attached_info: self.attached_info.clone(),
+            is_private_chat: self.is_private_chat,
+            group_at_type: self.group_at_type,
+            ex: self.ex.clone(),
+            burn_duration: self.burn_duration,
+            min_seq: self.min_seq,
+            max_seq: self.max_seq,
+            msg_destruct_time: self.msg_destruct_time,
+            latest_msg_destruct_time: self.latest_msg_destruct_time.map_or(GO_ZERO_TIME_MS, millis),
+            is_msg_destruct: self.is_msg_destruct,
+        }
+    }
+}
+
+impl Store {
+    /// Creates rows that do not exist; existing ones are left as they are.
+    pub async fn ensure_conversations(&self, rows: &[Conversation]) -> Result<()> {
+        futures::stream::iter(rows).map(Ok).try_for_each_concurrent(8, |row| self.ensure_conversation(row)).await
+    }
+
+    async fn ensure_conversation(&self, row: &Conversation) -> Result<()> {
+        let filter = doc! { "owner_user_id": &row.owner_user_id, "conversation_id": &row.conversation_id };
+        if self.documents("conversation").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some() {
+            return Ok(());
+        }
+        let created = in_transaction!(self, |session| {
+            self.typed::<Conversation>("conversation").insert_one(row).session(&mut *session).await?;
+            let change = [(row.conversation_id.as_str(), State::Insert)];
+            self.bump(session, Kind::Conversation, &row.owner_user_id, &change).await?;
+        });
+        match created {
+            Err(error) if error.is_duplicate_key() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Sets fields of one owner's row; `false` when it does not exist.
+    pub async fn update_conversation(&self, owner: &str, id: &str, fields: &Document) -> Result<bool> {
+        in_transaction!(self, |session| {
+            let filter = doc! { "owner_user_id": owner, "conversation_id": id };
+            let update = doc! { "$set": fields.clone() };
+            let outcome = self.documents("conversation").update_one(filter, update).session(&mut *session).await?;
+            if outcome.modified_count > 0 {
+                let mut changes = vec![(id, State::Update)];
+                if fields.contains_key("is_pinned") {
+                    changes.push((SORT_ELEMENT, State::Update));
+                }
+                self.bump(session, Kind::Conversation, owner, &changes).await?;
+            }
+            outcome.matched_count > 0
+        })
+    }
+
+    /// One row.
+    pub async fn conversation(&self, owner: &str, id: &str) -> Result<Option<Conversation>> {
+        Ok(self.typed("conversation").find_one(doc! { "owner_user_id": owner, "conversation_id": id }).await?)
+    }
+
+    /// Named rows of an owner; unknown ones are left out.
+    pub async fn conversations(&self, owner: &str, ids: &[String]) -> Result<Vec<Conversation>> {
+        let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
+        Ok(self.typed("conversation").find(filter).await?.try_collect().await?)
+    }
+
+    /// All rows of an owner, in order of creation.
+    pub async fn all_conversations(&self, owner: &str) -> Result<Vec<Conversation>> {
+        Ok(self.typed("conversation").find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 }).await?.try_collect().await?)
+    }
+
+    /// A page of an owner's rows, in order of creation, and their number.
+    pub async fn conversation_page(&self, owner: &str, page: Page) -> Result<(Vec<Conversation>, u64)> {
+        let filter = doc! { "owner_user_id": owner };
+        let total = self.documents("conversation").count_documents(filter.clone()).await?;
+        let rows_of = self.typed("conversation");
+        let find = rows_of.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit);
+        Ok((find.await?.try_collect().await?, total))
+    }
+
+    /// The ids of an owner's conversations, in order of creation.
+    pub async fn conversation_ids(&self, owner: &str) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Id {
+            conversation_id: String,
+        }
+        let rows_of = self.typed::<Id>("conversation");
+        let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
+        let rows: Vec<Id> = find.projection(doc! { "conversation_id": 1 }).await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| row.conversation_id).collect())
+    }
+
+    /// Which of `owners` do not want to be disturbed by a conversation.
+    pub async fn quiet_owners(&self, id: &str, owners: &[String]) -> Result<Vec<String>> {
+        let filter = doc! { "conversation_id": id, "owner_user_id": { "$in": owners }, "recv_msg_opt": { "$ne": 0 } };
+        let rows: Vec<Conversation> = self.typed("conversation").find(filter).await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| row.owner_user_id).collect())
+    }
+}

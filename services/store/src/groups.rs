@@ -1,0 +1,273 @@
+//! Collections `group` and `group_member`.
+
+use std::collections::HashMap;
+
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use protocol::sdkws::{GroupInfo, GroupMemberFullInfo};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DateTime, Page, Result, Store, millis,
+    versions::{Kind, SELF_ELEMENT, SORT_ELEMENT, State, Version},
+};
+
+/// Role levels (semantics.md 1.5).
+pub mod role {
+    /// Owner.
+    pub const OWNER: i32 = 100;
+    /// Administrator of the group.
+    pub const ADMIN: i32 = 60;
+    /// Everyone else.
+    pub const ORDINARY: i32 = 20;
+}
+
+/// `status` of a dismissed group.
+pub const DISMISSED: i32 = 2;
+/// `status` of a muted group.
+pub const MUTED: i32 = 3;
+
+/// A group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Group {
+    pub group_id: String,
+    pub group_name: String,
+    pub notification: String,
+    pub introduction: String,
+    pub face_url: String,
+    pub create_time: DateTime,
+    pub ex: String,
+    pub status: i32,
+    pub creator_user_id: String,
+    pub group_type: i32,
+    pub need_verification: i32,
+    pub look_member_info: i32,
+    pub apply_member_friend: i32,
+    pub notification_update_time: DateTime,
+    pub notification_user_id: String,
+}
+
+impl Group {
+    /// The wire form.
+    pub fn to_info(&self, owner: &str, member_count: u32) -> GroupInfo {
+        GroupInfo {
+            group_id: self.group_id.clone(),
+            group_name: self.group_name.clone(),
+            notification: self.notification.clone(),
+            introduction: self.introduction.clone(),
+            face_url: self.face_url.clone(),
+            owner_user_id: owner.to_owned(),
+            create_time: millis(self.create_time),
+            member_count,
+            ex: self.ex.clone(),
+            status: self.status,
+            creator_user_id: self.creator_user_id.clone(),
+            group_type: self.group_type,
+            need_verification: self.need_verification,
+            look_member_info: self.look_member_info,
+            apply_member_friend: self.apply_member_friend,
+            notification_update_time: millis(self.notification_update_time),
+            notification_user_id: self.notification_user_id.clone(),
+        }
+    }
+}
+
+/// A member.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Member {
+    pub group_id: String,
+    pub user_id: String,
+    pub nickname: String,
+    pub face_url: String,
+    pub role_level: i32,
+    pub join_time: DateTime,
+    pub join_source: i32,
+    pub inviter_user_id: String,
+    pub operator_user_id: String,
+    pub mute_end_time: DateTime,
+    pub ex: String,
+}
+
+impl Member {
+    /// The wire form; an empty nickname or face is filled from the profile.
+    pub fn to_info(&self, profile: Option<&crate::users::User>) -> GroupMemberFullInfo {
+        let or_profile = |own: &str, of_profile: fn(&crate::users::User) -> &String| {
+            if own.is_empty() { profile.map(of_profile).cloned().unwrap_or_default() } else { own.to_owned() }
+        };
+        GroupMemberFullInfo {
+            group_id: self.group_id.clone(),
+            user_id: self.user_id.clone(),
+            role_level: self.role_level,
+            join_time: millis(self.join_time),
+            nickname: or_profile(&self.nickname, |user| &user.nickname),
+            face_url: or_profile(&self.face_url, |user| &user.face_url),
+            app_manger_level: profile.map_or(0, |user| user.app_manger_level),
+            join_source: self.join_source,
+            operator_user_id: self.operator_user_id.clone(),
+            ex: self.ex.clone(),
+            mute_end_time: millis(self.mute_end_time),
+            inviter_user_id: self.inviter_user_id.clone(),
+        }
+    }
+}
+
+/// Members are listed by role, then by time of joining.
+fn order() -> Document {
+    doc! { "role_level": -1, "join_time": 1, "user_id": 1 }
+}
+
+impl Store {
+    /// Creates a group with its first members.
+    pub async fn create_group(&self, group: &Group, members: &[Member]) -> Result<()> {
+        in_transaction!(self, |session| {
+            self.typed::<Group>("group").insert_one(group).session(&mut *session).await?;
+            self.insert_members(session, &group.group_id, members).await?;
+        })
+    }
+
+    /// Adds members; the whole call is repeated or not done at all.
+    pub async fn add_members(&self, group: &str, members: &[Member]) -> Result<()> {
+        in_transaction!(self, |session| { self.insert_members(session, group, members).await? })
+    }
+
+    async fn insert_members(&self, session: &mut mongodb::ClientSession, group: &str, members: &[Member]) -> Result<()> {
+        self.typed::<Member>("group_member").insert_many(members).session(&mut *session).await?;
+        let changes: Vec<(&str, State)> = members.iter().map(|member| (member.user_id.as_str(), State::Insert)).collect();
+        self.bump(session, Kind::GroupMember, group, &changes).await?;
+        for member in members {
+            self.bump(session, Kind::GroupJoin, &member.user_id, &[(group, State::Insert)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes members.
+    pub async fn remove_members(&self, group: &str, users: &[String]) -> Result<()> {
+        in_transaction!(self, |session| {
+            let filter = doc! { "group_id": group, "user_id": { "$in": users } };
+            self.documents("group_member").delete_many(filter).session(&mut *session).await?;
+            let changes: Vec<(&str, State)> = users.iter().map(|user| (user.as_str(), State::Delete)).collect();
+            self.bump(session, Kind::GroupMember, group, &changes).await?;
+            for user in users {
+                self.bump(session, Kind::GroupJoin, user, &[(group, State::Delete)]).await?;
+            }
+        })
+    }
+
+    /// Sets fields of a group; members learn of it through the member log.
+    pub async fn update_group(&self, group: &str, fields: &Document) -> Result<()> {
+        in_transaction!(self, |session| {
+            let update = doc! { "$set": fields.clone() };
+            self.documents("group").update_one(doc! { "group_id": group }, update).session(&mut *session).await?;
+            self.bump(session, Kind::GroupMember, group, &[(SELF_ELEMENT, State::Update)]).await?;
+        })
+    }
+
+    /// Sets fields of a member; a changed role changes the order.
+    pub async fn update_member(&self, group: &str, user: &str, fields: &Document) -> Result<()> {
+        in_transaction!(self, |session| {
+            let filter = doc! { "group_id": group, "user_id": user };
+            let update = doc! { "$set": fields.clone() };
+            self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
+            let mut changes = vec![(user, State::Update)];
+            if fields.contains_key("role_level") {
+                changes.push((SORT_ELEMENT, State::Update));
+            }
+            self.bump(session, Kind::GroupMember, group, &changes).await?;
+        })
+    }
+
+    /// Hands a group to another member; the old owner takes the role the new one had.
+    pub async fn transfer_group(&self, group: &str, old_owner: &str, new_owner: &str, former_role: i32) -> Result<()> {
+        in_transaction!(self, |session| {
+            for (user, level) in [(old_owner, former_role), (new_owner, role::OWNER)] {
+                let filter = doc! { "group_id": group, "user_id": user };
+                let update = doc! { "$set": { "role_level": level } };
+                self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
+            }
+            let changes = [(old_owner, State::Update), (new_owner, State::Update), (SORT_ELEMENT, State::Update)];
+            self.bump(session, Kind::GroupMember, group, &changes).await?;
+        })
+    }
+
+    /// The member version of a group, for tips.
+    pub async fn member_version(&self, group: &str) -> Result<Version> {
+        self.version(Kind::GroupMember, group).await
+    }
+
+    /// One group.
+    pub async fn group(&self, id: &str) -> Result<Option<Group>> {
+        Ok(self.typed("group").find_one(doc! { "group_id": id }).await?)
+    }
+
+    /// Groups that exist, in the order asked for.
+    pub async fn groups(&self, ids: &[String]) -> Result<Vec<Group>> {
+        let found: Vec<Group> = self.typed("group").find(doc! { "group_id": { "$in": ids } }).await?.try_collect().await?;
+        let mut by_id: HashMap<String, Group> = found.into_iter().map(|group| (group.group_id.clone(), group)).collect();
+        Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+    }
+
+    /// The number of members of a group.
+    pub async fn member_count(&self, group: &str) -> Result<u32> {
+        let count = self.documents("group_member").count_documents(doc! { "group_id": group }).await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// One member.
+    pub async fn member(&self, group: &str, user: &str) -> Result<Option<Member>> {
+        Ok(self.typed("group_member").find_one(doc! { "group_id": group, "user_id": user }).await?)
+    }
+
+    /// Named members; unknown ones are left out.
+    pub async fn members(&self, group: &str, users: &[String]) -> Result<Vec<Member>> {
+        let filter = doc! { "group_id": group, "user_id": { "$in": users } };
+        Ok(self.typed("group_member").find(filter).sort(order()).await?.try_collect().await?)
+    }
+
+    /// Members with one of the roles.
+    pub async fn members_by_role(&self, group: &str, roles: &[i32]) -> Result<Vec<Member>> {
+        let filter = doc! { "group_id": group, "role_level": { "$in": roles } };
+        Ok(self.typed("group_member").find(filter).sort(order()).await?.try_collect().await?)
+    }
+
+    /// A page of members: `roles` limits it to roles, empty for all; and how many match.
+    pub async fn member_page(&self, group: &str, roles: &[i32], page: Page) -> Result<(Vec<Member>, u64)> {
+        let mut filter = doc! { "group_id": group };
+        if !roles.is_empty() {
+            filter.insert("role_level", doc! { "$in": roles });
+        }
+        let total = self.documents("group_member").count_documents(filter.clone()).await?;
+        let rows_of = self.typed("group_member");
+        let find = rows_of.find(filter).sort(order()).skip(page.skip).limit(page.limit);
+        Ok((find.await?.try_collect().await?, total))
+    }
+
+    /// All member ids, in list order.
+    pub async fn member_ids(&self, group: &str) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Id {
+            user_id: String,
+        }
+        let rows_of = self.typed::<Id>("group_member");
+        let find = rows_of.find(doc! { "group_id": group }).sort(order());
+        let rows: Vec<Id> = find.projection(doc! { "user_id": 1 }).await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| row.user_id).collect())
+    }
+
+    /// A page of the groups a user is in, in order of joining, and their number.
+    pub async fn joined_page(&self, user: &str, page: Page) -> Result<(Vec<Member>, u64)> {
+        let filter = doc! { "user_id": user };
+        let total = self.documents("group_member").count_documents(filter.clone()).await?;
+        let rows_of = self.typed("group_member");
+        let find = rows_of.find(filter).sort(doc! { "join_time": 1, "_id": 1 });
+        Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+    }
+
+    /// All memberships of a user, in order of joining.
+    pub async fn memberships(&self, user: &str) -> Result<Vec<Member>> {
+        let rows_of = self.typed("group_member");
+        let find = rows_of.find(doc! { "user_id": user }).sort(doc! { "join_time": 1, "_id": 1 });
+        Ok(find.await?.try_collect().await?)
+    }
+}

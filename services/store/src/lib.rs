@@ -1,0 +1,238 @@
+//! MongoDB, the only truth: one file per collection. All writes are majority-acknowledged and journaled; changes that clients
+//! sync incrementally are written in one transaction with their version log.
+
+/// Runs a block in a transaction; `?` inside leaves it. Write conflicts are retried a few times. Yields `Result<_, StoreError>`.
+macro_rules! in_transaction {
+    ($store:expr, |$session:ident| $body:block) => {{
+        let mut attempt = 0_u32;
+        loop {
+            attempt += 1;
+            let outcome: Result<_, $crate::StoreError> = async {
+                let mut session_guard = $store.begin().await?;
+                let $session = &mut session_guard;
+                let worked: Result<_, $crate::StoreError> = async { Ok($body) }.await;
+                match worked {
+                    Ok(value) => {
+                        $session.commit_transaction().await?;
+                        Ok(value)
+                    }
+                    Err(error) => {
+                        // The server drops an open transaction anyway; the first error is the one that matters.
+                        let _aborted = $session.abort_transaction().await;
+                        Err(error)
+                    }
+                }
+            }
+            .await;
+            match outcome {
+                Err(error) if error.is_conflict() && attempt < 8 => {
+                    tokio::time::sleep(std::time::Duration::from_millis(u64::from(3 * attempt * attempt))).await;
+                }
+                other => break other,
+            }
+        }
+    }};
+}
+
+pub mod blacks;
+pub mod conversations;
+pub mod devices;
+pub mod friends;
+pub mod groups;
+pub mod messages;
+pub mod requests;
+pub mod seqs;
+pub mod tokens;
+pub mod users;
+pub mod versions;
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+use mongodb::{
+    Client, ClientSession, Collection, Database, IndexModel,
+    options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
+};
+pub use mongodb::bson::DateTime;
+
+/// A failure of the store. The outcome of a write that failed is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("MongoDB: {0}")]
+pub struct StoreError(#[from] pub mongodb::error::Error);
+
+/// The result of a store operation.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+const DUPLICATE_KEY: i32 = 11000;
+const WRITE_CONFLICT: i32 = 112;
+
+impl StoreError {
+    /// A unique index refused the write.
+    pub fn is_duplicate_key(&self) -> bool {
+        use mongodb::error::{ErrorKind, WriteFailure};
+        match self.0.kind.as_ref() {
+            ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
+            ErrorKind::InsertMany(error) => {
+                error.write_errors.iter().flatten().any(|error| error.code == DUPLICATE_KEY)
+            }
+            ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
+            _ => false,
+        }
+    }
+
+    /// Another transaction was faster; running it again may succeed.
+    pub fn is_conflict(&self) -> bool {
+        use mongodb::error::ErrorKind;
+        self.0.contains_label(mongodb::error::TRANSIENT_TRANSACTION_ERROR)
+            || matches!(self.0.kind.as_ref(), ErrorKind::Command(error) if error.code == WRITE_CONFLICT)
+            || self.is_duplicate_key()
+    }
+}
+
+impl From<StoreError> for protocol::Error {
+    fn from(error: StoreError) -> Self {
+        protocol::Error::internal(error)
+    }
+}
+
+/// One page of a list, from 1 (contract: `RequestPagination`).
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    skip: u64,
+    limit: i64,
+}
+
+impl Page {
+    /// Largest page, in items.
+    pub const MAX: i32 = 1000;
+
+    /// Checks a client's pagination.
+    ///
+    /// # Errors
+    /// `Args` naming the field.
+    pub fn parse(pagination: Option<&protocol::sdkws::RequestPagination>) -> protocol::Result<Self> {
+        let refuse = |what: &str| Err(protocol::Error::args(format!("pagination.{what}")));
+        let Some(pagination) = pagination else { return refuse("pageNumber and showNumber are required") };
+        if pagination.page_number < 1 {
+            return refuse("pageNumber must be at least 1");
+        }
+        if !(1..=Self::MAX).contains(&pagination.show_number) {
+            return refuse("showNumber must be between 1 and 1000");
+        }
+        let limit = i64::from(pagination.show_number);
+        Ok(Self { skip: (i64::from(pagination.page_number - 1) * limit) as u64, limit })
+    }
+}
+
+/// The database handle; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    database: Database,
+}
+
+impl Store {
+    /// Prepares a client. Does not wait for the server: an unreachable MongoDB is reported by operations and recovers by itself.
+    ///
+    /// # Errors
+    /// When the connection string is malformed.
+    pub async fn connect(config: &config::Mongo) -> Result<Self> {
+        let mut options = ClientOptions::parse(&config.uri).await?;
+        options.app_name = Some("openim".into());
+        options.max_pool_size = Some(config.max_pool_size);
+        options.server_selection_timeout = Some(Duration::from_secs(5));
+        options.connect_timeout = Some(Duration::from_secs(3));
+        options.write_concern =
+            Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).w_timeout(Duration::from_secs(8)).build());
+        let client = Client::with_options(options)?;
+        let database = client.database(&config.database);
+        Ok(Self { client, database })
+    }
+
+    /// Asks the server whether it is there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn ping(&self) -> Result<()> {
+        self.database.run_command(doc! { "ping": 1 }).await?;
+        Ok(())
+    }
+
+    /// Creates the indexes that the guarantees rest on; repeating it changes nothing.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached.
+    pub async fn ensure_indexes(&self) -> Result<()> {
+        self.unique("messages", doc! { "k": 1 }).await?;
+        self.index("messages", doc! { "t": 1 }).await?;
+        self.ensure_token_indexes().await?;
+        self.unique("user", doc! { "user_id": 1 }).await?;
+        self.unique("friend", doc! { "owner_user_id": 1, "friend_user_id": 1 }).await?;
+        self.index("friend", doc! { "friend_user_id": 1 }).await?;
+        self.unique("black", doc! { "owner_user_id": 1, "block_user_id": 1 }).await?;
+        self.unique("friend_request", doc! { "from_user_id": 1, "to_user_id": 1 }).await?;
+        self.index("friend_request", doc! { "to_user_id": 1, "create_time": -1 }).await?;
+        self.unique("group", doc! { "group_id": 1 }).await?;
+        self.unique("group_member", doc! { "group_id": 1, "user_id": 1 }).await?;
+        self.index("group_member", doc! { "user_id": 1, "join_time": 1 }).await?;
+        self.index("group_member", doc! { "group_id": 1, "role_level": -1, "join_time": 1 }).await?;
+        self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
+        self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
+        self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
+        for kind in versions::Kind::ALL {
+            self.unique(kind.collection(), doc! { "d_id": 1 }).await?;
+            self.unique(&kind.log_collection(), doc! { "d_id": 1, "e_id": 1 }).await?;
+            self.index(&kind.log_collection(), doc! { "d_id": 1, "version": 1 }).await?;
+        }
+        Ok(())
+    }
+
+    async fn unique(&self, collection: &str, keys: Document) -> Result<()> {
+        let options = IndexOptions::builder().unique(true).build();
+        self.documents(collection).create_index(IndexModel::builder().keys(keys).options(options).build()).await?;
+        Ok(())
+    }
+
+    async fn index(&self, collection: &str, keys: Document) -> Result<()> {
+        self.documents(collection).create_index(IndexModel::builder().keys(keys).build()).await?;
+        Ok(())
+    }
+
+    pub(crate) fn documents(&self, collection: &str) -> Collection<Document> {
+        self.database.collection(collection)
+    }
+
+    pub(crate) fn typed<T: Send + Sync>(&self, collection: &str) -> Collection<T> {
+        self.database.collection(collection)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<ClientSession> {
+        let mut session = self.client.start_session().await?;
+        session.start_transaction().await?;
+        Ok(session)
+    }
+
+    /// Many upserts of one collection in one round trip: (filter, update) pairs, in any order.
+    pub(crate) async fn upsert_many(&self, collection: &str, updates: Vec<(Document, Document)>) -> Result<()> {
+        for chunk in updates.chunks(1000) {
+            let updates: Vec<Document> =
+                chunk.iter().map(|(filter, update)| doc! { "q": filter.clone(), "u": update.clone(), "upsert": true }).collect();
+            let answer = self
+                .database
+                .run_command(doc! {
+                    "update": collection, "updates": updates, "ordered": false,
+                    "writeConcern": { "w": "majority", "j": true },
+                })
+                .await?;
+            if let Ok(errors) = answer.get_array("writeErrors") {
+                return Err(StoreError(mongodb::error::Error::custom(format!("upsert into {collection}: {errors:?}"))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds of a stored time.
+pub fn millis(time: DateTime) -> i64 {
+    time.timestamp_millis()
+}

@@ -1,0 +1,166 @@
+//! Collections `friend_request` and `group_request`: one row per (from, to), re-opened by applying again.
+
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+
+use crate::{DateTime, Page, Result, Store};
+
+/// A friend request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct FriendRequest {
+    pub from_user_id: String,
+    pub to_user_id: String,
+    pub handle_result: i32,
+    pub req_msg: String,
+    pub create_time: DateTime,
+    pub handler_user_id: String,
+    pub handle_msg: String,
+    pub handle_time: DateTime,
+    pub ex: String,
+}
+
+/// A request to join a group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct GroupRequest {
+    pub user_id: String,
+    pub group_id: String,
+    pub handle_result: i32,
+    pub req_msg: String,
+    pub handled_msg: String,
+    pub req_time: DateTime,
+    pub handle_user_id: String,
+    pub handled_time: DateTime,
+    pub join_source: i32,
+    pub inviter_user_id: String,
+    pub ex: String,
+}
+
+/// Which side of a request a user is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Asked.
+    From,
+    /// Was asked.
+    To,
+}
+
+fn in_results(mut filter: Document, results: &[i32]) -> Document {
+    if !results.is_empty() {
+        filter.insert("handle_result", doc! { "$in": results });
+    }
+    filter
+}
+
+impl Store {
+    /// Opens or re-opens a friend request.
+    pub async fn put_friend_request(&self, request: &FriendRequest) -> Result<()> {
+        let filter = doc! { "from_user_id": &request.from_user_id, "to_user_id": &request.to_user_id };
+        self.typed::<FriendRequest>("friend_request").replace_one(filter, request).upsert(true).await?;
+        Ok(())
+    }
+
+    /// One friend request.
+    pub async fn friend_request(&self, from: &str, to: &str) -> Result<Option<FriendRequest>> {
+        Ok(self.typed("friend_request").find_one(doc! { "from_user_id": from, "to_user_id": to }).await?)
+    }
+
+    /// Answers an open friend request; `false` when it is not open any more.
+    pub async fn answer_friend_request(&self, from: &str, to: &str, result: i32, message: &str, now: DateTime) -> Result<bool> {
+        let filter = doc! { "from_user_id": from, "to_user_id": to, "handle_result": 0 };
+        let fields = doc! { "handle_result": result, "handle_msg": message, "handler_user_id": to, "handle_time": now };
+        Ok(self.documents("friend_request").update_one(filter, doc! { "$set": fields }).await?.matched_count > 0)
+    }
+
+    /// A page of a user's friend requests, newest first, and their number.
+    pub async fn friend_request_page(
+        &self,
+        side: Side,
+        user: &str,
+        results: &[i32],
+        page: Page,
+    ) -> Result<(Vec<FriendRequest>, u64)> {
+        let key = if side == Side::From { "from_user_id" } else { "to_user_id" };
+        let filter = in_results(doc! { key: user }, results);
+        let total = self.documents("friend_request").count_documents(filter.clone()).await?;
+        let found = self
+            .typed("friend_request")
+            .find(filter)
+            .sort(doc! { "create_time": -1 })
+            .skip(page.skip)
+            .limit(page.limit)
+            .await?;
+        Ok((found.try_collect().await?, total))
+    }
+
+    /// Open requests to a user since a time in ms.
+    pub async fn unhandled_friend_requests(&self, user: &str, since_ms: i64) -> Result<u64> {
+        let filter = doc! {
+            "to_user_id": user, "handle_result": 0, "create_time": { "$gt": DateTime::from_millis(since_ms) },
+        };
+        Ok(self.documents("friend_request").count_documents(filter).await?)
+    }
+
+    /// Opens or re-opens a join request.
+    pub async fn put_group_request(&self, request: &GroupRequest) -> Result<()> {
+        let filter = doc! { "group_id": &request.group_id, "user_id": &request.user_id };
+        self.typed::<GroupRequest>("group_request").replace_one(filter, request).upsert(true).await?;
+        Ok(())
+    }
+
+    /// One join request.
+    pub async fn group_request(&self, group: &str, user: &str) -> Result<Option<GroupRequest>> {
+        Ok(self.typed("group_request").find_one(doc! { "group_id": group, "user_id": user }).await?)
+    }
+
+    /// Answers an open join request; `false` when it is not open any more.
+    pub async fn answer_group_request(
+        &self,
+        group: &str,
+        user: &str,
+        handler: &str,
+        result: i32,
+        message: &str,
+        now: DateTime,
+    ) -> Result<bool> {
+        let filter = doc! { "group_id": group, "user_id": user, "handle_result": 0 };
+        let fields =
+            doc! { "handle_result": result, "handled_msg": message, "handle_user_id": handler, "handled_time": now };
+        Ok(self.documents("group_request").update_one(filter, doc! { "$set": fields }).await?.matched_count > 0)
+    }
+
+    /// A page of join requests of groups, or of one user, newest first, and their number.
+    pub async fn group_request_page(
+        &self,
+        groups: Option<&[String]>,
+        user: Option<&str>,
+        results: &[i32],
+        page: Page,
+    ) -> Result<(Vec<GroupRequest>, u64)> {
+        let mut filter = in_results(Document::new(), results);
+        if let Some(groups) = groups {
+            filter.insert("group_id", doc! { "$in": groups });
+        }
+        if let Some(user) = user {
+            filter.insert("user_id", user);
+        }
+        let total = self.documents("group_request").count_documents(filter.clone()).await?;
+        let found = self
+            .typed("group_request")
+            .find(filter)
+            .sort(doc! { "req_time": -1 })
+            .skip(page.skip)
+            .limit(page.limit)
+            .await?;
+        Ok((found.try_collect().await?, total))
+    }
+
+    /// Open join requests of groups since a time in ms.
+    pub async fn unhandled_group_requests(&self, groups: &[String], since_ms: i64) -> Result<u64> {
+        let since = DateTime::from_millis(since_ms);
+        let filter = doc! { "group_id": { "$in": groups }, "handle_result": 0, "req_time": { "$gt": since } };
+        Ok(self.documents("group_request").count_documents(filter).await?)
+    }
+}

@@ -1,0 +1,104 @@
+//! Collections `conversation_seq` (highest and lowest seq per conversation) and `user_seq` (a user's bounds and read position).
+//! `conversation_seq.max` follows the messages: it is raised after they are stored, never before, and never falls.
+
+use std::collections::HashMap;
+
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, Store};
+
+/// Bounds of a conversation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConversationSeq {
+    #[serde(rename = "_id")]
+    id: String,
+    /// Highest stored seq.
+    #[serde(default)]
+    pub max: i64,
+    /// Lowest seq that still exists for everybody; 0 and 1 mean all.
+    #[serde(default)]
+    pub min: i64,
+    /// sendTime of the newest message, ms.
+    #[serde(default)]
+    pub time: i64,
+}
+
+/// A user's view of a conversation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct UserSeq {
+    #[serde(rename = "_id")]
+    id: String,
+    /// Highest seq the user may see; 0: no limit.
+    #[serde(default)]
+    pub max: i64,
+    /// Lowest seq the user may see.
+    #[serde(default)]
+    pub min: i64,
+    /// Read up to here.
+    #[serde(default)]
+    pub read: i64,
+}
+
+fn user_key(user: &str, conversation: &str) -> String {
+    format!("{user}:{conversation}")
+}
+
+impl Store {
+    /// Bounds of conversations; empty ones are missing.
+    pub async fn conversation_seqs(&self, conversations: &[String]) -> Result<HashMap<String, ConversationSeq>> {
+        let rows: Vec<ConversationSeq> =
+            self.typed("conversation_seq").find(doc! { "_id": { "$in": conversations } }).await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
+    }
+
+    /// Raises the highest seq of conversations: (conversation, seq, sendTime).
+    pub async fn raise_max_seqs(&self, raises: &[(String, i64, i64)]) -> Result<()> {
+        let updates = raises
+            .iter()
+            .map(|(id, seq, time)| (doc! { "_id": id }, doc! { "$max": { "max": seq, "time": time } }))
+            .collect();
+        self.upsert_many("conversation_seq", updates).await
+    }
+
+    /// Raises the lowest visible seq of a conversation for everybody.
+    pub async fn raise_min_seq(&self, conversation: &str, seq: i64) -> Result<()> {
+        self.upsert_many("conversation_seq", vec![(doc! { "_id": conversation }, doc! { "$max": { "min": seq } })]).await
+    }
+
+    /// A user's view of conversations; untouched ones are missing.
+    pub async fn user_seqs(&self, user: &str, conversations: &[String]) -> Result<HashMap<String, UserSeq>> {
+        let keys: Vec<String> = conversations.iter().map(|id| user_key(user, id)).collect();
+        let rows: Vec<UserSeq> = self.typed("user_seq").find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
+        let prefix = user.len() + 1;
+        Ok(rows.into_iter().map(|row| (row.id[prefix..].to_owned(), row)).collect())
+    }
+
+    /// Raises read positions: (user, conversation, seq). They never fall.
+    pub async fn raise_read_seqs(&self, raises: &[(String, String, i64)]) -> Result<()> {
+        let updates = raises
+            .iter()
+            .map(|(user, conversation, seq)| (doc! { "_id": user_key(user, conversation) }, doc! { "$max": { "read": seq } }))
+            .collect();
+        self.upsert_many("user_seq", updates).await
+    }
+
+    /// Sets `min` or `max` of users in a conversation.
+    pub async fn set_user_bound(&self, users: &[String], conversation: &str, bound: Bound, seq: i64) -> Result<()> {
+        let field = match bound {
+            Bound::Min => "min",
+            Bound::Max => "max",
+        };
+        let updates: Vec<(Document, Document)> = users
+            .iter()
+            .map(|user| (doc! { "_id": user_key(user, conversation) }, doc! { "$set": { field: seq } }))
+            .collect();
+        self.upsert_many("user_seq", updates).await
+    }
+}
+
+/// Which end of a user's window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Bound { Min, Max }

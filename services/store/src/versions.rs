@@ -1,0 +1,195 @@
+//! Version logs of incremental sync (semantics.md 11): per list a stable version id, a counter, and one log entry per element
+//! with the version of its last change. Written in the same transaction as the change itself.
+
+use bson::{Document, doc, oid::ObjectId};
+use futures::TryStreamExt;
+use mongodb::{ClientSession, options::ReturnDocument};
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, Store};
+
+/// The element id that says "the list's own record changed" (group info in the member log).
+pub const SELF_ELEMENT: &str = "";
+/// The element id that says "the order changed".
+pub const SORT_ELEMENT: &str = "____S_O_R_T_I_D____";
+/// More changes than this are answered with a full sync.
+const MAX_CHANGES: i64 = 200;
+
+/// Which list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Friends of a user.
+    Friend,
+    /// Groups a user is in.
+    GroupJoin,
+    /// Members of a group.
+    GroupMember,
+    /// Conversations of a user.
+    Conversation,
+}
+
+impl Kind {
+    /// All lists.
+    pub const ALL: [Self; 4] = [Self::Friend, Self::GroupJoin, Self::GroupMember, Self::Conversation];
+
+    pub(crate) fn collection(self) -> &'static str {
+        match self {
+            Self::Friend => "friend_version",
+            Self::GroupJoin => "group_join_version",
+            Self::GroupMember => "group_member_version",
+            Self::Conversation => "conversation_version",
+        }
+    }
+
+    pub(crate) fn log_collection(self) -> String {
+        format!("{}_log", self.collection())
+    }
+}
+
+/// What happened to an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum State { Insert = 1, Delete = 2, Update = 3 }
+
+/// The version of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    version: i64,
+}
+
+impl Version {
+    /// 24 hexadecimal characters, stable for the life of the list.
+    pub fn id(&self) -> String {
+        self.id.to_hex()
+    }
+
+    /// Counts changes, from 1.
+    pub fn number(&self) -> u64 {
+        self.version as u64
+    }
+}
+
+/// The answer to "what changed since": the ids of elements by what happened to them.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// The version these changes lead to.
+    pub version: Version,
+    /// The client must read the whole list; the id lists are empty.
+    pub full: bool,
+    /// Deleted element ids.
+    pub deleted: Vec<String>,
+    /// Inserted element ids.
+    pub inserted: Vec<String>,
+    /// Updated element ids.
+    pub updated: Vec<String>,
+    /// Version at which the order last changed, 0 if not since.
+    pub sort_version: u64,
+    /// The list's own record changed.
+    pub self_changed: bool,
+}
+
+#[derive(Deserialize)]
+struct LogEntry {
+    e_id: String,
+    state: i32,
+    version: i64,
+}
+
+impl Store {
+    /// The version of a list; a list that was never read or changed starts at 1.
+    pub async fn version(&self, kind: Kind, list: &str) -> Result<Version> {
+        let found = self.typed::<Version>(kind.collection()).find_one(doc! { "d_id": list }).await?;
+        if let Some(version) = found {
+            return Ok(version);
+        }
+        let created = self
+            .typed::<Version>(kind.collection())
+            .find_one_and_update(doc! { "d_id": list }, doc! { "$setOnInsert": { "version": 1_i64 } })
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+            .await;
+        match created.map_err(crate::StoreError) {
+            Ok(version) => version.ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing").into()),
+            // Somebody else created it in the same moment.
+            Err(error) if error.is_duplicate_key() => {
+                let found = self.typed::<Version>(kind.collection()).find_one(doc! { "d_id": list }).await?;
+                found.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records changes of elements as the next version of the list, inside the transaction that makes them.
+    pub(crate) async fn bump(
+        &self,
+        session: &mut ClientSession,
+        kind: Kind,
+        list: &str,
+        changes: &[(&str, State)],
+    ) -> Result<Version> {
+        let version = self
+            .typed::<Version>(kind.collection())
+            .find_one_and_update(doc! { "d_id": list }, doc! { "$inc": { "version": 1_i64 } })
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+            .session(&mut *session)
+            .await?
+            .ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing"))?;
+        let log = self.documents(&kind.log_collection());
+        let ids: Vec<&str> = changes.iter().map(|(id, _)| *id).collect();
+        log.delete_many(doc! { "d_id": list, "e_id": { "$in": ids } }).session(&mut *session).await?;
+        let entries: Vec<Document> = changes
+            .iter()
+            .map(|(id, state)| doc! { "d_id": list, "e_id": *id, "state": *state as i32, "version": version.version })
+            .collect();
+        if !entries.is_empty() {
+            log.insert_many(entries).session(&mut *session).await?;
+        }
+        Ok(version)
+    }
+
+    /// What changed in a list since the version a client holds.
+    pub async fn changes_since(&self, kind: Kind, list: &str, version_id: &str, since: u64) -> Result<Changes> {
+        // The version is read before the log: a change committed in between is reported now and again next time, never lost.
+        let version = self.version(kind, list).await?;
+        let mut changes = Changes {
+            full: true,
+            deleted: vec![],
+            inserted: vec![],
+            updated: vec![],
+            sort_version: 0,
+            self_changed: false,
+            version,
+        };
+        if since == 0 || version_id != changes.version.id() || since > changes.version.number() {
+            return Ok(changes);
+        }
+        changes.full = false;
+        if since == changes.version.number() {
+            return Ok(changes);
+        }
+        let entries: Vec<LogEntry> = self
+            .typed(&kind.log_collection())
+            .find(doc! { "d_id": list, "version": { "$gt": since as i64 } })
+            .limit(MAX_CHANGES + 1)
+            .await?
+            .try_collect()
+            .await?;
+        if entries.len() as i64 > MAX_CHANGES {
+            changes.full = true;
+            return Ok(changes);
+        }
+        for entry in entries {
+            match (entry.e_id.as_str(), entry.state) {
+                (SELF_ELEMENT, _) => changes.self_changed = true,
+                (SORT_ELEMENT, _) => changes.sort_version = entry.version as u64,
+                (_, 1) => changes.inserted.push(entry.e_id),
+                (_, 2) => changes.deleted.push(entry.e_id),
+                _ => changes.updated.push(entry.e_id),
+            }
+        }
+        Ok(changes)
+    }
+}
