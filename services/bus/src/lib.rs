@@ -123,3 +123,14 @@ pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     }
     Ok(())
 }
+
+/// Asks a broker for its metadata; blocks up to `patience`.
+///
+/// # Errors
+/// When no broker answers.
+pub fn ping(config: &config::Kafka, patience: Duration) -> Result<(), BusError> {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    let consumer: BaseConsumer = client(config).set("group.id", "openim-probe").create()?;
+    consumer.fetch_metadata(None, patience)?;
+    Ok(())
+}

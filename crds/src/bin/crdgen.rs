@@ -1,0 +1,5 @@
+//! Prints the CustomResourceDefinition; `make generate` writes it to crds/openimclusters.yaml.
+
+fn main() {
+    print!("{}", crds::definition_yaml());
+}

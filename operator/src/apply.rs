@@ -1,0 +1,242 @@
+//! Makes the API server hold what the plan says: server-side apply of our own fields, only where something differs; removal of what
+//! the plan no longer has; the generated Secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    ByteString, NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        batch::v1::Job,
+        core::v1::{ConfigMap, Secret, Service},
+        networking::v1::Ingress,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    MANAGER,
+    build::labels::{metadata, selector},
+    credentials,
+    plan::Plan,
+    validate::Cluster,
+};
+use crds::VolumePolicy;
+
+/// Why applying stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server refused or cannot be reached.
+    #[error("{what}: {source}")]
+    Api {
+        /// Kind and name.
+        what: String,
+        /// The answer.
+        source: Box<kube::Error>,
+    },
+    /// An object of that name belongs to somebody else.
+    #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
+    Foreign {
+        /// Kind and name.
+        what: String,
+    },
+}
+
+fn api_error(what: &str) -> impl FnOnce(kube::Error) -> ApplyError {
+    let what = what.to_owned();
+    move |source| ApplyError::Api { what, source: Box::new(source) }
+}
+
+/// Whether `live` has everything that `desired` says; what it has besides (defaults, status, others' fields) does not count.
+pub fn covers(live: &Value, desired: &Value) -> bool {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => {
+            desired.iter().all(|(key, value)| live.get(key).is_some_and(|found| covers(found, value)))
+        }
+        (Value::Array(live), Value::Array(desired)) => {
+            live.len() == desired.len() && live.iter().zip(desired).all(|(found, value)| covers(found, value))
+        }
+        (live, desired) => live == desired,
+    }
+}
+
+fn api_for(client: &Client, object: &DynamicObject, namespace: &str) -> Api<DynamicObject> {
+    let types = object.types.clone().unwrap_or_default();
+    let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// What changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Kind and name of each object that was written.
+    pub written: Vec<String>,
+    /// Of these, objects that somebody else had changed or removed.
+    pub deleted: Vec<String>,
+}
+
+/// Applies the open part of the plan, then removes what the plan does not have.
+///
+/// # Errors
+/// At the first object that cannot be applied.
+pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    for object in &plan.objects[..plan.open] {
+        let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
+        let name = object.name_any();
+        let what = format!("{kind}/{name}");
+        let api = api_for(client, object, &cluster.namespace);
+        if let Some(live) = api.get_opt(&name).await.map_err(api_error(&what))? {
+            if !live.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid) {
+                return Err(ApplyError::Foreign { what });
+            }
+            let (live_value, desired) =
+                (serde_json::to_value(&live).unwrap_or_default(), serde_json::to_value(object).unwrap_or_default());
+            // A Job's template never changes; its name does.
+            if kind == "Job" || covers(&live_value, &desired) {
+                continue;
+            }
+        }
+        let parameters = PatchParams::apply(MANAGER).force();
+        api.patch(&name, &parameters, &Patch::Apply(object)).await.map_err(api_error(&what))?;
+        applied.written.push(what);
+    }
+    applied.deleted = remove_orphans(client, cluster, plan).await?;
+    Ok(applied)
+}
+
+async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, ApplyError> {
+    let wanted: BTreeSet<(String, String)> = plan
+        .objects
+        .iter()
+        .map(|object| (object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(), object.name_any()))
+        .collect();
+    let mut deleted = Vec::new();
+    deleted.extend(remove_kind::<Deployment>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<StatefulSet>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<Service>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<Job>(client, cluster, &wanted).await?);
+    Ok(deleted)
+}
+
+async fn remove_kind<K>(client: &Client, cluster: &Cluster, wanted: &BTreeSet<(String, String)>) -> Result<Vec<String>, ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let kind = K::kind(&()).into_owned();
+    let api: Api<K> = Api::namespaced(client.clone(), &cluster.namespace);
+    let listed = api.list(&ListParams::default().labels(&selector(&cluster.name))).await.map_err(api_error(&kind))?;
+    let mut deleted = Vec::new();
+    for object in listed {
+        let name = object.name_any();
+        let ours = object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid);
+        if !ours || wanted.contains(&(kind.clone(), name.clone())) || object.meta().deletion_timestamp.is_some() {
+            continue;
+        }
+        let what = format!("{kind}/{name}");
+        // Exactly this object: one that was made anew under the name meanwhile stays.
+        let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match api.delete(&name, &parameters).await {
+            Ok(_) => deleted.push(what),
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(error) => return Err(api_error(&what)(error)),
+        }
+    }
+    Ok(deleted)
+}
+
+/// Makes the Secret with the generated credentials complete. Returns its data.
+///
+/// # Errors
+/// When the API server refuses, or the Secret belongs to somebody else.
+pub async fn ensure_credentials(client: &Client, cluster: &Cluster) -> Result<BTreeMap<String, String>, ApplyError> {
+    let name = cluster.credentials();
+    let what = format!("Secret/{name}");
+    let api: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
+    let existing = api.get_opt(&name).await.map_err(api_error(&what))?;
+    let decode = |secret: &Secret| -> BTreeMap<String, String> {
+        let data = secret.data.clone().unwrap_or_default().into_iter();
+        data.map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect()
+    };
+    // With retained volumes the credentials outlive the cluster: the data can only be opened with them.
+    let owned = |mut metadata: ObjectMeta| {
+        if cluster.spec.volumes == VolumePolicy::Retain {
+            metadata.owner_references = None;
+        }
+        metadata
+    };
+    let encode = |data: &BTreeMap<String, String>| {
+        data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into_bytes()))).collect()
+    };
+    let Some(mut secret) = existing else {
+        let data = credentials::complete(cluster, BTreeMap::new());
+        let secret = Secret {
+            metadata: owned(metadata(cluster, &name, "credentials")),
+            data: Some(encode(&data)),
+            type_: Some("Opaque".into()),
+            ..Default::default()
+        };
+        // `create` refuses when another replica was faster: its values then count, on the next pass.
+        api.create(&PostParams::default(), &secret).await.map_err(api_error(&what))?;
+        return Ok(data);
+    };
+    if secret.labels().get(crate::build::labels::CLUSTER) != Some(&cluster.name) {
+        return Err(ApplyError::Foreign { what });
+    }
+    let found = decode(&secret);
+    let data = credentials::complete(cluster, found.clone());
+    let owners = owned(metadata(cluster, &name, "credentials")).owner_references;
+    if data != found || secret.metadata.owner_references != owners {
+        secret.data = Some(encode(&data));
+        secret.metadata.owner_references = owners;
+        // `replace` with the version that was read: nobody else's change is overwritten.
+        api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
+    }
+    Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_and_foreign_fields_do_not_count_as_drift() {
+        let desired = json!({"spec": {"replicas": 1, "template": {"containers": [{"name": "a"}]}}});
+        let live = json!({"spec": {"replicas": 1, "strategy": "x", "template": {"containers": [{"name": "a", "tty": false}]}}, "status": {}});
+        assert!(covers(&live, &desired));
+        for change in [json!({"spec": {"replicas": 2}}), json!({"spec": {"template": {"containers": [{"name": "b"}]}}})] {
+            assert!(!covers(&live, &change), "{change}");
+        }
+        assert!(!covers(&json!({"spec": {"template": {"containers": []}}}), &desired));
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), any::<i32>().prop_map(Value::from), "[a-z]{0,5}".prop_map(Value::from)];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]", inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn everything_covers_itself(value in any_value()) {
+            prop_assert!(covers(&value, &value));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Pieces of pods: security, probes, volumes, environment.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodSecurityContext, Probe,
+        ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
+        EmptyDirVolumeSource,
+    },
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+
+/// The "restricted" pod security standard.
+pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(user),
+        run_as_group: Some(user),
+        fs_group: Some(user),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn port(name: &str, number: u16) -> ContainerPort {
+    ContainerPort { name: Some(name.into()), container_port: i32::from(number), protocol: Some("TCP".into()), ..Default::default() }
+}
+
+pub(crate) fn http_probe(path: &str, port: u16, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction { path: Some(path.into()), port: IntOrString::Int(i32::from(port)), ..Default::default() }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(3),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn tcp_probe(port: u16, period: i32, failures: i32) -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction { port: IntOrString::Int(i32::from(port)), ..Default::default() }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(3),
+        ..Default::default()
+    }
+}
+
+
+pub(crate) fn resources(cpu: &str, memory: &str, limit: &str) -> ResourceRequirements {
+    let quantities = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect()
+    };
+    ResourceRequirements {
+        requests: Some(quantities(&[("cpu", cpu), ("memory", memory)])),
+        limits: Some(quantities(&[("memory", limit)])),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn value(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.into(), value: Some(value.into()), ..Default::default() }
+}
+
+pub(crate) fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
+    let selector = SecretKeySelector { name: secret.into(), key: key.into(), ..Default::default() };
+    EnvVar {
+        name: name.into(),
+        value_from: Some(EnvVarSource { secret_key_ref: Some(selector), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn from_field(name: &str, path: &str) -> EnvVar {
+    let selector = ObjectFieldSelector { field_path: path.into(), api_version: Some("v1".into()) };
+    EnvVar {
+        name: name.into(),
+        value_from: Some(EnvVarSource { field_ref: Some(selector), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    let read_only = read_only.then_some(true);
+    VolumeMount { name: name.into(), mount_path: path.into(), read_only, ..Default::default() }
+}
+
+pub(crate) fn empty_dir(name: &str) -> Volume {
+    Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Default::default() }
+}

@@ -1,0 +1,226 @@
+//! The services: a Deployment and a headless Service each, the two front doors, and the Ingress.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Service, ServicePort, ServiceSpec,
+            SleepAction, Volume,
+        },
+        networking::v1::{
+            HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec,
+            IngressTLS, ServiceBackendPort,
+        },
+    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+use kube::api::DynamicObject;
+
+use super::{
+    dynamic,
+    labels::{metadata, pod_labels, pod_selector},
+    pods::{container_security, from_field, http_probe, mount, pod_security, port, resources},
+    settings::{Settings, config_map_name},
+};
+use crate::validate::{Cluster, SERVICES};
+
+/// The user of the service image.
+pub(crate) const SERVICE_USER: i64 = 65532;
+const ADMIN_PORT: u16 = 12000;
+const API_PORT: u16 = 10002;
+const WS_PORT: u16 = 10001;
+/// Seconds between leaving the endpoints and the stop signal.
+const ENDPOINT_DELAY: i64 = 3;
+
+fn rpc_port(service: &str) -> Option<u16> {
+    let config = config::Config::default();
+    config::Service::ALL.into_iter().find(|known| known.name() == service).map(|known| config.rpc_port(known))
+}
+
+/// All objects of the services.
+pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
+    let mut objects = Vec::new();
+    // Services before Deployments: names resolve when the first pod starts.
+    for name in SERVICES {
+        objects.push(dynamic(&headless(cluster, name)));
+    }
+    objects.push(dynamic(&front_door(cluster, "gateway-ws", "gateway", WS_PORT)));
+    objects.push(dynamic(&front_door(cluster, "api-http", "api", API_PORT)));
+    for name in SERVICES {
+        objects.push(dynamic(&deployment(cluster, settings, name)));
+    }
+    if cluster.spec.ingress.enabled {
+        objects.push(dynamic(&ingress(cluster)));
+    }
+    objects
+}
+
+fn service_port(name: &str, number: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.into()),
+        port: i32::from(number),
+        target_port: Some(IntOrString::Int(i32::from(number))),
+        protocol: Some("TCP".into()),
+        ..Default::default()
+    }
+}
+
+fn headless(cluster: &Cluster, name: &str) -> Service {
+    let mut ports = vec![service_port("admin", ADMIN_PORT)];
+    ports.extend(rpc_port(name).map(|number| service_port("rpc", number)));
+    Service {
+        metadata: metadata(cluster, &cluster.part(name), name),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".into()),
+            selector: Some(pod_labels(cluster, name)),
+            // A draining gateway takes pushes to its last connection.
+            publish_not_ready_addresses: (name == "gateway").then_some(true),
+            ports: Some(ports),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn front_door(cluster: &Cluster, name: &str, component: &str, number: u16) -> Service {
+    Service {
+        metadata: metadata(cluster, &cluster.part(name), component),
+        spec: Some(ServiceSpec {
+            selector: Some(pod_labels(cluster, component)),
+            ports: Some(vec![service_port("http", number)]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// The volume with config.yaml.
+pub(crate) fn config_volume(cluster: &Cluster) -> Volume {
+    let source = ConfigMapVolumeSource { name: config_map_name(cluster), ..Default::default() };
+    Volume { name: "config".into(), config_map: Some(source), ..Default::default() }
+}
+
+/// The container of a service, without probes.
+pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str) -> Container {
+    Container {
+        name: role.into(),
+        image: Some(cluster.image.clone()),
+        image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
+        args: Some(vec![role.into(), "--config".into(), "/config".into()]),
+        env: Some(settings.environment.clone()),
+        volume_mounts: Some(vec![mount("config", "/config", true)]),
+        security_context: Some(container_security()),
+        ..Default::default()
+    }
+}
+
+fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment {
+    let wanted = cluster.service(name);
+    let mut container = container(cluster, settings, name);
+    let limits = &wanted.resources;
+    container.resources = Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit));
+    container.readiness_probe = Some(http_probe("/readyz", ADMIN_PORT, 2, 2));
+    container.liveness_probe = Some(http_probe("/healthz", ADMIN_PORT, 10, 6));
+    let mut ports = vec![port("admin", ADMIN_PORT)];
+    ports.extend(rpc_port(name).map(|number| port("rpc", number)));
+    match name {
+        "gateway" => ports.push(port("ws", WS_PORT)),
+        "api" => ports.push(port("http", API_PORT)),
+        _ => {}
+    }
+    container.ports = Some(ports);
+    container.lifecycle = Some(Lifecycle {
+        pre_stop: Some(LifecycleHandler { sleep: Some(SleepAction { seconds: ENDPOINT_DELAY }), ..Default::default() }),
+        ..Default::default()
+    });
+    let mut grace = 30 + ENDPOINT_DELAY;
+    if name == "gateway" {
+        grace += i64::from(cluster.spec.config.gateway_drain_seconds);
+        container.env.get_or_insert_default().push(from_field("IMENV_GATEWAY_ADVERTISEHOST", "status.podIP"));
+    }
+    let annotations = BTreeMap::from([
+        ("openim.io/config-hash".to_owned(), settings.hash.clone()),
+        ("prometheus.io/scrape".to_owned(), "true".to_owned()),
+        ("prometheus.io/port".to_owned(), ADMIN_PORT.to_string()),
+    ]);
+    Deployment {
+        metadata: metadata(cluster, &cluster.part(name), name),
+        spec: Some(DeploymentSpec {
+            replicas: Some(wanted.replicas),
+            selector: pod_selector(cluster, name),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(IntOrString::Int(1)),
+                }),
+            }),
+            revision_history_limit: Some(3),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(pod_labels(cluster, name)),
+                    annotations: Some(annotations),
+                    ..Default::default()
+                }),
+                spec: Some(PodSpec {
+                    containers: vec![container],
+                    volumes: Some(vec![config_volume(cluster)]),
+                    security_context: Some(pod_security(SERVICE_USER)),
+                    automount_service_account_token: Some(false),
+                    enable_service_links: Some(false),
+                    termination_grace_period_seconds: Some(grace),
+                    ..Default::default()
+                }),
+            },
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn ingress(cluster: &Cluster) -> Ingress {
+    let wanted = &cluster.spec.ingress;
+    let path = |path: &str, service: &str, number: u16| HTTPIngressPath {
+        path: Some(path.into()),
+        path_type: "Prefix".into(),
+        backend: IngressBackend {
+            service: Some(IngressServiceBackend {
+                name: cluster.part(service),
+                port: Some(ServiceBackendPort { number: Some(i32::from(number)), ..Default::default() }),
+            }),
+            ..Default::default()
+        },
+    };
+    let rule = IngressRule {
+        host: (!wanted.host.is_empty()).then(|| wanted.host.clone()),
+        http: Some(HTTPIngressRuleValue {
+            paths: vec![path("/msg_gateway", "gateway-ws", WS_PORT), path("/", "api-http", API_PORT)],
+        }),
+    };
+    let mut metadata = metadata(cluster, &cluster.name, "ingress");
+    // What the common controllers need to hold WebSockets open; each ignores the others' words.
+    let mut annotations = BTreeMap::from([
+        ("projectcontour.io/websocket-routes".to_owned(), "/msg_gateway".to_owned()),
+        ("projectcontour.io/response-timeout".to_owned(), "infinity".to_owned()),
+        ("nginx.ingress.kubernetes.io/proxy-read-timeout".to_owned(), "3600".to_owned()),
+        ("nginx.ingress.kubernetes.io/proxy-send-timeout".to_owned(), "3600".to_owned()),
+    ]);
+    annotations.extend(wanted.annotations.clone());
+    metadata.annotations = Some(annotations);
+    let tls = (!wanted.tls_secret_name.is_empty()).then(|| {
+        let hosts = (!wanted.host.is_empty()).then(|| vec![wanted.host.clone()]);
+        vec![IngressTLS { hosts, secret_name: Some(wanted.tls_secret_name.clone()) }]
+    });
+    Ingress {
+        metadata,
+        spec: Some(IngressSpec {
+            ingress_class_name: (!wanted.class_name.is_empty()).then(|| wanted.class_name.clone()),
+            rules: Some(vec![rule]),
+            tls,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,129 @@
+//! What the services are told: config.yaml in a ConfigMap, secrets as references, and the hash that restarts pods when any of it
+//! changes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
+use kube::api::DynamicObject;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{dynamic, labels::metadata, pods::from_secret};
+use crate::{
+    credentials::key,
+    plan::Observed,
+    probe,
+    validate::{Backing, Cluster},
+};
+
+/// Settings of all services of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The file.
+    pub config_yaml: String,
+    /// Environment with references to Secrets.
+    pub environment: Vec<EnvVar>,
+    /// Changes when the file or a referenced secret does.
+    pub hash: String,
+}
+
+impl Settings {
+    /// The settings that follow from the spec and what is there.
+    pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
+        let servers = probe::settings(cluster, &observed.credentials, &observed.external);
+        let wanted = &cluster.spec.config;
+        let config = json!({
+            "adminUserIDs": wanted.admin_user_ids,
+            "multiLogin": { "policy": wanted.multi_login_policy },
+            "tokenExpireDays": wanted.token_expire_days,
+            "friendVerify": wanted.friend_verify,
+            "retainDays": wanted.retain_days,
+            "log": { "level": wanted.log_level },
+            "redis": { "address": servers.redis.address },
+            "kafka": {
+                "address": servers.kafka.address,
+                "username": servers.kafka.username,
+                "partitions": wanted.kafka_partitions,
+                "replicationFactor": servers.kafka.replication_factor,
+            },
+            "discovery": { "enable": "kubernetes", "servicePrefix": format!("{}-", cluster.name) },
+            "gateway": { "drainSeconds": wanted.gateway_drain_seconds },
+        });
+        let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
+        let generated = cluster.credentials();
+        let mut references = vec![("IMENV_SECRET", generated.as_str(), key::SECRET)];
+        references.push(match &cluster.mongodb {
+            Backing::Managed(_) => ("IMENV_MONGO_URI", &generated, key::MONGO_URI),
+            Backing::External(external) => ("IMENV_MONGO_URI", &external.secret_name, "uri"),
+        });
+        match &cluster.redis {
+            Backing::Managed(_) => references.push(("IMENV_REDIS_PASSWORD", &generated, key::REDIS_PASSWORD)),
+            Backing::External(external) if !external.secret_name.is_empty() => {
+                references.push(("IMENV_REDIS_PASSWORD", &external.secret_name, "password"));
+            }
+            Backing::External(_) => {}
+        }
+        match &cluster.kafka {
+            Backing::Managed(_) => references.push(("IMENV_KAFKA_PASSWORD", &generated, key::KAFKA_PASSWORD)),
+            Backing::External(external) if !external.secret_name.is_empty() => {
+                references.push(("IMENV_KAFKA_PASSWORD", &external.secret_name, "password"));
+            }
+            Backing::External(_) => {}
+        }
+        let mut hash = Sha256::new();
+        hash.update(&config_yaml);
+        for (name, secret, item) in &references {
+            let of_secret = if *secret == generated { Some(&observed.credentials) } else { observed.external.get(*secret) };
+            hash.update(name);
+            hash.update(of_secret.and_then(|data| data.get(*item)).map_or("", String::as_str));
+        }
+        let environment = references.iter().map(|(name, secret, item)| from_secret(name, secret, item)).collect();
+        Self { config_yaml, environment, hash: hex::encode(hash.finalize())[..16].to_owned() }
+    }
+}
+
+/// The ConfigMap's name.
+pub fn config_map_name(cluster: &Cluster) -> String {
+    cluster.part("config")
+}
+
+/// The ConfigMap.
+pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
+    let data = BTreeMap::from([("config.yaml".to_owned(), settings.config_yaml.clone())]);
+    let config_map =
+        ConfigMap { metadata: metadata(cluster, &config_map_name(cluster), "config"), data: Some(data), ..Default::default() };
+    vec![dynamic(&config_map)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        credentials,
+        validate::{tests::object, validate},
+    };
+
+    #[test]
+    fn the_services_accept_the_file() {
+        let cluster = validate(&object("config: {logLevel: debug, multiLoginPolicy: 4}")).unwrap();
+        let observed = Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
+        let settings = Settings::of(&cluster, &observed);
+        let directory = std::env::temp_dir().join(format!("openim-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let with_secret = format!("{}secret: 0123456789abcdef\n", settings.config_yaml);
+        std::fs::write(directory.join("config.yaml"), with_secret).unwrap();
+        let config = config::Config::load(&directory).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(config.multi_login.policy, 4);
+        assert_eq!(config.discovery.service_prefix, "chat-");
+    }
+
+    #[test]
+    fn a_changed_secret_changes_the_hash() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut observed = Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
+        let before = Settings::of(&cluster, &observed).hash;
+        observed.credentials.insert(key::REDIS_PASSWORD.into(), "another".into());
+        assert_ne!(Settings::of(&cluster, &observed).hash, before);
+    }
+}

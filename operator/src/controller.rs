@@ -1,0 +1,207 @@
+//! The control loop: watches clusters and everything they own, and runs the pipeline for one at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{OpenIMCluster, OpenIMClusterStatus, Reason};
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    batch::v1::Job,
+    core::v1::{ConfigMap, Service},
+    networking::v1::Ingress,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::DeserializeGuard,
+    runtime::{
+        controller::{self, Action, Controller},
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::ObjectRef,
+        watcher,
+    },
+};
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{MANAGER, apply, build::labels, dereference, plan, status, validate};
+
+/// Dependencies are asked again after this long even when nothing changed.
+const PROBE_EVERY: Duration = Duration::from_secs(20);
+/// While something is awaited that sends no event (a server that comes back).
+const WAITING: Duration = Duration::from_secs(3);
+const CONCURRENT: u16 = 8;
+
+/// Counters of the operator.
+#[derive(Clone, Default)]
+pub struct OperatorMetrics {
+    reconciled: Counter,
+    failed: Counter,
+    written: Counter,
+    clusters_waiting: Gauge,
+}
+
+impl OperatorMetrics {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("openim_operator_reconciliations", "Finished passes", metrics.reconciled.clone());
+        registry.register("openim_operator_reconciliation_errors", "Failed passes", metrics.failed.clone());
+        registry.register("openim_operator_objects_written", "Objects applied because they differed", metrics.written.clone());
+        registry.register("openim_operator_last_pass_waiting", "1 when the last pass left something to wait for", metrics.clusters_waiting.clone());
+        metrics
+    }
+}
+
+struct Operator {
+    client: Client,
+    recorder: Recorder,
+    metrics: OperatorMetrics,
+}
+
+/// Why a pass failed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    #[error("reading: {0}")]
+    Read(#[source] kube::Error),
+    #[error("applying {0}")]
+    Apply(#[from] apply::ApplyError),
+    #[error("writing the status: {0}")]
+    Status(#[source] kube::Error),
+}
+
+type Guarded = DeserializeGuard<OpenIMCluster>;
+
+/// Runs until `stop`.
+pub async fn run(client: Client, identity: &str, metrics: OperatorMetrics, namespace: Option<&str>, stop: CancellationToken) {
+    let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
+    let operator =
+        Arc::new(Operator { client: client.clone(), recorder: Recorder::new(client.clone(), reporter), metrics });
+    let owned = watcher::Config::default().labels(labels::any_cluster());
+    let controller = Controller::new(scoped::<Guarded>(&client, namespace), watcher::Config::default())
+        .with_config(controller::Config::default().concurrency(CONCURRENT).debounce(Duration::from_millis(200)))
+        .owns(scoped::<Deployment>(&client, namespace), owned.clone())
+        .owns(scoped::<StatefulSet>(&client, namespace), owned.clone())
+        .owns(scoped::<Service>(&client, namespace), owned.clone())
+        .owns(scoped::<ConfigMap>(&client, namespace), owned.clone())
+        .owns(scoped::<Ingress>(&client, namespace), owned.clone())
+        .owns(scoped::<Job>(&client, namespace), owned)
+        .graceful_shutdown_on(stop.cancelled_owned());
+    controller
+        .run(reconcile, on_error, operator)
+        .for_each(async |outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "controller.event");
+            }
+        })
+        .await;
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
+    let cluster = match &guarded.0 {
+        Ok(cluster) => cluster,
+        Err(broken) => {
+            // One that cannot even be read: nothing to do until it is edited. The others go on.
+            tracing::warn!(name = broken.metadata.name, error = broken.error, "cluster.unreadable");
+            return Ok(Action::await_change());
+        }
+    };
+    if cluster.metadata.deletion_timestamp.is_some() {
+        // Everything is owned; the garbage collector takes it.
+        return Ok(Action::await_change());
+    }
+    let done = operator.pass(cluster).await;
+    operator.metrics.reconciled.inc();
+    done
+}
+
+fn on_error(guarded: Arc<Guarded>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
+    operator.metrics.failed.inc();
+    tracing::warn!(cluster = %ObjectRef::from_obj(guarded.as_ref()), %error, "cluster.failed");
+    Action::requeue(Duration::from_secs(5))
+}
+
+impl Operator {
+    async fn pass(&self, object: &OpenIMCluster) -> Result<Action, ReconcileError> {
+        let before = object.status.clone().unwrap_or_default();
+        let now = Timestamp::now();
+        let cluster = match validate::validate(object) {
+            Ok(cluster) => cluster,
+            Err(invalid) => {
+                let generation = object.metadata.generation.unwrap_or(0);
+                let status = status::invalid(generation, &invalid.to_string(), &before, now);
+                self.write_status(object, &before, status).await?;
+                return Ok(Action::await_change());
+            }
+        };
+        apply::ensure_credentials(&self.client, &cluster).await?;
+        let observed = dereference::dereference(&self.client, &cluster).await.map_err(ReconcileError::Read)?;
+        let plan = plan::plan(&cluster, &observed);
+        let applied = apply::apply(&self.client, &cluster, &plan).await;
+        let (written, failure) = match applied {
+            Ok(applied) => {
+                self.metrics.written.inc_by((applied.written.len() + applied.deleted.len()) as u64);
+                if !applied.written.is_empty() || !applied.deleted.is_empty() {
+                    tracing::info!(cluster = cluster.name, written = ?applied.written, deleted = ?applied.deleted, "cluster.applied");
+                }
+                (!applied.written.is_empty(), None)
+            }
+            Err(error) => (true, Some(error)),
+        };
+        let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
+        if let Some(error) = &failure {
+            status.message = format!("{error}.");
+        }
+        let waiting = plan.gate.is_some() || written || status.message != before.message;
+        self.metrics.clusters_waiting.set(i64::from(waiting));
+        self.write_status(object, &before, status).await?;
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(Action::requeue(if waiting { WAITING } else { PROBE_EVERY })),
+        }
+    }
+
+    /// Writes the status when it differs, then tells of the transition.
+    async fn write_status(
+        &self,
+        object: &OpenIMCluster,
+        before: &OpenIMClusterStatus,
+        after: OpenIMClusterStatus,
+    ) -> Result<(), ReconcileError> {
+        if after == *before {
+            return Ok(());
+        }
+        let namespace = object.namespace().unwrap_or_default();
+        let api: Api<OpenIMCluster> = Api::namespaced(self.client.clone(), &namespace);
+        let patch = serde_json::json!({
+            "apiVersion": OpenIMCluster::api_version(&()), "kind": OpenIMCluster::kind(&()), "status": after,
+        });
+        let parameters = PatchParams::apply(&format!("{MANAGER}-status")).force();
+        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await.map_err(ReconcileError::Status)?;
+        let reason = |status: &OpenIMClusterStatus| status.conditions.first().map(|ready| ready.reason.clone());
+        if reason(before) != reason(&after) {
+            let reason = reason(&after).unwrap_or_default();
+            let type_ = if reason == Reason::InvalidSpec.as_str() { EventType::Warning } else { EventType::Normal };
+            let event =
+                Event { type_, reason, note: Some(after.message), action: "Reconcile".into(), secondary: None };
+            if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+                tracing::warn!(%error, "event.not_published");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Generated credentials: made once, kept in a Secret, never shown. Existing values are never changed.
+
+use std::collections::BTreeMap;
+
+use crate::validate::{Backing, Cluster};
+
+/// Keys of the Secret.
+pub mod key {
+    /// Signs tokens and internal calls.
+    pub const SECRET: &str = "secret";
+    /// Password of MongoDB's root user.
+    pub const MONGO_PASSWORD: &str = "mongo-password";
+    /// Shared by the members of the replica set.
+    pub const MONGO_KEYFILE: &str = "mongo-keyfile";
+    /// Connection string of the services.
+    pub const MONGO_URI: &str = "mongo-uri";
+    /// Password of Redis.
+    pub const REDIS_PASSWORD: &str = "redis-password";
+    /// Configuration of Redis, with the password.
+    pub const REDIS_CONF: &str = "redis.conf";
+    /// Password of the Kafka user.
+    pub const KAFKA_PASSWORD: &str = "kafka-password";
+    /// JAAS line of the broker.
+    pub const KAFKA_JAAS: &str = "kafka-jaas";
+    /// Identity of the Kafka cluster.
+    pub const KAFKA_CLUSTER_ID: &str = "kafka-cluster-id";
+}
+
+/// User name in MongoDB and Kafka.
+pub const USER: &str = "openim";
+
+/// The host of the only member of a managed server.
+pub fn member_host(cluster: &Cluster, server: &str) -> String {
+    let name = cluster.part(server);
+    format!("{name}-0.{name}.{}.svc", cluster.namespace)
+}
+
+fn random_hex() -> String {
+    hex::encode(rand::random::<[u8; 24]>())
+}
+
+/// 16 random bytes as URL-safe base64 without padding, as Kafka wants it: only the alphabet matters, not what it decodes to.
+fn kafka_cluster_id() -> String {
+    hex::encode(rand::random::<[u8; 11]>())
+}
+
+/// The complete data of the Secret: what exists, and new values for what is missing.
+pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for name in [key::SECRET, key::MONGO_PASSWORD, key::MONGO_KEYFILE, key::REDIS_PASSWORD, key::KAFKA_PASSWORD] {
+        data.entry(name.to_owned()).or_insert_with(random_hex);
+    }
+    data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);
+    let mongo = &data[key::MONGO_PASSWORD];
+    let uri = format!(
+        "mongodb://{USER}:{mongo}@{}:27017/?authSource=admin&directConnection=true",
+        member_host(cluster, "mongodb")
+    );
+    let redis = format!(
+        "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly no\ndir /tmp\nmaxmemory-policy noeviction\n",
+        data[key::REDIS_PASSWORD]
+    );
+    let kafka = &data[key::KAFKA_PASSWORD];
+    let jaas = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{USER}\" password=\"{kafka}\" user_{USER}=\"{kafka}\";"
+    );
+    data.extend([
+        (key::MONGO_URI.to_owned(), uri),
+        (key::REDIS_CONF.to_owned(), redis),
+        (key::KAFKA_JAAS.to_owned(), jaas),
+    ]);
+    data
+}
+
+/// Whether any generated credential is needed besides the secret.
+pub fn needs_servers(cluster: &Cluster) -> bool {
+    matches!(cluster.mongodb, Backing::Managed(_)) || matches!(cluster.kafka, Backing::Managed(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::{tests::object, validate};
+
+    #[test]
+    fn credentials_are_made_once() {
+        let cluster = validate(&object("{}")).unwrap();
+        let first = complete(&cluster, BTreeMap::new());
+        assert_eq!(complete(&cluster, first.clone()), first);
+        assert_ne!(complete(&cluster, BTreeMap::new())[key::SECRET], first[key::SECRET]);
+        assert!(first[key::SECRET].len() >= 16);
+        assert_eq!(first[key::KAFKA_CLUSTER_ID].len(), 22);
+    }
+}

@@ -1,0 +1,17 @@
+//! The operator: dereference (read what is there) → validate (pure) → plan (pure) → apply → clean up → status.
+
+pub mod apply;
+pub mod build;
+pub mod controller;
+pub mod credentials;
+pub mod dereference;
+pub mod lease;
+pub mod plan;
+pub mod probe;
+pub mod status;
+pub mod validate;
+
+/// The field manager of everything this operator applies.
+pub const MANAGER: &str = "openim-operator";
+/// The version of the operator, and the default version of the services.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

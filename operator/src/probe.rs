@@ -1,0 +1,150 @@
+//! Asks the backing servers themselves, with the credentials of the services. Each answer comes within a few seconds.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crds::Dependency;
+use mongodb::bson::doc;
+use tokio::time::timeout;
+
+use crate::{
+    credentials::{USER, key, member_host},
+    plan::Rollout,
+    validate::{Backing, Cluster},
+};
+
+const PATIENCE: Duration = Duration::from_secs(4);
+
+type Secrets = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The addresses and credentials the services use.
+pub struct Settings {
+    /// Connection string.
+    pub mongo_uri: String,
+    /// host:port and password.
+    pub redis: config::Redis,
+    /// Brokers and user.
+    pub kafka: config::Kafka,
+}
+
+/// Resolves the settings from the spec and the Secrets.
+pub fn settings(cluster: &Cluster, credentials: &BTreeMap<String, String>, external: &Secrets) -> Settings {
+    let generated = |name: &str| credentials.get(name).cloned().unwrap_or_default();
+    let of = |secret: &str, name: &str| external.get(secret).and_then(|data| data.get(name)).cloned().unwrap_or_default();
+    let mongo_uri = match &cluster.mongodb {
+        Backing::Managed(_) => generated(key::MONGO_URI),
+        Backing::External(external) => of(&external.secret_name, "uri"),
+    };
+    let redis = match &cluster.redis {
+        Backing::Managed(_) => config::Redis {
+            address: format!("{}:6379", member_host(cluster, "redis")),
+            password: generated(key::REDIS_PASSWORD),
+            ..Default::default()
+        },
+        Backing::External(external) => config::Redis {
+            address: external.address.clone(),
+            password: of(&external.secret_name, "password"),
+            ..Default::default()
+        },
+    };
+    let kafka = match &cluster.kafka {
+        Backing::Managed(_) => config::Kafka {
+            address: vec![format!("{}:9092", member_host(cluster, "kafka"))],
+            username: USER.into(),
+            password: generated(key::KAFKA_PASSWORD),
+            replication_factor: 1,
+            ..Default::default()
+        },
+        Backing::External(external) => config::Kafka {
+            address: external.address.clone(),
+            username: of(&external.secret_name, "username"),
+            password: of(&external.secret_name, "password"),
+            replication_factor: external.replication_factor,
+            ..Default::default()
+        },
+    };
+    Settings { mongo_uri, redis, kafka }
+}
+
+async fn mongodb(cluster: &Cluster, uri: &str) -> Result<(), String> {
+    let text = |error: mongodb::error::Error| error.to_string();
+    let mut options = mongodb::options::ClientOptions::parse(uri).await.map_err(text)?;
+    options.server_selection_timeout = Some(PATIENCE);
+    options.connect_timeout = Some(PATIENCE);
+    let client = mongodb::Client::with_options(options).map_err(text)?;
+    let admin = client.database("admin");
+    let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(text)?;
+    if cluster.mongodb.is_managed() && hello.get_bool("isreplicaset").unwrap_or(false) {
+        // Started with --replSet and never initiated: transactions need a set, be it of one.
+        let host = format!("{}:27017", member_host(cluster, "mongodb"));
+        let set = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": host }] };
+        admin.run_command(doc! { "replSetInitiate": set }).await.map_err(text)?;
+        return Err("the replica set was initiated in this moment".into());
+    }
+    if !hello.get_bool("isWritablePrimary").unwrap_or(false) && cluster.mongodb.is_managed() {
+        return Err("there is no primary yet".into());
+    }
+    // `hello` needs no login; this does.
+    admin.run_command(doc! { "usersInfo": 1, "showCredentials": false }).await.map(|_| ()).map_err(text)
+}
+
+async fn redis(settings: &config::Redis) -> Result<(), String> {
+    let routes = routes::Routes::connect(settings).map_err(|error| error.to_string())?;
+    routes.ping().await.map_err(|error| error.to_string())
+}
+
+async fn kafka(settings: config::Kafka) -> Result<(), String> {
+    let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
+    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+fn outcome(name: &str, managed: bool, asked: Result<Result<(), String>, tokio::time::error::Elapsed>) -> Dependency {
+    let message = match asked {
+        Ok(Ok(())) => String::new(),
+        Ok(Err(problem)) => problem.chars().take(300).collect(),
+        Err(_elapsed) => format!("no answer within {} s", PATIENCE.as_secs() + 1),
+    };
+    Dependency { name: name.into(), managed, reachable: message.is_empty(), message }
+}
+
+/// Probes all three. A managed server without a ready pod is not asked.
+pub async fn all(
+    cluster: &Cluster,
+    credentials: &BTreeMap<String, String>,
+    external: &Secrets,
+    stateful_sets: &BTreeMap<String, Rollout>,
+) -> Vec<Dependency> {
+    let settings = settings(cluster, credentials, external);
+    let limit = PATIENCE + Duration::from_secs(1);
+    let starting = |server: &str, managed: bool| -> Option<Dependency> {
+        let ready = stateful_sets.get(&cluster.part(server)).is_some_and(|set| set.ready > 0);
+        (managed && !ready).then(|| Dependency {
+            name: server.into(),
+            managed,
+            reachable: false,
+            message: "its pod is not ready yet".into(),
+        })
+    };
+    let mongodb = async {
+        let managed = cluster.mongodb.is_managed();
+        match starting("mongodb", managed) {
+            Some(waiting) => waiting,
+            None => outcome("mongodb", managed, timeout(limit, mongodb(cluster, &settings.mongo_uri)).await),
+        }
+    };
+    let redis = async {
+        let managed = cluster.redis.is_managed();
+        match starting("redis", managed) {
+            Some(waiting) => waiting,
+            None => outcome("redis", managed, timeout(limit, redis(&settings.redis)).await),
+        }
+    };
+    let kafka = async {
+        let managed = cluster.kafka.is_managed();
+        match starting("kafka", managed) {
+            Some(waiting) => waiting,
+            None => outcome("kafka", managed, timeout(limit, kafka(settings.kafka.clone())).await),
+        }
+    };
+    let (mongodb, redis, kafka) = tokio::join!(mongodb, redis, kafka);
+    vec![mongodb, redis, kafka]
+}

@@ -1,0 +1,206 @@
+//! What the status says. Pure: from the plan and what was observed, and the conditions of before for their transition times.
+
+use crds::{Component, Endpoints, OpenIMClusterStatus, Reason, condition};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::{
+    plan::{Observed, Plan},
+    validate::{Cluster, SERVICES},
+};
+
+/// Ready, Progressing, Stalled: one sentence and reason for all.
+struct Verdict {
+    ready: bool,
+    progressing: bool,
+    stalled: bool,
+    reason: Reason,
+    message: String,
+}
+
+fn conditions(verdict: &Verdict, generation: i64, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let entry = |kind: &str, on: bool| {
+        let status = if on { "True" } else { "False" };
+        let same = before.iter().find(|old| old.type_ == kind && old.status == status);
+        Condition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: verdict.reason.as_str().to_owned(),
+            message: verdict.message.clone(),
+            observed_generation: Some(generation),
+            last_transition_time: same.map_or(Time(now), |old| old.last_transition_time.clone()),
+        }
+    };
+    vec![
+        entry(condition::READY, verdict.ready),
+        entry(condition::PROGRESSING, verdict.progressing),
+        entry(condition::STALLED, verdict.stalled),
+    ]
+}
+
+/// The status of a cluster whose spec cannot be carried out. What runs goes on running.
+pub fn invalid(generation: i64, message: &str, before: &OpenIMClusterStatus, now: Timestamp) -> OpenIMClusterStatus {
+    let verdict = Verdict {
+        ready: false,
+        progressing: false,
+        stalled: true,
+        reason: Reason::InvalidSpec,
+        message: message.to_owned(),
+    };
+    OpenIMClusterStatus {
+        observed_generation: generation,
+        message: message.to_owned(),
+        conditions: conditions(&verdict, generation, &before.conditions, now),
+        ..before.clone()
+    }
+}
+
+/// The status of a cluster. `written` says that this pass changed objects, so that what was observed is about older ones.
+pub fn of(
+    cluster: &Cluster,
+    observed: &Observed,
+    plan: &Plan,
+    written: bool,
+    before: &OpenIMClusterStatus,
+    now: Timestamp,
+) -> OpenIMClusterStatus {
+    let components: Vec<Component> = SERVICES
+        .iter()
+        .map(|service| {
+            let rollout = observed.deployments.get(&cluster.part(service)).cloned().unwrap_or_default();
+            Component {
+                name: (*service).to_owned(),
+                desired: cluster.service(service).replicas,
+                ready: rollout.ready,
+                updated: rollout.updated,
+                version: if rollout.version.is_empty() { String::new() } else { rollout.version },
+            }
+        })
+        .collect();
+    let unfinished: Vec<&str> = SERVICES
+        .iter()
+        .copied()
+        .filter(|service| {
+            let wanted = cluster.service(service).replicas;
+            !observed.deployments.get(&cluster.part(service)).is_some_and(|found| found.is_done() && found.desired == wanted)
+        })
+        .collect();
+    let ready: i32 = components.iter().map(|component| component.ready.min(component.desired)).sum();
+    let desired: i32 = components.iter().map(|component| component.desired).sum();
+    let verdict = match &plan.gate {
+        Some(gate) => Verdict { ready: false, progressing: true, stalled: false, reason: gate.reason, message: sentence(&gate.message) },
+        None if written || !unfinished.is_empty() => Verdict {
+            ready: false,
+            progressing: true,
+            stalled: false,
+            reason: Reason::RollingOut,
+            message: format!("{ready} of {desired} pods are ready; waiting for {}.", if unfinished.is_empty() { "changes to be seen".to_owned() } else { unfinished.join(", ") }),
+        },
+        None => Verdict {
+            ready: true,
+            progressing: false,
+            stalled: false,
+            reason: Reason::Running,
+            message: format!("All {desired} pods run version {}.", cluster.version),
+        },
+    };
+    OpenIMClusterStatus {
+        observed_generation: cluster.generation,
+        pods: format!("{ready}/{desired}"),
+        version: running_version(cluster, observed, before),
+        conditions: conditions(&verdict, cluster.generation, &before.conditions, now),
+        message: verdict.message,
+        components,
+        dependencies: observed.dependencies.clone(),
+        endpoints: endpoints(cluster),
+    }
+}
+
+fn sentence(message: &str) -> String {
+    let mut text = message.to_owned();
+    if let Some(first) = text.get(0..1).map(str::to_uppercase) {
+        text.replace_range(0..1, &first);
+    }
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    text
+}
+
+/// The lowest version among services whose pods are all new; before the first rollout is done, what was said before.
+fn running_version(cluster: &Cluster, observed: &Observed, before: &OpenIMClusterStatus) -> String {
+    let done = SERVICES.iter().map(|service| observed.deployments.get(&cluster.part(service)).filter(|found| found.is_done()));
+    let versions: Option<Vec<&str>> = done.map(|found| found.map(|found| found.version.as_str())).collect();
+    versions.and_then(|versions| versions.into_iter().min().map(str::to_owned)).unwrap_or_else(|| before.version.clone())
+}
+
+fn endpoints(cluster: &Cluster) -> Endpoints {
+    let ingress = &cluster.spec.ingress;
+    if !ingress.enabled || ingress.host.is_empty() {
+        let namespace = &cluster.namespace;
+        return Endpoints {
+            api: format!("http://{}.{namespace}.svc:10002", cluster.part("api-http")),
+            ws: format!("ws://{}.{namespace}.svc:10001", cluster.part("gateway-ws")),
+        };
+    }
+    let secure = if ingress.tls_secret_name.is_empty() { "" } else { "s" };
+    Endpoints {
+        api: format!("http{secure}://{}", ingress.host),
+        ws: format!("ws{secure}://{}/msg_gateway", ingress.host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        plan::{Rollout, plan},
+        validate::{tests::object, validate},
+    };
+
+    fn is_true(status: &OpenIMClusterStatus, kind: &str) -> bool {
+        status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
+    }
+
+    proptest! {
+        /// Ready is only said of the newest generation, with every pod new and serving and no gate closed.
+        #[test]
+        fn ready_is_never_said_too_early(
+            ready in prop::collection::vec(0..2_i32, 12), current: bool, reachable: bool, migrated: bool, written: bool
+        ) {
+            let cluster = validate(&object("{}")).unwrap();
+            let mut observed = Observed { credentials: crate::credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
+            for (service, ready) in SERVICES.iter().zip(&ready) {
+                let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, version: "1.0.0".into() };
+                observed.deployments.insert(cluster.part(service), rollout);
+            }
+            observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: "no".into() }];
+            if migrated {
+                let settings = crate::build::settings::Settings::of(&cluster, &observed);
+                observed.finished_jobs.insert(crate::build::migration::name(&cluster, &settings));
+            }
+            let plan = plan(&cluster, &observed);
+            let status = of(&cluster, &observed, &plan, written, &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH);
+            let all = ready.iter().all(|ready| *ready == 1) && current && reachable && migrated && !written;
+            prop_assert_eq!(is_true(&status, condition::READY), all);
+            prop_assert!(is_true(&status, condition::READY) != is_true(&status, condition::PROGRESSING));
+            prop_assert_eq!(status.observed_generation, cluster.generation);
+            for condition in &status.conditions {
+                prop_assert_eq!(condition.observed_generation, Some(cluster.generation));
+                prop_assert!(condition.message.ends_with('.'));
+            }
+        }
+    }
+
+    #[test]
+    fn transition_times_only_move_with_the_status() {
+        let before = invalid(1, "spec.kafka: wrong", &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH);
+        let later = invalid(2, "spec.redis: wrong", &before, Timestamp::now());
+        assert_eq!(later.conditions[2].last_transition_time, before.conditions[2].last_transition_time);
+        assert!(is_true(&later, condition::STALLED) && !is_true(&later, condition::READY));
+    }
+}

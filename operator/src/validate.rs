@@ -1,0 +1,211 @@
+//! Turns the spec into facts that the builders can trust. Pure. The API server checks most of this too; here it is checked again,
+//! because objects may predate a rule.
+
+use crds::{ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedRedis, OpenIMCluster, OpenIMClusterSpec, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+/// Why a spec cannot be carried out: the field and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong and what to write instead.
+    pub problem: String,
+}
+
+/// The services in the order in which they are listed and rolled out.
+pub const SERVICES: [&str; 12] =
+    ["auth", "user", "relation", "conversation", "group", "third", "msg", "transfer", "push", "gateway", "api", "cron"];
+
+/// A backing server that is ours or somebody else's.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Backing<M, E> {
+    /// The operator runs it.
+    Managed(M),
+    /// It exists.
+    External(E),
+}
+
+impl<M, E> Backing<M, E> {
+    /// Run by the operator.
+    pub fn is_managed(&self) -> bool {
+        matches!(self, Self::Managed(_))
+    }
+}
+
+/// A checked cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// metadata.name
+    pub name: String,
+    /// metadata.namespace
+    pub namespace: String,
+    /// metadata.generation
+    pub generation: i64,
+    /// Owner of everything that is deleted with the cluster.
+    pub owner: OwnerReference,
+    /// Image of the services, with tag.
+    pub image: String,
+    /// Tag of the image.
+    pub version: String,
+    /// MongoDB.
+    pub mongodb: Backing<Managed, ExternalMongoDb>,
+    /// Redis.
+    pub redis: Backing<ManagedRedis, ExternalRedis>,
+    /// Kafka.
+    pub kafka: Backing<Managed, ExternalKafka>,
+    /// Everything else, as asked for.
+    pub spec: OpenIMClusterSpec,
+}
+
+impl Cluster {
+    /// A service's settings.
+    pub fn service(&self, name: &str) -> &Service {
+        service_of(&self.spec, name)
+    }
+
+    /// The name of a part of this cluster.
+    pub fn part(&self, part: &str) -> String {
+        format!("{}-{part}", self.name)
+    }
+
+    /// The name of the Secret with the generated credentials.
+    pub fn credentials(&self) -> String {
+        self.part("credentials")
+    }
+}
+
+fn service_of<'a>(spec: &'a OpenIMClusterSpec, name: &str) -> &'a Service {
+    let services = &spec.services;
+    match name {
+        "gateway" => &services.gateway,
+        "api" => &services.api,
+        "transfer" => &services.transfer,
+        "push" => &services.push,
+        "auth" => &services.auth,
+        "user" => &services.user,
+        "relation" => &services.relation,
+        "group" => &services.group,
+        "conversation" => &services.conversation,
+        "msg" => &services.msg,
+        "third" => &services.third,
+        _ => &services.cron,
+    }
+}
+
+fn quantity(field: String, text: &str) -> Result<(), Invalid> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = &text[digits.len()..];
+    let known = ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"].contains(&unit);
+    if known && digits.parse::<f64>().is_ok_and(|number| number > 0.0) {
+        Ok(())
+    } else {
+        Err(Invalid { field, problem: format!("{text:?} is not a quantity; write for example 100m, 64Mi or 10Gi") })
+    }
+}
+
+/// Checks a cluster.
+///
+/// # Errors
+/// The first thing that cannot work.
+pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
+    let name = object.name_any();
+    let refuse = |field: &str, problem: String| Err(Invalid { field: field.to_owned(), problem });
+    if name.len() > crds::MAX_NAME {
+        return refuse("metadata.name", format!("has {} characters, at most {} are possible", name.len(), crds::MAX_NAME));
+    }
+    let Some(owner) = object.controller_owner_ref(&()) else {
+        return refuse("metadata.uid", "the object has not been stored yet".into());
+    };
+    let spec = object.spec.clone();
+    for service in SERVICES {
+        let resources = &service_of(&spec, service).resources;
+        quantity(format!("spec.services.{service}.resources.cpuRequest"), &resources.cpu_request)?;
+        quantity(format!("spec.services.{service}.resources.memoryRequest"), &resources.memory_request)?;
+        quantity(format!("spec.services.{service}.resources.memoryLimit"), &resources.memory_limit)?;
+    }
+    if ![0, 1, 4, 5].contains(&spec.config.multi_login_policy) {
+        return refuse("spec.config.multiLoginPolicy", "must be 0, 1, 4 or 5".into());
+    }
+    let both = |field: &str| refuse(field, "set either managed or external, not both".into());
+    let mongodb = match (&spec.mongodb.managed, &spec.mongodb.external) {
+        (Some(_), Some(_)) => return both("spec.mongodb"),
+        (_, Some(external)) => Backing::External(external.clone()),
+        (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
+    };
+    let redis = match (&spec.redis.managed, &spec.redis.external) {
+        (Some(_), Some(_)) => return both("spec.redis"),
+        (_, Some(external)) => Backing::External(external.clone()),
+        (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
+    };
+    let kafka = match (&spec.kafka.managed, &spec.kafka.external) {
+        (Some(_), Some(_)) => return both("spec.kafka"),
+        (_, Some(external)) if external.address.is_empty() => {
+            return refuse("spec.kafka.external.address", "must name at least one host:port".into());
+        }
+        (_, Some(external)) => Backing::External(external.clone()),
+        (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
+    };
+    for (field, backing) in [("spec.mongodb.managed.storage", &mongodb_storage(&mongodb)), ("spec.kafka.managed.storage", &kafka_storage(&kafka))] {
+        if let Some(storage) = backing {
+            quantity(field.to_owned(), storage)?;
+        }
+    }
+    let version = if spec.version.is_empty() { crate::VERSION.to_owned() } else { spec.version.clone() };
+    Ok(Cluster {
+        namespace: object.namespace().unwrap_or_else(|| "default".into()),
+        generation: object.metadata.generation.unwrap_or(0),
+        owner,
+        image: format!("{}:{version}", spec.image.repository),
+        version,
+        mongodb,
+        redis,
+        kafka,
+        name,
+        spec,
+    })
+}
+
+fn mongodb_storage(backing: &Backing<Managed, ExternalMongoDb>) -> Option<String> {
+    if let Backing::Managed(managed) = backing { Some(managed.storage.clone()) } else { None }
+}
+
+fn kafka_storage(backing: &Backing<Managed, ExternalKafka>) -> Option<String> {
+    if let Backing::Managed(managed) = backing { Some(managed.storage.clone()) } else { None }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn object(spec: &str) -> OpenIMCluster {
+        let spec: OpenIMClusterSpec = serde_yaml_ng::from_str(spec).unwrap();
+        let mut object = OpenIMCluster::new("chat", spec);
+        object.metadata.namespace = Some("team".into());
+        object.metadata.uid = Some("0000-1111".into());
+        object.metadata.generation = Some(3);
+        object
+    }
+
+    #[test]
+    fn an_empty_spec_is_a_small_cluster() {
+        let cluster = validate(&object("{}")).unwrap();
+        assert_eq!(cluster.image, format!("ghcr.io/openim-cluster/openim-server:{}", crate::VERSION));
+        assert!(cluster.mongodb.is_managed() && cluster.redis.is_managed() && cluster.kafka.is_managed());
+    }
+
+    #[test]
+    fn mistakes_name_their_field() {
+        for (spec, field) in [
+            ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
+            ("kafka: {external: {address: []}}", "spec.kafka.external.address"),
+            ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
+            ("services: {gateway: {resources: {cpuRequest: fast}}}", "spec.services.gateway.resources.cpuRequest"),
+            ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
+        ] {
+            assert_eq!(validate(&object(spec)).unwrap_err().field, field);
+        }
+    }
+}
