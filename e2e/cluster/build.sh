@@ -32,7 +32,11 @@ debian_packages() {
     python3 unzip util-linux
   [ -z "$made" ] || rm -f $policy
 }
-kubernetes() { (cd "$here/kubernetes" && go build -trimpath -ldflags "-s -w" -o "$bin/kubernetes" .) && ln -sf kubernetes "$bin/kubectl"; }
+kubernetes() {
+  local version=k8s.io/component-base/version
+  local stamp="-s -w -X $version.gitVersion=v1.35.4 -X $version.gitMajor=1 -X $version.gitMinor=35 -X $version.gitTreeState=clean"
+  (cd "$here/kubernetes" && go build -trimpath -ldflags "$stamp" -o "$bin/kubernetes" .) && ln -sf kubernetes "$bin/kubectl"
+}
 etcd() { (cd "$here/etcd" && go build -trimpath -ldflags "-s -w" -o "$bin/etcd" go.etcd.io/etcd/server/v3); }
 localkube() { (cd "$here/localkube" && go build -trimpath -o "$bin/localkube" .); }
 go_tool() { GOBIN=$bin go install -trimpath -ldflags "-s -w" "$1"; }
@@ -54,7 +58,7 @@ node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
 
 once debian-packages 3 debian_packages
 once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube
-once kubernetes "$(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
+once kubernetes "1.35.4 $(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
 once etcd "$(hash_of "$here"/etcd/go.sum)" etcd
 once coredns 1.15.0 go_tool github.com/coredns/coredns@v1.15.0
 once helm 4.3.1 go_tool helm.sh/helm/v4/cmd/helm@v4.3.1

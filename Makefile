@@ -1,0 +1,36 @@
+# The few commands a person types. `make up` needs root on Debian 12 (it runs a kubelet), or CONTEXT=name for an existing cluster.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CONTEXT
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## a Kubernetes with the operator and a Ready OpenIM cluster; run twice it changes nothing
+	@e2e/up.sh
+
+down: ## stop and remove everything that `make up` started
+	@e2e/down.sh
+
+status: ## what the cluster says of itself
+	@e2e/status.sh
+
+endpoints: ## addresses, administrator and secret, as one JSON object
+	@e2e/endpoints.sh
+
+demo: ## two real SDK users chat in a headless browser; leaves a screenshot
+	@e2e/demo.sh
+
+test: ## everything, ending in one summary line
+	@e2e/test.sh
+
+test-fast: ## formatting, clippy, unit and property tests, drift of generated files
+	@e2e/test.sh fast
+
+bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
+	@e2e/bench.sh $(ARGS)
+
+generate: ## generated files: the CRD
+	@cargo run -q -p crds --bin crdgen > crds/openimclusters.yaml.new && mv crds/openimclusters.yaml.new crds/openimclusters.yaml
+
+.PHONY: help up down status endpoints demo test test-fast bench generate

@@ -1,0 +1,241 @@
+//! The bench: open-loop load by raw clients, on any OpenIM server by URL. Latencies are measured from the time a message was due, so a
+//! server that stalls cannot hide it.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use checker::{
+    client::{Client, Target},
+    rest::{Admin, Endpoints},
+};
+use clap::Parser;
+use futures::{StreamExt, TryStreamExt};
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+
+const PLATFORM: i32 = 2;
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Load and latencies, as JSON.
+#[derive(Debug, Clone, Parser)]
+struct Arguments {
+    /// The JSON of `make endpoints`, or one like it for another server.
+    #[arg(long, env = "OPENIM_ENDPOINTS")]
+    endpoints: String,
+    /// Connected users; half of them send to the other half, or all are members of the group.
+    #[arg(long, default_value_t = 100)]
+    connections: usize,
+    /// Messages per second, all senders together.
+    #[arg(long, default_value_t = 200)]
+    rate: u64,
+    /// Seconds of measured load, after two of warm-up.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Bytes of text in a message.
+    #[arg(long, default_value_t = 100)]
+    payload: usize,
+    /// Send into one group of all connected users instead of single chats.
+    #[arg(long)]
+    group: bool,
+    /// Compress frames, as the SDKs do.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    gzip: bool,
+    /// Processes to account, as name=part of their command line.
+    #[arg(long, value_delimiter = ',', default_values = [
+        "gateway=openim-server\0gateway", "msg=openim-server\0msg", "transfer=openim-server\0transfer", "push=openim-server\0push",
+        "auth=openim-server\0auth", "conversation=openim-server\0conversation", "api=openim-server\0api", "all=openim-server\0all",
+        "mongodb=secantusd-rs", "redis=redis-server", "kafka=kafka.Kafka",
+    ])]
+    processes: Vec<String>,
+}
+
+#[derive(Default)]
+struct Seen {
+    ack: Option<Histogram<u64>>,
+    end_to_end: Option<Histogram<u64>>,
+    sent: u64,
+    failed: u64,
+    delivered: u64,
+}
+
+/// CPU seconds and resident bytes of the processes whose command line holds a text.
+fn usage(part: &str) -> (f64, u64) {
+    let mut total = (0.0, 0);
+    let Ok(entries) = std::fs::read_dir("/proc") else { return total };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit())) {
+        let path = entry.path();
+        let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        if !String::from_utf8_lossy(&command).contains(part) || String::from_utf8_lossy(&command).contains("--processes") {
+            continue;
+        }
+        let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
+        let fields: Vec<f64> =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect()).unwrap_or_default();
+        if fields.len() > 21 {
+            total.0 += (fields[11] + fields[12]) / TICKS_PER_SECOND;
+            total.1 += fields[21] as u64 * 4096;
+        }
+    }
+    total
+}
+
+fn percentiles(histogram: &Histogram<u64>) -> Value {
+    let ms = |value: u64| value as f64 / 1000.0;
+    json!({
+        "p50": ms(histogram.value_at_quantile(0.5)), "p99": ms(histogram.value_at_quantile(0.99)),
+        "p99.9": ms(histogram.value_at_quantile(0.999)), "max": ms(histogram.max()), "count": histogram.len(),
+    })
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let endpoints: Endpoints = serde_json::from_str(&arguments.endpoints).context("--endpoints")?;
+    let processes: Vec<(String, String)> = arguments
+        .processes
+        .iter()
+        .filter_map(|item| item.split_once('=').map(|(name, part)| (name.to_owned(), part.to_owned())))
+        .collect();
+    let admin = Admin::login(endpoints.clone()).await?;
+    let tag = &model::random_id()[..8];
+    let users: Vec<String> = (0..arguments.connections.max(2)).map(|i| format!("bench{tag}n{i}")).collect();
+    admin.register(&users).await?;
+    let group = if arguments.group { Some(admin.create_group(&users[0], &users[1..]).await?) } else { None };
+
+    let epoch = Instant::now();
+    let seen = Arc::new(Mutex::new(Seen {
+        ack: Some(Histogram::new_with_bounds(1, 120_000_000, 3)?),
+        end_to_end: Some(Histogram::new_with_bounds(1, 120_000_000, 3)?),
+        ..Default::default()
+    }));
+    let tasks = TaskTracker::new();
+    let before_connections: BTreeMap<String, (f64, u64)> =
+        processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+    let connect_started = Instant::now();
+    let clients: Vec<Arc<Client>> = futures::stream::iter(users.iter().cloned())
+        .map(|user| {
+            let (admin, seen, ws, tasks, gzip) =
+                (admin.clone(), seen.clone(), endpoints.ws.clone(), tasks.clone(), arguments.gzip);
+            async move {
+                let token = admin.token(&user, PLATFORM).await?;
+                let own = user.clone();
+                let client = Client::connect(&ws, &user, &token, PLATFORM, gzip, &tasks, move |_, message| {
+                    // The sender's own copy says nothing about delivery.
+                    if message.send_id == own || message.ex.is_empty() && message.content.is_empty() {
+                        return;
+                    }
+                    let text: Value = serde_json::from_slice(&message.content).unwrap_or_default();
+                    let Some(due) = text["due"].as_u64() else { return };
+                    let now = epoch.elapsed().as_micros() as u64;
+                    let mut seen = seen.lock();
+                    seen.delivered += 1;
+                    if let Some(histogram) = seen.end_to_end.as_mut() {
+                        histogram.saturating_record(now.saturating_sub(due).max(1));
+                    }
+                })
+                .await?;
+                anyhow::Ok(Arc::new(client))
+            }
+        })
+        .buffer_unordered(64)
+        .try_collect()
+        .await?;
+    let connect_seconds = connect_started.elapsed().as_secs_f64();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle: BTreeMap<String, (f64, u64)> = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+
+    let by_user: BTreeMap<&str, &Arc<Client>> = clients.iter().map(|client| (client.user.as_str(), client)).collect();
+    let half = users.len() / 2;
+    let filler = "x".repeat(arguments.payload);
+    let period = Duration::from_secs_f64(1.0 / arguments.rate.max(1) as f64);
+    let (warm_up, load) = (2 * arguments.rate, arguments.seconds * arguments.rate);
+    let mut before = BTreeMap::new();
+    let start = Instant::now();
+    for number in 0..warm_up + load {
+        if number == warm_up {
+            // Only what is sent from here on counts.
+            let mut guard = seen.lock();
+            let seen = &mut *guard;
+            for histogram in [&mut seen.ack, &mut seen.end_to_end].into_iter().flatten() {
+                histogram.reset();
+            }
+            (seen.sent, seen.failed, seen.delivered) = (0, 0, 0);
+            before = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+        }
+        let due = start + period * number as u32;
+        tokio::time::sleep_until(due.into()).await;
+        let sender = if group.is_some() { number as usize % users.len() } else { number as usize % half };
+        let client = (*by_user.get(users[sender].as_str()).context("a client is missing")?).clone();
+        let receiver = users[half + sender % (users.len() - half)].clone();
+        let (group, seen, filler) = (group.clone(), seen.clone(), filler.clone());
+        let due_us = due.duration_since(epoch).as_micros() as u64;
+        tasks.spawn(async move {
+            let content = json!({ "content": filler, "due": due_us }).to_string();
+            let target = group.as_deref().map_or(Target::User(&receiver), Target::Group);
+            let outcome = client.send_text(target, &model::random_id(), content.into()).await;
+            let took = (epoch.elapsed().as_micros() as u64).saturating_sub(due_us).max(1);
+            let mut seen = seen.lock();
+            if outcome.is_ok() {
+                seen.sent += 1;
+                if let Some(histogram) = seen.ack.as_mut() {
+                    histogram.saturating_record(took);
+                }
+            } else {
+                seen.failed += 1;
+            }
+        });
+    }
+    let measured = start.elapsed().as_secs_f64() - 2.0;
+    // What is under way may arrive.
+    let receivers = if group.is_some() { users.len() as u64 - 1 } else { 1 };
+    let settle = Instant::now();
+    loop {
+        let done = {
+            let seen = seen.lock();
+            seen.sent + seen.failed >= load && seen.delivered >= seen.sent * receivers
+        };
+        if done || settle.elapsed() > Duration::from_secs(15) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let after: BTreeMap<String, (f64, u64)> = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+    let seen = seen.lock();
+    let mut used = BTreeMap::new();
+    let mut all_cpu = 0.0;
+    for (name, (cpu, resident)) in &after {
+        let spent = cpu - before.get(name).map_or(0.0, |usage: &(f64, u64)| usage.0);
+        if *resident > 0 {
+            all_cpu += spent;
+            let per_second = if spent > 0.0 { (seen.sent as f64 / spent).round() } else { 0.0 };
+            used.insert(name.clone(), json!({ "cpuSeconds": spent, "messagesPerCpuSecond": per_second, "residentBytes": resident }));
+        }
+    }
+    let grown = ["gateway", "all"].iter().map(|name| {
+        idle.get(*name).map_or(0, |usage| usage.1).saturating_sub(before_connections.get(*name).map_or(0, |usage| usage.1))
+    });
+    let report = json!({
+        "options": { "connections": users.len(), "rate": arguments.rate, "seconds": arguments.seconds, "payload": arguments.payload,
+                     "group": arguments.group, "gzip": arguments.gzip },
+        "connectsPerSecond": users.len() as f64 / connect_seconds,
+        "bytesPerIdleConnection": grown.sum::<u64>() / users.len() as u64,
+        "sent": seen.sent, "failed": seen.failed, "delivered": seen.delivered, "undelivered": (seen.sent * receivers).saturating_sub(seen.delivered),
+        "sentPerSecond": seen.sent as f64 / measured,
+        "deliveredPerSecond": seen.delivered as f64 / measured,
+        "ackMs": seen.ack.as_ref().map(percentiles),
+        "endToEndMs": seen.end_to_end.as_ref().map(percentiles),
+        "messagesPerCpuSecond": if all_cpu > 0.0 { seen.sent as f64 / all_cpu } else { 0.0 },
+        "processes": used,
+    });
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    for client in clients {
+        client.close();
+    }
+    Ok(())
+}

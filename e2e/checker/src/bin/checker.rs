@@ -1,0 +1,207 @@
+//! The checker: numbered messages in many conversations while pods are killed in turn; then every reader pulls everything, and no
+//! acknowledged message may be lost, doubled, reordered or replaced by a gap.
+
+use std::{collections::BTreeMap, sync::{Arc, atomic::{AtomicU64, Ordering}}, time::Duration};
+
+use anyhow::{Context, bail};
+use checker::{
+    client::{Client, Target},
+    history::{Sent, check},
+    rest::{Admin, Endpoints},
+};
+use clap::Parser;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+const PLATFORM: i32 = 2;
+
+/// Kills while messages flow, then checks.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The JSON of `make endpoints`.
+    #[arg(long, env = "OPENIM_ENDPOINTS")]
+    endpoints: String,
+    /// Pairs of users, each a conversation with one sender on either side.
+    #[arg(long, default_value_t = 10)]
+    conversations: usize,
+    /// Seconds of sending; kills happen within.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Milliseconds between two messages of a sender.
+    #[arg(long, default_value_t = 50)]
+    pause_ms: u64,
+    /// Parts of the cluster whose pods are killed in turn, for example transfer,push,gateway,redis.
+    #[arg(long, value_delimiter = ',')]
+    kill: Vec<String>,
+    /// Name of the cluster.
+    #[arg(long, default_value = "chat")]
+    name: String,
+    /// Namespace of the cluster.
+    #[arg(long, default_value = "openim")]
+    namespace: String,
+}
+
+struct Run {
+    admin: Admin,
+    tasks: TaskTracker,
+    acknowledged: AtomicU64,
+    retried: AtomicU64,
+    pushed: Arc<AtomicU64>,
+}
+
+impl Run {
+    /// Connects again and again until the deadline.
+    async fn connect(&self, user: &str, token: &str, deadline: Instant) -> anyhow::Result<Client> {
+        loop {
+            let pushed = self.pushed.clone();
+            let on_push = move |_: &str, _| {
+                pushed.fetch_add(1, Ordering::Relaxed);
+            };
+            match Client::connect(&self.admin.endpoints.ws, user, token, PLATFORM, true, &self.tasks, on_push).await {
+                Ok(client) => return Ok(client),
+                Err(error) if Instant::now() > deadline => return Err(error.context(format!("{user} cannot connect any more"))),
+                Err(_) => sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    /// Sends numbered messages until `end`; each is repeated with its clientMsgID until it is acknowledged.
+    async fn sender(&self, from: String, to: String, pause: Duration, end: Instant) -> anyhow::Result<(String, Sent)> {
+        let token = self.admin.token(&from, PLATFORM).await?;
+        let patience = end + Duration::from_secs(90);
+        let mut client = self.connect(&from, &token, patience).await?;
+        let mut sent = Sent::default();
+        let mut number = 0_u64;
+        while Instant::now() < end {
+            number += 1;
+            let id = format!("{from}-{number}");
+            loop {
+                let content = json!({ "content": number.to_string() }).to_string();
+                match client.send_text(Target::User(&to), &id, content.into()).await {
+                    Ok(_) => break,
+                    Err(_) if Instant::now() > patience => {
+                        sent.unknown.insert(id.clone());
+                        bail!("{from}: message {number} was not acknowledged within 90 s after the end");
+                    }
+                    Err(_) => {
+                        self.retried.fetch_add(1, Ordering::Relaxed);
+                        if client.is_closed() {
+                            client = self.connect(&from, &token, patience).await?;
+                        } else {
+                            sleep(Duration::from_millis(100)).await;
+                        }
+                    }
+                }
+            }
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            sent.acknowledged.push(id);
+            sleep(pause).await;
+        }
+        client.close();
+        Ok((from, sent))
+    }
+
+    /// What a user sees of a conversation once everything is through.
+    async fn read(&self, user: &str, conversation: &str, expected: usize) -> anyhow::Result<Vec<protocol::sdkws::MsgData>> {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        let token = self.admin.token(user, PLATFORM).await?;
+        let client = self.connect(user, &token, deadline).await?;
+        let mut newest = 0;
+        loop {
+            let now = client.newest().await?.max_seqs.get(conversation).copied().unwrap_or(0);
+            if now < newest {
+                bail!("{user}: the newest seq of {conversation} fell from {newest} to {now}");
+            }
+            newest = now;
+            if newest as usize >= expected || Instant::now() > deadline {
+                break;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        let messages = client.pull(conversation, newest).await;
+        client.close();
+        messages
+    }
+}
+
+async fn kubectl(endpoints: &Endpoints, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = tokio::process::Command::new("kubectl");
+    if !endpoints.kubeconfig.is_empty() {
+        command.args(["--kubeconfig", &endpoints.kubeconfig]);
+    }
+    let output = command.args(arguments).output().await.context("kubectl")?;
+    if !output.status.success() {
+        bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Kills one pod of each part in turn, evenly over the time, without grace.
+async fn kill_in_turn(endpoints: &Endpoints, arguments: &Arguments) -> anyhow::Result<usize> {
+    let pause = Duration::from_secs(arguments.seconds) / (arguments.kill.len() as u32 + 1);
+    for part in &arguments.kill {
+        sleep(pause).await;
+        let selector = format!("openim.io/cluster={},app.kubernetes.io/component={part}", arguments.name);
+        let pods = kubectl(endpoints, &["-n", &arguments.namespace, "get", "pods", "-l", &selector, "-o", "name"]).await?;
+        let pod = pods.lines().next().with_context(|| format!("there is no pod of {part}"))?.to_owned();
+        kubectl(endpoints, &["-n", &arguments.namespace, "delete", &pod, "--grace-period=0", "--force", "--wait=false"]).await?;
+        eprintln!("killed {pod}");
+    }
+    Ok(arguments.kill.len())
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let endpoints: Endpoints = serde_json::from_str(&arguments.endpoints).context("--endpoints")?;
+    let admin = Admin::login(endpoints.clone()).await?;
+    let run = Arc::new(Run {
+        admin,
+        tasks: TaskTracker::new(),
+        acknowledged: AtomicU64::new(0),
+        retried: AtomicU64::new(0),
+        pushed: Arc::default(),
+    });
+    let tag = &model::random_id()[..8];
+    let pairs: Vec<(String, String)> =
+        (0..arguments.conversations).map(|i| (format!("chk{tag}a{i}"), format!("chk{tag}b{i}"))).collect();
+    let users: Vec<String> = pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    run.admin.register(&users).await?;
+    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let pause = Duration::from_millis(arguments.pause_ms);
+    let senders = pairs.iter().flat_map(|(a, b)| [(a.clone(), b.clone()), (b.clone(), a.clone())]);
+    let senders = futures::future::try_join_all(senders.map(|(from, to)| run.sender(from, to, pause, end)));
+    let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments));
+    let (sent, killed) = (sent?, killed?);
+    let sent: BTreeMap<String, Sent> = sent.into_iter().collect();
+    let mut anomalies = Vec::new();
+    let mut read = 0;
+    for (a, b) in &pairs {
+        let conversation = model::conversation_id::single(a, b);
+        let of_pair: BTreeMap<String, Sent> = [a, b].into_iter().map(|user| (user.clone(), sent[user].clone())).collect();
+        let expected = of_pair.values().map(|sent| sent.acknowledged.len()).sum();
+        let readers = [run.read(a, &conversation, expected).await?, run.read(b, &conversation, expected).await?];
+        read += readers[0].len();
+        anomalies.extend(check(&of_pair, &readers).into_iter().map(|anomaly| format!("{conversation}: {anomaly:?}")));
+    }
+    let summary = json!({
+        "conversations": pairs.len(),
+        "seconds": arguments.seconds,
+        "killed": killed,
+        "acknowledged": run.acknowledged.load(Ordering::Relaxed),
+        "retried": run.retried.load(Ordering::Relaxed),
+        "pushed": run.pushed.load(Ordering::Relaxed),
+        "read": read,
+        "anomalies": anomalies.len(),
+        "first": anomalies.iter().take(10).collect::<Vec<_>>(),
+    });
+    println!("{summary}");
+    if run.acknowledged.load(Ordering::Relaxed) == 0 {
+        bail!("nothing was acknowledged: the run proves nothing");
+    }
+    if !anomalies.is_empty() {
+        bail!("{} anomalies", anomalies.len());
+    }
+    Ok(())
+}

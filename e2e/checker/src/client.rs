@@ -1,0 +1,221 @@
+//! A raw WebSocket client: gob and gzip like the SDK, one reader task, requests matched by msgIncr.
+
+use std::{collections::HashMap, sync::{Arc, atomic::{AtomicU64, Ordering}}, time::Duration};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt, stream::SplitSink};
+use parking_lot::Mutex;
+use prost::Message as _;
+use protocol::{
+    content_type::{FROM_USER, session},
+    frame::{Codec, Encoding, Request, Response, command},
+    msg::SendMsgResp,
+    sdkws::{GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PushMessages, SeqRange},
+};
+use tokio::{net::TcpStream, sync::oneshot, time::timeout};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::{Message, protocol::WebSocketConfig}};
+use tokio_util::task::TaskTracker;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Response>>>>;
+
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+const MAX_INFLATED: usize = 64 << 20;
+
+/// An error reply: the server said no, and the code says why.
+#[derive(Debug)]
+pub struct Refused(pub i64, pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.0, self.1)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// One connection.
+pub struct Client {
+    /// The user.
+    pub user: String,
+    encoding: Encoding,
+    writer: tokio::sync::Mutex<SplitSink<Socket, Message>>,
+    pending: Pending,
+    next: AtomicU64,
+    closed: tokio_util::sync::CancellationToken,
+}
+
+impl Client {
+    /// Connects and waits for the server's welcome; `pushed` gets every message that is pushed.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn connect(
+        ws: &str,
+        user: &str,
+        token: &str,
+        platform: i32,
+        gzip: bool,
+        tasks: &TaskTracker,
+        pushed: impl Fn(&str, MsgData) + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let compression = if gzip { "&compression=gzip" } else { "" };
+        let operation = model::random_id();
+        let url = format!(
+            "{ws}?sendID={user}&token={token}&platformID={platform}&operationID={operation}&isBackground=false&isMsgResp=true{compression}"
+        );
+        let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+        let dial = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
+        let (socket, _) = timeout(REQUEST_DEADLINE, dial).await.context("no handshake within 10 s")??;
+        let (writer, mut reader) = socket.split();
+        let welcome = timeout(REQUEST_DEADLINE, reader.next()).await?.context("closed before the welcome")??;
+        let welcome: serde_json::Value = serde_json::from_slice(&welcome.into_data())?;
+        if welcome["errCode"] != 0 {
+            bail!("refused: {welcome}");
+        }
+        let encoding = Encoding { codec: Codec::Gob, gzip };
+        let pending = Pending::default();
+        let closed = tokio_util::sync::CancellationToken::new();
+        let (answers, ended) = (pending.clone(), closed.clone());
+        tasks.spawn(async move {
+            loop {
+                let message = tokio::select! {
+                    () = ended.cancelled() => break,
+                    message = reader.next() => message,
+                };
+                let Some(Ok(message)) = message else { break };
+                let Message::Binary(frame) = message else { continue };
+                let Ok(response) = Response::decode(frame, encoding, MAX_INFLATED) else { break };
+                if response.req_identifier == command::PUSH_MSG {
+                    let Ok(push) = PushMessages::decode(response.data) else { break };
+                    for (conversation, list) in push.msgs {
+                        for message in list.msgs {
+                            pushed(&conversation, message);
+                        }
+                    }
+                } else if let Some(waiting) = answers.lock().remove(&response.msg_incr) {
+                    let _gone = waiting.send(response);
+                }
+            }
+            ended.cancel();
+            answers.lock().clear();
+        });
+        Ok(Self {
+            user: user.to_owned(),
+            encoding,
+            writer: tokio::sync::Mutex::new(writer),
+            pending,
+            next: AtomicU64::new(1),
+            closed,
+        })
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Ends the connection.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Refused`] when the server says no; anything else means that the outcome is unknown.
+    pub async fn request<Req: prost::Message, Resp: prost::Message + Default>(
+        &self,
+        command: i64,
+        request: &Req,
+    ) -> anyhow::Result<Resp> {
+        let msg_incr = format!("{}_{}", self.user, self.next.fetch_add(1, Ordering::Relaxed));
+        let frame = Request {
+            req_identifier: command,
+            token: String::new(),
+            send_id: self.user.clone(),
+            operation_id: msg_incr.clone(),
+            msg_incr: msg_incr.clone(),
+            data: request.encode_to_vec().into(),
+        }
+        .encode(self.encoding);
+        let (sender, answer) = oneshot::channel();
+        self.pending.lock().insert(msg_incr.clone(), sender);
+        if self.closed.is_cancelled() {
+            bail!("closed");
+        }
+        let answered = timeout(REQUEST_DEADLINE, async {
+            self.writer.lock().await.send(Message::Binary(frame)).await?;
+            Ok::<Response, anyhow::Error>(answer.await?)
+        })
+        .await;
+        self.pending.lock().remove(&msg_incr);
+        let response = answered.context("no answer within 10 s")??;
+        if response.err_code != 0 {
+            return Err(Refused(response.err_code, response.err_msg).into());
+        }
+        Ok(Resp::decode(response.data)?)
+    }
+
+    /// Sends a text.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn send_text(&self, to: Target<'_>, client_msg_id: &str, content: Bytes) -> anyhow::Result<SendMsgResp> {
+        let (session_type, recv_id, group_id) = match to {
+            Target::User(user) => (session::SINGLE, user, ""),
+            Target::Group(group) => (session::GROUP, "", group),
+        };
+        let message = MsgData {
+            send_id: self.user.clone(),
+            recv_id: recv_id.to_owned(),
+            group_id: group_id.to_owned(),
+            client_msg_id: client_msg_id.to_owned(),
+            sender_platform_id: 5,
+            session_type,
+            msg_from: FROM_USER,
+            content_type: 101,
+            content,
+            status: 1,
+            ..Default::default()
+        };
+        self.request(command::SEND_MSG, &message).await
+    }
+
+    /// The newest seq of every conversation.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn newest(&self) -> anyhow::Result<GetMaxSeqResp> {
+        self.request(command::GET_NEWEST_SEQ, &GetMaxSeqReq { user_id: self.user.clone() }).await
+    }
+
+    /// All messages of a conversation up to `max`, in pages.
+    ///
+    /// # Errors
+    /// As [`Client::request`], or when a page is not what was asked for.
+    pub async fn pull(&self, conversation: &str, max: i64) -> anyhow::Result<Vec<MsgData>> {
+        let mut all = Vec::new();
+        let mut begin = 1;
+        while begin <= max {
+            let end = max.min(begin + 99);
+            let range = SeqRange { conversation_id: conversation.to_owned(), begin, end, num: end - begin + 1 };
+            let request = PullMessageBySeqsReq { user_id: self.user.clone(), seq_ranges: vec![range], order: 0 };
+            let mut answer: PullMessageBySeqsResp = self.request(command::PULL_BY_RANGE, &request).await?;
+            let page = answer.msgs.remove(conversation).with_context(|| format!("{conversation} is not in the answer"))?;
+            all.extend(page.msgs);
+            begin = end + 1;
+        }
+        Ok(all)
+    }
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// Single chat.
+    User(&'a str),
+    /// Group chat.
+    Group(&'a str),
+}

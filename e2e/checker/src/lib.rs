@@ -1,0 +1,5 @@
+//! Clients of the public protocol, thousands to a process, and the rules their histories must obey.
+
+pub mod client;
+pub mod history;
+pub mod rest;

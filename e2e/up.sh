@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Brings everything up: tools, images, Kubernetes, the operator by helm, one OpenIMCluster. Run twice it changes nothing.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+started=$SECONDS
+
+if [ -z "${CONTEXT:-}" ]; then
+  [ "$(id -u)" = 0 ] || { echo "make up runs a kubelet and needs root; or use a cluster you have: make up CONTEXT=name" >&2; exit 1; }
+  echo "Tools and images (first time: up to 20 min, later: seconds)"
+  "$root/e2e/cluster/build.sh"
+  step "services, static binaries" build_services
+  step "service images" service_images
+  echo "Kubernetes"
+  "$bin/localkube" up
+else
+  echo "Using the Kubernetes context $CONTEXT; its nodes must be able to pull the images named in charts/ and config/samples/"
+fi
+
+echo "OpenIM"
+install_operator() {
+  kube apply --server-side --force-conflicts -f "$root/crds/openimclusters.yaml" &&
+    helm_here upgrade --install openim-operator "$root/charts/openim-operator" --namespace openim-system --create-namespace \
+      --skip-crds --wait --timeout 120s &&
+    # A rebuilt image has the same tag: pods made from an older one are replaced.
+    { [ -n "${CONTEXT:-}" ] || restart_stale; }
+}
+restart_stale() {
+  local mark=$state/service-images now
+  now=$(cat "$OPENIM_CACHE"/images/openim-{server,operator}.tar.key)
+  if [ -f "$mark" ] && [ "$(cat "$mark")" != "$now" ]; then
+    kube -n openim-system rollout restart deployment/openim-operator
+    kube -n openim-system rollout status deployment/openim-operator --timeout=120s
+    kube -n "$cluster_namespace" get deployments -o name -l "openim.io/cluster=$cluster_name" 2>/dev/null | while read -r deployment; do
+      kube -n "$cluster_namespace" rollout restart "$deployment"
+    done
+  fi
+  printf '%s' "$now" > "$mark"
+}
+step "operator (helm)" install_operator
+kube create namespace "$cluster_namespace" --dry-run=client -o yaml | kube apply --server-side -f - > /dev/null
+kube -n "$cluster_namespace" apply --server-side -f "$root/config/samples/openimcluster.yaml" > /dev/null
+
+said= ; begun=$SECONDS
+while true; do
+  line=$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" \
+    -o jsonpath='{.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status} {.status.message}' 2>/dev/null || true)
+  read -r generation observed ready message <<< "$line"
+  if [ "$message" != "$said" ] && [ -n "$message" ]; then printf '  %4d s  %s\n' $((SECONDS - begun)) "$message"; said=$message; fi
+  if [ "$ready" = True ] && [ "$generation" = "$observed" ]; then break; fi
+  if [ $((SECONDS - begun)) -gt 300 ]; then
+    echo "not Ready after 300 s; what there is:"; kube -n "$cluster_namespace" get pods; exit 1
+  fi
+  sleep 0.5
+done
+echo "Ready after $((SECONDS - started)) s."
+"$root/e2e/endpoints.sh"
+cat <<END
+Try next:
+  make demo        two users chat in a real browser, with a screenshot
+  make status      what the cluster says of itself
+  make test        everything
+  kubectl --kubeconfig $state/admin.kubeconfig -n $cluster_namespace describe openimcluster $cluster_name
+END
