@@ -4,7 +4,9 @@
 mod spec;
 mod status;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, ValidationRule};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, ValidationRule,
+};
 use kube::CustomResourceExt;
 
 pub use spec::*;
@@ -17,7 +19,10 @@ pub const MAX_NAME: usize = 40;
 pub fn definition() -> CustomResourceDefinition {
     let mut definition = OpenIMCluster::crd();
     for version in &mut definition.spec.versions {
-        let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
+        let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
         schema.required = None;
         // Names of Services are made from it.
         schema.x_kubernetes_validations = Some(vec![ValidationRule {
@@ -42,7 +47,8 @@ pub fn definition_yaml() -> String {
 mod tests {
     #[test]
     fn the_file_is_what_the_types_generate() {
-        let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openimclusters.yaml")).unwrap();
+        let file =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openimclusters.yaml")).unwrap();
         assert!(file == super::definition_yaml(), "crds/openimclusters.yaml is stale: run `make generate`");
     }
 

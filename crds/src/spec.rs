@@ -19,7 +19,11 @@ use serde::{Deserialize, Serialize};
     namespaced,
     status = "crate::OpenIMClusterStatus",
     derive = "PartialEq",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
     printcolumn(name = "Pods", type_ = "string", json_path = ".status.pods"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.message"),

@@ -15,7 +15,10 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+        PostParams, Preconditions,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -97,8 +100,10 @@ pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Ap
             if !live.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid) {
                 return Err(ApplyError::Foreign { what });
             }
-            let (live_value, desired) =
-                (serde_json::to_value(&live).unwrap_or_default(), serde_json::to_value(object).unwrap_or_default());
+            let (live_value, desired) = (
+                serde_json::to_value(&live).unwrap_or_default(),
+                serde_json::to_value(object).unwrap_or_default(),
+            );
             // A Job's template never changes; its name does.
             if kind == "Job" || covers(&live_value, &desired) {
                 continue;
@@ -116,7 +121,9 @@ async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Resu
     let wanted: BTreeSet<(String, String)> = plan
         .objects
         .iter()
-        .map(|object| (object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(), object.name_any()))
+        .map(|object| {
+            (object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(), object.name_any())
+        })
         .collect();
     let mut deleted = Vec::new();
     deleted.extend(remove_kind::<Deployment>(client, cluster, &wanted).await?);
@@ -128,18 +135,29 @@ async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Resu
     Ok(deleted)
 }
 
-async fn remove_kind<K>(client: &Client, cluster: &Cluster, wanted: &BTreeSet<(String, String)>) -> Result<Vec<String>, ApplyError>
+async fn remove_kind<K>(
+    client: &Client,
+    cluster: &Cluster,
+    wanted: &BTreeSet<(String, String)>,
+) -> Result<Vec<String>, ApplyError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let kind = K::kind(&()).into_owned();
     let api: Api<K> = Api::namespaced(client.clone(), &cluster.namespace);
-    let listed = api.list(&ListParams::default().labels(&selector(&cluster.name))).await.map_err(api_error(&kind))?;
+    let listed =
+        api.list(&ListParams::default().labels(&selector(&cluster.name))).await.map_err(api_error(&kind))?;
     let mut deleted = Vec::new();
     for object in listed {
         let name = object.name_any();
         let ours = object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid);
-        if !ours || wanted.contains(&(kind.clone(), name.clone())) || object.meta().deletion_timestamp.is_some() {
+        if !ours
+            || wanted.contains(&(kind.clone(), name.clone()))
+            || object.meta().deletion_timestamp.is_some()
+        {
             continue;
         }
         let what = format!("{kind}/{name}");
@@ -159,7 +177,10 @@ where
 ///
 /// # Errors
 /// When the API server refuses, or the Secret belongs to somebody else.
-pub async fn ensure_credentials(client: &Client, cluster: &Cluster) -> Result<BTreeMap<String, String>, ApplyError> {
+pub async fn ensure_credentials(
+    client: &Client,
+    cluster: &Cluster,
+) -> Result<BTreeMap<String, String>, ApplyError> {
     let name = cluster.credentials();
     let what = format!("Secret/{name}");
     let api: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
@@ -217,18 +238,25 @@ mod tests {
         let desired = json!({"spec": {"replicas": 1, "template": {"containers": [{"name": "a"}]}}});
         let live = json!({"spec": {"replicas": 1, "strategy": "x", "template": {"containers": [{"name": "a", "tty": false}]}}, "status": {}});
         assert!(covers(&live, &desired));
-        for change in [json!({"spec": {"replicas": 2}}), json!({"spec": {"template": {"containers": [{"name": "b"}]}}})] {
+        for change in
+            [json!({"spec": {"replicas": 2}}), json!({"spec": {"template": {"containers": [{"name": "b"}]}}})]
+        {
             assert!(!covers(&live, &change), "{change}");
         }
         assert!(!covers(&json!({"spec": {"template": {"containers": []}}}), &desired));
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), any::<i32>().prop_map(Value::from), "[a-z]{0,5}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-z]{0,5}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-c]", inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }

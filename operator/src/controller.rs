@@ -51,8 +51,16 @@ impl OperatorMetrics {
         let metrics = Self::default();
         registry.register("openim_operator_reconciliations", "Finished passes", metrics.reconciled.clone());
         registry.register("openim_operator_reconciliation_errors", "Failed passes", metrics.failed.clone());
-        registry.register("openim_operator_objects_written", "Objects applied because they differed", metrics.written.clone());
-        registry.register("openim_operator_last_pass_waiting", "1 when the last pass left something to wait for", metrics.clusters_waiting.clone());
+        registry.register(
+            "openim_operator_objects_written",
+            "Objects applied because they differed",
+            metrics.written.clone(),
+        );
+        registry.register(
+            "openim_operator_last_pass_waiting",
+            "1 when the last pass left something to wait for",
+            metrics.clusters_waiting.clone(),
+        );
         metrics
     }
 }
@@ -77,13 +85,24 @@ enum ReconcileError {
 type Guarded = DeserializeGuard<OpenIMCluster>;
 
 /// Runs until `stop`.
-pub async fn run(client: Client, identity: &str, metrics: OperatorMetrics, namespace: Option<&str>, stop: CancellationToken) {
+pub async fn run(
+    client: Client,
+    identity: &str,
+    metrics: OperatorMetrics,
+    namespace: Option<&str>,
+    stop: CancellationToken,
+) {
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
-    let operator =
-        Arc::new(Operator { client: client.clone(), recorder: Recorder::new(client.clone(), reporter), metrics });
+    let operator = Arc::new(Operator {
+        client: client.clone(),
+        recorder: Recorder::new(client.clone(), reporter),
+        metrics,
+    });
     let owned = watcher::Config::default().labels(labels::any_cluster());
     let controller = Controller::new(scoped::<Guarded>(&client, namespace), watcher::Config::default())
-        .with_config(controller::Config::default().concurrency(CONCURRENT).debounce(Duration::from_millis(200)))
+        .with_config(
+            controller::Config::default().concurrency(CONCURRENT).debounce(Duration::from_millis(200)),
+        )
         .owns(scoped::<Deployment>(&client, namespace), owned.clone())
         .owns(scoped::<StatefulSet>(&client, namespace), owned.clone())
         .owns(scoped::<Service>(&client, namespace), owned.clone())
@@ -149,7 +168,8 @@ impl Operator {
             }
         };
         apply::ensure_credentials(&self.client, &cluster).await?;
-        let observed = dereference::dereference(&self.client, &cluster).await.map_err(ReconcileError::Read)?;
+        let observed =
+            dereference::dereference(&self.client, &cluster).await.map_err(ReconcileError::Read)?;
         let plan = plan::plan(&cluster, &observed);
         let applied = apply::apply(&self.client, &cluster, &plan).await;
         let (written, failure) = match applied {
@@ -191,13 +211,22 @@ impl Operator {
             "apiVersion": OpenIMCluster::api_version(&()), "kind": OpenIMCluster::kind(&()), "status": after,
         });
         let parameters = PatchParams::apply(&format!("{MANAGER}-status")).force();
-        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await.map_err(ReconcileError::Status)?;
-        let reason = |status: &OpenIMClusterStatus| status.conditions.first().map(|ready| ready.reason.clone());
+        api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
+            .await
+            .map_err(ReconcileError::Status)?;
+        let reason =
+            |status: &OpenIMClusterStatus| status.conditions.first().map(|ready| ready.reason.clone());
         if reason(before) != reason(&after) {
             let reason = reason(&after).unwrap_or_default();
-            let type_ = if reason == Reason::InvalidSpec.as_str() { EventType::Warning } else { EventType::Normal };
-            let event =
-                Event { type_, reason, note: Some(after.message), action: "Reconcile".into(), secondary: None };
+            let type_ =
+                if reason == Reason::InvalidSpec.as_str() { EventType::Warning } else { EventType::Normal };
+            let event = Event {
+                type_,
+                reason,
+                note: Some(after.message),
+                action: "Reconcile".into(),
+                secondary: None,
+            };
             if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
                 tracing::warn!(%error, "event.not_published");
             }

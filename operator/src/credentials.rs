@@ -46,7 +46,9 @@ fn kafka_cluster_id() -> String {
 
 /// The complete data of the Secret: what exists, and new values for what is missing.
 pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    for name in [key::SECRET, key::MONGO_PASSWORD, key::MONGO_KEYFILE, key::REDIS_PASSWORD, key::KAFKA_PASSWORD] {
+    for name in
+        [key::SECRET, key::MONGO_PASSWORD, key::MONGO_KEYFILE, key::REDIS_PASSWORD, key::KAFKA_PASSWORD]
+    {
         data.entry(name.to_owned()).or_insert_with(random_hex);
     }
     data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);

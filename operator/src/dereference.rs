@@ -21,7 +21,11 @@ fn text(secret: Secret) -> BTreeMap<String, String> {
     data.map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect()
 }
 
-async fn secret(client: &Client, cluster: &Cluster, name: &str) -> kube::Result<Option<BTreeMap<String, String>>> {
+async fn secret(
+    client: &Client,
+    cluster: &Cluster,
+    name: &str,
+) -> kube::Result<Option<BTreeMap<String, String>>> {
     Ok(Api::<Secret>::namespaced(client.clone(), &cluster.namespace).get_opt(name).await?.map(text))
 }
 
@@ -53,7 +57,9 @@ pub async fn dereference(client: &Client, cluster: &Cluster) -> kube::Result<Obs
             Some(data) => {
                 external.insert(name, data);
             }
-            None => missing_secrets.push(format!("{field}: there is no Secret {name} in namespace {namespace}")),
+            None => {
+                missing_secrets.push(format!("{field}: there is no Secret {name} in namespace {namespace}"))
+            }
         }
     }
     let rollout_of_deployment = |item: &Deployment| {
@@ -84,7 +90,8 @@ pub async fn dereference(client: &Client, cluster: &Cluster) -> kube::Result<Obs
         }
     };
     let deployments = deployments.iter().map(|item| (item.name_any(), rollout_of_deployment(item))).collect();
-    let stateful_sets: BTreeMap<String, Rollout> = sets.iter().map(|item| (item.name_any(), rollout_of_set(item))).collect();
+    let stateful_sets: BTreeMap<String, Rollout> =
+        sets.iter().map(|item| (item.name_any(), rollout_of_set(item))).collect();
     let finished_jobs = jobs
         .iter()
         .filter(|job| job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) > 0))
@@ -96,5 +103,14 @@ pub async fn dereference(client: &Client, cluster: &Cluster) -> kube::Result<Obs
         .map(ResourceExt::name_any)
         .collect();
     let dependencies = probe::all(cluster, &credentials, &external, &stateful_sets).await;
-    Ok(Observed { credentials, external, missing_secrets, deployments, stateful_sets, finished_jobs, failed_jobs, dependencies })
+    Ok(Observed {
+        credentials,
+        external,
+        missing_secrets,
+        deployments,
+        stateful_sets,
+        finished_jobs,
+        failed_jobs,
+        dependencies,
+    })
 }

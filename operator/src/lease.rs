@@ -111,11 +111,15 @@ impl Candidate {
 
     /// Lets others take over at once.
     pub async fn release(&mut self) {
-        let Ok(Ok(Some(mut lease))) = timeout(RENEW_EVERY, self.api.get_opt(&self.name)).await else { return };
-        let ours = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) == Some(self.identity.as_str());
+        let Ok(Ok(Some(mut lease))) = timeout(RENEW_EVERY, self.api.get_opt(&self.name)).await else {
+            return;
+        };
+        let ours = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref())
+            == Some(self.identity.as_str());
         if let Some(spec) = lease.spec.as_mut().filter(|_| ours) {
             spec.holder_identity = None;
-            let _released = timeout(RENEW_EVERY, self.api.replace(&self.name, &PostParams::default(), &lease)).await;
+            let _released =
+                timeout(RENEW_EVERY, self.api.replace(&self.name, &PostParams::default(), &lease)).await;
         }
     }
 }

@@ -27,7 +27,10 @@ pub struct Rollout {
 impl Rollout {
     /// All wanted pods are new and serve, and no old one is left.
     pub fn is_done(&self) -> bool {
-        self.current && self.ready >= self.desired && self.updated >= self.desired && self.total <= self.desired
+        self.current
+            && self.ready >= self.desired
+            && self.updated >= self.desired
+            && self.total <= self.desired
     }
 }
 
@@ -88,9 +91,11 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         .map(|dependency| format!("{}: {}", dependency.name, dependency.message))
         .collect();
     if !observed.missing_secrets.is_empty() {
-        gate = Some(Gate { reason: Reason::DependencyNotReady, message: observed.missing_secrets.join("; ") });
+        gate =
+            Some(Gate { reason: Reason::DependencyNotReady, message: observed.missing_secrets.join("; ") });
     } else if observed.dependencies.is_empty() || !waiting.is_empty() {
-        let message = if waiting.is_empty() { "waiting for the backing servers".into() } else { waiting.join("; ") };
+        let message =
+            if waiting.is_empty() { "waiting for the backing servers".into() } else { waiting.join("; ") };
         gate = Some(Gate { reason: Reason::DependencyNotReady, message });
     }
 
@@ -99,7 +104,11 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     if gate.is_none() {
         open = objects.len();
         if !observed.finished_jobs.contains(&job) {
-            let again = if observed.failed_jobs.contains(&job) { "; it failed and is tried again: see its pod's log" } else { "" };
+            let again = if observed.failed_jobs.contains(&job) {
+                "; it failed and is tried again: see its pod's log"
+            } else {
+                ""
+            };
             let message = format!("creating topics, indexes and administrators (Job {job}){again}");
             gate = Some(Gate { reason: Reason::Migrating, message });
         }
@@ -129,7 +138,12 @@ mod tests {
             dependencies: ["mongodb", "redis", "kafka"]
                 .into_iter()
                 .zip(reachable)
-                .map(|(name, reachable)| Dependency { name: name.into(), managed: true, reachable, message: "down".into() })
+                .map(|(name, reachable)| Dependency {
+                    name: name.into(),
+                    managed: true,
+                    reachable,
+                    message: "down".into(),
+                })
                 .collect(),
             ..Default::default()
         };
@@ -141,7 +155,10 @@ mod tests {
     }
 
     fn open_names(plan: &Plan) -> Vec<String> {
-        plan.objects[..plan.open].iter().map(|object| format!("{}/{}", kind(object), object.name_any())).collect()
+        plan.objects[..plan.open]
+            .iter()
+            .map(|object| format!("{}/{}", kind(object), object.name_any()))
+            .collect()
     }
 
     fn kind(object: &DynamicObject) -> &str {
@@ -152,7 +169,11 @@ mod tests {
     fn services_wait_for_servers_and_migration() {
         let cluster = validate(&object("{}")).unwrap();
         let waiting = plan(&cluster, &observed(&cluster, [true, false, true], true));
-        assert!(!open_names(&waiting).iter().any(|name| name.starts_with("Deployment/") || name.starts_with("Job/")));
+        assert!(
+            !open_names(&waiting)
+                .iter()
+                .any(|name| name.starts_with("Deployment/") || name.starts_with("Job/"))
+        );
         assert_eq!(waiting.gate.as_ref().unwrap().message, "redis: down");
         let migrating = plan(&cluster, &observed(&cluster, [true; 3], false));
         assert!(open_names(&migrating).iter().any(|name| name.starts_with("Job/")));
@@ -167,7 +188,13 @@ mod tests {
         let waiting = plan(&cluster, &observed(&cluster, [false; 3], false));
         for service in SERVICES {
             let name = cluster.part(service);
-            assert!(waiting.objects.iter().any(|object| kind(object) == "Deployment" && object.name_any() == name), "{name}");
+            assert!(
+                waiting
+                    .objects
+                    .iter()
+                    .any(|object| kind(object) == "Deployment" && object.name_any() == name),
+                "{name}"
+            );
         }
     }
 
@@ -179,7 +206,12 @@ mod tests {
         for (name, value) in observed.credentials.iter().filter(|(_, value)| value.len() > 8) {
             for object in plan.objects.iter().filter(|object| kind(object) != "Secret") {
                 let text = serde_json::to_string(object).unwrap();
-                assert!(!text.contains(value.as_str()), "{name} shows in {}/{}", kind(object), object.name_any());
+                assert!(
+                    !text.contains(value.as_str()),
+                    "{name} shows in {}/{}",
+                    kind(object),
+                    object.name_any()
+                );
             }
         }
     }

@@ -29,7 +29,9 @@ pub struct Settings {
 /// Resolves the settings from the spec and the Secrets.
 pub fn settings(cluster: &Cluster, credentials: &BTreeMap<String, String>, external: &Secrets) -> Settings {
     let generated = |name: &str| credentials.get(name).cloned().unwrap_or_default();
-    let of = |secret: &str, name: &str| external.get(secret).and_then(|data| data.get(name)).cloned().unwrap_or_default();
+    let of = |secret: &str, name: &str| {
+        external.get(secret).and_then(|data| data.get(name)).cloned().unwrap_or_default()
+    };
     let mongo_uri = match &cluster.mongodb {
         Backing::Managed(_) => generated(key::MONGO_URI),
         Backing::External(external) => of(&external.secret_name, "uri"),
@@ -97,7 +99,11 @@ async fn kafka(settings: config::Kafka) -> Result<(), String> {
     asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
-fn outcome(name: &str, managed: bool, asked: Result<Result<(), String>, tokio::time::error::Elapsed>) -> Dependency {
+fn outcome(
+    name: &str,
+    managed: bool,
+    asked: Result<Result<(), String>, tokio::time::error::Elapsed>,
+) -> Dependency {
     let message = match asked {
         Ok(Ok(())) => String::new(),
         Ok(Err(problem)) => problem.chars().take(300).collect(),

@@ -39,7 +39,12 @@ fn conditions(verdict: &Verdict, generation: i64, before: &[Condition], now: Tim
 }
 
 /// The status of a cluster whose spec cannot be carried out. What runs goes on running.
-pub fn invalid(generation: i64, message: &str, before: &OpenIMClusterStatus, now: Timestamp) -> OpenIMClusterStatus {
+pub fn invalid(
+    generation: i64,
+    message: &str,
+    before: &OpenIMClusterStatus,
+    now: Timestamp,
+) -> OpenIMClusterStatus {
     let verdict = Verdict {
         ready: false,
         progressing: false,
@@ -82,19 +87,31 @@ pub fn of(
         .copied()
         .filter(|service| {
             let wanted = cluster.service(service).replicas;
-            !observed.deployments.get(&cluster.part(service)).is_some_and(|found| found.is_done() && found.desired == wanted)
+            !observed
+                .deployments
+                .get(&cluster.part(service))
+                .is_some_and(|found| found.is_done() && found.desired == wanted)
         })
         .collect();
     let ready: i32 = components.iter().map(|component| component.ready.min(component.desired)).sum();
     let desired: i32 = components.iter().map(|component| component.desired).sum();
     let verdict = match &plan.gate {
-        Some(gate) => Verdict { ready: false, progressing: true, stalled: false, reason: gate.reason, message: sentence(&gate.message) },
+        Some(gate) => Verdict {
+            ready: false,
+            progressing: true,
+            stalled: false,
+            reason: gate.reason,
+            message: sentence(&gate.message),
+        },
         None if written || !unfinished.is_empty() => Verdict {
             ready: false,
             progressing: true,
             stalled: false,
             reason: Reason::RollingOut,
-            message: format!("{ready} of {desired} pods are ready; waiting for {}.", if unfinished.is_empty() { "changes to be seen".to_owned() } else { unfinished.join(", ") }),
+            message: format!(
+                "{ready} of {desired} pods are ready; waiting for {}.",
+                if unfinished.is_empty() { "changes to be seen".to_owned() } else { unfinished.join(", ") }
+            ),
         },
         None => Verdict {
             ready: true,
@@ -129,9 +146,13 @@ fn sentence(message: &str) -> String {
 
 /// The lowest version among services whose pods are all new; before the first rollout is done, what was said before.
 fn running_version(cluster: &Cluster, observed: &Observed, before: &OpenIMClusterStatus) -> String {
-    let done = SERVICES.iter().map(|service| observed.deployments.get(&cluster.part(service)).filter(|found| found.is_done()));
+    let done = SERVICES
+        .iter()
+        .map(|service| observed.deployments.get(&cluster.part(service)).filter(|found| found.is_done()));
     let versions: Option<Vec<&str>> = done.map(|found| found.map(|found| found.version.as_str())).collect();
-    versions.and_then(|versions| versions.into_iter().min().map(str::to_owned)).unwrap_or_else(|| before.version.clone())
+    versions
+        .and_then(|versions| versions.into_iter().min().map(str::to_owned))
+        .unwrap_or_else(|| before.version.clone())
 }
 
 fn endpoints(cluster: &Cluster) -> Endpoints {

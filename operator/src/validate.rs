@@ -1,7 +1,10 @@
 //! Turns the spec into facts that the builders can trust. Pure. The API server checks most of this too; here it is checked again,
 //! because objects may predate a rule.
 
-use crds::{ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedRedis, OpenIMCluster, OpenIMClusterSpec, Service};
+use crds::{
+    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedRedis, OpenIMCluster, OpenIMClusterSpec,
+    Service,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
@@ -16,8 +19,20 @@ pub struct Invalid {
 }
 
 /// The services in the order in which they are listed and rolled out.
-pub const SERVICES: [&str; 12] =
-    ["auth", "user", "relation", "conversation", "group", "third", "msg", "transfer", "push", "gateway", "api", "cron"];
+pub const SERVICES: [&str; 12] = [
+    "auth",
+    "user",
+    "relation",
+    "conversation",
+    "group",
+    "third",
+    "msg",
+    "transfer",
+    "push",
+    "gateway",
+    "api",
+    "cron",
+];
 
 /// A backing server that is ours or somebody else's.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +117,10 @@ fn quantity(field: String, text: &str) -> Result<(), Invalid> {
     if known && digits.parse::<f64>().is_ok_and(|number| number > 0.0) {
         Ok(())
     } else {
-        Err(Invalid { field, problem: format!("{text:?} is not a quantity; write for example 100m, 64Mi or 10Gi") })
+        Err(Invalid {
+            field,
+            problem: format!("{text:?} is not a quantity; write for example 100m, 64Mi or 10Gi"),
+        })
     }
 }
 
@@ -114,7 +132,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     let name = object.name_any();
     let refuse = |field: &str, problem: String| Err(Invalid { field: field.to_owned(), problem });
     if name.len() > crds::MAX_NAME {
-        return refuse("metadata.name", format!("has {} characters, at most {} are possible", name.len(), crds::MAX_NAME));
+        return refuse(
+            "metadata.name",
+            format!("has {} characters, at most {} are possible", name.len(), crds::MAX_NAME),
+        );
     }
     let Some(owner) = object.controller_owner_ref(&()) else {
         return refuse("metadata.uid", "the object has not been stored yet".into());
@@ -148,7 +169,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         (_, Some(external)) => Backing::External(external.clone()),
         (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
     };
-    for (field, backing) in [("spec.mongodb.managed.storage", &mongodb_storage(&mongodb)), ("spec.kafka.managed.storage", &kafka_storage(&kafka))] {
+    for (field, backing) in [
+        ("spec.mongodb.managed.storage", &mongodb_storage(&mongodb)),
+        ("spec.kafka.managed.storage", &kafka_storage(&kafka)),
+    ] {
         if let Some(storage) = backing {
             quantity(field.to_owned(), storage)?;
         }
@@ -202,7 +226,10 @@ pub(crate) mod tests {
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
             ("kafka: {external: {address: []}}", "spec.kafka.external.address"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
-            ("services: {gateway: {resources: {cpuRequest: fast}}}", "spec.services.gateway.resources.cpuRequest"),
+            (
+                "services: {gateway: {resources: {cpuRequest: fast}}}",
+                "spec.services.gateway.resources.cpuRequest",
+            ),
             ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
         ] {
             assert_eq!(validate(&object(spec)).unwrap_err().field, field);

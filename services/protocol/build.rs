@@ -6,7 +6,8 @@ type Descriptor = protox::prost_reflect::MessageDescriptor;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let mut files: Vec<_> = std::fs::read_dir("proto")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<_> =
+        std::fs::read_dir("proto")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
     let descriptors = protox::compile(&files, ["proto"])?;
     let pool = protox::prost_reflect::DescriptorPool::from_file_descriptor_set(descriptors.clone())?;
@@ -18,7 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let path = format!(".{}", message.full_name());
             // prost matches nested types by their parent's path too.
             if message.parent_message().is_none() {
-                config.type_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default)]");
+                config.type_attribute(
+                    &path,
+                    "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default)]",
+                );
             }
             for field in message.fields() {
                 config.field_attribute(format!("{path}.{}", field.name()), field_attribute(&field));

@@ -1,6 +1,13 @@
 //! A raw WebSocket client: gob and gzip like the SDK, one reader task, requests matched by msgIncr.
 
-use std::{collections::HashMap, sync::{Arc, atomic::{AtomicU64, Ordering}}, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -11,10 +18,16 @@ use protocol::{
     content_type::{FROM_USER, session},
     frame::{Codec, Encoding, Request, Response, command},
     msg::SendMsgResp,
-    sdkws::{GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PushMessages, SeqRange},
+    sdkws::{
+        GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PushMessages,
+        SeqRange,
+    },
 };
 use tokio::{net::TcpStream, sync::oneshot, time::timeout};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::{Message, protocol::WebSocketConfig}};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 use tokio_util::task::TaskTracker;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -69,7 +82,8 @@ impl Client {
         let dial = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
         let (socket, _) = timeout(REQUEST_DEADLINE, dial).await.context("no handshake within 10 s")??;
         let (writer, mut reader) = socket.split();
-        let welcome = timeout(REQUEST_DEADLINE, reader.next()).await?.context("closed before the welcome")??;
+        let welcome =
+            timeout(REQUEST_DEADLINE, reader.next()).await?.context("closed before the welcome")??;
         let welcome: serde_json::Value = serde_json::from_slice(&welcome.into_data())?;
         if welcome["errCode"] != 0 {
             bail!("refused: {welcome}");
@@ -162,7 +176,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn send_text(&self, to: Target<'_>, client_msg_id: &str, content: Bytes) -> anyhow::Result<SendMsgResp> {
+    pub async fn send_text(
+        &self,
+        to: Target<'_>,
+        client_msg_id: &str,
+        content: Bytes,
+    ) -> anyhow::Result<SendMsgResp> {
         let (session_type, recv_id, group_id) = match to {
             Target::User(user) => (session::SINGLE, user, ""),
             Target::Group(group) => (session::GROUP, "", group),
@@ -200,10 +219,15 @@ impl Client {
         let mut begin = 1;
         while begin <= max {
             let end = max.min(begin + 99);
-            let range = SeqRange { conversation_id: conversation.to_owned(), begin, end, num: end - begin + 1 };
-            let request = PullMessageBySeqsReq { user_id: self.user.clone(), seq_ranges: vec![range], order: 0 };
+            let range =
+                SeqRange { conversation_id: conversation.to_owned(), begin, end, num: end - begin + 1 };
+            let request =
+                PullMessageBySeqsReq { user_id: self.user.clone(), seq_ranges: vec![range], order: 0 };
             let mut answer: PullMessageBySeqsResp = self.request(command::PULL_BY_RANGE, &request).await?;
-            let page = answer.msgs.remove(conversation).with_context(|| format!("{conversation} is not in the answer"))?;
+            let page = answer
+                .msgs
+                .remove(conversation)
+                .with_context(|| format!("{conversation} is not in the answer"))?;
             all.extend(page.msgs);
             begin = end + 1;
         }

@@ -49,9 +49,9 @@ pub fn check(sent: &BTreeMap<String, Sent>, readers: &[Vec<MsgData>]) -> Vec<Ano
             if *by_seq.entry(message.seq).or_insert(id) != id {
                 anomalies.push(Anomaly::Divergent(message.seq));
             }
-            let known = sent
-                .get(&message.send_id)
-                .is_some_and(|sent| sent.unknown.contains(id) || sent.acknowledged.iter().any(|known| known == id));
+            let known = sent.get(&message.send_id).is_some_and(|sent| {
+                sent.unknown.contains(id) || sent.acknowledged.iter().any(|known| known == id)
+            });
             if !known {
                 anomalies.push(Anomaly::Alien(id.to_owned()));
             }
@@ -77,7 +77,13 @@ mod tests {
     use super::*;
 
     fn message(seq: i64, id: &str) -> MsgData {
-        MsgData { seq, send_id: "a".into(), client_msg_id: id.into(), status: status::SUCCESS, ..Default::default() }
+        MsgData {
+            seq,
+            send_id: "a".into(),
+            client_msg_id: id.into(),
+            status: status::SUCCESS,
+            ..Default::default()
+        }
     }
 
     fn sent(ids: &[&str]) -> BTreeMap<String, Sent> {
@@ -102,7 +108,10 @@ mod tests {
             (vec![message(1, "m1"), hole, message(3, "m2")], Anomaly::Gap(2)),
             (vec![message(1, "m1"), message(2, "m2"), message(3, "x")], Anomaly::Alien("x".into())),
         ] {
-            assert!(check(&all, std::slice::from_ref(&reader)).contains(&expected), "{expected:?} in {reader:?}");
+            assert!(
+                check(&all, std::slice::from_ref(&reader)).contains(&expected),
+                "{expected:?} in {reader:?}"
+            );
         }
         let one = vec![message(1, "m1"), message(2, "m2")];
         let other = vec![message(1, "m2"), message(2, "m1")];

@@ -68,7 +68,8 @@ impl Admin {
     /// When one exists or the server refuses.
     pub async fn register(&self, ids: &[String]) -> anyhow::Result<()> {
         for chunk in ids.chunks(500) {
-            let users: Vec<Value> = chunk.iter().map(|id| json!({ "userID": id, "nickname": id, "faceURL": "" })).collect();
+            let users: Vec<Value> =
+                chunk.iter().map(|id| json!({ "userID": id, "nickname": id, "faceURL": "" })).collect();
             self.call("/user/user_register", &json!({ "users": users })).await?;
         }
         Ok(())
@@ -79,7 +80,8 @@ impl Admin {
     /// # Errors
     /// When the server refuses.
     pub async fn token(&self, user: &str, platform: i32) -> anyhow::Result<String> {
-        let answer = self.call("/auth/get_user_token", &json!({ "userID": user, "platformID": platform })).await?;
+        let answer =
+            self.call("/auth/get_user_token", &json!({ "userID": user, "platformID": platform })).await?;
         Ok(answer["token"].as_str().context("no token in the answer")?.to_owned())
     }
 
@@ -90,7 +92,8 @@ impl Admin {
     pub async fn create_group(&self, owner: &str, members: &[String]) -> anyhow::Result<String> {
         let (first, rest) = members.split_at(members.len().min(900));
         let group = json!({ "groupName": "bench", "groupType": 2 });
-        let body = json!({ "ownerUserID": owner, "memberUserIDs": first, "adminUserIDs": [], "groupInfo": group });
+        let body =
+            json!({ "ownerUserID": owner, "memberUserIDs": first, "adminUserIDs": [], "groupInfo": group });
         let answer = self.call("/group/create_group", &body).await?;
         let id = answer["groupInfo"]["groupID"].as_str().context("no groupID in the answer")?.to_owned();
         for chunk in rest.chunks(900) {

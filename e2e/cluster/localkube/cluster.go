@@ -422,6 +422,7 @@ func down([]string) error {
 	endShims()
 	unmountBelow(stateDir("kubelet"))
 	unmountBelow(stateDir("containerd-run"))
+	removePodNetworks()
 	if err := removeNetwork(); err != nil {
 		return err
 	}
@@ -444,6 +445,23 @@ func endShims() {
 	}
 }
 
+// removePodNetworks removes the namespaces of our pods, which CNI recorded under the name of our network.
+func removePodNetworks() {
+	records, _ := filepath.Glob("/var/lib/cni/results/openim-*")
+	for _, record := range records {
+		data, err := os.ReadFile(record)
+		if err != nil {
+			continue
+		}
+		for _, part := range strings.Split(string(data), "\"") {
+			if name := filepath.Base(part); strings.Contains(part, "/netns/cni-") && strings.HasPrefix(name, "cni-") {
+				_, _ = runCommand("ip", "netns", "del", name)
+			}
+		}
+		_ = os.Remove(record)
+	}
+}
+
 func unmountBelow(dir string) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -452,7 +470,7 @@ func unmountBelow(dir string) {
 	lines := strings.Split(string(mounts), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		fields := strings.Fields(lines[i])
-		if len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
+		if len(fields) > 1 && (fields[1] == dir || strings.HasPrefix(fields[1], dir+"/")) {
 			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH)
 		}
 	}

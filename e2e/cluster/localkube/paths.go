@@ -40,5 +40,5 @@ func toolDir(parts ...string) string {
 func adminKubeconfig() string { return stateDir("admin.kubeconfig") }
 
 // Outer addresses, on 127.0.0.1 of the machine's own network namespace.
-func outerIngressPort() string   { return fromEnv("OPENIM_INGRESS_PORT", "10080") }
+func outerIngressPort() string   { return fromEnv("OPENIM_INGRESS_PORT", "18080") }
 func outerAPIServerPort() string { return fromEnv("OPENIM_APISERVER_PORT", "16443") }

@@ -7,22 +7,20 @@ use k8s_openapi::{
     api::{
         apps::v1::{StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec},
         core::v1::{
-            Container, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, SecretVolumeSource, Service,
-            ServicePort, ServiceSpec, Volume, VolumeResourceRequirements,
+            Container, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec,
+            SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume, VolumeResourceRequirements,
         },
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::ObjectMeta,
-        util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::api::DynamicObject;
 
 use super::{
     dynamic,
     labels::{metadata, pod_labels, pod_selector},
-    pods::{container_security, empty_dir, from_secret, mount, pod_security, port, resources, tcp_probe, value},
+    pods::{
+        container_security, empty_dir, from_secret, mount, pod_security, port, resources, tcp_probe, value,
+    },
 };
 use crate::{
     credentials::{USER, key, member_host},
@@ -90,7 +88,11 @@ fn stateful_set(
     storage: Option<&Managed>,
 ) -> StatefulSet {
     let claim = storage.map(|managed| PersistentVolumeClaim {
-        metadata: ObjectMeta { name: Some("data".into()), labels: Some(pod_labels(cluster, server)), ..Default::default() },
+        metadata: ObjectMeta {
+            name: Some("data".into()),
+            labels: Some(pod_labels(cluster, server)),
+            ..Default::default()
+        },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
             storage_class_name: (!managed.storage_class.is_empty()).then(|| managed.storage_class.clone()),
@@ -118,7 +120,10 @@ fn stateful_set(
             }),
             volume_claim_templates: claim.map(|claim| vec![claim]),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(pod_labels(cluster, server)), ..Default::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(pod_labels(cluster, server)),
+                    ..Default::default()
+                }),
                 spec: Some(PodSpec {
                     init_containers: init.map(|init| vec![init]),
                     containers: vec![container],
@@ -141,7 +146,11 @@ fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
     let items = vec![KeyToPath { key: item.into(), path: item.into(), ..Default::default() }];
     Volume {
         name: name.into(),
-        secret: Some(SecretVolumeSource { secret_name: Some(cluster.credentials()), items: Some(items), ..Default::default() }),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(cluster.credentials()),
+            items: Some(items),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -160,7 +169,16 @@ fn server(name: &str, image: String, number: u16) -> Container {
 }
 
 fn mongodb(cluster: &Cluster, managed: &Managed) -> StatefulSet {
-    let words = ["mongod", "--bind_ip_all", "--dbpath", "/data/db", "--replSet", "rs0", "--keyFile", "/keys/mongo-keyfile"];
+    let words = [
+        "mongod",
+        "--bind_ip_all",
+        "--dbpath",
+        "/data/db",
+        "--replSet",
+        "rs0",
+        "--keyFile",
+        "/keys/mongo-keyfile",
+    ];
     let mut container = server("mongodb", or_default(&managed.image, MONGODB_IMAGE), 27017);
     container.args = Some(words.into_iter().map(str::to_owned).collect());
     container.env = Some(vec![
@@ -168,20 +186,29 @@ fn mongodb(cluster: &Cluster, managed: &Managed) -> StatefulSet {
         from_secret("MONGO_INITDB_ROOT_PASSWORD", &cluster.credentials(), key::MONGO_PASSWORD),
     ]);
     container.resources = Some(resources("100m", "256Mi", "2Gi"));
-    container.volume_mounts =
-        Some(vec![mount("data", "/data/db", false), mount("keys", "/keys", true), mount("tmp", "/tmp", false)]);
+    container.volume_mounts = Some(vec![
+        mount("data", "/data/db", false),
+        mount("keys", "/keys", true),
+        mount("tmp", "/tmp", false),
+    ]);
     // mongod wants a key file that only its own user can read; a mounted Secret cannot be that.
     let init = Container {
         name: "key-file".into(),
         image: Some(cluster.image.clone()),
         image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
-        args: Some(["copy-key", "/secret/mongo-keyfile", "/keys/mongo-keyfile"].into_iter().map(str::to_owned).collect()),
+        args: Some(
+            ["copy-key", "/secret/mongo-keyfile", "/keys/mongo-keyfile"]
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        ),
         volume_mounts: Some(vec![mount("secret", "/secret", true), mount("keys", "/keys", false)]),
         security_context: Some(container_security()),
         resources: Some(resources("10m", "16Mi", "64Mi")),
         ..Default::default()
     };
-    let volumes = vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
+    let volumes =
+        vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
     stateful_set(cluster, "mongodb", MONGODB_USER, container, Some(init), volumes, Some(managed))
 }
 
@@ -208,7 +235,11 @@ fn kafka(cluster: &Cluster, managed: &Managed) -> StatefulSet {
         value("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
         value("KAFKA_SASL_ENABLED_MECHANISMS", "PLAIN"),
         value("KAFKA_SASL_MECHANISM_INTER_BROKER_PROTOCOL", "PLAIN"),
-        from_secret("KAFKA_LISTENER_NAME_CLIENT_PLAIN_SASL_JAAS_CONFIG", &cluster.credentials(), key::KAFKA_JAAS),
+        from_secret(
+            "KAFKA_LISTENER_NAME_CLIENT_PLAIN_SASL_JAAS_CONFIG",
+            &cluster.credentials(),
+            key::KAFKA_JAAS,
+        ),
         value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
         value("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "10"),
         value("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),

@@ -35,7 +35,10 @@ pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
         spec: Some(JobSpec {
             backoff_limit: Some(20),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(pod_labels(cluster, "migrate")), ..Default::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(pod_labels(cluster, "migrate")),
+                    ..Default::default()
+                }),
                 spec: Some(PodSpec {
                     containers: vec![container],
                     restart_policy: Some("OnFailure".into()),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodSecurityContext, Probe,
-        ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
-        EmptyDirVolumeSource,
+        Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+        ObjectFieldSelector, PodSecurityContext, Probe, ResourceRequirements, SeccompProfile,
+        SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
@@ -33,12 +33,21 @@ pub(crate) fn container_security() -> SecurityContext {
 }
 
 pub(crate) fn port(name: &str, number: u16) -> ContainerPort {
-    ContainerPort { name: Some(name.into()), container_port: i32::from(number), protocol: Some("TCP".into()), ..Default::default() }
+    ContainerPort {
+        name: Some(name.into()),
+        container_port: i32::from(number),
+        protocol: Some("TCP".into()),
+        ..Default::default()
+    }
 }
 
 pub(crate) fn http_probe(path: &str, port: u16, period: i32, failures: i32) -> Probe {
     Probe {
-        http_get: Some(HTTPGetAction { path: Some(path.into()), port: IntOrString::Int(i32::from(port)), ..Default::default() }),
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::Int(i32::from(port)),
+            ..Default::default()
+        }),
         period_seconds: Some(period),
         failure_threshold: Some(failures),
         timeout_seconds: Some(3),
@@ -55,7 +64,6 @@ pub(crate) fn tcp_probe(port: u16, period: i32, failures: i32) -> Probe {
         ..Default::default()
     }
 }
-
 
 pub(crate) fn resources(cpu: &str, memory: &str, limit: &str) -> ResourceRequirements {
     let quantities = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {

@@ -6,12 +6,12 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Service, ServicePort, ServiceSpec,
-            SleepAction, Volume,
+            ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Service,
+            ServicePort, ServiceSpec, SleepAction, Volume,
         },
         networking::v1::{
-            HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec,
-            IngressTLS, ServiceBackendPort,
+            HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
+            IngressServiceBackend, IngressSpec, IngressTLS, ServiceBackendPort,
         },
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -132,7 +132,10 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment 
     }
     container.ports = Some(ports);
     container.lifecycle = Some(Lifecycle {
-        pre_stop: Some(LifecycleHandler { sleep: Some(SleepAction { seconds: ENDPOINT_DELAY }), ..Default::default() }),
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction { seconds: ENDPOINT_DELAY }),
+            ..Default::default()
+        }),
         ..Default::default()
     });
     let mut grace = 30 + ENDPOINT_DELAY;

@@ -73,11 +73,16 @@ impl Settings {
         let mut hash = Sha256::new();
         hash.update(&config_yaml);
         for (name, secret, item) in &references {
-            let of_secret = if *secret == generated { Some(&observed.credentials) } else { observed.external.get(*secret) };
+            let of_secret = if *secret == generated {
+                Some(&observed.credentials)
+            } else {
+                observed.external.get(*secret)
+            };
             hash.update(name);
             hash.update(of_secret.and_then(|data| data.get(*item)).map_or("", String::as_str));
         }
-        let environment = references.iter().map(|(name, secret, item)| from_secret(name, secret, item)).collect();
+        let environment =
+            references.iter().map(|(name, secret, item)| from_secret(name, secret, item)).collect();
         Self { config_yaml, environment, hash: hex::encode(hash.finalize())[..16].to_owned() }
     }
 }
@@ -90,8 +95,11 @@ pub fn config_map_name(cluster: &Cluster) -> String {
 /// The ConfigMap.
 pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
     let data = BTreeMap::from([("config.yaml".to_owned(), settings.config_yaml.clone())]);
-    let config_map =
-        ConfigMap { metadata: metadata(cluster, &config_map_name(cluster), "config"), data: Some(data), ..Default::default() };
+    let config_map = ConfigMap {
+        metadata: metadata(cluster, &config_map_name(cluster), "config"),
+        data: Some(data),
+        ..Default::default()
+    };
     vec![dynamic(&config_map)]
 }
 
@@ -106,7 +114,8 @@ mod tests {
     #[test]
     fn the_services_accept_the_file() {
         let cluster = validate(&object("config: {logLevel: debug, multiLoginPolicy: 4}")).unwrap();
-        let observed = Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
+        let observed =
+            Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
         let settings = Settings::of(&cluster, &observed);
         let directory = std::env::temp_dir().join(format!("openim-settings-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -121,7 +130,8 @@ mod tests {
     #[test]
     fn a_changed_secret_changes_the_hash() {
         let cluster = validate(&object("{}")).unwrap();
-        let mut observed = Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
+        let mut observed =
+            Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
         let before = Settings::of(&cluster, &observed).hash;
         observed.credentials.insert(key::REDIS_PASSWORD.into(), "another".into());
         assert_ne!(Settings::of(&cluster, &observed).hash, before);

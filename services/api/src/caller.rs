@@ -47,7 +47,8 @@ impl Callers {
             None => {
                 let request = ParseTokenReq { token: token.clone() };
                 let context = Context::anonymous(operation_id.clone());
-                let parsed: ParseTokenResp = self.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
+                let parsed: ParseTokenResp =
+                    self.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
                 self.good.insert(token, (parsed.user_id.clone(), parsed.platform_id)).await;
                 (parsed.user_id, parsed.platform_id)
             }

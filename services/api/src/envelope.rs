@@ -31,7 +31,8 @@ fn answer(code: i32, text: String) -> Response {
 
 /// Success; a message without fields leaves `data` out, as upstream does.
 pub(crate) fn ok<T: Serialize>(data: &T) -> Response {
-    let empty = serde_json::to_value(data).is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty));
+    let empty = serde_json::to_value(data)
+        .is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty));
     let data = if empty { None } else { Some(data) };
     answer(0, protocol::go_json::to_text(&Envelope { code: 0, message: "", detail: "", data }))
 }

@@ -62,7 +62,8 @@ pub(crate) async fn count(State(api): State<Api>, request: Request<Body>, next: 
     let started = tokio::time::Instant::now();
     let response = next.run(request).await;
     api.metrics.seconds.observe(started.elapsed().as_secs_f64());
-    let labels = HttpLabels { path: path.clone(), method: method.clone(), status: response.status().as_u16() };
+    let labels =
+        HttpLabels { path: path.clone(), method: method.clone(), status: response.status().as_u16() };
     api.metrics.http.get_or_create(&labels).inc();
     if let Some(AnswerCode(code)) = response.extensions().get() {
         api.metrics.api.get_or_create(&ApiLabels { path, method, code: *code }).inc();

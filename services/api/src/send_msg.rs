@@ -59,7 +59,15 @@ fn required_keys(content_type: i32) -> Result<&'static [&'static str]> {
         101 | 118 => &["content"],
         102 => &["sourcePicture", "bigPicture", "snapshotPicture"],
         103 => &["sourceUrl", "duration"],
-        104 => &["videoUrl", "videoType", "videoSize", "duration", "snapshotUrl", "snapshotWidth", "snapshotHeight"],
+        104 => &[
+            "videoUrl",
+            "videoType",
+            "videoSize",
+            "duration",
+            "snapshotUrl",
+            "snapshotWidth",
+            "snapshotHeight",
+        ],
         105 => &["sourceUrl", "fileName", "fileSize"],
         106 => &["atUserList"],
         110 => &["data"],
@@ -73,7 +81,9 @@ fn to_message(body: Body) -> Result<MsgData> {
     check::non_empty("sendID", &body.send_id)?;
     for key in required_keys(body.content_type)? {
         match body.content.get(*key) {
-            None | Some(serde_json::Value::Null) => return Err(Error::args(format!("content.{key} is required"))),
+            None | Some(serde_json::Value::Null) => {
+                return Err(Error::args(format!("content.{key} is required")));
+            }
             Some(serde_json::Value::String(text)) if text.is_empty() => {
                 return Err(Error::args(format!("content.{key} must not be empty")));
             }
@@ -88,14 +98,24 @@ fn to_message(body: Body) -> Result<MsgData> {
         check::non_empty("recvID", &body.recv_id)?;
     }
     let at_user_id_list = match body.content.get("atUserList") {
-        Some(list) => serde_json::from_value(list.clone()).map_err(|error| Error::args(format!("content.atUserList: {error}")))?,
+        Some(list) => serde_json::from_value(list.clone())
+            .map_err(|error| Error::args(format!("content.atUserList: {error}")))?,
         None => vec![],
     };
     let content = protocol::go_json::to_text(&body.content);
-    let content = if notification { protocol::go_json::to_text(&NotificationElem { detail: content }) } else { content };
+    let content = if notification {
+        protocol::go_json::to_text(&NotificationElem { detail: content })
+    } else {
+        content
+    };
     let mut off = vec![];
     if body.is_online_only {
-        off.extend([options::HISTORY, options::PERSISTENT, options::SENDER_SYNC, options::CONVERSATION_UPDATE]);
+        off.extend([
+            options::HISTORY,
+            options::PERSISTENT,
+            options::SENDER_SYNC,
+            options::CONVERSATION_UPDATE,
+        ]);
     }
     if body.not_offline_push {
         off.push(options::OFFLINE_PUSH);
@@ -160,10 +180,16 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         for (json, expected) in [
-            (r#"{"sendID":"a","recvID":"b","content":{},"contentType":101,"sessionType":1}"#, "content.content"),
+            (
+                r#"{"sendID":"a","recvID":"b","content":{},"contentType":101,"sessionType":1}"#,
+                "content.content",
+            ),
             (r#"{"sendID":"a","content":{"content":"x"},"contentType":101,"sessionType":1}"#, "recvID"),
             (r#"{"sendID":"a","content":{"content":"x"},"contentType":101,"sessionType":3}"#, "groupID"),
-            (r#"{"sendID":"a","recvID":"b","content":{},"contentType":2101,"sessionType":1}"#, "contentType 2101"),
+            (
+                r#"{"sendID":"a","recvID":"b","content":{},"contentType":2101,"sessionType":1}"#,
+                "contentType 2101",
+            ),
             (r#"{"recvID":"b","content":{},"contentType":101,"sessionType":1}"#, "sendID"),
         ] {
             let error = body(json).unwrap_err();

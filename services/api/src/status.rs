@@ -54,15 +54,15 @@ async fn collect(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Vec<User
         for found in answer.success_result {
             let Some(user) = users.iter_mut().find(|user| user.user_id == found.user_id) else { continue };
             user.status = 1;
-            user.detail_platform_status.get_or_insert_default().extend(found.detail_platform_status.into_iter().map(|open| {
-                Connection {
+            user.detail_platform_status.get_or_insert_default().extend(
+                found.detail_platform_status.into_iter().map(|open| Connection {
                     platform_id: open.platform_id,
                     platform: Platform::parse(open.platform_id).map_or("", Platform::name),
                     conn_id: open.conn_id,
                     is_background: open.is_background,
                     token: String::new(),
-                }
-            }));
+                }),
+            );
         }
     }
     Ok(users)

@@ -65,7 +65,11 @@ pub(crate) fn routes() -> Router<Api> {
     let router = Router::new()
         .route(
             "/auth/get_admin_token",
-            rpc::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(Service::Auth, "getAdminToken", Access::Open),
+            rpc::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(
+                Service::Auth,
+                "getAdminToken",
+                Access::Open,
+            ),
         )
         .route(
             "/auth/parse_token",

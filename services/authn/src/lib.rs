@@ -86,7 +86,9 @@ impl Tokens {
             let code = match error.kind() {
                 ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
                 ErrorKind::ImmatureSignature => ErrorCode::TokenNotValidYet,
-                ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => ErrorCode::TokenMalformed,
+                ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
+                    ErrorCode::TokenMalformed
+                }
                 _ => ErrorCode::TokenUnknown,
             };
             code.with(error.to_string())
@@ -136,6 +138,9 @@ mod tests {
     fn two_tokens_of_one_second_differ() {
         let tokens = Tokens::new(SECRET, 90);
         let now = SystemClock.now_ms();
-        assert_ne!(tokens.issue("u1", Platform::WEB, now).unwrap(), tokens.issue("u1", Platform::WEB, now).unwrap());
+        assert_ne!(
+            tokens.issue("u1", Platform::WEB, now).unwrap(),
+            tokens.issue("u1", Platform::WEB, now).unwrap()
+        );
     }
 }

@@ -6,7 +6,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer, stream_consumer::StreamPartitionQueue},
+    consumer::{
+        BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
+        stream_consumer::StreamPartitionQueue,
+    },
 };
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -77,7 +80,12 @@ impl Consumer {
     ///
     /// # Errors
     /// When the settings are refused.
-    pub fn new(config: &config::Kafka, topic: &str, group: &str, batch_size: usize) -> Result<Self, BusError> {
+    pub fn new(
+        config: &config::Kafka,
+        topic: &str,
+        group: &str,
+        batch_size: usize,
+    ) -> Result<Self, BusError> {
         let (sender, assignments) = mpsc::channel(1024);
         let consumer: StreamConsumer<Context> = client(config)
             .set("group.id", group)
@@ -170,7 +178,15 @@ impl Consumer {
         let token = stop.child_token();
         running.insert(partition, token.clone());
         tracing::info!(topic = self.topic, partition, "consumer.partition_gained");
-        tasks.spawn(consume(self.consumer.clone(), queue, self.topic.clone(), partition, self.batch_size, handler(partition), token));
+        tasks.spawn(consume(
+            self.consumer.clone(),
+            queue,
+            self.topic.clone(),
+            partition,
+            self.batch_size,
+            handler(partition),
+            token,
+        ));
     }
 }
 
@@ -190,16 +206,19 @@ async fn consume<H: PartitionHandler>(
         };
         let mut records = Vec::new();
         let mut last_offset = None;
-        let mut take = |record: Result<rdkafka::message::BorrowedMessage<'_>, rdkafka::error::KafkaError>| match record {
-            Ok(record) => {
-                let key = record.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
-                records.push((key, Bytes::copy_from_slice(record.payload().unwrap_or_default())));
-                last_offset = Some(record.offset());
-                true
-            }
-            Err(error) => {
-                tracing::warn!(topic, partition, %error, "consumer.failed");
-                false
+        let mut take = |record: Result<rdkafka::message::BorrowedMessage<'_>, rdkafka::error::KafkaError>| {
+            match record {
+                Ok(record) => {
+                    let key =
+                        record.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
+                    records.push((key, Bytes::copy_from_slice(record.payload().unwrap_or_default())));
+                    last_offset = Some(record.offset());
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(topic, partition, %error, "consumer.failed");
+                    false
+                }
             }
         };
         if !take(first) {

@@ -80,7 +80,10 @@ impl Producer {
             loop {
                 match self.producer.send_result(record) {
                     Ok(delivery) => break waiting.push(delivery),
-                    Err((error, back)) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) => {
+                    Err((error, back))
+                        if error.rdkafka_error_code()
+                            == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) =>
+                    {
                         record = back;
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
@@ -101,7 +104,9 @@ impl Producer {
     /// Waits for records in flight, at shutdown.
     pub async fn flush(&self) {
         let producer = self.producer.clone();
-        let _flushed = tokio::task::spawn_blocking(move || producer.flush(Duration::from_millis(DELIVERY_TIMEOUT_MS))).await;
+        let _flushed =
+            tokio::task::spawn_blocking(move || producer.flush(Duration::from_millis(DELIVERY_TIMEOUT_MS)))
+                .await;
     }
 }
 
@@ -111,14 +116,18 @@ impl Producer {
 /// When Kafka cannot be reached or refuses.
 pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     let admin: AdminClient<_> = client(config).create()?;
-    let topics = [&config.message_topic, &config.push_topic]
-        .map(|name| NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor)));
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10))).request_timeout(Some(Duration::from_secs(10)));
+    let topics = [&config.message_topic, &config.push_topic].map(|name| {
+        NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor))
+    });
+    let options = AdminOptions::new()
+        .operation_timeout(Some(Duration::from_secs(10)))
+        .request_timeout(Some(Duration::from_secs(10)));
     for outcome in admin.create_topics(&topics, &options).await? {
         if let Err((topic, code)) = outcome
             && code != rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists
         {
-            return Err(BusError(rdkafka::error::KafkaError::AdminOp(code))).inspect_err(|_| tracing::warn!(topic, %code, "topic.refused"));
+            return Err(BusError(rdkafka::error::KafkaError::AdminOp(code)))
+                .inspect_err(|_| tracing::warn!(topic, %code, "topic.refused"));
         }
     }
     Ok(())

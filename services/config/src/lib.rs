@@ -238,12 +238,30 @@ defaults! {
 /// The RPC services and the offset of their port from `rpcBasePort`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub enum Service { Gateway, Push, Auth, Conversation, Relation, Group, Msg, Third, User }
+pub enum Service {
+    Gateway,
+    Push,
+    Auth,
+    Conversation,
+    Relation,
+    Group,
+    Msg,
+    Third,
+    User,
+}
 
 impl Service {
     /// All RPC services.
     pub const ALL: [Self; 9] = [
-        Self::Gateway, Self::Push, Self::Auth, Self::Conversation, Self::Relation, Self::Group, Self::Msg, Self::Third, Self::User,
+        Self::Gateway,
+        Self::Push,
+        Self::Auth,
+        Self::Conversation,
+        Self::Relation,
+        Self::Group,
+        Self::Msg,
+        Self::Third,
+        Self::User,
     ];
 
     /// The name of the service in discovery and on the command line.
@@ -270,7 +288,10 @@ impl Config {
     pub fn load(directory: &Path) -> Result<Self, ConfigError> {
         let file = directory.join("config.yaml");
         if !file.is_file() {
-            return Err(ConfigError::Value { key: "config.yaml", problem: format!("no such file in {}", directory.display()) });
+            return Err(ConfigError::Value {
+                key: "config.yaml",
+                problem: format!("no such file in {}", directory.display()),
+            });
         }
         Self::from_figment(Figment::from(Serialized::defaults(Self::default())).merge(Yaml::file_exact(file)))
     }
@@ -279,11 +300,18 @@ impl Config {
         let paths = key_paths(&serde_json::to_value(Self::default()).unwrap_or_default(), "");
         let environment = Env::prefixed("IMENV_").map(move |key| {
             let wanted = key.as_str().to_ascii_lowercase();
-            paths.iter().find(|path| path.replace('.', "_").to_ascii_lowercase() == wanted).cloned().unwrap_or(wanted).into()
+            paths
+                .iter()
+                .find(|path| path.replace('.', "_").to_ascii_lowercase() == wanted)
+                .cloned()
+                .unwrap_or(wanted)
+                .into()
         });
         // Environment names are case-insensitive here; figment lowercases keys unless told otherwise.
-        let config: Self =
-            figment.merge(environment.lowercase(false)).extract().map_err(|error| ConfigError::Parse(Box::new(error)))?;
+        let config: Self = figment
+            .merge(environment.lowercase(false))
+            .extract()
+            .map_err(|error| ConfigError::Parse(Box::new(error)))?;
         config.check()?;
         Ok(config)
     }
@@ -291,7 +319,10 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
         if self.secret.len() < 16 {
-            return refuse("secret", "must have at least 16 characters; generate one with `openssl rand -hex 24`");
+            return refuse(
+                "secret",
+                "must have at least 16 characters; generate one with `openssl rand -hex 24`",
+            );
         }
         if self.secret == "openIM123" || self.secret.chars().all(|c| Some(c) == self.secret.chars().next()) {
             return refuse("secret", "is not a secret; generate one with `openssl rand -hex 24`");
@@ -369,7 +400,8 @@ mod tests {
     #[test]
     fn every_key_has_an_environment_name_of_its_own() {
         let paths = key_paths(&serde_json::to_value(Config::default()).unwrap(), "");
-        let mut names: Vec<String> = paths.iter().map(|path| path.replace('.', "_").to_ascii_lowercase()).collect();
+        let mut names: Vec<String> =
+            paths.iter().map(|path| path.replace('.', "_").to_ascii_lowercase()).collect();
         names.sort();
         let count = names.len();
         names.dedup();

@@ -155,7 +155,8 @@ async fn write(socket: &mut WebSocket, message: Message) -> bool {
 async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
     if write(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await {
         // Wait shortly for the peer's close, so that the last frames are not lost to a reset.
-        let _closed = timeout(Duration::from_secs(2), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+        let _closed =
+            timeout(Duration::from_secs(2), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
     }
 }
 
@@ -174,7 +175,8 @@ impl Budget {
 
     fn refill(&mut self) {
         let now = Instant::now();
-        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * self.per_second).min(self.per_second);
+        self.tokens =
+            (self.tokens + now.duration_since(self.at).as_secs_f64() * self.per_second).min(self.per_second);
         self.at = now;
     }
 

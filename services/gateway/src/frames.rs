@@ -51,12 +51,16 @@ mod tests {
 
     #[test]
     fn a_message_is_wrapped_without_decoding() {
-        let message = MsgData { send_id: "a".into(), seq: 7, content: "x".repeat(300).into(), ..Default::default() };
+        let message =
+            MsgData { send_id: "a".into(), seq: 7, content: "x".repeat(300).into(), ..Default::default() };
         for (conversation, notification) in [("si_a_b", false), ("n_a_b", true)] {
             let encoded = super::push_messages(conversation, &message.encode_to_vec());
             let push = PushMessages::decode(encoded).unwrap();
-            let (here, there) =
-                if notification { (push.notification_msgs, push.msgs) } else { (push.msgs, push.notification_msgs) };
+            let (here, there) = if notification {
+                (push.notification_msgs, push.msgs)
+            } else {
+                (push.msgs, push.notification_msgs)
+            };
             assert_eq!(here[conversation].msgs, [message.clone()]);
             assert!(there.is_empty());
         }

@@ -3,7 +3,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
-    extract::{FromRequestParts, RawQuery, Request, State, WebSocketUpgrade, ws::{Message, WebSocket}},
+    extract::{
+        FromRequestParts, RawQuery, Request, State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -19,7 +22,11 @@ use protocol::{
 use rpc::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::{Gateway, connection, registry::{Connection, Outbound}, table};
+use crate::{
+    Gateway, connection,
+    registry::{Connection, Outbound},
+    table,
+};
 
 /// Write buffer bounds of a socket, in bytes: frames are written at once, and one frame more may wait.
 const MAX_WRITE_BUFFER: usize = 2 << 20;
@@ -55,7 +62,9 @@ struct Envelope<'a> {
 fn envelope(error: Option<&Error>) -> String {
     let envelope = match error {
         None => Envelope { err_code: 0, err_msg: "", err_dlt: "" },
-        Some(error) => Envelope { err_code: error.code.number(), err_msg: error.code.name(), err_dlt: &error.detail },
+        Some(error) => {
+            Envelope { err_code: error.code.number(), err_msg: error.code.name(), err_dlt: &error.detail }
+        }
     };
     protocol::go_json::to_text(&envelope)
 }
@@ -81,8 +90,11 @@ pub(crate) fn parse(query: &str, compression_header: Option<&str>) -> Result<Par
         pairs.insert(percent_decode(key), percent_decode(value));
     }
     let mut parameters = if let Some(packed) = pairs.get("v") {
-        let json = URL_SAFE_NO_PAD.decode(packed).map_err(|error| refuse(format!("v is not URL-safe base64: {error}")))?;
-        serde_json::from_slice(&json).map_err(|error| refuse(format!("v does not hold the parameters: {error}")))?
+        let json = URL_SAFE_NO_PAD
+            .decode(packed)
+            .map_err(|error| refuse(format!("v is not URL-safe base64: {error}")))?;
+        serde_json::from_slice(&json)
+            .map_err(|error| refuse(format!("v does not hold the parameters: {error}")))?
     } else {
         let required = |key: &str| match pairs.get(key) {
             Some(value) if !value.is_empty() => Ok(value.clone()),
@@ -95,7 +107,9 @@ pub(crate) fn parse(query: &str, compression_header: Option<&str>) -> Result<Par
         Parameters {
             token: required("token")?,
             user_id: required("sendID")?,
-            platform_id: required("platformID")?.parse().map_err(|_| refuse("platformID must be a number".into()))?,
+            platform_id: required("platformID")?
+                .parse()
+                .map_err(|_| refuse("platformID must be a number".into()))?,
             operation_id: required("operationID")?,
             compression: pairs.get("compression").cloned().unwrap_or_default(),
             sdk_type: pairs.get("sdkType").cloned().unwrap_or_default(),
@@ -143,12 +157,19 @@ fn percent_decode(text: &str) -> String {
 
 impl Parameters {
     fn encoding(&self) -> Encoding {
-        Encoding { codec: if self.sdk_type == "js" { Codec::Json } else { Codec::Gob }, gzip: self.compression == "gzip" }
+        Encoding {
+            codec: if self.sdk_type == "js" { Codec::Json } else { Codec::Gob },
+            gzip: self.compression == "gzip",
+        }
     }
 }
 
 /// Any path: the handshake.
-pub(crate) async fn handle(State(gateway): State<Arc<Gateway>>, RawQuery(query): RawQuery, request: Request) -> Response {
+pub(crate) async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
     if gateway.draining.load(Ordering::Acquire) {
         let again = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
         return (StatusCode::SERVICE_UNAVAILABLE, again, "this gateway is stopping").into_response();
@@ -190,11 +211,13 @@ pub(crate) async fn handle(State(gateway): State<Arc<Gateway>>, RawQuery(query):
 async fn verify(gateway: &Gateway, parameters: &Parameters) -> Result<Platform, Error> {
     let request = ParseTokenReq { token: parameters.token.clone() };
     let context = Context::anonymous(parameters.operation_id.clone());
-    let parsed: ParseTokenResp = gateway.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
+    let parsed: ParseTokenResp =
+        gateway.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
     if parsed.user_id != parameters.user_id || parsed.platform_id != parameters.platform_id {
         return Err(ErrorCode::TokenInvalid.with("the token is for another user or platform"));
     }
-    Platform::parse(parsed.platform_id).ok_or_else(|| ErrorCode::TokenInvalid.with("the token names an unknown platform"))
+    Platform::parse(parsed.platform_id)
+        .ok_or_else(|| ErrorCode::TokenInvalid.with("the token names an unknown platform"))
 }
 
 /// Registers the connection, then runs it until it ends.
@@ -286,7 +309,8 @@ async fn replace_others(gateway: &Gateway, connection: &Connection, operation_id
 
 /// Tells a client that a later login replaced it.
 pub(crate) fn kick(gateway: &Gateway, connection: &Connection) {
-    let frame = protocol::frame::Response { req_identifier: protocol::frame::command::KICK, ..Default::default() };
+    let frame =
+        protocol::frame::Response { req_identifier: protocol::frame::command::KICK, ..Default::default() };
     connection.send(Outbound::Kick(frame.encode(connection.encoding)));
     gateway.metrics.kicked.inc();
 }
@@ -296,7 +320,6 @@ pub(crate) fn caller(gateway: &Gateway, connection: &Connection, operation_id: &
     let kind = if gateway.config.is_admin(&connection.user) { Kind::Admin } else { Kind::User };
     Context::new(kind, &connection.user, connection.platform.number(), operation_id)
 }
-
 
 #[cfg(test)]
 mod tests {

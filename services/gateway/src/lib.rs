@@ -26,8 +26,8 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use metrics::GatewayMetrics;
-pub use service::GatewayService;
 use registry::Registry;
+pub use service::GatewayService;
 
 /// The gateway of this process.
 pub struct Gateway {
@@ -58,7 +58,11 @@ impl Gateway {
     ) -> protocol::Result<Arc<Self>> {
         let policy = Policy::parse(config.multi_login.policy)
             .ok_or_else(|| protocol::Error::internal("multiLogin.policy must be 0, 1, 4 or 5"))?;
-        let host = if config.gateway.advertise_host.is_empty() { "127.0.0.1" } else { &config.gateway.advertise_host };
+        let host = if config.gateway.advertise_host.is_empty() {
+            "127.0.0.1"
+        } else {
+            &config.gateway.advertise_host
+        };
         let address = format!("{host}:{}", config.rpc_port(config::Service::Gateway));
         Ok(Arc::new(Self {
             config,

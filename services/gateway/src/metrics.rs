@@ -25,11 +25,27 @@ impl GatewayMetrics {
         registry.register("online_user_num", "Users with a connection here", metrics.users.clone());
         registry.register("gateway_connections", "Open connections", metrics.connections.clone());
         registry.register("gateway_connections_opened", "Accepted connections", metrics.opened.clone());
-        registry.register("gateway_connections_kicked", "Connections replaced by a later login", metrics.kicked.clone());
-        registry.register("gateway_connections_cut", "Connections cut because they read too slowly", metrics.cut.clone());
+        registry.register(
+            "gateway_connections_kicked",
+            "Connections replaced by a later login",
+            metrics.kicked.clone(),
+        );
+        registry.register(
+            "gateway_connections_cut",
+            "Connections cut because they read too slowly",
+            metrics.cut.clone(),
+        );
         registry.register("gateway_requests", "Requests handled", metrics.requests.clone());
-        registry.register("gateway_refused_frames", "Frames that closed their connection", metrics.refused_frames.clone());
-        registry.register("gateway_pushed_frames", "Message frames handed to connections", metrics.pushed.clone());
+        registry.register(
+            "gateway_refused_frames",
+            "Frames that closed their connection",
+            metrics.refused_frames.clone(),
+        );
+        registry.register(
+            "gateway_pushed_frames",
+            "Message frames handed to connections",
+            metrics.pushed.clone(),
+        );
         metrics
     }
 }

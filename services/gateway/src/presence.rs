@@ -45,7 +45,9 @@ pub(crate) async fn subscribe(
         gateway.registry.unwatch(connection, user);
     }
     if connection.watches.lock().len() + request.subscribe_user_id.len() > MAX_WATCHED {
-        return Err(Error::args(format!("subscribeUserID: a connection watches at most {MAX_WATCHED} users")));
+        return Err(Error::args(format!(
+            "subscribeUserID: a connection watches at most {MAX_WATCHED} users"
+        )));
     }
     // Watch first, then look: a change in between is pushed, not missed.
     for user in &request.subscribe_user_id {
@@ -84,7 +86,11 @@ async fn push(gateway: &Gateway, user: String) {
     match status(gateway, &[user]).await {
         Ok(tips) => {
             let data = tips.encode_to_vec().into();
-            let frame = SharedFrame::new(Response { req_identifier: command::SUBSCRIBE_PRESENCE, data, ..Default::default() });
+            let frame = SharedFrame::new(Response {
+                req_identifier: command::SUBSCRIBE_PRESENCE,
+                data,
+                ..Default::default()
+            });
             for watcher in watchers {
                 watcher.send(Outbound::Frame(frame.bytes(watcher.encoding)));
             }

@@ -90,7 +90,11 @@ impl Registry {
     /// Adds a connection; `true` when it is the user's first here.
     pub(crate) fn add(&self, connection: Arc<Connection>) {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        self.users[shard(&connection.user)].lock().entry(connection.user.clone()).or_default().push(connection);
+        self.users[shard(&connection.user)]
+            .lock()
+            .entry(connection.user.clone())
+            .or_default()
+            .push(connection);
     }
 
     pub(crate) fn remove(&self, connection: &Connection) {
@@ -113,7 +117,10 @@ impl Registry {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
-        self.users.iter().flat_map(|shard| shard.lock().values().flatten().cloned().collect::<Vec<_>>()).collect()
+        self.users
+            .iter()
+            .flat_map(|shard| shard.lock().values().flatten().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     pub(crate) fn watch(&self, connection: &Arc<Connection>, user: &str) {

@@ -27,7 +27,11 @@ pub(crate) fn is_known(command: i64) -> bool {
 }
 
 /// Runs a request and encodes its answer.
-pub(crate) async fn answer(gateway: &Gateway, connection: &Arc<Connection>, request: Request) -> (Bytes, After) {
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    connection: &Arc<Connection>,
+    request: Request,
+) -> (Bytes, After) {
     let command = request.req_identifier;
     let mut response = Response {
         req_identifier: command,
@@ -58,7 +62,13 @@ fn decode<M: Message + Default>(data: Bytes) -> Result<M> {
     M::decode(data).map_err(|error| Error::args(format!("data does not decode: {error}")))
 }
 
-async fn run(gateway: &Gateway, connection: &Arc<Connection>, command: i64, operation_id: &str, data: Bytes) -> Result<Bytes> {
+async fn run(
+    gateway: &Gateway,
+    connection: &Arc<Connection>,
+    command: i64,
+    operation_id: &str,
+    data: Bytes,
+) -> Result<Bytes> {
     let context = handshake::caller(gateway, connection, operation_id);
     let messages = gateway.peers.get(Service::Msg);
     match command {
@@ -71,9 +81,13 @@ async fn run(gateway: &Gateway, connection: &Arc<Connection>, command: i64, oper
         command::GET_NEWEST_SEQ => messages.call_raw(&context, "GetMaxSeq", data).await,
         command::PULL_BY_RANGE => messages.call_raw(&context, "PullMessageBySeqs", data).await,
         command::PULL_BY_SEQS => messages.call_raw(&context, "GetSeqMessage", data).await,
-        command::GET_MAX_READ_SEQ => messages.call_raw(&context, "GetConversationsHasReadAndMaxSeq", data).await,
+        command::GET_MAX_READ_SEQ => {
+            messages.call_raw(&context, "GetConversationsHasReadAndMaxSeq", data).await
+        }
         command::PULL_LAST_MESSAGE => messages.call_raw(&context, "GetLastMessage", data).await,
-        command::LOGOUT => gateway.peers.get(Service::Third).call_raw(&context, "DelUserPushToken", data).await,
+        command::LOGOUT => {
+            gateway.peers.get(Service::Third).call_raw(&context, "DelUserPushToken", data).await
+        }
         command::SET_BACKGROUND => {
             let request: SetAppBackgroundStatusReq = decode(data)?;
             connection.background.store(request.is_background, Ordering::Relaxed);

@@ -62,7 +62,11 @@ impl GatewayService {
         Ok(GatewayPushResp { delivered })
     }
 
-    async fn kick_connections(&self, context: &Context, request: KickConnectionsReq) -> Result<KickConnectionsResp> {
+    async fn kick_connections(
+        &self,
+        context: &Context,
+        request: KickConnectionsReq,
+    ) -> Result<KickConnectionsResp> {
         context.require_system()?;
         for open in self.registry.of_user(&request.user_id) {
             if request.connection_i_ds.contains(&open.id) {
@@ -74,7 +78,8 @@ impl GatewayService {
 
     async fn kick_user(&self, context: &Context, request: KickUserOfflineReq) -> Result<KickUserOfflineResp> {
         context.require_admin()?;
-        let platform = Platform::parse(request.platform_id).ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+        let platform = Platform::parse(request.platform_id)
+            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
         for user in &request.kick_user_id_list {
             for open in self.registry.of_user(user) {
                 if open.platform == platform {
@@ -85,7 +90,11 @@ impl GatewayService {
         Ok(KickUserOfflineResp {})
     }
 
-    async fn online_status(&self, context: &Context, request: GetUsersOnlineStatusReq) -> Result<GetUsersOnlineStatusResp> {
+    async fn online_status(
+        &self,
+        context: &Context,
+        request: GetUsersOnlineStatusReq,
+    ) -> Result<GetUsersOnlineStatusResp> {
         context.require_admin()?;
         let success_result = request
             .user_i_ds

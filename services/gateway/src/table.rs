@@ -71,7 +71,8 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, stop: CancellationToken) {
 }
 
 async fn step(gateway: &Gateway, renewed: &mut Instant) -> routes::Result<()> {
-    let lost = !gateway.table_complete.load(Ordering::Acquire) || !gateway.routes.is_ready(&gateway.address).await?;
+    let lost =
+        !gateway.table_complete.load(Ordering::Acquire) || !gateway.routes.is_ready(&gateway.address).await?;
     if lost || renewed.elapsed() >= RENEW_PERIOD {
         // Set first: a registration that fails meanwhile clears it again.
         gateway.table_complete.store(true, Ordering::Release);
@@ -81,7 +82,9 @@ async fn step(gateway: &Gateway, renewed: &mut Instant) -> routes::Result<()> {
         // Whoever left while the table was written would stay in it for ever, because renewals keep it alive.
         let left: Vec<(String, String)> = all
             .into_iter()
-            .filter(|(user, route)| !gateway.registry.of_user(user).iter().any(|open| open.id == route.connection_id))
+            .filter(|(user, route)| {
+                !gateway.registry.of_user(user).iter().any(|open| open.id == route.connection_id)
+            })
             .map(|(user, route)| (user, route.connection_id))
             .collect();
         gateway.routes.remove(&left).await?;

@@ -77,8 +77,12 @@ mod tests {
 
     #[test]
     fn a_message_without_options_is_a_chat_message() {
-        let mut message =
-            MsgData { send_id: "b".into(), recv_id: "a".into(), session_type: session::SINGLE, ..Default::default() };
+        let mut message = MsgData {
+            send_id: "b".into(),
+            recv_id: "a".into(),
+            session_type: session::SINGLE,
+            ..Default::default()
+        };
         assert_eq!(of_message(&message).as_deref(), Some("si_a_b"));
         message.options.insert(options::IS_NOT_NOTIFICATION.into(), false);
         assert_eq!(of_message(&message).as_deref(), Some("n_a_b"));

@@ -17,7 +17,9 @@ pub fn of(ids: &[String]) -> u64 {
     }
     hash.update(b"]");
     let digest: [u8; 16] = hash.finalize().into();
-    u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    u64::from_be_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
 }
 
 #[cfg(test)]

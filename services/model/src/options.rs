@@ -32,9 +32,15 @@ pub fn adjust_for_content_type(options: &mut Options, content_type: i32) {
     let off: &[&str] = match content_type {
         111 => &[UNREAD_COUNT, OFFLINE_PUSH],
         kind::HAS_READ => &[CONVERSATION_UPDATE, SENDER_CONVERSATION_UPDATE, UNREAD_COUNT, OFFLINE_PUSH],
-        kind::TYPING => {
-            &[HISTORY, PERSISTENT, SENDER_SYNC, CONVERSATION_UPDATE, SENDER_CONVERSATION_UPDATE, UNREAD_COUNT, OFFLINE_PUSH]
-        }
+        kind::TYPING => &[
+            HISTORY,
+            PERSISTENT,
+            SENDER_SYNC,
+            CONVERSATION_UPDATE,
+            SENDER_CONVERSATION_UPDATE,
+            UNREAD_COUNT,
+            OFFLINE_PUSH,
+        ],
         _ => return,
     };
     // A typing hint must never be stored, whatever the client says.
@@ -98,7 +104,9 @@ mod tests {
     #[test]
     fn a_notification_says_that_it_is_one() {
         let map = NotificationOptions { also_chat: true, ..Default::default() }.to_map();
-        assert!(!is_set(&map, IS_NOT_NOTIFICATION) && is_set(&map, IS_SEND_MSG) && is_set(&map, UNREAD_COUNT));
+        assert!(
+            !is_set(&map, IS_NOT_NOTIFICATION) && is_set(&map, IS_SEND_MSG) && is_set(&map, UNREAD_COUNT)
+        );
         assert!(is_set(&map, SENDER_SYNC) && !is_set(&map, HISTORY));
     }
 }

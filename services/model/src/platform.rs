@@ -7,7 +7,15 @@ pub struct Platform(u8);
 /// What a platform competes with at multi-login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub enum Class { Mobile, Pc, Web, MiniWeb, Pad, Admin, HarmonyOs }
+pub enum Class {
+    Mobile,
+    Pc,
+    Web,
+    MiniWeb,
+    Pad,
+    Admin,
+    HarmonyOs,
+}
 
 const NAMES: [&str; 11] =
     ["IOS", "Android", "Windows", "OSX", "Web", "MiniWeb", "Linux", "APad", "IPad", "Admin", "HarmonyOS"];

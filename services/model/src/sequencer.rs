@@ -34,7 +34,11 @@ impl Placement {
 
 /// Places a batch. `max_seq` holds the highest stored seq of every conversation in the batch (0 when empty) and is advanced;
 /// `stored` holds the seq of keys that are already in the store.
-pub fn place(batch: &[DedupKey], max_seq: &mut HashMap<String, i64>, stored: &HashMap<DedupKey, i64>) -> Vec<Placement> {
+pub fn place(
+    batch: &[DedupKey],
+    max_seq: &mut HashMap<String, i64>,
+    stored: &HashMap<DedupKey, i64>,
+) -> Vec<Placement> {
     let mut in_batch: HashMap<&DedupKey, i64> = HashMap::with_capacity(batch.len());
     batch
         .iter()

@@ -25,9 +25,11 @@ pub enum To<'a> {
 pub fn options_of(content_type: i32) -> NotificationOptions {
     let (also_chat, offline_push, stored) = match content_type {
         kind::FRIEND_APPROVED => (true, true, false),
-        kind::FRIEND_REJECTED | kind::FRIEND_APPLIED | kind::JOIN_APPLIED | kind::JOIN_ACCEPTED | kind::JOIN_REJECTED => {
-            (false, true, false)
-        }
+        kind::FRIEND_REJECTED
+        | kind::FRIEND_APPLIED
+        | kind::JOIN_APPLIED
+        | kind::JOIN_ACCEPTED
+        | kind::JOIN_REJECTED => (false, true, false),
         kind::GROUP_CREATED
         | kind::MEMBER_QUIT
         | kind::OWNER_TRANSFERRED
@@ -84,13 +86,21 @@ pub async fn send<T: Serialize>(
     tips: &T,
 ) -> Result<()> {
     let request = SendMsgReq { msg_data: Some(message(sender, to, content_type, tips)) };
-    let _accepted: SendMsgResp = peers.get(config::Service::Msg).call(&context.as_system(), "sendMsg", &request).await?;
+    let _accepted: SendMsgResp =
+        peers.get(config::Service::Msg).call(&context.as_system(), "sendMsg", &request).await?;
     Ok(())
 }
 
 /// [`send`] for an operation that is done already: a failure is logged, not returned, because the change itself holds and
 /// clients find it by incremental sync.
-pub async fn tell<T: Serialize>(peers: &Peers, context: &Context, sender: &str, to: To<'_>, content_type: i32, tips: &T) {
+pub async fn tell<T: Serialize>(
+    peers: &Peers,
+    context: &Context,
+    sender: &str,
+    to: To<'_>,
+    content_type: i32,
+    tips: &T,
+) {
     if let Err(error) = send(peers, context, sender, to, content_type, tips).await {
         tracing::warn!(operation_id = context.operation_id, content_type, %error, "notification.failed");
     }

@@ -25,7 +25,10 @@ pub fn ids(field: &str, ids: &[String], max: usize) -> Result<()> {
 /// Like [`ids`], but the list may be empty.
 pub fn unique_ids(field: &str, ids: &[String], max: usize) -> Result<()> {
     if ids.len() > max {
-        return Err(Error::args(format!("{field} has {} items, at most {max} are allowed; split the call", ids.len())));
+        return Err(Error::args(format!(
+            "{field} has {} items, at most {max} are allowed; split the call",
+            ids.len()
+        )));
     }
     let mut seen = HashSet::with_capacity(ids.len());
     for id in ids {
@@ -44,7 +47,9 @@ pub const MAX_ID_BYTES: usize = 64;
 pub fn new_id(field: &str, id: &str) -> Result<()> {
     non_empty(field, id)?;
     if id.len() > MAX_ID_BYTES || id.contains(':') || id.chars().any(char::is_control) {
-        return Err(Error::args(format!("{field} must have at most {MAX_ID_BYTES} bytes, no `:` and no control characters")));
+        return Err(Error::args(format!(
+            "{field} must have at most {MAX_ID_BYTES} bytes, no `:` and no control characters"
+        )));
     }
     Ok(())
 }

@@ -270,7 +270,11 @@ mod tests {
     const GOB: Encoding = Encoding { codec: Codec::Gob, gzip: false };
 
     fn unhex(text: &str) -> Bytes {
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect::<Vec<_>>().into()
+        (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect::<Vec<_>>()
+            .into()
     }
 
     /// The frame that the real WASM client accepted (websocket.md 4.1).

@@ -51,7 +51,16 @@ macro_rules! bare_value {
         }
     )*};
 }
-bare_value!(DoubleValue, FloatValue, Int64Value, UInt64Value, Int32Value, UInt32Value, BoolValue, StringValue);
+bare_value!(
+    DoubleValue,
+    FloatValue,
+    Int64Value,
+    UInt64Value,
+    Int32Value,
+    UInt32Value,
+    BoolValue,
+    StringValue
+);
 
 /// The text of a message as OpenIM's Go code would write it.
 pub fn to_text<T: Serialize>(message: &T) -> String {

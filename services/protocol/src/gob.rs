@@ -66,7 +66,8 @@ pub fn decode_struct(stream: Bytes, mut field: impl FnMut(&str, Value)) -> Resul
             if delta == 0 {
                 return Ok(());
             }
-            index = i64::try_from(delta).ok().and_then(|d| index.checked_add(d)).ok_or(GobError::OutOfRange)?;
+            index =
+                i64::try_from(delta).ok().and_then(|d| index.checked_add(d)).ok_or(GobError::OutOfRange)?;
             let position = usize::try_from(index).map_err(|_| GobError::OutOfRange)?;
             let (name, kind) = fields.get(position).ok_or(GobError::OutOfRange)?;
             let value = match *kind {
@@ -222,7 +223,14 @@ impl StructWriter {
             body.push(1);
             put_bytes(&mut body, name.as_bytes());
             body.push(1);
-            put_int(&mut body, match kind { FieldKind::Int => INT, FieldKind::Text => STRING, FieldKind::Blob => BYTES });
+            put_int(
+                &mut body,
+                match kind {
+                    FieldKind::Int => INT,
+                    FieldKind::Text => STRING,
+                    FieldKind::Blob => BYTES,
+                },
+            );
             body.push(0);
         }
         body.extend([0, 0]);
@@ -235,7 +243,10 @@ impl StructWriter {
     /// Encodes one value; `fields` are in the order of the definition.
     pub fn encode(&self, fields: &[FieldRef<'_>]) -> Vec<u8> {
         debug_assert_eq!(fields.len(), self.names.len());
-        let size: usize = fields.iter().map(|field| if let FieldRef::Bytes(bytes) = field { bytes.len() + 10 } else { 10 }).sum();
+        let size: usize = fields
+            .iter()
+            .map(|field| if let FieldRef::Bytes(bytes) = field { bytes.len() + 10 } else { 10 })
+            .sum();
         let mut body = Vec::with_capacity(size + 8);
         put_int(&mut body, TYPE_ID);
         let mut skipped = 1;

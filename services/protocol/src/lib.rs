@@ -15,5 +15,6 @@ mod generated {
 
 pub use error::{Error, ErrorCode, Result};
 pub use generated::openim::{
-    auth, conversation, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push, relation, sdkws, third, user,
+    auth, conversation, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push, relation, sdkws,
+    third, user,
 };

@@ -52,9 +52,21 @@ impl PushMetrics {
     /// Registers the counters.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("push_delivered_frames", "Frames that gateways handed to connections", metrics.delivered.clone());
-        registry.register("push_undelivered_batches", "Batches that a gateway did not take", metrics.undelivered.clone());
-        registry.register("msg_long_time_push", "Messages that reached push after more than 10 s", metrics.late.clone());
+        registry.register(
+            "push_delivered_frames",
+            "Frames that gateways handed to connections",
+            metrics.delivered.clone(),
+        );
+        registry.register(
+            "push_undelivered_batches",
+            "Batches that a gateway did not take",
+            metrics.undelivered.clone(),
+        );
+        registry.register(
+            "msg_long_time_push",
+            "Messages that reached push after more than 10 s",
+            metrics.late.clone(),
+        );
         metrics
     }
 }
@@ -68,7 +80,13 @@ struct Delivery {
 
 impl Push {
     /// A push service.
-    pub fn new(store: Store, routes: Routes, peers: Peers, clock: Arc<dyn Clock>, metrics: PushMetrics) -> Self {
+    pub fn new(
+        store: Store,
+        routes: Routes,
+        peers: Peers,
+        clock: Arc<dyn Clock>,
+        metrics: PushMetrics,
+    ) -> Self {
         Self { store, routes, peers, clock, members: Cache::builder().max_capacity(10_000).build(), metrics }
     }
 
@@ -84,7 +102,8 @@ impl Push {
             deliveries.push(Delivery { record, message, users });
         }
         let per_gateway = self.assign(&deliveries).await;
-        let calls = per_gateway.into_iter().map(|(gateway, pushes)| self.call(gateway, GatewayPushReq { pushes }));
+        let calls =
+            per_gateway.into_iter().map(|(gateway, pushes)| self.call(gateway, GatewayPushReq { pushes }));
         futures::future::join_all(calls).await;
         for delivery in &deliveries {
             self.after(&delivery.message).await?;
@@ -95,23 +114,28 @@ impl Push {
     /// Everything that each gateway gets, in order.
     async fn assign(&self, deliveries: &[Delivery]) -> HashMap<String, Vec<GatewayPush>> {
         let gateways = self.peers.gateways();
-        let mut users: Vec<String> =
-            deliveries.iter().filter(|item| item.users.len() < BROADCAST_FROM).flat_map(|item| item.users.clone()).collect();
+        let mut users: Vec<String> = deliveries
+            .iter()
+            .filter(|item| item.users.len() < BROADCAST_FROM)
+            .flat_map(|item| item.users.clone())
+            .collect();
         users.sort();
         users.dedup();
-        let (ready, routes) = match futures::try_join!(self.routes.ready(&gateways), self.routes.of_users(&users)) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%error, "push.routes_unknown: asking every gateway");
-                (HashMap::new(), vec![])
-            }
-        };
+        let (ready, routes) =
+            match futures::try_join!(self.routes.ready(&gateways), self.routes.of_users(&users)) {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::warn!(%error, "push.routes_unknown: asking every gateway");
+                    (HashMap::new(), vec![])
+                }
+            };
         let routes: HashMap<&str, Vec<String>> = users
             .iter()
             .map(String::as_str)
             .zip(routes.into_iter().map(|list| list.into_iter().map(|route| route.gateway).collect()))
             .collect();
-        let incomplete: Vec<&String> = gateways.iter().filter(|gateway| !ready.get(*gateway).copied().unwrap_or(false)).collect();
+        let incomplete: Vec<&String> =
+            gateways.iter().filter(|gateway| !ready.get(*gateway).copied().unwrap_or(false)).collect();
         let mut assigned: HashMap<String, Vec<GatewayPush>> = HashMap::new();
         for delivery in deliveries {
             let mut here: HashMap<&str, Vec<String>> = HashMap::new();
@@ -148,7 +172,8 @@ impl Push {
         let context = Context::system("push");
         for attempt in 1..=DELIVERY_TRIES {
             let answer = async {
-                let answer: GatewayPushResp = self.peers.gateway(&gateway)?.call(&context, "push", &request).await?;
+                let answer: GatewayPushResp =
+                    self.peers.gateway(&gateway)?.call(&context, "push", &request).await?;
                 Ok::<u64, protocol::Error>(answer.delivered)
             };
             match answer.await {
@@ -176,9 +201,11 @@ impl Push {
         if message.content_type != kind::GROUP_DISMISSED || !notification {
             return Ok(());
         }
-        let request = DismissGroupReq { group_id: message.group_id.clone(), delete_member: true, send_message: None };
+        let request =
+            DismissGroupReq { group_id: message.group_id.clone(), delete_member: true, send_message: None };
         let context = Context::system(message.server_msg_id.clone());
-        let _done: DismissGroupResp = self.peers.get(Service::Group).call(&context, "dismissGroup", &request).await?;
+        let _done: DismissGroupResp =
+            self.peers.get(Service::Group).call(&context, "dismissGroup", &request).await?;
         Ok(())
     }
 }

@@ -29,7 +29,9 @@ impl Push {
             return Ok(users);
         }
         let mut users = self.members(&message.group_id).await?.to_vec();
-        users.extend(just_removed(message).into_iter().filter(|user| !users.contains(user)).collect::<Vec<_>>());
+        users.extend(
+            just_removed(message).into_iter().filter(|user| !users.contains(user)).collect::<Vec<_>>(),
+        );
         if !sender_sync {
             users.retain(|user| *user != message.send_id);
         }

@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use redis::{AsyncCommands, aio::{ConnectionManager, ConnectionManagerConfig}};
+use redis::{
+    AsyncCommands,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
 use serde::{Deserialize, Serialize};
 
 /// A failure of Redis.
@@ -135,7 +138,11 @@ impl Routes {
                 pipeline.hvals(route_key(user));
             }
             let values: Vec<Vec<String>> = pipeline.query_async(&mut self.manager.clone()).await?;
-            all.extend(values.into_iter().map(|routes| routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()));
+            all.extend(
+                values
+                    .into_iter()
+                    .map(|routes| routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()),
+            );
         }
         Ok(all)
     }

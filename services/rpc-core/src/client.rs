@@ -1,6 +1,11 @@
 //! The calling side: balanced channels that follow discovery, and direct channels to one gateway.
 
-use std::{collections::{HashMap, HashSet}, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use config::{Config, DiscoveryKind, Service};
@@ -41,7 +46,8 @@ impl Client {
         request: &Req,
     ) -> Result<Resp> {
         let payload = self.call_raw(context, method, request.encode_to_vec().into()).await?;
-        Resp::decode(payload).map_err(|error| Error::internal(format!("{method} answered what does not decode: {error}")))
+        Resp::decode(payload)
+            .map_err(|error| Error::internal(format!("{method} answered what does not decode: {error}")))
     }
 
     /// [`Client::call`] for bytes that are already encoded.
@@ -56,17 +62,23 @@ impl Client {
             payload,
             mac: self.key.sign(&context.caller, &context.operation_id),
         };
-        let path = http::uri::PathAndQuery::try_from(format!("/openim.{name}/{method}")).map_err(Error::internal)?;
+        let path =
+            http::uri::PathAndQuery::try_from(format!("/openim.{name}/{method}")).map_err(Error::internal)?;
         let mut grpc = tonic::client::Grpc::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let answer = timeout(CALL_DEADLINE, async {
             grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-            grpc.unary(tonic::Request::new(call), path, tonic_prost::ProstCodec::<Call, Reply>::default()).await
+            grpc.unary(tonic::Request::new(call), path, tonic_prost::ProstCodec::<Call, Reply>::default())
+                .await
         });
         let reply = match answer.await {
-            Err(_elapsed) => return Err(Error::internal(format!("service {name} did not answer {method} within 10 s"))),
-            Ok(Err(status)) => return Err(Error::internal(format!("service {name}, {method}: {}", status.message()))),
+            Err(_elapsed) => {
+                return Err(Error::internal(format!("service {name} did not answer {method} within 10 s")));
+            }
+            Ok(Err(status)) => {
+                return Err(Error::internal(format!("service {name}, {method}: {}", status.message())));
+            }
             Ok(Ok(response)) => response.into_inner(),
         };
         match reply.err_code {
@@ -120,7 +132,11 @@ impl Peers {
             return Ok(client.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(Error::internal)?;
-        let client = Client { channel: tuned(endpoint).connect_lazy(), service: Service::Gateway, key: self.key.clone() };
+        let client = Client {
+            channel: tuned(endpoint).connect_lazy(),
+            service: Service::Gateway,
+            key: self.key.clone(),
+        };
         let mut direct = self.direct.lock();
         if direct.len() > 1024 {
             direct.clear();

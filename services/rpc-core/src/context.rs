@@ -54,7 +54,11 @@ impl Context {
     /// # Errors
     /// `NoPermission` otherwise.
     pub fn require_admin(&self) -> Result<()> {
-        if self.is_privileged() { Ok(()) } else { Err(Error::no_permission("only an administrator may do this")) }
+        if self.is_privileged() {
+            Ok(())
+        } else {
+            Err(Error::no_permission("only an administrator may do this"))
+        }
     }
 
     /// Only services.
@@ -62,7 +66,11 @@ impl Context {
     /// # Errors
     /// `NoPermission` otherwise.
     pub fn require_system(&self) -> Result<()> {
-        if self.caller.kind() == Kind::System { Ok(()) } else { Err(Error::no_permission("an internal operation")) }
+        if self.caller.kind() == Kind::System {
+            Ok(())
+        } else {
+            Err(Error::no_permission("an internal operation"))
+        }
     }
 
     /// Only the user itself, administrators and services. `field` is the request field that names the user.
@@ -85,7 +93,8 @@ pub struct InternalKey(Hmac<Sha256>);
 impl InternalKey {
     /// Derives the key; the label keeps it apart from token signatures.
     pub fn derive(secret: &str) -> Self {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+            .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
         mac.update(b"openim internal call v1");
         let key = mac.finalize().into_bytes();
         Self(Hmac::new_from_slice(&key).unwrap_or_else(|_| unreachable!("HMAC takes any key")))

@@ -51,7 +51,8 @@ struct Method {
 
 impl UnaryService<Call> for Method {
     type Response = Reply;
-    type Future = futures::future::BoxFuture<'static, std::result::Result<tonic::Response<Reply>, tonic::Status>>;
+    type Future =
+        futures::future::BoxFuture<'static, std::result::Result<tonic::Response<Reply>, tonic::Status>>;
 
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
         let (service, key, name) = (self.service.clone(), self.key.clone(), std::mem::take(&mut self.name));
@@ -59,18 +60,30 @@ impl UnaryService<Call> for Method {
             let Call { caller, operation_id, payload, mac } = request.into_inner();
             let caller = caller.unwrap_or_default();
             if !key.verify(&caller, &operation_id, &mac) {
-                return Err(tonic::Status::unauthenticated("the calling service does not hold this cluster's secret"));
+                return Err(tonic::Status::unauthenticated(
+                    "the calling service does not hold this cluster's secret",
+                ));
             }
             let context = Context { caller, operation_id };
             Ok(tonic::Response::new(match service.call(&context, &name, payload).await {
                 Ok(payload) => Reply { payload, ..Default::default() },
                 Err(error) => {
                     if error.code == protocol::ErrorCode::Internal {
-                        tracing::error!(operation_id = context.operation_id, method = name, detail = error.detail, "rpc.failed");
+                        tracing::error!(
+                            operation_id = context.operation_id,
+                            method = name,
+                            detail = error.detail,
+                            "rpc.failed"
+                        );
                     } else {
                         tracing::debug!(operation_id = context.operation_id, method = name, %error, "rpc.refused");
                     }
-                    Reply { err_code: error.code.number(), err_msg: error.code.name().into(), err_dlt: error.detail, ..Default::default() }
+                    Reply {
+                        err_code: error.code.number(),
+                        err_msg: error.code.name().into(),
+                        err_dlt: error.detail,
+                        ..Default::default()
+                    }
                 }
             }))
         })

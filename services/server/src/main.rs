@@ -63,5 +63,8 @@ fn main() -> anyhow::Result<()> {
     }
     let arguments = Arguments::parse();
     let config = config::Config::load(&arguments.config)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run::run(arguments.role, config))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run::run(arguments.role, config))
 }

@@ -102,7 +102,9 @@ impl Process {
     /// Prepares the backing servers; every step can be repeated.
     async fn migrate(&self) -> anyhow::Result<()> {
         self.store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
-        rpc_user::ensure_admins(&self.store, &self.config, self.clock.as_ref()).await.context("creating the administrators")?;
+        rpc_user::ensure_admins(&self.store, &self.config, self.clock.as_ref())
+            .await
+            .context("creating the administrators")?;
         bus::ensure_topics(&self.config.kafka).await.context("creating the topics of Kafka")?;
         tracing::info!("migrate.done");
         Ok(())
@@ -129,7 +131,12 @@ impl Process {
             self.start_push()?;
         }
         if self.runs(Role::Cron) {
-            let job = cron::run(self.store.clone(), self.config.retain_days, self.clock.clone(), self.draining.clone());
+            let job = cron::run(
+                self.store.clone(),
+                self.config.retain_days,
+                self.clock.clone(),
+                self.draining.clone(),
+            );
             self.tasks.spawn(job);
         }
         Ok(Arc::new(self.metrics.0))
@@ -140,29 +147,50 @@ impl Process {
         let (config, routes) = (self.config.clone(), self.routes.clone());
         if self.runs(Role::Auth) {
             let tokens = rpc_auth::tokens(&config);
-            let auth = rpc_auth::Auth { store: store.clone(), tokens, config: config.clone(), peers: peers.clone(), clock: clock.clone() };
+            let auth = rpc_auth::Auth {
+                store: store.clone(),
+                tokens,
+                config: config.clone(),
+                peers: peers.clone(),
+                clock: clock.clone(),
+            };
             self.serve(auth).await?;
         }
         if self.runs(Role::User) {
             let users = rpc_user::Users {
-                store: store.clone(), routes: routes.clone(), config: config.clone(), peers: peers.clone(), clock: clock.clone(),
+                store: store.clone(),
+                routes: routes.clone(),
+                config: config.clone(),
+                peers: peers.clone(),
+                clock: clock.clone(),
             };
             self.serve(users).await?;
         }
         if self.runs(Role::Relation) {
-            let relations =
-                rpc_relation::Relations { store: store.clone(), routes: routes.clone(), peers: peers.clone(), clock: clock.clone() };
+            let relations = rpc_relation::Relations {
+                store: store.clone(),
+                routes: routes.clone(),
+                peers: peers.clone(),
+                clock: clock.clone(),
+            };
             self.serve(relations).await?;
         }
         if self.runs(Role::Group) {
             let groups = rpc_group::Groups {
-                store: store.clone(), routes: routes.clone(), config: config.clone(), peers: peers.clone(), clock: clock.clone(),
+                store: store.clone(),
+                routes: routes.clone(),
+                config: config.clone(),
+                peers: peers.clone(),
+                clock: clock.clone(),
             };
             self.serve(groups).await?;
         }
         if self.runs(Role::Conversation) {
             let conversations = rpc_conversation::Conversations {
-                store: store.clone(), routes: routes.clone(), peers: peers.clone(), clock: clock.clone(),
+                store: store.clone(),
+                routes: routes.clone(),
+                peers: peers.clone(),
+                clock: clock.clone(),
             };
             self.serve(conversations).await?;
         }
@@ -189,8 +217,7 @@ impl Process {
 
     async fn start_gateway(&mut self) -> anyhow::Result<()> {
         let metrics = GatewayMetrics::register(&mut self.metrics.0);
-        let gateway =
-            Gateway::new(self.config.clone(), self.peers.clone(), self.routes.clone(), metrics)?;
+        let gateway = Gateway::new(self.config.clone(), self.peers.clone(), self.routes.clone(), metrics)?;
         self.serve(GatewayService(gateway.clone())).await?;
         let listener = listen(self.config.gateway.port, "gateway.port").await?;
         self.spawn("gateway", gateway.run(listener, self.draining.clone()));
@@ -214,15 +241,30 @@ impl Process {
 
     fn start_push(&mut self) -> anyhow::Result<()> {
         let metrics = PushMetrics::register(&mut self.metrics.0);
-        let push = Push::new(self.store.clone(), self.routes.clone(), self.peers.clone(), self.clock.clone(), metrics);
-        let consumer = Consumer::new(&self.config.kafka, &self.config.kafka.push_topic, "push", self.config.transfer.batch_size)?;
+        let push = Push::new(
+            self.store.clone(),
+            self.routes.clone(),
+            self.peers.clone(),
+            self.clock.clone(),
+            metrics,
+        );
+        let consumer = Consumer::new(
+            &self.config.kafka,
+            &self.config.kafka.push_topic,
+            "push",
+            self.config.transfer.batch_size,
+        )?;
         let stop = self.draining.clone();
         self.spawn("push", consumer.run(move |_| push::Partition(push.clone()), stop));
         Ok(())
     }
 
     /// A part that ends before it is told to ends the process: Kubernetes starts it anew.
-    fn spawn<E: std::fmt::Display + Send>(&self, name: &'static str, part: impl Future<Output = Result<(), E>> + Send + 'static) {
+    fn spawn<E: std::fmt::Display + Send>(
+        &self,
+        name: &'static str,
+        part: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
         let (draining, stop) = (self.draining.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             let ended = part.await;
@@ -238,5 +280,7 @@ impl Process {
 }
 
 async fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.with_context(|| format!("{key}: cannot listen on port {port}"))
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .await
+        .with_context(|| format!("{key}: cannot listen on port {port}"))
 }

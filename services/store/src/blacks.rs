@@ -44,7 +44,13 @@ impl Store {
     pub async fn black_page(&self, owner: &str, page: Page) -> Result<(Vec<Black>, u64)> {
         let filter = doc! { "owner_user_id": owner };
         let total = self.documents("black").count_documents(filter.clone()).await?;
-        let found = self.typed("black").find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
+        let found = self
+            .typed("black")
+            .find(filter)
+            .sort(doc! { "_id": 1 })
+            .skip(page.skip)
+            .limit(page.limit)
+            .await?;
         Ok((found.try_collect().await?, total))
     }
 }

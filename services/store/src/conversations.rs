@@ -88,7 +88,10 @@ impl Conversation {
 impl Store {
     /// Creates rows that do not exist; existing ones are left as they are.
     pub async fn ensure_conversations(&self, rows: &[Conversation]) -> Result<()> {
-        futures::stream::iter(rows).map(Ok).try_for_each_concurrent(8, |row| self.ensure_conversation(row)).await
+        futures::stream::iter(rows)
+            .map(Ok)
+            .try_for_each_concurrent(8, |row| self.ensure_conversation(row))
+            .await
     }
 
     async fn ensure_conversation(&self, row: &Conversation) -> Result<()> {
@@ -112,7 +115,8 @@ impl Store {
         in_transaction!(self, |session| {
             let filter = doc! { "owner_user_id": owner, "conversation_id": id };
             let update = doc! { "$set": fields.clone() };
-            let outcome = self.documents("conversation").update_one(filter, update).session(&mut *session).await?;
+            let outcome =
+                self.documents("conversation").update_one(filter, update).session(&mut *session).await?;
             if outcome.modified_count > 0 {
                 let mut changes = vec![(id, State::Update)];
                 if fields.contains_key("is_pinned") {
@@ -126,7 +130,10 @@ impl Store {
 
     /// One row.
     pub async fn conversation(&self, owner: &str, id: &str) -> Result<Option<Conversation>> {
-        Ok(self.typed("conversation").find_one(doc! { "owner_user_id": owner, "conversation_id": id }).await?)
+        Ok(self
+            .typed("conversation")
+            .find_one(doc! { "owner_user_id": owner, "conversation_id": id })
+            .await?)
     }
 
     /// Named rows of an owner; unknown ones are left out.
@@ -137,7 +144,13 @@ impl Store {
 
     /// All rows of an owner, in order of creation.
     pub async fn all_conversations(&self, owner: &str) -> Result<Vec<Conversation>> {
-        Ok(self.typed("conversation").find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 }).await?.try_collect().await?)
+        Ok(self
+            .typed("conversation")
+            .find(doc! { "owner_user_id": owner })
+            .sort(doc! { "_id": 1 })
+            .await?
+            .try_collect()
+            .await?)
     }
 
     /// A page of an owner's rows, in order of creation, and their number.
@@ -163,7 +176,8 @@ impl Store {
 
     /// Which of `owners` do not want to be disturbed by a conversation.
     pub async fn quiet_owners(&self, id: &str, owners: &[String]) -> Result<Vec<String>> {
-        let filter = doc! { "conversation_id": id, "owner_user_id": { "$in": owners }, "recv_msg_opt": { "$ne": 0 } };
+        let filter =
+            doc! { "conversation_id": id, "owner_user_id": { "$in": owners }, "recv_msg_opt": { "$ne": 0 } };
         let rows: Vec<Conversation> = self.typed("conversation").find(filter).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| row.owner_user_id).collect())
     }

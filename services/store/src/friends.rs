@@ -30,7 +30,13 @@ fn order() -> Document {
 
 impl Store {
     /// Adds both directions of each pair that are missing.
-    pub async fn make_friends(&self, pairs: &[(String, String)], add_source: i32, operator: &str, now: DateTime) -> Result<()> {
+    pub async fn make_friends(
+        &self,
+        pairs: &[(String, String)],
+        add_source: i32,
+        operator: &str,
+        now: DateTime,
+    ) -> Result<()> {
         for (a, b) in pairs {
             for (owner, friend) in [(a, b), (b, a)] {
                 self.add_friend(owner, friend, add_source, operator, now).await?;
@@ -39,7 +45,14 @@ impl Store {
         Ok(())
     }
 
-    async fn add_friend(&self, owner: &str, friend: &str, add_source: i32, operator: &str, now: DateTime) -> Result<()> {
+    async fn add_friend(
+        &self,
+        owner: &str,
+        friend: &str,
+        add_source: i32,
+        operator: &str,
+        now: DateTime,
+    ) -> Result<()> {
         if self.is_friend(owner, friend).await? {
             return Ok(());
         }
@@ -83,11 +96,20 @@ impl Store {
     }
 
     /// Sets fields of friends of `owner`; a changed pin changes the order.
-    pub async fn update_friends(&self, owner: &str, friends: &[String], fields: &Document) -> Result<Version> {
+    pub async fn update_friends(
+        &self,
+        owner: &str,
+        friends: &[String],
+        fields: &Document,
+    ) -> Result<Version> {
         in_transaction!(self, |session| {
             let filter = doc! { "owner_user_id": owner, "friend_user_id": { "$in": friends } };
-            self.documents("friend").update_many(filter, doc! { "$set": fields.clone() }).session(&mut *session).await?;
-            let mut changes: Vec<(&str, State)> = friends.iter().map(|id| (id.as_str(), State::Update)).collect();
+            self.documents("friend")
+                .update_many(filter, doc! { "$set": fields.clone() })
+                .session(&mut *session)
+                .await?;
+            let mut changes: Vec<(&str, State)> =
+                friends.iter().map(|id| (id.as_str(), State::Update)).collect();
             if fields.contains_key("is_pinned") {
                 changes.push((SORT_ELEMENT, State::Update));
             }
@@ -111,19 +133,27 @@ impl Store {
 
     /// All friend ids of a user, in list order.
     pub async fn friend_ids(&self, owner: &str) -> Result<Vec<String>> {
-        let rows: Vec<Friend> =
-            self.typed("friend").find(doc! { "owner_user_id": owner }).sort(order()).await?.try_collect().await?;
+        let rows: Vec<Friend> = self
+            .typed("friend")
+            .find(doc! { "owner_user_id": owner })
+            .sort(order())
+            .await?
+            .try_collect()
+            .await?;
         Ok(rows.into_iter().map(|row| row.friend_user_id).collect())
     }
 
     /// Users that have `friend` in their list.
     pub async fn owners_of_friend(&self, friend: &str) -> Result<Vec<String>> {
-        let rows: Vec<Friend> = self.typed("friend").find(doc! { "friend_user_id": friend }).await?.try_collect().await?;
+        let rows: Vec<Friend> =
+            self.typed("friend").find(doc! { "friend_user_id": friend }).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| row.owner_user_id).collect())
     }
 
     /// A friend's profile changed: the list of `owner` gets an update entry.
     pub async fn touch_friend(&self, owner: &str, friend: &str) -> Result<Version> {
-        in_transaction!(self, |session| { self.bump(session, Kind::Friend, owner, &[(friend, State::Update)]).await? })
+        in_transaction!(self, |session| {
+            self.bump(session, Kind::Friend, owner, &[(friend, State::Update)]).await?
+        })
     }
 }

@@ -132,9 +132,15 @@ impl Store {
         in_transaction!(self, |session| { self.insert_members(session, group, members).await? })
     }
 
-    async fn insert_members(&self, session: &mut mongodb::ClientSession, group: &str, members: &[Member]) -> Result<()> {
+    async fn insert_members(
+        &self,
+        session: &mut mongodb::ClientSession,
+        group: &str,
+        members: &[Member],
+    ) -> Result<()> {
         self.typed::<Member>("group_member").insert_many(members).session(&mut *session).await?;
-        let changes: Vec<(&str, State)> = members.iter().map(|member| (member.user_id.as_str(), State::Insert)).collect();
+        let changes: Vec<(&str, State)> =
+            members.iter().map(|member| (member.user_id.as_str(), State::Insert)).collect();
         self.bump(session, Kind::GroupMember, group, &changes).await?;
         for member in members {
             self.bump(session, Kind::GroupJoin, &member.user_id, &[(group, State::Insert)]).await?;
@@ -147,7 +153,8 @@ impl Store {
         in_transaction!(self, |session| {
             let filter = doc! { "group_id": group, "user_id": { "$in": users } };
             self.documents("group_member").delete_many(filter).session(&mut *session).await?;
-            let changes: Vec<(&str, State)> = users.iter().map(|user| (user.as_str(), State::Delete)).collect();
+            let changes: Vec<(&str, State)> =
+                users.iter().map(|user| (user.as_str(), State::Delete)).collect();
             self.bump(session, Kind::GroupMember, group, &changes).await?;
             for user in users {
                 self.bump(session, Kind::GroupJoin, user, &[(group, State::Delete)]).await?;
@@ -159,7 +166,10 @@ impl Store {
     pub async fn update_group(&self, group: &str, fields: &Document) -> Result<()> {
         in_transaction!(self, |session| {
             let update = doc! { "$set": fields.clone() };
-            self.documents("group").update_one(doc! { "group_id": group }, update).session(&mut *session).await?;
+            self.documents("group")
+                .update_one(doc! { "group_id": group }, update)
+                .session(&mut *session)
+                .await?;
             self.bump(session, Kind::GroupMember, group, &[(SELF_ELEMENT, State::Update)]).await?;
         })
     }
@@ -179,14 +189,21 @@ impl Store {
     }
 
     /// Hands a group to another member; the old owner takes the role the new one had.
-    pub async fn transfer_group(&self, group: &str, old_owner: &str, new_owner: &str, former_role: i32) -> Result<()> {
+    pub async fn transfer_group(
+        &self,
+        group: &str,
+        old_owner: &str,
+        new_owner: &str,
+        former_role: i32,
+    ) -> Result<()> {
         in_transaction!(self, |session| {
             for (user, level) in [(old_owner, former_role), (new_owner, role::OWNER)] {
                 let filter = doc! { "group_id": group, "user_id": user };
                 let update = doc! { "$set": { "role_level": level } };
                 self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
             }
-            let changes = [(old_owner, State::Update), (new_owner, State::Update), (SORT_ELEMENT, State::Update)];
+            let changes =
+                [(old_owner, State::Update), (new_owner, State::Update), (SORT_ELEMENT, State::Update)];
             self.bump(session, Kind::GroupMember, group, &changes).await?;
         })
     }
@@ -203,8 +220,10 @@ impl Store {
 
     /// Groups that exist, in the order asked for.
     pub async fn groups(&self, ids: &[String]) -> Result<Vec<Group>> {
-        let found: Vec<Group> = self.typed("group").find(doc! { "group_id": { "$in": ids } }).await?.try_collect().await?;
-        let mut by_id: HashMap<String, Group> = found.into_iter().map(|group| (group.group_id.clone(), group)).collect();
+        let found: Vec<Group> =
+            self.typed("group").find(doc! { "group_id": { "$in": ids } }).await?.try_collect().await?;
+        let mut by_id: HashMap<String, Group> =
+            found.into_iter().map(|group| (group.group_id.clone(), group)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
     }
 

@@ -49,11 +49,11 @@ pub mod versions;
 use std::time::Duration;
 
 use bson::{Document, doc};
+pub use mongodb::bson::DateTime;
 use mongodb::{
     Client, ClientSession, Collection, Database, IndexModel,
     options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
 };
-pub use mongodb::bson::DateTime;
 
 /// A failure of the store. The outcome of a write that failed is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -142,8 +142,13 @@ impl Store {
         options.max_pool_size = Some(config.max_pool_size);
         options.server_selection_timeout = Some(Duration::from_secs(5));
         options.connect_timeout = Some(Duration::from_secs(3));
-        options.write_concern =
-            Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).w_timeout(Duration::from_secs(8)).build());
+        options.write_concern = Some(
+            WriteConcern::builder()
+                .w(Acknowledgment::Majority)
+                .journal(true)
+                .w_timeout(Duration::from_secs(8))
+                .build(),
+        );
         let client = Client::with_options(options)?;
         let database = client.database(&config.database);
         Ok(Self { client, database })
@@ -189,7 +194,9 @@ impl Store {
 
     async fn unique(&self, collection: &str, keys: Document) -> Result<()> {
         let options = IndexOptions::builder().unique(true).build();
-        self.documents(collection).create_index(IndexModel::builder().keys(keys).options(options).build()).await?;
+        self.documents(collection)
+            .create_index(IndexModel::builder().keys(keys).options(options).build())
+            .await?;
         Ok(())
     }
 
@@ -213,10 +220,16 @@ impl Store {
     }
 
     /// Many upserts of one collection in one round trip: (filter, update) pairs, in any order.
-    pub(crate) async fn upsert_many(&self, collection: &str, updates: Vec<(Document, Document)>) -> Result<()> {
+    pub(crate) async fn upsert_many(
+        &self,
+        collection: &str,
+        updates: Vec<(Document, Document)>,
+    ) -> Result<()> {
         for chunk in updates.chunks(1000) {
-            let updates: Vec<Document> =
-                chunk.iter().map(|(filter, update)| doc! { "q": filter.clone(), "u": update.clone(), "upsert": true }).collect();
+            let updates: Vec<Document> = chunk
+                .iter()
+                .map(|(filter, update)| doc! { "q": filter.clone(), "u": update.clone(), "upsert": true })
+                .collect();
             let answer = self
                 .database
                 .run_command(doc! {
@@ -225,7 +238,9 @@ impl Store {
                 })
                 .await?;
             if let Ok(errors) = answer.get_array("writeErrors") {
-                return Err(StoreError(mongodb::error::Error::custom(format!("upsert into {collection}: {errors:?}"))));
+                return Err(StoreError(mongodb::error::Error::custom(format!(
+                    "upsert into {collection}: {errors:?}"
+                ))));
             }
         }
         Ok(())

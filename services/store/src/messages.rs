@@ -129,7 +129,10 @@ impl Store {
             .await?
             .try_collect()
             .await?;
-        Ok(rows.into_iter().filter_map(|row| Some(((*by_text.get(&row.k)?).clone(), seq_of(&row.id)))).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| Some(((*by_text.get(&row.k)?).clone(), seq_of(&row.id))))
+            .collect())
     }
 
     /// Stores messages. After `Conflict` a part of them may be stored: nothing is lost by placing the batch again.
@@ -175,7 +178,8 @@ impl Store {
         let rows: Vec<IdAndKey> = find.projection(doc! { "_id": 1 }).await?.try_collect().await?;
         let mut newest: HashMap<&str, i64> = HashMap::new();
         for row in &rows {
-            let conversation = row.id.rsplit_once(':').map_or(row.id.as_str(), |(conversation, _)| conversation);
+            let conversation =
+                row.id.rsplit_once(':').map_or(row.id.as_str(), |(conversation, _)| conversation);
             let seq = newest.entry(conversation).or_default();
             *seq = (*seq).max(seq_of(&row.id));
         }
@@ -190,7 +194,8 @@ impl Store {
     pub async fn revoke_message(&self, conversation: &str, seq: i64, revoke: &Revoke) -> Result<bool> {
         let value = bson::serialize_to_document(revoke).map_err(mongodb::error::Error::custom)?;
         let filter = doc! { "_id": document_id(conversation, seq), "revoke": { "$exists": false } };
-        let outcome = self.documents("messages").update_one(filter, doc! { "$set": { "revoke": value } }).await?;
+        let outcome =
+            self.documents("messages").update_one(filter, doc! { "$set": { "revoke": value } }).await?;
         Ok(outcome.matched_count > 0)
     }
 

@@ -68,10 +68,18 @@ impl Store {
     }
 
     /// Answers an open friend request; `false` when it is not open any more.
-    pub async fn answer_friend_request(&self, from: &str, to: &str, result: i32, message: &str, now: DateTime) -> Result<bool> {
+    pub async fn answer_friend_request(
+        &self,
+        from: &str,
+        to: &str,
+        result: i32,
+        message: &str,
+        now: DateTime,
+    ) -> Result<bool> {
         let filter = doc! { "from_user_id": from, "to_user_id": to, "handle_result": 0 };
         let fields = doc! { "handle_result": result, "handle_msg": message, "handler_user_id": to, "handle_time": now };
-        Ok(self.documents("friend_request").update_one(filter, doc! { "$set": fields }).await?.matched_count > 0)
+        Ok(self.documents("friend_request").update_one(filter, doc! { "$set": fields }).await?.matched_count
+            > 0)
     }
 
     /// A page of a user's friend requests, newest first, and their number.
@@ -126,9 +134,9 @@ impl Store {
         now: DateTime,
     ) -> Result<bool> {
         let filter = doc! { "group_id": group, "user_id": user, "handle_result": 0 };
-        let fields =
-            doc! { "handle_result": result, "handled_msg": message, "handle_user_id": handler, "handled_time": now };
-        Ok(self.documents("group_request").update_one(filter, doc! { "$set": fields }).await?.matched_count > 0)
+        let fields = doc! { "handle_result": result, "handled_msg": message, "handle_user_id": handler, "handled_time": now };
+        Ok(self.documents("group_request").update_one(filter, doc! { "$set": fields }).await?.matched_count
+            > 0)
     }
 
     /// A page of join requests of groups, or of one user, newest first, and their number.

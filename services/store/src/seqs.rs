@@ -47,9 +47,16 @@ fn user_key(user: &str, conversation: &str) -> String {
 
 impl Store {
     /// Bounds of conversations; empty ones are missing.
-    pub async fn conversation_seqs(&self, conversations: &[String]) -> Result<HashMap<String, ConversationSeq>> {
-        let rows: Vec<ConversationSeq> =
-            self.typed("conversation_seq").find(doc! { "_id": { "$in": conversations } }).await?.try_collect().await?;
+    pub async fn conversation_seqs(
+        &self,
+        conversations: &[String],
+    ) -> Result<HashMap<String, ConversationSeq>> {
+        let rows: Vec<ConversationSeq> = self
+            .typed("conversation_seq")
+            .find(doc! { "_id": { "$in": conversations } })
+            .await?
+            .try_collect()
+            .await?;
         Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
 
@@ -64,13 +71,18 @@ impl Store {
 
     /// Raises the lowest visible seq of a conversation for everybody.
     pub async fn raise_min_seq(&self, conversation: &str, seq: i64) -> Result<()> {
-        self.upsert_many("conversation_seq", vec![(doc! { "_id": conversation }, doc! { "$max": { "min": seq } })]).await
+        self.upsert_many(
+            "conversation_seq",
+            vec![(doc! { "_id": conversation }, doc! { "$max": { "min": seq } })],
+        )
+        .await
     }
 
     /// A user's view of conversations; untouched ones are missing.
     pub async fn user_seqs(&self, user: &str, conversations: &[String]) -> Result<HashMap<String, UserSeq>> {
         let keys: Vec<String> = conversations.iter().map(|id| user_key(user, id)).collect();
-        let rows: Vec<UserSeq> = self.typed("user_seq").find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
+        let rows: Vec<UserSeq> =
+            self.typed("user_seq").find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
         let prefix = user.len() + 1;
         Ok(rows.into_iter().map(|row| (row.id[prefix..].to_owned(), row)).collect())
     }
@@ -79,13 +91,21 @@ impl Store {
     pub async fn raise_read_seqs(&self, raises: &[(String, String, i64)]) -> Result<()> {
         let updates = raises
             .iter()
-            .map(|(user, conversation, seq)| (doc! { "_id": user_key(user, conversation) }, doc! { "$max": { "read": seq } }))
+            .map(|(user, conversation, seq)| {
+                (doc! { "_id": user_key(user, conversation) }, doc! { "$max": { "read": seq } })
+            })
             .collect();
         self.upsert_many("user_seq", updates).await
     }
 
     /// Sets `min` or `max` of users in a conversation.
-    pub async fn set_user_bound(&self, users: &[String], conversation: &str, bound: Bound, seq: i64) -> Result<()> {
+    pub async fn set_user_bound(
+        &self,
+        users: &[String],
+        conversation: &str,
+        bound: Bound,
+        seq: i64,
+    ) -> Result<()> {
         let field = match bound {
             Bound::Min => "min",
             Bound::Max => "max",
@@ -101,4 +121,7 @@ impl Store {
 /// Which end of a user's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Bound { Min, Max }
+pub enum Bound {
+    Min,
+    Max,
+}

@@ -29,7 +29,8 @@ impl Store {
     /// Indexes of the collection.
     pub async fn ensure_token_indexes(&self) -> Result<()> {
         self.index("token", doc! { "user_id": 1, "platform_id": 1 }).await?;
-        let options = mongodb::options::IndexOptions::builder().expire_after(std::time::Duration::ZERO).build();
+        let options =
+            mongodb::options::IndexOptions::builder().expire_after(std::time::Duration::ZERO).build();
         let expiry = mongodb::IndexModel::builder().keys(doc! { "expires": 1 }).options(options).build();
         self.documents("token").create_index(expiry).await?;
         Ok(())

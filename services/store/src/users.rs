@@ -59,7 +59,8 @@ impl Store {
     pub async fn ensure_user(&self, user: &User) -> Result<()> {
         let row = bson::serialize_to_document(user).map_err(mongodb::error::Error::custom)?;
         let insert = doc! { "$setOnInsert": row };
-        let outcome = self.documents("user").update_one(doc! { "user_id": &user.user_id }, insert).upsert(true).await;
+        let outcome =
+            self.documents("user").update_one(doc! { "user_id": &user.user_id }, insert).upsert(true).await;
         match outcome.map_err(crate::StoreError) {
             Err(error) if !error.is_duplicate_key() => Err(error),
             _ => Ok(()),
@@ -68,8 +69,10 @@ impl Store {
 
     /// The users that exist, in the order asked for.
     pub async fn users(&self, ids: &[String]) -> Result<Vec<User>> {
-        let found: Vec<User> = self.typed("user").find(doc! { "user_id": { "$in": ids } }).await?.try_collect().await?;
-        let mut by_id: HashMap<String, User> = found.into_iter().map(|user| (user.user_id.clone(), user)).collect();
+        let found: Vec<User> =
+            self.typed("user").find(doc! { "user_id": { "$in": ids } }).await?.try_collect().await?;
+        let mut by_id: HashMap<String, User> =
+            found.into_iter().map(|user| (user.user_id.clone(), user)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
     }
 
@@ -80,7 +83,8 @@ impl Store {
 
     /// Sets fields of a user; `false` when it does not exist.
     pub async fn update_user(&self, id: &str, fields: Document) -> Result<bool> {
-        let outcome = self.documents("user").update_one(doc! { "user_id": id }, doc! { "$set": fields }).await?;
+        let outcome =
+            self.documents("user").update_one(doc! { "user_id": id }, doc! { "$set": fields }).await?;
         Ok(outcome.matched_count > 0)
     }
 

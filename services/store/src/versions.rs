@@ -49,7 +49,11 @@ impl Kind {
 /// What happened to an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum State { Insert = 1, Delete = 2, Update = 3 }
+pub enum State {
+    Insert = 1,
+    Delete = 2,
+    Update = 3,
+}
 
 /// The version of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +115,9 @@ impl Store {
             .return_document(ReturnDocument::After)
             .await;
         match created.map_err(crate::StoreError) {
-            Ok(version) => version.ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing").into()),
+            Ok(version) => {
+                version.ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing").into())
+            }
             // Somebody else created it in the same moment.
             Err(error) if error.is_duplicate_key() => {
                 let found = self.typed::<Version>(kind.collection()).find_one(doc! { "d_id": list }).await?;
@@ -151,7 +157,13 @@ impl Store {
     }
 
     /// What changed in a list since the version a client holds.
-    pub async fn changes_since(&self, kind: Kind, list: &str, version_id: &str, since: u64) -> Result<Changes> {
+    pub async fn changes_since(
+        &self,
+        kind: Kind,
+        list: &str,
+        version_id: &str,
+        since: u64,
+    ) -> Result<Changes> {
         // The version is read before the log: a change committed in between is reported now and again next time, never lost.
         let version = self.version(kind, list).await?;
         let mut changes = Changes {

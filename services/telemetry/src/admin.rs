@@ -1,6 +1,9 @@
 //! The admin port: `/metrics`, `/healthz`, `/readyz`, and `/loglevel` to read (GET) or change (PUT) the log level.
 
-use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
@@ -62,7 +65,11 @@ async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
-    if admin.readiness.is_ready() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not serving") }
+    if admin.readiness.is_ready() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not serving")
+    }
 }
 
 async fn read_level(State(admin): State<Admin>) -> String {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 pub use admin::{Readiness, serve_admin};
 pub use prometheus_client;
 use prometheus_client::registry::Registry;
-use tracing_subscriber::{EnvFilter, Registry as LogRegistry, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry as LogRegistry, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// Changes the log level of the running process.
 #[derive(Clone)]
@@ -38,7 +40,13 @@ pub fn start_logging(filter: &str) -> anyhow::Result<LogLevel> {
     let (layer, handle) = reload::Layer::new(filter.parse::<EnvFilter>()?);
     tracing_subscriber::registry()
         .with(layer)
-        .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false),
+        )
         .try_init()?;
     Ok(LogLevel(handle))
 }

@@ -20,6 +20,7 @@ pub(crate) fn expand(messages: Vec<MsgData>) -> Vec<Outgoing> {
             continue;
         };
         let notification = ids::is_notification(&conversation);
+        let mut chat_copy = None;
         if notification && options::is_set(&message.options, options::IS_SEND_MSG) {
             let mut chat = message.clone();
             chat.options = [options::OFFLINE_PUSH, options::UNREAD_COUNT]
@@ -28,12 +29,16 @@ pub(crate) fn expand(messages: Vec<MsgData>) -> Vec<Outgoing> {
                 .collect();
             message.options.insert(options::OFFLINE_PUSH.to_owned(), false);
             message.options.insert(options::UNREAD_COUNT.to_owned(), false);
-            if let Some(conversation) = ids::of_message(&chat) {
-                outgoing.push(Outgoing { conversation, message: chat, stored: true });
-            }
+            chat_copy = ids::of_message(&chat).map(|conversation| Outgoing {
+                conversation,
+                message: chat,
+                stored: true,
+            });
         }
         let stored = options::is_set(&message.options, options::HISTORY);
+        // The notification goes first: it makes clients fetch the group that the chat message is about.
         outgoing.push(Outgoing { conversation, message, stored });
+        outgoing.extend(chat_copy);
     }
     outgoing
 }
@@ -46,23 +51,32 @@ mod tests {
     use super::*;
 
     fn group_message() -> MsgData {
-        MsgData { send_id: "a".into(), group_id: "g".into(), session_type: session::GROUP, ..Default::default() }
+        MsgData {
+            send_id: "a".into(),
+            group_id: "g".into(),
+            session_type: session::GROUP,
+            ..Default::default()
+        }
     }
 
     #[test]
     fn a_chat_message_goes_to_its_conversation() {
         let outgoing = expand(vec![group_message()]);
-        assert_eq!((outgoing.len(), outgoing[0].conversation.as_str(), outgoing[0].stored), (1, "sg_g", true));
+        assert_eq!(
+            (outgoing.len(), outgoing[0].conversation.as_str(), outgoing[0].stored),
+            (1, "sg_g", true)
+        );
     }
 
     #[test]
     fn a_notification_that_is_also_chat_becomes_two() {
         let options = NotificationOptions { also_chat: true, offline_push: true, stored: false }.to_map();
         let outgoing = expand(vec![MsgData { options, ..group_message() }]);
-        let found: Vec<(&str, bool)> = outgoing.iter().map(|item| (item.conversation.as_str(), item.stored)).collect();
-        assert_eq!(found, [("sg_g", true), ("n_g", false)]);
-        assert!(options::is_set(&outgoing[0].message.options, options::OFFLINE_PUSH));
-        assert!(options::is_set(&outgoing[0].message.options, options::HISTORY));
-        assert!(!options::is_set(&outgoing[1].message.options, options::OFFLINE_PUSH));
+        let found: Vec<(&str, bool)> =
+            outgoing.iter().map(|item| (item.conversation.as_str(), item.stored)).collect();
+        assert_eq!(found, [("n_g", false), ("sg_g", true)]);
+        assert!(options::is_set(&outgoing[1].message.options, options::OFFLINE_PUSH));
+        assert!(options::is_set(&outgoing[1].message.options, options::HISTORY));
+        assert!(!options::is_set(&outgoing[0].message.options, options::OFFLINE_PUSH));
     }
 }

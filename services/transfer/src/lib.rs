@@ -25,7 +25,10 @@ use protocol::{
     sdkws::MsgData,
 };
 use rpc::{Context, Peers};
-use store::{Store, messages::{Inserted, StoredMessage}};
+use store::{
+    Store,
+    messages::{Inserted, StoredMessage},
+};
 
 pub use metrics::TransferMetrics;
 
@@ -93,8 +96,13 @@ impl Partition {
         let seqs = self.write(outgoing).await?;
         self.advance(outgoing, &seqs).await?;
         self.create_conversations(outgoing, &seqs).await?;
-        let records: Vec<(String, Vec<u8>)> = outgoing.iter().zip(&seqs).map(|(item, seq)| push_record(item, *seq)).collect();
-        self.transfer.producer.send_all(&self.transfer.push_topic, &records).await.map_err(protocol::Error::internal)
+        let records: Vec<(String, Vec<u8>)> =
+            outgoing.iter().zip(&seqs).map(|(item, seq)| push_record(item, *seq)).collect();
+        self.transfer
+            .producer
+            .send_all(&self.transfer.push_topic, &records)
+            .await
+            .map_err(protocol::Error::internal)
     }
 
     /// Stores what is not stored yet; returns the seq of every message, 0 for those that are not stored at all.
@@ -112,11 +120,15 @@ impl Partition {
                 .zip(&keys)
                 .zip(&placements)
                 .filter_map(|((item, key), placement)| match placement {
-                    Placement::New(seq) => Some(StoredMessage::new(key, *seq, item.message.send_time, item.encode(*seq))),
+                    Placement::New(seq) => {
+                        Some(StoredMessage::new(key, *seq, item.message.send_time, item.encode(*seq)))
+                    }
                     Placement::Repeat(_) => None,
                 })
                 .collect();
-            if !documents.is_empty() && self.transfer.store.insert_messages(&documents).await? == Inserted::Conflict {
+            if !documents.is_empty()
+                && self.transfer.store.insert_messages(&documents).await? == Inserted::Conflict
+            {
                 // Repeats, or another owner wrote meanwhile: look at what is there and place the rest again.
                 known_keys = self.transfer.store.stored_keys(&keys).await?;
                 self.max_seqs.clear();
@@ -161,8 +173,10 @@ impl Partition {
             newest.into_iter().map(|(id, (seq, time))| (id.to_owned(), seq, time)).collect();
         let read: Vec<(String, String, i64)> =
             read.into_iter().map(|((user, id), seq)| (user.to_owned(), id.to_owned(), seq)).collect();
-        let (newest, read) =
-            futures::join!(self.transfer.store.raise_max_seqs(&newest), self.transfer.store.raise_read_seqs(&read));
+        let (newest, read) = futures::join!(
+            self.transfer.store.raise_max_seqs(&newest),
+            self.transfer.store.raise_read_seqs(&read)
+        );
         newest?;
         Ok(read?)
     }
@@ -171,7 +185,8 @@ impl Partition {
     async fn create_conversations(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
         for (item, seq) in outgoing.iter().zip(seqs) {
             let message = &item.message;
-            if *seq != 1 || ids::is_notification(&item.conversation) || message.session_type == session::GROUP {
+            if *seq != 1 || ids::is_notification(&item.conversation) || message.session_type == session::GROUP
+            {
                 continue;
             }
             let request = CreateSingleChatConversationsReq {
@@ -191,7 +206,9 @@ impl Partition {
 
 fn push_record(item: &Outgoing, seq: i64) -> (String, Vec<u8>) {
     let record = PushRecord { conversation_id: item.conversation.clone(), msg_data: item.encode(seq).into() };
-    (item.conversation.clone(), record.encode_to_vec())
+    // One key for a chat and its notifications keeps their order.
+    let key = item.conversation.split_once('_').map_or(item.conversation.as_str(), |(_, rest)| rest);
+    (key.to_owned(), record.encode_to_vec())
 }
 
 impl Outgoing {

@@ -16,8 +16,16 @@ impl TransferMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("msg_insert_mongo_success", "Messages written", metrics.inserted.clone());
-        registry.register("msg_insert_mongo_failed", "Batches that failed and were tried again", metrics.failed.clone());
-        registry.register("msg_insert_conflict", "Batches that met repeats or another owner", metrics.conflicts.clone());
+        registry.register(
+            "msg_insert_mongo_failed",
+            "Batches that failed and were tried again",
+            metrics.failed.clone(),
+        );
+        registry.register(
+            "msg_insert_conflict",
+            "Batches that met repeats or another owner",
+            metrics.conflicts.clone(),
+        );
         registry.register("msg_undecodable", "Records that were not messages", metrics.undecodable.clone());
         metrics
     }

@@ -68,15 +68,22 @@ struct Seen {
 fn usage(part: &str) -> (f64, u64) {
     let mut total = (0.0, 0);
     let Ok(entries) = std::fs::read_dir("/proc") else { return total };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit())) {
+    for entry in entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+    {
         let path = entry.path();
         let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-        if !String::from_utf8_lossy(&command).contains(part) || String::from_utf8_lossy(&command).contains("--processes") {
+        if !String::from_utf8_lossy(&command).contains(part)
+            || String::from_utf8_lossy(&command).contains("--processes")
+        {
             continue;
         }
         let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
-        let fields: Vec<f64> =
-            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect()).unwrap_or_default();
+        let fields: Vec<f64> = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect())
+            .unwrap_or_default();
         if fields.len() > 21 {
             total.0 += (fields[11] + fields[12]) / TICKS_PER_SECOND;
             total.1 += fields[21] as u64 * 4096;
@@ -125,21 +132,22 @@ async fn main() -> anyhow::Result<()> {
             async move {
                 let token = admin.token(&user, PLATFORM).await?;
                 let own = user.clone();
-                let client = Client::connect(&ws, &user, &token, PLATFORM, gzip, &tasks, move |_, message| {
-                    // The sender's own copy says nothing about delivery.
-                    if message.send_id == own || message.ex.is_empty() && message.content.is_empty() {
-                        return;
-                    }
-                    let text: Value = serde_json::from_slice(&message.content).unwrap_or_default();
-                    let Some(due) = text["due"].as_u64() else { return };
-                    let now = epoch.elapsed().as_micros() as u64;
-                    let mut seen = seen.lock();
-                    seen.delivered += 1;
-                    if let Some(histogram) = seen.end_to_end.as_mut() {
-                        histogram.saturating_record(now.saturating_sub(due).max(1));
-                    }
-                })
-                .await?;
+                let client =
+                    Client::connect(&ws, &user, &token, PLATFORM, gzip, &tasks, move |_, message| {
+                        // The sender's own copy says nothing about delivery.
+                        if message.send_id == own || message.ex.is_empty() && message.content.is_empty() {
+                            return;
+                        }
+                        let text: Value = serde_json::from_slice(&message.content).unwrap_or_default();
+                        let Some(due) = text["due"].as_u64() else { return };
+                        let now = epoch.elapsed().as_micros() as u64;
+                        let mut seen = seen.lock();
+                        seen.delivered += 1;
+                        if let Some(histogram) = seen.end_to_end.as_mut() {
+                            histogram.saturating_record(now.saturating_sub(due).max(1));
+                        }
+                    })
+                    .await?;
                 anyhow::Ok(Arc::new(client))
             }
         })
@@ -148,9 +156,11 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     let connect_seconds = connect_started.elapsed().as_secs_f64();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle: BTreeMap<String, (f64, u64)> = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+    let idle: BTreeMap<String, (f64, u64)> =
+        processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
 
-    let by_user: BTreeMap<&str, &Arc<Client>> = clients.iter().map(|client| (client.user.as_str(), client)).collect();
+    let by_user: BTreeMap<&str, &Arc<Client>> =
+        clients.iter().map(|client| (client.user.as_str(), client)).collect();
     let half = users.len() / 2;
     let filler = "x".repeat(arguments.payload);
     let period = Duration::from_secs_f64(1.0 / arguments.rate.max(1) as f64);
@@ -205,7 +215,8 @@ async fn main() -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let after: BTreeMap<String, (f64, u64)> = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+    let after: BTreeMap<String, (f64, u64)> =
+        processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
     let seen = seen.lock();
     let mut used = BTreeMap::new();
     let mut all_cpu = 0.0;
@@ -214,11 +225,16 @@ async fn main() -> anyhow::Result<()> {
         if *resident > 0 {
             all_cpu += spent;
             let per_second = if spent > 0.0 { (seen.sent as f64 / spent).round() } else { 0.0 };
-            used.insert(name.clone(), json!({ "cpuSeconds": spent, "messagesPerCpuSecond": per_second, "residentBytes": resident }));
+            used.insert(
+                name.clone(),
+                json!({ "cpuSeconds": spent, "messagesPerCpuSecond": per_second, "residentBytes": resident }),
+            );
         }
     }
     let grown = ["gateway", "all"].iter().map(|name| {
-        idle.get(*name).map_or(0, |usage| usage.1).saturating_sub(before_connections.get(*name).map_or(0, |usage| usage.1))
+        idle.get(*name)
+            .map_or(0, |usage| usage.1)
+            .saturating_sub(before_connections.get(*name).map_or(0, |usage| usage.1))
     });
     let report = json!({
         "options": { "connections": users.len(), "rate": arguments.rate, "seconds": arguments.seconds, "payload": arguments.payload,

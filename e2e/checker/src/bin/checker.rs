@@ -1,7 +1,14 @@
 //! The checker: numbered messages in many conversations while pods are killed in turn; then every reader pulls everything, and no
 //! acknowledged message may be lost, doubled, reordered or replaced by a gap.
 
-use std::{collections::BTreeMap, sync::{Arc, atomic::{AtomicU64, Ordering}}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use checker::{
@@ -58,16 +65,26 @@ impl Run {
             let on_push = move |_: &str, _| {
                 pushed.fetch_add(1, Ordering::Relaxed);
             };
-            match Client::connect(&self.admin.endpoints.ws, user, token, PLATFORM, true, &self.tasks, on_push).await {
+            match Client::connect(&self.admin.endpoints.ws, user, token, PLATFORM, true, &self.tasks, on_push)
+                .await
+            {
                 Ok(client) => return Ok(client),
-                Err(error) if Instant::now() > deadline => return Err(error.context(format!("{user} cannot connect any more"))),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error.context(format!("{user} cannot connect any more")));
+                }
                 Err(_) => sleep(Duration::from_millis(200)).await,
             }
         }
     }
 
     /// Sends numbered messages until `end`; each is repeated with its clientMsgID until it is acknowledged.
-    async fn sender(&self, from: String, to: String, pause: Duration, end: Instant) -> anyhow::Result<(String, Sent)> {
+    async fn sender(
+        &self,
+        from: String,
+        to: String,
+        pause: Duration,
+        end: Instant,
+    ) -> anyhow::Result<(String, Sent)> {
         let token = self.admin.token(&from, PLATFORM).await?;
         let patience = end + Duration::from_secs(90);
         let mut client = self.connect(&from, &token, patience).await?;
@@ -103,7 +120,12 @@ impl Run {
     }
 
     /// What a user sees of a conversation once everything is through.
-    async fn read(&self, user: &str, conversation: &str, expected: usize) -> anyhow::Result<Vec<protocol::sdkws::MsgData>> {
+    async fn read(
+        &self,
+        user: &str,
+        conversation: &str,
+        expected: usize,
+    ) -> anyhow::Result<Vec<protocol::sdkws::MsgData>> {
         let deadline = Instant::now() + Duration::from_secs(90);
         let token = self.admin.token(user, PLATFORM).await?;
         let client = self.connect(user, &token, deadline).await?;
@@ -143,9 +165,15 @@ async fn kill_in_turn(endpoints: &Endpoints, arguments: &Arguments) -> anyhow::R
     for part in &arguments.kill {
         sleep(pause).await;
         let selector = format!("openim.io/cluster={},app.kubernetes.io/component={part}", arguments.name);
-        let pods = kubectl(endpoints, &["-n", &arguments.namespace, "get", "pods", "-l", &selector, "-o", "name"]).await?;
+        let pods =
+            kubectl(endpoints, &["-n", &arguments.namespace, "get", "pods", "-l", &selector, "-o", "name"])
+                .await?;
         let pod = pods.lines().next().with_context(|| format!("there is no pod of {part}"))?.to_owned();
-        kubectl(endpoints, &["-n", &arguments.namespace, "delete", &pod, "--grace-period=0", "--force", "--wait=false"]).await?;
+        kubectl(
+            endpoints,
+            &["-n", &arguments.namespace, "delete", &pod, "--grace-period=0", "--force", "--wait=false"],
+        )
+        .await?;
         eprintln!("killed {pod}");
     }
     Ok(arguments.kill.len())
@@ -179,11 +207,15 @@ async fn main() -> anyhow::Result<()> {
     let mut read = 0;
     for (a, b) in &pairs {
         let conversation = model::conversation_id::single(a, b);
-        let of_pair: BTreeMap<String, Sent> = [a, b].into_iter().map(|user| (user.clone(), sent[user].clone())).collect();
+        let of_pair: BTreeMap<String, Sent> =
+            [a, b].into_iter().map(|user| (user.clone(), sent[user].clone())).collect();
         let expected = of_pair.values().map(|sent| sent.acknowledged.len()).sum();
-        let readers = [run.read(a, &conversation, expected).await?, run.read(b, &conversation, expected).await?];
+        let readers =
+            [run.read(a, &conversation, expected).await?, run.read(b, &conversation, expected).await?];
         read += readers[0].len();
-        anomalies.extend(check(&of_pair, &readers).into_iter().map(|anomaly| format!("{conversation}: {anomaly:?}")));
+        anomalies.extend(
+            check(&of_pair, &readers).into_iter().map(|anomaly| format!("{conversation}: {anomaly:?}")),
+        );
     }
     let summary = json!({
         "conversations": pairs.len(),

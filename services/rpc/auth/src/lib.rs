@@ -8,8 +8,8 @@ use model::{Clock, login::Policy, platform::Platform};
 use protocol::{
     Error, ErrorCode, Result,
     auth::{
-        ForceLogoutReq, ForceLogoutResp, GetAdminTokenReq, GetAdminTokenResp, GetUserTokenReq, GetUserTokenResp,
-        InvalidateTokenReq, InvalidateTokenResp, ParseTokenReq, ParseTokenResp,
+        ForceLogoutReq, ForceLogoutResp, GetAdminTokenReq, GetAdminTokenResp, GetUserTokenReq,
+        GetUserTokenResp, InvalidateTokenReq, InvalidateTokenResp, ParseTokenReq, ParseTokenResp,
     },
     check::non_empty,
     msggateway::{KickUserOfflineReq, KickUserOfflineResp},
@@ -74,7 +74,9 @@ impl Auth {
             return Err(Error::no_permission("administrators get their token from /auth/get_admin_token"));
         }
         let user = self.store.user(&request.user_id).await?;
-        let user = user.ok_or_else(|| ErrorCode::UserNotFound.with(format!("user {} is not registered", request.user_id)))?;
+        let user = user.ok_or_else(|| {
+            ErrorCode::UserNotFound.with(format!("user {} is not registered", request.user_id))
+        })?;
         if user.app_manger_level >= 3 {
             return Err(Error::args("userID is a notification or robot account, which cannot log in"));
         }
@@ -105,12 +107,17 @@ impl Auth {
         good.retain(|row| row.digest != new);
         let mut kicked: Vec<String> = good
             .iter()
-            .filter(|row| Platform::parse(row.platform_id).is_some_and(|old| policy.replaces((platform, new), (old, &row.digest))))
+            .filter(|row| {
+                Platform::parse(row.platform_id)
+                    .is_some_and(|old| policy.replaces((platform, new), (old, &row.digest)))
+            })
             .map(|row| row.digest.clone())
             .collect();
         if policy == Policy::Any {
-            let of_platform: Vec<_> = good.iter().filter(|row| row.platform_id == platform.number()).collect();
-            let too_many = (of_platform.len() + 1).saturating_sub(self.config.multi_login.max_num_one_end.max(1));
+            let of_platform: Vec<_> =
+                good.iter().filter(|row| row.platform_id == platform.number()).collect();
+            let too_many =
+                (of_platform.len() + 1).saturating_sub(self.config.multi_login.max_num_one_end.max(1));
             kicked = of_platform.iter().take(too_many).map(|row| row.digest.clone()).collect();
         }
         self.store.kick_tokens(&kicked).await?;
@@ -118,7 +125,8 @@ impl Auth {
     }
 
     fn policy(&self) -> Result<Policy> {
-        Policy::parse(self.config.multi_login.policy).ok_or_else(|| Error::internal("multiLogin.policy is unknown"))
+        Policy::parse(self.config.multi_login.policy)
+            .ok_or_else(|| Error::internal("multiLogin.policy is unknown"))
     }
 
     async fn parse_token(&self, _: &Context, request: ParseTokenReq) -> Result<ParseTokenResp> {
@@ -126,7 +134,11 @@ impl Auth {
         let identity = self.tokens.verify(&request.token)?;
         match self.store.token_state(&digest(&request.token)).await? {
             Some(NORMAL) => {}
-            Some(KICKED) => return Err(ErrorCode::TokenKicked.with("the token was replaced by a later login or logged out")),
+            Some(KICKED) => {
+                return Err(
+                    ErrorCode::TokenKicked.with("the token was replaced by a later login or logged out")
+                );
+            }
             Some(_) => return Err(ErrorCode::TokenUnknown.with("the token has an unknown state")),
             None => return Err(ErrorCode::TokenNotExist.with("the token is not known; log in again")),
         }
@@ -140,7 +152,8 @@ impl Auth {
     async fn force_logout(&self, context: &Context, request: ForceLogoutReq) -> Result<ForceLogoutResp> {
         context.require_admin()?;
         non_empty("userID", &request.user_id)?;
-        let platform = Platform::parse(request.platform_id).ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+        let platform = Platform::parse(request.platform_id)
+            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
         // Tokens first: a client that is kicked and returns at once must find the door closed.
         let kicked: Vec<String> = self
             .store
@@ -151,7 +164,8 @@ impl Auth {
             .map(|row| row.digest)
             .collect();
         self.store.kick_tokens(&kicked).await?;
-        let kick = KickUserOfflineReq { platform_id: platform.number(), kick_user_id_list: vec![request.user_id] };
+        let kick =
+            KickUserOfflineReq { platform_id: platform.number(), kick_user_id_list: vec![request.user_id] };
         for gateway in self.peers.gateways() {
             let _kicked: KickUserOfflineResp =
                 self.peers.gateway(&gateway)?.call(&context.as_system(), "kickUserOffline", &kick).await?;
@@ -160,9 +174,14 @@ impl Auth {
     }
 
     /// A gateway accepted a connection: kicks what the policy says its token replaces.
-    async fn invalidate_token(&self, context: &Context, request: InvalidateTokenReq) -> Result<InvalidateTokenResp> {
+    async fn invalidate_token(
+        &self,
+        context: &Context,
+        request: InvalidateTokenReq,
+    ) -> Result<InvalidateTokenResp> {
         context.require_system()?;
-        let platform = Platform::parse(request.platform_id).ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+        let platform = Platform::parse(request.platform_id)
+            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
         let preserved = digest(&request.preserved_token);
         let known: HashSet<String> =
             self.store.good_tokens(&request.user_id).await?.into_iter().map(|row| row.digest).collect();
@@ -179,6 +198,10 @@ mod tests {
     #[test]
     fn secrets_compare_whole() {
         assert!(super::same_secret("abc", "abc"));
-        assert!(!super::same_secret("abc", "abd") && !super::same_secret("abc", "ab") && !super::same_secret("", "a"));
+        assert!(
+            !super::same_secret("abc", "abd")
+                && !super::same_secret("abc", "ab")
+                && !super::same_secret("", "a")
+        );
     }
 }

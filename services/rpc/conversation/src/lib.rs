@@ -10,12 +10,13 @@ use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, session},
     conversation::{
-        ConversationReq, CreateGroupChatConversationsReq, CreateGroupChatConversationsResp, CreateSingleChatConversationsReq,
-        CreateSingleChatConversationsResp, GetAllConversationsReq, GetAllConversationsResp,
-        GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp, GetConversationReq, GetConversationResp,
-        GetConversationsReq, GetConversationsResp, GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp,
-        GetIncrementalConversationReq, GetIncrementalConversationResp, GetNotNotifyConversationIDsReq,
-        GetNotNotifyConversationIDsResp, GetOwnerConversationReq, GetOwnerConversationResp, GetPinnedConversationIDsReq,
+        ConversationReq, CreateGroupChatConversationsReq, CreateGroupChatConversationsResp,
+        CreateSingleChatConversationsReq, CreateSingleChatConversationsResp, GetAllConversationsReq,
+        GetAllConversationsResp, GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp,
+        GetConversationReq, GetConversationResp, GetConversationsReq, GetConversationsResp,
+        GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp, GetIncrementalConversationReq,
+        GetIncrementalConversationResp, GetNotNotifyConversationIDsReq, GetNotNotifyConversationIDsResp,
+        GetOwnerConversationReq, GetOwnerConversationResp, GetPinnedConversationIDsReq,
         GetPinnedConversationIDsResp, SetConversationsReq, SetConversationsResp,
     },
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
@@ -70,7 +71,11 @@ fn settings(request: &ConversationReq) -> Result<Document> {
             fields.insert(column, &text.value);
         }
     }
-    let flags = [("is_pinned", &request.is_pinned), ("is_msg_destruct", &request.is_msg_destruct), ("is_private_chat", &request.is_private_chat)];
+    let flags = [
+        ("is_pinned", &request.is_pinned),
+        ("is_msg_destruct", &request.is_msg_destruct),
+        ("is_private_chat", &request.is_private_chat),
+    ];
     for (column, value) in flags {
         if let Some(flag) = value {
             fields.insert(column, flag.value);
@@ -155,10 +160,15 @@ impl Conversations {
         for owner in &request.user_i_ds {
             let id = id.clone().unwrap_or_else(|| conversation_id::single(owner, &wanted.user_id));
             if !wanted.conversation_id.is_empty() && wanted.conversation_id != id {
-                return Err(Error::args(format!("conversation.conversationID must be {id} for these participants")));
+                return Err(Error::args(format!(
+                    "conversation.conversationID must be {id} for these participants"
+                )));
             }
-            if wanted.conversation_type == session::GROUP && self.store.member(&wanted.group_id, owner).await?.is_none() {
-                return Err(ErrorCode::NotInGroup.with(format!("{owner} is not a member of group {}", wanted.group_id)));
+            if wanted.conversation_type == session::GROUP
+                && self.store.member(&wanted.group_id, owner).await?.is_none()
+            {
+                return Err(ErrorCode::NotInGroup
+                    .with(format!("{owner} is not a member of group {}", wanted.group_id)));
             }
             self.set_for(context, owner, &id, &wanted, &fields).await?;
             if wanted.conversation_type == session::SINGLE
@@ -170,20 +180,43 @@ impl Conversations {
         Ok(SetConversationsResp {})
     }
 
-    async fn set_for(&self, context: &Context, owner: &str, id: &str, wanted: &ConversationReq, fields: &Document) -> Result<()> {
-        let row = Conversation::new(owner, id, wanted.conversation_type, &wanted.user_id, &wanted.group_id, self.now());
+    async fn set_for(
+        &self,
+        context: &Context,
+        owner: &str,
+        id: &str,
+        wanted: &ConversationReq,
+        fields: &Document,
+    ) -> Result<()> {
+        let row = Conversation::new(
+            owner,
+            id,
+            wanted.conversation_type,
+            &wanted.user_id,
+            &wanted.group_id,
+            self.now(),
+        );
         self.store.ensure_conversations(&[row]).await?;
         if !fields.is_empty() {
             self.store.update_conversation(owner, id, fields).await?;
         }
         self.routes.facts_changed(&[format!("user:{owner}")]).await;
-        let tips = ConversationUpdateTips { user_id: owner.to_owned(), conversation_id_list: vec![id.to_owned()] };
-        notification::tell(&self.peers, context, owner, To::User(owner), kind::CONVERSATION_CHANGED, &tips).await;
+        let tips =
+            ConversationUpdateTips { user_id: owner.to_owned(), conversation_id_list: vec![id.to_owned()] };
+        notification::tell(&self.peers, context, owner, To::User(owner), kind::CONVERSATION_CHANGED, &tips)
+            .await;
         Ok(())
     }
 
     /// Burn-after-reading belongs to both sides.
-    async fn set_private(&self, context: &Context, owner: &str, peer: &str, id: &str, private: bool) -> Result<()> {
+    async fn set_private(
+        &self,
+        context: &Context,
+        owner: &str,
+        peer: &str,
+        id: &str,
+        private: bool,
+    ) -> Result<()> {
         let row = Conversation::new(peer, id, session::SINGLE, owner, "", self.now());
         self.store.ensure_conversations(&[row]).await?;
         self.store.update_conversation(peer, id, &doc! { "is_private_chat": private }).await?;
@@ -202,11 +235,17 @@ impl Conversations {
         check::non_empty("conversationID", &request.conversation_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
         let row = self.store.conversation(&request.owner_user_id, &request.conversation_id).await?;
-        let row = row.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("no conversation {}", request.conversation_id)))?;
+        let row = row.ok_or_else(|| {
+            ErrorCode::RecordNotFound.with(format!("no conversation {}", request.conversation_id))
+        })?;
         Ok(GetConversationResp { conversation: Some(row.to_wire()) })
     }
 
-    async fn get_many(&self, context: &Context, request: GetConversationsReq) -> Result<GetConversationsResp> {
+    async fn get_many(
+        &self,
+        context: &Context,
+        request: GetConversationsReq,
+    ) -> Result<GetConversationsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
         check::unique_ids("conversationIDs", &request.conversation_i_ds, 1000)?;
@@ -214,17 +253,26 @@ impl Conversations {
         Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
     }
 
-    async fn all(&self, context: &Context, request: GetAllConversationsReq) -> Result<GetAllConversationsResp> {
+    async fn all(
+        &self,
+        context: &Context,
+        request: GetAllConversationsReq,
+    ) -> Result<GetAllConversationsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
         let rows = self.store.all_conversations(&request.owner_user_id).await?;
         Ok(GetAllConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
     }
 
-    async fn page(&self, context: &Context, request: GetOwnerConversationReq) -> Result<GetOwnerConversationResp> {
+    async fn page(
+        &self,
+        context: &Context,
+        request: GetOwnerConversationReq,
+    ) -> Result<GetOwnerConversationResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let (rows, total) = self.store.conversation_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
+        let (rows, total) =
+            self.store.conversation_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
         Ok(GetOwnerConversationResp {
             total: i64::try_from(total).unwrap_or(i64::MAX),
             conversations: rows.iter().map(Conversation::to_wire).collect(),
@@ -238,8 +286,10 @@ impl Conversations {
     ) -> Result<GetIncrementalConversationResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let changes =
-            self.store.changes_since(Kind::Conversation, &request.user_id, &request.version_id, request.version).await?;
+        let changes = self
+            .store
+            .changes_since(Kind::Conversation, &request.user_id, &request.version_id, request.version)
+            .await?;
         let insert = self.store.conversations(&request.user_id, &changes.inserted).await?;
         let update = self.store.conversations(&request.user_id, &changes.updated).await?;
         Ok(GetIncrementalConversationResp {
@@ -270,14 +320,23 @@ impl Conversations {
         })
     }
 
-    async fn ids_where(&self, context: &Context, user: &str, keep: impl Fn(&Conversation) -> bool) -> Result<Vec<String>> {
+    async fn ids_where(
+        &self,
+        context: &Context,
+        user: &str,
+        keep: impl Fn(&Conversation) -> bool,
+    ) -> Result<Vec<String>> {
         check::non_empty("userID", user)?;
         context.require_self("userID", user)?;
         let rows = self.store.all_conversations(user).await?;
         Ok(rows.into_iter().filter(keep).map(|row| row.conversation_id).collect())
     }
 
-    async fn pinned_ids(&self, context: &Context, request: GetPinnedConversationIDsReq) -> Result<GetPinnedConversationIDsResp> {
+    async fn pinned_ids(
+        &self,
+        context: &Context,
+        request: GetPinnedConversationIDsReq,
+    ) -> Result<GetPinnedConversationIDsResp> {
         let conversation_i_ds = self.ids_where(context, &request.user_id, |row| row.is_pinned).await?;
         Ok(GetPinnedConversationIDsResp { conversation_i_ds })
     }
@@ -287,7 +346,8 @@ impl Conversations {
         context: &Context,
         request: GetNotNotifyConversationIDsReq,
     ) -> Result<GetNotNotifyConversationIDsResp> {
-        let conversation_i_ds = self.ids_where(context, &request.user_id, |row| row.recv_msg_opt == 1).await?;
+        let conversation_i_ds =
+            self.ids_where(context, &request.user_id, |row| row.recv_msg_opt == 1).await?;
         Ok(GetNotNotifyConversationIDsResp { conversation_i_ds })
     }
 

@@ -104,12 +104,22 @@ impl Groups {
         }
         Err(match least {
             Standing::Member => Error::no_permission(format!("only members of group {group} may do this")),
-            Standing::Administrator => Error::no_permission(format!("only the owner and administrators of group {group} may do this")),
+            Standing::Administrator => Error::no_permission(format!(
+                "only the owner and administrators of group {group} may do this"
+            )),
             _ => Error::no_permission(format!("only the owner of group {group} may do this")),
         })
     }
 
-    fn member_row(&self, group: &str, user: &str, level: i32, source: i32, inviter: &str, operator: &str) -> Member {
+    fn member_row(
+        &self,
+        group: &str,
+        user: &str,
+        level: i32,
+        source: i32,
+        inviter: &str,
+        operator: &str,
+    ) -> Member {
         Member {
             group_id: group.to_owned(),
             user_id: user.to_owned(),
@@ -144,11 +154,19 @@ impl Groups {
         Ok(())
     }
 
-    async fn create_conversations(&self, context: &Context, group: &str, user_i_ds: Vec<String>) -> Result<()> {
+    async fn create_conversations(
+        &self,
+        context: &Context,
+        group: &str,
+        user_i_ds: Vec<String>,
+    ) -> Result<()> {
         let request =
             protocol::conversation::CreateGroupChatConversationsReq { user_i_ds, group_id: group.to_owned() };
-        let _created: protocol::conversation::CreateGroupChatConversationsResp =
-            self.peers.get(Service::Conversation).call(&context.as_system(), "CreateGroupChatConversations", &request).await?;
+        let _created: protocol::conversation::CreateGroupChatConversationsResp = self
+            .peers
+            .get(Service::Conversation)
+            .call(&context.as_system(), "CreateGroupChatConversations", &request)
+            .await?;
         Ok(())
     }
 

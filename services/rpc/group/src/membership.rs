@@ -3,13 +3,12 @@
 use bson::Document;
 use notification::To;
 use protocol::{
-    Error, ErrorCode, Result, check,
-    content_type as kind,
+    Error, ErrorCode, Result, check, content_type as kind,
     group::{
         CreateGroupReq, CreateGroupResp, DismissGroupReq, DismissGroupResp, GroupApplicationResponseReq,
-        GroupApplicationResponseResp, InviteUserToGroupReq, InviteUserToGroupResp, JoinGroupReq, JoinGroupResp,
-        KickGroupMemberReq, KickGroupMemberResp, QuitGroupReq, QuitGroupResp, SetGroupInfoExReq, SetGroupInfoExResp,
-        TransferGroupOwnerReq, TransferGroupOwnerResp,
+        GroupApplicationResponseResp, InviteUserToGroupReq, InviteUserToGroupResp, JoinGroupReq,
+        JoinGroupResp, KickGroupMemberReq, KickGroupMemberResp, QuitGroupReq, QuitGroupResp,
+        SetGroupInfoExReq, SetGroupInfoExResp, TransferGroupOwnerReq, TransferGroupOwnerResp,
     },
     sdkws::{
         GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupCreatedTips, GroupDismissedTips,
@@ -46,7 +45,9 @@ impl Groups {
             return Err(Error::args("groupInfo.groupType must be 2"));
         }
         check::at_most("groupInfo.groupName", &info.group_name, MAX_NAME_BYTES)?;
-        for (field, text) in [("notification", &info.notification), ("introduction", &info.introduction), ("ex", &info.ex)] {
+        for (field, text) in
+            [("notification", &info.notification), ("introduction", &info.introduction), ("ex", &info.ex)]
+        {
             check::at_most(&format!("groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
         }
         let mut ids = vec![request.owner_user_id.clone()];
@@ -57,7 +58,8 @@ impl Groups {
         if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
             return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
         }
-        let id = if info.group_id.is_empty() { rand::random::<u32>().to_string() } else { info.group_id.clone() };
+        let id =
+            if info.group_id.is_empty() { rand::random::<u32>().to_string() } else { info.group_id.clone() };
         check::new_id("groupInfo.groupID", &id)?;
         if self.store.group(&id).await?.is_some() {
             return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
@@ -72,7 +74,11 @@ impl Groups {
             create_time: self.now(),
             ex: info.ex,
             status: 0,
-            creator_user_id: if operator.is_empty() { request.owner_user_id.clone() } else { operator.to_owned() },
+            creator_user_id: if operator.is_empty() {
+                request.owner_user_id.clone()
+            } else {
+                operator.to_owned()
+            },
             group_type: WORKING_GROUP,
             need_verification: info.need_verification,
             look_member_info: info.look_member_info,
@@ -96,7 +102,9 @@ impl Groups {
             .collect();
         self.create_conversations(context, &id, ids).await?;
         match self.store.create_group(&group, &members).await {
-            Err(error) if error.is_duplicate_key() => return Err(ErrorCode::GroupExists.with(format!("group {id} exists already"))),
+            Err(error) if error.is_duplicate_key() => {
+                return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
+            }
             other => other?,
         }
         let info = self.info(&group).await?;
@@ -112,12 +120,24 @@ impl Groups {
                 group_member_version: version.number(),
                 group_member_version_id: version.id(),
             };
-            notification::tell(&self.peers, context, &group.creator_user_id, To::Group(&id), kind::GROUP_CREATED, &tips).await;
+            notification::tell(
+                &self.peers,
+                context,
+                &group.creator_user_id,
+                To::Group(&id),
+                kind::GROUP_CREATED,
+                &tips,
+            )
+            .await;
         }
         Ok(CreateGroupResp { group_info: Some(info) })
     }
 
-    pub(crate) async fn set_info(&self, context: &Context, request: SetGroupInfoExReq) -> Result<SetGroupInfoExResp> {
+    pub(crate) async fn set_info(
+        &self,
+        context: &Context,
+        request: SetGroupInfoExReq,
+    ) -> Result<SetGroupInfoExResp> {
         check::non_empty("groupID", &request.group_id)?;
         let id = &request.group_id;
         self.living(id).await?;
@@ -136,7 +156,8 @@ impl Groups {
             fields.insert("notification_update_time", self.now());
             fields.insert("notification_user_id", context.user_id());
         }
-        let texts = [("introduction", &request.introduction), ("face_url", &request.face_url), ("ex", &request.ex)];
+        let texts =
+            [("introduction", &request.introduction), ("face_url", &request.face_url), ("ex", &request.ex)];
         for (column, value) in texts {
             if let Some(text) = value {
                 check::at_most(column, &text.value, MAX_TEXT_BYTES)?;
@@ -168,18 +189,32 @@ impl Groups {
         let sender = context.user_id();
         if request.notification.is_some() {
             let tips = GroupInfoSetAnnouncementTips {
-                op_user, group: info, group_member_version: number, group_member_version_id: version_id,
+                op_user,
+                group: info,
+                group_member_version: number,
+                group_member_version_id: version_id,
             };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::ANNOUNCEMENT_SET, &tips).await;
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::ANNOUNCEMENT_SET, &tips)
+                .await;
         } else if request.group_name.is_some() {
-            let tips =
-                GroupInfoSetNameTips { op_user, group: info, group_member_version: number, group_member_version_id: version_id };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_NAME_SET, &tips).await;
+            let tips = GroupInfoSetNameTips {
+                op_user,
+                group: info,
+                group_member_version: number,
+                group_member_version_id: version_id,
+            };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_NAME_SET, &tips)
+                .await;
         } else {
             let tips = GroupInfoSetTips {
-                op_user, mute_time: 0, group: info, group_member_version: number, group_member_version_id: version_id,
+                op_user,
+                mute_time: 0,
+                group: info,
+                group_member_version: number,
+                group_member_version_id: version_id,
             };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips).await;
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips)
+                .await;
         }
         Ok(SetGroupInfoExResp {})
     }
@@ -191,7 +226,8 @@ impl Groups {
         }
         check::at_most("reqMessage", &request.req_message, 4096)?;
         // The contract carries the applicant in inviterUserID; it must be the caller.
-        let applicant = if request.inviter_user_id.is_empty() { context.user_id() } else { &request.inviter_user_id };
+        let applicant =
+            if request.inviter_user_id.is_empty() { context.user_id() } else { &request.inviter_user_id };
         context.require_self("inviterUserID", applicant)?;
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
@@ -207,7 +243,16 @@ impl Groups {
             self.tell_entered(context, &group, &row).await?;
             return Ok(JoinGroupResp {});
         }
-        self.ask_to_join(context, &group, applicant, &request.req_message, request.join_source, "", &request.ex).await?;
+        self.ask_to_join(
+            context,
+            &group,
+            applicant,
+            &request.req_message,
+            request.join_source,
+            "",
+            &request.ex,
+        )
+        .await?;
         Ok(JoinGroupResp {})
     }
 
@@ -220,7 +265,15 @@ impl Groups {
             group_member_version: version.number(),
             group_member_version_id: version.id(),
         };
-        notification::tell(&self.peers, context, &member.user_id, To::Group(&group.group_id), kind::MEMBER_ENTERED, &tips).await;
+        notification::tell(
+            &self.peers,
+            context,
+            &member.user_id,
+            To::Group(&group.group_id),
+            kind::MEMBER_ENTERED,
+            &tips,
+        )
+        .await;
         Ok(())
     }
 
@@ -261,7 +314,8 @@ impl Groups {
         let mut receivers = self.administrators(&group.group_id).await?;
         receivers.push(user.to_owned());
         for receiver in receivers {
-            notification::tell(&self.peers, context, user, To::User(&receiver), kind::JOIN_APPLIED, &tips).await;
+            notification::tell(&self.peers, context, user, To::User(&receiver), kind::JOIN_APPLIED, &tips)
+                .await;
         }
         Ok(())
     }
@@ -271,14 +325,20 @@ impl Groups {
         Ok(members.into_iter().map(|member| member.user_id).collect())
     }
 
-    pub(crate) async fn invite(&self, context: &Context, request: InviteUserToGroupReq) -> Result<InviteUserToGroupResp> {
+    pub(crate) async fn invite(
+        &self,
+        context: &Context,
+        request: InviteUserToGroupReq,
+    ) -> Result<InviteUserToGroupResp> {
         check::non_empty("groupID", &request.group_id)?;
         check::ids("invitedUserIDs", &request.invited_user_i_ds, MAX_MEMBERS_PER_CALL)?;
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
         let standing = self.require(context, id, Standing::Member).await?;
         let known = self.store.users(&request.invited_user_i_ds).await?;
-        if let Some(unknown) = request.invited_user_i_ds.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
+        if let Some(unknown) =
+            request.invited_user_i_ds.iter().find(|id| !known.iter().any(|user| user.user_id == **id))
+        {
             return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
         }
         if let Some(member) = self.store.members(id, &request.invited_user_i_ds).await?.first() {
@@ -286,7 +346,16 @@ impl Groups {
         }
         if group.need_verification == ALL_NEED_VERIFICATION && standing < Standing::Administrator {
             for user in &request.invited_user_i_ds {
-                self.ask_to_join(context, &group, user, &request.reason, JOINED_BY_INVITATION, context.user_id(), "").await?;
+                self.ask_to_join(
+                    context,
+                    &group,
+                    user,
+                    &request.reason,
+                    JOINED_BY_INVITATION,
+                    context.user_id(),
+                    "",
+                )
+                .await?;
             }
             return Ok(InviteUserToGroupResp {});
         }
@@ -295,7 +364,9 @@ impl Groups {
         for users in request.invited_user_i_ds.chunks(50) {
             let rows: Vec<Member> = users
                 .iter()
-                .map(|user| self.member_row(id, user, role::ORDINARY, source, context.user_id(), context.user_id()))
+                .map(|user| {
+                    self.member_row(id, user, role::ORDINARY, source, context.user_id(), context.user_id())
+                })
                 .collect();
             self.admit(context, id, &rows).await?;
             if request.send_message != Some(false) {
@@ -318,7 +389,15 @@ impl Groups {
             inviter_user: operator,
         };
         let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
-        notification::tell(&self.peers, context, sender, To::Group(&group.group_id), kind::MEMBER_INVITED, &tips).await;
+        notification::tell(
+            &self.peers,
+            context,
+            sender,
+            To::Group(&group.group_id),
+            kind::MEMBER_INVITED,
+            &tips,
+        )
+        .await;
         Ok(())
     }
 
@@ -346,7 +425,14 @@ impl Groups {
         // The member first: should this die before the request is closed, agreeing again finishes it.
         let mut entered = None;
         if agreed && self.store.member(id, user).await?.is_none() {
-            let member = self.member_row(id, user, role::ORDINARY, row.join_source, &row.inviter_user_id, context.user_id());
+            let member = self.member_row(
+                id,
+                user,
+                role::ORDINARY,
+                row.join_source,
+                &row.inviter_user_id,
+                context.user_id(),
+            );
             self.admit(context, id, std::slice::from_ref(&member)).await?;
             entered = Some(member);
         }
@@ -359,7 +445,8 @@ impl Groups {
         let answered = self.request_info(&answered, Some(info.clone())).await?;
         let op_user = self.operator(context, id).await?;
         let uuid = model::random_id();
-        let mut receivers: Vec<(String, i32)> = self.administrators(id).await?.into_iter().map(|id| (id, 1)).collect();
+        let mut receivers: Vec<(String, i32)> =
+            self.administrators(id).await?.into_iter().map(|id| (id, 1)).collect();
         receivers.push((user.clone(), 0));
         for (receiver, receiver_as) in receivers {
             let sender = context.user_id();
@@ -372,7 +459,15 @@ impl Groups {
                     uuid: uuid.clone(),
                     request: Some(answered.clone()),
                 };
-                notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_ACCEPTED, &tips).await;
+                notification::tell(
+                    &self.peers,
+                    context,
+                    sender,
+                    To::User(&receiver),
+                    kind::JOIN_ACCEPTED,
+                    &tips,
+                )
+                .await;
             } else {
                 let tips = GroupApplicationRejectedTips {
                     group: Some(info.clone()),
@@ -382,7 +477,15 @@ impl Groups {
                     uuid: uuid.clone(),
                     request: Some(answered.clone()),
                 };
-                notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_REJECTED, &tips).await;
+                notification::tell(
+                    &self.peers,
+                    context,
+                    sender,
+                    To::User(&receiver),
+                    kind::JOIN_REJECTED,
+                    &tips,
+                )
+                .await;
             }
         }
         if let Some(member) = entered {
@@ -421,7 +524,11 @@ impl Groups {
         Ok(QuitGroupResp {})
     }
 
-    pub(crate) async fn kick(&self, context: &Context, request: KickGroupMemberReq) -> Result<KickGroupMemberResp> {
+    pub(crate) async fn kick(
+        &self,
+        context: &Context,
+        request: KickGroupMemberReq,
+    ) -> Result<KickGroupMemberResp> {
         check::non_empty("groupID", &request.group_id)?;
         check::ids("kickedUserIDs", &request.kicked_user_i_ds, MAX_MEMBERS_PER_CALL)?;
         let group = self.existing(&request.group_id).await?;
@@ -457,14 +564,19 @@ impl Groups {
                 group_member_version: version.number(),
                 group_member_version_id: version.id(),
             };
-            let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
+            let sender =
+                if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
             notification::tell(&self.peers, context, sender, To::Group(id), kind::MEMBER_KICKED, &tips).await;
         }
         Ok(KickGroupMemberResp {})
     }
 
     /// Dismisses: the group stays with its status; push removes the members after everyone has heard (`deleteMember`).
-    pub(crate) async fn dismiss(&self, context: &Context, request: DismissGroupReq) -> Result<DismissGroupResp> {
+    pub(crate) async fn dismiss(
+        &self,
+        context: &Context,
+        request: DismissGroupReq,
+    ) -> Result<DismissGroupResp> {
         check::non_empty("groupID", &request.group_id)?;
         let group = self.existing(&request.group_id).await?;
         let id = &group.group_id;
@@ -492,7 +604,11 @@ impl Groups {
         Ok(DismissGroupResp {})
     }
 
-    pub(crate) async fn transfer(&self, context: &Context, request: TransferGroupOwnerReq) -> Result<TransferGroupOwnerResp> {
+    pub(crate) async fn transfer(
+        &self,
+        context: &Context,
+        request: TransferGroupOwnerReq,
+    ) -> Result<TransferGroupOwnerResp> {
         let (old, new) = (&request.old_owner_user_id, &request.new_owner_user_id);
         check::non_empty("groupID", &request.group_id)?;
         check::non_empty("oldOwnerUserID", old)?;
@@ -503,7 +619,8 @@ impl Groups {
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
         self.require(context, id, Standing::Owner).await?;
-        let not_member = |user: &str| ErrorCode::NotInGroup.with(format!("{user} is not a member of group {id}"));
+        let not_member =
+            |user: &str| ErrorCode::NotInGroup.with(format!("{user} is not a member of group {id}"));
         let owner = self.store.member(id, old).await?.ok_or_else(|| not_member(old))?;
         let successor = self.store.member(id, new).await?.ok_or_else(|| not_member(new))?;
         if owner.role_level != role::OWNER {

@@ -7,17 +7,23 @@ use protocol::{
     ErrorCode, Result, check,
     group::{
         BatchGetIncrementalGroupMemberReq, BatchGetIncrementalGroupMemberResp, GetFullGroupMemberUserIDsReq,
-        GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsReq, GetFullJoinGroupIDsResp, GetGroupApplicationListReq,
-        GetGroupApplicationListResp, GetGroupApplicationUnhandledCountReq, GetGroupApplicationUnhandledCountResp,
-        GetGroupMemberListReq, GetGroupMemberListResp, GetGroupMembersInfoReq, GetGroupMembersInfoResp, GetGroupsInfoReq,
-        GetGroupsInfoResp, GetIncrementalGroupMemberReq, GetIncrementalGroupMemberResp, GetIncrementalJoinGroupReq,
-        GetIncrementalJoinGroupResp, GetJoinedGroupListReq, GetJoinedGroupListResp, GetUserReqApplicationListReq,
-        GetUserReqApplicationListResp,
+        GetFullGroupMemberUserIDsResp, GetFullJoinGroupIDsReq, GetFullJoinGroupIDsResp,
+        GetGroupApplicationListReq, GetGroupApplicationListResp, GetGroupApplicationUnhandledCountReq,
+        GetGroupApplicationUnhandledCountResp, GetGroupMemberListReq, GetGroupMemberListResp,
+        GetGroupMembersInfoReq, GetGroupMembersInfoResp, GetGroupsInfoReq, GetGroupsInfoResp,
+        GetIncrementalGroupMemberReq, GetIncrementalGroupMemberResp, GetIncrementalJoinGroupReq,
+        GetIncrementalJoinGroupResp, GetJoinedGroupListReq, GetJoinedGroupListResp,
+        GetUserReqApplicationListReq, GetUserReqApplicationListResp,
     },
     sdkws::{GroupInfo, GroupRequest},
 };
 use rpc::Context;
-use store::{Page, groups::{DISMISSED, role}, requests, versions::Kind};
+use store::{
+    Page,
+    groups::{DISMISSED, role},
+    requests,
+    versions::Kind,
+};
 
 use crate::{Groups, Standing};
 
@@ -30,7 +36,11 @@ impl Groups {
         Ok(infos)
     }
 
-    pub(crate) async fn groups_info(&self, _: &Context, request: GetGroupsInfoReq) -> Result<GetGroupsInfoResp> {
+    pub(crate) async fn groups_info(
+        &self,
+        _: &Context,
+        request: GetGroupsInfoReq,
+    ) -> Result<GetGroupsInfoResp> {
         check::ids("groupIDs", &request.group_i_ds, 1000)?;
         Ok(GetGroupsInfoResp { group_infos: self.infos(&request.group_i_ds).await? })
     }
@@ -47,7 +57,11 @@ impl Groups {
         Ok(GetGroupMembersInfoResp { members: self.member_infos(&members).await? })
     }
 
-    pub(crate) async fn member_list(&self, context: &Context, request: GetGroupMemberListReq) -> Result<GetGroupMemberListResp> {
+    pub(crate) async fn member_list(
+        &self,
+        context: &Context,
+        request: GetGroupMemberListReq,
+    ) -> Result<GetGroupMemberListResp> {
         check::non_empty("groupID", &request.group_id)?;
         self.require(context, &request.group_id, Standing::Member).await?;
         let roles: &[i32] = match request.filter {
@@ -65,7 +79,11 @@ impl Groups {
         Ok(GetGroupMemberListResp { total, members: self.member_infos(&members).await? })
     }
 
-    pub(crate) async fn joined_list(&self, context: &Context, request: GetJoinedGroupListReq) -> Result<GetJoinedGroupListResp> {
+    pub(crate) async fn joined_list(
+        &self,
+        context: &Context,
+        request: GetJoinedGroupListReq,
+    ) -> Result<GetJoinedGroupListResp> {
         check::non_empty("fromUserID", &request.from_user_id)?;
         context.require_self("fromUserID", &request.from_user_id)?;
         let page = Page::parse(request.pagination.as_ref())?;
@@ -89,7 +107,11 @@ impl Groups {
 
     async fn administered(&self, user: &str) -> Result<Vec<String>> {
         let memberships = self.store.memberships(user).await?;
-        Ok(memberships.into_iter().filter(|member| member.role_level >= role::ADMIN).map(|member| member.group_id).collect())
+        Ok(memberships
+            .into_iter()
+            .filter(|member| member.role_level >= role::ADMIN)
+            .map(|member| member.group_id)
+            .collect())
     }
 
     pub(crate) async fn requests_to_me(
@@ -104,7 +126,8 @@ impl Groups {
         if !request.group_i_ds.is_empty() {
             groups.retain(|group| request.group_i_ds.contains(group));
         }
-        let (rows, total) = self.store.group_request_page(Some(&groups), None, &request.handle_results, page).await?;
+        let (rows, total) =
+            self.store.group_request_page(Some(&groups), None, &request.handle_results, page).await?;
         let total = u32::try_from(total).unwrap_or(u32::MAX);
         Ok(GetGroupApplicationListResp { total, group_requests: self.request_infos(rows).await? })
     }
@@ -118,8 +141,10 @@ impl Groups {
         context.require_self("userID", &request.user_id)?;
         let page = Page::parse(request.pagination.as_ref())?;
         let groups = (!request.group_i_ds.is_empty()).then_some(request.group_i_ds.as_slice());
-        let (rows, total) =
-            self.store.group_request_page(groups, Some(&request.user_id), &request.handle_results, page).await?;
+        let (rows, total) = self
+            .store
+            .group_request_page(groups, Some(&request.user_id), &request.handle_results, page)
+            .await?;
         let total = u32::try_from(total).unwrap_or(u32::MAX);
         Ok(GetUserReqApplicationListResp { total, group_requests: self.request_infos(rows).await? })
     }
@@ -143,8 +168,10 @@ impl Groups {
     ) -> Result<GetIncrementalJoinGroupResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let changes =
-            self.store.changes_since(Kind::GroupJoin, &request.user_id, &request.version_id, request.version).await?;
+        let changes = self
+            .store
+            .changes_since(Kind::GroupJoin, &request.user_id, &request.version_id, request.version)
+            .await?;
         Ok(GetIncrementalJoinGroupResp {
             version: changes.version.number(),
             version_id: changes.version.id(),
@@ -167,8 +194,10 @@ impl Groups {
         if group.status == DISMISSED {
             return Err(ErrorCode::Dismissed.with(format!("group {} is dismissed", request.group_id)));
         }
-        let changes =
-            self.store.changes_since(Kind::GroupMember, &request.group_id, &request.version_id, request.version).await?;
+        let changes = self
+            .store
+            .changes_since(Kind::GroupMember, &request.group_id, &request.version_id, request.version)
+            .await?;
         let insert = self.store.members(&request.group_id, &changes.inserted).await?;
         let update = self.store.members(&request.group_id, &changes.updated).await?;
         let changed = changes.full

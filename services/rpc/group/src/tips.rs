@@ -33,7 +33,11 @@ impl Groups {
     }
 
     /// The one who acts, as a member of the group; administrators of the cluster appear by their profile.
-    pub(crate) async fn operator(&self, context: &Context, group: &str) -> Result<Option<GroupMemberFullInfo>> {
+    pub(crate) async fn operator(
+        &self,
+        context: &Context,
+        group: &str,
+    ) -> Result<Option<GroupMemberFullInfo>> {
         let id = context.user_id();
         if let Some(member) = self.store.member(group, id).await? {
             return Ok(self.member_infos(&[member]).await?.pop());
@@ -49,7 +53,11 @@ impl Groups {
         }))
     }
 
-    pub(crate) async fn request_info(&self, row: &requests::GroupRequest, group: Option<GroupInfo>) -> Result<GroupRequest> {
+    pub(crate) async fn request_info(
+        &self,
+        row: &requests::GroupRequest,
+        group: Option<GroupInfo>,
+    ) -> Result<GroupRequest> {
         let user = self.store.user(&row.user_id).await?;
         Ok(GroupRequest {
             user_info: user.as_ref().map(User::to_public),

@@ -16,10 +16,26 @@ impl MessageMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         // OpenMetrics appends `_total`.
-        registry.register("single_chat_msg_process_success", "Single-chat messages accepted", metrics.single_accepted.clone());
-        registry.register("single_chat_msg_process_failed", "Single-chat messages refused", metrics.single_refused.clone());
-        registry.register("group_chat_msg_process_success", "Group messages accepted", metrics.group_accepted.clone());
-        registry.register("group_chat_msg_process_failed", "Group messages refused", metrics.group_refused.clone());
+        registry.register(
+            "single_chat_msg_process_success",
+            "Single-chat messages accepted",
+            metrics.single_accepted.clone(),
+        );
+        registry.register(
+            "single_chat_msg_process_failed",
+            "Single-chat messages refused",
+            metrics.single_refused.clone(),
+        );
+        registry.register(
+            "group_chat_msg_process_success",
+            "Group messages accepted",
+            metrics.group_accepted.clone(),
+        );
+        registry.register(
+            "group_chat_msg_process_failed",
+            "Group messages refused",
+            metrics.group_refused.clone(),
+        );
         metrics
     }
 }

@@ -10,8 +10,8 @@ use protocol::{
     content_type::{self as kind, status},
     go_json,
     msg::{
-        GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq, GetLastMessageResp,
-        GetSeqMessageReq, GetSeqMessageResp, Seqs,
+        GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
+        GetLastMessageResp, GetSeqMessageReq, GetSeqMessageResp, Seqs,
     },
     sdkws::{
         GetMaxSeqReq, GetMaxSeqResp, MessageRevokedContent, MsgData, NotificationElem, PullMessageBySeqsReq,
@@ -43,15 +43,22 @@ fn window(seq: Option<&ConversationSeq>, user: Option<&UserSeq>, row: Option<&Co
     let stored = seq.map_or(0, |seq| seq.max);
     let limits = [user.map_or(0, |user| user.max), row.map_or(0, |row| row.max_seq)];
     let max = limits.into_iter().filter(|limit| *limit > 0).fold(stored, i64::min);
-    let min = [seq.map_or(0, |seq| seq.min), user.map_or(0, |user| user.min), row.map_or(0, |row| row.min_seq), 1];
+    let min =
+        [seq.map_or(0, |seq| seq.min), user.map_or(0, |user| user.min), row.map_or(0, |row| row.min_seq), 1];
     Window { min: min.into_iter().max().unwrap_or(1), max }
 }
 
 impl Messages {
     /// The windows of those conversations that the user has a part in.
-    pub(crate) async fn windows(&self, user: &str, conversations: &[String]) -> Result<HashMap<String, Window>> {
+    pub(crate) async fn windows(
+        &self,
+        user: &str,
+        conversations: &[String],
+    ) -> Result<HashMap<String, Window>> {
         if conversations.len() > MAX_CONVERSATIONS {
-            return Err(Error::args(format!("at most {MAX_CONVERSATIONS} conversations per request; split it")));
+            return Err(Error::args(format!(
+                "at most {MAX_CONVERSATIONS} conversations per request; split it"
+            )));
         }
         // A notification conversation of a group belongs to those who have the group's conversation.
         let chat_of = |id: &String| match id.strip_prefix("n_") {
@@ -59,8 +66,13 @@ impl Messages {
             _ => id.clone(),
         };
         let chats: Vec<String> = conversations.iter().map(chat_of).collect();
-        let rows: HashMap<String, Conversation> =
-            self.store.conversations(user, &chats).await?.into_iter().map(|row| (row.conversation_id.clone(), row)).collect();
+        let rows: HashMap<String, Conversation> = self
+            .store
+            .conversations(user, &chats)
+            .await?
+            .into_iter()
+            .map(|row| (row.conversation_id.clone(), row))
+            .collect();
         let seqs = self.store.conversation_seqs(conversations).await?;
         let user_seqs = self.store.user_seqs(user, conversations).await?;
         let visible = conversations.iter().filter_map(|id| {
@@ -76,7 +88,11 @@ impl Messages {
         Ok(visible.collect())
     }
 
-    pub(crate) async fn newest_seqs(&self, context: &Context, request: GetMaxSeqReq) -> Result<GetMaxSeqResp> {
+    pub(crate) async fn newest_seqs(
+        &self,
+        context: &Context,
+        request: GetMaxSeqReq,
+    ) -> Result<GetMaxSeqResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
@@ -89,19 +105,27 @@ impl Messages {
         all.dedup();
         let seqs = self.store.conversation_seqs(&all).await?;
         let user_seqs = self.store.user_seqs(user, &all).await?;
-        let by_id: HashMap<&str, &Conversation> = rows.iter().map(|row| (row.conversation_id.as_str(), row)).collect();
+        let by_id: HashMap<&str, &Conversation> =
+            rows.iter().map(|row| (row.conversation_id.as_str(), row)).collect();
         let max_seqs = all
             .iter()
-            .map(|id| (id.clone(), window(seqs.get(id), user_seqs.get(id), by_id.get(id.as_str()).copied()).max))
+            .map(|id| {
+                (id.clone(), window(seqs.get(id), user_seqs.get(id), by_id.get(id.as_str()).copied()).max)
+            })
             .filter(|(_, max)| *max > 0)
             .collect();
         Ok(GetMaxSeqResp { max_seqs, min_seqs: BTreeMap::new() })
     }
 
-    pub(crate) async fn pull_by_range(&self, context: &Context, request: PullMessageBySeqsReq) -> Result<PullMessageBySeqsResp> {
+    pub(crate) async fn pull_by_range(
+        &self,
+        context: &Context,
+        request: PullMessageBySeqsReq,
+    ) -> Result<PullMessageBySeqsResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let wanted: Vec<String> = request.seq_ranges.iter().map(|range| range.conversation_id.clone()).collect();
+        let wanted: Vec<String> =
+            request.seq_ranges.iter().map(|range| range.conversation_id.clone()).collect();
         let windows = self.windows(&request.user_id, &wanted).await?;
         let mut answer = PullMessageBySeqsResp::default();
         for range in &request.seq_ranges {
@@ -111,7 +135,11 @@ impl Messages {
             if begin > end {
                 continue;
             }
-            let limit = if ids::is_notification(id) || range.num <= 0 { MAX_WINDOW } else { range.num.min(MAX_WINDOW) };
+            let limit = if ids::is_notification(id) || range.num <= 0 {
+                MAX_WINDOW
+            } else {
+                range.num.min(MAX_WINDOW)
+            };
             let first = begin.max(end - limit + 1);
             let msgs = self.readable(&request.user_id, id, first, end).await?;
             let is_end = match request.order() {
@@ -119,15 +147,21 @@ impl Messages {
                 PullOrder::Desc => range.begin <= window.min,
             };
             let pulled = PullMsgs { msgs, is_end, end_seq: 0 };
-            if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }.insert(id.clone(), pulled);
+            if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
+                .insert(id.clone(), pulled);
         }
         Ok(answer)
     }
 
-    pub(crate) async fn pull_by_seqs(&self, context: &Context, request: GetSeqMessageReq) -> Result<GetSeqMessageResp> {
+    pub(crate) async fn pull_by_seqs(
+        &self,
+        context: &Context,
+        request: GetSeqMessageReq,
+    ) -> Result<GetSeqMessageResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let wanted: Vec<String> = request.conversations.iter().map(|item| item.conversation_id.clone()).collect();
+        let wanted: Vec<String> =
+            request.conversations.iter().map(|item| item.conversation_id.clone()).collect();
         let windows = self.windows(&request.user_id, &wanted).await?;
         let mut answer = GetSeqMessageResp::default();
         for item in &request.conversations {
@@ -137,7 +171,9 @@ impl Messages {
             seqs.sort_unstable();
             seqs.dedup();
             if seqs.len() as i64 > MAX_WINDOW {
-                return Err(Error::args(format!("conversations.seqs has more than {MAX_WINDOW} items; split the request")));
+                return Err(Error::args(format!(
+                    "conversations.seqs has more than {MAX_WINDOW} items; split the request"
+                )));
             }
             let (is_end, end_seq) = match request.order() {
                 PullOrder::Asc => (seqs.last().is_some_and(|seq| *seq >= window.max), window.max),
@@ -147,18 +183,24 @@ impl Messages {
             let stored = self.store.messages_by_seq(id, &seqs).await?;
             let msgs = self.rewritten(&request.user_id, id, seqs.into_iter(), stored).await?;
             let pulled = PullMsgs { msgs, is_end, end_seq: if is_end { end_seq } else { 0 } };
-            if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }.insert(id.clone(), pulled);
+            if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
+                .insert(id.clone(), pulled);
         }
         Ok(answer)
     }
 
-    pub(crate) async fn last_messages(&self, context: &Context, request: GetLastMessageReq) -> Result<GetLastMessageResp> {
+    pub(crate) async fn last_messages(
+        &self,
+        context: &Context,
+        request: GetLastMessageReq,
+    ) -> Result<GetLastMessageResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let windows = self.windows(&request.user_id, &request.conversation_i_ds).await?;
         let mut msgs = BTreeMap::new();
         for (id, window) in windows {
-            let found = self.readable(&request.user_id, &id, window.min.max(window.max - 50), window.max).await?;
+            let found =
+                self.readable(&request.user_id, &id, window.min.max(window.max - 50), window.max).await?;
             if let Some(newest) = found.into_iter().rev().find(|message| message.status != status::DELETED) {
                 msgs.insert(id, newest);
             }
@@ -192,7 +234,10 @@ impl Messages {
             };
             (id.clone(), answer)
         };
-        let pinned = rows.iter().filter(|row| request.return_pinned && row.is_pinned).map(|row| row.conversation_id.clone());
+        let pinned = rows
+            .iter()
+            .filter(|row| request.return_pinned && row.is_pinned)
+            .map(|row| row.conversation_id.clone());
         Ok(GetConversationsHasReadAndMaxSeqResp {
             seqs: rows.iter().map(of_row).collect(),
             pinned_conversation_i_ds: pinned.collect(),
@@ -212,7 +257,8 @@ impl Messages {
         seqs: impl Iterator<Item = i64>,
         stored: Vec<StoredMessage>,
     ) -> Result<Vec<MsgData>> {
-        let mut by_seq: HashMap<i64, StoredMessage> = stored.into_iter().map(|message| (message.seq(), message)).collect();
+        let mut by_seq: HashMap<i64, StoredMessage> =
+            stored.into_iter().map(|message| (message.seq(), message)).collect();
         let mut nearest_time = 0;
         seqs.map(|seq| match by_seq.remove(&seq) {
             Some(stored) => {
@@ -220,7 +266,9 @@ impl Messages {
                 nearest_time = message.send_time;
                 Ok(message)
             }
-            None => Ok(MsgData { seq, status: status::DELETED, send_time: nearest_time, ..Default::default() }),
+            None => {
+                Ok(MsgData { seq, status: status::DELETED, send_time: nearest_time, ..Default::default() })
+            }
         })
         .collect()
     }

@@ -7,8 +7,9 @@ use protocol::{
     content_type::{self as kind, session},
     msg::{
         ClearConversationsMsgReq, ClearConversationsMsgResp, DeleteMsgsReq, DeleteMsgsResp, DeleteSyncOpt,
-        MarkConversationAsReadReq, MarkConversationAsReadResp, MarkMsgsAsReadReq, MarkMsgsAsReadResp, RevokeMsgReq,
-        RevokeMsgResp, SetConversationHasReadSeqReq, SetConversationHasReadSeqResp, UserClearAllMsgReq, UserClearAllMsgResp,
+        MarkConversationAsReadReq, MarkConversationAsReadResp, MarkMsgsAsReadReq, MarkMsgsAsReadResp,
+        RevokeMsgReq, RevokeMsgResp, SetConversationHasReadSeqReq, SetConversationHasReadSeqResp,
+        UserClearAllMsgReq, UserClearAllMsgResp,
     },
     sdkws::{ClearConversationTips, DeleteMsgsTips, MarkAsReadTips, MsgData, RevokeMsgTips},
 };
@@ -39,7 +40,14 @@ impl Messages {
     }
 
     /// Raises a read position, marks messages of a single chat as read, and tells who must know.
-    async fn mark_read(&self, context: &Context, user: &str, row: &Conversation, up_to: i64, seqs: &[i64]) -> Result<()> {
+    async fn mark_read(
+        &self,
+        context: &Context,
+        user: &str,
+        row: &Conversation,
+        up_to: i64,
+        seqs: &[i64],
+    ) -> Result<()> {
         let id = row.conversation_id.as_str();
         let all = [id.to_owned()];
         let max = self.store.conversation_seqs(&all).await?.get(id).map_or(0, |seq| seq.max);
@@ -83,10 +91,16 @@ impl Messages {
         Ok(MarkConversationAsReadResp {})
     }
 
-    pub(crate) async fn mark_messages_read(&self, context: &Context, request: MarkMsgsAsReadReq) -> Result<MarkMsgsAsReadResp> {
+    pub(crate) async fn mark_messages_read(
+        &self,
+        context: &Context,
+        request: MarkMsgsAsReadReq,
+    ) -> Result<MarkMsgsAsReadResp> {
         let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         check_seqs(&request.seqs)?;
-        let Some(newest) = request.seqs.iter().max() else { return Err(Error::args("seqs must not be empty")) };
+        let Some(newest) = request.seqs.iter().max() else {
+            return Err(Error::args("seqs must not be empty"));
+        };
         self.mark_read(context, &request.user_id, &row, *newest, &request.seqs).await?;
         Ok(MarkMsgsAsReadResp {})
     }
@@ -153,9 +167,21 @@ impl Messages {
         };
         // A revocation that nobody hears of would leave the text on every screen: it must be accepted like a message.
         if message.session_type == session::GROUP {
-            notification::send(&self.peers, context, user, To::Group(&message.group_id), kind::REVOKED, &tips).await?;
+            notification::send(
+                &self.peers,
+                context,
+                user,
+                To::Group(&message.group_id),
+                kind::REVOKED,
+                &tips,
+            )
+            .await?;
         } else {
-            let (from, to) = if *user == message.recv_id { (user, &message.send_id) } else { (&message.send_id, &message.recv_id) };
+            let (from, to) = if *user == message.recv_id {
+                (user, &message.send_id)
+            } else {
+                (&message.send_id, &message.recv_id)
+            };
             notification::send(&self.peers, context, from, To::User(to), kind::REVOKED, &tips).await?;
         }
         Ok(RevokeMsgResp {})
@@ -176,11 +202,23 @@ impl Messages {
             return Ok(level.unwrap_or(0));
         }
         let Some(level) = level else {
-            return Err(ErrorCode::NotInGroup.with(format!("{user} is not a member of group {}", message.group_id)));
+            return Err(
+                ErrorCode::NotInGroup.with(format!("{user} is not a member of group {}", message.group_id))
+            );
         };
-        let sender_level = self.facts.member(&message.group_id, &message.send_id).await?.map_or(0, |member| member.role_level);
-        let allowed = message.send_id == user || level == role::OWNER || (level == role::ADMIN && sender_level < role::ADMIN);
-        if allowed { Ok(level) } else { Err(Error::no_permission("only the sender or a higher role may revoke this message")) }
+        let sender_level = self
+            .facts
+            .member(&message.group_id, &message.send_id)
+            .await?
+            .map_or(0, |member| member.role_level);
+        let allowed = message.send_id == user
+            || level == role::OWNER
+            || (level == role::ADMIN && sender_level < role::ADMIN);
+        if allowed {
+            Ok(level)
+        } else {
+            Err(Error::no_permission("only the sender or a higher role may revoke this message"))
+        }
     }
 
     pub(crate) async fn delete(&self, context: &Context, request: DeleteMsgsReq) -> Result<DeleteMsgsResp> {
@@ -191,31 +229,56 @@ impl Messages {
         self.store.delete_messages_for(&row.conversation_id, &request.seqs, &request.user_id).await?;
         if sync.is_sync_self {
             let user = &request.user_id;
-            let tips = DeleteMsgsTips { user_id: user.clone(), conversation_id: row.conversation_id, seqs: request.seqs };
+            let tips = DeleteMsgsTips {
+                user_id: user.clone(),
+                conversation_id: row.conversation_id,
+                seqs: request.seqs,
+            };
             notification::tell(&self.peers, context, user, To::User(user), kind::DELETED, &tips).await;
         }
         Ok(DeleteMsgsResp {})
     }
 
-    pub(crate) async fn clear(&self, context: &Context, request: ClearConversationsMsgReq) -> Result<ClearConversationsMsgResp> {
+    pub(crate) async fn clear(
+        &self,
+        context: &Context,
+        request: ClearConversationsMsgReq,
+    ) -> Result<ClearConversationsMsgResp> {
         check::non_empty("userID", &request.user_id)?;
         check::ids("conversationIDs", &request.conversation_i_ds, MAX_SEQS)?;
         context.require_self("userID", &request.user_id)?;
         let known = self.store.conversations(&request.user_id, &request.conversation_i_ds).await?;
         let known = known.into_iter().map(|row| row.conversation_id).collect();
-        self.clear_conversations(context, &request.user_id, known, request.delete_sync_opt.unwrap_or_default()).await?;
+        self.clear_conversations(
+            context,
+            &request.user_id,
+            known,
+            request.delete_sync_opt.unwrap_or_default(),
+        )
+        .await?;
         Ok(ClearConversationsMsgResp {})
     }
 
-    pub(crate) async fn clear_all(&self, context: &Context, request: UserClearAllMsgReq) -> Result<UserClearAllMsgResp> {
+    pub(crate) async fn clear_all(
+        &self,
+        context: &Context,
+        request: UserClearAllMsgReq,
+    ) -> Result<UserClearAllMsgResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let all = self.store.conversation_ids(&request.user_id).await?;
-        self.clear_conversations(context, &request.user_id, all, request.delete_sync_opt.unwrap_or_default()).await?;
+        self.clear_conversations(context, &request.user_id, all, request.delete_sync_opt.unwrap_or_default())
+            .await?;
         Ok(UserClearAllMsgResp {})
     }
 
-    async fn clear_conversations(&self, context: &Context, user: &str, known: Vec<String>, sync: DeleteSyncOpt) -> Result<()> {
+    async fn clear_conversations(
+        &self,
+        context: &Context,
+        user: &str,
+        known: Vec<String>,
+        sync: DeleteSyncOpt,
+    ) -> Result<()> {
         refuse_sync_other(&sync)?;
         let newest = self.store.conversation_seqs(&known).await?;
         let owner = [user.to_owned()];
@@ -227,7 +290,8 @@ impl Messages {
         }
         if sync.is_sync_self {
             let tips = ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: known };
-            notification::tell(&self.peers, context, user, To::User(user), kind::CONVERSATION_CLEARED, &tips).await;
+            notification::tell(&self.peers, context, user, To::User(user), kind::CONVERSATION_CLEARED, &tips)
+                .await;
         }
         Ok(())
     }
@@ -236,7 +300,9 @@ impl Messages {
 /// Deleting for everybody is not there yet; it must not look as if it were.
 fn refuse_sync_other(sync: &DeleteSyncOpt) -> Result<()> {
     if sync.is_sync_other {
-        return Err(Error::internal("deleteSyncOpt.IsSyncOther is not supported in this version; use revoke_msg"));
+        return Err(Error::internal(
+            "deleteSyncOpt.IsSyncOther is not supported in this version; use revoke_msg",
+        ));
     }
     Ok(())
 }

@@ -58,7 +58,9 @@ impl Messages {
         let key = partition_key(message);
         let encoded = message.encode_to_vec();
         self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
-            Error::internal(format!("{error}; the message may or may not be stored: retry with the same clientMsgID"))
+            Error::internal(format!(
+                "{error}; the message may or may not be stored: retry with the same clientMsgID"
+            ))
         })?;
         Ok(SendMsgResp {
             server_msg_id: message.server_msg_id.clone(),
@@ -90,12 +92,16 @@ impl Messages {
             session::GROUP => check::new_id("groupID", &message.group_id)?,
             _ => return Err(Error::args("unknown sessionType: must be 1, 3 or 4")),
         }
-        if (message.session_type == session::NOTIFICATION) != (message.content_type == kind::OA_NOTIFICATION) {
+        if (message.session_type == session::NOTIFICATION) != (message.content_type == kind::OA_NOTIFICATION)
+        {
             return Err(Error::args("sessionType 4 and contentType 1400 belong together"));
         }
         if !context.is_privileged() {
             if is_notification(message.content_type) {
-                return Err(Error::no_permission(format!("contentType {} is for the server only", message.content_type)));
+                return Err(Error::no_permission(format!(
+                    "contentType {} is for the server only",
+                    message.content_type
+                )));
             }
             if !options::is_set(&message.options, options::IS_NOT_NOTIFICATION) {
                 return Err(Error::no_permission("option isNotNotification=false is for the server only"));
@@ -153,7 +159,9 @@ impl Messages {
             return Ok(());
         }
         let Some(member) = self.facts.member(id, &message.send_id).await? else {
-            return Err(ErrorCode::NotInGroup.with(format!("{} is not a member of group {id}", message.send_id)));
+            return Err(
+                ErrorCode::NotInGroup.with(format!("{} is not a member of group {id}", message.send_id))
+            );
         };
         if member.role_level == role::OWNER {
             return Ok(());
@@ -162,7 +170,9 @@ impl Messages {
             return Err(ErrorCode::MutedInGroup.with("the sender is muted in this group"));
         }
         if group.status == MUTED && member.role_level != role::ADMIN {
-            return Err(ErrorCode::MutedGroup.with("the group is muted; only its owner and administrators may send"));
+            return Err(
+                ErrorCode::MutedGroup.with("the group is muted; only its owner and administrators may send")
+            );
         }
         Ok(())
     }

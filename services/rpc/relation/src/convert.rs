@@ -52,7 +52,11 @@ pub(crate) async fn blacks(store: &Store, rows: Vec<Black>) -> Result<Vec<BlackI
         .collect())
 }
 
-pub(crate) fn request(row: &requests::FriendRequest, from: Option<&User>, to: Option<&User>) -> FriendRequest {
+pub(crate) fn request(
+    row: &requests::FriendRequest,
+    from: Option<&User>,
+    to: Option<&User>,
+) -> FriendRequest {
     let name = |user: Option<&User>| user.map(|user| user.nickname.clone()).unwrap_or_default();
     let face = |user: Option<&User>| user.map(|user| user.face_url.clone()).unwrap_or_default();
     FriendRequest {
@@ -72,8 +76,14 @@ pub(crate) fn request(row: &requests::FriendRequest, from: Option<&User>, to: Op
     }
 }
 
-pub(crate) async fn requests(store: &Store, rows: Vec<requests::FriendRequest>) -> Result<Vec<FriendRequest>> {
+pub(crate) async fn requests(
+    store: &Store,
+    rows: Vec<requests::FriendRequest>,
+) -> Result<Vec<FriendRequest>> {
     let ids = rows.iter().flat_map(|row| [row.from_user_id.clone(), row.to_user_id.clone()]);
     let users = profiles(store, ids).await?;
-    Ok(rows.iter().map(|row| request(row, users.get(&row.from_user_id), users.get(&row.to_user_id))).collect())
+    Ok(rows
+        .iter()
+        .map(|row| request(row, users.get(&row.from_user_id), users.get(&row.to_user_id)))
+        .collect())
 }

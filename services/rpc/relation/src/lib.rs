@@ -9,21 +9,21 @@ use config::Service;
 use model::{Clock, id_hash};
 use notification::To;
 use protocol::{
-    Error, ErrorCode, Result, check,
-    content_type as kind,
+    Error, ErrorCode, Result, check, content_type as kind,
     relation::{
-        AddBlackReq, AddBlackResp, ApplyToAddFriendReq, ApplyToAddFriendResp, DeleteFriendReq, DeleteFriendResp,
-        GetDesignatedFriendsReq, GetDesignatedFriendsResp, GetFriendIDsReq, GetFriendIDsResp, GetFullFriendUserIDsReq,
-        GetFullFriendUserIDsResp, GetIncrementalFriendsReq, GetIncrementalFriendsResp, GetPaginationBlacksReq,
-        GetPaginationBlacksResp, GetPaginationFriendsApplyFromReq, GetPaginationFriendsApplyFromResp,
-        GetPaginationFriendsApplyToReq, GetPaginationFriendsApplyToResp, GetPaginationFriendsReq, GetPaginationFriendsResp,
-        GetSelfUnhandledApplyCountReq, GetSelfUnhandledApplyCountResp, ImportFriendReq, ImportFriendResp, IsFriendReq,
-        IsFriendResp, RemoveBlackReq, RemoveBlackResp, RespondFriendApplyReq, RespondFriendApplyResp, SetFriendRemarkReq,
-        SetFriendRemarkResp, UpdateFriendsReq, UpdateFriendsResp,
+        AddBlackReq, AddBlackResp, ApplyToAddFriendReq, ApplyToAddFriendResp, DeleteFriendReq,
+        DeleteFriendResp, GetDesignatedFriendsReq, GetDesignatedFriendsResp, GetFriendIDsReq,
+        GetFriendIDsResp, GetFullFriendUserIDsReq, GetFullFriendUserIDsResp, GetIncrementalFriendsReq,
+        GetIncrementalFriendsResp, GetPaginationBlacksReq, GetPaginationBlacksResp,
+        GetPaginationFriendsApplyFromReq, GetPaginationFriendsApplyFromResp, GetPaginationFriendsApplyToReq,
+        GetPaginationFriendsApplyToResp, GetPaginationFriendsReq, GetPaginationFriendsResp,
+        GetSelfUnhandledApplyCountReq, GetSelfUnhandledApplyCountResp, ImportFriendReq, ImportFriendResp,
+        IsFriendReq, IsFriendResp, RemoveBlackReq, RemoveBlackResp, RespondFriendApplyReq,
+        RespondFriendApplyResp, SetFriendRemarkReq, SetFriendRemarkResp, UpdateFriendsReq, UpdateFriendsResp,
     },
     sdkws::{
-        BlackAddedTips, BlackDeletedTips, FriendApplicationApprovedTips, FriendApplicationRejectedTips, FriendApplicationTips,
-        FriendDeletedTips, FriendInfoChangedTips, FriendsInfoUpdateTips, FromToUserId,
+        BlackAddedTips, BlackDeletedTips, FriendApplicationApprovedTips, FriendApplicationRejectedTips,
+        FriendApplicationTips, FriendDeletedTips, FriendInfoChangedTips, FriendsInfoUpdateTips, FromToUserId,
     },
 };
 use routes::Routes;
@@ -84,7 +84,10 @@ impl Relations {
     }
 
     async fn registered(&self, id: &str) -> Result<User> {
-        self.store.user(id).await?.ok_or_else(|| ErrorCode::UserNotFound.with(format!("user {id} is not registered")))
+        self.store
+            .user(id)
+            .await?
+            .ok_or_else(|| ErrorCode::UserNotFound.with(format!("user {id} is not registered")))
     }
 
     async fn friends_changed(&self, users: &[&str]) {
@@ -127,7 +130,11 @@ impl Relations {
         Ok(ApplyToAddFriendResp {})
     }
 
-    async fn respond(&self, context: &Context, request: RespondFriendApplyReq) -> Result<RespondFriendApplyResp> {
+    async fn respond(
+        &self,
+        context: &Context,
+        request: RespondFriendApplyReq,
+    ) -> Result<RespondFriendApplyResp> {
         let (from, to) = (&request.from_user_id, &request.to_user_id);
         check::non_empty("fromUserID", from)?;
         check::non_empty("toUserID", to)?;
@@ -148,7 +155,11 @@ impl Relations {
             self.store.make_friends(&pairs, ADD_SOURCE_APPLICATION, context.user_id(), self.now()).await?;
             self.friends_changed(&[from, to]).await;
         }
-        if !self.store.answer_friend_request(from, to, request.handle_result, &request.handle_msg, self.now()).await? {
+        if !self
+            .store
+            .answer_friend_request(from, to, request.handle_result, &request.handle_msg, self.now())
+            .await?
+        {
             return Err(ErrorCode::FriendRequestHandled.with("the request is handled already"));
         }
         let row = self.store.friend_request(from, to).await?;
@@ -165,7 +176,11 @@ impl Relations {
             };
             notification::tell(&self.peers, context, to, To::User(from), kind::FRIEND_APPROVED, &tips).await;
         } else {
-            let tips = FriendApplicationRejectedTips { from_to_user_id: pair(from, to), handle_msg: request.handle_msg, request: row };
+            let tips = FriendApplicationRejectedTips {
+                from_to_user_id: pair(from, to),
+                handle_msg: request.handle_msg,
+                request: row,
+            };
             notification::tell(&self.peers, context, to, To::User(from), kind::FRIEND_REJECTED, &tips).await;
         }
         Ok(RespondFriendApplyResp {})
@@ -202,14 +217,17 @@ impl Relations {
         if known.len() != request.friend_user_i_ds.len() {
             return Err(ErrorCode::UserNotFound.with("friendUserIDs names users that are not registered"));
         }
-        let pairs: Vec<(String, String)> = request.friend_user_i_ds.iter().map(|id| (owner.clone(), id.clone())).collect();
+        let pairs: Vec<(String, String)> =
+            request.friend_user_i_ds.iter().map(|id| (owner.clone(), id.clone())).collect();
         self.store.make_friends(&pairs, ADD_SOURCE_IMPORT, context.user_id(), self.now()).await?;
         let mut changed: Vec<&str> = request.friend_user_i_ds.iter().map(String::as_str).collect();
         changed.push(owner);
         self.friends_changed(&changed).await;
         for friend in &request.friend_user_i_ds {
-            let tips = FriendApplicationApprovedTips { from_to_user_id: pair(friend, owner), ..Default::default() };
-            notification::tell(&self.peers, context, friend, To::User(owner), kind::FRIEND_APPROVED, &tips).await;
+            let tips =
+                FriendApplicationApprovedTips { from_to_user_id: pair(friend, owner), ..Default::default() };
+            notification::tell(&self.peers, context, friend, To::User(owner), kind::FRIEND_APPROVED, &tips)
+                .await;
         }
         Ok(ImportFriendResp {})
     }
@@ -232,7 +250,8 @@ impl Relations {
         check::non_empty("ownerUserID", owner)?;
         check::ids("friendUserIDs", &request.friend_user_i_ds, 1000)?;
         context.require_self("ownerUserID", owner)?;
-        if self.store.friends(owner, &request.friend_user_i_ds).await?.len() != request.friend_user_i_ds.len() {
+        if self.store.friends(owner, &request.friend_user_i_ds).await?.len() != request.friend_user_i_ds.len()
+        {
             return Err(ErrorCode::RecordNotFound.with("friendUserIDs names users that are not friends"));
         }
         let mut fields = Document::new();
@@ -257,11 +276,16 @@ impl Relations {
             friend_version: version.number(),
             friend_version_id: version.id(),
         };
-        notification::tell(&self.peers, context, owner, To::User(owner), kind::FRIENDS_INFO_UPDATE, &tips).await;
+        notification::tell(&self.peers, context, owner, To::User(owner), kind::FRIENDS_INFO_UPDATE, &tips)
+            .await;
         Ok(UpdateFriendsResp {})
     }
 
-    async fn set_remark(&self, context: &Context, request: SetFriendRemarkReq) -> Result<SetFriendRemarkResp> {
+    async fn set_remark(
+        &self,
+        context: &Context,
+        request: SetFriendRemarkReq,
+    ) -> Result<SetFriendRemarkResp> {
         let (owner, friend) = (&request.owner_user_id, &request.friend_user_id);
         check::non_empty("ownerUserID", owner)?;
         check::non_empty("friendUserID", friend)?;
@@ -278,19 +302,29 @@ impl Relations {
             friend_version_id: version.id(),
             friend_sort_version: 0,
         };
-        notification::tell(&self.peers, context, owner, To::User(owner), kind::FRIEND_REMARK_SET, &tips).await;
+        notification::tell(&self.peers, context, owner, To::User(owner), kind::FRIEND_REMARK_SET, &tips)
+            .await;
         Ok(SetFriendRemarkResp {})
     }
 
-    async fn friend_page(&self, context: &Context, request: GetPaginationFriendsReq) -> Result<GetPaginationFriendsResp> {
+    async fn friend_page(
+        &self,
+        context: &Context,
+        request: GetPaginationFriendsReq,
+    ) -> Result<GetPaginationFriendsResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let (rows, total) = self.store.friend_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
+        let (rows, total) =
+            self.store.friend_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
         let friends_info = convert::friends(&self.store, rows).await?;
         Ok(GetPaginationFriendsResp { friends_info, total: i32::try_from(total).unwrap_or(i32::MAX) })
     }
 
-    async fn designated(&self, context: &Context, request: GetDesignatedFriendsReq) -> Result<GetDesignatedFriendsResp> {
+    async fn designated(
+        &self,
+        context: &Context,
+        request: GetDesignatedFriendsReq,
+    ) -> Result<GetDesignatedFriendsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         check::unique_ids("friendUserIDs", &request.friend_user_i_ds, 1000)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
@@ -304,10 +338,16 @@ impl Relations {
         Ok(GetFriendIDsResp { friend_i_ds: self.store.friend_ids(&request.user_id).await? })
     }
 
-    async fn incremental(&self, context: &Context, request: GetIncrementalFriendsReq) -> Result<GetIncrementalFriendsResp> {
+    async fn incremental(
+        &self,
+        context: &Context,
+        request: GetIncrementalFriendsReq,
+    ) -> Result<GetIncrementalFriendsResp> {
         context.require_self("userID", &request.user_id)?;
-        let changes =
-            self.store.changes_since(Kind::Friend, &request.user_id, &request.version_id, request.version).await?;
+        let changes = self
+            .store
+            .changes_since(Kind::Friend, &request.user_id, &request.version_id, request.version)
+            .await?;
         let insert = self.store.friends(&request.user_id, &changes.inserted).await?;
         let update = self.store.friends(&request.user_id, &changes.updated).await?;
         Ok(GetIncrementalFriendsResp {
@@ -321,7 +361,11 @@ impl Relations {
         })
     }
 
-    async fn full_ids(&self, context: &Context, request: GetFullFriendUserIDsReq) -> Result<GetFullFriendUserIDsResp> {
+    async fn full_ids(
+        &self,
+        context: &Context,
+        request: GetFullFriendUserIDsReq,
+    ) -> Result<GetFullFriendUserIDsResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let version = self.store.version(Kind::Friend, &request.user_id).await?;
@@ -346,7 +390,10 @@ impl Relations {
         let (rows, total) =
             self.store.friend_request_page(Side::To, &request.user_id, &request.handle_results, page).await?;
         let friend_requests = convert::requests(&self.store, rows).await?;
-        Ok(GetPaginationFriendsApplyToResp { friend_requests, total: i32::try_from(total).unwrap_or(i32::MAX) })
+        Ok(GetPaginationFriendsApplyToResp {
+            friend_requests,
+            total: i32::try_from(total).unwrap_or(i32::MAX),
+        })
     }
 
     async fn requests_from(
@@ -357,10 +404,15 @@ impl Relations {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let page = Page::parse(request.pagination.as_ref())?;
-        let (rows, total) =
-            self.store.friend_request_page(Side::From, &request.user_id, &request.handle_results, page).await?;
+        let (rows, total) = self
+            .store
+            .friend_request_page(Side::From, &request.user_id, &request.handle_results, page)
+            .await?;
         let friend_requests = convert::requests(&self.store, rows).await?;
-        Ok(GetPaginationFriendsApplyFromResp { friend_requests, total: i32::try_from(total).unwrap_or(i32::MAX) })
+        Ok(GetPaginationFriendsApplyFromResp {
+            friend_requests,
+            total: i32::try_from(total).unwrap_or(i32::MAX),
+        })
     }
 
     async fn unhandled_count(
@@ -405,7 +457,9 @@ impl Relations {
         check::non_empty("blackUserID", blocked)?;
         context.require_self("ownerUserID", owner)?;
         if !self.store.remove_black(owner, blocked).await? {
-            return Err(ErrorCode::RecordNotFound.with(format!("{blocked} is not on the black list of {owner}")));
+            return Err(
+                ErrorCode::RecordNotFound.with(format!("{blocked} is not on the black list of {owner}"))
+            );
         }
         self.friends_changed(&[owner]).await;
         let tips = BlackDeletedTips { from_to_user_id: pair(owner, blocked) };
@@ -413,10 +467,15 @@ impl Relations {
         Ok(RemoveBlackResp {})
     }
 
-    async fn black_page(&self, context: &Context, request: GetPaginationBlacksReq) -> Result<GetPaginationBlacksResp> {
+    async fn black_page(
+        &self,
+        context: &Context,
+        request: GetPaginationBlacksReq,
+    ) -> Result<GetPaginationBlacksResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let (rows, total) = self.store.black_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
+        let (rows, total) =
+            self.store.black_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
         let blacks = convert::blacks(&self.store, rows).await?;
         Ok(GetPaginationBlacksResp { blacks, total: i32::try_from(total).unwrap_or(i32::MAX) })
     }

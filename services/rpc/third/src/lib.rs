@@ -34,7 +34,11 @@ impl Third {
         Ok(FcmUpdateTokenResp {})
     }
 
-    async fn delete_token(&self, context: &Context, request: DelUserPushTokenReq) -> Result<DelUserPushTokenResp> {
+    async fn delete_token(
+        &self,
+        context: &Context,
+        request: DelUserPushTokenReq,
+    ) -> Result<DelUserPushTokenResp> {
         context.require_self("userID", &request.user_id)?;
         self.store.delete_device_token(&request.user_id, request.platform_id).await?;
         Ok(DelUserPushTokenResp {})

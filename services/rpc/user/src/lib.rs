@@ -10,10 +10,10 @@ use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
     sdkws::{UserInfoUpdatedTips, UserInfoWithEx},
     user::{
-        AccountCheckReq, AccountCheckResp, GetAllUserIdReq, GetAllUserIdResp, GetDesignateUsersReq, GetDesignateUsersResp,
-        GetUserStatusReq, GetUserStatusResp, OnlineStatus, SetGlobalRecvMessageOptReq, SetGlobalRecvMessageOptResp,
-        UpdateUserInfoExReq, UpdateUserInfoExResp, UpdateUserInfoReq, UpdateUserInfoResp, UserRegisterReq, UserRegisterResp,
-        account_check_resp::SingleUserStatus,
+        AccountCheckReq, AccountCheckResp, GetAllUserIdReq, GetAllUserIdResp, GetDesignateUsersReq,
+        GetDesignateUsersResp, GetUserStatusReq, GetUserStatusResp, OnlineStatus, SetGlobalRecvMessageOptReq,
+        SetGlobalRecvMessageOptResp, UpdateUserInfoExReq, UpdateUserInfoExResp, UpdateUserInfoReq,
+        UpdateUserInfoResp, UserRegisterReq, UserRegisterResp, account_check_resp::SingleUserStatus,
     },
 };
 use routes::Routes;
@@ -80,7 +80,9 @@ impl Users {
             check::at_most("users.ex", &user.ex, MAX_EX_BYTES)?;
         }
         if let Some(existing) = self.store.users(&ids).await?.first() {
-            return Err(ErrorCode::Registered.with(format!("user {} is registered already", existing.user_id)));
+            return Err(
+                ErrorCode::Registered.with(format!("user {} is registered already", existing.user_id))
+            );
         }
         let now = DateTime::from_millis(self.clock.now_ms());
         let users: Vec<User> = request
@@ -97,7 +99,9 @@ impl Users {
             })
             .collect();
         match self.store.create_users(&users).await {
-            Err(error) if error.is_duplicate_key() => Err(ErrorCode::Registered.with("one of the users was registered in this moment")),
+            Err(error) if error.is_duplicate_key() => {
+                Err(ErrorCode::Registered.with("one of the users was registered in this moment"))
+            }
             other => Ok(other.map(|()| UserRegisterResp {})?),
         }
     }
@@ -125,7 +129,11 @@ impl Users {
         Ok(UpdateUserInfoResp {})
     }
 
-    async fn update_ex(&self, context: &Context, request: UpdateUserInfoExReq) -> Result<UpdateUserInfoExResp> {
+    async fn update_ex(
+        &self,
+        context: &Context,
+        request: UpdateUserInfoExReq,
+    ) -> Result<UpdateUserInfoExResp> {
         self.change(context, check::present("userInfo", request.user_info)?).await?;
         Ok(UpdateUserInfoExResp {})
     }
@@ -160,7 +168,15 @@ impl Users {
             let tips = UserInfoUpdatedTips { user_id: wanted.user_id.clone() };
             for owner in self.store.owners_of_friend(&wanted.user_id).await? {
                 self.store.touch_friend(&owner, &wanted.user_id).await?;
-                notification::tell(&self.peers, context, &wanted.user_id, To::User(&owner), kind::FRIEND_INFO_UPDATED, &tips).await;
+                notification::tell(
+                    &self.peers,
+                    context,
+                    &wanted.user_id,
+                    To::User(&owner),
+                    kind::FRIEND_INFO_UPDATED,
+                    &tips,
+                )
+                .await;
             }
         }
         Ok(())
@@ -184,7 +200,12 @@ impl Users {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         check_receive_option(request.global_recv_msg_opt)?;
-        self.store_change(context, &request.user_id, doc! { "global_recv_msg_opt": request.global_recv_msg_opt }).await?;
+        self.store_change(
+            context,
+            &request.user_id,
+            doc! { "global_recv_msg_opt": request.global_recv_msg_opt },
+        )
+        .await?;
         Ok(SetGlobalRecvMessageOptResp {})
     }
 

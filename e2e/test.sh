@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Everything: formatting, clippy, unit and property tests, drift, chart, then e2e on the real cluster. One closing summary line.
+#   e2e/test.sh [fast]
+set -uo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+mode=${1:-all}
+passed=0 failed=0 failures=()
+mkdir -p "$OPENIM_CACHE/log" e2e/out
+
+# part NAME COUNT_PATTERN COMMAND…: runs a part; its output is kept, and shown when it fails.
+part() {
+  local name=$1 started=$SECONDS log=$OPENIM_CACHE/log/test-${1// /-}.log
+  shift
+  printf '%-36s' "$name"
+  if "$@" > "$log" 2>&1; then
+    local count; count=$(tests_in "$log")
+    passed=$((passed + count)); printf 'ok     %4d s  %d tests\n' $((SECONDS - started)) "$count"
+  else
+    failed=$((failed + 1)); failures+=("$name"); printf 'FAILED %4d s\n' $((SECONDS - started))
+    echo "--- the end of $log"; tail -60 "$log"; echo "---"
+  fi
+}
+# How many tests a log reports (cargo test, node --test); 1 for a check without a count.
+tests_in() {
+  local cargo node
+  cargo=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$1" | awk '{n += $1} END {print n + 0}')
+  node=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p; s/^# pass \([0-9]*\)$/\1/p' "$1" | awk '{n += $1} END {print n + 0}')
+  local sum=$((cargo + node)); echo $((sum > 0 ? sum : 1))
+}
+
+chart() {
+  helm lint charts/openim-operator && helm template openim-operator charts/openim-operator -n openim-system > /dev/null &&
+    helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | grep -q 'kind: Role$' &&
+    ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null
+}
+scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh .ci/run; do bash -n "$script" || return 1; done; }
+
+export CARGO_TARGET_DIR=$OPENIM_CACHE/target
+part "formatting" cargo fmt --all --check
+part "clippy" cargo clippy --locked -q --workspace --all-targets -- -D warnings
+part "unit and property tests" cargo test --locked --workspace --no-fail-fast
+part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../../images/entrypoints && go vet ./...'
+part "scripts parse" scripts_parse
+if [ "$mode" = all ]; then
+  "$root/e2e/up.sh" || { failed=$((failed + 1)); failures+=("make up"); }
+  part "chart" chart
+  if [ -z "${failures[*]:-}" ]; then
+    export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$("$root/e2e/endpoints.sh")
+    part "make up again changes nothing" e2e/tests/up-twice.sh
+    part "bad objects are refused" e2e/tests/bad-objects.sh
+    part "REST" e2e/tests/rest.sh
+    part "operator on the real cluster" e2e/tests/operator.sh
+    part "real SDK in a real browser" e2e/tests/sdk.sh
+    part "checker under kills" e2e/tests/checker.sh
+    part "metrics are scraped" e2e/tests/metrics.sh
+  fi
+fi
+[ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[@]}"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

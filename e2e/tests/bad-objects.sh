@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Malformed objects get a clear message when they are applied; one that cannot work says why and harms nobody else.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+refused() { # SPEC EXPECTED-TEXT [NAME]
+  local answer
+  if answer=$(printf 'apiVersion: openim.io/v1alpha1\nkind: OpenIMCluster\nmetadata: {name: %s}\nspec: %s\n' "${3:-bad}" "$1" \
+    | kube -n "$cluster_namespace" apply --dry-run=server -f - 2>&1); then
+    echo "accepted: $1"; exit 1
+  fi
+  grep -q -- "$2" <<< "$answer" || { echo "expected '$2' in: $answer"; exit 1; }
+}
+refused '{mongodb: {managed: {}, external: {secretName: x}}}' 'either managed or external'
+refused '{services: {gateway: {replicas: 500}}}' 'services.gateway.replicas'
+refused '{services: {gateway: {replicas: many}}}' 'replicas'
+refused '{config: {multiLoginPolicy: 3}}' 'must be 0, 1, 4 or 5'
+refused '{kafka: {managed: {storage: lots}}}' 'kafka.managed.storage'
+refused '{kafka: {external: {address: []}}}' 'kafka.external.address'
+refused '{config: {tokenExpireDays: 0}}' 'tokenExpireDays'
+refused '{nonsense: 1}' 'unknown field'
+refused '{}' 'at most 40 characters' "$(printf 'n%.0s' {1..41})"
+
+# Accepted by the API server, but its Secret does not exist: its status says so, and the good cluster stays Ready.
+trap 'kube -n "$cluster_namespace" delete openimcluster waiting --ignore-not-found --wait=false > /dev/null' EXIT
+kube -n "$cluster_namespace" apply -f - <<'END'
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: waiting}
+spec:
+  mongodb: {external: {secretName: nowhere}}
+  redis: {external: {address: "192.0.2.77:6379"}}
+  kafka: {external: {address: ["192.0.2.77:9092"]}}
+END
+for _ in $(seq 60); do
+  message=$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.message}')
+  [[ $message == *"there is no Secret nowhere"* ]] && break
+  sleep 0.5
+done
+[[ $message == *"there is no Secret nowhere"* ]] || { echo "status says: $message"; exit 1; }
+[ "$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]
+[ "$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]
+kube -n "$cluster_namespace" get events --field-selector involvedObject.name=waiting -o jsonpath='{.items[*].reason}' | grep -q DependencyNotReady

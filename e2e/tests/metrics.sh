@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Debian's Prometheus scrapes every process of the cluster; log lines are JSON; the level changes at run time.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+work=$(mktemp -d)
+inside() { "$bin/localkube" exec "$@"; }
+targets=$(kube get pods -A -o json | python3 -c '
+import json, sys
+pods = json.load(sys.stdin)["items"]
+print(json.dumps([p["status"]["podIP"] + ":12000" for p in pods
+  if p["metadata"].get("annotations", {}).get("prometheus.io/scrape") == "true" and p["status"].get("phase") == "Running"
+  and not p["metadata"].get("deletionTimestamp") and p["metadata"]["namespace"] in ("openim", "openim-system")]))')
+count=$(python3 -c "import json; print(len(json.loads('$targets')))")
+[ "$count" -ge 13 ]
+cat > "$work/prometheus.yml" <<END
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs: [{job_name: openim, static_configs: [{targets: $targets}]}]
+END
+"$bin/localkube" exec prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address=127.0.0.1:9391 > "$work/log" 2>&1 &
+prometheus=$!
+trap 'kill $prometheus 2>/dev/null || true; wait $prometheus 2>/dev/null || true; rm -rf "$work"' EXIT
+query() { inside curl -sG http://127.0.0.1:9391/api/v1/query --data-urlencode "query=$1" | python3 -c '
+import json, sys
+found = json.load(sys.stdin)["data"]["result"]; print(int(float(found[0]["value"][1])) if found else 0)' 2>/dev/null || echo 0; }
+for _ in $(seq 40); do [ "$(query 'sum(up)')" = "$count" ] && break; sleep 0.5; done
+[ "$(query 'sum(up)')" = "$count" ] || { echo "up: $(query 'sum(up)') of $count"; tail -5 "$work/log"; exit 1; }
+for metric in process_resident_memory_bytes online_user_num gateway_connections single_chat_msg_process_success_total msg_insert_mongo_success_total http_count_total openim_operator_reconciliations_total; do
+  [ "$(query "count($metric)")" -ge 1 ] || { echo "$metric is missing"; exit 1; }
+done
+[ "$(query 'sum(msg_insert_mongo_success_total)')" -ge 0 ]
+ip=$(kube -n "$cluster_namespace" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[0].status.podIP}')
+inside curl -sf -X PUT --data debug "http://$ip:12000/loglevel" | grep -q ok
+inside curl -s "http://$ip:12000/loglevel" | grep -q debug
+inside curl -s -X PUT --data '!!!=' "http://$ip:12000/loglevel" | grep -qi 'log level'
+inside curl -sf -X PUT --data info "http://$ip:12000/loglevel" > /dev/null
+kube -n "$cluster_namespace" logs "deployment/$cluster_name-msg" --tail=5 | python3 -c '
+import json, sys
+for line in sys.stdin: json.loads(line)["level"]'

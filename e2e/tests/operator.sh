@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# On the real cluster: a spec edit rolls out, drift is repaired, a killed server recovers, delete removes everything.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+ns=$cluster_namespace
+get() { kube -n "$ns" get openimcluster "$1" -o "jsonpath=$2"; }
+wait_ready() { # NAME SECONDS: Ready for its newest generation
+  local end=$((SECONDS + $2))
+  while [ $SECONDS -lt $end ]; do
+    if [ "$(get "$1" '{.metadata.generation}/{.status.observedGeneration}/{.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="Ready")].observedGeneration}')" \
+      = "$(get "$1" '{.metadata.generation}/{.metadata.generation}/True/{.metadata.generation}')" ]; then return; fi
+    sleep 0.3
+  done
+  echo "$1 is not Ready after $2 s: $(get "$1" '{.status.message}')"; kube -n "$ns" get pods; exit 1
+}
+until_is() { # SECONDS EXPECTED COMMAND…
+  local end=$((SECONDS + $1)) expected=$2; shift 2
+  while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
+  echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
+}
+
+echo "a spec edit rolls out and scales"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":2}},"config":{"gatewayDrainSeconds":2}}}'
+wait_ready "$cluster_name" 120
+[ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o jsonpath='{.status.readyReplicas}')" = 2 ]
+kube -n "$ns" get configmap "$cluster_name-config" -o jsonpath='{.data.config\.yaml}' | grep -q 'drainSeconds: 2'
+
+echo "hand edits are repaired, others' fields stay"
+kube -n "$ns" scale deployment "$cluster_name-user" --replicas=0
+until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
+kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
+kube -n "$ns" delete service "$cluster_name-api-http" configmap/"$cluster_name-config"
+until_is 30 10002 kube -n "$ns" get service "$cluster_name-api-http" -o 'jsonpath={.spec.ports[0].port}'
+until_is 30 "$cluster_name-config" kube -n "$ns" get configmap "$cluster_name-config" -o 'jsonpath={.metadata.name}'
+[ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
+wait_ready "$cluster_name" 60
+
+echo "an ingress that is not wanted any more is removed"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":false}}}'
+until_is 30 "" kube -n "$ns" get ingress -o name
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":true}}}'
+until_is 30 "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress -o name
+
+echo "a steady state writes nothing"
+wait_ready "$cluster_name" 60
+sleep 5
+versions() { kube -n "$ns" get openimclusters,deployments,statefulsets,services,configmaps,ingresses -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name}={.metadata.resourceVersion}{"\n"}{end}'; get "$cluster_name" '{.metadata.resourceVersion}'; }
+before=$(versions); sleep 25
+diff <(echo "$before") <(versions)
+
+echo "a dependency that is away is named; healthy pods are not restarted; it recovers by itself"
+pods_before=$(kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}')
+kube -n "$ns" delete pod "$cluster_name-mongodb-0" --grace-period=0 --force
+until_is 60 1 bash -c "kubectl --kubeconfig $state/admin.kubeconfig -n $ns get openimcluster $cluster_name -o 'jsonpath={.status.message}' | grep -ci mongodb"
+wait_ready "$cluster_name" 90
+[ "$pods_before" = "$(kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}')" ]
+
+echo "the operator may die at any time"
+kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force
+kube -n "$ns" scale deployment "$cluster_name-third" --replicas=0
+until_is 60 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.spec.replicas}'
+
+echo "every pod meets the restricted standard"
+kube label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite --dry-run=server 2>&1 | tee /dev/stderr | { ! grep -q violate; }
+
+echo "a second cluster beside it, deleted with its volumes"
+kube -n "$ns" apply -f - <<'END'
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: brief}
+spec: {volumes: Delete, ingress: {enabled: false}}
+END
+wait_ready brief 180
+kube -n "$ns" delete openimcluster brief --wait=true
+left() { kube -n "$ns" get all,configmaps,secrets,ingresses,persistentvolumeclaims -l openim.io/cluster=brief -o name | wc -l; }
+until_is 120 0 left
+[ "$(get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].status}')" = True ]
+
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":1}}}}'
+wait_ready "$cluster_name" 120

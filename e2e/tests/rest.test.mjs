@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { until } from '../sdk/lib/harness.mjs';
+
+const at = JSON.parse(process.env.OPENIM_ENDPOINTS);
+let adminToken;
+
+async function call(path, body, headers = {}) {
+  const answer = await fetch(at.api + path, {
+    method: 'POST', headers: { operationID: randomUUID(), 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+  return answer.json();
+}
+const admin = (path, body) => call(path, body, { token: adminToken });
+const as = (user, path, body) => call(path, body, { token: user.token });
+
+async function user(name) {
+  const userID = `${name}${randomUUID().slice(0, 8)}`;
+  assert.equal((await admin('/user/user_register', { users: [{ userID, nickname: name }] })).errCode, 0);
+  const answer = await admin('/auth/get_user_token', { userID, platformID: 2 });
+  assert.equal(answer.errCode, 0, JSON.stringify(answer));
+  return { userID, token: answer.data.token };
+}
+
+before(async () => {
+  const answer = await call('/auth/get_admin_token', { userID: at.adminUserID, secret: at.secret });
+  assert.equal(answer.errCode, 0);
+  assert.equal(answer.data.expireTimeSeconds, 90 * 86400);
+  adminToken = answer.data.token;
+});
+
+test('the envelope is complete and success without fields has no data', async () => {
+  const userID = `e${randomUUID().slice(0, 8)}`;
+  const answer = await admin('/user/user_register', { users: [{ userID, nickname: 'e' }] });
+  assert.deepEqual(answer, { errCode: 0, errMsg: '', errDlt: '' });
+  const again = await admin('/user/user_register', { users: [{ userID, nickname: 'e' }] });
+  assert.equal(again.errCode, 1102);
+});
+
+test('what is missing or wrong is named', async () => {
+  const cases = [
+    ['/user/get_users_info', '{', 1001, 'request body'],
+    ['/user/get_users_info', '', 1001, 'request body'],
+    ['/user/get_users_info', '{"userIDs": 7}', 1001, 'request body'],
+    ['/user/user_register', { users: [] }, 1001, 'users'],
+    ['/user/user_register', { users: [{ userID: 'a:b', nickname: 'x' }] }, 1001, 'users.userID'],
+    ['/user/user_register', { users: [{ userID: 'abc', nickname: '' }] }, 1001, 'users.nickname'],
+    ['/auth/get_user_token', { userID: 'nobody-at-all', platformID: 2 }, 1101, 'nobody-at-all'],
+    ['/auth/get_user_token', { userID: 'x', platformID: 12 }, 1001, 'platformID'],
+    ['/friend/get_friend_list', { userID: 'x' }, 1001, 'pagination'],
+    ['/friend/get_friend_list', { userID: 'x', pagination: { pageNumber: 0, showNumber: 10 } }, 1001, 'pageNumber'],
+    ['/group/create_group', { ownerUserID: 'x' }, 1001, 'groupInfo'],
+    ['/msg/send_msg', { sendID: 'a', recvID: 'b', content: {}, contentType: 101, sessionType: 1 }, 1001, 'content.content'],
+  ];
+  for (const [path, body, code, text] of cases) {
+    const answer = await admin(path, body);
+    assert.equal(answer.errCode, code, `${path} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
+    assert.ok(answer.errDlt.includes(text), `${path}: ${answer.errDlt}`);
+  }
+});
+
+test('headers are required, tokens are checked', async () => {
+  const without = await fetch(`${at.api}/user/get_users_info`, { method: 'POST', body: '{}' });
+  const envelope = await without.json();
+  assert.equal(without.status, 200);
+  assert.deepEqual(envelope, { errCode: 1001, errMsg: 'ArgsError', errDlt: 'header must have operationID' });
+  assert.equal((await call('/user/get_users_info', {})).errDlt, 'header must have token');
+  assert.equal((await call('/user/get_users_info', {}, { token: 'rubbish' })).errCode, 1503);
+  const alice = await user('alice');
+  const [head, payload, signature] = alice.token.split('.');
+  assert.equal((await call('/user/get_users_info', {}, { token: `${head}.${payload}.${signature.slice(0, -4)}AAAA` })).errCode, 1505);
+  assert.equal((await call('/auth/get_admin_token', { userID: at.adminUserID, secret: 'openIM123' })).errCode, 1002);
+  assert.equal((await call('/auth/get_admin_token', { userID: 'somebody', secret: at.secret })).errCode, 1001);
+});
+
+test('a user is only itself', async () => {
+  const [alice, bob, eve] = [await user('alice'), await user('bob'), await user('eve')];
+  const page = { pagination: { pageNumber: 1, showNumber: 10 } };
+  const foreign = [
+    ['/user/update_user_info_ex', { userInfo: { userID: bob.userID, nickname: 'x' } }],
+    ['/user/set_global_msg_recv_opt', { userID: bob.userID, globalRecvMsgOpt: 1 }],
+    ['/friend/get_friend_list', { userID: bob.userID, ...page }],
+    ['/friend/add_friend', { fromUserID: bob.userID, toUserID: alice.userID }],
+    ['/friend/add_friend_response', { fromUserID: alice.userID, toUserID: bob.userID, handleResult: 1 }],
+    ['/friend/delete_friend', { ownerUserID: bob.userID, friendUserID: alice.userID }],
+    ['/friend/add_black', { ownerUserID: bob.userID, blackUserID: alice.userID }],
+    ['/friend/get_black_list', { userID: bob.userID, ...page }],
+    ['/friend/get_incremental_friends', { userID: bob.userID }],
+    ['/group/create_group', { ownerUserID: bob.userID, groupInfo: { groupType: 2 } }],
+    ['/group/get_joined_group_list', { fromUserID: bob.userID, ...page }],
+    ['/group/get_incremental_join_groups', { userID: bob.userID }],
+    ['/conversation/get_all_conversations', { ownerUserID: bob.userID }],
+    ['/conversation/get_owner_conversation', { userID: bob.userID, ...page }],
+    ['/conversation/set_conversations', { userIDs: [bob.userID], conversation: { conversationType: 1, userID: eve.userID } }],
+    ['/msg/newest_seq', { userID: bob.userID }],
+    ['/msg/pull_msg_by_seq', { userID: bob.userID }],
+    ['/msg/get_conversations_has_read_and_max_seq', { userID: bob.userID }],
+    ['/msg/user_clear_all_msg', { userID: bob.userID }],
+    ['/third/set_app_badge', { userID: bob.userID, appUnreadCount: 1 }],
+    ['/third/fcm_update_token', { account: bob.userID, fcmToken: 'x', platformID: 2 }],
+    ['/user/user_register', { users: [{ userID: 'x1', nickname: 'x' }] }],
+    ['/auth/get_user_token', { userID: bob.userID, platformID: 2 }],
+    ['/auth/force_logout', { userID: bob.userID, platformID: 2 }],
+    ['/user/account_check', { checkUserIDs: [bob.userID] }],
+    ['/user/get_all_users_uid', page],
+    ['/user/get_users_online_status', { userIDs: [bob.userID] }],
+    ['/friend/import_friend', { ownerUserID: alice.userID, friendUserIDs: [bob.userID] }],
+    ['/msg/send_msg', { sendID: alice.userID, recvID: bob.userID, content: { content: 'x' }, contentType: 101, sessionType: 1 }],
+  ];
+  for (const [path, body] of foreign) {
+    const answer = await as(alice, path, body);
+    assert.equal(answer.errCode, 1002, `${path}: ${JSON.stringify(answer)}`);
+  }
+});
+
+test('groups: only members read, only administrators change', async () => {
+  const [owner, member, stranger] = [await user('owner'), await user('member'), await user('stranger')];
+  const created = await as(owner, '/group/create_group', {
+    ownerUserID: owner.userID, memberUserIDs: [member.userID], groupInfo: { groupName: 'g', groupType: 2 },
+  });
+  assert.equal(created.errCode, 0, JSON.stringify(created));
+  const { groupID } = created.data.groupInfo;
+  const page = { pagination: { pageNumber: 1, showNumber: 10 } };
+  for (const [path, body] of [
+    ['/group/get_group_member_list', { groupID, ...page }],
+    ['/group/get_group_members_info', { groupID, userIDs: [owner.userID] }],
+    ['/group/get_incremental_group_members', { groupID }],
+    ['/group/get_full_group_member_user_ids', { groupID }],
+    ['/group/invite_user_to_group', { groupID, invitedUserIDs: [stranger.userID] }],
+    ['/group/set_group_info_ex', { groupID, groupName: 'mine' }],
+    ['/group/kick_group', { groupID, kickedUserIDs: [member.userID] }],
+    ['/group/dismiss_group', { groupID }],
+    ['/group/transfer_group', { groupID, oldOwnerUserID: owner.userID, newOwnerUserID: stranger.userID }],
+  ]) {
+    const answer = await as(stranger, path, body);
+    assert.equal(answer.errCode, 1002, `${path}: ${JSON.stringify(answer)}`);
+  }
+  assert.equal((await as(member, '/group/set_group_info_ex', { groupID, groupName: 'mine' })).errCode, 1002);
+  const list = await as(member, '/group/get_group_member_list', { groupID, ...page });
+  assert.deepEqual(list.data.members.map((m) => [m.userID, m.roleLevel]), [[owner.userID, 100], [member.userID, 20]]);
+  assert.equal((await as(owner, '/group/quit_group', { groupID })).errCode, 1002);
+  assert.equal((await as(owner, '/group/kick_group', { groupID, kickedUserIDs: [member.userID] })).errCode, 0);
+  assert.equal((await as(member, '/group/get_group_member_list', { groupID, ...page })).errCode, 1002);
+  // Asked for a group that is gone, the batch call still answers for it: a client would ask for ever.
+  const batch = await as(member, '/group/get_incremental_group_members_batch', {
+    userID: member.userID, reqList: [{ groupID, versionID: '', version: 0 }],
+  });
+  assert.ok(batch.data.respList[groupID]);
+});
+
+test('incremental sync says full, then nothing, then exactly the change', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  const ask = async (known = {}) => (await as(alice, '/friend/get_incremental_friends', { userID: alice.userID, ...known })).data;
+  const first = await ask({ versionID: '', version: 0 });
+  assert.equal(first.full, true);
+  assert.match(first.versionID, /^[0-9a-f]{24}$/);
+  assert.ok(first.version > 0);
+  const known = { versionID: first.versionID, version: first.version };
+  const same = await ask(known);
+  assert.deepEqual([same.full, same.insert, same.delete, same.update, same.sortVersion], [false, null, null, null, 0]);
+  await as(alice, '/friend/add_friend', { fromUserID: alice.userID, toUserID: bob.userID });
+  await as(bob, '/friend/add_friend_response', { fromUserID: alice.userID, toUserID: bob.userID, handleResult: 1 });
+  const changed = await ask(known);
+  assert.equal(changed.version, first.version + 1);
+  assert.deepEqual(changed.insert.map((friend) => friend.friendUser.userID), [bob.userID]);
+  const ids = await as(alice, '/friend/get_full_friend_user_ids', { userID: alice.userID, idHash: 0 });
+  assert.deepEqual(ids.data.userIDs, [bob.userID]);
+  assert.equal((await as(alice, '/friend/add_friend', { fromUserID: alice.userID, toUserID: bob.userID })).errCode, 1304);
+  assert.equal((await as(alice, '/friend/add_friend', { fromUserID: alice.userID, toUserID: alice.userID })).errCode, 1301);
+});
+
+test('browsers may call from anywhere, answers are compressed, unknown routes are 404', async () => {
+  const preflight = await fetch(`${at.api}/user/get_users_info`, {
+    method: 'OPTIONS', headers: { origin: 'http://example.org', 'access-control-request-headers': 'operationid,token,content-type' },
+  });
+  assert.equal(preflight.status, 200);
+  assert.equal(preflight.headers.get('access-control-allow-origin'), '*');
+  assert.ok(preflight.headers.get('access-control-allow-headers').includes('operationid'));
+  const missing = await fetch(`${at.api}/no/such/route`, { method: 'POST' });
+  assert.equal(missing.status, 404);
+  assert.equal(missing.headers.get('access-control-allow-origin'), '*');
+});
+
+test('a token is refused once it was replaced', async () => {
+  const alice = await user('alice');
+  const fresh = (await admin('/auth/get_user_token', { userID: alice.userID, platformID: 2 })).data.token;
+  await until('the old token is refused', async () => (await as(alice, '/user/get_users_info', { userIDs: [] })).errCode === 1506, 10_000);
+  assert.equal((await call('/user/get_users_info', { userIDs: [] }, { token: fresh })).errCode, 0);
+});
+
+// --- the WebSocket, with JSON frames, as sdkType=js clients use it
+
+function open(user, extra = '') {
+  const query = `sendID=${user.userID}&token=${user.token}&platformID=2&operationID=o&isBackground=false&isMsgResp=true&sdkType=js${extra}`;
+  const socket = new WebSocket(`${at.ws}?${query}`);
+  socket.binaryType = 'arraybuffer';
+  const frames = [];
+  let closed = false;
+  socket.addEventListener('message', ({ data }) => frames.push(data));
+  socket.addEventListener('close', () => { closed = true; });
+  socket.addEventListener('error', () => { closed = true; });
+  return { socket, frames, isClosed: () => closed, first: () => until('first frame', () => frames[0], 10_000).then(JSON.parse) };
+}
+const request = (user, reqIdentifier, data = '') =>
+  Buffer.from(JSON.stringify({ reqIdentifier, token: '', sendID: user.userID, operationID: 'op', msgIncr: 'm1', data }));
+
+test('garbage ends its own connection and nothing else', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  const witness = open(bob);
+  assert.equal((await witness.first()).errCode, 0);
+  const frames = {
+    'random bytes': Buffer.from([1, 2, 3, 255, 254, 0, 9]),
+    'empty': Buffer.alloc(0),
+    'another user': request({ userID: bob.userID }, 1001),
+    'unknown command': request(alice, 4711),
+    'oversized': Buffer.alloc(60_000, 'x'),
+    'text': 'hello',
+  };
+  for (const [name, frame] of Object.entries(frames)) {
+    const connection = open(alice);
+    assert.equal((await connection.first()).errCode, 0, name);
+    connection.socket.send(frame);
+    await until(`${name}: closed`, connection.isClosed, 10_000);
+  }
+  for (const [name, frame] of Object.entries({
+    'bomb': gzipSync(Buffer.alloc(20 << 20)), 'truncated': gzipSync(request(alice, 1001)).subarray(0, 20), 'plain': request(alice, 1001),
+  })) {
+    const connection = open(alice, '&compression=gzip');
+    assert.equal((await connection.first()).errCode, 0, name);
+    connection.socket.send(frame);
+    await until(`${name}: closed`, connection.isClosed, 10_000);
+  }
+  witness.socket.send(request(bob, 1001));
+  const answer = await until('the witness is answered', () => witness.frames[1], 10_000);
+  assert.equal(JSON.parse(Buffer.from(answer)).errCode, 0);
+  witness.socket.close();
+});
+
+test('malformed protobuf and foreign ids get an error, the connection stays', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  const connection = open(alice);
+  await connection.first();
+  const send = async (command, data) => {
+    const before = connection.frames.length;
+    connection.socket.send(request(alice, command, data));
+    const frame = await until('an answer', () => connection.frames[before], 10_000);
+    return JSON.parse(Buffer.from(frame));
+  };
+  assert.equal((await send(1003, Buffer.from([0xff, 0xff]).toString('base64'))).errCode, 1001);
+  const foreign = Buffer.concat([Buffer.from([0x0a, bob.userID.length]), Buffer.from(bob.userID)]).toString('base64');
+  for (const command of [1001, 1002, 1005, 1006, 1007]) {
+    const answer = await send(command, foreign);
+    assert.equal(answer.errCode, 1002, `${command}: ${JSON.stringify(answer)}`);
+    assert.deepEqual([answer.reqIdentifier, answer.msgIncr, answer.data], [command, 'm1', '']);
+  }
+  assert.notEqual((await send(1004, '')).errCode, 0);
+  assert.equal(connection.isClosed(), false);
+  connection.socket.close();
+});
+
+test('handshakes are refused as the contract says', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  const wrong = open({ userID: alice.userID, token: bob.token });
+  assert.equal((await wrong.first()).errCode, 1502);
+  await until('closed', wrong.isClosed, 10_000);
+  assert.equal((await open({ userID: alice.userID, token: 'x' }).first()).errCode, 1503);
+  const missing = await fetch(`${at.ws.replace('ws:', 'http:')}?sendID=a`);
+  assert.equal(missing.status, 200);
+  assert.equal((await missing.json()).errCode, 500); // isBackground is missing
+  const noToken = await fetch(`${at.ws.replace('ws:', 'http:')}?sendID=a&isBackground=false&platformID=2&operationID=o`);
+  assert.equal((await noToken.json()).errCode, 1602);
+});
+
+test('a ping in text is answered', async () => {
+  const alice = await user('alice');
+  const connection = open(alice);
+  await connection.first();
+  connection.socket.send(JSON.stringify({ type: 'ping', body: 'x' }));
+  assert.deepEqual(JSON.parse(await until('pong', () => connection.frames[1], 10_000)), { type: 'pong', body: 'x' });
+  connection.socket.close();
+});
