@@ -33,6 +33,9 @@ restart_stale() {
     kube -n "$cluster_namespace" get deployments -o name -l "openim.io/cluster=$cluster_name" 2>/dev/null | while read -r deployment; do
       kube -n "$cluster_namespace" rollout restart "$deployment"
     done
+    kube -n "$cluster_namespace" get deployments -o name -l "openim.io/cluster=$cluster_name" 2>/dev/null | while read -r deployment; do
+      kube -n "$cluster_namespace" rollout status "$deployment" --timeout=120s
+    done
   fi
   printf '%s' "$now" > "$mark"
 }

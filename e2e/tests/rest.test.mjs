@@ -233,7 +233,8 @@ test('garbage ends its own connection and nothing else', async () => {
     connection.socket.send(frame);
     await until(`${name}: closed`, connection.isClosed, 10_000);
   }
-  witness.socket.send(request(bob, 1001));
+  const own = Buffer.concat([Buffer.from([0x0a, bob.userID.length]), Buffer.from(bob.userID)]).toString('base64');
+  witness.socket.send(request(bob, 1001, own));
   const answer = await until('the witness is answered', () => witness.frames[1], 10_000);
   assert.equal(JSON.parse(Buffer.from(answer)).errCode, 0);
   witness.socket.close();

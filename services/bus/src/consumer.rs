@@ -95,7 +95,7 @@ impl Consumer {
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "2000")
-            .set("fetch.wait.max.ms", "20")
+            .set("fetch.wait.max.ms", "500")
             .set("fetch.error.backoff.ms", "100")
             .set("queued.max.messages.kbytes", "16384")
             .set("topic.metadata.refresh.interval.ms", "10000")

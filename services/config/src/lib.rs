@@ -324,7 +324,7 @@ impl Config {
                 "must have at least 16 characters; generate one with `openssl rand -hex 24`",
             );
         }
-        if self.secret == "openIM123" || self.secret.chars().all(|c| Some(c) == self.secret.chars().next()) {
+        if self.secret == "openIM123" || self.secret.bytes().all(|byte| byte == self.secret.as_bytes()[0]) {
             return refuse("secret", "is not a secret; generate one with `openssl rand -hex 24`");
         }
         if self.admin_user_ids.is_empty() {

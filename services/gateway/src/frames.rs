@@ -61,7 +61,7 @@ mod tests {
             } else {
                 (push.msgs, push.notification_msgs)
             };
-            assert_eq!(here[conversation].msgs, [message.clone()]);
+            assert_eq!(here[conversation].msgs.as_slice(), std::slice::from_ref(&message));
             assert!(there.is_empty());
         }
     }

@@ -17,6 +17,7 @@ use checker::{
     rest::{Admin, Endpoints},
 };
 use clap::Parser;
+use protocol::sdkws::MsgData;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
@@ -119,31 +120,45 @@ impl Run {
         Ok((from, sent))
     }
 
-    /// What a user sees of a conversation once everything is through.
-    async fn read(
-        &self,
-        user: &str,
-        conversation: &str,
-        expected: usize,
-    ) -> anyhow::Result<Vec<protocol::sdkws::MsgData>> {
+    /// What a user sees of a conversation once everything is through. The last kill may still be felt: it tries again.
+    async fn read(&self, user: &str, conversation: &str, expected: usize) -> anyhow::Result<Vec<MsgData>> {
         let deadline = Instant::now() + Duration::from_secs(90);
         let token = self.admin.token(user, PLATFORM).await?;
-        let client = self.connect(user, &token, deadline).await?;
         let mut newest = 0;
         loop {
-            let now = client.newest().await?.max_seqs.get(conversation).copied().unwrap_or(0);
-            if now < newest {
-                bail!("{user}: the newest seq of {conversation} fell from {newest} to {now}");
+            let client = self.connect(user, &token, deadline).await?;
+            match self.read_once(&client, conversation, expected, &mut newest, deadline).await {
+                Err(error) if client.is_closed() && Instant::now() < deadline => {
+                    eprintln!("{user}: {error}; reading again");
+                }
+                read => {
+                    client.close();
+                    return read;
+                }
             }
-            newest = now;
-            if newest as usize >= expected || Instant::now() > deadline {
-                break;
+        }
+    }
+
+    async fn read_once(
+        &self,
+        client: &Client,
+        conversation: &str,
+        expected: usize,
+        newest: &mut i64,
+        deadline: Instant,
+    ) -> anyhow::Result<Vec<MsgData>> {
+        loop {
+            let now = client.newest().await?.max_seqs.get(conversation).copied().unwrap_or(0);
+            if now < *newest {
+                // The connection is open, so this is not tried away.
+                bail!("the newest seq of {conversation} fell from {newest} to {now}");
+            }
+            *newest = now;
+            if now as usize >= expected || Instant::now() > deadline {
+                return client.pull(conversation, now).await;
             }
             sleep(Duration::from_millis(200)).await;
         }
-        let messages = client.pull(conversation, newest).await;
-        client.close();
-        messages
     }
 }
 

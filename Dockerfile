@@ -1,0 +1,20 @@
+# syntax=docker/dockerfile:1
+# Multi-arch images: docker buildx build --platform linux/amd64,linux/arm64 --target server -t ghcr.io/openim-cluster/openim-server:0.1.0 .
+FROM rust:1.95-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends g++ make perl && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+ENV RUSTFLAGS="-C target-feature=+crt-static"
+RUN target=$(rustc -vV | sed -n 's/^host: //p') \
+    && cargo build --locked --release --target "$target" -p server -p operator \
+    && mkdir /out && cp "target/$target/release/openim-server" "target/$target/release/openim-operator" /out/
+
+FROM scratch AS server
+COPY --from=build /out/openim-server /openim-server
+USER 65532:65532
+ENTRYPOINT ["/openim-server"]
+
+FROM scratch AS operator
+COPY --from=build /out/openim-operator /openim-operator
+USER 65532:65532
+ENTRYPOINT ["/openim-operator"]
