@@ -1,7 +1,10 @@
 //! The `OpenIMCluster` API, version v1alpha1. Every field has a default: an object with a name and nothing else is a working small
 //! cluster.
 
-#![allow(clippy::duplicated_attributes, reason = "every printer column has its own name, type_ and json_path")]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "every printer column has its own name, type_ and json_path"
+)]
 
 mod spec;
 mod status;
