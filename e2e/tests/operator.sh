@@ -29,7 +29,7 @@ echo "hand edits are repaired, others' fields stay"
 kube -n "$ns" scale deployment "$cluster_name-user" --replicas=0
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
 kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
-kube -n "$ns" delete service "$cluster_name-api-http" configmap/"$cluster_name-config"
+kube -n "$ns" delete "service/$cluster_name-api-http" "configmap/$cluster_name-config"
 until_is 30 10002 kube -n "$ns" get service "$cluster_name-api-http" -o 'jsonpath={.spec.ports[0].port}'
 until_is 30 "$cluster_name-config" kube -n "$ns" get configmap "$cluster_name-config" -o 'jsonpath={.metadata.name}'
 [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
@@ -46,7 +46,7 @@ wait_ready "$cluster_name" 60
 sleep 5
 versions() { kube -n "$ns" get openimclusters,deployments,statefulsets,services,configmaps,ingresses -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name}={.metadata.resourceVersion}{"\n"}{end}'; get "$cluster_name" '{.metadata.resourceVersion}'; }
 before=$(versions); sleep 25
-diff <(echo "$before") <(versions)
+diff <(echo "$before") <(echo "$(versions)")
 
 echo "a dependency that is away is named; healthy pods are not restarted; it recovers by itself"
 pods_before=$(kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}')
@@ -61,7 +61,8 @@ kube -n "$ns" scale deployment "$cluster_name-third" --replicas=0
 until_is 60 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.spec.replicas}'
 
 echo "every pod meets the restricted standard"
-kube label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite --dry-run=server 2>&1 | tee /dev/stderr | { ! grep -q violate; }
+warnings=$(kube label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite --dry-run=server 2>&1)
+if grep -q violate <<< "$warnings"; then echo "$warnings"; exit 1; fi
 
 echo "a second cluster beside it, deleted with its volumes"
 kube -n "$ns" apply -f - <<'END'
