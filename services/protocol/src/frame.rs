@@ -397,13 +397,16 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_gzip_frame_is_refused(request in any_request(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        fn a_damaged_gzip_frame_is_refused_or_unharmed(request in any_request(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
             let encoding = Encoding { codec: Codec::Gob, gzip: true };
             let mut bytes = request.encode(encoding).to_vec();
             // Bytes 4 to 9 of the header hold a time and hints that nobody reads.
             let position = 10 + at.index(bytes.len() - 10);
             bytes[position] ^= 1 << bit;
-            prop_assert!(Request::decode(bytes.into(), encoding).is_err());
+            // The last byte of a deflate stream may have bits that mean nothing.
+            if let Ok(decoded) = Request::decode(bytes.into(), encoding) {
+                prop_assert_eq!(decoded, request);
+            }
         }
 
         #[test]
