@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { until } from '../sdk/lib/harness.mjs';
+import { until } from '../sdk/lib/wait.mjs';
 
 const at = JSON.parse(process.env.OPENIM_ENDPOINTS);
 let adminToken;

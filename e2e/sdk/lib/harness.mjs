@@ -7,25 +7,15 @@ import { connect, createServer as createTcpServer } from 'node:net';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { sleep, until } from './wait.mjs';
+
+export { sleep, until };
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../../..');
 const sdk = join(here, '../node_modules/@openim/wasm-client-sdk');
 const types = { '.js': 'text/javascript', '.html': 'text/html', '.wasm': 'application/wasm' };
 const WEB = 5;
-
-export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-export async function until(what, check, ms = 20_000) {
-  const end = Date.now() + ms;
-  let last;
-  while (Date.now() < end) {
-    last = await check();
-    if (last) return last;
-    await sleep(50);
-  }
-  throw new Error(`not within ${ms} ms: ${what}`);
-}
 
 export function endpoints() {
   const given = process.env.OPENIM_ENDPOINTS;
