@@ -44,7 +44,12 @@ until_is 30 "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress 
 echo "a steady state writes nothing"
 wait_ready "$cluster_name" 60
 sleep 5
-versions() { kube -n "$ns" get openimclusters,deployments,statefulsets,services,configmaps,ingresses -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name}={.metadata.resourceVersion}{"\n"}{end}'; get "$cluster_name" '{.metadata.resourceVersion}'; }
+# When the operator last wrote each object; the controllers of Kubernetes may go on writing their statuses.
+versions() {
+  kube -n "$ns" get deployments,statefulsets,services,configmaps,ingresses -l "openim.io/cluster=$cluster_name" --show-managed-fields \
+    -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.managedFields[?(@.manager=="openim-operator")].time}{"\n"}{end}'
+  get "$cluster_name" '{.metadata.resourceVersion}'
+}
 before=$(versions); sleep 25
 diff <(echo "$before") <(echo "$(versions)")
 
