@@ -32,4 +32,10 @@ build_services() {
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
     cargo build --locked --release --target x86_64-unknown-linux-gnu -p server -p operator --manifest-path "$root/Cargo.toml"
 }
+# The raw protocol clients: the checker and the bench, in $checker_bin.
+checker_bin=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release
+build_checker() {
+  RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
+    cargo build -q --locked --release --target x86_64-unknown-linux-gnu -p checker --manifest-path "$root/Cargo.toml"
+}
 service_images() { "$root/e2e/images/build.sh" services "$OPENIM_CACHE/target"; }

@@ -52,8 +52,7 @@ pub fn definition_yaml() -> String {
 mod tests {
     #[test]
     fn the_file_is_what_the_types_generate() {
-        let file =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openimclusters.yaml")).unwrap();
+        let file = include_str!("../openimclusters.yaml");
         assert!(file == super::definition_yaml(), "crds/openimclusters.yaml is stale: run `make generate`");
     }
 

@@ -81,7 +81,7 @@ fn api_for(client: &Client, object: &DynamicObject, namespace: &str) -> Api<Dyna
 pub struct Applied {
     /// Kind and name of each object that was written.
     pub written: Vec<String>,
-    /// Of these, objects that somebody else had changed or removed.
+    /// Kind and name of each object that the plan no longer has.
     pub deleted: Vec<String>,
 }
 

@@ -167,9 +167,10 @@ impl Operator {
                 return Ok(Action::await_change());
             }
         };
-        apply::ensure_credentials(&self.client, &cluster).await?;
-        let observed =
-            dereference::dereference(&self.client, &cluster).await.map_err(ReconcileError::Read)?;
+        let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
+        let observed = dereference::dereference(&self.client, &cluster, credentials)
+            .await
+            .map_err(ReconcileError::Read)?;
         let plan = plan::plan(&cluster, &observed);
         let applied = apply::apply(&self.client, &cluster, &plan).await;
         let (written, failure) = match applied {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::validate::{Backing, Cluster};
+use crate::validate::Cluster;
 
 /// Keys of the Secret.
 pub mod key {
@@ -39,7 +39,7 @@ fn random_hex() -> String {
     hex::encode(rand::random::<[u8; 24]>())
 }
 
-/// 16 random bytes as URL-safe base64 without padding, as Kafka wants it: only the alphabet matters, not what it decodes to.
+/// 22 characters of the URL-safe base64 alphabet, as Kafka wants it; hexadecimal ones are.
 fn kafka_cluster_id() -> String {
     hex::encode(rand::random::<[u8; 11]>())
 }
@@ -71,11 +71,6 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
         (key::KAFKA_JAAS.to_owned(), jaas),
     ]);
     data
-}
-
-/// Whether any generated credential is needed besides the secret.
-pub fn needs_servers(cluster: &Cluster) -> bool {
-    matches!(cluster.mongodb, Backing::Managed(_)) || matches!(cluster.kafka, Backing::Managed(_))
 }
 
 #[cfg(test)]

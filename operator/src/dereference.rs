@@ -29,17 +29,20 @@ async fn secret(
     Ok(Api::<Secret>::namespaced(client.clone(), &cluster.namespace).get_opt(name).await?.map(text))
 }
 
-/// Everything the planner must know.
+/// Everything the planner must know; `credentials` are those that this pass completed.
 ///
 /// # Errors
 /// When the API server refuses or cannot be reached.
-pub async fn dereference(client: &Client, cluster: &Cluster) -> kube::Result<Observed> {
+pub async fn dereference(
+    client: &Client,
+    cluster: &Cluster,
+    credentials: BTreeMap<String, String>,
+) -> kube::Result<Observed> {
     let (client, namespace) = (client.clone(), cluster.namespace.as_str());
     let ours = ListParams::default().labels(&selector(&cluster.name));
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace).list(&ours).await?;
     let sets = Api::<StatefulSet>::namespaced(client.clone(), namespace).list(&ours).await?;
     let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?;
-    let credentials = secret(&client, cluster, &cluster.credentials()).await?.unwrap_or_default();
     let mut missing_secrets = Vec::new();
     let mut external = BTreeMap::new();
     let mut needed: Vec<(&str, String)> = Vec::new();

@@ -78,7 +78,7 @@ pub fn of(
                 desired: cluster.service(service).replicas,
                 ready: rollout.ready,
                 updated: rollout.updated,
-                version: if rollout.version.is_empty() { String::new() } else { rollout.version },
+                version: rollout.version,
             }
         })
         .collect();

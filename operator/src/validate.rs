@@ -110,6 +110,22 @@ fn service_of<'a>(spec: &'a OpenIMClusterSpec, name: &str) -> &'a Service {
     }
 }
 
+/// Managed unless an external server is named; naming both is a mistake.
+fn backing<M: Clone + Default, E: Clone>(
+    field: &str,
+    managed: &Option<M>,
+    external: &Option<E>,
+) -> Result<Backing<M, E>, Invalid> {
+    match (managed, external) {
+        (Some(_), Some(_)) => Err(Invalid {
+            field: field.to_owned(),
+            problem: "set either managed or external, not both".into(),
+        }),
+        (_, Some(external)) => Ok(Backing::External(external.clone())),
+        (managed, None) => Ok(Backing::Managed(managed.clone().unwrap_or_default())),
+    }
+}
+
 fn quantity(field: String, text: &str) -> Result<(), Invalid> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = &text[digits.len()..];
@@ -150,32 +166,19 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if ![0, 1, 4, 5].contains(&spec.config.multi_login_policy) {
         return refuse("spec.config.multiLoginPolicy", "must be 0, 1, 4 or 5".into());
     }
-    let both = |field: &str| refuse(field, "set either managed or external, not both".into());
-    let mongodb = match (&spec.mongodb.managed, &spec.mongodb.external) {
-        (Some(_), Some(_)) => return both("spec.mongodb"),
-        (_, Some(external)) => Backing::External(external.clone()),
-        (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
-    };
-    let redis = match (&spec.redis.managed, &spec.redis.external) {
-        (Some(_), Some(_)) => return both("spec.redis"),
-        (_, Some(external)) => Backing::External(external.clone()),
-        (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
-    };
-    let kafka = match (&spec.kafka.managed, &spec.kafka.external) {
-        (Some(_), Some(_)) => return both("spec.kafka"),
-        (_, Some(external)) if external.address.is_empty() => {
-            return refuse("spec.kafka.external.address", "must name at least one host:port".into());
-        }
-        (_, Some(external)) => Backing::External(external.clone()),
-        (managed, None) => Backing::Managed(managed.clone().unwrap_or_default()),
-    };
-    for (field, backing) in [
-        ("spec.mongodb.managed.storage", &mongodb_storage(&mongodb)),
-        ("spec.kafka.managed.storage", &kafka_storage(&kafka)),
-    ] {
-        if let Some(storage) = backing {
-            quantity(field.to_owned(), storage)?;
-        }
+    let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
+    let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;
+    let kafka = backing("spec.kafka", &spec.kafka.managed, &spec.kafka.external)?;
+    if let Backing::External(external) = &kafka
+        && external.address.is_empty()
+    {
+        return refuse("spec.kafka.external.address", "must name at least one host:port".into());
+    }
+    if let Backing::Managed(managed) = &mongodb {
+        quantity("spec.mongodb.managed.storage".into(), &managed.storage)?;
+    }
+    if let Backing::Managed(managed) = &kafka {
+        quantity("spec.kafka.managed.storage".into(), &managed.storage)?;
     }
     let version = if spec.version.is_empty() { crate::VERSION.to_owned() } else { spec.version.clone() };
     Ok(Cluster {
@@ -190,14 +193,6 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         name,
         spec,
     })
-}
-
-fn mongodb_storage(backing: &Backing<Managed, ExternalMongoDb>) -> Option<String> {
-    if let Backing::Managed(managed) = backing { Some(managed.storage.clone()) } else { None }
-}
-
-fn kafka_storage(backing: &Backing<Managed, ExternalKafka>) -> Option<String> {
-    if let Backing::Managed(managed) = backing { Some(managed.storage.clone()) } else { None }
 }
 
 #[cfg(test)]

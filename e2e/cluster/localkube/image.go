@@ -69,7 +69,6 @@ func buildImage(args []string) error {
 
 type entry struct {
 	source string
-	link   string
 	dir    bool
 	mode   fs.FileMode
 }
@@ -230,13 +229,6 @@ func writeLayer(to io.Writer, entries map[string]entry) error {
 			if known {
 				header.Mode = int64(item.mode)
 			}
-			if err := layer.WriteHeader(header); err != nil {
-				return err
-			}
-			continue
-		}
-		if item.link != "" {
-			header.Typeflag, header.Linkname, header.Mode = tar.TypeSymlink, item.link, 0o777
 			if err := layer.WriteHeader(header); err != nil {
 				return err
 			}
