@@ -8,15 +8,13 @@ use protocol::Error;
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Envelope<'a, T> {
+struct Failure<'a> {
     #[serde(rename = "errCode")]
     code: i32,
     #[serde(rename = "errMsg")]
     message: &'a str,
     #[serde(rename = "errDlt")]
     detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a T>,
 }
 
 /// The code an answer carries, for the metrics.
@@ -31,17 +29,28 @@ fn answer(code: i32, text: String) -> Response {
 
 /// Success; a message without fields leaves `data` out, as upstream does.
 pub(crate) fn ok<T: Serialize>(data: &T) -> Response {
-    let empty = serde_json::to_value(data)
-        .is_ok_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty));
-    let data = if empty { None } else { Some(data) };
-    answer(0, protocol::go_json::to_text(&Envelope { code: 0, message: "", detail: "", data }))
+    let data = protocol::go_json::to_text(data);
+    let text = if data == "{}" {
+        r#"{"errCode":0,"errMsg":"","errDlt":""}"#.to_owned()
+    } else {
+        format!(r#"{{"errCode":0,"errMsg":"","errDlt":"","data":{data}}}"#)
+    };
+    answer(0, text)
+}
+
+/// Success or failure.
+pub(crate) fn answer_of<T: Serialize>(outcome: protocol::Result<T>) -> Response {
+    match outcome {
+        Ok(data) => ok(&data),
+        Err(error) => failed(&error),
+    }
 }
 
 /// Failure.
 pub(crate) fn failed(error: &Error) -> Response {
     let code = error.code.number();
-    let envelope = Envelope::<()> { code, message: error.code.name(), detail: &error.detail, data: None };
-    answer(code, protocol::go_json::to_text(&envelope))
+    let failure = Failure { code, message: error.code.name(), detail: &error.detail };
+    answer(code, protocol::go_json::to_text(&failure))
 }
 
 /// An unknown route.

@@ -4,7 +4,9 @@
 mod caller;
 mod cors;
 mod envelope;
+mod jssdk;
 mod metrics;
+mod operations;
 mod send_msg;
 mod status;
 mod table;

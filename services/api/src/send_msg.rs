@@ -1,19 +1,28 @@
-//! `/msg/send_msg`: an administrator or back end sends on behalf of any user. The one message route whose body is not protobuf.
+//! Sending by REST: an administrator or back end sends on behalf of any user. Message routes whose bodies are not protobuf.
+
+mod batch;
+mod business;
+mod simple;
+
+pub(crate) use batch::handle as batch;
+pub(crate) use business::handle as business;
+pub(crate) use simple::handle as simple;
 
 use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use config::Service;
 use model::options;
 use protocol::{
     Error, Result, check,
-    content_type::{self as kind, FROM_SYSTEM, session},
-    msg::{SendMsgReq, SendMsgResp},
+    content_type::{self as kind, FROM_SYSTEM, session, status},
+    msg::{SendMsgReq, SendMsgResp, SetSendMsgStatusReq, SetSendMsgStatusResp},
     sdkws::{MsgData, NotificationElem, OfflinePushInfo},
 };
+use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::{Api, envelope, table::parse};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
     #[serde(default, rename = "recvID")]
@@ -43,7 +52,7 @@ struct Body {
     ex: String,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
     #[serde(rename = "serverMsgID")]
@@ -141,22 +150,32 @@ fn to_message(body: Body) -> Result<MsgData> {
     })
 }
 
+/// Sends, and remembers the success under the operation id (`check_msg_is_send_success`).
+async fn send(api: &Api, context: &Context, message: MsgData) -> Result<Answer> {
+    let messages = api.peers.get(Service::Msg);
+    let request = SendMsgReq { msg_data: Some(message) };
+    let sent: SendMsgResp = messages.call(context, "sendMsg", &request).await?;
+    let status = SetSendMsgStatusReq { status: status::SUCCESS };
+    // The message is accepted whatever becomes of this note.
+    let noted =
+        messages.call::<_, SetSendMsgStatusResp>(&context.as_system(), "SetSendMsgStatus", &status).await;
+    if let Err(error) = noted {
+        tracing::warn!(operation_id = context.operation_id, %error, "send.status_not_noted");
+    }
+    Ok(Answer {
+        server_msg_id: sent.server_msg_id,
+        client_msg_id: sent.client_msg_id,
+        send_time: sent.send_time,
+    })
+}
+
 pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
     let answer = async {
         let context = api.callers.verify(&headers).await?;
         context.require_admin()?;
-        let message = to_message(parse(&body)?)?;
-        let request = SendMsgReq { msg_data: Some(message) };
-        api.peers.get(Service::Msg).call::<SendMsgReq, SendMsgResp>(&context, "sendMsg", &request).await
+        send(&api, &context, to_message(parse(&body)?)?).await
     };
-    match answer.await {
-        Ok(sent) => envelope::ok(&Answer {
-            server_msg_id: sent.server_msg_id,
-            client_msg_id: sent.client_msg_id,
-            send_time: sent.send_time,
-        }),
-        Err(error) => envelope::failed(&error),
-    }
+    envelope::answer_of(answer.await)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `/user/get_users_online_status`: live connections over all gateways.
+//! `/user/get_users_online_status` and `get_users_online_token_detail`: live connections over all gateways.
 
 use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use model::platform::Platform;
@@ -32,10 +32,50 @@ struct Connection {
 }
 
 pub(crate) async fn users_online(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    match collect(&api, &headers, &body).await {
-        Ok(users) => envelope::ok(&users),
-        Err(error) => envelope::failed(&error),
+    envelope::answer_of(collect(&api, &headers, &body).await)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserTokens {
+    #[serde(rename = "userID")]
+    user_id: String,
+    status: i32,
+    single_platform_token: Option<Vec<PlatformTokens>>,
+}
+
+/// One platform of a user. The tokens themselves are not shown: whoever holds one acts as the user.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlatformTokens {
+    platform: &'static str,
+    #[serde(rename = "platformID")]
+    platform_id: i32,
+    token: Vec<String>,
+    total: usize,
+}
+
+pub(crate) async fn token_detail(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = collect(&api, &headers, &body).await;
+    envelope::answer_of(answer.map(|users| users.into_iter().map(by_platform).collect::<Vec<_>>()))
+}
+
+fn by_platform(user: User) -> UserTokens {
+    let mut platforms: Vec<PlatformTokens> = Vec::new();
+    for open in user.detail_platform_status.unwrap_or_default() {
+        let known = platforms.iter_mut().find(|known| known.platform_id == open.platform_id);
+        match known {
+            Some(known) => known.total += 1,
+            None => platforms.push(PlatformTokens {
+                platform: open.platform,
+                platform_id: open.platform_id,
+                token: vec![],
+                total: 1,
+            }),
+        }
     }
+    let single_platform_token = (!platforms.is_empty()).then_some(platforms);
+    UserTokens { user_id: user.user_id, status: user.status, single_platform_token }
 }
 
 async fn collect(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Vec<User>> {

@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     http::HeaderMap,
     response::Response,
-    routing::{MethodRouter, post},
+    routing::{MethodRouter, get, post},
 };
 use config::Service;
 use prost::Message;
@@ -14,7 +14,7 @@ use protocol::{Error, Result, auth, conversation, group, msg, relation, sdkws, t
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, caller, envelope, send_msg, status};
+use crate::{Api, caller, envelope, jssdk, operations, send_msg, status};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +48,7 @@ where
             let request: Req = parse(&body)?;
             api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
         };
-        match answer.await {
-            Ok(data) => envelope::ok(&data),
-            Err(error) => envelope::failed(&error),
-        }
+        envelope::answer_of(answer.await)
     })
 }
 
@@ -76,7 +73,22 @@ pub(crate) fn routes() -> Router<Api> {
             rpc::<auth::ParseTokenReq, auth::ParseTokenResp>(Service::Auth, "parseToken", Access::Open),
         )
         .route("/msg/send_msg", post(send_msg::handle))
-        .route("/user/get_users_online_status", post(status::users_online));
+        .route("/msg/batch_send_msg", post(send_msg::batch))
+        .route("/msg/send_business_notification", post(send_msg::business))
+        .route("/msg/send_simple_msg", post(send_msg::simple))
+        .route("/user/get_users_online_status", post(status::users_online))
+        .route("/user/get_users_online_token_detail", post(status::token_detail))
+        .route("/jssdk/get_conversations", post(jssdk::conversations))
+        .route("/jssdk/get_active_conversations", post(jssdk::active))
+        .route("/prometheus_discovery/{name}", get(operations::discovery))
+        .route("/third/prometheus", get(operations::dashboards))
+        .route("/config/get_config_list", post(operations::config_list))
+        .route("/config/get_config", post(operations::config))
+        .route("/config/get_enable_config_manager", post(operations::config_manager))
+        .route("/config/set_config", post(operations::declared_elsewhere))
+        .route("/config/reset_config", post(operations::declared_elsewhere))
+        .route("/config/set_enable_config_manager", post(operations::declared_elsewhere))
+        .route("/restart", post(operations::declared_elsewhere));
     routes! { router:
         "/auth/get_user_token" => Auth "getUserToken" auth::GetUserTokenReq => auth::GetUserTokenResp;
         "/auth/force_logout" => Auth "forceLogout" auth::ForceLogoutReq => auth::ForceLogoutResp;
@@ -88,6 +100,21 @@ pub(crate) fn routes() -> Router<Api> {
         "/user/get_users_info" => User "getDesignateUsers" user::GetDesignateUsersReq => user::GetDesignateUsersResp;
         "/user/get_all_users_uid" => User "getAllUserID" user::GetAllUserIdReq => user::GetAllUserIdResp;
         "/user/account_check" => User "accountCheck" user::AccountCheckReq => user::AccountCheckResp;
+        "/user/get_users" => User "getPaginationUsers" user::GetPaginationUsersReq => user::GetPaginationUsersResp;
+        "/user/subscribe_users_status" => User "subscribeOrCancelUsersStatus" user::SubscribeOrCancelUsersStatusReq => user::SubscribeOrCancelUsersStatusResp;
+        "/user/get_subscribe_users_status" => User "getSubscribeUsersStatus" user::GetSubscribeUsersStatusReq => user::GetSubscribeUsersStatusResp;
+        "/user/process_user_command_add" => User "processUserCommandAdd" user::ProcessUserCommandAddReq => user::ProcessUserCommandAddResp;
+        "/user/process_user_command_delete" => User "processUserCommandDelete" user::ProcessUserCommandDeleteReq => user::ProcessUserCommandDeleteResp;
+        "/user/process_user_command_update" => User "processUserCommandUpdate" user::ProcessUserCommandUpdateReq => user::ProcessUserCommandUpdateResp;
+        "/user/process_user_command_get" => User "processUserCommandGet" user::ProcessUserCommandGetReq => user::ProcessUserCommandGetResp;
+        "/user/process_user_command_get_all" => User "processUserCommandGetAll" user::ProcessUserCommandGetAllReq => user::ProcessUserCommandGetAllResp;
+        "/user/add_notification_account" => User "addNotificationAccount" user::AddNotificationAccountReq => user::AddNotificationAccountResp;
+        "/user/update_notification_account" => User "updateNotificationAccountInfo" user::UpdateNotificationAccountInfoReq => user::UpdateNotificationAccountInfoResp;
+        "/user/search_notification_account" => User "searchNotificationAccount" user::SearchNotificationAccountReq => user::SearchNotificationAccountResp;
+        "/user/get_user_client_config" => User "getUserClientConfig" user::GetUserClientConfigReq => user::GetUserClientConfigResp;
+        "/user/set_user_client_config" => User "setUserClientConfig" user::SetUserClientConfigReq => user::SetUserClientConfigResp;
+        "/user/del_user_client_config" => User "delUserClientConfig" user::DelUserClientConfigReq => user::DelUserClientConfigResp;
+        "/user/page_user_client_config" => User "pageUserClientConfig" user::PageUserClientConfigReq => user::PageUserClientConfigResp;
         "/user/get_users_status" => User "getUserStatus" user::GetUserStatusReq => user::GetUserStatusResp;
 
         "/friend/add_friend" => Relation "applyToAddFriend" relation::ApplyToAddFriendReq => relation::ApplyToAddFriendResp;
@@ -108,9 +135,24 @@ pub(crate) fn routes() -> Router<Api> {
         "/friend/add_black" => Relation "addBlack" relation::AddBlackReq => relation::AddBlackResp;
         "/friend/remove_black" => Relation "removeBlack" relation::RemoveBlackReq => relation::RemoveBlackResp;
         "/friend/get_black_list" => Relation "getPaginationBlacks" relation::GetPaginationBlacksReq => relation::GetPaginationBlacksResp;
+        "/friend/get_designated_friend_apply" => Relation "getDesignatedFriendsApply" relation::GetDesignatedFriendsApplyReq => relation::GetDesignatedFriendsApplyResp;
+        "/friend/get_specified_blacks" => Relation "GetSpecifiedBlacks" relation::GetSpecifiedBlacksReq => relation::GetSpecifiedBlacksResp;
+        "/friend/get_incremental_blacks" => Relation "getIncrementalBlacks" relation::GetIncrementalBlacksReq => relation::GetIncrementalBlacksResp;
+        "/friend/get_specified_friends_info" => Relation "GetSpecifiedFriendsInfo" relation::GetSpecifiedFriendsInfoReq => relation::GetSpecifiedFriendsInfoResp;
 
         "/group/create_group" => Group "createGroup" group::CreateGroupReq => group::CreateGroupResp;
         "/group/set_group_info_ex" => Group "setGroupInfoEx" group::SetGroupInfoExReq => group::SetGroupInfoExResp;
+        "/group/set_group_info" => Group "setGroupInfo" group::SetGroupInfoReq => group::SetGroupInfoResp;
+        "/group/mute_group_member" => Group "muteGroupMember" group::MuteGroupMemberReq => group::MuteGroupMemberResp;
+        "/group/cancel_mute_group_member" => Group "cancelMuteGroupMember" group::CancelMuteGroupMemberReq => group::CancelMuteGroupMemberResp;
+        "/group/mute_group" => Group "muteGroup" group::MuteGroupReq => group::MuteGroupResp;
+        "/group/cancel_mute_group" => Group "cancelMuteGroup" group::CancelMuteGroupReq => group::CancelMuteGroupResp;
+        "/group/set_group_member_info" => Group "setGroupMemberInfo" group::SetGroupMemberInfoReq => group::SetGroupMemberInfoResp;
+        "/group/get_group_users_req_application_list" => Group "getGroupUsersReqApplicationList" group::GetGroupUsersReqApplicationListReq => group::GetGroupUsersReqApplicationListResp;
+        "/group/get_specified_user_group_request_info" => Group "getSpecifiedUserGroupRequestInfo" group::GetSpecifiedUserGroupRequestInfoReq => group::GetSpecifiedUserGroupRequestInfoResp;
+        "/group/get_group_abstract_info" => Group "getGroupAbstractInfo" group::GetGroupAbstractInfoReq => group::GetGroupAbstractInfoResp;
+        "/group/get_groups" => Group "getGroups" group::GetGroupsReq => group::GetGroupsResp;
+        "/group/get_group_member_user_id" => Group "getGroupMemberUserIDs" group::GetGroupMemberUserIDsReq => group::GetGroupMemberUserIDsResp;
         "/group/join_group" => Group "joinGroup" group::JoinGroupReq => group::JoinGroupResp;
         "/group/quit_group" => Group "quitGroup" group::QuitGroupReq => group::QuitGroupResp;
         "/group/kick_group" => Group "kickGroupMember" group::KickGroupMemberReq => group::KickGroupMemberResp;
@@ -131,6 +173,9 @@ pub(crate) fn routes() -> Router<Api> {
         "/group/get_full_group_member_user_ids" => Group "GetFullGroupMemberUserIDs" group::GetFullGroupMemberUserIDsReq => group::GetFullGroupMemberUserIDsResp;
         "/group/get_full_join_group_ids" => Group "GetFullJoinGroupIDs" group::GetFullJoinGroupIDsReq => group::GetFullJoinGroupIDsResp;
 
+        "/conversation/get_sorted_conversation_list" => Conversation "GetSortedConversationList" conversation::GetSortedConversationListReq => conversation::GetSortedConversationListResp;
+        "/conversation/delete_conversations" => Conversation "DeleteConversations" conversation::DeleteConversationsReq => conversation::DeleteConversationsResp;
+        "/conversation/update_conversations_by_user" => Conversation "UpdateConversationsByUser" conversation::UpdateConversationsByUserReq => conversation::UpdateConversationsByUserResp;
         "/conversation/get_conversation" => Conversation "GetConversation" conversation::GetConversationReq => conversation::GetConversationResp;
         "/conversation/get_conversations" => Conversation "GetConversations" conversation::GetConversationsReq => conversation::GetConversationsResp;
         "/conversation/get_all_conversations" => Conversation "GetAllConversations" conversation::GetAllConversationsReq => conversation::GetAllConversationsResp;
@@ -140,6 +185,20 @@ pub(crate) fn routes() -> Router<Api> {
         "/conversation/set_conversations" => Conversation "SetConversations" conversation::SetConversationsReq => conversation::SetConversationsResp;
         "/conversation/get_pinned_conversation_ids" => Conversation "GetPinnedConversationIDs" conversation::GetPinnedConversationIDsReq => conversation::GetPinnedConversationIDsResp;
         "/conversation/get_not_notify_conversation_ids" => Conversation "GetNotNotifyConversationIDs" conversation::GetNotNotifyConversationIDsReq => conversation::GetNotNotifyConversationIDsResp;
+
+        "/msg/search_msg" => Msg "SearchMessage" msg::SearchMessageReq => msg::SearchMessageResp;
+        "/msg/delete_msg_phsical_by_seq" => Msg "DeleteMsgPhysicalBySeq" msg::DeleteMsgPhysicalBySeqReq => msg::DeleteMsgPhysicalBySeqResp;
+        "/msg/delete_msg_physical" => Msg "DeleteMsgPhysical" msg::DeleteMsgPhysicalReq => msg::DeleteMsgPhysicalResp;
+        "/msg/check_msg_is_send_success" => Msg "GetSendMsgStatus" msg::GetSendMsgStatusReq => msg::GetSendMsgStatusResp;
+
+        "/statistics/user/register" => User "userRegisterCount" user::UserRegisterCountReq => user::UserRegisterCountResp;
+        "/statistics/user/active" => Msg "GetActiveUser" msg::GetActiveUserReq => msg::GetActiveUserResp;
+        "/statistics/group/create" => Group "GroupCreateCount" group::GroupCreateCountReq => group::GroupCreateCountResp;
+        "/statistics/group/active" => Msg "GetActiveGroup" msg::GetActiveGroupReq => msg::GetActiveGroupResp;
+
+        "/third/logs/upload" => Third "UploadLogs" third::UploadLogsReq => third::UploadLogsResp;
+        "/third/logs/delete" => Third "DeleteLogs" third::DeleteLogsReq => third::DeleteLogsResp;
+        "/third/logs/search" => Third "SearchLogs" third::SearchLogsReq => third::SearchLogsResp;
 
         "/msg/newest_seq" => Msg "GetMaxSeq" sdkws::GetMaxSeqReq => sdkws::GetMaxSeqResp;
         "/msg/pull_msg_by_seq" => Msg "PullMessageBySeqs" sdkws::PullMessageBySeqsReq => sdkws::PullMessageBySeqsResp;

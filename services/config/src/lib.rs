@@ -160,6 +160,17 @@ pub struct Api {
     pub open_im_api_port: u16,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// See [`Prometheus`].
+    pub prometheus: Prometheus,
+}
+
+/// Dashboards.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Prometheus {
+    /// Where `GET /third/prometheus` leads; empty: nowhere.
+    #[serde(rename = "grafanaURL")]
+    pub grafana_url: String,
 }
 
 /// WebSocket.
@@ -227,7 +238,7 @@ defaults! {
         message_topic: "toTransfer".into(), push_topic: "toPush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery { enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into() }
-    Api { open_im_api_port: 10002, max_body_bytes: 16 << 20 }
+    Api { open_im_api_port: 10002, max_body_bytes: 16 << 20, prometheus: Prometheus::default() }
     Gateway {
         port: 10001, advertise_host: String::new(), max_connections: 100_000, send_queue_frames: 256, drain_seconds: 10,
         requests_per_second: 200,
@@ -346,6 +357,25 @@ impl Config {
             return refuse("transfer.batchSize", "must be at least 1");
         }
         Ok(())
+    }
+
+    /// A copy that may be shown to administrators.
+    pub fn without_secrets(&self) -> Self {
+        let hide = |text: &mut String| {
+            if !text.is_empty() {
+                *text = "***".into();
+            }
+        };
+        let mut shown = self.clone();
+        for secret in [
+            &mut shown.secret,
+            &mut shown.mongo.uri,
+            &mut shown.redis.password,
+            &mut shown.kafka.password,
+        ] {
+            hide(secret);
+        }
+        shown
     }
 
     /// The RPC port of a service.

@@ -37,6 +37,10 @@ pub fn options_of(content_type: i32) -> NotificationOptions {
         | kind::MEMBER_INVITED
         | kind::MEMBER_ENTERED
         | kind::GROUP_DISMISSED
+        | kind::MEMBER_MUTED
+        | kind::MEMBER_UNMUTED
+        | kind::GROUP_MUTED
+        | kind::GROUP_UNMUTED
         | kind::ANNOUNCEMENT_SET
         | kind::GROUP_NAME_SET
         | kind::PRIVATE_CHAT_SET => (true, false, false),

@@ -51,6 +51,10 @@ fn route_key(user: &str) -> String {
     format!("ROUTE:{user}")
 }
 
+fn send_status_key(operation_id: &str) -> String {
+    format!("openim:sent:{operation_id}")
+}
+
 fn ready_key(gateway: &str) -> String {
     format!("GATEWAY_READY:{gateway}")
 }
@@ -195,6 +199,18 @@ impl Routes {
         let mut subscription = self.client.get_async_pubsub().await?;
         subscription.subscribe(FACTS_CHANNEL).await?;
         Ok(subscription)
+    }
+
+    /// Remembers the outcome of a REST send for a day, by operation id (contract: `check_msg_is_send_success`).
+    pub async fn put_send_status(&self, operation_id: &str, status: i32) -> Result<()> {
+        let () = self.manager.clone().set_ex(send_status_key(operation_id), status, 86_400).await?;
+        Ok(())
+    }
+
+    /// The outcome of a REST send; 0 when none is known.
+    pub async fn send_status(&self, operation_id: &str) -> Result<i32> {
+        let status: Option<i32> = self.manager.clone().get(send_status_key(operation_id)).await?;
+        Ok(status.unwrap_or(0))
     }
 
     /// Tells all gateways that a user's connections changed.

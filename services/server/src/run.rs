@@ -195,14 +195,14 @@ impl Process {
             self.serve(conversations).await?;
         }
         if self.runs(Role::Third) {
-            self.serve(rpc_third::Third { store: store.clone() }).await?;
+            self.serve(rpc_third::Third { store: store.clone(), clock: clock.clone() }).await?;
         }
         if self.runs(Role::Msg) {
             let facts = Facts::new(store.clone());
-            self.tasks.spawn(facts.clone().listen(routes, self.stop.clone()));
+            self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
             let producer = Producer::new(&config.kafka)?;
             let metrics = MessageMetrics::register(&mut self.metrics.0);
-            self.serve(Messages { store, facts, producer, config, peers, clock, metrics }).await?;
+            self.serve(Messages { store, facts, producer, config, peers, routes, clock, metrics }).await?;
         }
         Ok(())
     }

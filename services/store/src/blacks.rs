@@ -40,6 +40,12 @@ impl Store {
         Ok(self.documents("black").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 
+    /// Named entries of a user's black list; others are left out.
+    pub async fn blacks(&self, owner: &str, users: &[String]) -> Result<Vec<Black>> {
+        let filter = doc! { "owner_user_id": owner, "block_user_id": { "$in": users } };
+        Ok(self.typed("black").find(filter).sort(doc! { "_id": 1 }).await?.try_collect().await?)
+    }
+
     /// A page of a user's black list, and its length.
     pub async fn black_page(&self, owner: &str, page: Page) -> Result<(Vec<Black>, u64)> {
         let filter = doc! { "owner_user_id": owner };

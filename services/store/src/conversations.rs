@@ -128,6 +128,38 @@ impl Store {
         })
     }
 
+    /// Removes rows of an owner.
+    pub async fn delete_conversations(&self, owner: &str, ids: &[String]) -> Result<()> {
+        in_transaction!(self, |session| {
+            let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
+            self.documents("conversation").delete_many(filter).session(&mut *session).await?;
+            let changes: Vec<(&str, State)> = ids.iter().map(|id| (id.as_str(), State::Delete)).collect();
+            self.bump(session, Kind::Conversation, owner, &changes).await?;
+        })
+    }
+
+    /// Sets `ex` of all rows of an owner that have another one.
+    pub async fn set_conversations_ex(&self, owner: &str, ex: &str) -> Result<()> {
+        in_transaction!(self, |session| {
+            let filter = doc! { "owner_user_id": owner, "ex": { "$ne": ex } };
+            let rows: Vec<Conversation> = self
+                .typed("conversation")
+                .find(filter.clone())
+                .session(&mut *session)
+                .await?
+                .stream(&mut *session)
+                .try_collect()
+                .await?;
+            if !rows.is_empty() {
+                let update = doc! { "$set": { "ex": ex } };
+                self.documents("conversation").update_many(filter, update).session(&mut *session).await?;
+                let changes: Vec<(&str, State)> =
+                    rows.iter().map(|row| (row.conversation_id.as_str(), State::Update)).collect();
+                self.bump(session, Kind::Conversation, owner, &changes).await?;
+            }
+        })
+    }
+
     /// One row.
     pub async fn conversation(&self, owner: &str, id: &str) -> Result<Option<Conversation>> {
         Ok(self

@@ -174,6 +174,13 @@ impl Store {
         })
     }
 
+    /// Tells clients that a member appears differently (its profile changed).
+    pub async fn touch_member(&self, group: &str, user: &str) -> Result<()> {
+        in_transaction!(self, |session| {
+            self.bump(session, Kind::GroupMember, group, &[(user, State::Update)]).await?;
+        })
+    }
+
     /// Sets fields of a member; a changed role changes the order.
     pub async fn update_member(&self, group: &str, user: &str, fields: &Document) -> Result<()> {
         in_transaction!(self, |session| {
@@ -225,6 +232,20 @@ impl Store {
         let mut by_id: HashMap<String, Group> =
             found.into_iter().map(|group| (group.group_id.clone(), group)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+    }
+
+    /// A page of all groups, newest first, whose name has the text; and how many match.
+    pub async fn find_groups(&self, name: &str, page: Page) -> Result<(Vec<Group>, u64)> {
+        let filter = if name.is_empty() { doc! {} } else { doc! { "group_name": crate::contains(name) } };
+        let rows_of = self.typed("group");
+        let total = rows_of.count_documents(filter.clone()).await?;
+        let find = rows_of.find(filter).sort(doc! { "create_time": -1, "_id": -1 });
+        Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+    }
+
+    /// Groups created in a range of time, ms.
+    pub async fn group_creations(&self, range: std::ops::Range<i64>) -> Result<crate::CreationCounts> {
+        self.creations("group", range).await
     }
 
     /// The number of members of a group.

@@ -35,6 +35,9 @@ macro_rules! in_transaction {
 }
 
 pub mod blacks;
+pub mod client_config;
+pub mod client_logs;
+pub mod commands;
 pub mod conversations;
 pub mod devices;
 pub mod friends;
@@ -65,6 +68,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 const DUPLICATE_KEY: i32 = 11000;
 const WRITE_CONFLICT: i32 = 112;
+const MAX_TIME_EXPIRED: i32 = 50;
 
 impl StoreError {
     /// A unique index refused the write.
@@ -78,6 +82,12 @@ impl StoreError {
             ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
             _ => false,
         }
+    }
+
+    /// The operation took longer than it may.
+    pub fn is_timeout(&self) -> bool {
+        use mongodb::error::ErrorKind;
+        matches!(self.0.kind.as_ref(), ErrorKind::Command(error) if error.code == MAX_TIME_EXPIRED)
     }
 
     /// Another transaction was faster; running it again may succeed.
@@ -121,6 +131,13 @@ impl Page {
         }
         let limit = i64::from(pagination.show_number);
         Ok(Self { skip: (i64::from(pagination.page_number - 1) * limit) as u64, limit })
+    }
+
+    /// This page of a list that is in memory.
+    pub fn of<T>(self, all: &[T]) -> &[T] {
+        let start = usize::try_from(self.skip).unwrap_or(usize::MAX).min(all.len());
+        let end = start.saturating_add(self.limit as usize).min(all.len());
+        &all[start..end]
     }
 }
 
@@ -172,6 +189,13 @@ impl Store {
         self.index("messages", doc! { "t": 1 }).await?;
         self.ensure_token_indexes().await?;
         self.unique("user", doc! { "user_id": 1 }).await?;
+        self.index("user", doc! { "create_time": 1 }).await?;
+        self.index("user", doc! { "app_manger_level": 1 }).await?;
+        self.index("group", doc! { "create_time": 1 }).await?;
+        self.unique("user_command", doc! { "user_id": 1, "type": 1, "uuid": 1 }).await?;
+        self.unique("client_config", doc! { "user_id": 1, "key": 1 }).await?;
+        self.unique("client_log", doc! { "log_id": 1 }).await?;
+        self.index("client_log", doc! { "create_time": -1 }).await?;
         self.unique("friend", doc! { "owner_user_id": 1, "friend_user_id": 1 }).await?;
         self.index("friend", doc! { "friend_user_id": 1 }).await?;
         self.unique("black", doc! { "owner_user_id": 1, "block_user_id": 1 }).await?;
@@ -244,6 +268,66 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// A day in ms.
+pub const DAY_MS: i64 = 86_400_000;
+
+/// The UTC day of a time, as `2026-01-31`.
+pub fn day_name(ms: i64) -> String {
+    DateTime::from_millis(ms).try_to_rfc3339_string().map_or_else(|_| ms.to_string(), |text| text[..10].to_owned())
+}
+
+/// When a UTC day begins, in ms; `None` when the text is not a date.
+pub fn day_start(name: &str) -> Option<i64> {
+    DateTime::parse_rfc3339_str(format!("{name}T00:00:00Z")).ok().map(millis)
+}
+
+/// A filter that finds a text anywhere in a field, whatever its case. The text is taken literally.
+pub(crate) fn contains(text: &str) -> Document {
+    doc! { "$regex": regex::escape(text), "$options": "i" }
+}
+
+/// How many documents of a collection were created in a range of time (ms), before it, and per UTC day in it.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct CreationCounts {
+    pub total: i64,
+    pub before: i64,
+    pub days: std::collections::BTreeMap<String, i64>,
+}
+
+impl Store {
+    pub(crate) async fn creations(&self, collection: &str, range: std::ops::Range<i64>) -> Result<CreationCounts> {
+        use futures::TryStreamExt;
+        let documents = self.documents(collection);
+        let (from, to) = (DateTime::from_millis(range.start), DateTime::from_millis(range.end));
+        let day = doc! { "$dateToString": { "format": "%Y-%m-%d", "date": "$create_time" } };
+        let per_day = vec![
+            doc! { "$match": { "create_time": { "$gte": from, "$lt": to } } },
+            doc! { "$group": { "_id": day, "n": { "$sum": 1 } } },
+        ];
+        let days: Vec<Document> = documents.aggregate(per_day).await?.try_collect().await?;
+        let count = |found: u64| i64::try_from(found).unwrap_or(i64::MAX);
+        Ok(CreationCounts {
+            total: count(documents.estimated_document_count().await?),
+            before: count(documents.count_documents(doc! { "create_time": { "$lt": from } }).await?),
+            days: days
+                .iter()
+                .map(|row| (row.get_str("_id").unwrap_or_default().to_owned(), number(row, "n")))
+                .collect(),
+        })
+    }
+}
+
+/// A number of an aggregation, in whichever type the server chose.
+pub(crate) fn number(row: &Document, key: &str) -> i64 {
+    match row.get(key) {
+        Some(bson::Bson::Int32(value)) => i64::from(*value),
+        Some(bson::Bson::Int64(value)) => *value,
+        Some(bson::Bson::Double(value)) => *value as i64,
+        _ => 0,
     }
 }
 

@@ -1,15 +1,16 @@
 //! Collection `messages`: one document per message. `_id` is conversation and seq, so nothing can be stored twice under one
 //! seq; `k` is the de-dup key, unique too: a deposed owner of a partition is refused by either.
 
-use std::collections::HashMap;
+use std::{collections::{BTreeMap, HashMap}, ops::Range, time::Duration};
 
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use model::sequencer::DedupKey;
+use protocol::{content_type::session, sdkws::MsgData};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Store};
+use crate::{DAY_MS, Page, day_name, Result, Store, number};
 
 /// A stored message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +20,18 @@ pub struct StoredMessage {
     k: String,
     /// sendTime, ms.
     t: i64,
+    /// sendID.
+    #[serde(default)]
+    s: String,
+    /// recvID, or groupID of a group message.
+    #[serde(default)]
+    r: String,
+    /// contentType.
+    #[serde(default)]
+    c: i32,
+    /// sessionType.
+    #[serde(default)]
+    y: i32,
     /// Encoded `openim.sdkws.MsgData` with its seq.
     m: Binary,
     /// Set when revoked.
@@ -65,17 +78,27 @@ fn seq_of(id: &str) -> i64 {
 }
 
 impl StoredMessage {
-    /// A new message; `encoded` is the MsgData with its seq.
-    pub fn new(key: &DedupKey, seq: i64, send_time: i64, encoded: Vec<u8>) -> Self {
+    /// A new message; `encoded` is `message` with its seq.
+    pub fn new(key: &DedupKey, seq: i64, message: &MsgData, encoded: Vec<u8>) -> Self {
+        let to = if message.group_id.is_empty() { &message.recv_id } else { &message.group_id };
         Self {
             id: document_id(&key.conversation, seq),
             k: key_text(key),
-            t: send_time,
+            t: message.send_time,
+            s: message.send_id.clone(),
+            r: to.clone(),
+            c: message.content_type,
+            y: message.session_type,
             m: Binary { subtype: BinarySubtype::Generic, bytes: encoded },
             revoke: None,
             deleted_for: vec![],
             is_read: false,
         }
+    }
+
+    /// The conversation.
+    pub fn conversation(&self) -> &str {
+        self.id.rsplit_once(':').map_or(self.id.as_str(), |(conversation, _)| conversation)
     }
 
     /// The seq.
@@ -88,11 +111,75 @@ impl StoredMessage {
         self.m.bytes.into()
     }
 
-    /// The encoded MsgData.
+    /// The encoded MsgData; empty when it was removed for everybody.
     pub fn encoded(&self) -> &[u8] {
         &self.m.bytes
     }
 }
+
+/// A search over all messages; empty and zero fields match everything.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs)]
+pub struct Search {
+    pub send_id: String,
+    /// A user, or a group.
+    pub recv_id: String,
+    pub content_type: i32,
+    pub session_type: i32,
+    /// sendTime, ms.
+    pub sent: Option<Range<i64>>,
+}
+
+impl Search {
+    fn filter(&self) -> Document {
+        let mut filter = doc! { "c": { "$gt": 0 } };
+        if !self.send_id.is_empty() {
+            filter.insert("s", &self.send_id);
+        }
+        if !self.recv_id.is_empty() {
+            filter.insert("r", &self.recv_id);
+        }
+        if self.content_type != 0 {
+            filter.insert("c", self.content_type);
+        }
+        if self.session_type != 0 {
+            filter.insert("y", self.session_type);
+        }
+        if let Some(sent) = &self.sent {
+            filter.insert("t", doc! { "$gte": sent.start, "$lt": sent.end });
+        }
+        filter
+    }
+}
+
+/// What [`Store::activity`] counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// Senders, in all chats.
+    Senders,
+    /// Senders, in groups only.
+    GroupSenders,
+    /// Groups.
+    Groups,
+}
+
+/// Messages in a range of time.
+#[derive(Debug, Clone)]
+pub struct ActivityCounts {
+    /// All messages.
+    pub messages: i64,
+    /// How many senders or groups there were.
+    pub members: i64,
+    /// UTC day (`2026-01-31`) to messages.
+    pub days: BTreeMap<String, i64>,
+    /// A page of (sender or group, messages), ranked.
+    pub ranking: Vec<(String, i64)>,
+}
+
+/// Longest time of a search; a search that takes longer must be narrowed.
+const SEARCH_TIME: Duration = Duration::from_secs(5);
+/// Longest time of a report.
+const REPORT_TIME: Duration = Duration::from_secs(8);
 
 #[derive(Deserialize)]
 struct IdAndKey {
@@ -202,6 +289,88 @@ impl Store {
     /// Deletes messages for one user.
     pub async fn delete_messages_for(&self, conversation: &str, seqs: &[i64], user: &str) -> Result<()> {
         self.change_messages(conversation, seqs, doc! { "$addToSet": { "deleted_for": user } }).await
+    }
+
+    /// Removes the content of messages for everybody. Their places and de-dup keys stay: a late retry stores nothing anew.
+    pub async fn blank_messages(&self, conversation: &str, seqs: &[i64]) -> Result<()> {
+        let nothing = Binary { subtype: BinarySubtype::Generic, bytes: vec![] };
+        self.change_messages(conversation, seqs, doc! { "$set": { "m": nothing, "c": 0 } }).await
+    }
+
+    /// The newest seq of a conversation sent before a time; 0 when there is none.
+    pub async fn newest_seq_before(&self, conversation: &str, before_ms: i64) -> Result<i64> {
+        let filter = doc! { "_id": { "$gt": document_id(conversation, 0), "$lt": format!("{conversation}:g") }, "t": { "$lt": before_ms } };
+        let rows_of = self.typed::<IdAndKey>("messages");
+        let newest = rows_of.find_one(filter).sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 }).await?;
+        Ok(newest.map_or(0, |row| seq_of(&row.id)))
+    }
+
+    /// Removes a conversation's messages up to a seq. The lowest visible seq rises first.
+    pub async fn remove_messages_up_to(&self, conversation: &str, seq: i64) -> Result<()> {
+        self.raise_min_seq(conversation, seq + 1).await?;
+        let range = doc! { "_id": { "$gt": document_id(conversation, 0), "$lte": document_id(conversation, seq) } };
+        self.documents("messages").delete_many(range).await?;
+        Ok(())
+    }
+
+    /// Searches the messages of users for administrators, newest first. Returns a page and how many match, counted to 10 000.
+    pub async fn search_messages(&self, wanted: &Search, page: Page) -> Result<(Vec<StoredMessage>, u64)> {
+        let filter = wanted.filter();
+        let documents = self.documents("messages");
+        let all = documents.count_documents(filter.clone());
+        let total = all.limit(10_000).max_time(SEARCH_TIME).await?;
+        let rows_of = self.typed("messages");
+        let find = rows_of.find(filter).sort(doc! { "t": -1, "_id": -1 }).skip(page.skip).limit(page.limit);
+        Ok((find.max_time(SEARCH_TIME).await?.try_collect().await?, total))
+    }
+
+    /// Counts the messages of users sent in a range of time, by sender or by group.
+    pub async fn activity(&self, by: Activity, range: Range<i64>, ascending: bool, page: Page) -> Result<ActivityCounts> {
+        let mut wanted = doc! { "t": { "$gte": range.start, "$lt": range.end }, "c": { "$gt": 0, "$lt": 1000 } };
+        let key = match by {
+            Activity::Senders => "$s",
+            Activity::GroupSenders => {
+                wanted.insert("y", session::GROUP);
+                "$s"
+            }
+            Activity::Groups => {
+                wanted.insert("y", session::GROUP);
+                "$r"
+            }
+        };
+        let per_day = vec![
+            doc! { "$match": wanted.clone() },
+            doc! { "$group": { "_id": { "$floor": { "$divide": ["$t", DAY_MS] } }, "n": { "$sum": 1 } } },
+        ];
+        let order = doc! { "n": if ascending { 1 } else { -1 }, "_id": 1 };
+        let listed = vec![
+            doc! { "$sort": order },
+            doc! { "$skip": page.skip as i64 },
+            doc! { "$limit": page.limit },
+        ];
+        let ranked = vec![
+            doc! { "$match": wanted },
+            doc! { "$group": { "_id": key, "n": { "$sum": 1 } } },
+            doc! { "$facet": { "page": listed, "total": [{ "$count": "n" }] } },
+        ];
+        let messages = self.documents("messages");
+        let days: Vec<Document> = messages.aggregate(per_day).max_time(REPORT_TIME).await?.try_collect().await?;
+        let ranked: Option<Document> = messages.aggregate(ranked).max_time(REPORT_TIME).await?.try_next().await?;
+        let ranked = ranked.unwrap_or_default();
+        let rows = |facet: &str| -> Vec<Document> {
+            let found = ranked.get_array(facet).into_iter().flatten();
+            found.filter_map(|row| row.as_document().cloned()).collect()
+        };
+        let count = |row: &Document| number(row, "n");
+        Ok(ActivityCounts {
+            messages: days.iter().map(count).sum(),
+            members: rows("total").first().map_or(0, count),
+            days: days.iter().map(|row| (day_name(number(row, "_id") * DAY_MS), count(row))).collect(),
+            ranking: rows("page")
+                .iter()
+                .map(|row| (row.get_str("_id").unwrap_or_default().to_owned(), count(row)))
+                .collect(),
+        })
     }
 
     /// Marks messages of a single chat, not written by the reader, as read.

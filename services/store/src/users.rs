@@ -47,6 +47,51 @@ impl User {
     }
 }
 
+/// Which users to find.
+#[derive(Debug, Clone, Copy)]
+pub enum UserSearch<'a> {
+    /// People; texts that are not empty must be part of the id and the nickname.
+    Ordinary {
+        /// Part of the id.
+        id: &'a str,
+        /// Part of the nickname.
+        nickname: &'a str,
+    },
+    /// System accounts with one level or any, whose id is the keyword or whose nickname has it.
+    Accounts {
+        /// appMangerLevel, or any from 3 on.
+        level: Option<i32>,
+        /// Empty for all.
+        keyword: &'a str,
+    },
+}
+
+impl UserSearch<'_> {
+    fn filter(&self) -> Document {
+        match *self {
+            Self::Ordinary { id, nickname } => {
+                let mut filter = doc! { "app_manger_level": { "$lte": 1 } };
+                for (field, text) in [("user_id", id), ("nickname", nickname)] {
+                    if !text.is_empty() {
+                        filter.insert(field, crate::contains(text));
+                    }
+                }
+                filter
+            }
+            Self::Accounts { level, keyword } => {
+                let mut filter = doc! { "app_manger_level": { "$gte": 3 } };
+                if let Some(level) = level {
+                    filter.insert("app_manger_level", level);
+                }
+                if !keyword.is_empty() {
+                    filter.insert("$or", vec![doc! { "user_id": keyword }, doc! { "nickname": crate::contains(keyword) }]);
+                }
+                filter
+            }
+        }
+    }
+}
+
 impl Store {
     /// Creates users; none is created when one exists already.
     pub async fn create_users(&self, users: &[User]) -> Result<()> {
@@ -86,6 +131,20 @@ impl Store {
         let outcome =
             self.documents("user").update_one(doc! { "user_id": id }, doc! { "$set": fields }).await?;
         Ok(outcome.matched_count > 0)
+    }
+
+    /// A page of users, in order of registration, and how many match.
+    pub async fn find_users(&self, wanted: &UserSearch<'_>, page: Page) -> Result<(Vec<User>, u64)> {
+        let filter = wanted.filter();
+        let users = self.typed("user");
+        let total = users.count_documents(filter.clone()).await?;
+        let found = users.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
+        Ok((found.try_collect().await?, total))
+    }
+
+    /// Registrations in a range of time, ms.
+    pub async fn registrations(&self, range: std::ops::Range<i64>) -> Result<crate::CreationCounts> {
+        self.creations("user", range).await
     }
 
     /// A page of all users in order of registration, and their total number.

@@ -19,9 +19,9 @@ use model::{
 };
 use prost::Message;
 use protocol::{
-    content_type::{session, status},
+    content_type::{AT_TEXT, session, status},
     conversation::{CreateSingleChatConversationsReq, CreateSingleChatConversationsResp},
-    internal::PushRecord,
+    internal::{MarkMentionsReq, MarkMentionsResp, PushRecord},
     sdkws::MsgData,
 };
 use rpc::{Context, Peers};
@@ -96,6 +96,7 @@ impl Partition {
         let seqs = self.write(outgoing).await?;
         self.advance(outgoing, &seqs).await?;
         self.create_conversations(outgoing, &seqs).await?;
+        self.mark_mentions(outgoing, &seqs).await?;
         let records: Vec<(String, Vec<u8>)> =
             outgoing.iter().zip(&seqs).map(|(item, seq)| push_record(item, *seq)).collect();
         self.transfer
@@ -121,7 +122,7 @@ impl Partition {
                 .zip(&placements)
                 .filter_map(|((item, key), placement)| match placement {
                     Placement::New(seq) => {
-                        Some(StoredMessage::new(key, *seq, item.message.send_time, item.encode(*seq)))
+                        Some(StoredMessage::new(key, *seq, &item.message, item.encode(*seq)))
                     }
                     Placement::Repeat(_) => None,
                 })
@@ -199,6 +200,29 @@ impl Partition {
             let conversations = self.transfer.peers.get(Service::Conversation);
             let _created: CreateSingleChatConversationsResp =
                 conversations.call(&context, "CreateSingleChatConversations", &request).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Partition {
+    /// At-messages mark the conversations of those they name, so that clients that are offline see the mark later.
+    async fn mark_mentions(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
+        for (item, seq) in outgoing.iter().zip(seqs) {
+            let message = &item.message;
+            let names_somebody = message.content_type == AT_TEXT && !message.at_user_id_list.is_empty();
+            if *seq == 0 || message.session_type != session::GROUP || !names_somebody {
+                continue;
+            }
+            let request = MarkMentionsReq {
+                group_id: message.group_id.clone(),
+                send_id: message.send_id.clone(),
+                at_user_i_ds: message.at_user_id_list.clone(),
+                announcement: false,
+            };
+            let context = Context::system(format!("transfer-{}", message.server_msg_id));
+            let conversations = self.transfer.peers.get(Service::Conversation);
+            let _marked: MarkMentionsResp = conversations.call(&context, "MarkMentions", &request).await?;
         }
         Ok(())
     }

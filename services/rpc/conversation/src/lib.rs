@@ -1,5 +1,8 @@
 //! The conversation service: a user's rows and settings.
 
+mod mentions;
+mod sorted;
+
 use std::sync::Arc;
 
 use bson::{Document, doc};
@@ -11,13 +14,13 @@ use protocol::{
     content_type::{self as kind, session},
     conversation::{
         ConversationReq, CreateGroupChatConversationsReq, CreateGroupChatConversationsResp,
-        CreateSingleChatConversationsReq, CreateSingleChatConversationsResp, GetAllConversationsReq,
+        CreateSingleChatConversationsReq, CreateSingleChatConversationsResp, DeleteConversationsReq, DeleteConversationsResp, GetAllConversationsReq,
         GetAllConversationsResp, GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp,
         GetConversationReq, GetConversationResp, GetConversationsReq, GetConversationsResp,
         GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp, GetIncrementalConversationReq,
         GetIncrementalConversationResp, GetNotNotifyConversationIDsReq, GetNotNotifyConversationIDsResp,
         GetOwnerConversationReq, GetOwnerConversationResp, GetPinnedConversationIDsReq,
-        GetPinnedConversationIDsResp, SetConversationsReq, SetConversationsResp,
+        GetPinnedConversationIDsResp, SetConversationsReq, SetConversationsResp, UpdateConversationsByUserReq, UpdateConversationsByUserResp,
     },
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
@@ -42,7 +45,11 @@ pub struct Conversations {
 rpc::service! { Conversations, Service::Conversation, {
     "CreateSingleChatConversations" => create_single,
     "CreateGroupChatConversations" => create_group,
+    "MarkMentions" => mark_mentions,
     "SetConversations" => set,
+    "DeleteConversations" => delete,
+    "UpdateConversationsByUser" => set_ex_of_all,
+    "GetSortedConversationList" => sorted,
     "GetConversation" => get,
     "GetConversations" => get_many,
     "GetAllConversations" => all,
@@ -228,6 +235,47 @@ impl Conversations {
         };
         notification::tell(&self.peers, context, owner, To::User(peer), kind::PRIVATE_CHAT_SET, &tips).await;
         Ok(())
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        request: DeleteConversationsReq,
+    ) -> Result<DeleteConversationsResp> {
+        let owner = &request.owner_user_id;
+        check::non_empty("ownerUserID", owner)?;
+        context.require_self("ownerUserID", owner)?;
+        if (request.need_delete_time > 0) == !request.conversation_i_ds.is_empty() {
+            return Err(Error::args("exactly one of needDeleteTime (days, above 0) and conversationIDs is required"));
+        }
+        let ids = if request.need_delete_time > 0 {
+            let days = request.need_delete_time.min(36_500);
+            let since = self.clock.now_ms() - days * store::DAY_MS;
+            let all = self.store.conversation_ids(owner).await?;
+            let seqs = self.store.conversation_seqs(&all).await?;
+            all.into_iter().filter(|id| seqs.get(id).is_some_and(|seq| seq.time < since)).collect()
+        } else {
+            check::unique_ids("conversationIDs", &request.conversation_i_ds, 1000)?;
+            request.conversation_i_ds
+        };
+        if !ids.is_empty() {
+            self.store.delete_conversations(owner, &ids).await?;
+            self.routes.facts_changed(&[format!("user:{owner}")]).await;
+        }
+        Ok(DeleteConversationsResp {})
+    }
+
+    async fn set_ex_of_all(
+        &self,
+        context: &Context,
+        request: UpdateConversationsByUserReq,
+    ) -> Result<UpdateConversationsByUserResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let ex = check::present("ex", request.ex)?.value;
+        check::at_most("ex", &ex, MAX_TEXT_BYTES)?;
+        self.store.set_conversations_ex(&request.user_id, &ex).await?;
+        Ok(UpdateConversationsByUserResp {})
     }
 
     async fn get(&self, context: &Context, request: GetConversationReq) -> Result<GetConversationResp> {

@@ -1,7 +1,9 @@
 //! The group service: groups, members, join requests, incremental sync of both.
 
 mod membership;
+mod directory;
 mod read;
+mod settings;
 mod tips;
 
 use std::sync::Arc;
@@ -33,7 +35,20 @@ pub struct Groups {
 
 rpc::service! { Groups, Service::Group, {
     "createGroup" => create,
+    "setGroupInfo" => set_info_by_texts,
     "setGroupInfoEx" => set_info,
+    "muteGroupMember" => mute_member,
+    "cancelMuteGroupMember" => unmute_member,
+    "muteGroup" => mute,
+    "cancelMuteGroup" => unmute,
+    "setGroupMemberInfo" => set_member_info,
+    "NotificationUserInfoUpdate" => profile_changed,
+    "getGroups" => find,
+    "getGroupAbstractInfo" => abstracts,
+    "getGroupMemberUserIDs" => member_ids,
+    "GroupCreateCount" => creations,
+    "getGroupUsersReqApplicationList" => requests_of_users,
+    "getSpecifiedUserGroupRequestInfo" => request_of_user,
     "joinGroup" => join,
     "quitGroup" => quit,
     "kickGroupMember" => kick,

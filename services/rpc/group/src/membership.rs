@@ -1,6 +1,5 @@
-//! Operations that change a group: create, join, invite, quit, kick, dismiss, transfer, settings.
+//! Operations that change who is in a group: create, join, invite, quit, kick, dismiss, transfer.
 
-use bson::Document;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
@@ -8,11 +7,11 @@ use protocol::{
         CreateGroupReq, CreateGroupResp, DismissGroupReq, DismissGroupResp, GroupApplicationResponseReq,
         GroupApplicationResponseResp, InviteUserToGroupReq, InviteUserToGroupResp, JoinGroupReq,
         JoinGroupResp, KickGroupMemberReq, KickGroupMemberResp, QuitGroupReq, QuitGroupResp,
-        SetGroupInfoExReq, SetGroupInfoExResp, TransferGroupOwnerReq, TransferGroupOwnerResp,
+        TransferGroupOwnerReq, TransferGroupOwnerResp,
     },
     sdkws::{
         GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupCreatedTips, GroupDismissedTips,
-        GroupInfoSetAnnouncementTips, GroupInfoSetNameTips, GroupInfoSetTips, GroupOwnerTransferredTips,
+        GroupOwnerTransferredTips,
         JoinGroupApplicationTips, MemberEnterTips, MemberInvitedTips, MemberKickedTips, MemberQuitTips,
     },
 };
@@ -23,14 +22,15 @@ use store::{
     requests::GroupRequest,
 };
 
-use crate::{Groups, Standing};
+use crate::{
+    Groups, Standing,
+    settings::{MAX_NAME_BYTES, MAX_TEXT_BYTES},
+};
 
 const WORKING_GROUP: i32 = 2;
 const JOINED_BY_ADMIN: i32 = 1;
 const JOINED_BY_INVITATION: i32 = 2;
 const MAX_MEMBERS_PER_CALL: usize = 1000;
-const MAX_NAME_BYTES: usize = 1024;
-const MAX_TEXT_BYTES: usize = 64 << 10;
 /// needVerification: nobody needs approval.
 const JOIN_DIRECTLY: i32 = 2;
 /// needVerification: invitations need approval too.
@@ -131,92 +131,6 @@ impl Groups {
             .await;
         }
         Ok(CreateGroupResp { group_info: Some(info) })
-    }
-
-    pub(crate) async fn set_info(
-        &self,
-        context: &Context,
-        request: SetGroupInfoExReq,
-    ) -> Result<SetGroupInfoExResp> {
-        check::non_empty("groupID", &request.group_id)?;
-        let id = &request.group_id;
-        self.living(id).await?;
-        self.require(context, id, Standing::Administrator).await?;
-        let mut fields = Document::new();
-        if let Some(name) = &request.group_name {
-            if name.value.trim().is_empty() {
-                return Err(Error::args("groupName must not be blank"));
-            }
-            check::at_most("groupName", &name.value, MAX_NAME_BYTES)?;
-            fields.insert("group_name", &name.value);
-        }
-        if let Some(notification) = &request.notification {
-            check::at_most("notification", &notification.value, MAX_TEXT_BYTES)?;
-            fields.insert("notification", &notification.value);
-            fields.insert("notification_update_time", self.now());
-            fields.insert("notification_user_id", context.user_id());
-        }
-        let texts =
-            [("introduction", &request.introduction), ("face_url", &request.face_url), ("ex", &request.ex)];
-        for (column, value) in texts {
-            if let Some(text) = value {
-                check::at_most(column, &text.value, MAX_TEXT_BYTES)?;
-                fields.insert(column, &text.value);
-            }
-        }
-        let numbers = [
-            ("need_verification", 2, &request.need_verification),
-            ("look_member_info", 1, &request.look_member_info),
-            ("apply_member_friend", 1, &request.apply_member_friend),
-        ];
-        for (column, max, value) in numbers {
-            if let Some(number) = value {
-                if !(0..=max).contains(&number.value) {
-                    return Err(Error::args(format!("{column} must be between 0 and {max}")));
-                }
-                fields.insert(column, number.value);
-            }
-        }
-        if fields.is_empty() {
-            return Ok(SetGroupInfoExResp {});
-        }
-        self.store.update_group(id, &fields).await?;
-        self.changed(id).await;
-        let version = self.store.member_version(id).await?;
-        let info = Some(self.info(&self.existing(id).await?).await?);
-        let op_user = self.operator(context, id).await?;
-        let (number, version_id) = (version.number(), version.id());
-        let sender = context.user_id();
-        if request.notification.is_some() {
-            let tips = GroupInfoSetAnnouncementTips {
-                op_user,
-                group: info,
-                group_member_version: number,
-                group_member_version_id: version_id,
-            };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::ANNOUNCEMENT_SET, &tips)
-                .await;
-        } else if request.group_name.is_some() {
-            let tips = GroupInfoSetNameTips {
-                op_user,
-                group: info,
-                group_member_version: number,
-                group_member_version_id: version_id,
-            };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_NAME_SET, &tips)
-                .await;
-        } else {
-            let tips = GroupInfoSetTips {
-                op_user,
-                mute_time: 0,
-                group: info,
-                group_member_version: number,
-                group_member_version_id: version_id,
-            };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips)
-                .await;
-        }
-        Ok(SetGroupInfoExResp {})
     }
 
     pub(crate) async fn join(&self, context: &Context, request: JoinGroupReq) -> Result<JoinGroupResp> {

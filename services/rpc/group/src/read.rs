@@ -93,7 +93,7 @@ impl Groups {
         Ok(GetJoinedGroupListResp { total, groups: self.infos(&ids).await? })
     }
 
-    async fn request_infos(&self, rows: Vec<requests::GroupRequest>) -> Result<Vec<GroupRequest>> {
+    pub(crate) async fn request_infos(&self, rows: Vec<requests::GroupRequest>) -> Result<Vec<GroupRequest>> {
         let mut infos = Vec::with_capacity(rows.len());
         for row in rows {
             let group = match self.store.group(&row.group_id).await? {

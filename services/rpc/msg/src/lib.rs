@@ -1,8 +1,10 @@
 //! The msg service: accepts messages (authorize, then Kafka), and serves everything that is read from or done to stored ones.
 
+mod admin;
 mod facts;
 mod metrics;
 mod pull;
+mod quote;
 mod read_state;
 mod send;
 
@@ -15,6 +17,7 @@ use protocol::{
     Result,
     msg::{GetServerTimeReq, GetServerTimeResp},
 };
+use routes::Routes;
 use rpc::{Context, Peers};
 use store::Store;
 
@@ -33,6 +36,8 @@ pub struct Messages {
     pub config: Arc<Config>,
     /// For notifications.
     pub peers: Peers,
+    /// Outcomes of REST sends.
+    pub routes: Routes,
     /// sendTime.
     pub clock: Arc<dyn Clock>,
     /// Counters of the contract.
@@ -54,6 +59,13 @@ rpc::service! { Messages, Service::Msg, {
     "ClearConversationsMsg" => clear,
     "UserClearAllMsg" => clear_all,
     "GetServerTime" => server_time,
+    "SearchMessage" => search,
+    "DeleteMsgPhysicalBySeq" => remove_by_seq,
+    "DeleteMsgPhysical" => remove_older,
+    "GetActiveUser" => active_users,
+    "GetActiveGroup" => active_groups,
+    "SetSendMsgStatus" => set_send_status,
+    "GetSendMsgStatus" => send_status,
 } }
 
 impl Messages {

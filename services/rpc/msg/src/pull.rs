@@ -25,7 +25,7 @@ use store::{
     seqs::{ConversationSeq, UserSeq},
 };
 
-use crate::Messages;
+use crate::{Messages, quote};
 
 /// Most messages of one conversation in one answer.
 const MAX_WINDOW: i64 = 1000;
@@ -260,24 +260,66 @@ impl Messages {
         let mut by_seq: HashMap<i64, StoredMessage> =
             stored.into_iter().map(|message| (message.seq(), message)).collect();
         let mut nearest_time = 0;
-        seqs.map(|seq| match by_seq.remove(&seq) {
-            Some(stored) => {
-                let message = rewrite(user, conversation, seq, &stored)?;
-                nearest_time = message.send_time;
-                Ok(message)
-            }
-            None => {
-                Ok(MsgData { seq, status: status::DELETED, send_time: nearest_time, ..Default::default() })
-            }
-        })
-        .collect()
+        let mut messages = seqs
+            .map(|seq| match by_seq.remove(&seq) {
+                Some(stored) => {
+                    let message = rewrite(user, conversation, seq, &stored)?;
+                    nearest_time = message.send_time;
+                    Ok(message)
+                }
+                None => Ok(MsgData {
+                    seq,
+                    status: status::DELETED,
+                    send_time: nearest_time,
+                    ..Default::default()
+                }),
+            })
+            .collect::<Result<Vec<MsgData>>>()?;
+        self.rewrite_quotes(conversation, &mut messages).await?;
+        Ok(messages)
     }
+
+    /// Quotes must not show what was revoked or removed after it was quoted.
+    async fn rewrite_quotes(&self, conversation: &str, messages: &mut [MsgData]) -> Result<()> {
+        let quoting: Vec<&mut MsgData> =
+            messages.iter_mut().filter(|message| message.content_type == kind::QUOTE).collect();
+        let quoted: Vec<i64> = quoting.iter().filter_map(|message| quote::quoted_seq(&message.content)).collect();
+        if quoted.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.messages_by_seq(conversation, &quoted).await?;
+        let found: HashMap<i64, StoredMessage> =
+            found.into_iter().map(|message| (message.seq(), message)).collect();
+        for message in quoting {
+            let Some(seq) = quote::quoted_seq(&message.content) else { continue };
+            let replaced = match found.get(&seq) {
+                Some(stored) if stored.revoke.is_some() => {
+                    Some(revoked_content(&rewrite("", conversation, seq, stored)?))
+                }
+                Some(stored) if !stored.encoded().is_empty() => None,
+                _ => Some("{}".to_owned()),
+            };
+            if let Some(content) = quote::rewritten(&message.content, replaced.as_deref()) {
+                message.content = content.into();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn revoked_content(message: &MsgData) -> String {
+    let element: Option<NotificationElem> = serde_json::from_slice(&message.content).ok();
+    element.map_or_else(|| "{}".to_owned(), |element| element.detail)
 }
 
 fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> Result<MsgData> {
     let mut message = MsgData::decode(stored.encoded())
         .map_err(|error| Error::internal(format!("message {conversation}/{seq} does not decode: {error}")))?;
     message.seq = seq;
+    if stored.encoded().is_empty() {
+        message.status = status::DELETED;
+        return Ok(message);
+    }
     message.is_read = stored.is_read;
     if let Some(revoke) = &stored.revoke {
         let content = MessageRevokedContent {

@@ -1,5 +1,7 @@
 //! Read positions, revoke, delete, clear (semantics.md 7).
 
+use std::collections::HashMap;
+
 use notification::To;
 use prost::Message;
 use protocol::{
@@ -14,13 +16,13 @@ use protocol::{
     sdkws::{ClearConversationTips, DeleteMsgsTips, MarkAsReadTips, MsgData, RevokeMsgTips},
 };
 use rpc::Context;
-use store::{conversations::Conversation, groups::role, messages::Revoke, seqs::Bound};
+use store::{conversations::Conversation, groups::role, messages::Revoke, seqs::{Bound, ConversationSeq}};
 
 use crate::Messages;
 
 const MAX_SEQS: usize = 1000;
 
-fn check_seqs(seqs: &[i64]) -> Result<()> {
+pub(crate) fn check_seqs(seqs: &[i64]) -> Result<()> {
     if seqs.len() > MAX_SEQS {
         return Err(Error::args(format!("seqs has more than {MAX_SEQS} items; split the request")));
     }
@@ -225,7 +227,10 @@ impl Messages {
         let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         check_seqs(&request.seqs)?;
         let sync = request.delete_sync_opt.unwrap_or_default();
-        refuse_sync_other(&sync)?;
+        if sync.is_sync_other {
+            self.delete_for_everybody(context, &request.user_id, &row, request.seqs).await?;
+            return Ok(DeleteMsgsResp {});
+        }
         self.store.delete_messages_for(&row.conversation_id, &request.seqs, &request.user_id).await?;
         if sync.is_sync_self {
             let user = &request.user_id;
@@ -237,6 +242,29 @@ impl Messages {
             notification::tell(&self.peers, context, user, To::User(user), kind::DELETED, &tips).await;
         }
         Ok(DeleteMsgsResp {})
+    }
+
+    /// Removes the content of messages. In groups whoever may revoke a message may remove it; a single chat belongs to both.
+    async fn delete_for_everybody(
+        &self,
+        context: &Context,
+        user: &str,
+        row: &Conversation,
+        seqs: Vec<i64>,
+    ) -> Result<()> {
+        let id = &row.conversation_id;
+        if row.conversation_type == session::GROUP {
+            for stored in self.store.messages_by_seq(id, &seqs).await? {
+                if !stored.encoded().is_empty() {
+                    let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
+                    self.may_revoke(context, user, &message).await?;
+                }
+            }
+        }
+        self.store.blank_messages(id, &seqs).await?;
+        let tips = DeleteMsgsTips { user_id: user.to_owned(), conversation_id: id.clone(), seqs };
+        // Like a revocation: everybody must hear of it.
+        notification::send(&self.peers, context, user, everybody_in(row), kind::DELETED, &tips).await
     }
 
     pub(crate) async fn clear(
@@ -272,6 +300,34 @@ impl Messages {
         Ok(UserClearAllMsgResp {})
     }
 
+    /// Nobody sees older messages any more. A group's history is its owner's to clear.
+    async fn clear_for_everybody(
+        &self,
+        context: &Context,
+        user: &str,
+        known: &[String],
+        newest: &HashMap<String, ConversationSeq>,
+    ) -> Result<()> {
+        let rows = self.store.conversations(user, known).await?;
+        for row in rows.iter().filter(|row| row.conversation_type == session::GROUP) {
+            let owns = self.facts.member(&row.group_id, user).await?.is_some_and(|member| member.role_level == role::OWNER);
+            if !owns && !context.is_privileged() {
+                return Err(Error::no_permission(format!(
+                    "only the owner of group {} may clear its history for everybody",
+                    row.group_id
+                )));
+            }
+        }
+        for row in &rows {
+            let id = &row.conversation_id;
+            self.store.raise_min_seq(id, newest.get(id).map_or(0, |seq| seq.max) + 1).await?;
+            let tips = ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: vec![id.clone()] };
+            notification::send(&self.peers, context, user, everybody_in(row), kind::CONVERSATION_CLEARED, &tips)
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn clear_conversations(
         &self,
         context: &Context,
@@ -279,9 +335,11 @@ impl Messages {
         known: Vec<String>,
         sync: DeleteSyncOpt,
     ) -> Result<()> {
-        refuse_sync_other(&sync)?;
         let newest = self.store.conversation_seqs(&known).await?;
         let owner = [user.to_owned()];
+        if sync.is_sync_other {
+            self.clear_for_everybody(context, user, &known, &newest).await?;
+        }
         for id in &known {
             let max = newest.get(id).map_or(0, |seq| seq.max);
             self.store.set_user_bound(&owner, id, Bound::Min, max + 1).await?;
@@ -297,12 +355,7 @@ impl Messages {
     }
 }
 
-/// Deleting for everybody is not there yet; it must not look as if it were.
-fn refuse_sync_other(sync: &DeleteSyncOpt) -> Result<()> {
-    if sync.is_sync_other {
-        return Err(Error::internal(
-            "deleteSyncOpt.IsSyncOther is not supported in this version; use revoke_msg",
-        ));
-    }
-    Ok(())
+/// Those who share a conversation.
+fn everybody_in(row: &Conversation) -> To<'_> {
+    if row.conversation_type == session::GROUP { To::Group(&row.group_id) } else { To::User(&row.user_id) }
 }

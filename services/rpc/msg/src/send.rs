@@ -38,7 +38,7 @@ impl Messages {
         match message.session_type {
             session::SINGLE => self.verify_single(context, message).await?,
             session::GROUP => self.verify_group(context, message).await?,
-            _ => {}
+            _ => self.verify_account(context, message).await?,
         }
         let now = self.clock.now_ms();
         if message.send_time == 0 || !context.is_privileged() {
@@ -145,6 +145,19 @@ impl Messages {
             _ => {}
         }
         Ok(())
+    }
+
+    /// OA notifications come from system accounts.
+    async fn verify_account(&self, context: &Context, message: &MsgData) -> Result<()> {
+        let sender = self.facts.user(&message.send_id).await?;
+        let is_account = sender.is_some_and(|user| user.app_manger_level >= 2);
+        if is_account || context.caller.kind() == protocol::internal::caller::Kind::System {
+            return Ok(());
+        }
+        Err(Error::no_permission(format!(
+            "sendID {} is not a notification account; create one by /user/add_notification_account",
+            message.send_id
+        )))
     }
 
     async fn verify_group(&self, context: &Context, message: &mut MsgData) -> Result<()> {

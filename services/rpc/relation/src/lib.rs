@@ -1,6 +1,7 @@
 //! The relation service: friends, friend requests, black lists.
 
 mod convert;
+mod lookup;
 
 use std::sync::Arc;
 
@@ -72,6 +73,10 @@ rpc::service! { Relations, Service::Relation, {
     "addBlack" => add_black,
     "removeBlack" => remove_black,
     "getPaginationBlacks" => black_page,
+    "getDesignatedFriendsApply" => requests_between,
+    "GetSpecifiedBlacks" => specified_blacks,
+    "GetSpecifiedFriendsInfo" => specified_friends,
+    "getIncrementalBlacks" => incremental_blacks,
 } }
 
 fn pair(from: &str, to: &str) -> Option<FromToUserId> {

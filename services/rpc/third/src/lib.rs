@@ -1,6 +1,11 @@
-//! The third service: device tokens and badges for offline push. Object storage and log upload are not there yet and say so.
+//! The third service: device tokens and badges for offline push, and the register of uploaded client logs.
+
+mod logs;
+
+use std::sync::Arc;
 
 use config::Service;
+use model::Clock;
 use protocol::{
     Error, Result, check,
     push::{DelUserPushTokenReq, DelUserPushTokenResp},
@@ -13,12 +18,17 @@ use store::Store;
 pub struct Third {
     /// Device tokens and badges.
     pub store: Store,
+    /// Time of uploads.
+    pub clock: Arc<dyn Clock>,
 }
 
 rpc::service! { Third, Service::Third, {
     "FcmUpdateToken" => put_token,
     "DelUserPushToken" => delete_token,
     "SetAppBadge" => set_badge,
+    "UploadLogs" => upload_logs,
+    "DeleteLogs" => delete_logs,
+    "SearchLogs" => search_logs,
 } }
 
 impl Third {

@@ -1,5 +1,9 @@
 //! The user service: registration and profiles.
 
+mod accounts;
+mod client_config;
+mod commands;
+
 use std::sync::Arc;
 
 use bson::{Document, doc};
@@ -8,6 +12,7 @@ use model::Clock;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
+    group::{NotificationUserInfoUpdateReq, NotificationUserInfoUpdateResp},
     sdkws::{UserInfoUpdatedTips, UserInfoWithEx},
     user::{
         AccountCheckReq, AccountCheckResp, GetAllUserIdReq, GetAllUserIdResp, GetDesignateUsersReq,
@@ -46,6 +51,22 @@ rpc::service! { Users, Service::User, {
     "accountCheck" => account_check,
     "getAllUserID" => all_ids,
     "getUserStatus" => status,
+    "getPaginationUsers" => find,
+    "userRegisterCount" => registrations,
+    "addNotificationAccount" => add_account,
+    "updateNotificationAccountInfo" => update_account,
+    "searchNotificationAccount" => find_accounts,
+    "subscribeOrCancelUsersStatus" => subscribe,
+    "getSubscribeUsersStatus" => subscriptions,
+    "processUserCommandAdd" => add_command,
+    "processUserCommandUpdate" => update_command,
+    "processUserCommandDelete" => delete_command,
+    "processUserCommandGet" => commands_of_type,
+    "processUserCommandGetAll" => all_commands,
+    "getUserClientConfig" => client_config,
+    "setUserClientConfig" => set_client_config,
+    "delUserClientConfig" => delete_client_config,
+    "pageUserClientConfig" => client_config_page,
 } }
 
 /// Creates the configured administrators.
@@ -177,6 +198,15 @@ impl Users {
                     &tips,
                 )
                 .await;
+            }
+            let request = NotificationUserInfoUpdateReq { user_id: wanted.user_id, ..Default::default() };
+            let groups = self.peers.get(Service::Group);
+            // Like a notification: the change itself holds, whatever becomes of telling the groups.
+            let told = groups
+                .call::<_, NotificationUserInfoUpdateResp>(&context.as_system(), "NotificationUserInfoUpdate", &request)
+                .await;
+            if let Err(error) = told {
+                tracing::warn!(operation_id = context.operation_id, %error, "user.groups_not_told");
             }
         }
         Ok(())

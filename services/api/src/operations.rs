@@ -1,0 +1,134 @@
+//! Routes for those who run the cluster: Prometheus discovery, the running configuration, restart.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use config::DiscoveryKind;
+use protocol::{Error, ErrorCode, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{Api, envelope, table::parse};
+
+/// The one configuration file.
+const CONFIG_NAME: &str = "config.yaml";
+
+/// A target group of Prometheus HTTP service discovery.
+#[derive(Serialize)]
+struct Targets {
+    targets: Vec<String>,
+    labels: Labels,
+}
+
+#[derive(Serialize)]
+struct Labels {
+    namespace: &'static str,
+    service: String,
+}
+
+/// The service behind a name of the contract.
+fn component(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "api" => "api",
+        "user" => "user",
+        "group" => "group",
+        "msg" => "msg",
+        "friend" => "relation",
+        "conversation" => "conversation",
+        "third" => "third",
+        "auth" => "auth",
+        "push" => "push",
+        "msg_gateway" => "gateway",
+        "msg_transfer" => "transfer",
+        _ => return None,
+    })
+}
+
+/// `GET /prometheus_discovery/{name}`.
+pub(crate) async fn discovery(State(api): State<Api>, Path(name): Path<String>) -> Response {
+    let Some(component) = component(&name) else { return envelope::not_found().await };
+    let config = &api.config;
+    let host = match config.discovery.enable {
+        DiscoveryKind::Static => config.discovery.host.clone(),
+        DiscoveryKind::Kubernetes => format!("{}{component}", config.discovery.service_prefix),
+    };
+    // A service without instances has no name: that is an empty list, not a failure.
+    let found = tokio::net::lookup_host((host.as_str(), config.admin_port)).await;
+    let mut targets: Vec<String> =
+        found.map(|addresses| addresses.map(|address| address.to_string()).collect()).unwrap_or_default();
+    targets.sort_unstable();
+    let labels = Labels { namespace: "default", service: name };
+    Json([Targets { targets, labels }]).into_response()
+}
+
+/// `GET /third/prometheus`: to the dashboards.
+pub(crate) async fn dashboards(State(api): State<Api>) -> Response {
+    let url = &api.config.api.prometheus.grafana_url;
+    if url.is_empty() {
+        return (StatusCode::NOT_FOUND, "api.prometheus.grafanaURL is not configured").into_response();
+    }
+    (StatusCode::FOUND, [(header::LOCATION, url.clone())]).into_response()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigList {
+    environment: &'static str,
+    version: &'static str,
+    config_names: [&'static str; 1],
+}
+
+#[derive(Deserialize)]
+struct ConfigName {
+    #[serde(default, rename = "configName")]
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Manager {
+    enable: bool,
+}
+
+async fn admin(api: &Api, headers: &HeaderMap) -> Result<()> {
+    api.callers.verify(headers).await?.require_admin()
+}
+
+pub(crate) async fn config_list(State(api): State<Api>, headers: HeaderMap) -> Response {
+    let environment = match api.config.discovery.enable {
+        DiscoveryKind::Static => "source",
+        DiscoveryKind::Kubernetes => "kubernetes",
+    };
+    let list =
+        ConfigList { environment, version: env!("CARGO_PKG_VERSION"), config_names: [CONFIG_NAME] };
+    envelope::answer_of(admin(&api, &headers).await.map(|()| list))
+}
+
+/// The running configuration as JSON text, without its secrets.
+pub(crate) async fn config(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = async {
+        admin(&api, &headers).await?;
+        let wanted: ConfigName = parse(&body)?;
+        if wanted.name != CONFIG_NAME {
+            return Err(ErrorCode::RecordNotFound.with(format!("configName must be {CONFIG_NAME}")));
+        }
+        Ok(protocol::go_json::to_text(&api.config.without_secrets()))
+    };
+    envelope::answer_of(answer.await)
+}
+
+/// Changing the configuration or restarting by REST: refused, with what to do instead.
+pub(crate) async fn declared_elsewhere(State(api): State<Api>, headers: HeaderMap) -> Response {
+    let refused = admin(&api, &headers).await.and_then(|()| {
+        Err::<(), _>(Error::internal(
+            "the configuration is declared in the OpenIMCluster object (or config.yaml); change it there",
+        ))
+    });
+    envelope::answer_of(refused)
+}
+
+pub(crate) async fn config_manager(State(api): State<Api>, headers: HeaderMap) -> Response {
+    envelope::answer_of(admin(&api, &headers).await.map(|()| Manager { enable: false }))
+}

@@ -1,0 +1,107 @@
+//! `/msg/batch_send_msg`: one message to many users, or to all.
+
+use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use config::Service;
+use futures::StreamExt;
+use protocol::{
+    Error, Result, check,
+    sdkws::{MsgData, RequestPagination},
+    user::{GetAllUserIdReq, GetAllUserIdResp},
+};
+use rpc::Context;
+use serde::{Deserialize, Serialize};
+
+use super::{Body, send, to_message};
+use crate::{Api, envelope, table::parse};
+
+const MAX_RECEIVERS: usize = 1000;
+const PAGE: i32 = 500;
+/// Sends in flight at a time.
+const AT_A_TIME: usize = 16;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Batch {
+    #[serde(flatten)]
+    message: Body,
+    #[serde(default)]
+    is_send_all: bool,
+    #[serde(default, rename = "recvIDs")]
+    recv_ids: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Answer {
+    results: Option<Vec<Sent>>,
+    #[serde(rename = "failedUserIDs")]
+    failed: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    #[serde(flatten)]
+    message: super::Answer,
+    #[serde(rename = "recvID")]
+    recv_id: String,
+}
+
+pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    envelope::answer_of(run(&api, &headers, &body).await)
+}
+
+async fn run(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
+    let context = api.callers.verify(headers).await?;
+    context.require_admin()?;
+    let mut batch: Batch = parse(body)?;
+    // The receiver is filled in per send.
+    batch.message.recv_id = "-".into();
+    let message = to_message(batch.message)?;
+    let mut answer = Answer::default();
+    if batch.is_send_all {
+        for page_number in 1.. {
+            let request =
+                GetAllUserIdReq { pagination: Some(RequestPagination { page_number, show_number: PAGE }) };
+            let users: GetAllUserIdResp =
+                api.peers.get(Service::User).call(&context, "getAllUserID", &request).await?;
+            let last = users.user_i_ds.len() < PAGE as usize;
+            send_to(api, &context, &message, users.user_i_ds, &mut answer).await;
+            if last {
+                break;
+            }
+        }
+    } else {
+        let receivers = batch.recv_ids.unwrap_or_default();
+        check::ids("recvIDs", &receivers, MAX_RECEIVERS)?;
+        send_to(api, &context, &message, receivers, &mut answer).await;
+    }
+    if answer.results.is_none() && answer.failed.is_none() {
+        return Err(Error::args("there is nobody to send to"));
+    }
+    Ok(answer)
+}
+
+async fn send_to(
+    api: &Api,
+    context: &Context,
+    message: &MsgData,
+    receivers: Vec<String>,
+    answer: &mut Answer,
+) {
+    let sends = futures::stream::iter(receivers.into_iter().filter(|user| *user != message.send_id));
+    let mut outcomes = sends
+        .map(async |recv_id| {
+            let outcome = send(api, context, MsgData { recv_id: recv_id.clone(), ..message.clone() }).await;
+            (recv_id, outcome)
+        })
+        .buffered(AT_A_TIME);
+    while let Some((recv_id, outcome)) = outcomes.next().await {
+        match outcome {
+            Ok(message) => answer.results.get_or_insert_default().push(Sent { message, recv_id }),
+            Err(error) => {
+                tracing::warn!(operation_id = context.operation_id, recv_id, %error, "batch_send.failed");
+                answer.failed.get_or_insert_default().push(recv_id);
+            }
+        }
+    }
+}

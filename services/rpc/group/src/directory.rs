@@ -1,0 +1,117 @@
+//! Look-ups for administrators and back ends: all groups, statistics, member ids, single requests.
+
+use model::id_hash;
+use protocol::{
+    Error, Result, check,
+    group::{
+        CmsGroup, GetGroupAbstractInfoReq, GetGroupAbstractInfoResp, GetGroupMemberUserIDsReq,
+        GetGroupMemberUserIDsResp, GetGroupUsersReqApplicationListReq, GetGroupUsersReqApplicationListResp,
+        GetGroupsReq, GetGroupsResp, GetSpecifiedUserGroupRequestInfoReq,
+        GetSpecifiedUserGroupRequestInfoResp, GroupAbstractInfo, GroupCreateCountReq, GroupCreateCountResp,
+    },
+};
+use rpc::Context;
+use store::Page;
+
+use crate::{Groups, Standing};
+
+impl Groups {
+    /// A list of all groups is for administrators; upstream gives it to everybody.
+    pub(crate) async fn find(&self, context: &Context, request: GetGroupsReq) -> Result<GetGroupsResp> {
+        context.require_admin()?;
+        let page = Page::parse(request.pagination.as_ref())?;
+        let (found, total) = if request.group_id.is_empty() {
+            self.store.find_groups(&request.group_name, page).await?
+        } else {
+            let found: Vec<_> = self.store.group(&request.group_id).await?.into_iter().collect();
+            let total = found.len() as u64;
+            (found, total)
+        };
+        let mut groups = Vec::with_capacity(found.len());
+        for group in &found {
+            let info = self.info(group).await?;
+            let owner = self.store.user(&info.owner_user_id).await?;
+            groups.push(CmsGroup {
+                group_owner_user_name: owner.map(|user| user.nickname).unwrap_or_default(),
+                group_owner_user_id: info.owner_user_id.clone(),
+                group_info: Some(info),
+            });
+        }
+        Ok(GetGroupsResp { total: u32::try_from(total).unwrap_or(u32::MAX), groups })
+    }
+
+    pub(crate) async fn abstracts(
+        &self,
+        context: &Context,
+        request: GetGroupAbstractInfoReq,
+    ) -> Result<GetGroupAbstractInfoResp> {
+        check::ids("groupIDs", &request.group_i_ds, 1000)?;
+        let mut group_abstract_infos = Vec::with_capacity(request.group_i_ds.len());
+        for id in &request.group_i_ds {
+            self.existing(id).await?;
+            self.require(context, id, Standing::Member).await?;
+            let members = self.store.member_ids(id).await?;
+            group_abstract_infos.push(GroupAbstractInfo {
+                group_id: id.clone(),
+                group_member_number: u32::try_from(members.len()).unwrap_or(u32::MAX),
+                group_member_list_hash: id_hash::of(&members),
+            });
+        }
+        Ok(GetGroupAbstractInfoResp { group_abstract_infos })
+    }
+
+    pub(crate) async fn member_ids(
+        &self,
+        context: &Context,
+        request: GetGroupMemberUserIDsReq,
+    ) -> Result<GetGroupMemberUserIDsResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        self.existing(&request.group_id).await?;
+        self.require(context, &request.group_id, Standing::Member).await?;
+        Ok(GetGroupMemberUserIDsResp { user_i_ds: self.store.member_ids(&request.group_id).await? })
+    }
+
+    pub(crate) async fn creations(
+        &self,
+        context: &Context,
+        request: GroupCreateCountReq,
+    ) -> Result<GroupCreateCountResp> {
+        context.require_admin()?;
+        if request.start <= 0 || request.end < request.start {
+            return Err(Error::args("start and end must be ms since 1970, start not after end"));
+        }
+        let counts = self.store.group_creations(request.start..request.end).await?;
+        Ok(GroupCreateCountResp { total: counts.total, before: counts.before, count: counts.days })
+    }
+
+    pub(crate) async fn requests_of_users(
+        &self,
+        context: &Context,
+        request: GetGroupUsersReqApplicationListReq,
+    ) -> Result<GetGroupUsersReqApplicationListResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        self.existing(&request.group_id).await?;
+        self.require(context, &request.group_id, Standing::Administrator).await?;
+        let rows = self.store.group_requests_of(&request.group_id, &request.user_i_ds).await?;
+        let group_requests = self.request_infos(rows).await?;
+        Ok(GetGroupUsersReqApplicationListResp { total: group_requests.len() as i64, group_requests })
+    }
+
+    pub(crate) async fn request_of_user(
+        &self,
+        context: &Context,
+        request: GetSpecifiedUserGroupRequestInfoReq,
+    ) -> Result<GetSpecifiedUserGroupRequestInfoResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        check::non_empty("userID", &request.user_id)?;
+        self.existing(&request.group_id).await?;
+        if context.require_self("userID", &request.user_id).is_err() {
+            self.require(context, &request.group_id, Standing::Administrator).await?;
+        }
+        let rows: Vec<_> =
+            self.store.group_request(&request.group_id, &request.user_id).await?.into_iter().collect();
+        let group_requests = self.request_infos(rows).await?;
+        Ok(GetSpecifiedUserGroupRequestInfoResp { total: group_requests.len() as u32, group_requests })
+    }
+}

@@ -1,0 +1,413 @@
+//! Settings of groups and members: names, texts, roles, mutes.
+
+use bson::{Document, doc};
+use config::Service;
+use notification::To;
+use protocol::{
+    Error, Result, check, content_type as kind,
+    group::{
+        CancelMuteGroupMemberReq, CancelMuteGroupMemberResp, CancelMuteGroupReq, CancelMuteGroupResp,
+        MuteGroupMemberReq, MuteGroupMemberResp, MuteGroupReq, MuteGroupResp, NotificationUserInfoUpdateReq,
+        NotificationUserInfoUpdateResp, SetGroupInfoExReq, SetGroupInfoExResp, SetGroupInfoReq,
+        SetGroupInfoResp, SetGroupMemberInfo, SetGroupMemberInfoReq, SetGroupMemberInfoResp,
+    },
+    internal::{MarkMentionsReq, MarkMentionsResp, caller::Kind},
+    sdkws::{
+        GroupCancelMutedTips, GroupInfoSetAnnouncementTips, GroupInfoSetNameTips, GroupInfoSetTips,
+        GroupMemberCancelMutedTips, GroupMemberInfoSetTips, GroupMemberMutedTips, GroupMutedTips,
+    },
+    wrappers::StringValue,
+};
+use rpc::Context;
+use store::{
+    DateTime,
+    groups::{MUTED, Member, role},
+};
+
+use crate::{Groups, Standing};
+
+pub(crate) const MAX_NAME_BYTES: usize = 1024;
+pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
+/// Longest mute, in seconds: the contract's field is 32 bits.
+const MAX_MUTE: i64 = u32::MAX as i64;
+
+impl Groups {
+    pub(crate) async fn set_info(
+        &self,
+        context: &Context,
+        request: SetGroupInfoExReq,
+    ) -> Result<SetGroupInfoExResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        let id = &request.group_id;
+        self.living(id).await?;
+        self.require(context, id, Standing::Administrator).await?;
+        let mut fields = Document::new();
+        if let Some(name) = &request.group_name {
+            if name.value.trim().is_empty() {
+                return Err(Error::args("groupName must not be blank"));
+            }
+            check::at_most("groupName", &name.value, MAX_NAME_BYTES)?;
+            fields.insert("group_name", &name.value);
+        }
+        if let Some(notification) = &request.notification {
+            check::at_most("notification", &notification.value, MAX_TEXT_BYTES)?;
+            fields.insert("notification", &notification.value);
+            fields.insert("notification_update_time", self.now());
+            fields.insert("notification_user_id", context.user_id());
+        }
+        let texts =
+            [("introduction", &request.introduction), ("face_url", &request.face_url), ("ex", &request.ex)];
+        for (column, value) in texts {
+            if let Some(text) = value {
+                check::at_most(column, &text.value, MAX_TEXT_BYTES)?;
+                fields.insert(column, &text.value);
+            }
+        }
+        let numbers = [
+            ("need_verification", 2, &request.need_verification),
+            ("look_member_info", 1, &request.look_member_info),
+            ("apply_member_friend", 1, &request.apply_member_friend),
+        ];
+        for (column, max, value) in numbers {
+            if let Some(number) = value {
+                if !(0..=max).contains(&number.value) {
+                    return Err(Error::args(format!("{column} must be between 0 and {max}")));
+                }
+                fields.insert(column, number.value);
+            }
+        }
+        if fields.is_empty() {
+            return Ok(SetGroupInfoExResp {});
+        }
+        self.store.update_group(id, &fields).await?;
+        self.changed(id).await;
+        let version = self.store.member_version(id).await?;
+        let info = Some(self.info(&self.existing(id).await?).await?);
+        let op_user = self.operator(context, id).await?;
+        let (number, version_id) = (version.number(), version.id());
+        let sender = context.user_id();
+        if request.notification.is_some() {
+            let request = MarkMentionsReq {
+                group_id: id.clone(),
+                send_id: sender.to_owned(),
+                at_user_i_ds: vec![],
+                announcement: true,
+            };
+            let conversations = self.peers.get(Service::Conversation);
+            let _marked: MarkMentionsResp =
+                conversations.call(&context.as_system(), "MarkMentions", &request).await?;
+            let tips = GroupInfoSetAnnouncementTips {
+                op_user,
+                group: info,
+                group_member_version: number,
+                group_member_version_id: version_id,
+            };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::ANNOUNCEMENT_SET, &tips)
+                .await;
+        } else if request.group_name.is_some() {
+            let tips = GroupInfoSetNameTips {
+                op_user,
+                group: info,
+                group_member_version: number,
+                group_member_version_id: version_id,
+            };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_NAME_SET, &tips)
+                .await;
+        } else {
+            let tips = GroupInfoSetTips {
+                op_user,
+                mute_time: 0,
+                group: info,
+                group_member_version: number,
+                group_member_version_id: version_id,
+            };
+            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips)
+                .await;
+        }
+        Ok(SetGroupInfoExResp {})
+    }
+
+    /// The older form: an empty text leaves a field as it is.
+    pub(crate) async fn set_info_by_texts(
+        &self,
+        context: &Context,
+        request: SetGroupInfoReq,
+    ) -> Result<SetGroupInfoResp> {
+        let wanted = check::present("groupInfoForSet", request.group_info_for_set)?;
+        let text = |value: String| (!value.is_empty()).then_some(StringValue { value });
+        let request = SetGroupInfoExReq {
+            group_id: wanted.group_id,
+            group_name: text(wanted.group_name),
+            notification: text(wanted.notification),
+            introduction: text(wanted.introduction),
+            face_url: text(wanted.face_url),
+            ex: wanted.ex,
+            need_verification: wanted.need_verification,
+            look_member_info: wanted.look_member_info,
+            apply_member_friend: wanted.apply_member_friend,
+        };
+        self.set_info(context, request).await?;
+        Ok(SetGroupInfoResp {})
+    }
+
+    /// The member an administrator wants to act on; owners and administrators are out of reach of administrators.
+    async fn subordinate(&self, context: &Context, group: &str, user: &str) -> Result<Member> {
+        check::non_empty("groupID", group)?;
+        check::non_empty("userID", user)?;
+        self.living(group).await?;
+        let standing = self.require(context, group, Standing::Administrator).await?;
+        let member = self.member_or_refuse(group, user).await?;
+        let above = member.role_level == role::OWNER
+            || (member.role_level == role::ADMIN && standing == Standing::Administrator);
+        if above && standing != Standing::Privileged {
+            return Err(Error::no_permission(format!("{user} has a role that the caller may not act on")));
+        }
+        Ok(member)
+    }
+
+    async fn member_or_refuse(&self, group: &str, user: &str) -> Result<Member> {
+        let member = self.store.member(group, user).await?;
+        member.ok_or_else(|| {
+            protocol::ErrorCode::NotInGroup.with(format!("{user} is not a member of group {group}"))
+        })
+    }
+
+    pub(crate) async fn mute_member(
+        &self,
+        context: &Context,
+        request: MuteGroupMemberReq,
+    ) -> Result<MuteGroupMemberResp> {
+        let (group, user) = (&request.group_id, &request.user_id);
+        let seconds = i64::from(request.muted_seconds);
+        if !(1..=MAX_MUTE).contains(&seconds) {
+            return Err(Error::args("mutedSeconds must be at least 1"));
+        }
+        self.subordinate(context, group, user).await?;
+        let end = self.clock.now_ms() + seconds * 1000;
+        self.store.update_member(group, user, &doc! { "mute_end_time": DateTime::from_millis(end) }).await?;
+        self.changed(group).await;
+        let version = self.store.member_version(group).await?;
+        let tips = GroupMemberMutedTips {
+            group: Some(self.info(&self.existing(group).await?).await?),
+            op_user: self.operator(context, group).await?,
+            operation_time: self.clock.now_ms(),
+            muted_user: self.member_infos(&self.store.members(group, std::slice::from_ref(user)).await?).await?.pop(),
+            muted_seconds: request.muted_seconds,
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        self.announce(context, group, kind::MEMBER_MUTED, &tips).await?;
+        Ok(MuteGroupMemberResp {})
+    }
+
+    pub(crate) async fn unmute_member(
+        &self,
+        context: &Context,
+        request: CancelMuteGroupMemberReq,
+    ) -> Result<CancelMuteGroupMemberResp> {
+        let (group, user) = (&request.group_id, &request.user_id);
+        self.subordinate(context, group, user).await?;
+        self.store.update_member(group, user, &doc! { "mute_end_time": DateTime::from_millis(0) }).await?;
+        self.changed(group).await;
+        let version = self.store.member_version(group).await?;
+        let tips = GroupMemberCancelMutedTips {
+            group: Some(self.info(&self.existing(group).await?).await?),
+            op_user: self.operator(context, group).await?,
+            operation_time: self.clock.now_ms(),
+            muted_user: self.member_infos(&self.store.members(group, std::slice::from_ref(user)).await?).await?.pop(),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        self.announce(context, group, kind::MEMBER_UNMUTED, &tips).await?;
+        Ok(CancelMuteGroupMemberResp {})
+    }
+
+    pub(crate) async fn mute(&self, context: &Context, request: MuteGroupReq) -> Result<MuteGroupResp> {
+        let group = &request.group_id;
+        let (info, version) = self.set_status(context, group, MUTED).await?;
+        let tips = GroupMutedTips {
+            group: Some(info),
+            op_user: self.operator(context, group).await?,
+            operation_time: self.clock.now_ms(),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        self.announce(context, group, kind::GROUP_MUTED, &tips).await?;
+        Ok(MuteGroupResp {})
+    }
+
+    pub(crate) async fn unmute(
+        &self,
+        context: &Context,
+        request: CancelMuteGroupReq,
+    ) -> Result<CancelMuteGroupResp> {
+        let group = &request.group_id;
+        let (info, version) = self.set_status(context, group, 0).await?;
+        let tips = GroupCancelMutedTips {
+            group: Some(info),
+            op_user: self.operator(context, group).await?,
+            operation_time: self.clock.now_ms(),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+        };
+        self.announce(context, group, kind::GROUP_UNMUTED, &tips).await?;
+        Ok(CancelMuteGroupResp {})
+    }
+
+    async fn set_status(
+        &self,
+        context: &Context,
+        group: &str,
+        status: i32,
+    ) -> Result<(protocol::sdkws::GroupInfo, store::versions::Version)> {
+        check::non_empty("groupID", group)?;
+        self.living(group).await?;
+        self.require(context, group, Standing::Administrator).await?;
+        self.store.update_group(group, &doc! { "status": status }).await?;
+        self.changed(group).await;
+        let version = self.store.member_version(group).await?;
+        Ok((self.info(&self.existing(group).await?).await?, version))
+    }
+
+    /// Tells the group, in the name of the caller.
+    async fn announce<T: serde::Serialize>(
+        &self,
+        context: &Context,
+        group: &str,
+        content_type: i32,
+        tips: &T,
+    ) -> Result<()> {
+        let creator;
+        let sender = if context.user_id().is_empty() {
+            creator = self.existing(group).await?.creator_user_id;
+            &creator
+        } else {
+            context.user_id()
+        };
+        notification::tell(&self.peers, context, sender, To::Group(group), content_type, tips).await;
+        Ok(())
+    }
+
+    pub(crate) async fn set_member_info(
+        &self,
+        context: &Context,
+        request: SetGroupMemberInfoReq,
+    ) -> Result<SetGroupMemberInfoResp> {
+        if request.members.is_empty() || request.members.len() > 1000 {
+            return Err(Error::args("members must have between 1 and 1000 items"));
+        }
+        // All are checked before one is changed.
+        let mut changes = Vec::with_capacity(request.members.len());
+        for wanted in &request.members {
+            changes.push(self.member_change(context, wanted).await?);
+        }
+        for (wanted, fields) in request.members.iter().zip(changes) {
+            self.change_member(context, wanted, &fields).await?;
+        }
+        Ok(SetGroupMemberInfoResp {})
+    }
+
+    async fn member_change(&self, context: &Context, wanted: &SetGroupMemberInfo) -> Result<Document> {
+        let (group, user) = (&wanted.group_id, &wanted.user_id);
+        check::non_empty("members.groupID", group)?;
+        check::non_empty("members.userID", user)?;
+        self.living(group).await?;
+        let standing = self.require(context, group, Standing::Member).await?;
+        let member = self.member_or_refuse(group, user).await?;
+        let own = context.user_id() == user;
+        let allowed = match standing {
+            Standing::Privileged | Standing::Owner => true,
+            Standing::Administrator => own || member.role_level == role::ORDINARY,
+            _ => own,
+        };
+        if !allowed {
+            return Err(Error::no_permission(format!("{user} has a role that the caller may not change")));
+        }
+        let mut fields = Document::new();
+        let texts = [
+            ("nickname", &wanted.nickname, MAX_NAME_BYTES),
+            ("face_url", &wanted.face_url, MAX_TEXT_BYTES),
+            ("ex", &wanted.ex, MAX_TEXT_BYTES),
+        ];
+        for (column, value, max) in texts {
+            if let Some(text) = value {
+                check::at_most(&format!("members.{column}"), &text.value, max)?;
+                fields.insert(column, &text.value);
+            }
+        }
+        if let Some(level) = &wanted.role_level {
+            if level.value == role::OWNER {
+                return Err(Error::no_permission("roleLevel 100 is given by transfer_group only"));
+            }
+            if ![role::ADMIN, role::ORDINARY].contains(&level.value) {
+                return Err(Error::args("members.roleLevel must be 60 or 20"));
+            }
+            if standing < Standing::Owner || member.role_level == role::OWNER {
+                return Err(Error::no_permission("only the owner gives roles, and not to itself"));
+            }
+            fields.insert("role_level", level.value);
+        }
+        if fields.is_empty() {
+            return Err(Error::args("members: one of nickname, faceURL, roleLevel, ex is required"));
+        }
+        Ok(fields)
+    }
+
+    async fn change_member(
+        &self,
+        context: &Context,
+        wanted: &SetGroupMemberInfo,
+        fields: &Document,
+    ) -> Result<()> {
+        let (group, user) = (&wanted.group_id, &wanted.user_id);
+        self.store.update_member(group, user, fields).await?;
+        self.changed(group).await;
+        let content_type = match wanted.role_level.as_ref().map(|level| level.value) {
+            Some(role::ADMIN) => kind::MEMBER_SET_TO_ADMIN,
+            Some(_) => kind::MEMBER_SET_TO_ORDINARY,
+            None => kind::MEMBER_INFO_SET,
+        };
+        self.tell_member_changed(context, group, user, content_type).await
+    }
+
+    async fn tell_member_changed(
+        &self,
+        context: &Context,
+        group: &str,
+        user: &str,
+        content_type: i32,
+    ) -> Result<()> {
+        let version = self.store.member_version(group).await?;
+        let members = self.store.members(group, &[user.to_owned()]).await?;
+        let Some(changed_user) = self.member_infos(&members).await?.pop() else { return Ok(()) };
+        let tips = GroupMemberInfoSetTips {
+            group: Some(self.info(&self.existing(group).await?).await?),
+            op_user: self.operator(context, group).await?,
+            operation_time: self.clock.now_ms(),
+            changed_user: Some(changed_user),
+            group_member_version: version.number(),
+            group_member_version_id: version.id(),
+            group_sort_version: if content_type == kind::MEMBER_INFO_SET { 0 } else { version.number() },
+        };
+        self.announce(context, group, content_type, &tips).await
+    }
+
+    /// A user changed its profile: groups where it appears by its profile must show the new one.
+    pub(crate) async fn profile_changed(
+        &self,
+        context: &Context,
+        request: NotificationUserInfoUpdateReq,
+    ) -> Result<NotificationUserInfoUpdateResp> {
+        context.require_system()?;
+        check::non_empty("userID", &request.user_id)?;
+        let context = &Context::new(Kind::User, &request.user_id, 0, context.operation_id.clone());
+        for member in self.store.memberships(&request.user_id).await? {
+            if !member.nickname.is_empty() && !member.face_url.is_empty() {
+                continue;
+            }
+            self.store.touch_member(&member.group_id, &request.user_id).await?;
+            self.tell_member_changed(context, &member.group_id, &request.user_id, kind::MEMBER_INFO_SET).await?;
+        }
+        Ok(NotificationUserInfoUpdateResp {})
+    }
+}
