@@ -20,17 +20,17 @@ step() {
   local name=$1 started=$SECONDS log=$OPENIM_CACHE/log/${1// /-}.log
   shift
   mkdir -p "$OPENIM_CACHE/log"
-  printf '  %-34s' "$name"
+  printf '  %s …\n' "$name"
   if ! "$@" > "$log" 2>&1; then
-    echo failed; echo "the end of $log:"; tail -25 "$log"; exit 1
+    printf '  %-34sfailed\n' "$name"; echo "the end of $log:"; tail -25 "$log"; exit 1
   fi
-  printf '%6d s\n' $((SECONDS - started))
+  printf '  %-34s%6d s\n' "$name" $((SECONDS - started))
 }
 
 # The services as static binaries; cargo itself knows what is stale.
 build_services() {
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
-    cargo build --locked --release --target x86_64-unknown-linux-gnu -p server -p operator --manifest-path "$root/Cargo.toml"
+    cargo build --locked --release --target x86_64-unknown-linux-gnu -p server -p operator --manifest-path "$root/Cargo.toml" "$@"
 }
 # The raw protocol clients: the checker and the bench, in $checker_bin.
 checker_bin=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release

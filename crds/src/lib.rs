@@ -61,6 +61,6 @@ mod tests {
         let spec: super::OpenIMClusterSpec = serde_json::from_str("{}").unwrap();
         assert_eq!(spec, super::OpenIMClusterSpec::default());
         assert_eq!(spec.services.gateway.replicas, 1);
-        assert!(spec.mongodb.managed().is_some());
+        assert!(spec.mongodb.external.is_none());
     }
 }

@@ -196,13 +196,6 @@ pub struct MongoDb {
     pub external: Option<ExternalMongoDb>,
 }
 
-impl MongoDb {
-    /// The managed server, unless an external one is named.
-    pub fn managed(&self) -> Option<Managed> {
-        if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
-    }
-}
-
 /// A MongoDB replica set that exists.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -219,28 +212,12 @@ pub struct ExternalMongoDb {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct Redis {
-    /// A server that the operator runs. It holds nothing that must survive and needs no volume.
+    /// A server that the operator runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub managed: Option<ManagedRedis>,
+    pub managed: Option<Managed>,
     /// A server that exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalRedis>,
-}
-
-impl Redis {
-    /// The managed server, unless an external one is named.
-    pub fn managed(&self) -> Option<ManagedRedis> {
-        if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
-    }
-}
-
-/// A Redis that the operator runs.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ManagedRedis {
-    /// Image, with tag; empty: the one this operator was tested with.
-    #[schemars(length(max = 256))]
-    pub image: String,
 }
 
 /// A Redis that exists.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs and builds everything the local cluster needs, into the cache. Warm: seconds. Prints what it does and for how long.
+#   e2e/cluster/build.sh [packages]     only the Debian packages
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${OPENIM_CACHE:-$HOME/.cache/openim}
@@ -12,11 +13,11 @@ once() {
   local name=$1 key=$2 started=$SECONDS
   shift 2
   if [ "$(cat "$cache/stamps/$name" 2>/dev/null)" = "$key" ]; then return; fi
-  printf '  %-34s' "$name"
+  printf '  %s …\n' "$name"
   if ! "$@" > "$cache/log/$name.log" 2>&1; then
-    echo "failed; the end of $cache/log/$name.log:"; tail -15 "$cache/log/$name.log"; exit 1
+    printf '  %-34sfailed; the end of its log:\n' "$name"; tail -15 "$cache/log/$name.log"; exit 1
   fi
-  printf '%6d s\n' $((SECONDS - started))
+  printf '  %-34s%6d s\n' "$name" $((SECONDS - started))
   printf '%s' "$key" > "$cache/stamps/$name"
 }
 hash_of() { cat "$@" | sha256sum | cut -c1-16; }
@@ -57,6 +58,7 @@ kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependenc
 node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
 
 once debian-packages 3 debian_packages
+if [ "${1:-}" = packages ]; then exit; fi
 once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube
 once kubernetes "1.35.4 $(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
 once etcd "$(hash_of "$here"/etcd/go.sum)" etcd

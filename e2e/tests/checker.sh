@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Numbered messages while a pod of every service, and Redis, is killed in turn: nothing acknowledged may be lost, doubled, reordered.
+# Numbered messages while a pod of every service, Redis, Kafka and MongoDB is killed in turn: nothing acknowledged may be lost, doubled, reordered.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 mkdir -p "$root/e2e/out"
 build_checker
-parts=${CHECKER_KILL:-transfer,gateway,msg,push,redis,conversation,auth,user,group,relation,third,api,cron,transfer,gateway}
-"$checker_bin/checker" --conversations 8 --seconds "${CHECKER_SECONDS:-75}" --pause-ms 40 --kill "$parts" \
+parts=${CHECKER_KILL:-transfer,gateway,msg,push,redis,conversation,auth,kafka,user,group,relation,mongodb,third,api,cron,transfer,gateway}
+"$checker_bin/checker" --conversations 8 --seconds "${CHECKER_SECONDS:-90}" --pause-ms 40 --kill "$parts" \
   --name "$cluster_name" --namespace "$cluster_namespace" | tee "$root/e2e/out/checker.json"

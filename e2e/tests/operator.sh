@@ -54,11 +54,15 @@ before=$(versions); sleep 25
 diff <(echo "$before") <(echo "$(versions)")
 
 echo "a dependency that is away is named; healthy pods are not restarted; it recovers by itself"
-pods_before=$(kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}')
-kube -n "$ns" delete pod "$cluster_name-mongodb-0" --grace-period=0 --force
-until_is 60 1 bash -c "kubectl --kubeconfig $state/admin.kubeconfig -n $ns get openimcluster $cluster_name -o 'jsonpath={.status.message}' | grep -ci mongodb"
-wait_ready "$cluster_name" 90
-[ "$pods_before" = "$(kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}')" ]
+uids() { kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}'; }
+pods_before=$(uids)
+says() { get "$cluster_name" '{.status.message}' | grep -ci "$1" || true; }
+for server in mongodb kafka; do
+  kube -n "$ns" delete pod "$cluster_name-$server-0" --grace-period=0 --force
+  until_is 60 1 says "$server"
+  wait_ready "$cluster_name" 90
+done
+[ "$pods_before" = "$(uids)" ]
 
 echo "the operator may die at any time"
 kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force

@@ -3,33 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { until } from '../sdk/lib/wait.mjs';
-
-const at = JSON.parse(process.env.OPENIM_ENDPOINTS);
-let adminToken;
-
-async function call(path, body, headers = {}) {
-  const answer = await fetch(at.api + path, {
-    method: 'POST', headers: { operationID: randomUUID(), 'content-type': 'application/json', ...headers },
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-  });
-  return answer.json();
-}
-const admin = (path, body) => call(path, body, { token: adminToken });
-const as = (user, path, body) => call(path, body, { token: user.token });
-
-async function user(name) {
-  const userID = `${name}${randomUUID().slice(0, 8)}`;
-  assert.equal((await admin('/user/user_register', { users: [{ userID, nickname: name }] })).errCode, 0);
-  const answer = await admin('/auth/get_user_token', { userID, platformID: 2 });
-  assert.equal(answer.errCode, 0, JSON.stringify(answer));
-  return { userID, token: answer.data.token };
-}
+import { admin, as, at, call, login, user } from './lib/api.mjs';
 
 before(async () => {
-  const answer = await call('/auth/get_admin_token', { userID: at.adminUserID, secret: at.secret });
-  assert.equal(answer.errCode, 0);
-  assert.equal(answer.data.expireTimeSeconds, 90 * 86400);
-  adminToken = answer.data.token;
+  assert.equal((await login()).expireTimeSeconds, 90 * 86400);
 });
 
 test('the envelope is complete and success without fields has no data', async () => {

@@ -58,7 +58,7 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
         member_host(cluster, "mongodb")
     );
     let redis = format!(
-        "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly no\ndir /tmp\nmaxmemory-policy noeviction\n",
+        "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n",
         data[key::REDIS_PASSWORD]
     );
     let kafka = &data[key::KAFKA_PASSWORD];

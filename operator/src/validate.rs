@@ -2,7 +2,7 @@
 //! because objects may predate a rule.
 
 use crds::{
-    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedRedis, OpenIMCluster, OpenIMClusterSpec,
+    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, OpenIMCluster, OpenIMClusterSpec,
     Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -68,7 +68,7 @@ pub struct Cluster {
     /// MongoDB.
     pub mongodb: Backing<Managed, ExternalMongoDb>,
     /// Redis.
-    pub redis: Backing<ManagedRedis, ExternalRedis>,
+    pub redis: Backing<Managed, ExternalRedis>,
     /// Kafka.
     pub kafka: Backing<Managed, ExternalKafka>,
     /// Everything else, as asked for.
@@ -177,6 +177,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if let Backing::Managed(managed) = &mongodb {
         quantity("spec.mongodb.managed.storage".into(), &managed.storage)?;
     }
+    if let Backing::Managed(managed) = &redis {
+        quantity("spec.redis.managed.storage".into(), &managed.storage)?;
+    }
     if let Backing::Managed(managed) = &kafka {
         quantity("spec.kafka.managed.storage".into(), &managed.storage)?;
     }
@@ -221,6 +224,7 @@ pub(crate) mod tests {
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
             ("kafka: {external: {address: []}}", "spec.kafka.external.address"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
+            ("redis: {managed: {storage: lots}}", "spec.redis.managed.storage"),
             (
                 "services: {gateway: {resources: {cpuRequest: fast}}}",
                 "spec.services.gateway.resources.cpuRequest",

@@ -26,7 +26,7 @@ use crate::{
     credentials::{USER, key, member_host},
     validate::{Backing, Cluster},
 };
-use crds::{Managed, ManagedRedis, VolumePolicy};
+use crds::{Managed, VolumePolicy};
 
 const MONGODB_IMAGE: &str = "docker.io/library/mongo:8";
 const REDIS_IMAGE: &str = "docker.io/library/redis:8";
@@ -85,9 +85,9 @@ fn stateful_set(
     container: Container,
     init: Option<Container>,
     volumes: Vec<Volume>,
-    storage: Option<&Managed>,
+    managed: &Managed,
 ) -> StatefulSet {
-    let claim = storage.map(|managed| PersistentVolumeClaim {
+    let claim = PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".into()),
             labels: Some(pod_labels(cluster, server)),
@@ -103,7 +103,7 @@ fn stateful_set(
             ..Default::default()
         }),
         ..Default::default()
-    });
+    };
     let when_deleted = match cluster.spec.volumes {
         VolumePolicy::Retain => "Retain",
         VolumePolicy::Delete => "Delete",
@@ -118,7 +118,7 @@ fn stateful_set(
                 when_deleted: Some(when_deleted.into()),
                 when_scaled: Some("Retain".into()),
             }),
-            volume_claim_templates: claim.map(|claim| vec![claim]),
+            volume_claim_templates: Some(vec![claim]),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(pod_labels(cluster, server)),
@@ -209,16 +209,20 @@ fn mongodb(cluster: &Cluster, managed: &Managed) -> StatefulSet {
     };
     let volumes =
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
-    stateful_set(cluster, "mongodb", MONGODB_USER, container, Some(init), volumes, Some(managed))
+    stateful_set(cluster, "mongodb", MONGODB_USER, container, Some(init), volumes, managed)
 }
 
-fn redis(cluster: &Cluster, managed: &ManagedRedis) -> StatefulSet {
+fn redis(cluster: &Cluster, managed: &Managed) -> StatefulSet {
     let mut container = server("redis", or_default(&managed.image, REDIS_IMAGE), 6379);
     container.command = Some(vec!["redis-server".into(), "/etc/redis/redis.conf".into()]);
     container.resources = Some(resources("50m", "32Mi", "1Gi"));
-    container.volume_mounts = Some(vec![mount("config", "/etc/redis", true), mount("tmp", "/tmp", false)]);
+    container.volume_mounts = Some(vec![
+        mount("config", "/etc/redis", true),
+        mount("data", "/data", false),
+        mount("tmp", "/tmp", false),
+    ]);
     let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
-    stateful_set(cluster, "redis", REDIS_USER, container, None, volumes, None)
+    stateful_set(cluster, "redis", REDIS_USER, container, None, volumes, managed)
 }
 
 fn kafka(cluster: &Cluster, managed: &Managed) -> StatefulSet {
@@ -259,5 +263,5 @@ fn kafka(cluster: &Cluster, managed: &Managed) -> StatefulSet {
         mount("logs", "/opt/kafka/logs", false),
     ]);
     let volumes = vec![empty_dir("tmp"), empty_dir("config"), empty_dir("logs")];
-    stateful_set(cluster, "kafka", KAFKA_USER, container, None, volumes, Some(managed))
+    stateful_set(cluster, "kafka", KAFKA_USER, container, None, volumes, managed)
 }

@@ -236,19 +236,25 @@ async fn consume<H: PartitionHandler>(
             }
         }
         let Some(offset) = last_offset else { continue };
+        let commit = |mode| {
+            let mut finished = TopicPartitionList::new();
+            let committed = finished
+                .add_partition_offset(&topic, partition, Offset::Offset(offset + 1))
+                .and_then(|()| consumer.commit(&finished, mode));
+            if let Err(error) = committed {
+                // The batch will be seen again, without effect.
+                tracing::warn!(topic, partition, offset, %error, "consumer.commit_failed");
+            }
+        };
+        if cfg!(feature = "planted-commit-first") {
+            commit(CommitMode::Sync);
+        }
         tokio::select! {
             // A lost partition: whatever was done is repeated without effect by the new owner.
             () = token.cancelled() => break,
             () = handler.handle(Batch { records }) => {}
         }
-        let mut finished = TopicPartitionList::new();
-        let committed = finished
-            .add_partition_offset(&topic, partition, Offset::Offset(offset + 1))
-            .and_then(|()| consumer.commit(&finished, CommitMode::Async));
-        if let Err(error) = committed {
-            // The batch will be seen again, without effect.
-            tracing::warn!(topic, partition, offset, %error, "consumer.commit_failed");
-        }
+        commit(CommitMode::Async);
     }
     tracing::info!(topic, partition, "consumer.partition_left");
 }

@@ -39,6 +39,9 @@ struct Arguments {
     /// Milliseconds between two messages of a sender.
     #[arg(long, default_value_t = 50)]
     pause_ms: u64,
+    /// Seconds that a reader waits for messages that are on their way.
+    #[arg(long, default_value_t = 90)]
+    settle_seconds: u64,
     /// Parts of the cluster whose pods are killed in turn, for example transfer,push,gateway,redis.
     #[arg(long, value_delimiter = ',')]
     kill: Vec<String>,
@@ -121,8 +124,14 @@ impl Run {
     }
 
     /// What a user sees of a conversation once everything is through. The last kill may still be felt: it tries again.
-    async fn read(&self, user: &str, conversation: &str, expected: usize) -> anyhow::Result<Vec<MsgData>> {
-        let deadline = Instant::now() + Duration::from_secs(90);
+    async fn read(
+        &self,
+        user: &str,
+        conversation: &str,
+        expected: usize,
+        settle: Duration,
+    ) -> anyhow::Result<Vec<MsgData>> {
+        let deadline = Instant::now() + settle;
         let token = self.admin.token(user, PLATFORM).await?;
         let mut newest = 0;
         loop {
@@ -218,6 +227,7 @@ async fn main() -> anyhow::Result<()> {
     let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments));
     let (sent, killed) = (sent?, killed?);
     let sent: BTreeMap<String, Sent> = sent.into_iter().collect();
+    let settle = Duration::from_secs(arguments.settle_seconds);
     let mut anomalies = Vec::new();
     let mut read = 0;
     for (a, b) in &pairs {
@@ -225,8 +235,10 @@ async fn main() -> anyhow::Result<()> {
         let of_pair: BTreeMap<String, Sent> =
             [a, b].into_iter().map(|user| (user.clone(), sent[user].clone())).collect();
         let expected = of_pair.values().map(|sent| sent.acknowledged.len()).sum();
-        let readers =
-            [run.read(a, &conversation, expected).await?, run.read(b, &conversation, expected).await?];
+        let readers = [
+            run.read(a, &conversation, expected, settle).await?,
+            run.read(b, &conversation, expected, settle).await?,
+        ];
         read += readers[0].len();
         anomalies.extend(
             check(&of_pair, &readers).into_iter().map(|anomaly| format!("{conversation}: {anomaly:?}")),

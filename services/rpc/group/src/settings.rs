@@ -94,8 +94,12 @@ impl Groups {
                 announcement: true,
             };
             let conversations = self.peers.get(Service::Conversation);
-            let _marked: MarkMentionsResp =
-                conversations.call(&context.as_system(), "MarkMentions", &request).await?;
+            let marked: Result<MarkMentionsResp> =
+                conversations.call(&context.as_system(), "MarkMentions", &request).await;
+            // Like a notification: the announcement itself stands.
+            if let Err(error) = marked {
+                tracing::warn!(operation_id = context.operation_id, %error, "group.announcement_not_marked");
+            }
             let tips = GroupInfoSetAnnouncementTips {
                 op_user,
                 group: info,

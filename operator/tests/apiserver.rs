@@ -1,0 +1,315 @@
+//! Conversations with a mock Kubernetes API server: every request the operator makes is answered in order and checked, so that what
+//! it reads, writes, refuses and leaves alone is seen byte for byte.
+
+use std::{collections::BTreeMap, future::Future, pin::pin};
+
+use crds::{OpenIMCluster, OpenIMClusterSpec};
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use kube::{
+    Api, Client,
+    api::{DynamicObject, TypeMeta},
+    client::Body,
+};
+use operator::{
+    apply::{self, ApplyError},
+    credentials,
+    lease::Candidate,
+    plan::Plan,
+    validate::{Cluster, validate},
+};
+use serde_json::{Value, json};
+
+/// One request that must come, and its answer.
+struct Exchange {
+    method: Method,
+    /// The path and query must contain all of these.
+    contains: Vec<&'static str>,
+    status: u16,
+    answer: Value,
+    /// Looks at the request's body.
+    check: Box<dyn Fn(&Value)>,
+}
+
+impl Exchange {
+    fn new(method: Method, contains: &[&'static str], status: u16, answer: Value) -> Self {
+        Self { method, contains: contains.to_vec(), status, answer, check: Box::new(|_| {}) }
+    }
+
+    fn checking(mut self, check: impl Fn(&Value) + 'static) -> Self {
+        self.check = Box::new(check);
+        self
+    }
+}
+
+fn refusal(code: u16, reason: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason})
+}
+
+fn not_found() -> Value {
+    refusal(404, "NotFound")
+}
+
+/// Runs `work` against an API server that expects exactly these exchanges.
+async fn converse<T, F: Future<Output = T>>(script: Vec<Exchange>, work: impl FnOnce(Client) -> F) -> T {
+    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "team");
+    let server = async move {
+        let mut handle = pin!(handle);
+        for (number, exchange) in script.into_iter().enumerate() {
+            let (request, send) = handle.next_request().await.expect("the conversation ended too early");
+            let (parts, body) = request.into_parts();
+            let target = parts.uri.to_string();
+            assert_eq!(parts.method, exchange.method, "exchange {number}: {target}");
+            for part in &exchange.contains {
+                assert!(target.contains(part), "exchange {number}: {target} lacks {part}");
+            }
+            let body = body.collect().await.expect("a body").to_bytes();
+            (exchange.check)(&serde_json::from_slice(&body).unwrap_or(Value::Null));
+            let answer = serde_json::to_vec(&exchange.answer).expect("an answer");
+            send.send_response(
+                Response::builder().status(exchange.status).body(Body::from(answer)).expect("a response"),
+            );
+        }
+        assert!(handle.next_request().await.is_none(), "more requests than the conversation has");
+    };
+    let (outcome, ()) = futures::join!(work(client), server);
+    outcome
+}
+
+fn cluster(spec: &str) -> Cluster {
+    let spec: OpenIMClusterSpec = serde_yaml_ng::from_str(spec).expect("a spec");
+    let mut object = OpenIMCluster::new("chat", spec);
+    object.metadata.namespace = Some("team".into());
+    object.metadata.uid = Some("uid-of-chat".into());
+    object.metadata.generation = Some(1);
+    validate(&object).expect("a good object")
+}
+
+fn config_map(data: &str) -> DynamicObject {
+    let types = TypeMeta { api_version: "v1".into(), kind: "ConfigMap".into() };
+    let mut object = DynamicObject { types: Some(types), metadata: Default::default(), data: json!({"data": {"a": data}}) };
+    object.metadata.name = Some("chat-config".into());
+    object.metadata.namespace = Some("team".into());
+    object
+}
+
+fn live(data: &str, owner: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"a": data},
+        "metadata": {"name": "chat-config", "namespace": "team", "uid": "u1", "ownerReferences": [
+            {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat", "uid": owner}
+        ]},
+    })
+}
+
+fn one(object: DynamicObject) -> Plan {
+    Plan { objects: vec![object], open: 1, gate: None }
+}
+
+/// The lists in which orphans are looked for; `config_maps` is the answer for that kind.
+fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
+    let list = |items: Value| json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items});
+    ["deployments", "statefulsets", "services", "configmaps", "ingresses", "jobs"]
+        .into_iter()
+        .map(|kind| {
+            let items = if kind == "configmaps" { config_maps.clone() } else { json!([]) };
+            Exchange::new(Method::GET, &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"], 200, list(items))
+        })
+        .collect()
+}
+
+fn get(status: u16, answer: Value) -> Exchange {
+    Exchange::new(Method::GET, &["/namespaces/team/configmaps/chat-config"], status, answer)
+}
+
+#[tokio::test]
+async fn what_is_missing_is_applied_server_side_as_our_own() {
+    let mut script = vec![
+        get(404, not_found()),
+        Exchange::new(
+            Method::PATCH,
+            &["/configmaps/chat-config", "fieldManager=openim-operator", "force=true"],
+            200,
+            live("x", "uid-of-chat"),
+        )
+        .checking(|body| assert_eq!(body["data"]["a"], "x")),
+    ];
+    script.extend(orphan_lists(json!([])));
+    let cluster = cluster("{}");
+    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    assert_eq!(applied.await.unwrap().written, ["ConfigMap/chat-config"]);
+}
+
+#[tokio::test]
+async fn what_is_as_planned_is_not_written() {
+    let mut script = vec![get(200, live("x", "uid-of-chat"))];
+    script.extend(orphan_lists(json!([])));
+    let cluster = cluster("{}");
+    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    assert_eq!(applied.await.unwrap(), apply::Applied::default());
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_is_not_touched() {
+    let script = vec![get(200, live("theirs", "another-uid"))];
+    let cluster = cluster("{}");
+    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    let error = applied.await.unwrap_err();
+    assert!(matches!(&error, ApplyError::Foreign { what } if what == "ConfigMap/chat-config"), "{error}");
+    assert!(error.to_string().contains("rename the cluster or remove the object"));
+}
+
+#[tokio::test]
+async fn orphans_are_removed_and_only_ours_and_only_as_they_were_seen() {
+    let orphan = |name: &str, uid: &str, owner: &str| {
+        json!({"metadata": {"name": name, "namespace": "team", "uid": uid, "ownerReferences": [
+            {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat", "uid": owner}
+        ]}})
+    };
+    let found = json!([orphan("old", "u7", "uid-of-chat"), orphan("theirs", "u8", "another-uid")]);
+    let mut script = vec![get(200, live("x", "uid-of-chat"))];
+    for exchange in orphan_lists(found) {
+        let config_maps = exchange.contains[0] == "configmaps";
+        script.push(exchange);
+        if config_maps {
+            let delete = Exchange::new(Method::DELETE, &["/configmaps/old"], 404, not_found());
+            script.push(delete.checking(|body| assert_eq!(body["preconditions"]["uid"], "u7")));
+        }
+    }
+    let cluster = cluster("{}");
+    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    // It was gone already when it was to be removed: nothing to report, nothing failed.
+    assert_eq!(applied.await.unwrap(), apply::Applied::default());
+}
+
+#[tokio::test]
+async fn a_refusing_api_server_is_an_error_that_names_the_object() {
+    for (code, reason) in [(429, "TooManyRequests"), (500, "InternalError"), (403, "Forbidden"), (409, "Conflict")] {
+        let script = vec![
+            get(404, not_found()),
+            Exchange::new(Method::PATCH, &["/configmaps/chat-config"], code, refusal(code, reason)),
+        ];
+        let cluster = cluster("{}");
+        let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+        let error = applied.await.unwrap_err().to_string();
+        assert!(error.starts_with("ConfigMap/chat-config: ") && error.contains(reason), "{error}");
+    }
+}
+
+fn secret(data: &BTreeMap<String, String>, cluster_label: &str) -> Value {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let data: BTreeMap<&String, String> =
+        data.iter().map(|(key, value)| (key, BASE64_STANDARD.encode(value))).collect();
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data,
+        "metadata": {"name": "chat-credentials", "namespace": "team", "uid": "s1", "resourceVersion": "9",
+            "labels": {"openim.io/cluster": cluster_label}},
+    })
+}
+
+fn get_secret(status: u16, answer: Value) -> Exchange {
+    Exchange::new(Method::GET, &["/namespaces/team/secrets/chat-credentials"], status, answer)
+}
+
+#[tokio::test]
+async fn credentials_are_generated_by_a_create_that_overwrites_nothing() {
+    let created = |body: &Value| {
+        assert_eq!(body["metadata"]["name"], "chat-credentials");
+        assert!(body["data"]["secret"].as_str().is_some_and(|text| text.len() >= 16));
+        assert_eq!(body["metadata"]["ownerReferences"], Value::Null, "retained volumes need their credentials");
+    };
+    let script = vec![
+        get_secret(404, not_found()),
+        Exchange::new(Method::POST, &["/namespaces/team/secrets"], 409, refusal(409, "AlreadyExists")).checking(created),
+    ];
+    let cluster = cluster("{}");
+    let outcome = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+    // Another replica was faster: its values count, on the next pass.
+    assert!(outcome.unwrap_err().to_string().contains("AlreadyExists"));
+}
+
+#[tokio::test]
+async fn complete_credentials_are_left_alone() {
+    let cluster = cluster("{}");
+    let data = credentials::complete(&cluster, BTreeMap::new());
+    let script = vec![get_secret(200, secret(&data, "chat"))];
+    let found = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+    assert_eq!(found.unwrap(), data);
+}
+
+#[tokio::test]
+async fn a_missing_password_is_added_and_the_others_stay() {
+    let cluster = cluster("{}");
+    let complete = credentials::complete(&cluster, BTreeMap::new());
+    let mut partial = complete.clone();
+    partial.remove(credentials::key::KAFKA_PASSWORD);
+    let stored = secret(&partial, "chat")["data"]["secret"].clone();
+    let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&complete, "chat"))
+        .checking(move |body| {
+            assert_eq!(body["data"]["secret"], stored);
+            assert!(body["data"]["kafka-password"].is_string());
+            assert_eq!(body["metadata"]["resourceVersion"], "9", "a concurrent change must win");
+        });
+    let script = vec![get_secret(200, secret(&partial, "chat")), replace];
+    let found = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+    assert_eq!(found.unwrap()[credentials::key::SECRET], complete[credentials::key::SECRET]);
+}
+
+#[tokio::test]
+async fn a_secret_of_another_cluster_is_refused() {
+    let script = vec![get_secret(200, secret(&BTreeMap::new(), "another"))];
+    let cluster = cluster("{}");
+    let outcome = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+    assert!(matches!(outcome, Err(ApplyError::Foreign { .. })));
+}
+
+fn lease(holder: &str, renewed: &str, version: &str) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "op", "namespace": "team", "resourceVersion": version},
+        "spec": {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15, "leaseTransitions": 4},
+    })
+}
+
+fn get_lease(status: u16, answer: Value) -> Exchange {
+    Exchange::new(Method::GET, &["/leases/op"], status, answer)
+}
+
+fn candidate(client: Client) -> Candidate {
+    Candidate::new(Api::namespaced(client, "team"), "op", "me")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_renewed_is_taken_over_after_its_time_and_not_before() {
+    const RENEWED: &str = "2026-01-01T00:00:00.000000Z";
+    // Asked every 3 s; 15 s must pass by our own clock.
+    let mut script: Vec<Exchange> = (0..5).map(|_| get_lease(200, lease("other", RENEWED, "7"))).collect();
+    script.push(get_lease(200, lease("other", RENEWED, "7")));
+    script.push(
+        Exchange::new(Method::PUT, &["/leases/op"], 200, lease("me", RENEWED, "8")).checking(|body| {
+            assert_eq!(body["spec"]["holderIdentity"], "me");
+            assert_eq!(body["spec"]["leaseTransitions"], 5);
+            assert_eq!(body["metadata"]["resourceVersion"], "7");
+        }),
+    );
+    let started = tokio::time::Instant::now();
+    converse(script, async |client| candidate(client).lead().await).await;
+    assert!(started.elapsed().as_secs() >= 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_renews_is_left_in_peace_and_a_lost_race_is_lost() {
+    let script = vec![
+        get_lease(200, lease("other", "2026-01-01T00:00:00.000000Z", "7")),
+        get_lease(200, lease("other", "2026-01-01T00:00:03.000000Z", "8")),
+        get_lease(404, not_found()),
+        Exchange::new(Method::POST, &["/leases"], 409, refusal(409, "AlreadyExists")),
+        get_lease(500, refusal(500, "InternalError")),
+        get_lease(200, lease("", "2026-01-01T00:00:03.000000Z", "9")),
+        Exchange::new(Method::PUT, &["/leases/op"], 409, refusal(409, "Conflict")),
+        get_lease(200, lease("", "2026-01-01T00:00:03.000000Z", "10")),
+        Exchange::new(Method::PUT, &["/leases/op"], 200, lease("me", "2026-01-01T00:00:09.000000Z", "11")),
+    ];
+    converse(script, async |client| candidate(client).lead().await).await;
+}
