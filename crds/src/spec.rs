@@ -44,6 +44,9 @@ pub struct OpenIMClusterSpec {
     pub redis: Redis,
     /// Kafka: accepted messages on their way.
     pub kafka: Kafka,
+    /// Object storage for uploads; without it uploads are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_storage: Option<ObjectStorage>,
     /// How clients come in.
     pub ingress: IngressSpec,
     /// Settings of the services.
@@ -274,6 +277,53 @@ pub struct ExternalKafka {
 
 fn three() -> i32 {
     3
+}
+
+/// An S3-compatible object storage that exists.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectStorage {
+    /// URL that the services use, for example http://minio.storage.svc:9000.
+    #[schemars(length(min = 8, max = 256), regex(pattern = "^https?://"))]
+    pub endpoint: String,
+    /// URL that clients use; empty: the same.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub external_endpoint: String,
+    /// Bucket; created when it does not exist.
+    #[serde(default = "openim_bucket")]
+    #[schemars(length(min = 3, max = 63))]
+    pub bucket: String,
+    /// Region.
+    #[serde(default = "first_region")]
+    #[schemars(length(min = 1, max = 64))]
+    pub region: String,
+    /// endpoint/bucket/key instead of bucket.endpoint/key.
+    #[serde(default = "yes")]
+    pub path_style: bool,
+    /// Public base URL of a content delivery network in front of the bucket; empty: signed addresses.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub cdn_prefix: String,
+    /// Secret with the keys `accessKeyID` and `secretAccessKey`.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// Days after which files sent in messages are removed; 0 keeps them for ever.
+    #[serde(default)]
+    #[schemars(range(max = 36500))]
+    pub expire_days: u32,
+}
+
+fn openim_bucket() -> String {
+    "openim".into()
+}
+
+fn first_region() -> String {
+    "us-east-1".into()
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How clients come in: `/msg_gateway` is the WebSocket, everything else the REST API.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs and builds everything the local cluster needs, into the cache. Warm: seconds. Prints what it does and for how long.
-#   e2e/cluster/build.sh [packages]     only the Debian packages
+#   e2e/cluster/build.sh [packages | tests]     only the Debian packages; only what the tests need besides
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${OPENIM_CACHE:-$HOME/.cache/openim}
@@ -55,10 +55,18 @@ envoy() {
 }
 secantus() { cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
 kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$cache/kafka/libs"; }
+cargo_deny() { cargo install cargo-deny --version 0.20.2 --locked --root "$cache/cargo-deny" --target-dir "$cache/cargo-deny-target" && rm -rf "$cache/cargo-deny-target" && ln -sf "$cache/cargo-deny/bin/cargo-deny" "$bin/"; }
 node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
 
 once debian-packages 3 debian_packages
-if [ "${1:-}" = packages ]; then exit; fi
+case ${1:-} in
+  packages) exit ;;
+  tests)
+    # What only the tests need.
+    once s3-server 1.8.0 go_tool github.com/versity/versitygw/cmd/versitygw@v1.8.0
+    once cargo-deny 0.20.2 cargo_deny
+    exit ;;
+esac
 once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube
 once kubernetes "1.35.4 $(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
 once etcd "$(hash_of "$here"/etcd/go.sum)" etcd

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds image archives into the cache, without an engine. Each is rebuilt only when its inputs changed.
-#   e2e/images/build.sh dependencies | services
+#   e2e/images/build.sh dependencies | tests | services TARGET_DIR
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -52,6 +52,15 @@ dependencies() {
       "$cache/bin/envoy:/usr/local/bin/envoy" "$cache/bin/contour:/bin/contour"; made "$images/contour.tar" "$key"; }
 }
 
+tests() {
+  local key
+  key=$(sum "$cache/bin/versitygw")
+  fresh "$cache/test-images/s3.tar" "$key" || {
+    mkdir -p "$cache/test-images"
+    "$localkube" image -name openim.local/versitygw:1.8.0 -out "$cache/test-images/s3.tar" -dir /tmp:1777 -entrypoint /versitygw "$cache/bin/versitygw:/versitygw"
+    made "$cache/test-images/s3.tar" "$key"; }
+}
+
 services() {
   local built=$1/x86_64-unknown-linux-gnu/release key
   key=$(sum "$built/openim-server")
@@ -66,6 +75,7 @@ services() {
 
 case ${1:-} in
   dependencies) dependencies ;;
+  tests) tests ;;
   services) services "${2:?target directory}" ;;
-  *) echo "usage: $0 dependencies | services TARGET_DIR" >&2; exit 2 ;;
+  *) echo "usage: $0 dependencies | tests | services TARGET_DIR" >&2; exit 2 ;;
 esac

@@ -55,6 +55,9 @@ pub async fn dereference(
     if let Backing::External(kafka) = &cluster.kafka {
         needed.push(("spec.kafka.external.secretName", kafka.secret_name.clone()));
     }
+    if let Some(storage) = &cluster.spec.object_storage {
+        needed.push(("spec.objectStorage.secretName", storage.secret_name.clone()));
+    }
     for (field, name) in needed.into_iter().filter(|(_, name)| !name.is_empty()) {
         match secret(&client, cluster, &name).await? {
             Some(data) => {
@@ -79,6 +82,7 @@ pub async fn dereference(
                 .and_then(|pod| pod.containers.first()?.image.as_deref()?.rsplit_once(':'))
                 .map(|(_, tag)| tag.to_owned())
                 .unwrap_or_default(),
+            init_image: String::new(),
         }
     };
     let rollout_of_set = |item: &StatefulSet| {
@@ -90,6 +94,11 @@ pub async fn dereference(
             updated: status.updated_replicas.unwrap_or(0),
             total: status.replicas,
             version: String::new(),
+            init_image: item
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.template.spec.as_ref()?.init_containers.as_ref()?.first()?.image.clone())
+                .unwrap_or_default(),
         }
     };
     let deployments = deployments.iter().map(|item| (item.name_any(), rollout_of_deployment(item))).collect();

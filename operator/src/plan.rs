@@ -22,6 +22,8 @@ pub struct Rollout {
     pub total: i32,
     /// Tag of the image in the template.
     pub version: String,
+    /// Image of the first init container in the template; empty without one.
+    pub init_image: String,
 }
 
 impl Rollout {
@@ -78,7 +80,7 @@ pub struct Plan {
 /// Plans a cluster: backing servers, then the migration, then the services. A gate holds back changes of later stages; it never
 /// takes away what runs.
 pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
-    let mut objects = build::backing::objects(cluster);
+    let mut objects = build::backing::objects(cluster, observed);
     let settings = build::settings::Settings::of(cluster, observed);
     objects.extend(build::settings::objects(cluster, &settings));
     let mut open = objects.len();
@@ -196,6 +198,19 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn an_upgrade_of_the_services_leaves_the_servers_alone() {
+        let old = validate(&object("version: 1.0.0")).unwrap();
+        let new = validate(&object("version: 2.0.0")).unwrap();
+        let mut observed = observed(&old, [true; 3], true);
+        observed.stateful_sets.insert(old.part("mongodb"), Rollout { init_image: old.image.clone(), ..Default::default() });
+        let sets = |plan: Plan| -> Vec<serde_json::Value> {
+            let of_kind = plan.objects.iter().filter(|object| kind(object) == "StatefulSet");
+            of_kind.map(|object| serde_json::to_value(object).unwrap()).collect()
+        };
+        assert_eq!(sets(plan(&old, &observed)), sets(plan(&new, &observed)));
     }
 
     #[test]

@@ -196,7 +196,7 @@ mod tests {
             let cluster = validate(&object("{}")).unwrap();
             let mut observed = Observed { credentials: crate::credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
             for (service, ready) in SERVICES.iter().zip(&ready) {
-                let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, version: "1.0.0".into() };
+                let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, version: "1.0.0".into(), init_image: String::new() };
                 observed.deployments.insert(cluster.part(service), rollout);
             }
             observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: "no".into() }];

@@ -183,6 +183,15 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if let Backing::Managed(managed) = &kafka {
         quantity("spec.kafka.managed.storage".into(), &managed.storage)?;
     }
+    if let Some(storage) = &spec.object_storage {
+        let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        let urls = [("endpoint", &storage.endpoint), ("externalEndpoint", &storage.external_endpoint)];
+        for (name, text) in urls {
+            if !is_url(text) && (name == "endpoint" || !text.is_empty()) {
+                return refuse(&format!("spec.objectStorage.{name}"), "must be an http:// or https:// URL".into());
+            }
+        }
+    }
     let version = if spec.version.is_empty() { crate::VERSION.to_owned() } else { spec.version.clone() };
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
@@ -229,6 +238,7 @@ pub(crate) mod tests {
                 "services: {gateway: {resources: {cpuRequest: fast}}}",
                 "spec.services.gateway.resources.cpuRequest",
             ),
+            ("objectStorage: {endpoint: 'minio:9000', secretName: s}", "spec.objectStorage.endpoint"),
             ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
         ] {
             assert_eq!(validate(&object(spec)).unwrap_err().field, field);

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     credentials::{USER, key, member_host},
+    plan::Observed,
     validate::{Backing, Cluster},
 };
 use crds::{Managed, VolumePolicy};
@@ -36,11 +37,14 @@ const REDIS_USER: i64 = 999;
 const KAFKA_USER: i64 = 1000;
 
 /// All objects of the managed servers.
-pub fn objects(cluster: &Cluster) -> Vec<DynamicObject> {
+pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
     let mut objects = Vec::new();
     if let Backing::Managed(managed) = &cluster.mongodb {
         objects.push(dynamic(&headless(cluster, "mongodb", 27017)));
-        objects.push(dynamic(&mongodb(cluster, managed)));
+        // The helper's image stays what it was: an upgrade of the services must not restart the database.
+        let live = observed.stateful_sets.get(&cluster.part("mongodb"));
+        let helper = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
+        objects.push(dynamic(&mongodb(cluster, managed, helper.unwrap_or(&cluster.image))));
     }
     if let Backing::Managed(managed) = &cluster.redis {
         objects.push(dynamic(&headless(cluster, "redis", 6379)));
@@ -168,7 +172,7 @@ fn server(name: &str, image: String, number: u16) -> Container {
     }
 }
 
-fn mongodb(cluster: &Cluster, managed: &Managed) -> StatefulSet {
+fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str) -> StatefulSet {
     let words = [
         "mongod",
         "--bind_ip_all",
@@ -194,7 +198,7 @@ fn mongodb(cluster: &Cluster, managed: &Managed) -> StatefulSet {
     // mongod wants a key file that only its own user can read; a mounted Secret cannot be that.
     let init = Container {
         name: "key-file".into(),
-        image: Some(cluster.image.clone()),
+        image: Some(helper_image.to_owned()),
         image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
         args: Some(
             ["copy-key", "/secret/mongo-keyfile", "/keys/mongo-keyfile"]

@@ -32,6 +32,20 @@ impl Settings {
     pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
         let servers = probe::settings(cluster, &observed.credentials, &observed.external);
         let wanted = &cluster.spec.config;
+        let object = cluster.spec.object_storage.as_ref().map_or(json!({}), |storage| {
+            json!({
+                "enable": "s3",
+                "expireDays": storage.expire_days,
+                "s3": {
+                    "endpoint": storage.endpoint,
+                    "externalEndpoint": storage.external_endpoint,
+                    "bucket": storage.bucket,
+                    "region": storage.region,
+                    "pathStyle": storage.path_style,
+                    "cdnPrefix": storage.cdn_prefix,
+                },
+            })
+        });
         let config = json!({
             "adminUserIDs": wanted.admin_user_ids,
             "multiLogin": { "policy": wanted.multi_login_policy },
@@ -47,6 +61,7 @@ impl Settings {
                 "replicationFactor": servers.kafka.replication_factor,
             },
             "discovery": { "enable": "kubernetes", "servicePrefix": format!("{}-", cluster.name) },
+            "object": object,
             "gateway": { "drainSeconds": wanted.gateway_drain_seconds },
         });
         let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
@@ -69,6 +84,11 @@ impl Settings {
                 references.push(("IMENV_KAFKA_PASSWORD", &external.secret_name, "password"));
             }
             Backing::External(_) => {}
+        }
+        if let Some(storage) = &cluster.spec.object_storage {
+            let name = &storage.secret_name;
+            references.push(("IMENV_OBJECT_S3_ACCESSKEYID", name, "accessKeyID"));
+            references.push(("IMENV_OBJECT_S3_SECRETACCESSKEY", name, "secretAccessKey"));
         }
         let mut hash = Sha256::new();
         hash.update(&config_yaml);

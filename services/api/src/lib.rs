@@ -6,6 +6,7 @@ mod cors;
 mod envelope;
 mod jssdk;
 mod metrics;
+mod objects;
 mod operations;
 mod send_msg;
 mod status;

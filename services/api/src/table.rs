@@ -14,7 +14,7 @@ use protocol::{Error, Result, auth, conversation, group, msg, relation, sdkws, t
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, caller, envelope, jssdk, operations, send_msg, status};
+use crate::{Api, caller, envelope, jssdk, objects, operations, send_msg, status};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,25 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/jssdk/get_conversations", post(jssdk::conversations))
         .route("/jssdk/get_active_conversations", post(jssdk::active))
         .route("/prometheus_discovery/{name}", get(operations::discovery))
+        .route("/object/{*name}", get(objects::redirect))
+        .route(
+            "/object/initiate_multipart_upload",
+            objects::with_prefix::<third::InitiateMultipartUploadReq, third::InitiateMultipartUploadResp>(
+                "InitiateMultipartUpload",
+            ),
+        )
+        .route(
+            "/object/complete_multipart_upload",
+            objects::with_prefix::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
+                "CompleteMultipartUpload",
+            ),
+        )
+        .route(
+            "/object/complete_form_data",
+            objects::with_prefix::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
+                "CompleteFormData",
+            ),
+        )
         .route("/third/prometheus", get(operations::dashboards))
         .route("/config/get_config_list", post(operations::config_list))
         .route("/config/get_config", post(operations::config))
@@ -195,6 +214,12 @@ pub(crate) fn routes() -> Router<Api> {
         "/statistics/user/active" => Msg "GetActiveUser" msg::GetActiveUserReq => msg::GetActiveUserResp;
         "/statistics/group/create" => Group "GroupCreateCount" group::GroupCreateCountReq => group::GroupCreateCountResp;
         "/statistics/group/active" => Msg "GetActiveGroup" msg::GetActiveGroupReq => msg::GetActiveGroupResp;
+
+        "/object/part_limit" => Third "PartLimit" third::PartLimitReq => third::PartLimitResp;
+        "/object/part_size" => Third "PartSize" third::PartSizeReq => third::PartSizeResp;
+        "/object/auth_sign" => Third "AuthSign" third::AuthSignReq => third::AuthSignResp;
+        "/object/access_url" => Third "AccessURL" third::AccessUrlReq => third::AccessUrlResp;
+        "/object/initiate_form_data" => Third "InitiateFormData" third::InitiateFormDataReq => third::InitiateFormDataResp;
 
         "/third/logs/upload" => Third "UploadLogs" third::UploadLogsReq => third::UploadLogsResp;
         "/third/logs/delete" => Third "DeleteLogs" third::DeleteLogsReq => third::DeleteLogsResp;

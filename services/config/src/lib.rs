@@ -60,6 +60,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Kafka to MongoDB.
     pub transfer: Transfer,
+    /// Uploaded files.
+    pub object: Object,
     /// Port of `/metrics`, `/healthz`, `/readyz`, `/loglevel`.
     pub admin_port: u16,
     /// First port of the RPC services; each service adds its own offset.
@@ -173,6 +175,59 @@ pub struct Prometheus {
     pub grafana_url: String,
 }
 
+/// Uploaded files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Object {
+    /// `s3`, or `none`: uploads are refused.
+    pub enable: ObjectKind,
+    /// Base URL of this API in the addresses of objects; empty: as the client called it.
+    #[serde(rename = "apiURL")]
+    pub api_url: String,
+    /// Days after which objects uploaded for one of `deleteTypes` are removed; 0 keeps them for ever.
+    pub expire_days: u32,
+    /// What expiring objects were uploaded for (the `cause` of the upload).
+    pub delete_types: Vec<String>,
+    /// The storage.
+    pub s3: ObjectStorage,
+}
+
+/// Whether there is an object storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ObjectKind {
+    /// No.
+    #[default]
+    None,
+    /// Any S3-compatible one.
+    S3,
+}
+
+/// An S3-compatible object storage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ObjectStorage {
+    /// URL that the services use.
+    pub endpoint: String,
+    /// URL that clients use; empty: the same.
+    pub external_endpoint: String,
+    /// Bucket; created when it does not exist.
+    pub bucket: String,
+    /// Region.
+    pub region: String,
+    /// Access key.
+    #[serde(rename = "accessKeyID")]
+    pub access_key_id: String,
+    /// Secret key.
+    pub secret_access_key: String,
+    /// Session token of temporary credentials; empty for none.
+    pub session_token: String,
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
+    pub path_style: bool,
+    /// Public base URL of a content delivery network in front of the bucket; empty: signed addresses.
+    pub cdn_prefix: String,
+}
+
 /// WebSocket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -217,6 +272,7 @@ impl Default for Config {
             api: Api::default(),
             gateway: Gateway::default(),
             transfer: Transfer::default(),
+            object: Object::default(),
             admin_port: 12000,
             rpc_base_port: 10100,
         }
@@ -238,6 +294,16 @@ defaults! {
         message_topic: "toTransfer".into(), push_topic: "toPush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery { enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into() }
+    Object {
+        enable: ObjectKind::None, api_url: String::new(), expire_days: 0,
+        delete_types: ["msg-picture", "msg-file", "msg-voice", "msg-video", "msg-video-snapshot", "sdklog"].map(String::from).to_vec(),
+        s3: ObjectStorage::default()
+    }
+    ObjectStorage {
+        endpoint: String::new(), external_endpoint: String::new(), bucket: "openim".into(), region: "us-east-1".into(),
+        access_key_id: String::new(), secret_access_key: String::new(), session_token: String::new(), path_style: true,
+        cdn_prefix: String::new()
+    }
     Api { open_im_api_port: 10002, max_body_bytes: 16 << 20, prometheus: Prometheus::default() }
     Gateway {
         port: 10001, advertise_host: String::new(), max_connections: 100_000, send_queue_frames: 256, drain_seconds: 10,
@@ -356,6 +422,22 @@ impl Config {
         if self.transfer.batch_size == 0 {
             return refuse("transfer.batchSize", "must be at least 1");
         }
+        if self.object.enable == ObjectKind::S3 {
+            let s3 = &self.object.s3;
+            let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+            if !is_url(&s3.endpoint) {
+                return refuse("object.s3.endpoint", "must be an http:// or https:// URL");
+            }
+            if !s3.external_endpoint.is_empty() && !is_url(&s3.external_endpoint) {
+                return refuse("object.s3.externalEndpoint", "must be an http:// or https:// URL, or empty");
+            }
+            if s3.bucket.is_empty() {
+                return refuse("object.s3.bucket", "must name a bucket");
+            }
+            if s3.access_key_id.is_empty() || s3.secret_access_key.is_empty() {
+                return refuse("object.s3.accessKeyID", "and secretAccessKey are required");
+            }
+        }
         Ok(())
     }
 
@@ -372,6 +454,9 @@ impl Config {
             &mut shown.mongo.uri,
             &mut shown.redis.password,
             &mut shown.kafka.password,
+            &mut shown.object.s3.access_key_id,
+            &mut shown.object.s3.secret_access_key,
+            &mut shown.object.s3.session_token,
         ] {
             hide(secret);
         }

@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use api::{Api, ApiMetrics};
 use bus::{Consumer, Producer};
 use config::Config;
+use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
+use objects::Objects;
 use push::{Push, PushMetrics};
 use routes::Routes;
 use rpc::{InternalKey, Peers, RpcService};
@@ -106,6 +108,9 @@ impl Process {
             .await
             .context("creating the administrators")?;
         bus::ensure_topics(&self.config.kafka).await.context("creating the topics of Kafka")?;
+        if let Some(objects) = Objects::from_config(&self.config)? {
+            objects.ensure_bucket().await.context("creating the bucket of the object storage")?;
+        }
         tracing::info!("migrate.done");
         Ok(())
     }
@@ -131,13 +136,14 @@ impl Process {
             self.start_push()?;
         }
         if self.runs(Role::Cron) {
-            let job = cron::run(
-                self.store.clone(),
-                self.config.retain_days,
-                self.clock.clone(),
-                self.draining.clone(),
-            );
-            self.tasks.spawn(job);
+            let cron = Cron {
+                store: self.store.clone(),
+                objects: Objects::from_config(&self.config)?,
+                config: self.config.clone(),
+                peers: self.peers.clone(),
+                clock: self.clock.clone(),
+            };
+            self.tasks.spawn(cron.run(self.draining.clone()));
         }
         Ok(Arc::new(self.metrics.0))
     }
@@ -195,7 +201,7 @@ impl Process {
             self.serve(conversations).await?;
         }
         if self.runs(Role::Third) {
-            self.serve(rpc_third::Third { store: store.clone(), clock: clock.clone() }).await?;
+            self.serve(rpc_third::Third::new(store.clone(), clock.clone(), &config)?).await?;
         }
         if self.runs(Role::Msg) {
             let facts = Facts::new(store.clone());

@@ -43,6 +43,7 @@ pub mod devices;
 pub mod friends;
 pub mod groups;
 pub mod messages;
+pub mod objects;
 pub mod requests;
 pub mod seqs;
 pub mod tokens;
@@ -192,6 +193,8 @@ impl Store {
         self.index("user", doc! { "create_time": 1 }).await?;
         self.index("user", doc! { "app_manger_level": 1 }).await?;
         self.index("group", doc! { "create_time": 1 }).await?;
+        self.index("object", doc! { "key": 1 }).await?;
+        self.index("object", doc! { "group": 1, "create_time": 1 }).await?;
         self.unique("user_command", doc! { "user_id": 1, "type": 1, "uuid": 1 }).await?;
         self.unique("client_config", doc! { "user_id": 1, "key": 1 }).await?;
         self.unique("client_log", doc! { "log_id": 1 }).await?;
@@ -208,6 +211,7 @@ impl Store {
         self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
+        self.index("conversation", doc! { "is_msg_destruct": 1, "msg_destruct_time": 1 }).await?;
         for kind in versions::Kind::ALL {
             self.unique(kind.collection(), doc! { "d_id": 1 }).await?;
             self.unique(&kind.log_collection(), doc! { "d_id": 1, "e_id": 1 }).await?;

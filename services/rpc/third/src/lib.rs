@@ -1,10 +1,12 @@
-//! The third service: device tokens and badges for offline push, and the register of uploaded client logs.
+//! The third service: object storage, device tokens and badges for offline push, and the register of uploaded client logs.
 
 mod logs;
+mod objects;
 
 use std::sync::Arc;
 
-use config::Service;
+use ::objects::{ObjectError, Objects, Seal};
+use config::{Config, Service};
 use model::Clock;
 use protocol::{
     Error, Result, check,
@@ -20,6 +22,9 @@ pub struct Third {
     pub store: Store,
     /// Time of uploads.
     pub clock: Arc<dyn Clock>,
+    objects: Option<Objects>,
+    upload_ids: Seal,
+    form_ids: Seal,
 }
 
 rpc::service! { Third, Service::Third, {
@@ -29,9 +34,31 @@ rpc::service! { Third, Service::Third, {
     "UploadLogs" => upload_logs,
     "DeleteLogs" => delete_logs,
     "SearchLogs" => search_logs,
+    "PartLimit" => part_limit,
+    "PartSize" => part_size,
+    "InitiateMultipartUpload" => initiate,
+    "AuthSign" => auth_sign,
+    "CompleteMultipartUpload" => complete,
+    "AccessURL" => access,
+    "InitiateFormData" => initiate_form,
+    "CompleteFormData" => complete_form,
 } }
 
 impl Third {
+    /// The service with the object storage of the configuration.
+    ///
+    /// # Errors
+    /// When a setting of the storage is malformed.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, config: &Config) -> Result<Self, ObjectError> {
+        Ok(Self {
+            store,
+            clock,
+            objects: Objects::from_config(config)?,
+            upload_ids: Seal::new(&config.secret, "openim upload id v1"),
+            form_ids: Seal::new(&config.secret, "openim form id v1"),
+        })
+    }
+
     async fn put_token(&self, context: &Context, request: FcmUpdateTokenReq) -> Result<FcmUpdateTokenResp> {
         check::non_empty("account", &request.account)?;
         context.require_self("account", &request.account)?;

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Uploads and downloads against a real S3 server: the operator is given the storage, the services create the bucket, clients upload in
+# parts and by form, through the ingress.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+"$root/e2e/cluster/build.sh" tests
+"$root/e2e/images/build.sh" tests
+"$bin/localkube" load "$OPENIM_CACHE/test-images/s3.tar"
+kube apply --server-side -f "$root/e2e/objects/s3.yaml"
+kube -n openim-s3 rollout status deployment/s3 --timeout=60s
+kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=client -o yaml \
+  --from-literal=accessKeyID=openim --from-literal=secretAccessKey=a-secret-of-the-local-cluster | kube apply --server-side -f -
+api=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' <<< "$OPENIM_ENDPOINTS")
+kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"objectStorage\":{
+  \"endpoint\":\"http://s3.openim-s3.svc:7070\",\"externalEndpoint\":\"$api\",\"bucket\":\"openim-uploads\",\"secretName\":\"$cluster_name-s3\"}}}"
+ready() {
+  kube -n "$cluster_namespace" get openimcluster "$cluster_name" \
+    -o 'jsonpath={.metadata.generation}/{.status.observedGeneration}/{.status.conditions[?(@.type=="Ready")].status}'
+}
+end=$((SECONDS + 120))
+until state_now=$(ready) && [ "${state_now%%/*}/${state_now%%/*}/True" = "$state_now" ]; do
+  [ $SECONDS -lt $end ] || { echo "not Ready with an object storage after 120 s: $state_now"; exit 1; }
+  sleep 0.5
+done
+cd "$(dirname "$0")"
+node --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec objects.test.mjs

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { before, test } from 'node:test';
+import { admin, as, at, login, user } from './lib/api.mjs';
+
+const PART = 5 << 20;
+const md5 = (data) => createHash('md5').update(data).digest('hex');
+let alice, eve;
+
+before(async () => {
+  await login();
+  [alice, eve] = [await user('alice'), await user('eve')];
+});
+
+async function ok(who, path, body) {
+  const answer = await as(who, path, body);
+  assert.equal(answer.errCode, 0, `${path}: ${JSON.stringify(answer)}`);
+  return answer.data;
+}
+const split = (data) => Array.from({ length: Math.ceil(data.length / PART) }, (_, i) => data.subarray(i * PART, (i + 1) * PART));
+
+/** What the SDK does with a file. */
+async function announce(who, name, data, extra = {}) {
+  const parts = split(data).map(md5);
+  const body = {
+    hash: md5(parts.join(',')), size: data.length, partSize: PART, maxParts: Math.min(20, parts.length), cause: 'msg-file', name,
+    contentType: 'application/x-test', ...extra,
+  };
+  return { parts, answer: await as(who, '/object/initiate_multipart_upload', body) };
+}
+async function put(sign, pieces) {
+  assert.notEqual(sign, null);
+  for (const part of sign.parts) {
+    const answer = await fetch(part.url || sign.url, { method: 'PUT', body: pieces[part.partNumber - 1] });
+    assert.equal(answer.status, 200, await answer.text());
+  }
+}
+async function upload(who, name, data) {
+  const { parts, answer } = await announce(who, name, data);
+  assert.equal(answer.errCode, 0, JSON.stringify(answer));
+  const { url, upload: begun } = answer.data;
+  if (begun === null) return { url, known: true };
+  assert.equal(begun.partSize, PART);
+  assert.ok(begun.expireTime > Date.now());
+  await put(begun.sign, split(data));
+  const done = await ok(who, '/object/complete_multipart_upload', { uploadID: begun.uploadID, parts, name, contentType: 'application/x-test', cause: 'msg-file' });
+  return { url: done.url, known: false, uploadID: begun.uploadID, parts };
+}
+
+test('the limits are those of S3', async () => {
+  assert.deepEqual(await ok(alice, '/object/part_limit', {}), { minPartSize: PART, maxPartSize: 5 * 2 ** 30, maxNumSize: 10_000 });
+  assert.deepEqual(await ok(alice, '/object/part_size', { size: 7 }), { size: PART });
+  assert.equal((await as(alice, '/object/part_size', { size: 0 })).errCode, 1001);
+});
+
+test('a file in three parts comes back byte for byte, and equal content is not uploaded twice', async () => {
+  const data = randomBytes(2 * PART + 12_345);
+  const name = `${alice.userID}/big.bin`;
+  const sent = await upload(alice, name, data);
+  assert.equal(sent.url, `${at.api}/object/${name}`);
+  const got = await fetch(sent.url);
+  assert.equal(got.headers.get('content-type'), 'application/x-test');
+  assert.ok(Buffer.from(await got.arrayBuffer()).equals(data));
+  // The answer to "complete" may be lost: asking again is no error.
+  await ok(alice, '/object/complete_multipart_upload', { uploadID: sent.uploadID, parts: sent.parts, name, contentType: 'application/x-test', cause: 'msg-file' });
+  const again = await upload(eve, `${eve.userID}/copy.bin`, data);
+  assert.equal(again.known, true);
+  assert.equal(md5(Buffer.from(await (await fetch(again.url)).arrayBuffer())), md5(data));
+});
+
+test('a small file is one part, signed anew on request', async () => {
+  const data = randomBytes(321);
+  const name = `${alice.userID}/small.txt`;
+  const { parts, answer } = await announce(alice, name, data);
+  const { uploadID } = answer.data.upload;
+  const signed = await ok(alice, '/object/auth_sign', { uploadID, partNumbers: [1] });
+  await put(signed, [data]);
+  const { url } = await ok(alice, '/object/complete_multipart_upload', { uploadID, parts, name, contentType: 'text/plain', cause: 'msg-file' });
+  assert.equal(md5(Buffer.from(await (await fetch(url)).arrayBuffer())), md5(data));
+  const access = await ok(alice, '/object/access_url', { name });
+  assert.ok(access.expireTime > Date.now());
+  assert.equal((await (await fetch(access.url)).arrayBuffer()).byteLength, 321);
+});
+
+test('another upload and another name are refused', async () => {
+  const data = randomBytes(100);
+  const mine = await announce(alice, `${alice.userID}/x`, data);
+  const { uploadID } = mine.answer.data.upload;
+  assert.equal((await as(eve, '/object/auth_sign', { uploadID, partNumbers: [1] })).errCode, 1002);
+  const steal = { uploadID, parts: mine.parts, name: `${eve.userID}/x`, contentType: '', cause: '' };
+  assert.equal((await as(eve, '/object/complete_multipart_upload', steal)).errCode, 1002);
+  assert.equal((await announce(eve, `${alice.userID}/x`, data)).answer.errCode, 1002);
+  assert.equal((await announce(eve, `${eve.userID}/../${alice.userID}/x`, data)).answer.errCode, 1001);
+});
+
+test('what does not fit is named', async () => {
+  const data = randomBytes(100);
+  const name = `${alice.userID}/bad`;
+  const refused = async (extra, text) => {
+    const { answer } = await announce(alice, name, data, extra);
+    assert.equal(answer.errCode, 1001, JSON.stringify(answer));
+    assert.ok(answer.errDlt.includes(text), answer.errDlt);
+  };
+  await refused({ partSize: 7 }, 'partSize');
+  await refused({ hash: 'xyz' }, 'hash');
+  await refused({ size: -1 }, 'size');
+  await refused({ name: '' }, 'name');
+  const { parts, answer } = await announce(alice, name, data);
+  const { uploadID } = answer.data.upload;
+  for (const [path, body] of [
+    ['/object/auth_sign', { uploadID, partNumbers: [2] }],
+    ['/object/auth_sign', { uploadID: 'rubbish', partNumbers: [1] }],
+    ['/object/complete_multipart_upload', { uploadID, parts: [md5('other')], name, contentType: '', cause: '' }],
+    ['/object/complete_multipart_upload', { uploadID, parts: [], name, contentType: '', cause: '' }],
+  ]) assert.equal((await as(alice, path, body)).errCode, 1001, path);
+  // Announced, never uploaded: completing must not make an object of nothing.
+  assert.notEqual((await as(alice, '/object/complete_multipart_upload', { uploadID, parts, name, contentType: '', cause: '' })).errCode, 0);
+  assert.equal((await as(alice, '/object/access_url', { name: `${alice.userID}/never` })).errCode, 1004);
+});
+
+test('a form uploads exactly what was announced', async () => {
+  const data = randomBytes(2048);
+  const name = `${alice.userID}/${randomUUID()}.png`;
+  const form = await ok(alice, '/object/initiate_form_data', { name, size: data.length, contentType: 'image/png', group: 'avatar' });
+  assert.equal((await as(alice, '/object/complete_form_data', { id: form.id })).errCode, 1004);
+  const post = (bytes) => {
+    const body = new FormData();
+    for (const [key, value] of Object.entries(form.formData)) body.append(key, value);
+    body.append(form.file, new Blob([bytes], { type: 'image/png' }), 'x.png');
+    return fetch(form.url, { method: 'POST', body });
+  };
+  const sent = await post(data);
+  assert.ok(form.successCodes.includes(sent.status), `${sent.status}: ${await sent.text()}`);
+  assert.equal((await as(eve, '/object/complete_form_data', { id: form.id })).errCode, 1002);
+  const { url } = await ok(alice, '/object/complete_form_data', { id: form.id });
+  const got = await fetch(url);
+  assert.deepEqual([got.headers.get('content-type'), md5(Buffer.from(await got.arrayBuffer()))], ['image/png', md5(data)]);
+  assert.equal((await as(eve, '/object/initiate_form_data', { name: `${eve.userID}/a`, size: 1, absolute: true })).errCode, 1002);
+  const tooBig = await post(randomBytes(4096));
+  assert.ok(!form.successCodes.includes(tooBig.status), 'a larger file than announced');
+});
+
+test('browsers may put parts from anywhere; unknown objects are 404', async () => {
+  const { answer } = await announce(alice, `${alice.userID}/cors`, randomBytes(10));
+  const [part] = answer.data.upload.sign.parts;
+  const preflight = await fetch(part.url, { method: 'OPTIONS', headers: { origin: 'http://example.org', 'access-control-request-method': 'PUT' } });
+  assert.ok(preflight.ok, `${preflight.status}`);
+  assert.equal(preflight.headers.get('access-control-allow-origin'), '*');
+  const missing = await fetch(`${at.api}/object/nobody/nothing`, { redirect: 'manual' });
+  assert.equal(missing.status, 404);
+});

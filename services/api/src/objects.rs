@@ -1,0 +1,73 @@
+//! Routes of the object storage that need more than JSON: the address of objects, and the redirect to them.
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, post},
+};
+use config::Service;
+use prost::Message;
+use protocol::{
+    Error, ErrorCode, Result,
+    third::{AccessUrlReq, AccessUrlResp},
+};
+use rpc::Context;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Api, envelope, table::parse};
+
+/// Where objects are read: the configured address, what a proxy says, or the address the client called; with `/object/`.
+fn url_prefix(api: &Api, headers: &HeaderMap) -> Result<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    let base = if !api.config.object.api_url.is_empty() {
+        api.config.object.api_url.clone()
+    } else if let Some(base) = text("x-request-api") {
+        base.to_owned()
+    } else {
+        let host = text("x-forwarded-host").or_else(|| text("host"));
+        let host = host.ok_or_else(|| Error::args("header must have Host"))?;
+        let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+        format!("{scheme}://{host}")
+    };
+    Ok(format!("{}/object/", base.trim_end_matches('/')))
+}
+
+/// A route whose `urlPrefix` the server fills in.
+pub(crate) fn with_prefix<Req, Resp>(method: &'static str) -> MethodRouter<Api>
+where
+    Req: Message + DeserializeOwned + 'static,
+    Resp: Message + Default + Serialize + 'static,
+{
+    post(async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
+        let answer = async {
+            let context = api.callers.verify(&headers).await?;
+            let mut body: serde_json::Map<String, Value> = parse(&body)?;
+            body.insert("urlPrefix".into(), url_prefix(&api, &headers)?.into());
+            let request: Req = serde_json::from_value(Value::Object(body))
+                .map_err(|error| Error::args(format!("request body: {error}")))?;
+            api.peers.get(Service::Third).call::<Req, Resp>(&context, method, &request).await
+        };
+        envelope::answer_of(answer.await)
+    })
+}
+
+/// `GET /object/{name}`: to the object. Open: names are what messages carry, and browsers send no token for a picture.
+pub(crate) async fn redirect(State(api): State<Api>, Path(name): Path<String>) -> Response {
+    let context = Context::system(format!("object-{}", model::random_id()));
+    let request = AccessUrlReq { name, ..Default::default() };
+    let found: Result<AccessUrlResp> =
+        api.peers.get(Service::Third).call(&context, "AccessURL", &request).await;
+    match found {
+        Ok(access) => (StatusCode::FOUND, [(header::LOCATION, access.url)]).into_response(),
+        Err(error) if error.code == ErrorCode::RecordNotFound => {
+            (StatusCode::NOT_FOUND, "404 no such object").into_response()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "object.redirect_failed");
+            (StatusCode::BAD_GATEWAY, "502 the object storage cannot be reached").into_response()
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! S3-compatible object storage (semantics.md 14). Clients upload and download by requests that are signed here; the server itself
+//! only creates and completes uploads, looks at sizes and removes objects. Content is stored under its hash, so that equal files
+//! are one object; the names that users see are rows in MongoDB.
+
+mod form;
+mod seal;
+
+use std::time::Duration;
+
+use config::{Config, ObjectKind, ObjectStorage};
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use rusty_s3::{
+    Bucket, Credentials, S3Action, UrlStyle,
+    actions::{CreateBucket, CreateMultipartUpload, DeleteObject, GetObject, HeadBucket, HeadObject},
+};
+use url::Url;
+
+pub use form::Form;
+pub use seal::Seal;
+
+/// Smallest part but the last, in bytes (S3).
+pub const MIN_PART: i64 = 5 << 20;
+/// Largest part, in bytes (S3).
+pub const MAX_PART: i64 = 5 << 30;
+/// Most parts of an upload (S3).
+pub const MAX_PARTS: i64 = 10_000;
+/// Validity of upload requests.
+pub const UPLOAD_VALID: Duration = Duration::from_secs(2 * 3600);
+/// Validity of download addresses; S3 allows no more.
+pub const ACCESS_VALID: Duration = Duration::from_secs(7 * 86_400);
+
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// A failure of the object storage.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// A setting is malformed.
+    #[error("object.s3.{key}: {problem}")]
+    Config {
+        /// The key below `object.s3`.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The storage cannot be reached or did not answer.
+    #[error("object storage: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The storage refused.
+    #[error("object storage: {what} was answered with {status}: {body}")]
+    Refused {
+        /// The operation.
+        what: &'static str,
+        /// HTTP status.
+        status: StatusCode,
+        /// The beginning of the answer.
+        body: String,
+    },
+}
+
+impl From<ObjectError> for protocol::Error {
+    fn from(error: ObjectError) -> Self {
+        protocol::Error::internal(error)
+    }
+}
+
+/// The result of a storage operation.
+pub type Result<T, E = ObjectError> = std::result::Result<T, E>;
+
+/// A bucket; cheap to clone.
+#[derive(Clone)]
+pub struct Objects {
+    /// As the services reach it.
+    internal: Bucket,
+    /// As clients reach it.
+    external: Bucket,
+    credentials: Credentials,
+    http: reqwest::Client,
+    cdn_prefix: String,
+}
+
+fn bucket(key: &'static str, endpoint: &str, config: &ObjectStorage) -> Result<Bucket> {
+    let refuse = |problem: String| ObjectError::Config { key, problem };
+    let url = Url::parse(endpoint).map_err(|error| refuse(format!("{endpoint:?} is no URL: {error}")))?;
+    let style = if config.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
+    Bucket::new(url, style, config.bucket.clone(), config.region.clone())
+        .map_err(|error| refuse(error.to_string()))
+}
+
+impl Objects {
+    /// The storage of the configuration; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Objects::new`].
+    pub fn from_config(config: &Config) -> Result<Option<Self>> {
+        match config.object.enable {
+            ObjectKind::None => Ok(None),
+            ObjectKind::S3 => Self::new(&config.object.s3).map(Some),
+        }
+    }
+
+    /// Prepares a client; does not wait for the storage.
+    ///
+    /// # Errors
+    /// When a setting is malformed.
+    pub fn new(config: &ObjectStorage) -> Result<Self> {
+        let external =
+            if config.external_endpoint.is_empty() { &config.endpoint } else { &config.external_endpoint };
+        let credentials = if config.session_token.is_empty() {
+            Credentials::new(&config.access_key_id, &config.secret_access_key)
+        } else {
+            Credentials::new_with_token(
+                &config.access_key_id,
+                &config.secret_access_key,
+                &config.session_token,
+            )
+        };
+        Ok(Self {
+            internal: bucket("endpoint", &config.endpoint, config)?,
+            external: bucket("externalEndpoint", external, config)?,
+            credentials,
+            http: reqwest::Client::builder().timeout(DEADLINE).build()?,
+            cdn_prefix: config.cdn_prefix.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Creates the bucket when it does not exist.
+    pub async fn ensure_bucket(&self) -> Result<()> {
+        let head = HeadBucket::new(&self.internal, Some(&self.credentials)).sign(DEADLINE);
+        let found = self.http.head(head).send().await?;
+        if found.status() != StatusCode::NOT_FOUND {
+            return accepted("looking for the bucket", found).await.map(drop);
+        }
+        let create = CreateBucket::new(&self.internal, &self.credentials).sign(DEADLINE);
+        let made = self.http.put(create).send().await?;
+        if made.status() == StatusCode::CONFLICT {
+            // Somebody else created it in the same moment.
+            return Ok(());
+        }
+        accepted("creating the bucket", made).await.map(drop)
+    }
+
+    /// Begins an upload in parts; its id.
+    pub async fn create_upload(&self, key: &str, content_type: &str) -> Result<String> {
+        let mut action = CreateMultipartUpload::new(&self.internal, Some(&self.credentials), key);
+        if !content_type.is_empty() {
+            action.headers_mut().insert("content-type", content_type);
+        }
+        let mut request = self.http.post(action.sign(DEADLINE));
+        if !content_type.is_empty() {
+            request = request.header("content-type", content_type);
+        }
+        let answer = accepted("beginning an upload", request.send().await?).await?;
+        let parsed = CreateMultipartUpload::parse_response(&answer).map_err(|error| ObjectError::Refused {
+            what: "beginning an upload",
+            status: StatusCode::OK,
+            body: format!("{error}: {answer}"),
+        })?;
+        Ok(parsed.upload_id().to_owned())
+    }
+
+    /// The address that a client puts a part to.
+    pub fn sign_part(&self, key: &str, upload: &str, number: u16) -> String {
+        let action =
+            rusty_s3::actions::UploadPart::new(&self.external, Some(&self.credentials), key, number, upload);
+        action.sign(UPLOAD_VALID).into()
+    }
+
+    /// Puts the parts together; `false` when there is no such upload (any more). `etags` are the MD5 sums of the parts, in order.
+    pub async fn complete_upload(&self, key: &str, upload: &str, etags: &[String]) -> Result<bool> {
+        let action = rusty_s3::actions::CompleteMultipartUpload::new(
+            &self.internal,
+            Some(&self.credentials),
+            key,
+            upload,
+            etags.iter().map(String::as_str),
+        );
+        let url = action.sign(DEADLINE);
+        let answer = self.http.post(url).body(action.body()).send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        let body = accepted("completing an upload", answer).await?;
+        // S3 may answer 200 and tell of a failure in the body.
+        if body.contains("<Error>") {
+            return Err(ObjectError::Refused { what: "completing an upload", status: StatusCode::OK, body });
+        }
+        Ok(true)
+    }
+
+    /// The size of an object in bytes; `None` when it does not exist.
+    pub async fn size(&self, key: &str) -> Result<Option<i64>> {
+        let url = HeadObject::new(&self.internal, Some(&self.credentials), key).sign(DEADLINE);
+        let answer = self.http.head(url).send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let length = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        accepted("looking at an object", answer).await?;
+        Ok(Some(length.unwrap_or(0)))
+    }
+
+    /// Where a client gets an object, and until when (ms).
+    pub fn access(&self, key: &str, content_type: &str) -> (String, i64) {
+        let until = Timestamp::now().as_millisecond() + ACCESS_VALID.as_millis() as i64;
+        if !self.cdn_prefix.is_empty() {
+            return (format!("{}/{key}", self.cdn_prefix), until);
+        }
+        let mut action = GetObject::new(&self.external, Some(&self.credentials), key);
+        if !content_type.is_empty() {
+            action.query_mut().insert("response-content-type", content_type);
+        }
+        (action.sign(ACCESS_VALID).into(), until)
+    }
+
+    /// Removes an object.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let url = DeleteObject::new(&self.internal, Some(&self.credentials), key).sign(DEADLINE);
+        let answer = self.http.delete(url).send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        accepted("removing an object", answer).await.map(drop)
+    }
+
+    /// A browser form that uploads one object of exactly this size.
+    pub fn form(&self, key: &str, size: i64, content_type: &str, valid: Duration) -> Form {
+        form::sign(&self.external, &self.credentials, key, size, content_type, valid, Timestamp::now())
+    }
+}
+
+async fn accepted(what: &'static str, answer: reqwest::Response) -> Result<String> {
+    let status = answer.status();
+    let body = answer.text().await?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(ObjectError::Refused { what, status, body: body.chars().take(300).collect() })
+}
+
+/// The part size that clients compute for an object (semantics.md 14).
+pub fn part_size(size: i64) -> i64 {
+    if size <= MIN_PART * MAX_PARTS { MIN_PART } else { size.div_euclid(MAX_PARTS) + i64::from(size % MAX_PARTS != 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects() -> Objects {
+        Objects::new(&ObjectStorage {
+            endpoint: "http://s3.internal:9000".into(),
+            external_endpoint: "https://files.example.org".into(),
+            bucket: "chat".into(),
+            access_key_id: "id".into(),
+            secret_access_key: "secret".into(),
+            ..Default::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn part_sizes_are_those_of_the_clients() {
+        assert_eq!(part_size(1), MIN_PART);
+        assert_eq!(part_size(MIN_PART * MAX_PARTS), MIN_PART);
+        assert_eq!(part_size(MIN_PART * MAX_PARTS + 1), MIN_PART + 1);
+        assert_eq!(part_size(100_001), MIN_PART);
+        assert_eq!(part_size(MIN_PART * MAX_PARTS * 2 + 9), MIN_PART * 2 + 1);
+    }
+
+    #[test]
+    fn clients_get_addresses_they_can_reach() {
+        let objects = objects();
+        let part = objects.sign_part("openim/data/hash/x", "u1", 3);
+        assert!(part.starts_with("https://files.example.org/chat/openim/data/hash/x?"), "{part}");
+        assert!(part.contains("partNumber=3") && part.contains("uploadId=u1") && part.contains("X-Amz-Signature="));
+        let (access, until) = objects.access("k", "image/png");
+        assert!(access.contains("response-content-type=image%2Fpng"), "{access}");
+        assert!(until > Timestamp::now().as_millisecond());
+    }
+
+    #[test]
+    fn a_malformed_endpoint_is_named() {
+        let error = Objects::new(&ObjectStorage { endpoint: "minio:9000/x y".into(), ..Default::default() });
+        assert!(error.err().unwrap().to_string().starts_with("object.s3.endpoint"));
+    }
+}

@@ -1,0 +1,329 @@
+//! Uploads and downloads. Clients talk to the storage directly, by requests signed here.
+
+use std::time::Duration;
+
+use md5::{Digest, Md5};
+use ::objects::{ACCESS_VALID, MAX_PART, MAX_PARTS, MIN_PART, Objects, UPLOAD_VALID, part_size};
+use protocol::{
+    Error, ErrorCode, Result, check,
+    third::{
+        AccessUrlReq, AccessUrlResp, AuthSignParts, AuthSignReq, AuthSignResp, CompleteFormDataReq,
+        CompleteFormDataResp, CompleteMultipartUploadReq, CompleteMultipartUploadResp, InitiateFormDataReq,
+        InitiateFormDataResp, InitiateMultipartUploadReq, InitiateMultipartUploadResp, PartLimitReq,
+        PartLimitResp, PartSizeReq, PartSizeResp, SignPart, UploadInfo,
+    },
+};
+use rpc::Context;
+use serde::{Deserialize, Serialize};
+use store::{DateTime, objects::Object};
+
+use crate::Third;
+
+/// Most part requests signed in one answer.
+const MAX_SIGNED: usize = 1000;
+/// Validity of forms, unless an administrator asks for another.
+const FORM_VALID: Duration = Duration::from_secs(600);
+
+/// What an upload id says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Upload {
+    user: String,
+    key: String,
+    upload: String,
+    size: i64,
+    hash: String,
+}
+
+/// What a form id says.
+#[derive(Debug, Serialize, Deserialize)]
+struct FormUpload {
+    user: String,
+    name: String,
+    key: String,
+    size: i64,
+    content_type: String,
+    group: String,
+}
+
+fn hash_key(hash: &str) -> String {
+    format!("openim/data/hash/{hash}")
+}
+
+fn parts_of(size: i64) -> i64 {
+    let part = part_size(size);
+    (size + part - 1) / part
+}
+
+/// Users name objects below their own id, so that nobody replaces another's.
+fn check_name(context: &Context, name: &str) -> Result<()> {
+    check::non_empty("name", name)?;
+    check::at_most("name", name, 1024)?;
+    if name.starts_with('/') || name.split('/').any(|part| part == "..") || name.chars().any(char::is_control) {
+        return Err(Error::args("name must not start with `/` nor contain `..` or control characters"));
+    }
+    let own = name.strip_prefix(context.user_id()).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
+    if own || context.is_privileged() {
+        Ok(())
+    } else {
+        Err(Error::no_permission(format!("name must start with `{}/`", context.user_id())))
+    }
+}
+
+fn check_size(size: i64) -> Result<()> {
+    if (1..=MAX_PART * MAX_PARTS).contains(&size) {
+        Ok(())
+    } else {
+        Err(Error::args(format!("size must be between 1 and {} bytes", MAX_PART * MAX_PARTS)))
+    }
+}
+
+impl Third {
+    fn bucket(&self) -> Result<&Objects> {
+        self.objects.as_ref().ok_or_else(|| {
+            Error::internal("object storage is not configured; set spec.objectStorage (object.enable: s3)")
+        })
+    }
+
+    pub(crate) async fn part_limit(&self, _: &Context, _: PartLimitReq) -> Result<PartLimitResp> {
+        self.bucket()?;
+        Ok(PartLimitResp { min_part_size: MIN_PART, max_part_size: MAX_PART, max_num_size: MAX_PARTS as i32 })
+    }
+
+    pub(crate) async fn part_size(&self, _: &Context, request: PartSizeReq) -> Result<PartSizeResp> {
+        self.bucket()?;
+        check_size(request.size)?;
+        Ok(PartSizeResp { size: part_size(request.size) })
+    }
+
+    pub(crate) async fn initiate(
+        &self,
+        context: &Context,
+        request: InitiateMultipartUploadReq,
+    ) -> Result<InitiateMultipartUploadResp> {
+        let bucket = self.bucket()?;
+        check_name(context, &request.name)?;
+        check_size(request.size)?;
+        check::at_most("contentType", &request.content_type, 256)?;
+        check::at_most("cause", &request.cause, 256)?;
+        let is_hash = request.hash.len() == 32 && request.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hash {
+            return Err(Error::args("hash must be the MD5, in hexadecimal, of the comma-joined MD5s of the parts"));
+        }
+        let expected = part_size(request.size);
+        if request.part_size != expected {
+            return Err(Error::args(format!("partSize must be {expected} for this size")));
+        }
+        let hash = request.hash.to_ascii_lowercase();
+        let key = hash_key(&hash);
+        if bucket.size(&key).await? == Some(request.size) {
+            let row = self.row(context, &request.name, &key, &hash, request.size, &request.content_type, &request.cause);
+            self.store.put_object(&row).await?;
+            let url = format!("{}{}", request.url_prefix, request.name);
+            return Ok(InitiateMultipartUploadResp { url, upload: None });
+        }
+        let upload = Upload {
+            user: context.user_id().to_owned(),
+            upload: bucket.create_upload(&key, &request.content_type).await?,
+            key,
+            size: request.size,
+            hash,
+        };
+        let wanted = i64::from(request.max_parts).clamp(1, MAX_SIGNED as i64).min(parts_of(request.size));
+        let numbers: Vec<i32> = (1..=wanted as i32).collect();
+        let expire_time = self.clock.now_ms() + UPLOAD_VALID.as_millis() as i64;
+        let sign = AuthSignParts { parts: sign_parts(bucket, &upload, &numbers)?, ..Default::default() };
+        Ok(InitiateMultipartUploadResp {
+            url: String::new(),
+            upload: Some(UploadInfo {
+                upload_id: self.upload_ids.close(&upload),
+                part_size: expected,
+                sign: Some(sign),
+                expire_time,
+            }),
+        })
+    }
+
+    fn open_upload(&self, context: &Context, id: &str) -> Result<Upload> {
+        check::non_empty("uploadID", id)?;
+        let upload: Upload =
+            self.upload_ids.open(id).ok_or_else(|| Error::args("uploadID is not an id of this server"))?;
+        context.require_self("uploadID", &upload.user)?;
+        Ok(upload)
+    }
+
+    pub(crate) async fn auth_sign(&self, context: &Context, request: AuthSignReq) -> Result<AuthSignResp> {
+        let upload = self.open_upload(context, &request.upload_id)?;
+        if request.part_numbers.is_empty() || request.part_numbers.len() > MAX_SIGNED {
+            return Err(Error::args(format!("partNumbers must have between 1 and {MAX_SIGNED} items")));
+        }
+        let parts = sign_parts(self.bucket()?, &upload, &request.part_numbers)?;
+        Ok(AuthSignResp { parts, ..Default::default() })
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        context: &Context,
+        request: CompleteMultipartUploadReq,
+    ) -> Result<CompleteMultipartUploadResp> {
+        let bucket = self.bucket()?;
+        let upload = self.open_upload(context, &request.upload_id)?;
+        check_name(context, &request.name)?;
+        if request.parts.len() as i64 != parts_of(upload.size) {
+            return Err(Error::args(format!("parts must have {} items", parts_of(upload.size))));
+        }
+        if hex::encode(Md5::digest(request.parts.join(","))) != upload.hash {
+            return Err(Error::args("parts: the MD5 of the comma-joined sums is not the hash that was announced"));
+        }
+        // An upload that is gone may have been completed by an earlier, unanswered call: the object decides.
+        bucket.complete_upload(&upload.key, &upload.upload, &request.parts).await?;
+        if bucket.size(&upload.key).await? != Some(upload.size) {
+            return Err(Error::args("the parts that were uploaded do not have the announced size; upload again"));
+        }
+        let row = self.row(
+            context,
+            &request.name,
+            &upload.key,
+            &upload.hash,
+            upload.size,
+            &request.content_type,
+            &request.cause,
+        );
+        self.store.put_object(&row).await?;
+        Ok(CompleteMultipartUploadResp { url: format!("{}{}", request.url_prefix, request.name) })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a name")]
+    fn row(
+        &self,
+        context: &Context,
+        name: &str,
+        key: &str,
+        hash: &str,
+        size: i64,
+        content_type: &str,
+        group: &str,
+    ) -> Object {
+        Object {
+            name: name.to_owned(),
+            user_id: context.user_id().to_owned(),
+            hash: hash.to_owned(),
+            key: key.to_owned(),
+            size,
+            content_type: content_type.to_owned(),
+            group: group.to_owned(),
+            create_time: DateTime::from_millis(self.clock.now_ms()),
+        }
+    }
+
+    /// Whoever knows a name may read it: names are what messages carry.
+    pub(crate) async fn access(&self, _: &Context, request: AccessUrlReq) -> Result<AccessUrlResp> {
+        let bucket = self.bucket()?;
+        check::non_empty("name", &request.name)?;
+        let row = self.store.object(&request.name).await?;
+        let row = row.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("no object {}", request.name)))?;
+        let (url, expire_time) = bucket.access(&row.key, &row.content_type);
+        Ok(AccessUrlResp { url, expire_time })
+    }
+
+    pub(crate) async fn initiate_form(
+        &self,
+        context: &Context,
+        request: InitiateFormDataReq,
+    ) -> Result<InitiateFormDataResp> {
+        let bucket = self.bucket()?;
+        check_name(context, &request.name)?;
+        check_size(request.size)?;
+        if request.size > MAX_PART {
+            return Err(Error::args(format!("size must be at most {MAX_PART} bytes; upload in parts")));
+        }
+        if (request.absolute || request.millisecond != 0) && !context.is_privileged() {
+            return Err(Error::no_permission("absolute and millisecond are for administrators"));
+        }
+        let valid = match request.millisecond {
+            0 => FORM_VALID,
+            ms if ms > 0 && ms as u128 <= ACCESS_VALID.as_millis() => Duration::from_millis(ms as u64),
+            _ => return Err(Error::args("millisecond must be between 0 and 7 days")),
+        };
+        let extension = request.name.rsplit_once('.').map(|(_, text)| text).filter(|text| text.len() <= 16);
+        let extension = extension.filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let extension = extension.map(|text| format!(".{text}")).unwrap_or_default();
+        let day = store::day_name(self.clock.now_ms()).replace('-', "");
+        let key = if request.absolute {
+            request.name.clone()
+        } else {
+            format!("openim/direct/{day}/{}/{}{extension}", context.user_id(), model::random_id())
+        };
+        let form = bucket.form(&key, request.size, &request.content_type, valid);
+        let id = self.form_ids.close(&FormUpload {
+            user: context.user_id().to_owned(),
+            name: request.name,
+            key,
+            size: request.size,
+            content_type: request.content_type,
+            group: request.group,
+        });
+        Ok(InitiateFormDataResp {
+            id,
+            url: form.url,
+            file: "file".into(),
+            header: vec![],
+            form_data: form.fields,
+            expires: form.expires,
+            success_codes: vec![200, 201, 204],
+        })
+    }
+
+    pub(crate) async fn complete_form(
+        &self,
+        context: &Context,
+        request: CompleteFormDataReq,
+    ) -> Result<CompleteFormDataResp> {
+        let bucket = self.bucket()?;
+        check::non_empty("id", &request.id)?;
+        let form: FormUpload =
+            self.form_ids.open(&request.id).ok_or_else(|| Error::args("id is not an id of this server"))?;
+        context.require_self("id", &form.user)?;
+        match bucket.size(&form.key).await? {
+            Some(size) if size == form.size => {}
+            Some(size) => return Err(Error::args(format!("the object has {size} bytes, {} were announced", form.size))),
+            None => return Err(ErrorCode::RecordNotFound.with("nothing was uploaded yet")),
+        }
+        let row =
+            self.row(context, &form.name, &form.key, "", form.size, &form.content_type, &form.group);
+        self.store.put_object(&row).await?;
+        Ok(CompleteFormDataResp { url: format!("{}{}", request.url_prefix, form.name) })
+    }
+}
+
+fn sign_parts(bucket: &Objects, upload: &Upload, numbers: &[i32]) -> Result<Vec<SignPart>> {
+    let count = parts_of(upload.size);
+    let sign = |number: &i32| {
+        let valid = u16::try_from(*number).ok().filter(|number| (1..=count).contains(&i64::from(*number)));
+        let number = valid.ok_or_else(|| Error::args(format!("partNumbers must be between 1 and {count}")))?;
+        let url = bucket.sign_part(&upload.key, &upload.upload, number);
+        Ok(SignPart { part_number: i32::from(number), url, query: vec![], header: vec![] })
+    };
+    numbers.iter().map(sign).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::internal::caller::Kind;
+
+    use super::*;
+
+    #[test]
+    fn users_write_below_their_own_id() {
+        let alice = Context::new(Kind::User, "alice", 2, "op");
+        assert!(check_name(&alice, "alice/a.png").is_ok());
+        for name in ["bob/a.png", "alice", "alice/", "alicex/a", "/alice/a", "alice/../bob/a", ""] {
+            assert!(check_name(&alice, name).is_err(), "{name}");
+        }
+        assert!(check_name(&Context::new(Kind::Admin, "root", 2, "op"), "bob/a.png").is_ok());
+    }
+
+    #[test]
+    fn the_last_part_may_be_short() {
+        assert_eq!((parts_of(1), parts_of(MIN_PART), parts_of(MIN_PART + 1)), (1, 1, 2));
+    }
+}
