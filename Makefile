@@ -27,10 +27,13 @@ test: ## everything, ending in one summary line
 test-fast: ## formatting, clippy, unit and property tests, drift of generated files
 	@e2e/test.sh fast
 
+contract: ## what the last test run showed of the wire contract
+	@node e2e/contract/report.mjs
+
 bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
 
 generate: ## generated files: the CRD
 	@cargo run -q -p crds --bin crdgen > crds/openimclusters.yaml.new && mv crds/openimclusters.yaml.new crds/openimclusters.yaml
 
-.PHONY: help up down status endpoints demo test test-fast bench generate
+.PHONY: help up down status endpoints demo test test-fast contract bench generate

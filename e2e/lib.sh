@@ -38,4 +38,16 @@ build_checker() {
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
     cargo build -q --locked --release --target x86_64-unknown-linux-gnu -p checker --manifest-path "$root/Cargo.toml"
 }
+# wait_ready NAME SECONDS: until the cluster is Ready for its newest generation.
+wait_ready() {
+  local end=$((SECONDS + $2)) now
+  while [ $SECONDS -lt $end ]; do
+    now=$(kube -n "$cluster_namespace" get openimcluster "$1" \
+      -o 'jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].observedGeneration} {.status.conditions[?(@.type=="Ready")].status}')
+    [[ "$now" =~ ^([0-9]+)\ ([0-9]+)\ ([0-9]+)\ True$ ]] && [ "${BASH_REMATCH[1]}${BASH_REMATCH[2]}" = "${BASH_REMATCH[3]}${BASH_REMATCH[1]}" ] && return
+    sleep 0.3
+  done
+  echo "$1 is not Ready after $2 s: $(kube -n "$cluster_namespace" get openimcluster "$1" -o 'jsonpath={.status.message}')"
+  kube -n "$cluster_namespace" get pods; exit 1
+}
 service_images() { "$root/e2e/images/build.sh" services "$OPENIM_CACHE/target"; }

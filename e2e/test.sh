@@ -5,6 +5,7 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 mode=${1:-all}
+rm -f e2e/out/shown-*.json
 passed=0 failed=0 failures=()
 mkdir -p "$OPENIM_CACHE/log" e2e/out
 
@@ -42,6 +43,8 @@ part "clippy" cargo clippy --locked -q --workspace --all-targets -- -D warnings
 part "unit and property tests" cargo test --locked --workspace --no-fail-fast
 part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../../images/entrypoints && go vet ./...'
 part "scripts parse" scripts_parse
+"$root/e2e/cluster/build.sh" tests || { failed=$((failed + 1)); failures+=("test tools"); }
+part "licences and sources" "$bin/cargo-deny" --offline check bans licenses sources
 if [ "$mode" = all ]; then
   "$root/e2e/up.sh" || { failed=$((failed + 1)); failures+=("make up"); }
   part "chart" chart
@@ -49,7 +52,9 @@ if [ "$mode" = all ]; then
     export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$("$root/e2e/endpoints.sh")
     part "make up again changes nothing" e2e/tests/up-twice.sh
     part "bad objects are refused" e2e/tests/bad-objects.sh
+    part "object storage" e2e/tests/objects.sh
     part "REST" e2e/tests/rest.sh
+    part "the contract's routes" node e2e/contract/report.mjs
     part "operator on the real cluster" e2e/tests/operator.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "checker under kills" e2e/tests/checker.sh

@@ -47,6 +47,9 @@ pub struct OpenIMClusterSpec {
     /// Object storage for uploads; without it uploads are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object_storage: Option<ObjectStorage>,
+    /// Calls to your back end before and after operations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<Webhooks>,
     /// How clients come in.
     pub ingress: IngressSpec,
     /// Settings of the services.
@@ -312,6 +315,46 @@ pub struct ObjectStorage {
     #[serde(default)]
     #[schemars(range(max = 36500))]
     pub expire_days: u32,
+}
+
+/// Webhooks of the OpenIM contract.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhooks {
+    /// Base URL of the receiver; a hook is posted to url/command.
+    #[schemars(length(min = 8, max = 1024), regex(pattern = "^https?://"))]
+    pub url: String,
+    /// Secret whose key `secret` signs every body (header x-openim-signature); empty: no signature.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub signing_secret_name: String,
+    /// The hooks that are on, by name, for example beforeSendSingleMsg.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 64))]
+    pub hooks: BTreeMap<String, WebhookSettings>,
+}
+
+/// Settings of a webhook.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WebhookSettings {
+    /// Seconds the receiver may take.
+    #[schemars(range(min = 1, max = 15))]
+    pub timeout: u64,
+    /// When the receiver does not answer: go on, or fail the operation. Before hooks only.
+    pub failed_continue: bool,
+    /// Content types that do not trigger it.
+    #[schemars(length(max = 256))]
+    pub denied_types: Vec<i32>,
+    /// Receivers (users or groups) that trigger it; empty: all.
+    #[schemars(length(max = 1024), inner(length(max = 64)))]
+    pub attention_ids: Vec<String>,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self { timeout: 5, failed_continue: true, denied_types: vec![], attention_ids: vec![] }
+    }
 }
 
 fn openim_bucket() -> String {

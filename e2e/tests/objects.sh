@@ -13,14 +13,6 @@ kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=
 api=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' <<< "$OPENIM_ENDPOINTS")
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"objectStorage\":{
   \"endpoint\":\"http://s3.openim-s3.svc:7070\",\"externalEndpoint\":\"$api\",\"bucket\":\"openim-uploads\",\"secretName\":\"$cluster_name-s3\"}}}"
-ready() {
-  kube -n "$cluster_namespace" get openimcluster "$cluster_name" \
-    -o 'jsonpath={.metadata.generation}/{.status.observedGeneration}/{.status.conditions[?(@.type=="Ready")].status}'
-}
-end=$((SECONDS + 120))
-until state_now=$(ready) && [ "${state_now%%/*}/${state_now%%/*}/True" = "$state_now" ]; do
-  [ $SECONDS -lt $end ] || { echo "not Ready with an object storage after 120 s: $state_now"; exit 1; }
-  sleep 0.5
-done
+wait_ready "$cluster_name" 120
 cd "$(dirname "$0")"
 node --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec objects.test.mjs

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { before, test } from 'node:test';
-import { admin, as, at, login, user } from './lib/api.mjs';
+import { after, before, test } from 'node:test';
+import { as, at, login, user } from './lib/api.mjs';
+import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
 const md5 = (data) => createHash('md5').update(data).digest('hex');
@@ -12,9 +13,18 @@ before(async () => {
   [alice, eve] = [await user('alice'), await user('eve')];
 });
 
+after(() => save('objects'));
+/** A call on what belongs to somebody else must be refused. */
+async function foreign(who, path, body) {
+  const answer = await as(who, path, body);
+  assert.equal(answer.errCode, 1002, `${path}: ${JSON.stringify(answer)}`);
+  show(path, 'foreign');
+}
+
 async function ok(who, path, body) {
   const answer = await as(who, path, body);
   assert.equal(answer.errCode, 0, `${path}: ${JSON.stringify(answer)}`);
+  show(path, 'works');
   return answer.data;
 }
 const split = (data) => Array.from({ length: Math.ceil(data.length / PART) }, (_, i) => data.subarray(i * PART, (i + 1) * PART));
@@ -38,6 +48,7 @@ async function put(sign, pieces) {
 async function upload(who, name, data) {
   const { parts, answer } = await announce(who, name, data);
   assert.equal(answer.errCode, 0, JSON.stringify(answer));
+  show('/object/initiate_multipart_upload', 'works');
   const { url, upload: begun } = answer.data;
   if (begun === null) return { url, known: true };
   assert.equal(begun.partSize, PART);
@@ -60,6 +71,7 @@ test('a file in three parts comes back byte for byte, and equal content is not u
   assert.equal(sent.url, `${at.api}/object/${name}`);
   const got = await fetch(sent.url);
   assert.equal(got.headers.get('content-type'), 'application/x-test');
+  show('/object/*name', 'works');
   assert.ok(Buffer.from(await got.arrayBuffer()).equals(data));
   // The answer to "complete" may be lost: asking again is no error.
   await ok(alice, '/object/complete_multipart_upload', { uploadID: sent.uploadID, parts: sent.parts, name, contentType: 'application/x-test', cause: 'msg-file' });
@@ -86,10 +98,11 @@ test('another upload and another name are refused', async () => {
   const data = randomBytes(100);
   const mine = await announce(alice, `${alice.userID}/x`, data);
   const { uploadID } = mine.answer.data.upload;
-  assert.equal((await as(eve, '/object/auth_sign', { uploadID, partNumbers: [1] })).errCode, 1002);
+  await foreign(eve, '/object/auth_sign', { uploadID, partNumbers: [1] });
   const steal = { uploadID, parts: mine.parts, name: `${eve.userID}/x`, contentType: '', cause: '' };
-  assert.equal((await as(eve, '/object/complete_multipart_upload', steal)).errCode, 1002);
+  await foreign(eve, '/object/complete_multipart_upload', steal);
   assert.equal((await announce(eve, `${alice.userID}/x`, data)).answer.errCode, 1002);
+  show('/object/initiate_multipart_upload', 'foreign');
   assert.equal((await announce(eve, `${eve.userID}/../${alice.userID}/x`, data)).answer.errCode, 1001);
 });
 
@@ -131,11 +144,11 @@ test('a form uploads exactly what was announced', async () => {
   };
   const sent = await post(data);
   assert.ok(form.successCodes.includes(sent.status), `${sent.status}: ${await sent.text()}`);
-  assert.equal((await as(eve, '/object/complete_form_data', { id: form.id })).errCode, 1002);
+  await foreign(eve, '/object/complete_form_data', { id: form.id });
   const { url } = await ok(alice, '/object/complete_form_data', { id: form.id });
   const got = await fetch(url);
   assert.deepEqual([got.headers.get('content-type'), md5(Buffer.from(await got.arrayBuffer()))], ['image/png', md5(data)]);
-  assert.equal((await as(eve, '/object/initiate_form_data', { name: `${eve.userID}/a`, size: 1, absolute: true })).errCode, 1002);
+  await foreign(eve, '/object/initiate_form_data', { name: `${eve.userID}/a`, size: 1, absolute: true });
   const tooBig = await post(randomBytes(4096));
   assert.ok(!form.successCodes.includes(tooBig.status), 'a larger file than announced');
 });

@@ -4,15 +4,6 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 ns=$cluster_namespace
 get() { kube -n "$ns" get openimcluster "$1" -o "jsonpath=$2"; }
-wait_ready() { # NAME SECONDS: Ready for its newest generation
-  local end=$((SECONDS + $2))
-  while [ $SECONDS -lt $end ]; do
-    if [ "$(get "$1" '{.metadata.generation}/{.status.observedGeneration}/{.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="Ready")].observedGeneration}')" \
-      = "$(get "$1" '{.metadata.generation}/{.metadata.generation}/True/{.metadata.generation}')" ]; then return; fi
-    sleep 0.3
-  done
-  echo "$1 is not Ready after $2 s: $(get "$1" '{.status.message}')"; kube -n "$ns" get pods; exit 1
-}
 until_is() { # SECONDS EXPECTED COMMAND…
   local end=$((SECONDS + $1)) expected=$2; shift 2
   while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done

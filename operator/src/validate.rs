@@ -192,6 +192,19 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             }
         }
     }
+    if let Some(webhooks) = &spec.webhooks {
+        if !webhooks.url.starts_with("http://") && !webhooks.url.starts_with("https://") {
+            return refuse("spec.webhooks.url", "must be an http:// or https:// URL".into());
+        }
+        for (name, settings) in &webhooks.hooks {
+            if config::Hook::from_key(name).is_none() {
+                return refuse(&format!("spec.webhooks.hooks.{name}"), "is not a webhook of OpenIM, see config/webhooks.yaml".into());
+            }
+            if !(1..=15).contains(&settings.timeout) {
+                return refuse(&format!("spec.webhooks.hooks.{name}.timeout"), "must be between 1 and 15 seconds".into());
+            }
+        }
+    }
     let version = if spec.version.is_empty() { crate::VERSION.to_owned() } else { spec.version.clone() };
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
@@ -239,6 +252,7 @@ pub(crate) mod tests {
                 "spec.services.gateway.resources.cpuRequest",
             ),
             ("objectStorage: {endpoint: 'minio:9000', secretName: s}", "spec.objectStorage.endpoint"),
+            ("webhooks: {url: 'http://x', hooks: {beforeLunch: {}}}", "spec.webhooks.hooks.beforeLunch"),
             ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
         ] {
             assert_eq!(validate(&object(spec)).unwrap_err().field, field);

@@ -134,9 +134,9 @@ export class Client {
     return answer.data;
   }
 
-  async login(world, userID, token, ws = world.at.ws, synced = true) {
+  async login(world, userID, token, ws = world.at.ws, synced = true, platformID = WEB) {
     this.userID = userID;
-    const answer = await this.call('login', { userID, token, platformID: WEB, apiAddr: world.at.api, wsAddr: ws });
+    const answer = await this.call('login', { userID, token, platformID, apiAddr: world.at.api, wsAddr: ws });
     if (answer.ok && synced) await this.event('OnSyncServerFinish');
     await this.page.evaluate((text) => { document.getElementById('title').textContent = text; }, userID);
     return answer;

@@ -62,6 +62,7 @@ impl Settings {
             },
             "discovery": { "enable": "kubernetes", "servicePrefix": format!("{}-", cluster.name) },
             "object": object,
+            "webhooks": webhooks(cluster),
             "gateway": { "drainSeconds": wanted.gateway_drain_seconds },
         });
         let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
@@ -90,6 +91,9 @@ impl Settings {
             references.push(("IMENV_OBJECT_S3_ACCESSKEYID", name, "accessKeyID"));
             references.push(("IMENV_OBJECT_S3_SECRETACCESSKEY", name, "secretAccessKey"));
         }
+        if let Some(webhooks) = cluster.spec.webhooks.as_ref().filter(|hooks| !hooks.signing_secret_name.is_empty()) {
+            references.push(("IMENV_WEBHOOKS_SIGNINGSECRET", &webhooks.signing_secret_name, "secret"));
+        }
         let mut hash = Sha256::new();
         hash.update(&config_yaml);
         for (name, secret, item) in &references {
@@ -105,6 +109,21 @@ impl Settings {
             references.iter().map(|(name, secret, item)| from_secret(name, secret, item)).collect();
         Self { config_yaml, environment, hash: hex::encode(hash.finalize())[..16].to_owned() }
     }
+}
+
+fn webhooks(cluster: &Cluster) -> serde_json::Value {
+    let Some(wanted) = &cluster.spec.webhooks else { return json!({}) };
+    let mut webhooks = json!({ "url": wanted.url });
+    for (name, settings) in &wanted.hooks {
+        webhooks[name] = json!({
+            "enable": true,
+            "timeout": settings.timeout,
+            "failedContinue": settings.failed_continue,
+            "deniedTypes": settings.denied_types,
+            "attentionIds": settings.attention_ids,
+        });
+    }
+    webhooks
 }
 
 /// The ConfigMap's name.
@@ -133,7 +152,10 @@ mod tests {
 
     #[test]
     fn the_services_accept_the_file() {
-        let cluster = validate(&object("config: {logLevel: debug, multiLoginPolicy: 4}")).unwrap();
+        let cluster = validate(&object(
+            "{config: {logLevel: debug, multiLoginPolicy: 4}, webhooks: {url: 'http://x', hooks: {beforeSendSingleMsg: {timeout: 3}}}}",
+        ))
+        .unwrap();
         let observed =
             Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
         let settings = Settings::of(&cluster, &observed);
@@ -144,6 +166,7 @@ mod tests {
         let config = config::Config::load(&directory).unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
         assert_eq!(config.multi_login.policy, 4);
+        assert_eq!(config.webhooks.hooks["beforeSendSingleMsg"].timeout, 3);
         assert_eq!(config.discovery.service_prefix, "chat-");
     }
 

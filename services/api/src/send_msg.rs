@@ -60,6 +60,28 @@ struct Answer {
     #[serde(rename = "clientMsgID")]
     client_msg_id: String,
     send_time: i64,
+    /// What a webhook changed, by JSON name.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    modify: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The fields that differ; the content as plain text.
+fn changes(before: &MsgData, after: Option<&MsgData>) -> serde_json::Map<String, serde_json::Value> {
+    let Some(after) = after else { return serde_json::Map::new() };
+    let text = |message: &MsgData| serde_json::Value::from(String::from_utf8_lossy(&message.content).into_owned());
+    let fields = |message: &MsgData| match serde_json::to_value(message) {
+        Ok(serde_json::Value::Object(mut fields)) => {
+            fields.insert("content".into(), text(message));
+            fields
+        }
+        _ => serde_json::Map::new(),
+    };
+    let known = fields(before);
+    let decided = ["serverMsgID", "sendTime", "createTime", "status", "options"];
+    fields(after)
+        .into_iter()
+        .filter(|(key, value)| !decided.contains(&key.as_str()) && known.get(key) != Some(value))
+        .collect()
 }
 
 /// Keys that the content of a type must have.
@@ -153,7 +175,7 @@ fn to_message(body: Body) -> Result<MsgData> {
 /// Sends, and remembers the success under the operation id (`check_msg_is_send_success`).
 async fn send(api: &Api, context: &Context, message: MsgData) -> Result<Answer> {
     let messages = api.peers.get(Service::Msg);
-    let request = SendMsgReq { msg_data: Some(message) };
+    let request = SendMsgReq { msg_data: Some(message.clone()) };
     let sent: SendMsgResp = messages.call(context, "sendMsg", &request).await?;
     let status = SetSendMsgStatusReq { status: status::SUCCESS };
     // The message is accepted whatever becomes of this note.
@@ -166,6 +188,7 @@ async fn send(api: &Api, context: &Context, message: MsgData) -> Result<Answer> 
         server_msg_id: sent.server_msg_id,
         client_msg_id: sent.client_msg_id,
         send_time: sent.send_time,
+        modify: changes(&message, sent.modify.as_ref()),
     })
 }
 

@@ -116,7 +116,7 @@ impl Producer {
 /// When Kafka cannot be reached or refuses.
 pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     let admin: AdminClient<_> = client(config).create()?;
-    let topics = [&config.message_topic, &config.push_topic].map(|name| {
+    let topics = [&config.message_topic, &config.push_topic, &config.webhook_topic].map(|name| {
         NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor))
     });
     let options = AdminOptions::new()

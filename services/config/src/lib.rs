@@ -1,12 +1,15 @@
 //! The one configuration file, `config.yaml`: parsed and checked before anything binds. Every key has a default except the
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`).
 
+mod hooks;
+
 use std::path::Path;
 
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Yaml},
 };
+pub use hooks::{Hook, HookConfig, Webhooks};
 use serde::{Deserialize, Serialize};
 
 /// Why the configuration was refused.
@@ -62,6 +65,8 @@ pub struct Config {
     pub transfer: Transfer,
     /// Uploaded files.
     pub object: Object,
+    /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
+    pub webhooks: Webhooks,
     /// Port of `/metrics`, `/healthz`, `/readyz`, `/loglevel`.
     pub admin_port: u16,
     /// First port of the RPC services; each service adds its own offset.
@@ -126,6 +131,8 @@ pub struct Kafka {
     pub message_topic: String,
     /// Topic of stored messages.
     pub push_topic: String,
+    /// Topic of webhooks to be delivered.
+    pub webhook_topic: String,
     /// Partitions of both topics when they are created.
     pub partitions: i32,
     /// Replicas of both topics when they are created.
@@ -273,6 +280,7 @@ impl Default for Config {
             gateway: Gateway::default(),
             transfer: Transfer::default(),
             object: Object::default(),
+            webhooks: Webhooks::default(),
             admin_port: 12000,
             rpc_base_port: 10100,
         }
@@ -291,7 +299,7 @@ defaults! {
     Redis { address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0 }
     Kafka {
         address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(),
-        message_topic: "toTransfer".into(), push_topic: "toPush".into(), partitions: 8, replication_factor: 1,
+        message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), partitions: 8, replication_factor: 1,
     }
     Discovery { enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into() }
     Object {
@@ -370,7 +378,15 @@ impl Config {
                 problem: format!("no such file in {}", directory.display()),
             });
         }
-        Self::from_figment(Figment::from(Serialized::defaults(Self::default())).merge(Yaml::file_exact(file)))
+        let mut figment = Figment::from(Serialized::defaults(Self::default())).merge(Yaml::file_exact(file));
+        let webhooks = directory.join("webhooks.yaml");
+        if webhooks.is_file() {
+            let hooks: figment::value::Value = Figment::from(Yaml::file_exact(webhooks))
+                .extract()
+                .map_err(|error| ConfigError::Parse(Box::new(error)))?;
+            figment = figment.merge(Serialized::default("webhooks", hooks));
+        }
+        Self::from_figment(figment)
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
@@ -422,6 +438,9 @@ impl Config {
         if self.transfer.batch_size == 0 {
             return refuse("transfer.batchSize", "must be at least 1");
         }
+        if let Some(problem) = self.webhooks.problem() {
+            return Err(ConfigError::Value { key: "webhooks", problem });
+        }
         if self.object.enable == ObjectKind::S3 {
             let s3 = &self.object.s3;
             let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
@@ -454,6 +473,8 @@ impl Config {
             &mut shown.mongo.uri,
             &mut shown.redis.password,
             &mut shown.kafka.password,
+            &mut shown.webhooks.url,
+            &mut shown.webhooks.signing_secret,
             &mut shown.object.s3.access_key_id,
             &mut shown.object.s3.secret_access_key,
             &mut shown.object.s3.session_token,

@@ -24,6 +24,7 @@ use routes::Routes;
 use rpc::Peers;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use webhooks::Webhooks;
 
 pub use metrics::GatewayMetrics;
 use registry::Registry;
@@ -34,6 +35,7 @@ pub struct Gateway {
     config: Arc<Config>,
     peers: Peers,
     routes: Routes,
+    webhooks: Webhooks,
     policy: Policy,
     /// Where other services reach this gateway.
     address: String,
@@ -54,6 +56,7 @@ impl Gateway {
         config: Arc<Config>,
         peers: Peers,
         routes: Routes,
+        webhooks: Webhooks,
         metrics: GatewayMetrics,
     ) -> protocol::Result<Arc<Self>> {
         let policy = Policy::parse(config.multi_login.policy)
@@ -68,6 +71,7 @@ impl Gateway {
             config,
             peers,
             routes,
+            webhooks,
             policy,
             address,
             registry: Registry::default(),

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
+use config::Hook;
+use model::{Clock, SystemClock};
 use routes::{READY_PERIOD, RENEW_PERIOD, Route};
+use rpc::Context;
+use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +29,26 @@ fn route(gateway: &Gateway, connection: &Connection) -> (String, Route) {
     (connection.user.clone(), route)
 }
 
+/// Tells the integrator that a connection came or went.
+async fn tell(gateway: &Gateway, connection: &Connection, hook: Hook) {
+    if !gateway.webhooks.wants(hook) {
+        return;
+    }
+    let context = Context::system(format!("presence-{}", connection.id));
+    let mut body = json!({
+        "operationID": context.operation_id,
+        "platformID": connection.platform.number(),
+        "platform": connection.platform.name(),
+        "userID": connection.user,
+        "seq": SystemClock.now_ms(),
+        "connID": connection.id,
+    });
+    if hook == Hook::AfterUserOnline {
+        body["isAppBackground"] = connection.background.load(Ordering::Relaxed).into();
+    }
+    gateway.webhooks.after(&context, hook, body).await;
+}
+
 pub(crate) async fn register(gateway: &Gateway, connection: &Connection) {
     let put = async {
         gateway.routes.put(&[route(gateway, connection)]).await?;
@@ -39,6 +63,7 @@ pub(crate) async fn register(gateway: &Gateway, connection: &Connection) {
             tracing::warn!(user = connection.user, reason, "routes.register_failed");
         }
     }
+    tell(gateway, connection, Hook::AfterUserOnline).await;
 }
 
 pub(crate) async fn unregister(gateway: &Gateway, connection: &Connection) {
@@ -50,6 +75,7 @@ pub(crate) async fn unregister(gateway: &Gateway, connection: &Connection) {
     if let Ok(Err(error)) = timeout(REGISTER_DEADLINE, remove).await {
         tracing::debug!(user = connection.user, %error, "routes.unregister_failed");
     }
+    tell(gateway, connection, Hook::AfterUserOffline).await;
 }
 
 /// Declares this gateway ready while its routes are in the table; writes them again when they may not be.

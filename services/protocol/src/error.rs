@@ -17,17 +17,21 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
         /// A code of errors.json. `errMsg` is [`ErrorCode::name`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum ErrorCode { $($(#[$doc])* $variant,)* }
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant,)*
+            /// A number of the integrator's own, chosen by its webhook.
+            Custom(i32),
+        }
 
         impl ErrorCode {
             /// All codes, for table tests and documents.
             pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
             /// The number clients see in `errCode`.
-            pub const fn number(self) -> i32 { match self { $(Self::$variant => $code,)* } }
+            pub const fn number(self) -> i32 { match self { $(Self::$variant => $code,)* Self::Custom(number) => number } }
             /// The stable text clients see in `errMsg`.
-            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
-            /// The code of a number; unknown numbers are internal errors.
-            pub const fn from_number(number: i32) -> Self { match number { $($code => Self::$variant,)* _ => Self::Internal } }
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* Self::Custom(_) => "CallbackError" } }
+            /// The code of a number; one that is not of the contract is kept as it is.
+            pub const fn from_number(number: i32) -> Self { match number { $($code => Self::$variant,)* other => Self::Custom(other) } }
         }
     };
 }
@@ -65,6 +69,12 @@ codes! {
     TokenNotExist = 1507, "TokenNotExistError";
     ConnectionLimit = 1601, "ConnOverMaxNumLimit";
     ConnectionArgs = 1602, "args err, need token, sendID, platformID";
+    /// A webhook vetoed the operation without a code of its own.
+    Callback = 80000, "CallbackError";
+    /// A webhook's receiver could not be reached in time.
+    WebhookNetwork = 90004, "NetworkError";
+    /// A webhook's answer was not JSON.
+    WebhookData = 90007, "DataError";
 }
 
 impl ErrorCode {
@@ -100,6 +110,6 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(ErrorCode::from_number(code.number()), *code);
         }
-        assert_eq!(ErrorCode::from_number(77_777), ErrorCode::Internal);
+        assert_eq!(ErrorCode::from_number(77_777).number(), 77_777);
     }
 }

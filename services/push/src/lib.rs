@@ -7,8 +7,8 @@ mod receivers;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bus::{Batch, PartitionHandler};
-use config::Service;
-use model::Clock;
+use config::{Hook, Service};
+use model::{Clock, platform::Platform};
 use moka::future::Cache;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use prost::Message;
@@ -21,7 +21,9 @@ use protocol::{
 use receivers::Members;
 use routes::Routes;
 use rpc::{Context, Peers};
+use serde_json::json;
 use store::Store;
+use webhooks::Webhooks;
 
 /// From this many receivers on, asking every gateway is cheaper than looking up every receiver.
 const BROADCAST_FROM: usize = 2000;
@@ -37,6 +39,7 @@ pub struct Push {
     peers: Peers,
     clock: Arc<dyn Clock>,
     members: Cache<String, Members>,
+    webhooks: Webhooks,
     metrics: PushMetrics,
 }
 
@@ -71,6 +74,14 @@ impl PushMetrics {
     }
 }
 
+/// What a push hook may answer.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct PushAnswer {
+    #[serde(rename = "userIDList", deserialize_with = "protocol::go_json::null_as_default")]
+    users: Vec<String>,
+}
+
 /// One message and who receives it.
 struct Delivery {
     record: PushRecord,
@@ -85,9 +96,11 @@ impl Push {
         routes: Routes,
         peers: Peers,
         clock: Arc<dyn Clock>,
+        webhooks: Webhooks,
         metrics: PushMetrics,
     ) -> Self {
-        Self { store, routes, peers, clock, members: Cache::builder().max_capacity(10_000).build(), metrics }
+        let members = Cache::builder().max_capacity(10_000).build();
+        Self { store, routes, peers, clock, members, webhooks, metrics }
     }
 
     /// Delivers records in order.
@@ -98,7 +111,7 @@ impl Push {
             if message.send_time > 0 && self.clock.now_ms() - message.send_time > LATE_MS {
                 self.metrics.late.inc();
             }
-            let users = self.receivers(&message).await?;
+            let users = self.asked(&message, self.receivers(&message).await?).await;
             deliveries.push(Delivery { record, message, users });
         }
         let per_gateway = self.assign(&deliveries).await;
@@ -109,6 +122,48 @@ impl Push {
             self.after(&delivery.message).await?;
         }
         Ok(())
+    }
+
+    /// The receivers after the integrator had a say; a veto leaves none.
+    async fn asked(&self, message: &MsgData, users: Vec<String>) -> Vec<String> {
+        let group = message.session_type == kind::session::GROUP;
+        let hook = if group { Hook::BeforeGroupOnlinePush } else { Hook::BeforeOnlinePush };
+        if message.content_type == kind::TYPING || !self.webhooks.wants(hook) {
+            return users;
+        }
+        let context = Context::system(format!("push-{}", message.server_msg_id));
+        let mut body = json!({
+            "operationID": context.operation_id,
+            "platformID": message.sender_platform_id,
+            "platform": Platform::parse(message.sender_platform_id).map_or("", Platform::name),
+            "clientMsgID": message.client_msg_id,
+            "sendID": message.send_id,
+            "groupID": message.group_id,
+            "contentType": message.content_type,
+            "sessionType": message.session_type,
+            "atUserIDList": message.at_user_id_list,
+            "content": String::from_utf8_lossy(&message.content),
+        });
+        if group {
+            body["seq"] = message.seq.into();
+        } else {
+            let info = message.offline_push_info.clone().unwrap_or_default();
+            body["userIDList"] = json!(users);
+            body["title"] = info.title.into();
+            body["desc"] = info.desc.into();
+            body["ex"] = info.ex.into();
+            body["iOSPushSound"] = info.i_os_push_sound.into();
+            body["iOSBadgeCount"] = info.i_os_badge_count.into();
+            body["signalInfo"] = "".into();
+        }
+        match self.webhooks.before::<PushAnswer>(&context, hook, body).await {
+            Ok(answer) if group && !answer.users.is_empty() => answer.users,
+            Ok(_) => users,
+            Err(error) => {
+                tracing::info!(operation_id = context.operation_id, %error, "push.vetoed");
+                vec![]
+            }
+        }
     }
 
     /// Everything that each gateway gets, in order.

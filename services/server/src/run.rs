@@ -20,6 +20,8 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Transfer, TransferMetrics};
 
+use webhooks::{Deliveries, DeliveryMetrics, Webhooks};
+
 use crate::Role;
 
 /// Time from the stop signal to the end of serving other services, for a process without connections to drain.
@@ -30,6 +32,7 @@ struct Process {
     config: Arc<Config>,
     store: Store,
     routes: Routes,
+    webhooks: Webhooks,
     peers: Peers,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -49,6 +52,7 @@ pub(crate) async fn run(role: Role, config: Config) -> anyhow::Result<()> {
         role,
         store: Store::connect(&config.mongo).await.context("mongo.uri")?,
         routes: Routes::connect(&config.redis).context("redis.address")?,
+        webhooks: webhooks(&config)?,
         peers: Peers::start(&config, &tasks, &stop),
         clock: Arc::new(SystemClock),
         metrics: Metrics::default(),
@@ -85,6 +89,12 @@ pub(crate) async fn run(role: Role, config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("process.stopped");
     Ok(())
+}
+
+/// Without a receiver there is nothing to queue, and no connection to Kafka is needed for it.
+fn webhooks(config: &Config) -> anyhow::Result<Webhooks> {
+    let producer = if config.webhooks.url.is_empty() { None } else { Some(Producer::new(&config.kafka)?) };
+    Ok(Webhooks::new(config, producer)?)
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {
@@ -150,7 +160,7 @@ impl Process {
 
     async fn start_services(&mut self) -> anyhow::Result<()> {
         let (store, peers, clock) = (self.store.clone(), self.peers.clone(), self.clock.clone());
-        let (config, routes) = (self.config.clone(), self.routes.clone());
+        let (config, routes, webhooks) = (self.config.clone(), self.routes.clone(), self.webhooks.clone());
         if self.runs(Role::Auth) {
             let tokens = rpc_auth::tokens(&config);
             let auth = rpc_auth::Auth {
@@ -168,6 +178,7 @@ impl Process {
                 routes: routes.clone(),
                 config: config.clone(),
                 peers: peers.clone(),
+                webhooks: webhooks.clone(),
                 clock: clock.clone(),
             };
             self.serve(users).await?;
@@ -177,6 +188,7 @@ impl Process {
                 store: store.clone(),
                 routes: routes.clone(),
                 peers: peers.clone(),
+                webhooks: webhooks.clone(),
                 clock: clock.clone(),
             };
             self.serve(relations).await?;
@@ -187,6 +199,7 @@ impl Process {
                 routes: routes.clone(),
                 config: config.clone(),
                 peers: peers.clone(),
+                webhooks: webhooks.clone(),
                 clock: clock.clone(),
             };
             self.serve(groups).await?;
@@ -196,6 +209,7 @@ impl Process {
                 store: store.clone(),
                 routes: routes.clone(),
                 peers: peers.clone(),
+                webhooks: webhooks.clone(),
                 clock: clock.clone(),
             };
             self.serve(conversations).await?;
@@ -208,7 +222,7 @@ impl Process {
             self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
             let producer = Producer::new(&config.kafka)?;
             let metrics = MessageMetrics::register(&mut self.metrics.0);
-            self.serve(Messages { store, facts, producer, config, peers, routes, clock, metrics }).await?;
+            self.serve(Messages { store, facts, producer, config, peers, routes, webhooks, clock, metrics }).await?;
         }
         Ok(())
     }
@@ -223,7 +237,13 @@ impl Process {
 
     async fn start_gateway(&mut self) -> anyhow::Result<()> {
         let metrics = GatewayMetrics::register(&mut self.metrics.0);
-        let gateway = Gateway::new(self.config.clone(), self.peers.clone(), self.routes.clone(), metrics)?;
+        let gateway = Gateway::new(
+            self.config.clone(),
+            self.peers.clone(),
+            self.routes.clone(),
+            self.webhooks.clone(),
+            metrics,
+        )?;
         self.serve(GatewayService(gateway.clone())).await?;
         let listener = listen(self.config.gateway.port, "gateway.port").await?;
         self.spawn("gateway", gateway.run(listener, self.draining.clone()));
@@ -236,6 +256,7 @@ impl Process {
             producer: Producer::new(&self.config.kafka)?,
             push_topic: self.config.kafka.push_topic.clone(),
             peers: self.peers.clone(),
+            webhooks: self.webhooks.clone(),
             metrics: TransferMetrics::register(&mut self.metrics.0),
         };
         let topic = &self.config.kafka.message_topic;
@@ -252,6 +273,7 @@ impl Process {
             self.routes.clone(),
             self.peers.clone(),
             self.clock.clone(),
+            self.webhooks.clone(),
             metrics,
         );
         let consumer = Consumer::new(
@@ -262,6 +284,16 @@ impl Process {
         )?;
         let stop = self.draining.clone();
         self.spawn("push", consumer.run(move |_| push::Partition(push.clone()), stop));
+        if !self.config.webhooks.url.is_empty() {
+            let deliveries = Deliveries {
+                webhooks: self.webhooks.clone(),
+                metrics: DeliveryMetrics::register(&mut self.metrics.0),
+            };
+            let topic = &self.config.kafka.webhook_topic;
+            let consumer = Consumer::new(&self.config.kafka, topic, "webhooks", self.config.transfer.batch_size)?;
+            let stop = self.draining.clone();
+            self.spawn("webhooks", consumer.run(move |_| deliveries.clone(), stop));
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bus::{Batch, PartitionHandler, Producer};
-use config::Service;
+use config::{Hook, Service};
 use expand::{Outgoing, expand};
 use model::{
     conversation_id as ids,
@@ -19,7 +19,7 @@ use model::{
 };
 use prost::Message;
 use protocol::{
-    content_type::{AT_TEXT, session, status},
+    content_type::{AT_TEXT, is_notification, session, status},
     conversation::{CreateSingleChatConversationsReq, CreateSingleChatConversationsResp},
     internal::{MarkMentionsReq, MarkMentionsResp, PushRecord},
     sdkws::MsgData,
@@ -31,6 +31,7 @@ use store::{
 };
 
 pub use metrics::TransferMetrics;
+use webhooks::Webhooks;
 
 /// Conversations whose newest seq a partition keeps in memory.
 const KNOWN_CONVERSATIONS: usize = 100_000;
@@ -46,6 +47,8 @@ pub struct Transfer {
     pub push_topic: String,
     /// For conversation rows.
     pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
     /// Counters.
     pub metrics: TransferMetrics,
 }
@@ -97,6 +100,7 @@ impl Partition {
         self.advance(outgoing, &seqs).await?;
         self.create_conversations(outgoing, &seqs).await?;
         self.mark_mentions(outgoing, &seqs).await?;
+        self.tell_saved(outgoing, &seqs).await;
         let records: Vec<(String, Vec<u8>)> =
             outgoing.iter().zip(&seqs).map(|(item, seq)| push_record(item, *seq)).collect();
         self.transfer
@@ -206,6 +210,21 @@ impl Partition {
 }
 
 impl Partition {
+    async fn tell_saved(&self, outgoing: &[Outgoing], seqs: &[i64]) {
+        let Some(settings) = self.transfer.webhooks.settings(Hook::AfterMsgSaveDB) else { return };
+        for (item, seq) in outgoing.iter().zip(seqs) {
+            let kind = item.message.content_type;
+            if *seq == 0 || is_notification(kind) || settings.denied_types.contains(&kind) {
+                continue;
+            }
+            let context = Context::system(format!("transfer-{}", item.message.server_msg_id));
+            let mut body = webhooks::about(&context, &item.message);
+            body["seq"] = (*seq).into();
+            let query = webhooks::reply_query(&item.message);
+            self.transfer.webhooks.after_with_query(&context, Hook::AfterMsgSaveDB, &query, body).await;
+        }
+    }
+
     /// At-messages mark the conversations of those they name, so that clients that are offline see the mark later.
     async fn mark_mentions(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
         for (item, seq) in outgoing.iter().zip(seqs) {

@@ -1,12 +1,13 @@
 //! The conversation service: a user's rows and settings.
 
+mod hooks;
 mod mentions;
 mod sorted;
 
 use std::sync::Arc;
 
 use bson::{Document, doc};
-use config::Service;
+use config::{Hook, Service};
 use model::{Clock, conversation_id, id_hash};
 use notification::To;
 use protocol::{
@@ -27,6 +28,7 @@ use protocol::{
 use routes::Routes;
 use rpc::{Context, Peers};
 use store::{DateTime, Page, Store, conversations::Conversation, versions::Kind};
+use webhooks::Webhooks;
 
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
@@ -38,6 +40,8 @@ pub struct Conversations {
     pub routes: Routes,
     /// For notifications.
     pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
     /// Time of creation.
     pub clock: Arc<dyn Clock>,
 }
@@ -124,7 +128,10 @@ impl Conversations {
         if request.conversation_type == session::SINGLE && send != recv {
             rows.push(Conversation::new(send, id, request.conversation_type, recv, "", now));
         }
-        self.store.ensure_conversations(&rows).await?;
+        for row in rows {
+            self.create(context, row, Hook::BeforeCreateSingleChatConversations, Hook::AfterCreateSingleChatConversations)
+                .await?;
+        }
         Ok(CreateSingleChatConversationsResp {})
     }
 
@@ -136,12 +143,12 @@ impl Conversations {
         context.require_system()?;
         let id = conversation_id::group(&request.group_id);
         let now = self.now();
-        let rows: Vec<Conversation> = request
-            .user_i_ds
-            .iter()
-            .map(|user| Conversation::new(user, &id, session::GROUP, "", &request.group_id, now))
-            .collect();
+        let model = Conversation::new("", &id, session::GROUP, "", &request.group_id, now);
+        let model = self.asked(context, model, Hook::BeforeCreateGroupChatConversations).await?;
+        let row_of = |user: &String| Conversation { owner_user_id: user.clone(), ..model.clone() };
+        let rows: Vec<Conversation> = request.user_i_ds.iter().map(row_of).collect();
         self.store.ensure_conversations(&rows).await?;
+        self.webhooks.after(context, Hook::AfterCreateGroupChatConversations, hooks::body(&model)).await;
         Ok(CreateGroupChatConversationsResp {})
     }
 

@@ -2,13 +2,14 @@
 
 mod membership;
 mod directory;
+mod hooks;
 mod read;
 mod settings;
 mod tips;
 
 use std::sync::Arc;
 
-use config::{Config, Service};
+use config::{Config, Hook, Service};
 use model::{Clock, conversation_id};
 use protocol::{Error, ErrorCode, Result};
 use routes::Routes;
@@ -18,6 +19,7 @@ use store::{
     groups::{DISMISSED, Group, Member, role},
     seqs::Bound,
 };
+use webhooks::Webhooks;
 
 /// The service.
 pub struct Groups {
@@ -29,6 +31,8 @@ pub struct Groups {
     pub config: Arc<Config>,
     /// For notifications and conversations.
     pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
     /// Times of joining.
     pub clock: Arc<dyn Clock>,
 }
@@ -152,6 +156,8 @@ impl Groups {
 
     /// Adds members: seq windows and conversation rows first, so that whoever is a member can also read.
     async fn admit(&self, context: &Context, group: &str, members: &[Member]) -> Result<()> {
+        let ex = if self.webhooks.wants(Hook::BeforeMemberJoinGroup) { self.existing(group).await?.ex } else { String::new() };
+        let members = &self.asked_members(context, group, &ex, members.to_vec()).await?;
         let users: Vec<String> = members.iter().map(|member| member.user_id.clone()).collect();
         let conversation = conversation_id::group(group);
         self.store.set_user_bound(&users, &conversation, Bound::Max, 0).await?;

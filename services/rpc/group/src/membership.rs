@@ -1,5 +1,6 @@
 //! Operations that change who is in a group: create, join, invite, quit, kick, dismiss, transfer.
 
+use config::Hook;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
@@ -16,6 +17,7 @@ use protocol::{
     },
 };
 use rpc::Context;
+use serde_json::json;
 use store::{
     DateTime,
     groups::{DISMISSED, Group, Member, role},
@@ -23,7 +25,7 @@ use store::{
 };
 
 use crate::{
-    Groups, Standing,
+    Groups, Standing, hooks,
     settings::{MAX_NAME_BYTES, MAX_TEXT_BYTES},
 };
 
@@ -38,7 +40,7 @@ const ALL_NEED_VERIFICATION: i32 = 1;
 
 impl Groups {
     pub(crate) async fn create(&self, context: &Context, request: CreateGroupReq) -> Result<CreateGroupResp> {
-        let info = check::present("groupInfo", request.group_info)?;
+        let info = check::present("groupInfo", request.group_info.clone())?;
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
         if info.group_type != WORKING_GROUP {
@@ -65,7 +67,7 @@ impl Groups {
             return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
         }
         let operator = context.user_id();
-        let group = Group {
+        let mut group = Group {
             group_id: id.clone(),
             group_name: info.group_name,
             notification: info.notification,
@@ -86,6 +88,9 @@ impl Groups {
             notification_update_time: DateTime::from_millis(0),
             notification_user_id: String::new(),
         };
+        self.ask_to_create(context, &mut group, &request).await?;
+        check::new_id("groupInfo.groupID", &group.group_id)?;
+        let id = group.group_id.clone();
         let members: Vec<Member> = ids
             .iter()
             .enumerate()
@@ -100,6 +105,7 @@ impl Groups {
                 self.member_row(&id, user, level, JOINED_BY_INVITATION, operator, operator)
             })
             .collect();
+        let members = self.asked_members(context, &id, &group.ex, members).await?;
         self.create_conversations(context, &id, ids).await?;
         match self.store.create_group(&group, &members).await {
             Err(error) if error.is_duplicate_key() => {
@@ -130,6 +136,8 @@ impl Groups {
             )
             .await;
         }
+        let body = hooks::group(&info, &members);
+        self.webhooks.after(context, Hook::AfterCreateGroup, body).await;
         Ok(CreateGroupResp { group_info: Some(info) })
     }
 
@@ -151,10 +159,20 @@ impl Groups {
         if self.store.user(applicant).await?.is_none() {
             return Err(ErrorCode::UserNotFound.with(format!("user {applicant} is not registered")));
         }
+        let body = json!({
+            "groupID": id, "groupType": group.group_type.to_string(), "applyID": applicant, "reqMessage": request.req_message,
+            "ex": request.ex,
+        });
+        self.ask(context, Hook::BeforeApplyJoinGroup, body).await?;
         if group.need_verification == JOIN_DIRECTLY {
             let row = self.member_row(id, applicant, role::ORDINARY, request.join_source, "", applicant);
             self.admit(context, id, std::slice::from_ref(&row)).await?;
             self.tell_entered(context, &group, &row).await?;
+            let body = json!({
+                "operationID": context.operation_id, "groupID": id, "reqMessage": request.req_message,
+                "joinSource": request.join_source, "inviterUserID": applicant,
+            });
+            self.webhooks.after(context, Hook::AfterJoinGroup, body).await;
             return Ok(JoinGroupResp {});
         }
         self.ask_to_join(
@@ -258,6 +276,10 @@ impl Groups {
         if let Some(member) = self.store.members(id, &request.invited_user_i_ds).await?.first() {
             return Err(Error::args(format!("{} is a member of group {id} already", member.user_id)));
         }
+        let body = json!({
+            "operationID": context.operation_id, "groupID": id, "reason": request.reason, "invitedUserIDs": request.invited_user_i_ds,
+        });
+        self.ask(context, Hook::BeforeInviteUserToGroup, body).await?;
         if group.need_verification == ALL_NEED_VERIFICATION && standing < Standing::Administrator {
             for user in &request.invited_user_i_ds {
                 self.ask_to_join(
@@ -435,6 +457,7 @@ impl Groups {
             group_member_version_id: version.id(),
         };
         notification::tell(&self.peers, context, &user, To::Group(id), kind::MEMBER_QUIT, &tips).await;
+        self.webhooks.after(context, Hook::AfterQuitGroup, json!({ "groupID": id, "userID": user })).await;
         Ok(QuitGroupResp {})
     }
 
@@ -482,6 +505,8 @@ impl Groups {
                 if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
             notification::tell(&self.peers, context, sender, To::Group(id), kind::MEMBER_KICKED, &tips).await;
         }
+        let body = json!({ "groupID": id, "kickedUserIDs": request.kicked_user_i_ds, "reason": request.reason });
+        self.webhooks.after(context, Hook::AfterKickGroupMember, body).await;
         Ok(KickGroupMemberResp {})
     }
 
@@ -514,7 +539,13 @@ impl Groups {
         self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await?;
         self.changed(id).await;
         let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
+        let members = if self.webhooks.wants(Hook::AfterDismissGroup) { self.store.member_ids(id).await? } else { vec![] };
         notification::send(&self.peers, context, sender, To::Group(id), kind::GROUP_DISMISSED, &tips).await?;
+        let owner = tips.group.map(|group| group.owner_user_id).unwrap_or_default();
+        let body = json!({
+            "groupID": id, "ownerID": owner, "groupType": group.group_type.to_string(), "membersID": members,
+        });
+        self.webhooks.after(context, Hook::AfterDismissGroup, body).await;
         Ok(DismissGroupResp {})
     }
 
@@ -557,6 +588,8 @@ impl Groups {
             group_member_version_id: version.id(),
         };
         notification::tell(&self.peers, context, old, To::Group(id), kind::OWNER_TRANSFERRED, &tips).await;
+        let body = json!({ "groupID": id, "oldOwnerUserID": old, "newOwnerUserID": new });
+        self.webhooks.after(context, Hook::AfterTransferGroupOwner, body).await;
         Ok(TransferGroupOwnerResp {})
     }
 }

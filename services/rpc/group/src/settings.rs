@@ -1,7 +1,7 @@
 //! Settings of groups and members: names, texts, roles, mutes.
 
 use bson::{Document, doc};
-use config::Service;
+use config::{Hook, Service};
 use notification::To;
 use protocol::{
     Error, Result, check, content_type as kind,
@@ -24,7 +24,7 @@ use store::{
     groups::{MUTED, Member, role},
 };
 
-use crate::{Groups, Standing};
+use crate::{Groups, Standing, hooks};
 
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
 pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
@@ -35,8 +35,18 @@ impl Groups {
     pub(crate) async fn set_info(
         &self,
         context: &Context,
-        request: SetGroupInfoExReq,
+        mut request: SetGroupInfoExReq,
     ) -> Result<SetGroupInfoExResp> {
+        check::non_empty("groupID", &request.group_id)?;
+        self.require(context, &request.group_id, Standing::Administrator).await?;
+        self.ask_info_change(context, Hook::BeforeSetGroupInfoEx, &mut request).await?;
+        let body = hooks::info_change(context, &request);
+        self.change_info(context, request).await?;
+        self.webhooks.after(context, Hook::AfterSetGroupInfoEx, body).await;
+        Ok(SetGroupInfoExResp {})
+    }
+
+    async fn change_info(&self, context: &Context, request: SetGroupInfoExReq) -> Result<()> {
         check::non_empty("groupID", &request.group_id)?;
         let id = &request.group_id;
         self.living(id).await?;
@@ -77,7 +87,7 @@ impl Groups {
             }
         }
         if fields.is_empty() {
-            return Ok(SetGroupInfoExResp {});
+            return Ok(());
         }
         self.store.update_group(id, &fields).await?;
         self.changed(id).await;
@@ -128,7 +138,7 @@ impl Groups {
             notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips)
                 .await;
         }
-        Ok(SetGroupInfoExResp {})
+        Ok(())
     }
 
     /// The older form: an empty text leaves a field as it is.
@@ -139,7 +149,7 @@ impl Groups {
     ) -> Result<SetGroupInfoResp> {
         let wanted = check::present("groupInfoForSet", request.group_info_for_set)?;
         let text = |value: String| (!value.is_empty()).then_some(StringValue { value });
-        let request = SetGroupInfoExReq {
+        let mut request = SetGroupInfoExReq {
             group_id: wanted.group_id,
             group_name: text(wanted.group_name),
             notification: text(wanted.notification),
@@ -150,7 +160,12 @@ impl Groups {
             look_member_info: wanted.look_member_info,
             apply_member_friend: wanted.apply_member_friend,
         };
-        self.set_info(context, request).await?;
+        check::non_empty("groupID", &request.group_id)?;
+        self.require(context, &request.group_id, Standing::Administrator).await?;
+        self.ask_info_change(context, Hook::BeforeSetGroupInfo, &mut request).await?;
+        let body = hooks::plain_info_change(context, &request);
+        self.change_info(context, request).await?;
+        self.webhooks.after(context, Hook::AfterSetGroupInfo, body).await;
         Ok(SetGroupInfoResp {})
     }
 
@@ -295,18 +310,21 @@ impl Groups {
     pub(crate) async fn set_member_info(
         &self,
         context: &Context,
-        request: SetGroupMemberInfoReq,
+        mut request: SetGroupMemberInfoReq,
     ) -> Result<SetGroupMemberInfoResp> {
         if request.members.is_empty() || request.members.len() > 1000 {
             return Err(Error::args("members must have between 1 and 1000 items"));
         }
         // All are checked before one is changed.
         let mut changes = Vec::with_capacity(request.members.len());
-        for wanted in &request.members {
+        for wanted in &mut request.members {
+            self.ask_member_change(context, wanted).await?;
             changes.push(self.member_change(context, wanted).await?);
         }
         for (wanted, fields) in request.members.iter().zip(changes) {
             self.change_member(context, wanted, &fields).await?;
+            let body = hooks::member_change(wanted);
+            self.webhooks.after(context, Hook::AfterSetGroupMemberInfo, body).await;
         }
         Ok(SetGroupMemberInfoResp {})
     }

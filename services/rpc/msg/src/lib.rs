@@ -20,6 +20,7 @@ use protocol::{
 use routes::Routes;
 use rpc::{Context, Peers};
 use store::Store;
+use webhooks::Webhooks;
 
 pub use facts::Facts;
 pub use metrics::MessageMetrics;
@@ -38,6 +39,8 @@ pub struct Messages {
     pub peers: Peers,
     /// Outcomes of REST sends.
     pub routes: Routes,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
     /// sendTime.
     pub clock: Arc<dyn Clock>,
     /// Counters of the contract.

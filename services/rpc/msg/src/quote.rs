@@ -25,6 +25,8 @@ pub(crate) fn rewritten(content: &[u8], replacement: Option<&str>) -> Option<Str
         Some(text) => {
             quoted.insert("contentType".into(), REVOKED.into());
             quoted.insert("content".into(), text.into());
+            // Clients keep the parsed content beside it: textElem, pictureElem and so on.
+            quoted.retain(|key, _| !key.ends_with("Elem") || key == "attachedInfoElem");
         }
         None if quoted.get("content")? == EMPTY_OBJECT_BASE64 => {
             quoted.insert("content".into(), "{}".into());
@@ -38,7 +40,7 @@ pub(crate) fn rewritten(content: &[u8], replacement: Option<&str>) -> Option<Str
 mod tests {
     use super::*;
 
-    const QUOTE: &[u8] = br#"{"text":"why","quoteMessage":{"seq":4,"contentType":101,"content":"secret"}}"#;
+    const QUOTE: &[u8] = br#"{"text":"why","quoteMessage":{"seq":4,"contentType":101,"content":"secret","textElem":{"content":"secret"}}}"#;
 
     #[test]
     fn a_revoked_message_is_not_shown_in_a_quote() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use config::Hook;
 use notification::To;
 use prost::Message;
 use protocol::{
@@ -16,6 +17,7 @@ use protocol::{
     sdkws::{ClearConversationTips, DeleteMsgsTips, MarkAsReadTips, MsgData, RevokeMsgTips},
 };
 use rpc::Context;
+use serde_json::json;
 use store::{conversations::Conversation, groups::role, messages::Revoke, seqs::{Bound, ConversationSeq}};
 
 use crate::Messages;
@@ -76,6 +78,17 @@ impl Messages {
         };
         let to = if single { row.user_id.as_str() } else { user };
         notification::tell(&self.peers, context, user, To::User(to), kind::HAS_READ, &tips).await;
+        if single {
+            let body = json!({
+                "conversationID": id, "userID": user, "Seqs": seqs, "contentType": row.conversation_type,
+            });
+            self.webhooks.after(context, Hook::AfterSingleMsgRead, body).await;
+        } else if row.conversation_type == session::GROUP {
+            let body = json!({
+                "sendID": user, "receiveID": row.group_id, "unreadMsgNum": up_to, "contentType": row.conversation_type,
+            });
+            self.webhooks.after(context, Hook::AfterGroupMsgRead, body).await;
+        }
         Ok(())
     }
 
@@ -186,6 +199,8 @@ impl Messages {
             };
             notification::send(&self.peers, context, from, To::User(to), kind::REVOKED, &tips).await?;
         }
+        let body = json!({ "conversationID": id, "seq": seq, "userID": user });
+        self.webhooks.after(context, Hook::AfterRevokeMsg, body).await;
         Ok(RevokeMsgResp {})
     }
 

@@ -1,6 +1,7 @@
 //! Accepting a message (semantics.md 4). It is accepted when Kafka has it on all in-sync replicas; dying on any line before that
 //! leaves the sender without an answer, and a retry with the same clientMsgID finds it stored or stores it, once.
 
+use config::Hook;
 use md5::{Digest, Md5};
 use model::{conversation_id, options};
 use prost::Message;
@@ -35,11 +36,34 @@ impl Messages {
 
     async fn accept(&self, context: &Context, message: &mut MsgData) -> Result<SendMsgResp> {
         self.check(context, message)?;
+        self.complete(context, message);
         match message.session_type {
             session::SINGLE => self.verify_single(context, message).await?,
-            session::GROUP => self.verify_group(context, message).await?,
+            session::GROUP => {
+                self.verify_group(context, message).await?;
+                self.ask(context, Hook::BeforeSendGroupMsg, message).await?;
+            }
             _ => self.verify_account(context, message).await?,
         }
+        let modified = self.modify(context, message).await?;
+        let key = partition_key(message);
+        let encoded = message.encode_to_vec();
+        self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
+            Error::internal(format!(
+                "{error}; the message may or may not be stored: retry with the same clientMsgID"
+            ))
+        })?;
+        self.tell_sent(context, message).await;
+        Ok(SendMsgResp {
+            server_msg_id: message.server_msg_id.clone(),
+            client_msg_id: message.client_msg_id.clone(),
+            send_time: message.send_time,
+            modify: modified.then(|| message.clone()),
+        })
+    }
+
+    /// Fills in what the server decides.
+    fn complete(&self, context: &Context, message: &mut MsgData) {
         let now = self.clock.now_ms();
         if message.send_time == 0 || !context.is_privileged() {
             message.send_time = now;
@@ -55,19 +79,47 @@ impl Messages {
         message.seq = 0;
         message.status = status::SENDING;
         message.is_read = false;
-        let key = partition_key(message);
-        let encoded = message.encode_to_vec();
-        self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
-            Error::internal(format!(
-                "{error}; the message may or may not be stored: retry with the same clientMsgID"
-            ))
-        })?;
-        Ok(SendMsgResp {
-            server_msg_id: message.server_msg_id.clone(),
-            client_msg_id: message.client_msg_id.clone(),
-            send_time: message.send_time,
-            modify: None,
-        })
+    }
+
+    /// Whether a hook that is on wants this message: never for notifications and typing.
+    fn triggers(&self, hook: Hook, message: &MsgData) -> bool {
+        let receiver = if message.group_id.is_empty() { &message.recv_id } else { &message.group_id };
+        !is_notification(message.content_type)
+            && message.content_type != kind::TYPING
+            && self.webhooks.settings(hook).is_some_and(|settings| {
+                !settings.denied_types.contains(&message.content_type)
+                    && (settings.attention_ids.is_empty() || settings.attention_ids.contains(receiver))
+            })
+    }
+
+    async fn ask(&self, context: &Context, hook: Hook, message: &MsgData) -> Result<()> {
+        if self.triggers(hook, message) {
+            let _fields: serde_json::Map<String, serde_json::Value> =
+                self.webhooks.before(context, hook, webhooks::about(context, message)).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the integrator change the message; whether it did.
+    async fn modify(&self, context: &Context, message: &mut MsgData) -> Result<bool> {
+        if message.session_type == session::NOTIFICATION || !self.triggers(Hook::BeforeMsgModify, message) {
+            return Ok(false);
+        }
+        let body = webhooks::about(context, message);
+        let changes: webhooks::Modified = self.webhooks.before(context, Hook::BeforeMsgModify, body).await?;
+        changes.apply(message)
+    }
+
+    async fn tell_sent(&self, context: &Context, message: &MsgData) {
+        let hook = match message.session_type {
+            session::SINGLE => Hook::AfterSendSingleMsg,
+            session::GROUP => Hook::AfterSendGroupMsg,
+            _ => return,
+        };
+        if self.triggers(hook, message) {
+            let body = webhooks::about(context, message);
+            self.webhooks.after_with_query(context, hook, &webhooks::reply_query(message), body).await;
+        }
     }
 
     fn check(&self, context: &Context, message: &MsgData) -> Result<()> {
@@ -123,6 +175,9 @@ impl Messages {
         }
         if message.sender_face_url.is_empty() {
             message.sender_face_url.clone_from(&sender.face_url);
+        }
+        if !context.is_privileged() {
+            self.ask(context, Hook::BeforeSendSingleMsg, message).await?;
         }
         if !context.is_privileged() && sender.app_manger_level < 2 {
             if self.facts.blocks(&to, &from).await? {

@@ -6,7 +6,7 @@ mod lookup;
 use std::sync::Arc;
 
 use bson::Document;
-use config::Service;
+use config::{Hook, Service};
 use model::{Clock, id_hash};
 use notification::To;
 use protocol::{
@@ -29,6 +29,8 @@ use protocol::{
 };
 use routes::Routes;
 use rpc::{Context, Peers};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use store::{
     DateTime, Page, Store,
     blacks::Black,
@@ -36,6 +38,8 @@ use store::{
     users::User,
     versions::Kind,
 };
+
+use webhooks::Webhooks;
 
 const ADD_SOURCE_IMPORT: i32 = 1;
 const ADD_SOURCE_APPLICATION: i32 = 2;
@@ -50,6 +54,8 @@ pub struct Relations {
     pub routes: Routes,
     /// For notifications.
     pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
     /// Times of requests.
     pub clock: Arc<dyn Clock>,
 }
@@ -79,6 +85,21 @@ rpc::service! { Relations, Service::Relation, {
     "getIncrementalBlacks" => incremental_blacks,
 } }
 
+/// What `beforeImportFriends` may answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ImportAnswer {
+    #[serde(rename = "friendUserIDs", deserialize_with = "protocol::go_json::null_as_default")]
+    friends: Vec<String>,
+}
+
+/// What `beforeSetFriendRemark` may answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RemarkAnswer {
+    remark: String,
+}
+
 fn pair(from: &str, to: &str) -> Option<FromToUserId> {
     Some(FromToUserId { from_user_id: from.to_owned(), to_user_id: to.to_owned() })
 }
@@ -93,6 +114,12 @@ impl Relations {
             .user(id)
             .await?
             .ok_or_else(|| ErrorCode::UserNotFound.with(format!("user {id} is not registered")))
+    }
+
+    /// A hook that may only veto.
+    async fn ask(&self, context: &Context, hook: Hook, body: Value) -> Result<()> {
+        let _fields: Map<String, Value> = self.webhooks.before(context, hook, body).await?;
+        Ok(())
     }
 
     async fn friends_changed(&self, users: &[&str]) {
@@ -110,6 +137,8 @@ impl Relations {
         if from == to {
             return Err(ErrorCode::AddYourself.with("toUserID is the applicant itself"));
         }
+        let body = json!({ "fromUserID": from, "toUserID": to, "reqMsg": request.req_msg, "ex": request.ex });
+        self.ask(context, Hook::BeforeAddFriend, body).await?;
         let applicant = self.registered(from).await?;
         let target = self.registered(to).await?;
         if self.store.is_friend(from, to).await? && self.store.is_friend(to, from).await? {
@@ -132,6 +161,8 @@ impl Relations {
             request: Some(convert::request(&row, Some(&applicant), Some(&target))),
         };
         notification::tell(&self.peers, context, from, To::User(to), kind::FRIEND_APPLIED, &tips).await;
+        let body = json!({ "fromUserID": from, "toUserID": to, "reqMsg": request.req_msg });
+        self.webhooks.after(context, Hook::AfterAddFriend, body).await;
         Ok(ApplyToAddFriendResp {})
     }
 
@@ -151,7 +182,11 @@ impl Relations {
         if self.store.friend_request(from, to).await?.is_none() {
             return Err(ErrorCode::RecordNotFound.with(format!("{from} has not asked {to}")));
         }
+        let agreement = json!({
+            "fromUserID": from, "blackUserID": to, "HandleResult": request.handle_result, "HandleMsg": request.handle_msg,
+        });
         if request.handle_result == AGREE {
+            self.ask(context, Hook::BeforeAddFriendAgree, agreement.clone()).await?;
             // Friends first: should this die before the request is closed, agreeing again finishes it.
             if self.store.friend_request(from, to).await?.is_some_and(|row| row.handle_result != 0) {
                 return Err(Error::args("the request is handled already"));
@@ -188,6 +223,9 @@ impl Relations {
             };
             notification::tell(&self.peers, context, to, To::User(from), kind::FRIEND_REJECTED, &tips).await;
         }
+        if request.handle_result == AGREE {
+            self.webhooks.after(context, Hook::AfterAddFriendAgree, agreement).await;
+        }
         Ok(RespondFriendApplyResp {})
     }
 
@@ -200,6 +238,8 @@ impl Relations {
             return Err(ErrorCode::RecordNotFound.with(format!("{friend} is not a friend of {owner}")));
         };
         self.friends_changed(&[owner]).await;
+        let body = json!({ "ownerUserID": owner, "friendUserID": friend });
+        self.webhooks.after(context, Hook::AfterDeleteFriend, body).await;
         let tips = FriendDeletedTips {
             from_to_user_id: pair(owner, friend),
             friend_version: version.number(),
@@ -209,9 +249,14 @@ impl Relations {
         Ok(DeleteFriendResp {})
     }
 
-    async fn import(&self, context: &Context, request: ImportFriendReq) -> Result<ImportFriendResp> {
+    async fn import(&self, context: &Context, mut request: ImportFriendReq) -> Result<ImportFriendResp> {
         context.require_admin()?;
         check::non_empty("ownerUserID", &request.owner_user_id)?;
+        let body = json!({ "ownerUserID": request.owner_user_id, "friendUserIDs": request.friend_user_i_ds });
+        let answer: ImportAnswer = self.webhooks.before(context, Hook::BeforeImportFriends, body).await?;
+        if !answer.friends.is_empty() {
+            request.friend_user_i_ds = answer.friends;
+        }
         check::ids("friendUserIDs", &request.friend_user_i_ds, 1000)?;
         let owner = &request.owner_user_id;
         if request.friend_user_i_ds.contains(owner) {
@@ -234,6 +279,8 @@ impl Relations {
             notification::tell(&self.peers, context, friend, To::User(owner), kind::FRIEND_APPROVED, &tips)
                 .await;
         }
+        let body = json!({ "ownerUserID": owner, "friendUserIDs": request.friend_user_i_ds });
+        self.webhooks.after(context, Hook::AfterImportFriends, body).await;
         Ok(ImportFriendResp {})
     }
 
@@ -289,12 +336,20 @@ impl Relations {
     async fn set_remark(
         &self,
         context: &Context,
-        request: SetFriendRemarkReq,
+        mut request: SetFriendRemarkReq,
     ) -> Result<SetFriendRemarkResp> {
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        let body = |remark: &str| {
+            json!({ "ownerUserID": request.owner_user_id, "friendUserID": request.friend_user_id, "remark": remark })
+        };
+        let asked = body(&request.remark);
+        let answer: RemarkAnswer = self.webhooks.before(context, Hook::BeforeSetFriendRemark, asked).await?;
+        let remark = if answer.remark.is_empty() { request.remark.clone() } else { answer.remark };
+        let done = body(&remark);
+        request.remark = remark;
         let (owner, friend) = (&request.owner_user_id, &request.friend_user_id);
         check::non_empty("ownerUserID", owner)?;
         check::non_empty("friendUserID", friend)?;
-        context.require_self("ownerUserID", owner)?;
         check::at_most("remark", &request.remark, 4096)?;
         if !self.store.is_friend(owner, friend).await? {
             return Err(ErrorCode::RecordNotFound.with(format!("{friend} is not a friend of {owner}")));
@@ -309,6 +364,7 @@ impl Relations {
         };
         notification::tell(&self.peers, context, owner, To::User(owner), kind::FRIEND_REMARK_SET, &tips)
             .await;
+        self.webhooks.after(context, Hook::AfterSetFriendRemark, done).await;
         Ok(SetFriendRemarkResp {})
     }
 
@@ -441,6 +497,8 @@ impl Relations {
             return Err(Error::args("blackUserID is the owner itself"));
         }
         self.registered(blocked).await?;
+        let body = json!({ "ownerUserID": owner, "blackUserID": blocked });
+        self.ask(context, Hook::BeforeAddBlack, body).await?;
         let row = Black {
             owner_user_id: owner.clone(),
             block_user_id: blocked.clone(),
@@ -469,6 +527,8 @@ impl Relations {
         self.friends_changed(&[owner]).await;
         let tips = BlackDeletedTips { from_to_user_id: pair(owner, blocked) };
         notification::tell(&self.peers, context, owner, To::User(blocked), kind::BLACK_DELETED, &tips).await;
+        let body = json!({ "ownerUserID": owner, "blackUserID": blocked });
+        self.webhooks.after(context, Hook::AfterRemoveBlack, body).await;
         Ok(RemoveBlackResp {})
     }
 

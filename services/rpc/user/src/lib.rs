@@ -7,23 +7,27 @@ mod commands;
 use std::sync::Arc;
 
 use bson::{Document, doc};
-use config::{Config, Service};
+use config::{Config, Hook, Service};
 use model::Clock;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
     group::{NotificationUserInfoUpdateReq, NotificationUserInfoUpdateResp},
-    sdkws::{UserInfoUpdatedTips, UserInfoWithEx},
+    sdkws::{UserInfo, UserInfoUpdatedTips, UserInfoWithEx},
     user::{
         AccountCheckReq, AccountCheckResp, GetAllUserIdReq, GetAllUserIdResp, GetDesignateUsersReq,
         GetDesignateUsersResp, GetUserStatusReq, GetUserStatusResp, OnlineStatus, SetGlobalRecvMessageOptReq,
         SetGlobalRecvMessageOptResp, UpdateUserInfoExReq, UpdateUserInfoExResp, UpdateUserInfoReq,
         UpdateUserInfoResp, UserRegisterReq, UserRegisterResp, account_check_resp::SingleUserStatus,
     },
+    wrappers::StringValue,
 };
 use routes::Routes;
 use rpc::{Context, Peers};
+use serde::Deserialize;
+use serde_json::json;
 use store::{DateTime, Page, Store, users::User};
+use webhooks::Webhooks;
 
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_EX_BYTES: usize = 64 << 10;
@@ -38,6 +42,8 @@ pub struct Users {
     pub config: Arc<Config>,
     /// For notifications.
     pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
     /// Time of registration.
     pub clock: Arc<dyn Clock>,
 }
@@ -106,8 +112,10 @@ impl Users {
             );
         }
         let now = DateTime::from_millis(self.clock.now_ms());
-        let users: Vec<User> = request
-            .users
+        let answer: RegisterAnswer =
+            self.webhooks.before(context, Hook::BeforeUserRegister, json!({ "users": request.users })).await?;
+        let wanted = if answer.users.is_empty() { request.users } else { answer.users };
+        let users: Vec<User> = wanted
             .into_iter()
             .map(|user| User {
                 user_id: user.user_id,
@@ -121,10 +129,13 @@ impl Users {
             .collect();
         match self.store.create_users(&users).await {
             Err(error) if error.is_duplicate_key() => {
-                Err(ErrorCode::Registered.with("one of the users was registered in this moment"))
+                return Err(ErrorCode::Registered.with("one of the users was registered in this moment"));
             }
-            other => Ok(other.map(|()| UserRegisterResp {})?),
+            other => other?,
         }
+        let infos: Vec<UserInfo> = users.iter().map(User::to_info).collect();
+        self.webhooks.after(context, Hook::AfterUserRegister, json!({ "users": infos })).await;
+        Ok(UserRegisterResp {})
     }
 
     async fn get_users(&self, _: &Context, request: GetDesignateUsersReq) -> Result<GetDesignateUsersResp> {
@@ -138,15 +149,21 @@ impl Users {
 
     async fn update(&self, context: &Context, request: UpdateUserInfoReq) -> Result<UpdateUserInfoResp> {
         let info = check::present("userInfo", request.user_info)?;
-        let text = |value: String| (!value.is_empty()).then_some(protocol::wrappers::StringValue { value });
-        let wanted = UserInfoWithEx {
+        let text = |value: String| (!value.is_empty()).then_some(StringValue { value });
+        let mut wanted = UserInfoWithEx {
             user_id: info.user_id,
             nickname: text(info.nickname),
             face_url: text(info.face_url),
             ex: text(info.ex),
             global_recv_msg_opt: None,
         };
+        self.ask_to_change(context, Hook::BeforeUpdateUserInfo, &mut wanted).await?;
+        let plain = |value: &Option<StringValue>| value.as_ref().map(|text| text.value.clone()).unwrap_or_default();
+        let body = json!({
+            "userID": wanted.user_id, "nickName": plain(&wanted.nickname), "faceURL": plain(&wanted.face_url), "ex": plain(&wanted.ex),
+        });
         self.change(context, wanted).await?;
+        self.webhooks.after(context, Hook::AfterUpdateUserInfo, body).await;
         Ok(UpdateUserInfoResp {})
     }
 
@@ -155,8 +172,28 @@ impl Users {
         context: &Context,
         request: UpdateUserInfoExReq,
     ) -> Result<UpdateUserInfoExResp> {
-        self.change(context, check::present("userInfo", request.user_info)?).await?;
+        let mut wanted = check::present("userInfo", request.user_info)?;
+        self.ask_to_change(context, Hook::BeforeUpdateUserInfoEx, &mut wanted).await?;
+        let body = profile_body(&wanted);
+        self.change(context, wanted).await?;
+        self.webhooks.after(context, Hook::AfterUpdateUserInfoEx, body).await;
         Ok(UpdateUserInfoExResp {})
+    }
+
+    /// The integrator may replace values.
+    async fn ask_to_change(&self, context: &Context, hook: Hook, wanted: &mut UserInfoWithEx) -> Result<()> {
+        context.require_self("userInfo.userID", &wanted.user_id)?;
+        let answer: ProfileAnswer = self.webhooks.before(context, hook, profile_body(wanted)).await?;
+        for (field, value) in [
+            (&mut wanted.nickname, answer.nickname),
+            (&mut wanted.face_url, answer.face_url),
+            (&mut wanted.ex, answer.ex),
+        ] {
+            if let Some(value) = value {
+                *field = Some(StringValue { value });
+            }
+        }
+        Ok(())
     }
 
     async fn change(&self, context: &Context, wanted: UserInfoWithEx) -> Result<()> {
@@ -279,6 +316,29 @@ impl Users {
             .collect();
         Ok(GetUserStatusResp { status_list })
     }
+}
+
+fn profile_body(wanted: &UserInfoWithEx) -> serde_json::Value {
+    json!({ "userID": wanted.user_id, "nickName": wanted.nickname, "faceURL": wanted.face_url, "ex": wanted.ex })
+}
+
+/// What `beforeUserRegister` may answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RegisterAnswer {
+    #[serde(deserialize_with = "protocol::go_json::null_as_default")]
+    users: Vec<UserInfo>,
+}
+
+/// What `beforeUpdateUserInfo` and its ex variant may answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ProfileAnswer {
+    #[serde(rename = "nickName")]
+    nickname: Option<String>,
+    #[serde(rename = "faceURL")]
+    face_url: Option<String>,
+    ex: Option<String>,
 }
 
 fn check_receive_option(option: i32) -> Result<()> {

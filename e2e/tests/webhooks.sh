@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Webhooks against a recording receiver: every hook is switched on in the object, its body is looked at, vetoes and changes take effect,
+# a receiver that is away loses nothing. Afterwards they are off again.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+"$root/e2e/images/build.sh" tests
+"$bin/localkube" load "$OPENIM_CACHE/test-images/hooks.tar"
+kube apply --server-side -f "$root/e2e/webhooks/receiver.yaml"
+kube -n openim-hooks rollout status deployment/hooks --timeout=60s
+kube -n "$cluster_namespace" create secret generic "$cluster_name-hooks" --dry-run=client -o yaml \
+  --from-literal=secret=a-signing-secret | kube apply --server-side -f -
+hooks=$(sed -n 's/^\([a-zA-Z]*\): {enable.*/"\1":{"failedContinue":false,"timeout":2}/p' "$root/config/webhooks.yaml" | paste -sd,)
+kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"webhooks\":{
+  \"url\":\"http://hooks.openim-hooks.svc:8080/hook-recorder/hooks\",\"signingSecretName\":\"$cluster_name-hooks\",\"hooks\":{$hooks}}}}"
+wait_ready "$cluster_name" 120
+off() {
+  kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"webhooks":null}}'
+  wait_ready "$cluster_name" 120
+}
+trap off EXIT
+export OPENIM_PUSH_POD="kubectl --kubeconfig $state/admin.kubeconfig -n $cluster_namespace delete pod --grace-period=0 --force -l openim.io/cluster=$cluster_name,app.kubernetes.io/component=push"
+cd "$(dirname "$0")"
+node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec webhooks.test.mjs

@@ -1,0 +1,152 @@
+//! Webhooks: which exist, and their settings (`webhooks.yaml`, or `webhooks:` in config.yaml).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! hooks {
+    ($($variant:ident = $key:literal, $command:literal;)*) => {
+        /// A webhook of the contract.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)]
+        pub enum Hook { $($variant,)* }
+
+        impl Hook {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The key in the configuration.
+            pub const fn key(self) -> &'static str { match self { $(Self::$variant => $key,)* } }
+
+            /// The last part of the URL, and `callbackCommand` in the body.
+            pub const fn command(self) -> &'static str { match self { $(Self::$variant => $command,)* } }
+
+            /// The hook of a key.
+            pub fn from_key(key: &str) -> Option<Self> { Self::ALL.iter().copied().find(|hook| hook.key() == key) }
+        }
+    };
+}
+
+hooks! {
+    BeforeSendSingleMsg = "beforeSendSingleMsg", "callbackBeforeSendSingleMsgCommand";
+    AfterSendSingleMsg = "afterSendSingleMsg", "callbackAfterSendSingleMsgCommand";
+    BeforeSendGroupMsg = "beforeSendGroupMsg", "callbackBeforeSendGroupMsgCommand";
+    AfterSendGroupMsg = "afterSendGroupMsg", "callbackAfterSendGroupMsgCommand";
+    BeforeMsgModify = "beforeMsgModify", "callbackBeforeMsgModifyCommand";
+    AfterMsgSaveDB = "afterMsgSaveDB", "callbackAfterMsgSaveDBCommand";
+    AfterUserOnline = "afterUserOnline", "callbackAfterUserOnlineCommand";
+    AfterUserOffline = "afterUserOffline", "callbackAfterUserOfflineCommand";
+    AfterUserKickOff = "afterUserKickOff", "callbackAfterUserKickOffCommand";
+    BeforeOfflinePush = "beforeOfflinePush", "callbackBeforeOfflinePushCommand";
+    BeforeOnlinePush = "beforeOnlinePush", "callbackBeforeOnlinePushCommand";
+    BeforeGroupOnlinePush = "beforeGroupOnlinePush", "callbackBeforeGroupOnlinePushCommand";
+    BeforeAddFriend = "beforeAddFriend", "callbackBeforeAddFriendCommand";
+    AfterAddFriend = "afterAddFriend", "callbackAfterAddFriendCommand";
+    BeforeAddFriendAgree = "beforeAddFriendAgree", "callbackBeforeAddFriendAgreeCommand";
+    AfterAddFriendAgree = "afterAddFriendAgree", "callbackAfterAddFriendAgreeCommand";
+    AfterDeleteFriend = "afterDeleteFriend", "callbackAfterDeleteFriendCommand";
+    BeforeSetFriendRemark = "beforeSetFriendRemark", "callbackBeforeSetFriendRemarkCommand";
+    AfterSetFriendRemark = "afterSetFriendRemark", "callbackAfterSetFriendRemarkCommand";
+    BeforeImportFriends = "beforeImportFriends", "callbackBeforeImportFriendsCommand";
+    AfterImportFriends = "afterImportFriends", "callbackAfterImportFriendsCommand";
+    BeforeAddBlack = "beforeAddBlack", "callbackBeforeAddBlackCommand";
+    AfterRemoveBlack = "afterRemoveBlack", "callbackAfterRemoveBlackCommand";
+    BeforeUpdateUserInfo = "beforeUpdateUserInfo", "callbackBeforeUpdateUserInfoCommand";
+    AfterUpdateUserInfo = "afterUpdateUserInfo", "callbackAfterUpdateUserInfoCommand";
+    BeforeUpdateUserInfoEx = "beforeUpdateUserInfoEx", "callbackBeforeUpdateUserInfoExCommand";
+    AfterUpdateUserInfoEx = "afterUpdateUserInfoEx", "callbackAfterUpdateUserInfoExCommand";
+    BeforeUserRegister = "beforeUserRegister", "callbackBeforeUserRegisterCommand";
+    AfterUserRegister = "afterUserRegister", "callbackAfterUserRegisterCommand";
+    BeforeCreateGroup = "beforeCreateGroup", "callbackBeforeCreateGroupCommand";
+    AfterCreateGroup = "afterCreateGroup", "callbackAfterCreateGroupCommand";
+    BeforeMemberJoinGroup = "beforeMemberJoinGroup", "callbackBeforeMembersJoinGroupCommand";
+    BeforeSetGroupMemberInfo = "beforeSetGroupMemberInfo", "callbackBeforeSetGroupMemberInfoCommand";
+    AfterSetGroupMemberInfo = "afterSetGroupMemberInfo", "callbackAfterSetGroupMemberInfoCommand";
+    AfterQuitGroup = "afterQuitGroup", "callbackAfterQuitGroupCommand";
+    AfterKickGroupMember = "afterKickGroupMember", "callbackAfterKickGroupCommand";
+    AfterDismissGroup = "afterDismissGroup", "callbackAfterDisMissGroupCommand";
+    BeforeApplyJoinGroup = "beforeApplyJoinGroup", "callbackBeforeJoinGroupCommand";
+    AfterJoinGroup = "afterJoinGroup", "callbackAfterJoinGroupCommand";
+    BeforeInviteUserToGroup = "beforeInviteUserToGroup", "callbackBeforeInviteJoinGroupCommand";
+    AfterTransferGroupOwner = "afterTransferGroupOwner", "callbackAfterTransferGroupOwnerCommand";
+    BeforeSetGroupInfo = "beforeSetGroupInfo", "callbackBeforeSetGroupInfoCommand";
+    AfterSetGroupInfo = "afterSetGroupInfo", "callbackAfterSetGroupInfoCommand";
+    BeforeSetGroupInfoEx = "beforeSetGroupInfoEx", "callbackBeforeSetGroupInfoExCommand";
+    AfterSetGroupInfoEx = "afterSetGroupInfoEx", "callbackAfterSetGroupInfoExCommand";
+    AfterGroupMsgRead = "afterGroupMsgRead", "callbackAfterGroupMsgReadCommand";
+    AfterSingleMsgRead = "afterSingleMsgRead", "callbackAfterSingleMsgReadCommand";
+    AfterRevokeMsg = "afterRevokeMsg", "callbackBeforeAfterMsgCommand";
+    AfterGroupMsgRevoke = "afterGroupMsgRevoke", "";
+    BeforeCreateSingleChatConversations = "beforeCreateSingleChatConversations", "callbackBeforeCreateSingleChatConversationsCommand";
+    AfterCreateSingleChatConversations = "afterCreateSingleChatConversations", "callbackAfterCreateSingleChatConversationsCommand";
+    BeforeCreateGroupChatConversations = "beforeCreateGroupChatConversations", "callbackBeforeCreateGroupChatConversationsCommand";
+    AfterCreateGroupChatConversations = "afterCreateGroupChatConversations", "callbackAfterCreateGroupChatConversationsCommand";
+}
+
+/// Webhooks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Webhooks {
+    /// Base URL of the receiver; a hook is posted to `<url>/<command>`. Empty: no hooks.
+    pub url: String,
+    /// Signs every body: header `x-openim-signature: sha256=<HMAC-SHA256 in hexadecimal>`. Empty: no signature.
+    pub signing_secret: String,
+    /// Link-local receivers (169.254/16, fe80::/10) may be called too.
+    pub allow_link_local: bool,
+    /// Settings by hook.
+    #[serde(flatten)]
+    pub hooks: BTreeMap<String, HookConfig>,
+}
+
+/// Settings of a hook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HookConfig {
+    /// Call it.
+    pub enable: bool,
+    /// Seconds the receiver may take, 1 to 15.
+    pub timeout: u64,
+    /// When the receiver does not answer: go on (true) or fail the operation (false). Before hooks only.
+    pub failed_continue: bool,
+    /// Content types that do not trigger it.
+    pub denied_types: Vec<i32>,
+    /// Receivers (users or groups) that trigger it; empty: all.
+    pub attention_ids: Vec<String>,
+}
+
+impl Default for HookConfig {
+    fn default() -> Self {
+        Self {
+            enable: false,
+            timeout: 5,
+            failed_continue: true,
+            denied_types: vec![],
+            attention_ids: vec![],
+        }
+    }
+}
+
+impl HookConfig {
+    /// Time the receiver may take.
+    pub fn timeout_duration(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+impl Webhooks {
+    /// What is wrong, if anything.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if !self.url.is_empty() && !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            return Some("url must be an http:// or https:// URL, or empty".into());
+        }
+        for (key, hook) in &self.hooks {
+            if Hook::from_key(key).is_none() {
+                return Some(format!("{key} is not a hook; the hooks are listed in config/webhooks.yaml"));
+            }
+            if !(1..=15).contains(&hook.timeout) {
+                return Some(format!("{key}.timeout must be between 1 and 15 seconds"));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,92 @@
+//! Webhooks around the creation of rows.
+
+use config::Hook;
+use protocol::{Result, content_type::session};
+use rpc::Context;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use store::conversations::Conversation;
+
+use crate::Conversations;
+
+/// The body of the hooks; owner, conversation and peer are spelled with a small `d` here (contract).
+pub(crate) fn body(row: &Conversation) -> Value {
+    let mut body = json!({
+        "ownerUserId": row.owner_user_id,
+        "conversationId": row.conversation_id,
+        "conversationType": row.conversation_type,
+        "recvMsgOpt": row.recv_msg_opt,
+        "isPinned": row.is_pinned,
+        "isPrivateChat": row.is_private_chat,
+        "burnDuration": row.burn_duration,
+        "groupAtType": row.group_at_type,
+        "attachedInfo": row.attached_info,
+        "ex": row.ex,
+    });
+    if row.conversation_type == session::GROUP {
+        body["groupId"] = json!(row.group_id);
+    } else {
+        body["userId"] = json!(row.user_id);
+    }
+    body
+}
+
+/// What a before hook may change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    recv_msg_opt: Option<i32>,
+    is_pinned: Option<bool>,
+    is_private_chat: Option<bool>,
+    burn_duration: Option<i32>,
+    group_at_type: Option<i32>,
+    attached_info: Option<String>,
+    ex: Option<String>,
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+impl Conversations {
+    /// The row as the integrator wants it.
+    pub(crate) async fn asked(&self, context: &Context, mut row: Conversation, hook: Hook) -> Result<Conversation> {
+        if self.webhooks.wants(hook) {
+            let answer: Answer = self.webhooks.before(context, hook, body(&row)).await?;
+            set(&mut row.recv_msg_opt, answer.recv_msg_opt);
+            set(&mut row.is_pinned, answer.is_pinned);
+            set(&mut row.is_private_chat, answer.is_private_chat);
+            set(&mut row.burn_duration, answer.burn_duration);
+            set(&mut row.group_at_type, answer.group_at_type);
+            set(&mut row.attached_info, answer.attached_info);
+            set(&mut row.ex, answer.ex);
+        }
+        Ok(row)
+    }
+
+    /// Creates a row that does not exist, with its hooks. The messages that need it are accepted already: a veto or a receiver that
+    /// does not answer must not hold them up, so the row is then created as it was.
+    pub(crate) async fn create(
+        &self,
+        context: &Context,
+        row: Conversation,
+        before: Hook,
+        after: Hook,
+    ) -> Result<()> {
+        if self.store.conversation(&row.owner_user_id, &row.conversation_id).await?.is_some() {
+            return Ok(());
+        }
+        let row = match self.asked(context, row.clone(), before).await {
+            Ok(row) => row,
+            Err(error) => {
+                tracing::warn!(operation_id = context.operation_id, %error, "conversation.hook_ignored");
+                row
+            }
+        };
+        self.store.ensure_conversations(std::slice::from_ref(&row)).await?;
+        self.webhooks.after(context, after, body(&row)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! Webhooks (contract: webhooks.json): HTTP calls to the integrator. *Before* hooks run inside an operation and may veto or change it;
+//! *after* hooks are records in Kafka, delivered in order and retried until the receiver answers, so that a restart loses none.
+
+mod deliver;
+mod guard;
+mod message;
+
+use std::{sync::Arc, time::Duration};
+
+use bus::Producer;
+use config::{Hook, HookConfig};
+use hmac::{Hmac, Mac};
+use protocol::{Error, ErrorCode, Result};
+use rpc::Context;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use sha2::Sha256;
+
+pub use deliver::{Deliveries, DeliveryMetrics};
+pub use message::{Modified, about, reply_query};
+
+/// Longest time a receiver may take, whatever the configuration says.
+const MAX_TIMEOUT: Duration = Duration::from_secs(15);
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+/// Header with `sha256=` and the HMAC of the body.
+const SIGNATURE: &str = "x-openim-signature";
+
+/// Calls hooks; cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks(Arc<Inner>);
+
+struct Inner {
+    config: config::Webhooks,
+    topic: String,
+    http: reqwest::Client,
+    producer: Option<Producer>,
+}
+
+/// An after hook on its way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    hook: String,
+    operation_id: String,
+    /// Query of the URL, with its `?`; may be empty.
+    query: String,
+    body: String,
+    /// ms
+    since: i64,
+}
+
+/// What every answer has, beside the fields of its hook.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Verdict {
+    action_code: i32,
+    err_code: i32,
+    err_msg: String,
+    err_dlt: String,
+    next_code: i32,
+}
+
+impl Webhooks {
+    /// Hooks of the configuration; `producer` carries the after hooks.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn new(config: &config::Config, producer: Option<Producer>) -> Result<Self> {
+        let webhooks = config.webhooks.clone();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(guard::Resolver { allowed: webhooks.allow_link_local }))
+            .pool_max_idle_per_host(100)
+            .build()
+            .map_err(Error::internal)?;
+        let topic = config.kafka.webhook_topic.clone();
+        Ok(Self(Arc::new(Inner { config: webhooks, topic, http, producer })))
+    }
+
+    fn enabled(&self, hook: Hook) -> Option<&HookConfig> {
+        if self.0.config.url.is_empty() {
+            return None;
+        }
+        self.0.config.hooks.get(hook.key()).filter(|config| config.enable)
+    }
+
+    /// Whether a hook is on: building its body can be spared otherwise.
+    pub fn wants(&self, hook: Hook) -> bool {
+        self.enabled(hook).is_some()
+    }
+
+    /// The settings of a hook that is on.
+    pub fn settings(&self, hook: Hook) -> Option<&HookConfig> {
+        self.enabled(hook)
+    }
+
+    /// Asks the integrator; `Resp` holds the fields it may answer with. A hook that is off answers nothing.
+    ///
+    /// # Errors
+    /// The veto of the integrator; or, when it does not answer and `failedContinue` is off, `WebhookNetwork` or `WebhookData`.
+    pub async fn before<Resp: DeserializeOwned + Default>(
+        &self,
+        context: &Context,
+        hook: Hook,
+        body: Value,
+    ) -> Result<Resp> {
+        let Some(config) = self.enabled(hook) else { return Ok(Resp::default()) };
+        let text = with_command(hook, body);
+        let outcome = self.post(hook, "", &context.operation_id, text, config.timeout_duration()).await;
+        let answer = match outcome.and_then(|answer| parse::<Resp>(hook, &answer)) {
+            Ok(answer) => answer,
+            Err(error) if config.failed_continue => {
+                tracing::warn!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.failed_continue");
+                return Ok(Resp::default());
+            }
+            Err(error) => return Err(error),
+        };
+        let (verdict, fields) = answer;
+        if verdict.action_code == 0 && verdict.next_code == 1 {
+            // A veto without a code must not look like success.
+            let code = if verdict.err_code == 0 { ErrorCode::Callback } else { ErrorCode::from_number(verdict.err_code) };
+            let texts = [verdict.err_msg, verdict.err_dlt];
+            let text: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+            return Err(code.with(text.join(": ")));
+        }
+        Ok(fields)
+    }
+
+    /// Tells the integrator, later and surely. The operation itself is done: a failure to queue is logged.
+    pub async fn after(&self, context: &Context, hook: Hook, body: Value) {
+        self.after_with_query(context, hook, "", body).await;
+    }
+
+    /// [`Webhooks::after`] with a query (`?key=…`).
+    pub async fn after_with_query(&self, context: &Context, hook: Hook, query: &str, body: Value) {
+        let Some(producer) = self.0.producer.as_ref().filter(|_| self.wants(hook)) else { return };
+        let record = Record {
+            hook: hook.key().to_owned(),
+            operation_id: context.operation_id.clone(),
+            query: query.to_owned(),
+            body: with_command(hook, body),
+            since: model::Clock::now_ms(&model::SystemClock),
+        };
+        // One key per subject would keep their order too; one key for all keeps the order of everything.
+        let payload = serde_json::to_vec(&record).unwrap_or_default();
+        if let Err(error) = producer.send(&self.0.topic, hook.key(), &payload).await {
+            tracing::error!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.not_queued");
+        }
+    }
+
+    async fn post(
+        &self,
+        hook: Hook,
+        query: &str,
+        operation_id: &str,
+        body: String,
+        timeout: Duration,
+    ) -> Result<String> {
+        let network = |error: &dyn std::fmt::Display| {
+            ErrorCode::WebhookNetwork.with(format!("webhook {}: {error}", hook.key()))
+        };
+        let url = format!("{}/{}{query}", self.0.config.url.trim_end_matches('/'), hook.command());
+        let mut request = self
+            .0
+            .http
+            .post(url)
+            .timeout(timeout.min(MAX_TIMEOUT))
+            .header("content-type", "application/json; charset=utf-8")
+            .header("operationID", operation_id);
+        if !self.0.config.signing_secret.is_empty() {
+            request = request.header(SIGNATURE, signature(&self.0.config.signing_secret, &body));
+        }
+        let mut answer = request.body(body).send().await.map_err(|error| network(&without_url(error)))?;
+        let mut text = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| network(&without_url(error)))? {
+            text.extend_from_slice(&chunk);
+            if text.len() > MAX_ANSWER {
+                return Err(ErrorCode::WebhookData.with(format!("webhook {}: the answer is too long", hook.key())));
+            }
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// Addresses of receivers may hold credentials.
+fn without_url(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
+}
+
+fn with_command(hook: Hook, mut body: Value) -> String {
+    if let Some(object) = body.as_object_mut() {
+        object.insert("callbackCommand".into(), hook.command().into());
+    }
+    protocol::go_json::to_text(&body)
+}
+
+fn parse<Resp: DeserializeOwned>(hook: Hook, answer: &str) -> Result<(Verdict, Resp)> {
+    let refuse = |error: serde_json::Error| {
+        ErrorCode::WebhookData.with(format!("webhook {}: the answer is not the expected JSON: {error}", hook.key()))
+    };
+    let value: Value = serde_json::from_str(answer).map_err(refuse)?;
+    let verdict = serde_json::from_value(value.clone()).map_err(refuse)?;
+    Ok((verdict, serde_json::from_value(value).map_err(refuse)?))
+}
+
+fn signature(secret: &str, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+        .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+    mac.update(body.as_bytes());
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_body_names_its_command_and_is_signed() {
+        let body = with_command(Hook::AfterRevokeMsg, json!({ "seq": 3 }));
+        assert!(body.contains(r#""callbackCommand":"callbackBeforeAfterMsgCommand""#), "{body}");
+        assert_eq!(signature("k", "b").len(), "sha256=".len() + 64);
+        assert_ne!(signature("k", "b"), signature("k", "c"));
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Remark {
+        remark: Option<String>,
+    }
+
+    #[test]
+    fn verdict_and_fields_come_from_one_object() {
+        let answer = r#"{"actionCode":0,"errCode":5001,"errMsg":"no","nextCode":1,"remark":"x"}"#;
+        let (verdict, fields) = parse::<Remark>(Hook::BeforeSetFriendRemark, answer).unwrap();
+        assert_eq!((verdict.err_code, verdict.next_code, fields.remark.as_deref()), (5001, 1, Some("x")));
+        let error = parse::<Remark>(Hook::BeforeSetFriendRemark, "<html>").unwrap_err();
+        assert_eq!(error.code, ErrorCode::WebhookData);
+    }
+}
