@@ -55,6 +55,7 @@ if [ "$mode" = all ]; then
     part "object storage" e2e/tests/objects.sh
     part "REST" e2e/tests/rest.sh
     part "the contract's routes" node e2e/contract/report.mjs
+    part "webhooks" e2e/tests/webhooks.sh
     part "operator on the real cluster" e2e/tests/operator.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "checker under kills" e2e/tests/checker.sh

@@ -100,7 +100,9 @@ pub async fn dereference(
             init_image: item
                 .spec
                 .as_ref()
-                .and_then(|spec| spec.template.spec.as_ref()?.init_containers.as_ref()?.first()?.image.clone())
+                .and_then(|spec| {
+                    spec.template.spec.as_ref()?.init_containers.as_ref()?.first()?.image.clone()
+                })
                 .unwrap_or_default(),
         }
     };

@@ -205,7 +205,9 @@ mod tests {
         let old = validate(&object("version: 1.0.0")).unwrap();
         let new = validate(&object("version: 2.0.0")).unwrap();
         let mut observed = observed(&old, [true; 3], true);
-        observed.stateful_sets.insert(old.part("mongodb"), Rollout { init_image: old.image.clone(), ..Default::default() });
+        observed
+            .stateful_sets
+            .insert(old.part("mongodb"), Rollout { init_image: old.image.clone(), ..Default::default() });
         let sets = |plan: Plan| -> Vec<serde_json::Value> {
             let of_kind = plan.objects.iter().filter(|object| kind(object) == "StatefulSet");
             of_kind.map(|object| serde_json::to_value(object).unwrap()).collect()

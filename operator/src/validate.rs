@@ -2,8 +2,7 @@
 //! because objects may predate a rule.
 
 use crds::{
-    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, OpenIMCluster, OpenIMClusterSpec,
-    Service,
+    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, OpenIMCluster, OpenIMClusterSpec, Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -188,7 +187,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         let urls = [("endpoint", &storage.endpoint), ("externalEndpoint", &storage.external_endpoint)];
         for (name, text) in urls {
             if !is_url(text) && (name == "endpoint" || !text.is_empty()) {
-                return refuse(&format!("spec.objectStorage.{name}"), "must be an http:// or https:// URL".into());
+                return refuse(
+                    &format!("spec.objectStorage.{name}"),
+                    "must be an http:// or https:// URL".into(),
+                );
             }
         }
     }
@@ -198,10 +200,16 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
         for (name, settings) in &webhooks.hooks {
             if config::Hook::from_key(name).is_none() {
-                return refuse(&format!("spec.webhooks.hooks.{name}"), "is not a webhook of OpenIM, see config/webhooks.yaml".into());
+                return refuse(
+                    &format!("spec.webhooks.hooks.{name}"),
+                    "is not a webhook of OpenIM, see config/webhooks.yaml".into(),
+                );
             }
             if !(1..=15).contains(&settings.timeout) {
-                return refuse(&format!("spec.webhooks.hooks.{name}.timeout"), "must be between 1 and 15 seconds".into());
+                return refuse(
+                    &format!("spec.webhooks.hooks.{name}.timeout"),
+                    "must be between 1 and 15 seconds".into(),
+                );
             }
         }
     }

@@ -88,7 +88,11 @@ fn cluster(spec: &str) -> Cluster {
 
 fn config_map(data: &str) -> DynamicObject {
     let types = TypeMeta { api_version: "v1".into(), kind: "ConfigMap".into() };
-    let mut object = DynamicObject { types: Some(types), metadata: Default::default(), data: json!({"data": {"a": data}}) };
+    let mut object = DynamicObject {
+        types: Some(types),
+        metadata: Default::default(),
+        data: json!({"data": {"a": data}}),
+    };
     object.metadata.name = Some("chat-config".into());
     object.metadata.namespace = Some("team".into());
     object
@@ -114,7 +118,12 @@ fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
         .into_iter()
         .map(|kind| {
             let items = if kind == "configmaps" { config_maps.clone() } else { json!([]) };
-            Exchange::new(Method::GET, &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"], 200, list(items))
+            Exchange::new(
+                Method::GET,
+                &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"],
+                200,
+                list(items),
+            )
         })
         .collect()
 }
@@ -137,7 +146,8 @@ async fn what_is_missing_is_applied_server_side_as_our_own() {
     ];
     script.extend(orphan_lists(json!([])));
     let cluster = cluster("{}");
-    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    let applied =
+        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
     assert_eq!(applied.await.unwrap().written, ["ConfigMap/chat-config"]);
 }
 
@@ -146,7 +156,8 @@ async fn what_is_as_planned_is_not_written() {
     let mut script = vec![get(200, live("x", "uid-of-chat"))];
     script.extend(orphan_lists(json!([])));
     let cluster = cluster("{}");
-    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    let applied =
+        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
     assert_eq!(applied.await.unwrap(), apply::Applied::default());
 }
 
@@ -154,7 +165,8 @@ async fn what_is_as_planned_is_not_written() {
 async fn an_object_of_somebody_else_is_not_touched() {
     let script = vec![get(200, live("theirs", "another-uid"))];
     let cluster = cluster("{}");
-    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    let applied =
+        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
     let error = applied.await.unwrap_err();
     assert!(matches!(&error, ApplyError::Foreign { what } if what == "ConfigMap/chat-config"), "{error}");
     assert!(error.to_string().contains("rename the cluster or remove the object"));
@@ -178,20 +190,24 @@ async fn orphans_are_removed_and_only_ours_and_only_as_they_were_seen() {
         }
     }
     let cluster = cluster("{}");
-    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+    let applied =
+        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
     // It was gone already when it was to be removed: nothing to report, nothing failed.
     assert_eq!(applied.await.unwrap(), apply::Applied::default());
 }
 
 #[tokio::test]
 async fn a_refusing_api_server_is_an_error_that_names_the_object() {
-    for (code, reason) in [(429, "TooManyRequests"), (500, "InternalError"), (403, "Forbidden"), (409, "Conflict")] {
+    for (code, reason) in
+        [(429, "TooManyRequests"), (500, "InternalError"), (403, "Forbidden"), (409, "Conflict")]
+    {
         let script = vec![
             get(404, not_found()),
             Exchange::new(Method::PATCH, &["/configmaps/chat-config"], code, refusal(code, reason)),
         ];
         let cluster = cluster("{}");
-        let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+        let applied =
+            converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
         let error = applied.await.unwrap_err().to_string();
         assert!(error.starts_with("ConfigMap/chat-config: ") && error.contains(reason), "{error}");
     }
@@ -217,11 +233,16 @@ async fn credentials_are_generated_by_a_create_that_overwrites_nothing() {
     let created = |body: &Value| {
         assert_eq!(body["metadata"]["name"], "chat-credentials");
         assert!(body["data"]["secret"].as_str().is_some_and(|text| text.len() >= 16));
-        assert_eq!(body["metadata"]["ownerReferences"], Value::Null, "retained volumes need their credentials");
+        assert_eq!(
+            body["metadata"]["ownerReferences"],
+            Value::Null,
+            "retained volumes need their credentials"
+        );
     };
     let script = vec![
         get_secret(404, not_found()),
-        Exchange::new(Method::POST, &["/namespaces/team/secrets"], 409, refusal(409, "AlreadyExists")).checking(created),
+        Exchange::new(Method::POST, &["/namespaces/team/secrets"], 409, refusal(409, "AlreadyExists"))
+            .checking(created),
     ];
     let cluster = cluster("{}");
     let outcome = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
@@ -286,13 +307,13 @@ async fn a_lease_that_is_not_renewed_is_taken_over_after_its_time_and_not_before
     // Asked every 3 s; 15 s must pass by our own clock.
     let mut script: Vec<Exchange> = (0..5).map(|_| get_lease(200, lease("other", RENEWED, "7"))).collect();
     script.push(get_lease(200, lease("other", RENEWED, "7")));
-    script.push(
-        Exchange::new(Method::PUT, &["/leases/op"], 200, lease("me", RENEWED, "8")).checking(|body| {
+    script.push(Exchange::new(Method::PUT, &["/leases/op"], 200, lease("me", RENEWED, "8")).checking(
+        |body| {
             assert_eq!(body["spec"]["holderIdentity"], "me");
             assert_eq!(body["spec"]["leaseTransitions"], 5);
             assert_eq!(body["metadata"]["resourceVersion"], "7");
-        }),
-    );
+        },
+    ));
     let started = tokio::time::Instant::now();
     converse(script, async |client| candidate(client).lead().await).await;
     assert!(started.elapsed().as_secs() >= 15);

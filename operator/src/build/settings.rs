@@ -91,7 +91,9 @@ impl Settings {
             references.push(("IMENV_OBJECT_S3_ACCESSKEYID", name, "accessKeyID"));
             references.push(("IMENV_OBJECT_S3_SECRETACCESSKEY", name, "secretAccessKey"));
         }
-        if let Some(webhooks) = cluster.spec.webhooks.as_ref().filter(|hooks| !hooks.signing_secret_name.is_empty()) {
+        if let Some(webhooks) =
+            cluster.spec.webhooks.as_ref().filter(|hooks| !hooks.signing_secret_name.is_empty())
+        {
             references.push(("IMENV_WEBHOOKS_SIGNINGSECRET", &webhooks.signing_secret_name, "secret"));
         }
         let mut hash = Sha256::new();

@@ -49,7 +49,8 @@ pub(crate) async fn active(State(api): State<Api>, headers: HeaderMap, body: Byt
         let found = seqs_of(&api, &context, vec![]).await?;
         let pinned = found.pinned_conversation_i_ds.clone();
         let unread_count = unread(&found);
-        let mut seqs: Vec<(String, Seqs)> = found.seqs.into_iter().filter(|(_, seq)| seq.max_seq > 0).collect();
+        let mut seqs: Vec<(String, Seqs)> =
+            found.seqs.into_iter().filter(|(_, seq)| seq.max_seq > 0).collect();
         seqs.sort_by_key(|(id, seq)| (!pinned.contains(id), -seq.max_seq_time));
         seqs.truncate(count as usize);
         let order: Vec<String> = seqs.iter().map(|(id, _)| id.clone()).collect();

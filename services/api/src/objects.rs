@@ -21,7 +21,8 @@ use crate::{Api, envelope, table::parse};
 
 /// Where objects are read: the configured address, what a proxy says, or the address the client called; with `/object/`.
 fn url_prefix(api: &Api, headers: &HeaderMap) -> Result<String> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
     let base = if !api.config.object.api_url.is_empty() {
         api.config.object.api_url.clone()
     } else if let Some(base) = text("x-request-api") {

@@ -101,8 +101,7 @@ pub(crate) async fn config_list(State(api): State<Api>, headers: HeaderMap) -> R
         DiscoveryKind::Static => "source",
         DiscoveryKind::Kubernetes => "kubernetes",
     };
-    let list =
-        ConfigList { environment, version: env!("CARGO_PKG_VERSION"), config_names: [CONFIG_NAME] };
+    let list = ConfigList { environment, version: env!("CARGO_PKG_VERSION"), config_names: [CONFIG_NAME] };
     envelope::answer_of(admin(&api, &headers).await.map(|()| list))
 }
 

@@ -68,7 +68,8 @@ struct Answer {
 /// The fields that differ; the content as plain text.
 fn changes(before: &MsgData, after: Option<&MsgData>) -> serde_json::Map<String, serde_json::Value> {
     let Some(after) = after else { return serde_json::Map::new() };
-    let text = |message: &MsgData| serde_json::Value::from(String::from_utf8_lossy(&message.content).into_owned());
+    let text =
+        |message: &MsgData| serde_json::Value::from(String::from_utf8_lossy(&message.content).into_owned());
     let fields = |message: &MsgData| match serde_json::to_value(message) {
         Ok(serde_json::Value::Object(mut fields)) => {
             fields.insert("content".into(), text(message));

@@ -116,13 +116,7 @@ pub struct HookConfig {
 
 impl Default for HookConfig {
     fn default() -> Self {
-        Self {
-            enable: false,
-            timeout: 5,
-            failed_continue: true,
-            denied_types: vec![],
-            attention_ids: vec![],
-        }
+        Self { enable: false, timeout: 5, failed_continue: true, denied_types: vec![], attention_ids: vec![] }
     }
 }
 

@@ -53,7 +53,8 @@ pub(crate) fn sign(
     if let Some(token) = credentials.token() {
         fields.insert("x-amz-security-token".to_owned(), token.to_owned());
     }
-    let mut conditions = vec![json!({ "bucket": bucket.name() }), json!(["content-length-range", size, size])];
+    let mut conditions =
+        vec![json!({ "bucket": bucket.name() }), json!(["content-length-range", size, size])];
     conditions.extend(fields.iter().map(|(name, value)| json!({ name: value })));
     let policy = json!({ "expiration": until.to_string(), "conditions": conditions });
     let policy = BASE64_STANDARD.encode(policy.to_string());
@@ -82,7 +83,9 @@ mod tests {
         assert_eq!(policy["expiration"], "2026-01-31T10:10:00.000Z");
         let conditions = policy["conditions"].as_array().unwrap();
         assert!(conditions.contains(&json!(["content-length-range", 7, 7])));
-        assert!(conditions.contains(&json!({ "key": "k" })) && conditions.contains(&json!({ "bucket": "chat" })));
+        assert!(
+            conditions.contains(&json!({ "key": "k" })) && conditions.contains(&json!({ "bucket": "chat" }))
+        );
         assert_eq!(form.fields["x-amz-credential"], "id/20260131/eu/s3/aws4_request");
         assert_eq!(form.fields["x-amz-signature"].len(), 64);
     }

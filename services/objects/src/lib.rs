@@ -151,11 +151,12 @@ impl Objects {
             request = request.header("content-type", content_type);
         }
         let answer = accepted("beginning an upload", request.send().await?).await?;
-        let parsed = CreateMultipartUpload::parse_response(&answer).map_err(|error| ObjectError::Refused {
-            what: "beginning an upload",
-            status: StatusCode::OK,
-            body: format!("{error}: {answer}"),
-        })?;
+        let parsed =
+            CreateMultipartUpload::parse_response(&answer).map_err(|error| ObjectError::Refused {
+                what: "beginning an upload",
+                status: StatusCode::OK,
+                body: format!("{error}: {answer}"),
+            })?;
         Ok(parsed.upload_id().to_owned())
     }
 
@@ -195,7 +196,8 @@ impl Objects {
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let length = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        let length =
+            answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
         accepted("looking at an object", answer).await?;
         Ok(Some(length.unwrap_or(0)))
     }
@@ -240,7 +242,11 @@ async fn accepted(what: &'static str, answer: reqwest::Response) -> Result<Strin
 
 /// The part size that clients compute for an object (semantics.md 14).
 pub fn part_size(size: i64) -> i64 {
-    if size <= MIN_PART * MAX_PARTS { MIN_PART } else { size.div_euclid(MAX_PARTS) + i64::from(size % MAX_PARTS != 0) }
+    if size <= MIN_PART * MAX_PARTS {
+        MIN_PART
+    } else {
+        size.div_euclid(MAX_PARTS) + i64::from(size % MAX_PARTS != 0)
+    }
 }
 
 #[cfg(test)]
@@ -273,7 +279,11 @@ mod tests {
         let objects = objects();
         let part = objects.sign_part("openim/data/hash/x", "u1", 3);
         assert!(part.starts_with("https://files.example.org/chat/openim/data/hash/x?"), "{part}");
-        assert!(part.contains("partNumber=3") && part.contains("uploadId=u1") && part.contains("X-Amz-Signature="));
+        assert!(
+            part.contains("partNumber=3")
+                && part.contains("uploadId=u1")
+                && part.contains("X-Amz-Signature=")
+        );
         let (access, until) = objects.access("k", "image/png");
         assert!(access.contains("response-content-type=image%2Fpng"), "{access}");
         assert!(until > Timestamp::now().as_millisecond());

@@ -46,7 +46,11 @@ mod tests {
         let seal = Seal::new("a secret", "upload");
         let id = seal.close(&("alice", 7));
         assert_eq!(seal.open::<(String, i32)>(&id), Some(("alice".into(), 7)));
-        let forged = format!("{}.{}", seal.close(&("bob", 7)).split_once('.').unwrap().0, id.split_once('.').unwrap().1);
+        let forged = format!(
+            "{}.{}",
+            seal.close(&("bob", 7)).split_once('.').unwrap().0,
+            id.split_once('.').unwrap().1
+        );
         assert_eq!(seal.open::<(String, i32)>(&forged), None);
         assert_eq!(Seal::new("a secret", "form").open::<(String, i32)>(&id), None);
         assert_eq!(seal.open::<(String, i32)>("rubbish"), None);

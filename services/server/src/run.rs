@@ -222,7 +222,8 @@ impl Process {
             self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
             let producer = Producer::new(&config.kafka)?;
             let metrics = MessageMetrics::register(&mut self.metrics.0);
-            self.serve(Messages { store, facts, producer, config, peers, routes, webhooks, clock, metrics }).await?;
+            self.serve(Messages { store, facts, producer, config, peers, routes, webhooks, clock, metrics })
+                .await?;
         }
         Ok(())
     }
@@ -290,7 +291,8 @@ impl Process {
                 metrics: DeliveryMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.webhook_topic;
-            let consumer = Consumer::new(&self.config.kafka, topic, "webhooks", self.config.transfer.batch_size)?;
+            let consumer =
+                Consumer::new(&self.config.kafka, topic, "webhooks", self.config.transfer.batch_size)?;
             let stop = self.draining.clone();
             self.spawn("webhooks", consumer.run(move |_| deliveries.clone(), stop));
         }

@@ -51,7 +51,8 @@ impl Store {
         created: Range<i64>,
         page: Page,
     ) -> Result<(Vec<ClientLog>, u64)> {
-        let range = doc! { "$gte": DateTime::from_millis(created.start), "$lt": DateTime::from_millis(created.end) };
+        let range =
+            doc! { "$gte": DateTime::from_millis(created.start), "$lt": DateTime::from_millis(created.end) };
         let mut filter = doc! { "create_time": range };
         if !keyword.is_empty() {
             let fields = ["user_id", "log_id", "file_name"].map(|field| doc! { field: contains(keyword) });

@@ -162,7 +162,8 @@ impl Store {
 
     /// Rows whose messages are due to vanish at a time (ms).
     pub async fn conversations_to_destruct(&self, now_ms: i64, limit: i64) -> Result<Vec<Conversation>> {
-        let latest = doc! { "$toLong": { "$ifNull": ["$latest_msg_destruct_time", DateTime::from_millis(0)] } };
+        let latest =
+            doc! { "$toLong": { "$ifNull": ["$latest_msg_destruct_time", DateTime::from_millis(0)] } };
         let due = doc! { "$add": [latest, { "$multiply": ["$msg_destruct_time", 1000_i64] }] };
         let filter = doc! {
             "is_msg_destruct": true, "msg_destruct_time": { "$gt": 0 }, "$expr": { "$lt": [due, now_ms] },

@@ -236,7 +236,11 @@ impl Store {
 
     /// A page of all groups, newest first, whose name has the text; and how many match.
     pub async fn find_groups(&self, name: &str, page: Page) -> Result<(Vec<Group>, u64)> {
-        let filter = if name.is_empty() { doc! {} } else { doc! { "group_name": crate::contains(name) } };
+        let filter = if name.is_empty() {
+            doc! {}
+        } else {
+            doc! { "group_name": crate::contains(name) }
+        };
         let rows_of = self.typed("group");
         let total = rows_of.count_documents(filter.clone()).await?;
         let find = rows_of.find(filter).sort(doc! { "create_time": -1, "_id": -1 });

@@ -280,7 +280,9 @@ pub const DAY_MS: i64 = 86_400_000;
 
 /// The UTC day of a time, as `2026-01-31`.
 pub fn day_name(ms: i64) -> String {
-    DateTime::from_millis(ms).try_to_rfc3339_string().map_or_else(|_| ms.to_string(), |text| text[..10].to_owned())
+    DateTime::from_millis(ms)
+        .try_to_rfc3339_string()
+        .map_or_else(|_| ms.to_string(), |text| text[..10].to_owned())
 }
 
 /// When a UTC day begins, in ms; `None` when the text is not a date.
@@ -303,7 +305,11 @@ pub struct CreationCounts {
 }
 
 impl Store {
-    pub(crate) async fn creations(&self, collection: &str, range: std::ops::Range<i64>) -> Result<CreationCounts> {
+    pub(crate) async fn creations(
+        &self,
+        collection: &str,
+        range: std::ops::Range<i64>,
+    ) -> Result<CreationCounts> {
         use futures::TryStreamExt;
         let documents = self.documents(collection);
         let (from, to) = (DateTime::from_millis(range.start), DateTime::from_millis(range.end));

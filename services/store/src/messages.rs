@@ -1,7 +1,11 @@
 //! Collection `messages`: one document per message. `_id` is conversation and seq, so nothing can be stored twice under one
 //! seq; `k` is the de-dup key, unique too: a deposed owner of a partition is refused by either.
 
-use std::{collections::{BTreeMap, HashMap}, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    time::Duration,
+};
 
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use bytes::Bytes;
@@ -10,7 +14,7 @@ use model::sequencer::DedupKey;
 use protocol::{content_type::session, sdkws::MsgData};
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, Page, day_name, Result, Store, number};
+use crate::{DAY_MS, Page, Result, Store, day_name, number};
 
 /// A stored message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -308,7 +312,8 @@ impl Store {
     /// Removes a conversation's messages up to a seq. The lowest visible seq rises first.
     pub async fn remove_messages_up_to(&self, conversation: &str, seq: i64) -> Result<()> {
         self.raise_min_seq(conversation, seq + 1).await?;
-        let range = doc! { "_id": { "$gt": document_id(conversation, 0), "$lte": document_id(conversation, seq) } };
+        let range =
+            doc! { "_id": { "$gt": document_id(conversation, 0), "$lte": document_id(conversation, seq) } };
         self.documents("messages").delete_many(range).await?;
         Ok(())
     }
@@ -325,8 +330,15 @@ impl Store {
     }
 
     /// Counts the messages of users sent in a range of time, by sender or by group.
-    pub async fn activity(&self, by: Activity, range: Range<i64>, ascending: bool, page: Page) -> Result<ActivityCounts> {
-        let mut wanted = doc! { "t": { "$gte": range.start, "$lt": range.end }, "c": { "$gt": 0, "$lt": 1000 } };
+    pub async fn activity(
+        &self,
+        by: Activity,
+        range: Range<i64>,
+        ascending: bool,
+        page: Page,
+    ) -> Result<ActivityCounts> {
+        let mut wanted =
+            doc! { "t": { "$gte": range.start, "$lt": range.end }, "c": { "$gt": 0, "$lt": 1000 } };
         let key = match by {
             Activity::Senders => "$s",
             Activity::GroupSenders => {
@@ -343,19 +355,18 @@ impl Store {
             doc! { "$group": { "_id": { "$floor": { "$divide": ["$t", DAY_MS] } }, "n": { "$sum": 1 } } },
         ];
         let order = doc! { "n": if ascending { 1 } else { -1 }, "_id": 1 };
-        let listed = vec![
-            doc! { "$sort": order },
-            doc! { "$skip": page.skip as i64 },
-            doc! { "$limit": page.limit },
-        ];
+        let listed =
+            vec![doc! { "$sort": order }, doc! { "$skip": page.skip as i64 }, doc! { "$limit": page.limit }];
         let ranked = vec![
             doc! { "$match": wanted },
             doc! { "$group": { "_id": key, "n": { "$sum": 1 } } },
             doc! { "$facet": { "page": listed, "total": [{ "$count": "n" }] } },
         ];
         let messages = self.documents("messages");
-        let days: Vec<Document> = messages.aggregate(per_day).max_time(REPORT_TIME).await?.try_collect().await?;
-        let ranked: Option<Document> = messages.aggregate(ranked).max_time(REPORT_TIME).await?.try_next().await?;
+        let days: Vec<Document> =
+            messages.aggregate(per_day).max_time(REPORT_TIME).await?.try_collect().await?;
+        let ranked: Option<Document> =
+            messages.aggregate(ranked).max_time(REPORT_TIME).await?.try_next().await?;
         let ranked = ranked.unwrap_or_default();
         let rows = |facet: &str| -> Vec<Document> {
             let found = ranked.get_array(facet).into_iter().flatten();

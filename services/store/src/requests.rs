@@ -126,7 +126,13 @@ impl Store {
     /// The join requests of users for a group; users without one are left out.
     pub async fn group_requests_of(&self, group: &str, users: &[String]) -> Result<Vec<GroupRequest>> {
         let filter = doc! { "group_id": group, "user_id": { "$in": users } };
-        Ok(self.typed("group_request").find(filter).sort(doc! { "req_time": -1 }).await?.try_collect().await?)
+        Ok(self
+            .typed("group_request")
+            .find(filter)
+            .sort(doc! { "req_time": -1 })
+            .await?
+            .try_collect()
+            .await?)
     }
 
     /// Answers an open join request; `false` when it is not open any more.

@@ -84,7 +84,10 @@ impl UserSearch<'_> {
                     filter.insert("app_manger_level", level);
                 }
                 if !keyword.is_empty() {
-                    filter.insert("$or", vec![doc! { "user_id": keyword }, doc! { "nickname": crate::contains(keyword) }]);
+                    filter.insert(
+                        "$or",
+                        vec![doc! { "user_id": keyword }, doc! { "nickname": crate::contains(keyword) }],
+                    );
                 }
                 filter
             }

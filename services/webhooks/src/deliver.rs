@@ -28,8 +28,16 @@ impl DeliveryMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("webhook_delivered", "After hooks that were answered", metrics.delivered.clone());
-        registry.register("webhook_retried", "Deliveries that failed and were tried again", metrics.retried.clone());
-        registry.register("webhook_given_up", "After hooks that nobody took for a day", metrics.given_up.clone());
+        registry.register(
+            "webhook_retried",
+            "Deliveries that failed and were tried again",
+            metrics.retried.clone(),
+        );
+        registry.register(
+            "webhook_given_up",
+            "After hooks that nobody took for a day",
+            metrics.given_up.clone(),
+        );
         metrics
     }
 }
@@ -62,8 +70,10 @@ impl Deliveries {
         let timeout = config.timeout_duration();
         let mut pause = FIRST_PAUSE;
         loop {
-            let sent =
-                self.webhooks.post(hook, &record.query, &record.operation_id, record.body.clone(), timeout).await;
+            let sent = self
+                .webhooks
+                .post(hook, &record.query, &record.operation_id, record.body.clone(), timeout)
+                .await;
             let Err(error) = sent else {
                 self.metrics.delivered.inc();
                 return;

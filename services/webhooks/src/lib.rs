@@ -118,7 +118,11 @@ impl Webhooks {
         let (verdict, fields) = answer;
         if verdict.action_code == 0 && verdict.next_code == 1 {
             // A veto without a code must not look like success.
-            let code = if verdict.err_code == 0 { ErrorCode::Callback } else { ErrorCode::from_number(verdict.err_code) };
+            let code = if verdict.err_code == 0 {
+                ErrorCode::Callback
+            } else {
+                ErrorCode::from_number(verdict.err_code)
+            };
             let texts = [verdict.err_msg, verdict.err_dlt];
             let text: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
             return Err(code.with(text.join(": ")));
@@ -175,7 +179,9 @@ impl Webhooks {
         while let Some(chunk) = answer.chunk().await.map_err(|error| network(&without_url(error)))? {
             text.extend_from_slice(&chunk);
             if text.len() > MAX_ANSWER {
-                return Err(ErrorCode::WebhookData.with(format!("webhook {}: the answer is too long", hook.key())));
+                return Err(
+                    ErrorCode::WebhookData.with(format!("webhook {}: the answer is too long", hook.key()))
+                );
             }
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -198,7 +204,8 @@ fn with_command(hook: Hook, mut body: Value) -> String {
 
 fn parse<Resp: DeserializeOwned>(hook: Hook, answer: &str) -> Result<(Verdict, Resp)> {
     let refuse = |error: serde_json::Error| {
-        ErrorCode::WebhookData.with(format!("webhook {}: the answer is not the expected JSON: {error}", hook.key()))
+        ErrorCode::WebhookData
+            .with(format!("webhook {}: the answer is not the expected JSON: {error}", hook.key()))
     };
     let value: Value = serde_json::from_str(answer).map_err(refuse)?;
     let verdict = serde_json::from_value(value.clone()).map_err(refuse)?;

@@ -76,7 +76,9 @@ impl Modified {
         let before = message.clone();
         if let Some(content) = self.content {
             if !serde_json::from_str::<Value>(&content).is_ok_and(|value| value.is_object()) {
-                return Err(Error::args("webhook beforeMsgModify: content must be the text of a JSON object"));
+                return Err(Error::args(
+                    "webhook beforeMsgModify: content must be the text of a JSON object",
+                ));
             }
             message.content = content.into();
         }
@@ -123,7 +125,9 @@ mod tests {
     fn only_what_is_there_changes() {
         let mut message = MsgData { send_id: "a".into(), content: "{}".into(), ..Default::default() };
         assert!(!change("{}", &mut message).unwrap());
-        assert!(change(r#"{"content":"{\"content\":\"***\"}","ex":"x","sendID":"b"}"#, &mut message).unwrap());
+        assert!(
+            change(r#"{"content":"{\"content\":\"***\"}","ex":"x","sendID":"b"}"#, &mut message).unwrap()
+        );
         assert_eq!((message.send_id.as_str(), message.ex.as_str()), ("a", "x"));
         assert!(change(r#"{"content":"plain"}"#, &mut message).is_err());
         assert!(change(r#"{"contentType":1511}"#, &mut message).is_err());

@@ -122,8 +122,7 @@ mod tests {
     fn an_answer_goes_back_to_who_wrote() {
         let single = message(r#"{"sendID":"u","recvID":"bot","groupID":""}"#, r#"{"content":"hi"}"#).unwrap();
         assert_eq!((single.send_id.as_str(), single.recv_id.as_str(), single.session_type), ("bot", "u", 1));
-        let group =
-            message(r#"{"sendID":"u","groupID":"g"}"#, r#"{"sendID":"bot","content":"hi"}"#).unwrap();
+        let group = message(r#"{"sendID":"u","groupID":"g"}"#, r#"{"sendID":"bot","content":"hi"}"#).unwrap();
         assert_eq!((group.send_id.as_str(), group.group_id.as_str(), group.session_type), ("bot", "g", 3));
         assert!(message(r#"{"groupID":"g"}"#, r#"{"content":"hi"}"#).is_err());
         assert!(parse_key("%%").is_err());

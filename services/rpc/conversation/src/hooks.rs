@@ -52,7 +52,12 @@ fn set<T>(target: &mut T, value: Option<T>) {
 
 impl Conversations {
     /// The row as the integrator wants it.
-    pub(crate) async fn asked(&self, context: &Context, mut row: Conversation, hook: Hook) -> Result<Conversation> {
+    pub(crate) async fn asked(
+        &self,
+        context: &Context,
+        mut row: Conversation,
+        hook: Hook,
+    ) -> Result<Conversation> {
         if self.webhooks.wants(hook) {
             let answer: Answer = self.webhooks.before(context, hook, body(&row)).await?;
             set(&mut row.recv_msg_opt, answer.recv_msg_opt);

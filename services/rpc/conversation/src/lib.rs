@@ -15,13 +15,15 @@ use protocol::{
     content_type::{self as kind, session},
     conversation::{
         ConversationReq, CreateGroupChatConversationsReq, CreateGroupChatConversationsResp,
-        CreateSingleChatConversationsReq, CreateSingleChatConversationsResp, DeleteConversationsReq, DeleteConversationsResp, GetAllConversationsReq,
-        GetAllConversationsResp, GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp,
-        GetConversationReq, GetConversationResp, GetConversationsReq, GetConversationsResp,
-        GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp, GetIncrementalConversationReq,
-        GetIncrementalConversationResp, GetNotNotifyConversationIDsReq, GetNotNotifyConversationIDsResp,
-        GetOwnerConversationReq, GetOwnerConversationResp, GetPinnedConversationIDsReq,
-        GetPinnedConversationIDsResp, SetConversationsReq, SetConversationsResp, UpdateConversationsByUserReq, UpdateConversationsByUserResp,
+        CreateSingleChatConversationsReq, CreateSingleChatConversationsResp, DeleteConversationsReq,
+        DeleteConversationsResp, GetAllConversationsReq, GetAllConversationsResp,
+        GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp, GetConversationReq,
+        GetConversationResp, GetConversationsReq, GetConversationsResp, GetFullOwnerConversationIDsReq,
+        GetFullOwnerConversationIDsResp, GetIncrementalConversationReq, GetIncrementalConversationResp,
+        GetNotNotifyConversationIDsReq, GetNotNotifyConversationIDsResp, GetOwnerConversationReq,
+        GetOwnerConversationResp, GetPinnedConversationIDsReq, GetPinnedConversationIDsResp,
+        SetConversationsReq, SetConversationsResp, UpdateConversationsByUserReq,
+        UpdateConversationsByUserResp,
     },
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
@@ -129,8 +131,13 @@ impl Conversations {
             rows.push(Conversation::new(send, id, request.conversation_type, recv, "", now));
         }
         for row in rows {
-            self.create(context, row, Hook::BeforeCreateSingleChatConversations, Hook::AfterCreateSingleChatConversations)
-                .await?;
+            self.create(
+                context,
+                row,
+                Hook::BeforeCreateSingleChatConversations,
+                Hook::AfterCreateSingleChatConversations,
+            )
+            .await?;
         }
         Ok(CreateSingleChatConversationsResp {})
     }
@@ -252,8 +259,10 @@ impl Conversations {
         let owner = &request.owner_user_id;
         check::non_empty("ownerUserID", owner)?;
         context.require_self("ownerUserID", owner)?;
-        if (request.need_delete_time > 0) == !request.conversation_i_ds.is_empty() {
-            return Err(Error::args("exactly one of needDeleteTime (days, above 0) and conversationIDs is required"));
+        if (request.need_delete_time > 0) != request.conversation_i_ds.is_empty() {
+            return Err(Error::args(
+                "exactly one of needDeleteTime (days, above 0) and conversationIDs is required",
+            ));
         }
         let ids = if request.need_delete_time > 0 {
             let days = request.need_delete_time.min(36_500);

@@ -71,8 +71,10 @@ impl Conversations {
 
     async fn mark(&self, context: &Context, user: &str, id: &str, mark: i32) -> Result<()> {
         if self.store.update_conversation(user, id, &doc! { "group_at_type": mark }).await? {
-            let tips =
-                ConversationUpdateTips { user_id: user.to_owned(), conversation_id_list: vec![id.to_owned()] };
+            let tips = ConversationUpdateTips {
+                user_id: user.to_owned(),
+                conversation_id_list: vec![id.to_owned()],
+            };
             notification::tell(&self.peers, context, user, To::User(user), CONVERSATION_CHANGED, &tips).await;
         }
         Ok(())

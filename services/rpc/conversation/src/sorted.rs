@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use config::Service;
 use protocol::{
     ErrorCode, Result, check,
-    conversation::{
-        ConversationElem, GetSortedConversationListReq, GetSortedConversationListResp, MsgInfo,
-    },
+    conversation::{ConversationElem, GetSortedConversationListReq, GetSortedConversationListResp, MsgInfo},
     msg::{
         GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
         GetLastMessageResp,

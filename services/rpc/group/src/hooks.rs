@@ -169,7 +169,8 @@ impl Groups {
         let body = json!({ "groupID": group, "memberList": list, "groupEx": group_ex });
         let answer: JoinAnswer = self.webhooks.before(context, Hook::BeforeMemberJoinGroup, body).await?;
         for change in answer.members {
-            let Some(member) = members.iter_mut().find(|member| Some(&member.user_id) == change.user_id.as_ref())
+            let Some(member) =
+                members.iter_mut().find(|member| Some(&member.user_id) == change.user_id.as_ref())
             else {
                 continue;
             };
@@ -184,9 +185,14 @@ impl Groups {
         Ok(members)
     }
 
-    pub(crate) async fn ask_member_change(&self, context: &Context, wanted: &mut SetGroupMemberInfo) -> Result<()> {
+    pub(crate) async fn ask_member_change(
+        &self,
+        context: &Context,
+        wanted: &mut SetGroupMemberInfo,
+    ) -> Result<()> {
         let body = member_change(wanted);
-        let answer: MemberAnswer = self.webhooks.before(context, Hook::BeforeSetGroupMemberInfo, body).await?;
+        let answer: MemberAnswer =
+            self.webhooks.before(context, Hook::BeforeSetGroupMemberInfo, body).await?;
         set_text(&mut wanted.nickname, answer.nickname);
         set_text(&mut wanted.face_url, answer.face_url);
         set_text(&mut wanted.ex, answer.ex);
@@ -254,7 +260,11 @@ mod tests {
 
     #[test]
     fn a_mute_end_is_milliseconds() {
-        let change: JoinChange = serde_json::from_str(r#"{"userID":"u","muteEndTime":1700000000000}"#).unwrap();
-        assert_eq!(change.mute_end_time.map(DateTime::from_millis).map(store::millis), Some(1_700_000_000_000));
+        let change: JoinChange =
+            serde_json::from_str(r#"{"userID":"u","muteEndTime":1700000000000}"#).unwrap();
+        assert_eq!(
+            change.mute_end_time.map(DateTime::from_millis).map(store::millis),
+            Some(1_700_000_000_000)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The group service: groups, members, join requests, incremental sync of both.
 
-mod membership;
 mod directory;
 mod hooks;
+mod membership;
 mod read;
 mod settings;
 mod tips;
@@ -156,7 +156,11 @@ impl Groups {
 
     /// Adds members: seq windows and conversation rows first, so that whoever is a member can also read.
     async fn admit(&self, context: &Context, group: &str, members: &[Member]) -> Result<()> {
-        let ex = if self.webhooks.wants(Hook::BeforeMemberJoinGroup) { self.existing(group).await?.ex } else { String::new() };
+        let ex = if self.webhooks.wants(Hook::BeforeMemberJoinGroup) {
+            self.existing(group).await?.ex
+        } else {
+            String::new()
+        };
         let members = &self.asked_members(context, group, &ex, members.to_vec()).await?;
         let users: Vec<String> = members.iter().map(|member| member.user_id.clone()).collect();
         let conversation = conversation_id::group(group);

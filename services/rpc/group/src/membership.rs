@@ -12,8 +12,8 @@ use protocol::{
     },
     sdkws::{
         GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupCreatedTips, GroupDismissedTips,
-        GroupOwnerTransferredTips,
-        JoinGroupApplicationTips, MemberEnterTips, MemberInvitedTips, MemberKickedTips, MemberQuitTips,
+        GroupOwnerTransferredTips, JoinGroupApplicationTips, MemberEnterTips, MemberInvitedTips,
+        MemberKickedTips, MemberQuitTips,
     },
 };
 use rpc::Context;
@@ -505,7 +505,8 @@ impl Groups {
                 if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
             notification::tell(&self.peers, context, sender, To::Group(id), kind::MEMBER_KICKED, &tips).await;
         }
-        let body = json!({ "groupID": id, "kickedUserIDs": request.kicked_user_i_ds, "reason": request.reason });
+        let body =
+            json!({ "groupID": id, "kickedUserIDs": request.kicked_user_i_ds, "reason": request.reason });
         self.webhooks.after(context, Hook::AfterKickGroupMember, body).await;
         Ok(KickGroupMemberResp {})
     }
@@ -539,7 +540,11 @@ impl Groups {
         self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await?;
         self.changed(id).await;
         let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
-        let members = if self.webhooks.wants(Hook::AfterDismissGroup) { self.store.member_ids(id).await? } else { vec![] };
+        let members = if self.webhooks.wants(Hook::AfterDismissGroup) {
+            self.store.member_ids(id).await?
+        } else {
+            vec![]
+        };
         notification::send(&self.peers, context, sender, To::Group(id), kind::GROUP_DISMISSED, &tips).await?;
         let owner = tips.group.map(|group| group.owner_user_id).unwrap_or_default();
         let body = json!({

@@ -210,7 +210,10 @@ impl Groups {
             group: Some(self.info(&self.existing(group).await?).await?),
             op_user: self.operator(context, group).await?,
             operation_time: self.clock.now_ms(),
-            muted_user: self.member_infos(&self.store.members(group, std::slice::from_ref(user)).await?).await?.pop(),
+            muted_user: self
+                .member_infos(&self.store.members(group, std::slice::from_ref(user)).await?)
+                .await?
+                .pop(),
             muted_seconds: request.muted_seconds,
             group_member_version: version.number(),
             group_member_version_id: version.id(),
@@ -233,7 +236,10 @@ impl Groups {
             group: Some(self.info(&self.existing(group).await?).await?),
             op_user: self.operator(context, group).await?,
             operation_time: self.clock.now_ms(),
-            muted_user: self.member_infos(&self.store.members(group, std::slice::from_ref(user)).await?).await?.pop(),
+            muted_user: self
+                .member_infos(&self.store.members(group, std::slice::from_ref(user)).await?)
+                .await?
+                .pop(),
             group_member_version: version.number(),
             group_member_version_id: version.id(),
         };
@@ -428,7 +434,8 @@ impl Groups {
                 continue;
             }
             self.store.touch_member(&member.group_id, &request.user_id).await?;
-            self.tell_member_changed(context, &member.group_id, &request.user_id, kind::MEMBER_INFO_SET).await?;
+            self.tell_member_changed(context, &member.group_id, &request.user_id, kind::MEMBER_INFO_SET)
+                .await?;
         }
         Ok(NotificationUserInfoUpdateResp {})
     }

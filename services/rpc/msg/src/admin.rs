@@ -75,7 +75,8 @@ impl Messages {
             let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
             messages.push((message, stored.revoke.is_some()));
         }
-        let groups: HashMap<String, Group> = self.groups_of(messages.iter().map(|(m, _)| &m.group_id)).await?;
+        let groups: HashMap<String, Group> =
+            self.groups_of(messages.iter().map(|(m, _)| &m.group_id)).await?;
         let users = self.users_of(messages.iter().map(|(m, _)| &m.recv_id)).await?;
         let mut logs = Vec::with_capacity(messages.len());
         for (message, is_revoked) in messages {
@@ -163,7 +164,8 @@ impl Messages {
         request: GetActiveUserReq,
     ) -> Result<GetActiveUserResp> {
         context.require_admin()?;
-        let (range, page) = (time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
+        let (range, page) =
+            (time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
         let by = if request.group { Activity::GroupSenders } else { Activity::Senders };
         let counts = self.store.activity(by, range, request.ase, page).await.map_err(too_slow)?;
         let users = self.users_of(counts.ranking.iter().map(|(id, _)| id)).await?;
@@ -185,7 +187,8 @@ impl Messages {
         request: GetActiveGroupReq,
     ) -> Result<GetActiveGroupResp> {
         context.require_admin()?;
-        let (range, page) = (time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
+        let (range, page) =
+            (time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
         let counts =
             self.store.activity(Activity::Groups, range, request.ase, page).await.map_err(too_slow)?;
         let known = self.groups_of(counts.ranking.iter().map(|(id, _)| id)).await?;

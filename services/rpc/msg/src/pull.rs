@@ -283,7 +283,8 @@ impl Messages {
     async fn rewrite_quotes(&self, conversation: &str, messages: &mut [MsgData]) -> Result<()> {
         let quoting: Vec<&mut MsgData> =
             messages.iter_mut().filter(|message| message.content_type == kind::QUOTE).collect();
-        let quoted: Vec<i64> = quoting.iter().filter_map(|message| quote::quoted_seq(&message.content)).collect();
+        let quoted: Vec<i64> =
+            quoting.iter().filter_map(|message| quote::quoted_seq(&message.content)).collect();
         if quoted.is_empty() {
             return Ok(());
         }

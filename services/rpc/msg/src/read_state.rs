@@ -18,7 +18,12 @@ use protocol::{
 };
 use rpc::Context;
 use serde_json::json;
-use store::{conversations::Conversation, groups::role, messages::Revoke, seqs::{Bound, ConversationSeq}};
+use store::{
+    conversations::Conversation,
+    groups::role,
+    messages::Revoke,
+    seqs::{Bound, ConversationSeq},
+};
 
 use crate::Messages;
 
@@ -325,7 +330,11 @@ impl Messages {
     ) -> Result<()> {
         let rows = self.store.conversations(user, known).await?;
         for row in rows.iter().filter(|row| row.conversation_type == session::GROUP) {
-            let owns = self.facts.member(&row.group_id, user).await?.is_some_and(|member| member.role_level == role::OWNER);
+            let owns = self
+                .facts
+                .member(&row.group_id, user)
+                .await?
+                .is_some_and(|member| member.role_level == role::OWNER);
             if !owns && !context.is_privileged() {
                 return Err(Error::no_permission(format!(
                     "only the owner of group {} may clear its history for everybody",
@@ -336,9 +345,17 @@ impl Messages {
         for row in &rows {
             let id = &row.conversation_id;
             self.store.raise_min_seq(id, newest.get(id).map_or(0, |seq| seq.max) + 1).await?;
-            let tips = ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: vec![id.clone()] };
-            notification::send(&self.peers, context, user, everybody_in(row), kind::CONVERSATION_CLEARED, &tips)
-                .await?;
+            let tips =
+                ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: vec![id.clone()] };
+            notification::send(
+                &self.peers,
+                context,
+                user,
+                everybody_in(row),
+                kind::CONVERSATION_CLEARED,
+                &tips,
+            )
+            .await?;
         }
         Ok(())
     }

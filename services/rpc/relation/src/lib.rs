@@ -339,9 +339,7 @@ impl Relations {
         mut request: SetFriendRemarkReq,
     ) -> Result<SetFriendRemarkResp> {
         context.require_self("ownerUserID", &request.owner_user_id)?;
-        let body = |remark: &str| {
-            json!({ "ownerUserID": request.owner_user_id, "friendUserID": request.friend_user_id, "remark": remark })
-        };
+        let body = |remark: &str| json!({ "ownerUserID": request.owner_user_id, "friendUserID": request.friend_user_id, "remark": remark });
         let asked = body(&request.remark);
         let answer: RemarkAnswer = self.webhooks.before(context, Hook::BeforeSetFriendRemark, asked).await?;
         let remark = if answer.remark.is_empty() { request.remark.clone() } else { answer.remark };

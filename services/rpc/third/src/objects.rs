@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use md5::{Digest, Md5};
 use ::objects::{ACCESS_VALID, MAX_PART, MAX_PARTS, MIN_PART, Objects, UPLOAD_VALID, part_size};
+use md5::{Digest, Md5};
 use protocol::{
     Error, ErrorCode, Result, check,
     third::{
@@ -58,10 +58,12 @@ fn parts_of(size: i64) -> i64 {
 fn check_name(context: &Context, name: &str) -> Result<()> {
     check::non_empty("name", name)?;
     check::at_most("name", name, 1024)?;
-    if name.starts_with('/') || name.split('/').any(|part| part == "..") || name.chars().any(char::is_control) {
+    if name.starts_with('/') || name.split('/').any(|part| part == "..") || name.chars().any(char::is_control)
+    {
         return Err(Error::args("name must not start with `/` nor contain `..` or control characters"));
     }
-    let own = name.strip_prefix(context.user_id()).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
+    let own =
+        name.strip_prefix(context.user_id()).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
     if own || context.is_privileged() {
         Ok(())
     } else {
@@ -107,7 +109,9 @@ impl Third {
         check::at_most("cause", &request.cause, 256)?;
         let is_hash = request.hash.len() == 32 && request.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
-            return Err(Error::args("hash must be the MD5, in hexadecimal, of the comma-joined MD5s of the parts"));
+            return Err(Error::args(
+                "hash must be the MD5, in hexadecimal, of the comma-joined MD5s of the parts",
+            ));
         }
         let expected = part_size(request.size);
         if request.part_size != expected {
@@ -116,7 +120,15 @@ impl Third {
         let hash = request.hash.to_ascii_lowercase();
         let key = hash_key(&hash);
         if bucket.size(&key).await? == Some(request.size) {
-            let row = self.row(context, &request.name, &key, &hash, request.size, &request.content_type, &request.cause);
+            let row = self.row(
+                context,
+                &request.name,
+                &key,
+                &hash,
+                request.size,
+                &request.content_type,
+                &request.cause,
+            );
             self.store.put_object(&row).await?;
             let url = format!("{}{}", request.url_prefix, request.name);
             return Ok(InitiateMultipartUploadResp { url, upload: None });
@@ -172,12 +184,16 @@ impl Third {
             return Err(Error::args(format!("parts must have {} items", parts_of(upload.size))));
         }
         if hex::encode(Md5::digest(request.parts.join(","))) != upload.hash {
-            return Err(Error::args("parts: the MD5 of the comma-joined sums is not the hash that was announced"));
+            return Err(Error::args(
+                "parts: the MD5 of the comma-joined sums is not the hash that was announced",
+            ));
         }
         // An upload that is gone may have been completed by an earlier, unanswered call: the object decides.
         bucket.complete_upload(&upload.key, &upload.upload, &request.parts).await?;
         if bucket.size(&upload.key).await? != Some(upload.size) {
-            return Err(Error::args("the parts that were uploaded do not have the announced size; upload again"));
+            return Err(Error::args(
+                "the parts that were uploaded do not have the announced size; upload again",
+            ));
         }
         let row = self.row(
             context,
@@ -285,11 +301,15 @@ impl Third {
         context.require_self("id", &form.user)?;
         match bucket.size(&form.key).await? {
             Some(size) if size == form.size => {}
-            Some(size) => return Err(Error::args(format!("the object has {size} bytes, {} were announced", form.size))),
+            Some(size) => {
+                return Err(Error::args(format!(
+                    "the object has {size} bytes, {} were announced",
+                    form.size
+                )));
+            }
             None => return Err(ErrorCode::RecordNotFound.with("nothing was uploaded yet")),
         }
-        let row =
-            self.row(context, &form.name, &form.key, "", form.size, &form.content_type, &form.group);
+        let row = self.row(context, &form.name, &form.key, "", form.size, &form.content_type, &form.group);
         self.store.put_object(&row).await?;
         Ok(CompleteFormDataResp { url: format!("{}{}", request.url_prefix, form.name) })
     }
@@ -299,7 +319,8 @@ fn sign_parts(bucket: &Objects, upload: &Upload, numbers: &[i32]) -> Result<Vec<
     let count = parts_of(upload.size);
     let sign = |number: &i32| {
         let valid = u16::try_from(*number).ok().filter(|number| (1..=count).contains(&i64::from(*number)));
-        let number = valid.ok_or_else(|| Error::args(format!("partNumbers must be between 1 and {count}")))?;
+        let number =
+            valid.ok_or_else(|| Error::args(format!("partNumbers must be between 1 and {count}")))?;
         let url = bucket.sign_part(&upload.key, &upload.upload, number);
         Ok(SignPart { part_number: i32::from(number), url, query: vec![], header: vec![] })
     };

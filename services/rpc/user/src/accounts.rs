@@ -104,7 +104,7 @@ impl Users {
         check::at_most("nickName", &request.nick_name, MAX_NAME_BYTES)?;
         check::at_most("faceURL", &request.face_url, MAX_EX_BYTES)?;
         let known = self.store.user(&request.user_id).await?;
-        if !known.is_some_and(|user| user.app_manger_level >= NOTIFICATION_ACCOUNT) {
+        if known.is_none_or(|user| user.app_manger_level < NOTIFICATION_ACCOUNT) {
             return Err(ErrorCode::UserNotFound.with(format!("no notification account {}", request.user_id)));
         }
         let mut fields = Document::new();

@@ -112,8 +112,10 @@ impl Users {
             );
         }
         let now = DateTime::from_millis(self.clock.now_ms());
-        let answer: RegisterAnswer =
-            self.webhooks.before(context, Hook::BeforeUserRegister, json!({ "users": request.users })).await?;
+        let answer: RegisterAnswer = self
+            .webhooks
+            .before(context, Hook::BeforeUserRegister, json!({ "users": request.users }))
+            .await?;
         let wanted = if answer.users.is_empty() { request.users } else { answer.users };
         let users: Vec<User> = wanted
             .into_iter()
@@ -158,7 +160,8 @@ impl Users {
             global_recv_msg_opt: None,
         };
         self.ask_to_change(context, Hook::BeforeUpdateUserInfo, &mut wanted).await?;
-        let plain = |value: &Option<StringValue>| value.as_ref().map(|text| text.value.clone()).unwrap_or_default();
+        let plain =
+            |value: &Option<StringValue>| value.as_ref().map(|text| text.value.clone()).unwrap_or_default();
         let body = json!({
             "userID": wanted.user_id, "nickName": plain(&wanted.nickname), "faceURL": plain(&wanted.face_url), "ex": plain(&wanted.ex),
         });
@@ -240,7 +243,11 @@ impl Users {
             let groups = self.peers.get(Service::Group);
             // Like a notification: the change itself holds, whatever becomes of telling the groups.
             let told = groups
-                .call::<_, NotificationUserInfoUpdateResp>(&context.as_system(), "NotificationUserInfoUpdate", &request)
+                .call::<_, NotificationUserInfoUpdateResp>(
+                    &context.as_system(),
+                    "NotificationUserInfoUpdate",
+                    &request,
+                )
                 .await;
             if let Err(error) = told {
                 tracing::warn!(operation_id = context.operation_id, %error, "user.groups_not_told");
