@@ -84,9 +84,16 @@ fn headless(cluster: &Cluster, name: &str) -> Service {
     }
 }
 
+/// Envoy lets 1024 connections through to a Service unless told otherwise; every WebSocket is one.
+const CONTOUR_LIMITS: [&str; 3] = ["max-connections", "max-pending-requests", "max-requests"];
+const CONTOUR_LIMIT: &str = "1000000";
+
 fn front_door(cluster: &Cluster, name: &str, component: &str, number: u16) -> Service {
+    let mut metadata = metadata(cluster, &cluster.part(name), component);
+    let limits = CONTOUR_LIMITS.map(|limit| (format!("projectcontour.io/{limit}"), CONTOUR_LIMIT.to_owned()));
+    metadata.annotations.get_or_insert_default().extend(limits);
     Service {
-        metadata: metadata(cluster, &cluster.part(name), component),
+        metadata,
         spec: Some(ServiceSpec {
             selector: Some(pod_labels(cluster, component)),
             ports: Some(vec![service_port("http", number)]),

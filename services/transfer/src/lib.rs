@@ -13,6 +13,7 @@ use std::{
 use bus::{Batch, PartitionHandler, Producer};
 use config::{Hook, Service};
 use expand::{Outgoing, expand};
+use futures::TryStreamExt;
 use model::{
     conversation_id as ids,
     sequencer::{DedupKey, Placement, place},
@@ -188,28 +189,30 @@ impl Partition {
 
     /// The first message of a pair creates both rows. Group rows are created when members join.
     async fn create_conversations(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
-        for (item, seq) in outgoing.iter().zip(seqs) {
-            let message = &item.message;
-            if *seq != 1 || ids::is_notification(&item.conversation) || message.session_type == session::GROUP
-            {
-                continue;
-            }
-            let request = CreateSingleChatConversationsReq {
-                recv_id: message.recv_id.clone(),
-                send_id: message.send_id.clone(),
-                conversation_id: item.conversation.clone(),
-                conversation_type: message.session_type,
-            };
-            let context = Context::system(format!("transfer-{}", message.server_msg_id));
-            let conversations = self.transfer.peers.get(Service::Conversation);
-            let _created: CreateSingleChatConversationsResp =
-                conversations.call(&context, "CreateSingleChatConversations", &request).await?;
-        }
+        let first = outgoing.iter().zip(seqs).filter(|(item, seq)| {
+            **seq == 1
+                && !ids::is_notification(&item.conversation)
+                && item.message.session_type != session::GROUP
+        });
+        let created = first.map(|(item, _)| Ok(self.create_conversation(item)));
+        futures::stream::iter(created).try_for_each_concurrent(16, |create| create).await
+    }
+
+    async fn create_conversation(&self, item: &Outgoing) -> protocol::Result<()> {
+        let message = &item.message;
+        let request = CreateSingleChatConversationsReq {
+            recv_id: message.recv_id.clone(),
+            send_id: message.send_id.clone(),
+            conversation_id: item.conversation.clone(),
+            conversation_type: message.session_type,
+        };
+        let context = Context::system(format!("transfer-{}", message.server_msg_id));
+        let conversations = self.transfer.peers.get(Service::Conversation);
+        let _created: CreateSingleChatConversationsResp =
+            conversations.call(&context, "CreateSingleChatConversations", &request).await?;
         Ok(())
     }
-}
 
-impl Partition {
     async fn tell_saved(&self, outgoing: &[Outgoing], seqs: &[i64]) {
         let Some(settings) = self.transfer.webhooks.settings(Hook::AfterMsgSaveDB) else { return };
         for (item, seq) in outgoing.iter().zip(seqs) {

@@ -73,7 +73,7 @@ impl Conversations {
 
     /// Creates a row that does not exist, with its hooks. The messages that need it are accepted already: a veto or a receiver that
     /// does not answer must not hold them up, so the row is then created as it was.
-    pub(crate) async fn create(
+    pub(crate) async fn create_with_hooks(
         &self,
         context: &Context,
         row: Conversation,

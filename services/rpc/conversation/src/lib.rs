@@ -130,14 +130,13 @@ impl Conversations {
         if request.conversation_type == session::SINGLE && send != recv {
             rows.push(Conversation::new(send, id, request.conversation_type, recv, "", now));
         }
-        for row in rows {
-            self.create(
-                context,
-                row,
-                Hook::BeforeCreateSingleChatConversations,
-                Hook::AfterCreateSingleChatConversations,
-            )
-            .await?;
+        let hooks = [Hook::BeforeCreateSingleChatConversations, Hook::AfterCreateSingleChatConversations];
+        if hooks.iter().any(|hook| self.webhooks.wants(*hook)) {
+            for row in rows {
+                self.create_with_hooks(context, row, hooks[0], hooks[1]).await?;
+            }
+        } else {
+            self.store.ensure_conversations(&rows).await?;
         }
         Ok(CreateSingleChatConversationsResp {})
     }
