@@ -54,6 +54,15 @@ pub fn new_id(field: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// A range of time in ms since 1970, its end left out.
+pub fn time_range(start: i64, end: i64) -> Result<std::ops::Range<i64>> {
+    if start > 0 && end >= start {
+        Ok(start..end)
+    } else {
+        Err(Error::args("start and end must be ms since 1970, start not after end"))
+    }
+}
+
 /// Refuses text over `max` bytes.
 pub fn at_most(field: &str, text: &str, max: usize) -> Result<()> {
     if text.len() > max { Err(Error::args(format!("{field} has more than {max} bytes"))) } else { Ok(()) }

@@ -2,7 +2,7 @@
 
 use model::id_hash;
 use protocol::{
-    Error, Result, check,
+    Result, check,
     group::{
         CmsGroup, GetGroupAbstractInfoReq, GetGroupAbstractInfoResp, GetGroupMemberUserIDsReq,
         GetGroupMemberUserIDsResp, GetGroupUsersReqApplicationListReq, GetGroupUsersReqApplicationListResp,
@@ -77,10 +77,8 @@ impl Groups {
         request: GroupCreateCountReq,
     ) -> Result<GroupCreateCountResp> {
         context.require_admin()?;
-        if request.start <= 0 || request.end < request.start {
-            return Err(Error::args("start and end must be ms since 1970, start not after end"));
-        }
-        let counts = self.store.group_creations(request.start..request.end).await?;
+        let range = check::time_range(request.start, request.end)?;
+        let counts = self.store.group_creations(range).await?;
         Ok(GroupCreateCountResp { total: counts.total, before: counts.before, count: counts.days })
     }
 

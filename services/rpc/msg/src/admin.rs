@@ -32,13 +32,6 @@ fn too_slow(error: StoreError) -> Error {
     }
 }
 
-fn time_range(start: i64, end: i64) -> Result<std::ops::Range<i64>> {
-    if start <= 0 || end <= 0 || end < start {
-        return Err(Error::args("start and end must be ms since 1970, start not after end"));
-    }
-    Ok(start..end)
-}
-
 impl Messages {
     pub(crate) async fn search(
         &self,
@@ -165,7 +158,7 @@ impl Messages {
     ) -> Result<GetActiveUserResp> {
         context.require_admin()?;
         let (range, page) =
-            (time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
+            (check::time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
         let by = if request.group { Activity::GroupSenders } else { Activity::Senders };
         let counts = self.store.activity(by, range, request.ase, page).await.map_err(too_slow)?;
         let users = self.users_of(counts.ranking.iter().map(|(id, _)| id)).await?;
@@ -188,7 +181,7 @@ impl Messages {
     ) -> Result<GetActiveGroupResp> {
         context.require_admin()?;
         let (range, page) =
-            (time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
+            (check::time_range(request.start, request.end)?, Page::parse(request.pagination.as_ref())?);
         let counts =
             self.store.activity(Activity::Groups, range, request.ase, page).await.map_err(too_slow)?;
         let known = self.groups_of(counts.ranking.iter().map(|(id, _)| id)).await?;

@@ -46,10 +46,8 @@ impl Users {
         request: UserRegisterCountReq,
     ) -> Result<UserRegisterCountResp> {
         context.require_admin()?;
-        if request.start <= 0 || request.end < request.start {
-            return Err(Error::args("start and end must be ms since 1970, start not after end"));
-        }
-        let counts = self.store.registrations(request.start..request.end).await?;
+        let range = check::time_range(request.start, request.end)?;
+        let counts = self.store.registrations(range).await?;
         Ok(UserRegisterCountResp { total: counts.total, before: counts.before, count: counts.days })
     }
 
