@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 const sysSetns = 308 // x86_64
@@ -34,8 +35,10 @@ func forward([]string) error {
 			for {
 				client, err := listener.Accept()
 				if err != nil {
+					// Out of file descriptors, for example: connections that end make room again.
 					fmt.Fprintln(os.Stderr, "accept:", err)
-					return
+					time.Sleep(100 * time.Millisecond)
+					continue
 				}
 				go pipe(client, target, namespace.Fd())
 			}
@@ -79,7 +82,8 @@ func pipe(client net.Conn, target string, namespace uintptr) {
 	defer server.Close()
 	done := make(chan struct{}, 2)
 	copyAll := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from)
+		// Hidden types: splicing would take four more file descriptors of every connection.
+		_, _ = io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
 		if half, ok := to.(*net.TCPConn); ok {
 			_ = half.CloseWrite()
 		}

@@ -191,7 +191,8 @@ impl Store {
         self.ensure_token_indexes().await?;
         self.unique("user", doc! { "user_id": 1 }).await?;
         self.index("user", doc! { "create_time": 1 }).await?;
-        self.index("user", doc! { "app_manger_level": 1 }).await?;
+        self.partial("user", doc! { "app_manger_level": 1 }, doc! { "app_manger_level": { "$gte": 3 } })
+            .await?;
         self.index("group", doc! { "create_time": 1 }).await?;
         self.index("object", doc! { "key": 1 }).await?;
         self.index("object", doc! { "group": 1, "create_time": 1 }).await?;
@@ -211,7 +212,8 @@ impl Store {
         self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
-        self.index("conversation", doc! { "is_msg_destruct": 1, "msg_destruct_time": 1 }).await?;
+        let destructs = doc! { "is_msg_destruct": true };
+        self.partial("conversation", doc! { "latest_msg_destruct_time": 1 }, destructs).await?;
         for kind in versions::Kind::ALL {
             self.unique(kind.collection(), doc! { "d_id": 1 }).await?;
             self.unique(&kind.log_collection(), doc! { "d_id": 1, "e_id": 1 }).await?;
@@ -225,6 +227,14 @@ impl Store {
         self.documents(collection)
             .create_index(IndexModel::builder().keys(keys).options(options).build())
             .await?;
+        Ok(())
+    }
+
+    /// An index of the few documents that match a filter: the many others cost nothing.
+    async fn partial(&self, collection: &str, keys: Document, filter: Document) -> Result<()> {
+        let options = IndexOptions::builder().partial_filter_expression(filter).build();
+        let index = IndexModel::builder().keys(keys).options(options).build();
+        self.documents(collection).create_index(index).await?;
         Ok(())
     }
 
