@@ -50,6 +50,9 @@ pub struct OpenIMClusterSpec {
     /// Calls to your back end before and after operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Webhooks>,
+    /// Push vendors for receivers that are offline; without them nobody is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline_push: Option<OfflinePush>,
     /// How clients come in.
     pub ingress: IngressSpec,
     /// Settings of the services.
@@ -355,6 +358,16 @@ impl Default for WebhookSettings {
     fn default() -> Self {
         Self { timeout: 5, failed_continue: true, denied_types: vec![], attention_ids: vec![] }
     }
+}
+
+/// Push vendors: FCM, APNs, JPush, Getui.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OfflinePush {
+    /// Secret whose key `push.yaml` holds the `push` section of config.yaml, credentials included. The files it names, such as a
+    /// service account's key, are keys of the same Secret and stand in /push.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
 }
 
 fn openim_bucket() -> String {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Webhooks against a recording receiver: every hook is switched on in the object, its body is looked at, vetoes and changes take effect,
+# Webhooks and offline push against a recording receiver: every hook is switched on in the object, its body is looked at, vetoes and changes take effect,
 # a receiver that is away loses nothing. Afterwards they are off again.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
@@ -12,9 +12,15 @@ kube -n "$cluster_namespace" create secret generic "$cluster_name-hooks" --dry-r
 hooks=$(sed -n 's/^\([a-zA-Z]*\): {enable.*/"\1":{"failedContinue":false,"timeout":2}/p' "$root/config/webhooks.yaml" | paste -sd,)
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"webhooks\":{
   \"url\":\"http://hooks.openim-hooks.svc:8080/hook-recorder/hooks\",\"signingSecretName\":\"$cluster_name-hooks\",\"hooks\":{$hooks}}}}"
+# A push vendor is a receiver too: JPush's requests go to the recorder.
+kube -n "$cluster_namespace" create secret generic "$cluster_name-push" --dry-run=client -o yaml --from-literal=push.yaml='
+enable: [jpush]
+jpush: {appKey: app, masterSecret: master, pushURL: "http://hooks.openim-hooks.svc:8080/hook-recorder/hooks/jpush"}
+' | kube apply --server-side -f -
+kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"offlinePush\":{\"secretName\":\"$cluster_name-push\"}}}"
 wait_ready "$cluster_name" 120
 off() {
-  kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"webhooks":null}}'
+  kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"webhooks":null,"offlinePush":null}}'
   wait_ready "$cluster_name" 120
 }
 trap off EXIT

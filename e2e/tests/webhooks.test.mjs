@@ -10,8 +10,8 @@ const recorder = `${at.api}/hook-recorder`;
 const GO_ON = { actionCode: 0, errCode: 0, errMsg: '', errDlt: '', nextCode: 0 };
 const VETO = { ...GO_ON, errCode: 7777, errMsg: 'not today', errDlt: 'ask later', nextCode: 1 };
 const hooks = readFileSync(new URL('../../config/webhooks.yaml', import.meta.url), 'utf8').match(/^[a-zA-Z]+(?=: \{enable)/gm);
-// Those that upstream never calls, and those of offline push, which is not there yet.
-const silent = new Set(['afterUserKickOff', 'beforeOfflinePush']);
+// Upstream never calls it either.
+const silent = new Set(['afterUserKickOff']);
 const seen = new Set();
 
 let alice, bob, carol, groupID;
@@ -237,6 +237,48 @@ describe('messages', () => {
     for (let i = 0; i < 5; i++) {
       await until(`hook ${i}`, async () => (await recorded()).some((call) => call.command === 'callbackAfterSendSingleMsgCommand' && call.text.includes(`${tag} ${i}`)), 60_000);
     }
+  });
+});
+
+describe('offline push', () => {
+  const pushed = (fits) => called('jpush', 'jpush', fits);
+  test('who is on no phone is told by the vendor', async () => {
+    const tag = randomUUID();
+    await ok(root, '/msg/send_msg', {
+      sendID: alice.userID, recvID: bob.userID, sessionType: 1, ...text(tag), offlinePushInfo: { title: 'Alice', desc: tag, ex: '{"k":1}', iOSPushSound: 'ping', iOSBadgeCount: true },
+    });
+    const { body } = await pushed(({ notification }) => notification.alert === tag);
+    assert.deepEqual([body.audience.alias, body.notification.android.title, body.notification.ios.sound], [[bob.userID], 'Alice', 'ping']);
+    assert.equal((await called('beforeOfflinePush', 'callbackBeforeOfflinePushCommand', ({ desc }) => desc === tag)).body.title, 'Alice');
+  });
+  test('a veto, other receivers, no wish to be disturbed, and those who are there', async () => {
+    const tag = randomUUID();
+    const send = (name, extra = {}) => ok(root, '/msg/send_msg', {
+      sendID: alice.userID, groupID, sessionType: 3, ...text(name), offlinePushInfo: { title: 't', desc: `${tag} ${name}`, ex: '', iOSPushSound: '', iOSBadgeCount: false }, ...extra,
+    });
+    await answer('callbackBeforeOfflinePushCommand', VETO);
+    await send('vetoed');
+    await called('beforeOfflinePush', 'callbackBeforeOfflinePushCommand', ({ desc }) => desc === `${tag} vetoed`);
+    await answer('callbackBeforeOfflinePushCommand', { ...GO_ON, userIDList: [carol.userID], offlinePushInfo: { title: 'changed', desc: `${tag} changed`, ex: '', iOSPushSound: '', iOSBadgeCount: false } });
+    await send('to others');
+    const { body } = await pushed(({ notification }) => notification.alert === `${tag} changed`);
+    assert.deepEqual([body.audience.alias, body.notification.android.title], [[carol.userID], 'changed']);
+    await answer('callbackBeforeOfflinePushCommand', GO_ON);
+    await send('not wanted', { notOfflinePush: true });
+    await ok(bob, '/conversation/set_conversations', { userIDs: [bob.userID], conversation: { conversationType: 3, groupID, conversationID: `sg_${groupID}`, recvMsgOpt: 2 } });
+    await send('do not disturb');
+    await ok(bob, '/conversation/set_conversations', { userIDs: [bob.userID], conversation: { conversationType: 3, groupID, conversationID: `sg_${groupID}`, recvMsgOpt: 0 } });
+    const query = `sendID=${bob.userID}&token=${bob.token}&platformID=2&operationID=o&isBackground=false&isMsgResp=true&sdkType=js`;
+    const phone = new WebSocket(`${at.ws}?${query}`);
+    await until('the phone is connected', async () => (await ok(root, '/user/get_users_online_status', { userIDs: [bob.userID] }))[0].status === 1, 10_000);
+    await send('on the phone');
+    phone.close();
+    await until('the phone is gone', async () => (await ok(root, '/user/get_users_online_status', { userIDs: [bob.userID] }))[0].status === 0, 10_000);
+    await send('last');
+    // One partition keeps the order of a group: what was to come is there when the last one is.
+    await pushed(({ notification }) => notification.alert === `${tag} last`);
+    const alerts = (await recorded()).filter(({ command }) => command === 'jpush').map(({ body: { notification } }) => notification.alert);
+    assert.deepEqual(alerts.filter((alert) => alert.startsWith(tag)), [`${tag} changed`, `${tag} last`]);
   });
 });
 

@@ -61,6 +61,9 @@ pub async fn dereference(
     if let Some(webhooks) = &cluster.spec.webhooks {
         needed.push(("spec.webhooks.signingSecretName", webhooks.signing_secret_name.clone()));
     }
+    if let Some(push) = &cluster.spec.offline_push {
+        needed.push(("spec.offlinePush.secretName", push.secret_name.clone()));
+    }
     for (field, name) in needed.into_iter().filter(|(_, name)| !name.is_empty()) {
         match secret(&client, cluster, &name).await? {
             Some(data) => {

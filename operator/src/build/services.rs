@@ -7,7 +7,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Service,
-            ServicePort, ServiceSpec, SleepAction, Volume,
+            SecretVolumeSource, ServicePort, ServiceSpec, SleepAction, Volume,
         },
         networking::v1::{
             HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
@@ -21,7 +21,7 @@ use kube::api::DynamicObject;
 use super::{
     dynamic,
     labels::{metadata, pod_labels, pod_selector},
-    pods::{container_security, from_field, http_probe, mount, pod_security, port, resources},
+    pods::{container_security, from_field, http_probe, mount, pod_security, port, resources, value},
     settings::{Settings, config_map_name},
 };
 use crate::validate::{Cluster, SERVICES};
@@ -150,6 +150,13 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment 
         grace += i64::from(cluster.spec.config.gateway_drain_seconds);
         container.env.get_or_insert_default().push(from_field("IMENV_GATEWAY_ADVERTISEHOST", "status.podIP"));
     }
+    let mut volumes = vec![config_volume(cluster)];
+    if let Some(push) = cluster.spec.offline_push.as_ref().filter(|_| name == "push") {
+        let source = SecretVolumeSource { secret_name: Some(push.secret_name.clone()), ..Default::default() };
+        volumes.push(Volume { name: "push".into(), secret: Some(source), ..Default::default() });
+        container.volume_mounts.get_or_insert_default().push(mount("push", "/push", true));
+        container.env.get_or_insert_default().push(value("IMENV_PUSH_FILE", "/push/push.yaml"));
+    }
     let annotations = BTreeMap::from([
         ("openim.io/config-hash".to_owned(), settings.hash.clone()),
         ("prometheus.io/scrape".to_owned(), "true".to_owned()),
@@ -176,7 +183,7 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment 
                 }),
                 spec: Some(PodSpec {
                     containers: vec![container],
-                    volumes: Some(vec![config_volume(cluster)]),
+                    volumes: Some(volumes),
                     security_context: Some(pod_security(SERVICE_USER)),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),

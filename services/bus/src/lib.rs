@@ -116,9 +116,10 @@ impl Producer {
 /// When Kafka cannot be reached or refuses.
 pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     let admin: AdminClient<_> = client(config).create()?;
-    let topics = [&config.message_topic, &config.push_topic, &config.webhook_topic].map(|name| {
-        NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor))
-    });
+    let topics = [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
+        .map(|name| {
+            NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor))
+        });
     let options = AdminOptions::new()
         .operation_timeout(Some(Duration::from_secs(10)))
         .request_timeout(Some(Duration::from_secs(10)));

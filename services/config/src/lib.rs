@@ -2,6 +2,7 @@
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`).
 
 mod hooks;
+mod push;
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use figment::{
     providers::{Env, Format, Serialized, Yaml},
 };
 pub use hooks::{Hook, HookConfig, Webhooks};
+pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor};
 use serde::{Deserialize, Serialize};
 
 /// Why the configuration was refused.
@@ -63,6 +65,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Kafka to MongoDB.
     pub transfer: Transfer,
+    /// Offline push.
+    pub push: Push,
     /// Uploaded files.
     pub object: Object,
     /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
@@ -133,6 +137,8 @@ pub struct Kafka {
     pub push_topic: String,
     /// Topic of webhooks to be delivered.
     pub webhook_topic: String,
+    /// Topic of messages whose receivers are to be told by push vendors.
+    pub offline_topic: String,
     /// Partitions of both topics when they are created.
     pub partitions: i32,
     /// Replicas of both topics when they are created.
@@ -279,6 +285,7 @@ impl Default for Config {
             api: Api::default(),
             gateway: Gateway::default(),
             transfer: Transfer::default(),
+            push: Push::default(),
             object: Object::default(),
             webhooks: Webhooks::default(),
             admin_port: 12000,
@@ -299,7 +306,7 @@ defaults! {
     Redis { address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0 }
     Kafka {
         address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(),
-        message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), partitions: 8, replication_factor: 1,
+        message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery { enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into() }
     Object {
@@ -385,6 +392,14 @@ impl Config {
                 .extract()
                 .map_err(|error| ConfigError::Parse(Box::new(error)))?;
             figment = figment.merge(Serialized::default("webhooks", hooks));
+        }
+        // Credentials of push vendors may be in a file of their own.
+        let push_file: String = figment.extract_inner("push.file").unwrap_or_default();
+        if !push_file.is_empty() {
+            let push: figment::value::Value = Figment::from(Yaml::file_exact(push_file))
+                .extract()
+                .map_err(|error| ConfigError::Parse(Box::new(error)))?;
+            figment = figment.merge(Serialized::default("push", push));
         }
         Self::from_figment(figment)
     }
@@ -473,6 +488,8 @@ impl Config {
             &mut shown.mongo.uri,
             &mut shown.redis.password,
             &mut shown.kafka.password,
+            &mut shown.push.jpush.master_secret,
+            &mut shown.push.getui.master_secret,
             &mut shown.webhooks.url,
             &mut shown.webhooks.signing_secret,
             &mut shown.object.s3.access_key_id,

@@ -2,6 +2,7 @@
 //! whose routes may be incomplete is asked too), one call per gateway with everything for it in order. The offset is committed
 //! after the gateways took it. What a dead gateway did not take is pulled by its clients when they reconnect.
 
+mod offline_push;
 mod receivers;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -10,13 +11,14 @@ use bus::{Batch, PartitionHandler};
 use config::{Hook, Service};
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
+pub use offline_push::{OfflineMetrics, OfflinePush, OfflineQueue};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use prost::Message;
 use protocol::{
     content_type as kind,
     group::{DismissGroupReq, DismissGroupResp},
     internal::{GatewayPush, GatewayPushReq, GatewayPushResp, PushRecord},
-    sdkws::MsgData,
+    sdkws::{MsgData, OfflinePushInfo},
 };
 use receivers::Members;
 use routes::Routes;
@@ -40,6 +42,8 @@ pub struct Push {
     clock: Arc<dyn Clock>,
     members: Cache<String, Members>,
     webhooks: Webhooks,
+    /// Without vendors there is none.
+    offline: Option<OfflineQueue>,
     metrics: PushMetrics,
 }
 
@@ -74,12 +78,39 @@ impl PushMetrics {
     }
 }
 
+/// What push hooks are told.
+fn hook_body(context: &Context, message: &MsgData) -> serde_json::Value {
+    let mut body = json!({
+        "operationID": context.operation_id,
+        "platformID": message.sender_platform_id,
+        "platform": Platform::parse(message.sender_platform_id).map_or("", Platform::name),
+        "clientMsgID": message.client_msg_id,
+        "sendID": message.send_id,
+        "groupID": message.group_id,
+        "contentType": message.content_type,
+        "sessionType": message.session_type,
+        "atUserIDList": message.at_user_id_list,
+        "content": String::from_utf8_lossy(&message.content),
+        "seq": message.seq,
+        "signalInfo": "",
+    });
+    let info = message.offline_push_info.clone().unwrap_or_default();
+    body["title"] = info.title.into();
+    body["desc"] = info.desc.into();
+    body["ex"] = info.ex.into();
+    body["iOSPushSound"] = info.i_os_push_sound.into();
+    body["iOSBadgeCount"] = info.i_os_badge_count.into();
+    body
+}
+
 /// What a push hook may answer.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 struct PushAnswer {
     #[serde(rename = "userIDList", deserialize_with = "protocol::go_json::null_as_default")]
     users: Vec<String>,
+    #[serde(rename = "offlinePushInfo")]
+    info: Option<OfflinePushInfo>,
 }
 
 /// One message and who receives it.
@@ -97,10 +128,11 @@ impl Push {
         peers: Peers,
         clock: Arc<dyn Clock>,
         webhooks: Webhooks,
+        offline: Option<OfflineQueue>,
         metrics: PushMetrics,
     ) -> Self {
         let members = Cache::builder().max_capacity(10_000).build();
-        Self { store, routes, peers, clock, members, webhooks, metrics }
+        Self { store, routes, peers, clock, members, webhooks, offline, metrics }
     }
 
     /// Delivers records in order.
@@ -119,9 +151,33 @@ impl Push {
             per_gateway.into_iter().map(|(gateway, pushes)| self.call(gateway, GatewayPushReq { pushes }));
         futures::future::join_all(calls).await;
         for delivery in &deliveries {
+            self.queue_offline(delivery).await?;
             self.after(&delivery.message).await?;
         }
         Ok(())
+    }
+
+    /// Those who are not on a phone now are told by push vendors.
+    async fn queue_offline(&self, delivery: &Delivery) -> protocol::Result<()> {
+        let (Some(queue), message) = (&self.offline, &delivery.message) else { return Ok(()) };
+        if !offline_push::wanted(message) {
+            return Ok(());
+        }
+        let mut users = delivery.users.clone();
+        users.retain(|user| *user != message.send_id);
+        // Without the table everybody may be offline: told twice is better than not at all.
+        let routes = self.routes.of_users(&users).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "offline_push.routes_unknown");
+            vec![vec![]; users.len()]
+        });
+        let mut routes = routes.into_iter();
+        users.retain(|_| !routes.next().is_some_and(|routes| offline_push::on_phone(&routes)));
+        let conversation = &delivery.record.conversation_id;
+        if offline_push::asks_members(message) && !users.is_empty() {
+            let quiet = self.store.quiet_owners(conversation, &users).await?;
+            users.retain(|user| !quiet.contains(user));
+        }
+        if users.is_empty() { Ok(()) } else { queue.put(conversation, message, &users).await }
     }
 
     /// The receivers after the integrator had a say; a veto leaves none.
@@ -132,29 +188,9 @@ impl Push {
             return users;
         }
         let context = Context::system(format!("push-{}", message.server_msg_id));
-        let mut body = json!({
-            "operationID": context.operation_id,
-            "platformID": message.sender_platform_id,
-            "platform": Platform::parse(message.sender_platform_id).map_or("", Platform::name),
-            "clientMsgID": message.client_msg_id,
-            "sendID": message.send_id,
-            "groupID": message.group_id,
-            "contentType": message.content_type,
-            "sessionType": message.session_type,
-            "atUserIDList": message.at_user_id_list,
-            "content": String::from_utf8_lossy(&message.content),
-        });
-        if group {
-            body["seq"] = message.seq.into();
-        } else {
-            let info = message.offline_push_info.clone().unwrap_or_default();
+        let mut body = hook_body(&context, message);
+        if !group {
             body["userIDList"] = json!(users);
-            body["title"] = info.title.into();
-            body["desc"] = info.desc.into();
-            body["ex"] = info.ex.into();
-            body["iOSPushSound"] = info.i_os_push_sound.into();
-            body["iOSBadgeCount"] = info.i_os_badge_count.into();
-            body["signalInfo"] = "".into();
         }
         match self.webhooks.before::<PushAnswer>(&context, hook, body).await {
             Ok(answer) if group && !answer.users.is_empty() => answer.users,

@@ -10,7 +10,7 @@ use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
 use objects::Objects;
-use push::{Push, PushMetrics};
+use push::{OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
 use routes::Routes;
 use rpc::{InternalKey, Peers, RpcService};
 use rpc_msg::{Facts, MessageMetrics, Messages};
@@ -268,6 +268,27 @@ impl Process {
     }
 
     fn start_push(&mut self) -> anyhow::Result<()> {
+        let vendors = offline::vendors(&self.config.push)?;
+        let offline = if vendors.is_empty() {
+            None
+        } else {
+            let topic = self.config.kafka.offline_topic.clone();
+            Some(OfflineQueue { producer: Producer::new(&self.config.kafka)?, topic })
+        };
+        if offline.is_some() {
+            let handler = OfflinePush {
+                store: self.store.clone(),
+                vendors: Arc::new(vendors),
+                webhooks: self.webhooks.clone(),
+                config: self.config.clone(),
+                metrics: OfflineMetrics::register(&mut self.metrics.0),
+            };
+            let topic = &self.config.kafka.offline_topic;
+            let consumer =
+                Consumer::new(&self.config.kafka, topic, "offlinePush", self.config.transfer.batch_size)?;
+            let stop = self.draining.clone();
+            self.spawn("offline push", consumer.run(move |_| handler.clone(), stop));
+        }
         let metrics = PushMetrics::register(&mut self.metrics.0);
         let push = Push::new(
             self.store.clone(),
@@ -275,6 +296,7 @@ impl Process {
             self.peers.clone(),
             self.clock.clone(),
             self.webhooks.clone(),
+            offline,
             metrics,
         );
         let consumer = Consumer::new(

@@ -1,14 +1,52 @@
 //! Collection `device`: push tokens and badge counts.
 
-use bson::doc;
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use mongodb::options::ReturnDocument;
 
-use crate::{Result, Store};
+use crate::{Result, Store, number};
+
+/// The platforms that a push token can be of (contract).
+const PLATFORMS: std::ops::RangeInclusive<i32> = 1..=11;
 
 impl Store {
     /// Remembers the push token of a user's platform.
     pub async fn put_device_token(&self, user: &str, platform: i32, token: &str) -> Result<()> {
         let id = format!("{user}:{platform}");
         self.upsert_many("device", vec![(doc! { "_id": id }, doc! { "$set": { "token": token } })]).await
+    }
+
+    /// The push tokens of users: (user, platform, token).
+    pub async fn device_tokens(&self, users: &[String]) -> Result<Vec<(String, i32, String)>> {
+        let ids: Vec<String> = users
+            .iter()
+            .flat_map(|user| PLATFORMS.map(move |platform| format!("{user}:{platform}")))
+            .collect();
+        let rows: Vec<Document> =
+            self.documents("device").find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?;
+        let device = |row: Document| {
+            let (user, platform) = row.get_str("_id").ok()?.rsplit_once(':')?;
+            Some((user.to_owned(), platform.parse().ok()?, row.get_str("token").ok()?.to_owned()))
+        };
+        Ok(rows.into_iter().filter_map(device).collect())
+    }
+
+    /// Forgets a token that its vendor does not know any more, unless the device has a new one.
+    pub async fn forget_device_token(&self, user: &str, platform: i32, token: &str) -> Result<()> {
+        let filter = doc! { "_id": format!("{user}:{platform}"), "token": token };
+        self.documents("device").delete_one(filter).await?;
+        Ok(())
+    }
+
+    /// One more message on the icon of a user's app; the number then.
+    pub async fn raise_badge(&self, user: &str) -> Result<i32> {
+        let raised = self
+            .documents("badge")
+            .find_one_and_update(doc! { "_id": user }, doc! { "$inc": { "count": 1 } })
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+            .await?;
+        Ok(raised.map_or(1, |row| number(&row, "count") as i32))
     }
 
     /// Forgets it.

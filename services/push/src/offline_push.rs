@@ -1,0 +1,256 @@
+//! Offline push. Whoever is not reached on a phone is told by a push vendor: messages go to a topic of their own first, so that slow
+//! vendors never hold up what is online, and are tried again a few times.
+
+use std::{sync::Arc, time::Duration};
+
+use bus::{Batch, PartitionHandler, Producer};
+use config::Hook;
+use model::options;
+use offline::{Device, Note, Vendor};
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use prost::Message;
+use protocol::{
+    content_type::{self as kind, session},
+    push::PushMsgReq,
+    sdkws::{MsgData, OfflinePushInfo},
+};
+use routes::Route;
+use rpc::Context;
+use serde_json::json;
+use store::Store;
+use webhooks::Webhooks;
+
+use crate::{PushAnswer, hook_body};
+
+/// Users in one record.
+const USERS_PER_RECORD: usize = 500;
+const TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const IOS: i32 = 1;
+const ANDROID: i32 = 2;
+
+/// Where messages for offline push go.
+#[derive(Clone)]
+pub struct OfflineQueue {
+    /// Kafka.
+    pub producer: Producer,
+    /// Its topic.
+    pub topic: String,
+}
+
+/// Whether a message is to be pushed while its receiver is offline.
+pub(crate) fn wanted(message: &MsgData) -> bool {
+    options::is_set(&message.options, options::OFFLINE_PUSH) && message.content_type != kind::TYPING
+}
+
+/// Whether one of a user's connections is on a phone.
+pub(crate) fn on_phone(routes: &[Route]) -> bool {
+    routes.iter().any(|route| [IOS, ANDROID].contains(&route.platform))
+}
+
+impl OfflineQueue {
+    /// Queues a message for users; a failure is the caller's to repeat.
+    pub(crate) async fn put(
+        &self,
+        conversation: &str,
+        message: &MsgData,
+        users: &[String],
+    ) -> protocol::Result<()> {
+        let records: Vec<(String, Vec<u8>)> = users
+            .chunks(USERS_PER_RECORD)
+            .map(|users| {
+                let record = PushMsgReq {
+                    msg_data: Some(message.clone()),
+                    conversation_id: conversation.to_owned(),
+                    user_i_ds: users.to_vec(),
+                };
+                (conversation.to_owned(), record.encode_to_vec())
+            })
+            .collect();
+        self.producer.send_all(&self.topic, &records).await.map_err(protocol::Error::internal)
+    }
+}
+
+/// Counters of offline push.
+#[derive(Clone, Default)]
+pub struct OfflineMetrics {
+    pushed: Counter,
+    failed: Counter,
+    forgotten: Counter,
+}
+
+impl OfflineMetrics {
+    /// Registers the counters.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("offline_push_devices", "Devices that vendors took", metrics.pushed.clone());
+        // Name of the contract.
+        registry.register(
+            "msg_offline_push_failed",
+            "Devices that vendors did not take",
+            metrics.failed.clone(),
+        );
+        registry.register(
+            "offline_push_tokens_forgotten",
+            "Tokens that vendors do not know",
+            metrics.forgotten.clone(),
+        );
+        metrics
+    }
+}
+
+/// The handler of a partition of the offline topic.
+#[derive(Clone)]
+pub struct OfflinePush {
+    /// Tokens, badges.
+    pub store: Store,
+    /// Those that are configured.
+    pub vendors: Arc<Vec<Box<dyn Vendor>>>,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
+    /// Sound and badge.
+    pub config: Arc<config::Config>,
+    /// Counters.
+    pub metrics: OfflineMetrics,
+}
+
+impl PartitionHandler for OfflinePush {
+    async fn handle(&mut self, batch: Batch) {
+        for (_, payload) in &batch.records {
+            match PushMsgReq::decode(payload.clone()) {
+                Ok(record) => self.push(record).await,
+                Err(error) => tracing::error!(%error, "offline_push.undecodable_record"),
+            }
+        }
+    }
+}
+
+impl OfflinePush {
+    async fn push(&self, record: PushMsgReq) {
+        let message = record.msg_data.unwrap_or_default();
+        let mut users = record.user_i_ds;
+        let mut info = message.offline_push_info.clone().unwrap_or_default();
+        if self.webhooks.wants(Hook::BeforeOfflinePush) {
+            let context = Context::system(format!("offline-push-{}", message.server_msg_id));
+            let mut body = hook_body(&context, &message);
+            body["userIDList"] = json!(users);
+            match self.webhooks.before::<PushAnswer>(&context, Hook::BeforeOfflinePush, body).await {
+                Ok(answer) => {
+                    if !answer.users.is_empty() {
+                        users = answer.users;
+                    }
+                    info = answer.info.unwrap_or(info);
+                }
+                Err(error) => {
+                    tracing::info!(operation_id = context.operation_id, %error, "offline_push.vetoed");
+                    return;
+                }
+            }
+        }
+        let note = self.note(&message, &info);
+        for vendor in self.vendors.iter() {
+            self.push_by(vendor.as_ref(), &users, &note, &info, &message).await;
+        }
+    }
+
+    fn note(&self, message: &MsgData, info: &OfflinePushInfo) -> Note {
+        let title = if info.title.is_empty() {
+            title_of(message.content_type).to_owned()
+        } else {
+            info.title.clone()
+        };
+        let sound = &info.i_os_push_sound;
+        Note {
+            body: if info.desc.is_empty() { title.clone() } else { info.desc.clone() },
+            title,
+            ex: info.ex.clone(),
+            sound: if sound.is_empty() { self.config.push.ios_push_sound.clone() } else { sound.clone() },
+        }
+    }
+
+    async fn push_by(
+        &self,
+        vendor: &dyn Vendor,
+        users: &[String],
+        note: &Note,
+        info: &OfflinePushInfo,
+        message: &MsgData,
+    ) {
+        let mut pause = FIRST_PAUSE;
+        let mut devices = match self.devices(vendor, users, info).await {
+            Ok(devices) => devices,
+            Err(error) => {
+                tracing::error!(vendor = vendor.name(), server_msg_id = message.server_msg_id, %error, "offline_push.no_tokens");
+                self.metrics.failed.inc_by(users.len() as u64);
+                return;
+            }
+        };
+        for attempt in 1..=TRIES {
+            if devices.is_empty() {
+                return;
+            }
+            let outcome = vendor.push(&devices, note).await;
+            let not_served = outcome.gone.len() + outcome.again.len() + outcome.refused.len();
+            self.metrics.pushed.inc_by((devices.len() - not_served) as u64);
+            self.metrics.failed.inc_by(outcome.refused.len() as u64);
+            for device in &outcome.gone {
+                self.metrics.forgotten.inc();
+                let forgotten =
+                    self.store.forget_device_token(&device.user, device.platform, &device.token).await;
+                if let Err(error) = forgotten {
+                    tracing::warn!(user = device.user, %error, "offline_push.token_not_forgotten");
+                }
+            }
+            devices = outcome.again;
+            if attempt < TRIES && !devices.is_empty() {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        if !devices.is_empty() {
+            tracing::warn!(vendor = vendor.name(), devices = devices.len(), "offline_push.given_up");
+            self.metrics.failed.inc_by(devices.len() as u64);
+        }
+    }
+
+    async fn devices(
+        &self,
+        vendor: &dyn Vendor,
+        users: &[String],
+        info: &OfflinePushInfo,
+    ) -> store::Result<Vec<Device>> {
+        if vendor.tokens_of(IOS).is_none() {
+            let device =
+                |user: &String| Device { user: user.clone(), platform: 0, token: String::new(), badge: None };
+            return Ok(users.iter().map(device).collect());
+        }
+        let counts = self.config.push.ios_badge_count || info.i_os_badge_count;
+        let mut devices = Vec::new();
+        for (user, platform, token) in self.store.device_tokens(users).await? {
+            if vendor.tokens_of(platform) != Some(true) {
+                continue;
+            }
+            let badge =
+                if counts && platform == IOS { Some(self.store.raise_badge(&user).await?) } else { None };
+            devices.push(Device { user, platform, token, badge });
+        }
+        Ok(devices)
+    }
+}
+
+/// What is shown of a message without a title of its own.
+fn title_of(content_type: i32) -> &'static str {
+    match content_type {
+        101 => "[TEXT]",
+        102 => "[PICTURE]",
+        103 => "[VOICE]",
+        104 => "[VIDEO]",
+        105 => "[File]",
+        _ => "[NEWMSG]",
+    }
+}
+
+/// Whether members who do not want to be disturbed are to be left out: single chats decide when the message is sent.
+pub(crate) fn asks_members(message: &MsgData) -> bool {
+    message.session_type == session::GROUP
+}
