@@ -108,7 +108,8 @@ impl Settings {
             hash.update(of_secret.and_then(|data| data.get(*item)).map_or("", String::as_str));
         }
         // Files of this Secret are mounted as they are: all of them count.
-        let push = cluster.spec.offline_push.as_ref().and_then(|push| observed.external.get(&push.secret_name));
+        let push =
+            cluster.spec.offline_push.as_ref().and_then(|push| observed.external.get(&push.secret_name));
         for (name, data) in push.into_iter().flatten() {
             hash.update(name);
             hash.update(data);

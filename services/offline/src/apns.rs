@@ -131,7 +131,7 @@ impl Vendor for Apns {
 
     async fn push(&self, devices: &[Device], note: &Note) -> Outcome {
         let mut outcome = Outcome::default();
-        let requests = devices.to_vec().into_iter().map(|device| async move {
+        let requests = devices.iter().cloned().map(|device| async move {
             let served = self.push_one(&device, note).await;
             (device, served)
         });

@@ -163,7 +163,7 @@ impl Vendor for Fcm {
             }
         };
         let access_token = &access_token;
-        let requests = devices.to_vec().into_iter().map(|device| async move {
+        let requests = devices.iter().cloned().map(|device| async move {
             let served = self.push_one(access_token, &device, note).await;
             (device, served)
         });

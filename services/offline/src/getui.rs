@@ -129,7 +129,7 @@ impl Vendor for Getui {
             }
         };
         let token = &token;
-        let requests = devices.to_vec().into_iter().map(|device| async move {
+        let requests = devices.iter().cloned().map(|device| async move {
             let served = self.push_one(token, &device, note).await;
             (device, served)
         });

@@ -25,7 +25,10 @@ macro_rules! service {
                 payload: bytes::Bytes,
             ) -> protocol::Result<bytes::Bytes> {
                 match method {
-                    $($method => Ok($crate::encode(&self.$handler(context, $crate::decode(payload)?).await?)),)*
+                    // Boxed: one state machine that holds them all is large, and slow to compile.
+                    $($method => {
+                        Ok($crate::encode(&Box::pin(self.$handler(context, $crate::decode(payload)?)).await?))
+                    })*
                     other => Err(protocol::Error::internal(format!("{} has no method {other} in this version", self.service().name()))),
                 }
             }
