@@ -1,9 +1,10 @@
-//! A consumer group member. Each assigned partition gets a task of its own that handles batches in order; an offset is committed
-//! after its batch is finished, never before. A lost partition's task is cancelled at once and its batch is redone elsewhere.
+//! A consumer group member. Each assigned partition gets a task of its own that handles batches in order; offsets are committed
+//! after their batches are finished, never before. A lost partition's task is cancelled at once and its batch is redone elsewhere.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     consumer::{
@@ -25,7 +26,7 @@ pub struct Batch {
 
 /// Handles the batches of one partition while it is assigned here; dropped with the assignment.
 pub trait PartitionHandler: Send + 'static {
-    /// Finishes a batch. Returning means that everything in it is safe; the offset is committed next. Must not return
+    /// Finishes a batch. Returning means that everything in it is safe; the offset is committed soon. Must not return
     /// before that: failures are retried inside. The future is dropped when the partition is lost.
     fn handle(&mut self, batch: Batch) -> impl Future<Output = ()> + Send;
 }
@@ -66,6 +67,13 @@ impl Context {
 fn numbers(list: &TopicPartitionList) -> Vec<i32> {
     list.elements().iter().map(|element| element.partition()).collect()
 }
+
+/// Finished batches are committed together, this often: a commit for each would keep the group coordinator so busy that heartbeats wait
+/// behind them. After a crash that much is handled again, without effect.
+const COMMIT_EVERY: Duration = Duration::from_millis(200);
+
+/// What is finished and not committed: partition to the offset to go on from.
+type Finished = Arc<Mutex<HashMap<i32, i64>>>;
 
 /// A member of a consumer group for one topic.
 pub struct Consumer {
@@ -115,10 +123,14 @@ impl Consumer {
     ) -> Result<(), BusError> {
         let tasks = TaskTracker::new();
         let mut running: HashMap<i32, CancellationToken> = HashMap::new();
+        let finished = Finished::default();
+        let mut commits = tokio::time::interval(COMMIT_EVERY);
+        commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.consumer.subscribe(&[&self.topic])?;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                _ = commits.tick() => self.commit(&finished, CommitMode::Async),
                 // Partition queues take all records; this poll serves rebalances and errors.
                 event = self.consumer.recv() => match event {
                     Err(error) => {
@@ -129,7 +141,7 @@ impl Consumer {
                         // A record that overtook the split of its partition: read it again from there.
                         let (partition, offset) = (record.partition(), record.offset());
                         drop(record);
-                        self.start(partition, &handler, &tasks, &mut running, &stop);
+                        self.start(partition, &handler, &tasks, &mut running, &finished, &stop);
                         if let Err(error) = self.consumer.seek(&self.topic, partition, Offset::Offset(offset), Duration::from_secs(5)) {
                             tracing::warn!(topic = self.topic, partition, %error, "consumer.seek_failed");
                         }
@@ -138,11 +150,13 @@ impl Consumer {
                 Some(assignment) = self.assignments.recv() => match assignment {
                     Assignment::Gained(partitions) => {
                         for partition in partitions {
-                            self.start(partition, &handler, &tasks, &mut running, &stop);
+                            self.start(partition, &handler, &tasks, &mut running, &finished, &stop);
                         }
                     }
                     Assignment::Lost(partitions) => {
                         for partition in partitions {
+                            // The new owner may be further: committing now would send it back.
+                            finished.lock().remove(&partition);
                             if let Some(token) = running.remove(&partition) {
                                 token.cancel();
                             }
@@ -156,8 +170,16 @@ impl Consumer {
         }
         tasks.close();
         tasks.wait().await;
+        self.commit(&finished, CommitMode::Sync);
         self.consumer.unsubscribe();
         Ok(())
+    }
+
+    fn commit(&self, finished: &Finished, mode: CommitMode) {
+        let offsets = std::mem::take(&mut *finished.lock());
+        if !offsets.is_empty() {
+            commit(&self.consumer, &self.topic, &offsets, mode);
+        }
     }
 
     fn start<H: PartitionHandler>(
@@ -166,6 +188,7 @@ impl Consumer {
         handler: &(impl Fn(i32) -> H + Send),
         tasks: &TaskTracker,
         running: &mut HashMap<i32, CancellationToken>,
+        finished: &Finished,
         stop: &CancellationToken,
     ) {
         if running.contains_key(&partition) {
@@ -185,6 +208,7 @@ impl Consumer {
             partition,
             self.batch_size,
             handler(partition),
+            finished.clone(),
             token,
         ));
     }
@@ -197,6 +221,7 @@ async fn consume<H: PartitionHandler>(
     partition: i32,
     batch_size: usize,
     mut handler: H,
+    finished: Finished,
     token: CancellationToken,
 ) {
     loop {
@@ -236,25 +261,29 @@ async fn consume<H: PartitionHandler>(
             }
         }
         let Some(offset) = last_offset else { continue };
-        let commit = |mode| {
-            let mut finished = TopicPartitionList::new();
-            let committed = finished
-                .add_partition_offset(&topic, partition, Offset::Offset(offset + 1))
-                .and_then(|()| consumer.commit(&finished, mode));
-            if let Err(error) = committed {
-                // The batch will be seen again, without effect.
-                tracing::warn!(topic, partition, offset, %error, "consumer.commit_failed");
-            }
-        };
+        let next = offset + 1;
         if cfg!(feature = "planted-commit-first") {
-            commit(CommitMode::Sync);
+            commit(&consumer, &topic, &HashMap::from([(partition, next)]), CommitMode::Sync);
         }
         tokio::select! {
             // A lost partition: whatever was done is repeated without effect by the new owner.
             () = token.cancelled() => break,
             () = handler.handle(Batch { records }) => {}
         }
-        commit(CommitMode::Async);
+        if !token.is_cancelled() {
+            finished.lock().insert(partition, next);
+        }
     }
     tracing::info!(topic, partition, "consumer.partition_left");
+}
+
+fn commit(consumer: &StreamConsumer<Context>, topic: &str, offsets: &HashMap<i32, i64>, mode: CommitMode) {
+    let mut list = TopicPartitionList::new();
+    let added = offsets.iter().try_for_each(|(partition, next)| {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*next))
+    });
+    if let Err(error) = added.and_then(|()| consumer.commit(&list, mode)) {
+        // The batches will be seen again, without effect.
+        tracing::warn!(topic, ?offsets, %error, "consumer.commit_failed");
+    }
 }
