@@ -72,15 +72,39 @@ fn numbers(list: &TopicPartitionList) -> Vec<i32> {
 /// behind them. After a crash that much is handled again, without effect.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 
-/// What is finished and not committed: partition to the offset to go on from.
-type Finished = Arc<Mutex<HashMap<i32, i64>>>;
+/// What the tasks of all partitions share.
+struct Source {
+    consumer: Arc<StreamConsumer<Context>>,
+    topic: String,
+    batch_size: usize,
+    /// What is finished and not committed: partition to the offset to go on from.
+    finished: Mutex<HashMap<i32, i64>>,
+}
+
+impl Source {
+    fn commit_finished(&self, mode: CommitMode) {
+        let offsets = std::mem::take(&mut *self.finished.lock());
+        if !offsets.is_empty() {
+            self.commit(&offsets, mode);
+        }
+    }
+
+    fn commit(&self, offsets: &HashMap<i32, i64>, mode: CommitMode) {
+        let mut list = TopicPartitionList::new();
+        let added = offsets.iter().try_for_each(|(partition, next)| {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))
+        });
+        if let Err(error) = added.and_then(|()| self.consumer.commit(&list, mode)) {
+            // The batches will be seen again, without effect.
+            tracing::warn!(topic = self.topic, ?offsets, %error, "consumer.commit_failed");
+        }
+    }
+}
 
 /// A member of a consumer group for one topic.
 pub struct Consumer {
-    consumer: Arc<StreamConsumer<Context>>,
-    topic: String,
+    source: Arc<Source>,
     assignments: mpsc::Receiver<Assignment>,
-    batch_size: usize,
 }
 
 impl Consumer {
@@ -109,7 +133,13 @@ impl Consumer {
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("allow.auto.create.topics", "false")
             .create_with_context(Context { assignments: sender })?;
-        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned(), assignments, batch_size })
+        let source = Source {
+            consumer: Arc::new(consumer),
+            topic: topic.to_owned(),
+            batch_size,
+            finished: Mutex::default(),
+        };
+        Ok(Self { source: Arc::new(source), assignments })
     }
 
     /// Consumes until `stop`; `handler` makes the state of a newly assigned partition.
@@ -123,40 +153,40 @@ impl Consumer {
     ) -> Result<(), BusError> {
         let tasks = TaskTracker::new();
         let mut running: HashMap<i32, CancellationToken> = HashMap::new();
-        let finished = Finished::default();
+        let source = self.source.clone();
         let mut commits = tokio::time::interval(COMMIT_EVERY);
         commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.consumer.subscribe(&[&self.topic])?;
+        source.consumer.subscribe(&[&source.topic])?;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = commits.tick() => self.commit(&finished, CommitMode::Async),
+                _ = commits.tick() => source.commit_finished(CommitMode::Async),
                 // Partition queues take all records; this poll serves rebalances and errors.
-                event = self.consumer.recv() => match event {
+                event = source.consumer.recv() => match event {
                     Err(error) => {
-                        tracing::warn!(topic = self.topic, %error, "consumer.failed");
+                        tracing::warn!(topic = source.topic, %error, "consumer.failed");
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                     Ok(record) => {
                         // A record that overtook the split of its partition: read it again from there.
                         let (partition, offset) = (record.partition(), record.offset());
                         drop(record);
-                        self.start(partition, &handler, &tasks, &mut running, &finished, &stop);
-                        if let Err(error) = self.consumer.seek(&self.topic, partition, Offset::Offset(offset), Duration::from_secs(5)) {
-                            tracing::warn!(topic = self.topic, partition, %error, "consumer.seek_failed");
+                        self.start(partition, &handler, &tasks, &mut running, &stop);
+                        if let Err(error) = source.consumer.seek(&source.topic, partition, Offset::Offset(offset), Duration::from_secs(5)) {
+                            tracing::warn!(topic = source.topic, partition, %error, "consumer.seek_failed");
                         }
                     }
                 },
                 Some(assignment) = self.assignments.recv() => match assignment {
                     Assignment::Gained(partitions) => {
                         for partition in partitions {
-                            self.start(partition, &handler, &tasks, &mut running, &finished, &stop);
+                            self.start(partition, &handler, &tasks, &mut running, &stop);
                         }
                     }
                     Assignment::Lost(partitions) => {
                         for partition in partitions {
                             // The new owner may be further: committing now would send it back.
-                            finished.lock().remove(&partition);
+                            source.finished.lock().remove(&partition);
                             if let Some(token) = running.remove(&partition) {
                                 token.cancel();
                             }
@@ -170,16 +200,9 @@ impl Consumer {
         }
         tasks.close();
         tasks.wait().await;
-        self.commit(&finished, CommitMode::Sync);
-        self.consumer.unsubscribe();
+        source.commit_finished(CommitMode::Sync);
+        source.consumer.unsubscribe();
         Ok(())
-    }
-
-    fn commit(&self, finished: &Finished, mode: CommitMode) {
-        let offsets = std::mem::take(&mut *finished.lock());
-        if !offsets.is_empty() {
-            commit(&self.consumer, &self.topic, &offsets, mode);
-        }
     }
 
     fn start<H: PartitionHandler>(
@@ -188,42 +211,31 @@ impl Consumer {
         handler: &(impl Fn(i32) -> H + Send),
         tasks: &TaskTracker,
         running: &mut HashMap<i32, CancellationToken>,
-        finished: &Finished,
         stop: &CancellationToken,
     ) {
         if running.contains_key(&partition) {
             return;
         }
-        let Some(queue) = self.consumer.split_partition_queue(&self.topic, partition) else {
-            tracing::error!(topic = self.topic, partition, "consumer.no_queue");
+        let source = &self.source;
+        let Some(queue) = source.consumer.split_partition_queue(&source.topic, partition) else {
+            tracing::error!(topic = source.topic, partition, "consumer.no_queue");
             return;
         };
         let token = stop.child_token();
         running.insert(partition, token.clone());
-        tracing::info!(topic = self.topic, partition, "consumer.partition_gained");
-        tasks.spawn(consume(
-            self.consumer.clone(),
-            queue,
-            self.topic.clone(),
-            partition,
-            self.batch_size,
-            handler(partition),
-            finished.clone(),
-            token,
-        ));
+        tracing::info!(topic = source.topic, partition, "consumer.partition_gained");
+        tasks.spawn(consume(source.clone(), queue, partition, handler(partition), token));
     }
 }
 
 async fn consume<H: PartitionHandler>(
-    consumer: Arc<StreamConsumer<Context>>,
+    source: Arc<Source>,
     queue: StreamPartitionQueue<Context>,
-    topic: String,
     partition: i32,
-    batch_size: usize,
     mut handler: H,
-    finished: Finished,
     token: CancellationToken,
 ) {
+    let topic = &source.topic;
     loop {
         let first = tokio::select! {
             () = token.cancelled() => break,
@@ -250,7 +262,7 @@ async fn consume<H: PartitionHandler>(
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let mut taken = 1;
-        while taken < batch_size {
+        while taken < source.batch_size {
             // Whatever is in the queue already; never wait for more.
             match futures::FutureExt::now_or_never(queue.recv()) {
                 Some(record) => {
@@ -263,7 +275,7 @@ async fn consume<H: PartitionHandler>(
         let Some(offset) = last_offset else { continue };
         let next = offset + 1;
         if cfg!(feature = "planted-commit-first") {
-            commit(&consumer, &topic, &HashMap::from([(partition, next)]), CommitMode::Sync);
+            source.commit(&HashMap::from([(partition, next)]), CommitMode::Sync);
         }
         tokio::select! {
             // A lost partition: whatever was done is repeated without effect by the new owner.
@@ -271,19 +283,8 @@ async fn consume<H: PartitionHandler>(
             () = handler.handle(Batch { records }) => {}
         }
         if !token.is_cancelled() {
-            finished.lock().insert(partition, next);
+            source.finished.lock().insert(partition, next);
         }
     }
     tracing::info!(topic, partition, "consumer.partition_left");
-}
-
-fn commit(consumer: &StreamConsumer<Context>, topic: &str, offsets: &HashMap<i32, i64>, mode: CommitMode) {
-    let mut list = TopicPartitionList::new();
-    let added = offsets.iter().try_for_each(|(partition, next)| {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*next))
-    });
-    if let Err(error) = added.and_then(|()| consumer.commit(&list, mode)) {
-        // The batches will be seen again, without effect.
-        tracing::warn!(topic, ?offsets, %error, "consumer.commit_failed");
-    }
 }
