@@ -185,11 +185,11 @@ impl Consumer {
                     }
                     Assignment::Lost(partitions) => {
                         for partition in partitions {
-                            // The new owner may be further: committing now would send it back.
-                            source.finished.lock().remove(&partition);
                             if let Some(token) = running.remove(&partition) {
                                 token.cancel();
                             }
+                            // The new owner may be further: committing now would send it back.
+                            source.finished.lock().remove(&partition);
                         }
                     }
                 },
