@@ -44,7 +44,7 @@ part "unit and property tests" cargo test --locked --workspace --no-fail-fast
 part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../../images/entrypoints && go vet ./...'
 part "scripts parse" scripts_parse
 "$root/e2e/cluster/build.sh" tests || { failed=$((failed + 1)); failures+=("test tools"); }
-part "licences and sources" "$bin/cargo-deny" --offline check bans licenses sources
+part "licences and sources" "$bin/cargo-deny" check bans licenses sources
 if [ "$mode" = all ]; then
   "$root/e2e/up.sh" || { failed=$((failed + 1)); failures+=("make up"); }
   part "chart" chart
