@@ -394,7 +394,9 @@ impl Config {
             figment = figment.merge(Serialized::default("webhooks", hooks));
         }
         // Credentials of push vendors may be in a file of their own.
-        let push_file: String = figment.extract_inner("push.file").unwrap_or_default();
+        let push_file = std::env::var("IMENV_PUSH_FILE")
+            .or_else(|_| figment.extract_inner("push.file"))
+            .unwrap_or_default();
         if !push_file.is_empty() {
             let push: figment::value::Value = Figment::from(Yaml::file_exact(push_file))
                 .extract()
