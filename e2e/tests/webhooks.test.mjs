@@ -269,11 +269,13 @@ describe('offline push', () => {
     await send('do not disturb');
     await ok(bob, '/conversation/set_conversations', { userIDs: [bob.userID], conversation: { conversationType: 3, groupID, conversationID: `sg_${groupID}`, recvMsgOpt: 0 } });
     const query = `sendID=${bob.userID}&token=${bob.token}&platformID=2&operationID=o&isBackground=false&isMsgResp=true&sdkType=js`;
+    // As the route table sees it, because that is what push asks.
+    const online = async () => (await ok(bob, '/user/get_users_status', { userID: bob.userID, userIDs: [bob.userID] })).statusList[0].status;
     const phone = new WebSocket(`${at.ws}?${query}`);
-    await until('the phone is connected', async () => (await ok(root, '/user/get_users_online_status', { userIDs: [bob.userID] }))[0].status === 1, 10_000);
+    await until('the phone is connected', async () => await online() === 1, 10_000);
     await send('on the phone');
     phone.close();
-    await until('the phone is gone', async () => (await ok(root, '/user/get_users_online_status', { userIDs: [bob.userID] }))[0].status === 0, 10_000);
+    await until('the phone is gone', async () => await online() === 0, 10_000);
     await send('last');
     // One partition keeps the order of a group: what was to come is there when the last one is.
     await pushed(({ notification }) => notification.alert === `${tag} last`);
