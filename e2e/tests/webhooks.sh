@@ -6,6 +6,8 @@ set -euo pipefail
 "$root/e2e/images/build.sh" tests
 "$bin/localkube" load "$OPENIM_CACHE/test-images/hooks.tar"
 kube apply --server-side -f "$root/e2e/webhooks/receiver.yaml"
+# Nothing of an earlier run: neither records nor answers.
+kube -n openim-hooks rollout restart deployment/hooks
 kube -n openim-hooks rollout status deployment/hooks --timeout=60s
 kube -n "$cluster_namespace" create secret generic "$cluster_name-hooks" --dry-run=client -o yaml \
   --from-literal=secret=a-signing-secret | kube apply --server-side -f -

@@ -3,7 +3,7 @@ import { execSync } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { until } from '../sdk/lib/wait.mjs';
+import { sleep, until } from '../sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
 
 const recorder = `${at.api}/hook-recorder`;
@@ -267,13 +267,19 @@ describe('offline push', () => {
     await send('not wanted', { notOfflinePush: true });
     await ok(bob, '/conversation/set_conversations', { userIDs: [bob.userID], conversation: { conversationType: 3, groupID, conversationID: `sg_${groupID}`, recvMsgOpt: 2 } });
     await send('do not disturb');
+    // Nothing tells that nobody was told: push is given time to look at the setting before it changes back.
+    await sleep(2000);
     await ok(bob, '/conversation/set_conversations', { userIDs: [bob.userID], conversation: { conversationType: 3, groupID, conversationID: `sg_${groupID}`, recvMsgOpt: 0 } });
     const query = `sendID=${bob.userID}&token=${bob.token}&platformID=2&operationID=o&isBackground=false&isMsgResp=true&sdkType=js`;
     // As the route table sees it, because that is what push asks.
     const online = async () => (await ok(bob, '/user/get_users_status', { userID: bob.userID, userIDs: [bob.userID] })).statusList[0].status;
     const phone = new WebSocket(`${at.ws}?${query}`);
+    phone.binaryType = 'arraybuffer';
+    const frames = [];
+    phone.addEventListener('message', ({ data }) => { if (typeof data !== 'string') frames.push(JSON.parse(Buffer.from(data))); });
     await until('the phone is connected', async () => await online() === 1, 10_000);
     await send('on the phone');
+    await until('it is on the phone', () => frames.some(({ data }) => Buffer.from(data ?? '', 'base64').includes('on the phone')), 20_000);
     phone.close();
     await until('the phone is gone', async () => await online() === 0, 10_000);
     await send('last');
