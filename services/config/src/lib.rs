@@ -395,8 +395,7 @@ impl Config {
         }
         // Credentials of push vendors may be in a file of their own.
         let push_file = std::env::var("IMENV_PUSH_FILE")
-            .or_else(|_| figment.extract_inner("push.file"))
-            .unwrap_or_default();
+            .unwrap_or_else(|_| figment.extract_inner("push.file").unwrap_or_default());
         if !push_file.is_empty() {
             let push: figment::value::Value = Figment::from(Yaml::file_exact(push_file))
                 .extract()
