@@ -27,6 +27,9 @@ test: ## everything, ending in one summary line
 test-fast: ## formatting, clippy, unit and property tests, drift of generated files
 	@e2e/test.sh fast
 
+planted: ## services with a bug on purpose: the checker must go red on the running cluster
+	@e2e/tests/planted-bug.sh
+
 contract: ## what the last test run showed of the wire contract
 	@node e2e/contract/report.mjs
 
@@ -36,4 +39,4 @@ bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 2
 generate: ## generated files: the CRD
 	@cargo run -q -p crds --bin crdgen > crds/openimclusters.yaml.new && mv crds/openimclusters.yaml.new crds/openimclusters.yaml
 
-.PHONY: help up down status endpoints demo test test-fast contract bench generate
+.PHONY: help up down status endpoints demo test test-fast planted contract bench generate
