@@ -2,16 +2,13 @@
 
 use async_trait::async_trait;
 use config::ApnsPush;
-use futures::StreamExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use model::{Clock, SystemClock};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    AT_A_TIME, DEADLINE, Device, Note, Outcome, Served, Vendor, VendorError, is_apple, is_temporary,
-};
+use crate::{DEADLINE, Device, Note, Outcome, Served, Vendor, VendorError, is_apple, is_temporary};
 
 /// Apple refuses tokens older than an hour, and new ones more often than every 20 minutes.
 const TOKEN_MS: i64 = 45 * 60 * 1000;
@@ -130,16 +127,7 @@ impl Vendor for Apns {
     }
 
     async fn push(&self, devices: &[Device], note: &Note) -> Outcome {
-        let mut outcome = Outcome::default();
-        let requests = devices.iter().cloned().map(|device| async move {
-            let served = self.push_one(&device, note).await;
-            (device, served)
-        });
-        let mut sent = futures::stream::iter(requests).buffer_unordered(AT_A_TIME);
-        while let Some((device, served)) = sent.next().await {
-            outcome.add(served, &device);
-        }
-        outcome
+        Outcome::of_each(devices, |device| async move { self.push_one(&device, note).await }).await
     }
 }
 

@@ -2,14 +2,13 @@
 
 use async_trait::async_trait;
 use config::FcmPush;
-use futures::StreamExt;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use model::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::{AT_A_TIME, Device, Note, Outcome, Served, Vendor, VendorError, client, is_apple, is_temporary};
+use crate::{Device, Note, Outcome, Served, Vendor, VendorError, client, is_apple, is_temporary};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const ANDROID: i32 = 2;
@@ -153,25 +152,16 @@ impl Vendor for Fcm {
     }
 
     async fn push(&self, devices: &[Device], note: &Note) -> Outcome {
-        let mut outcome = Outcome::default();
         let access_token = match self.access_token().await {
             Ok(token) => token,
             Err(error) => {
                 tracing::warn!(error, "fcm.no_access_token");
-                outcome.again = devices.to_vec();
-                return outcome;
+                return Outcome { again: devices.to_vec(), ..Default::default() };
             }
         };
         let access_token = &access_token;
-        let requests = devices.iter().cloned().map(|device| async move {
-            let served = self.push_one(access_token, &device, note).await;
-            (device, served)
-        });
-        let mut sent = futures::stream::iter(requests).buffer_unordered(AT_A_TIME);
-        while let Some((device, served)) = sent.next().await {
-            outcome.add(served, &device);
-        }
-        outcome
+        Outcome::of_each(devices, |device| async move { self.push_one(access_token, &device, note).await })
+            .await
     }
 }
 

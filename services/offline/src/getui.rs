@@ -2,13 +2,12 @@
 
 use async_trait::async_trait;
 use config::GetuiPush;
-use futures::StreamExt;
 use model::{Clock, SystemClock};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
-use crate::{AT_A_TIME, Device, Note, Outcome, Served, Vendor, VendorError, client};
+use crate::{Device, Note, Outcome, Served, Vendor, VendorError, client};
 
 /// The access token is not valid (any more).
 const TOKEN_INVALID: i64 = 10001;
@@ -119,25 +118,15 @@ impl Vendor for Getui {
     }
 
     async fn push(&self, devices: &[Device], note: &Note) -> Outcome {
-        let mut outcome = Outcome::default();
         let token = match self.token().await {
             Ok(token) => token,
             Err(error) => {
                 tracing::warn!(error, "getui.no_token");
-                outcome.again = devices.to_vec();
-                return outcome;
+                return Outcome { again: devices.to_vec(), ..Default::default() };
             }
         };
         let token = &token;
-        let requests = devices.iter().cloned().map(|device| async move {
-            let served = self.push_one(token, &device, note).await;
-            (device, served)
-        });
-        let mut sent = futures::stream::iter(requests).buffer_unordered(AT_A_TIME);
-        while let Some((device, served)) = sent.next().await {
-            outcome.add(served, &device);
-        }
-        outcome
+        Outcome::of_each(devices, |device| async move { self.push_one(token, &device, note).await }).await
     }
 }
 

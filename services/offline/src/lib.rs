@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use config::{Push, PushVendor};
+use futures::StreamExt;
 
 /// Requests to a vendor in flight at a time.
 const AT_A_TIME: usize = 50;
@@ -64,6 +65,25 @@ pub(crate) enum Served {
 }
 
 impl Outcome {
+    /// Asks for each device by itself, many at a time.
+    pub(crate) async fn of_each<F: Future<Output = Served> + Send>(
+        devices: &[Device],
+        push_one: impl Fn(Device) -> F,
+    ) -> Self {
+        let requests = devices.iter().map(|device| {
+            let sent = push_one(device.clone());
+            let device = device.clone();
+            async move { (device, sent.await) }
+        });
+        let requests: Vec<_> = requests.collect();
+        let mut outcome = Self::default();
+        let mut sent = futures::stream::iter(requests).buffer_unordered(AT_A_TIME);
+        while let Some((device, served)) = sent.next().await {
+            outcome.add(served, &device);
+        }
+        outcome
+    }
+
     pub(crate) fn add(&mut self, served: Served, device: &Device) {
         match served {
             Served::Yes => {}

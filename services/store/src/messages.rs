@@ -100,11 +100,6 @@ impl StoredMessage {
         }
     }
 
-    /// The conversation.
-    pub fn conversation(&self) -> &str {
-        self.id.rsplit_once(':').map_or(self.id.as_str(), |(conversation, _)| conversation)
-    }
-
     /// The seq.
     pub fn seq(&self) -> i64 {
         seq_of(&self.id)

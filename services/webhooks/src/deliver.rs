@@ -66,7 +66,7 @@ impl Deliveries {
     async fn deliver(&self, record: &Record) {
         // A hook that was switched off, or that this version does not know, is not delivered any more.
         let Some(hook) = Hook::from_key(&record.hook) else { return };
-        let Some(config) = self.webhooks.enabled(hook) else { return };
+        let Some(config) = self.webhooks.settings(hook) else { return };
         let timeout = config.timeout_duration();
         let mut pause = FIRST_PAUSE;
         loop {

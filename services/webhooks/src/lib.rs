@@ -77,21 +77,17 @@ impl Webhooks {
         Ok(Self(Arc::new(Inner { config: webhooks, topic, http, producer })))
     }
 
-    fn enabled(&self, hook: Hook) -> Option<&HookConfig> {
-        if self.0.config.url.is_empty() {
-            return None;
-        }
-        self.0.config.hooks.get(hook.key()).filter(|config| config.enable)
-    }
-
     /// Whether a hook is on: building its body can be spared otherwise.
     pub fn wants(&self, hook: Hook) -> bool {
-        self.enabled(hook).is_some()
+        self.settings(hook).is_some()
     }
 
     /// The settings of a hook that is on.
     pub fn settings(&self, hook: Hook) -> Option<&HookConfig> {
-        self.enabled(hook)
+        if self.0.config.url.is_empty() {
+            return None;
+        }
+        self.0.config.hooks.get(hook.key()).filter(|config| config.enable)
     }
 
     /// Asks the integrator; `Resp` holds the fields it may answer with. A hook that is off answers nothing.
@@ -104,7 +100,7 @@ impl Webhooks {
         hook: Hook,
         body: Value,
     ) -> Result<Resp> {
-        let Some(config) = self.enabled(hook) else { return Ok(Resp::default()) };
+        let Some(config) = self.settings(hook) else { return Ok(Resp::default()) };
         let text = with_command(hook, body);
         let outcome = self.post(hook, "", &context.operation_id, text, config.timeout_duration()).await;
         let answer = match outcome.and_then(|answer| parse::<Resp>(hook, &answer)) {
@@ -145,7 +141,7 @@ impl Webhooks {
             body: with_command(hook, body),
             since: model::Clock::now_ms(&model::SystemClock),
         };
-        // One key per subject would keep their order too; one key for all keeps the order of everything.
+        // Keyed by hook: a receiver sees each kind in order.
         let payload = serde_json::to_vec(&record).unwrap_or_default();
         if let Err(error) = producer.send(&self.0.topic, hook.key(), &payload).await {
             tracing::error!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.not_queued");
