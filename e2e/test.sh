@@ -57,6 +57,7 @@ if [ "$mode" = all ]; then
     part "the contract's routes" node e2e/contract/report.mjs
     part "webhooks" e2e/tests/webhooks.sh
     part "operator on the real cluster" e2e/tests/operator.sh
+    part "upgrades under load" e2e/tests/upgrade.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "checker under kills" e2e/tests/checker.sh
     part "metrics are scraped" e2e/tests/metrics.sh

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Toleration;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct OpenIMClusterSpec {
-    /// Version of the services, the tag of their image. Empty: the operator's own version.
+    /// Version of the services, the tag of their image. Empty: the version that runs, at first the operator's own; a newer operator
+    /// alone upgrades nothing.
     #[schemars(length(max = 64))]
     pub version: String,
     /// Where the service image comes from.
@@ -57,8 +59,79 @@ pub struct OpenIMClusterSpec {
     pub ingress: IngressSpec,
     /// Settings of the services.
     pub config: ServiceConfig,
+    /// How changes reach the pods.
+    pub rollout: RolloutPolicy,
+    /// Where and how the pods of the services run.
+    pub pods: Pods,
     /// What happens to volumes when the cluster is deleted.
     pub volumes: VolumePolicy,
+}
+
+/// Services are changed one after the other; the next one waits until the pods of the one before serve.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutPolicy {
+    /// Nothing that restarts pods is done; `status.plan` says what would be. Scaling and repairs go on.
+    pub paused: bool,
+    /// Seconds that a new pod must serve before an old one goes.
+    #[schemars(range(min = 0, max = 3600))]
+    pub soak_seconds: i32,
+    /// Seconds without progress after which a change of a service has failed. More than soakSeconds.
+    #[schemars(range(min = 10, max = 7200))]
+    pub deadline_seconds: i32,
+    /// What then happens while pods of before still serve.
+    pub on_failure: OnFailure,
+}
+
+impl Default for RolloutPolicy {
+    fn default() -> Self {
+        Self { paused: false, soak_seconds: 2, deadline_seconds: 300, on_failure: OnFailure::default() }
+    }
+}
+
+/// What happens to a service whose new pods do not become ready.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It gets back the template of the pods that serve; the services after it are not touched.
+    #[default]
+    RollBack,
+    /// It stays as it is, for somebody to look at; the services after it are not touched.
+    Stop,
+}
+
+/// Scheduling and labels of the services' pods.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Pods {
+    /// More annotations.
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: BTreeMap<String, String>,
+    /// Nodes must have these labels.
+    #[schemars(extend("maxProperties" = 64))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that are tolerated.
+    #[schemars(length(max = 64))]
+    pub tolerations: Vec<Toleration>,
+    /// Priority class; empty: the default one.
+    #[schemars(length(max = 253))]
+    pub priority_class_name: String,
+    /// Secrets for pulling the image.
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub image_pull_secrets: Vec<String>,
+    /// How strictly the pods of a service are spread over hosts and zones.
+    pub spread: Spread,
+}
+
+/// How strictly pods are spread.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    /// As evenly as the nodes allow.
+    #[default]
+    Preferred,
+    /// A pod that would make it uneven stays pending.
+    Required,
+    /// As the scheduler likes.
+    Off,
 }
 
 /// An image without its tag.
@@ -138,13 +211,47 @@ pub struct Service {
     /// Pods, 0 to 200.
     #[schemars(range(min = 0, max = 200))]
     pub replicas: i32,
+    /// Lets Kubernetes choose the replicas by CPU use; `replicas` then counts only at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
     /// Requests and limits of a pod.
     pub resources: Resources,
+    /// More environment variables, for example RUST_BACKTRACE. Those that the operator sets cannot be changed.
+    #[schemars(extend("maxProperties" = 64))]
+    pub env: BTreeMap<String, String>,
+}
+
+/// A HorizontalPodAutoscaler; needs a metrics server.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.minReplicas <= self.maxReplicas", "message": "minReplicas must not be more than maxReplicas"
+}]))]
+pub struct Autoscaling {
+    /// Fewest pods.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 200))]
+    pub min_replicas: i32,
+    /// Most pods. Transfer and push use at most one per Kafka partition.
+    #[schemars(range(min = 1, max = 200))]
+    pub max_replicas: i32,
+    /// Wanted CPU use, in percent of the CPU request.
+    #[serde(default = "seventy")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub cpu_percent: i32,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn seventy() -> i32 {
+    70
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Self { replicas: 1, resources: Resources::default() }
+        Self { replicas: 1, autoscaling: None, resources: Resources::default(), env: BTreeMap::new() }
     }
 }
 

@@ -10,6 +10,8 @@ pub mod condition {
     pub const READY: &str = "Ready";
     /// Work is under way.
     pub const PROGRESSING: &str = "Progressing";
+    /// Every service has a pod that serves, whatever is under way.
+    pub const AVAILABLE: &str = "Available";
     /// The spec cannot be carried out as it is; only an edit helps.
     pub const STALLED: &str = "Stalled";
 }
@@ -25,6 +27,12 @@ pub enum Reason {
     Migrating,
     /// Pods of services are starting or being replaced.
     RollingOut,
+    /// Changes wait because `spec.rollout.paused` is set.
+    Paused,
+    /// New pods of a service did not become ready.
+    RolloutFailed,
+    /// `spec.version` cannot follow the version that runs.
+    UpgradeRefused,
     /// The spec is wrong.
     InvalidSpec,
     /// The spec is fine.
@@ -39,6 +47,9 @@ impl Reason {
             Self::DependencyNotReady => "DependencyNotReady",
             Self::Migrating => "Migrating",
             Self::RollingOut => "RollingOut",
+            Self::Paused => "Paused",
+            Self::RolloutFailed => "RolloutFailed",
+            Self::UpgradeRefused => "UpgradeRefused",
             Self::InvalidSpec => "InvalidSpec",
             Self::Valid => "Valid",
         }
@@ -57,12 +68,18 @@ pub struct OpenIMClusterStatus {
     pub pods: String,
     /// The lowest version that runs.
     pub version: String,
-    /// Ready, Progressing, Stalled.
+    /// Ready, Available, Progressing, Stalled.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Each service.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub components: Vec<Component>,
+    /// What is still to be changed, in order.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["component"]))]
+    pub plan: Vec<Change>,
+    /// What holds the plan up.
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub blockers: Vec<Blocker>,
     /// Each backing server, as a real probe saw it.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub dependencies: Vec<Dependency>,
@@ -84,6 +101,30 @@ pub struct Component {
     pub updated: i32,
     /// Version of the pods; the old one until all are new.
     pub version: String,
+}
+
+/// A change that restarts pods.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// Name of the service.
+    pub component: String,
+    /// Why, for example "version 0.1.0 to 0.2.0".
+    pub reason: String,
+    /// Pods that are replaced.
+    pub pods: i32,
+}
+
+/// Something that must happen before the plan goes on.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// The service or backing server; empty: the whole cluster.
+    pub component: String,
+    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, RolloutFailed, UpgradeRefused.
+    pub gate: String,
+    /// What is seen, and what to do about it.
+    pub message: String,
 }
 
 /// A backing server.

@@ -13,6 +13,6 @@ kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=
 api=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' <<< "$OPENIM_ENDPOINTS")
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"objectStorage\":{
   \"endpoint\":\"http://s3.openim-s3.svc:7070\",\"externalEndpoint\":\"$api\",\"bucket\":\"openim-uploads\",\"secretName\":\"$cluster_name-s3\"}}}"
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name" 300
 cd "$(dirname "$0")"
 node --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec objects.test.mjs

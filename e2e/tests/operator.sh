@@ -12,17 +12,19 @@ until_is() { # SECONDS EXPECTED COMMAND…
 
 echo "a spec edit rolls out and scales"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":2}},"config":{"gatewayDrainSeconds":2}}}'
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name" 300
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o jsonpath='{.status.readyReplicas}')" = 2 ]
-kube -n "$ns" get configmap "$cluster_name-config" -o jsonpath='{.data.config\.yaml}' | grep -q 'drainSeconds: 2'
+config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o "jsonpath=$1"; }
+config '{.items[*].data.config\.yaml}' | grep -q 'drainSeconds: 2'
 
 echo "hand edits are repaired, others' fields stay"
 kube -n "$ns" scale deployment "$cluster_name-user" --replicas=0
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
 kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
-kube -n "$ns" delete "service/$cluster_name-api-http" "configmap/$cluster_name-config"
+kept=$(config '{.items[*].metadata.name}')
+kube -n "$ns" delete "service/$cluster_name-api-http" "configmap/$kept"
 until_is 30 10002 kube -n "$ns" get service "$cluster_name-api-http" -o 'jsonpath={.spec.ports[0].port}'
-until_is 30 "$cluster_name-config" kube -n "$ns" get configmap "$cluster_name-config" -o 'jsonpath={.metadata.name}'
+until_is 30 "$kept" config '{.items[*].metadata.name}'
 [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
 wait_ready "$cluster_name" 60
 
@@ -83,4 +85,4 @@ until_is 120 0 left
 [ "$(get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].status}')" = True ]
 
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":1}}}}'
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name" 300

@@ -14,21 +14,15 @@ build_services
 "$bin/localkube" load "$planted/openim-server.tar"
 build_checker
 
-use_version() { # VERSION: waits until the cluster runs it
+use_version() {
   kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"version\":\"$1\"}}"
-  local end=$((SECONDS + 180))
-  while [ $SECONDS -lt $end ]; do
-    [ "$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" \
-      -o 'jsonpath={.status.version}/{.status.conditions[?(@.type=="Ready")].status}')" = "${1:-$version}/True" ] && return
-    sleep 0.5
-  done
-  echo "the cluster does not run ${1:-$version} after 180 s"; exit 1
+  wait_ready "$cluster_name" 300
 }
 use_version "$version-planted"
 found=0
 "$checker_bin/checker" --conversations 8 --seconds 40 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer,transfer,transfer \
   --name "$cluster_name" --namespace "$cluster_namespace" > "$planted/checker.json" 2> "$planted/checker.log" || found=1
-use_version ""
+use_version "$version"
 cat "$planted/checker.json"; tail -3 "$planted/checker.log"
 [ "$found" = 1 ] || { echo "the checker saw nothing wrong with services that lose messages"; exit 1; }
 grep -q '"first":\[".*Lost' "$planted/checker.json" || { echo "the checker failed for another reason than lost messages"; exit 1; }

@@ -20,10 +20,10 @@ enable: [jpush]
 jpush: {appKey: app, masterSecret: master, pushURL: "http://hooks.openim-hooks.svc:8080/hook-recorder/hooks/jpush"}
 ' | kube apply --server-side -f -
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"offlinePush\":{\"secretName\":\"$cluster_name-push\"}}}"
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name" 300
 off() {
   kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"webhooks":null,"offlinePush":null}}'
-  wait_ready "$cluster_name" 120
+  wait_ready "$cluster_name" 300
 }
 trap off EXIT
 export OPENIM_PUSH_POD="kubectl --kubeconfig $state/admin.kubeconfig -n $cluster_namespace delete pod --grace-period=0 --force -l openim.io/cluster=$cluster_name,app.kubernetes.io/component=push"

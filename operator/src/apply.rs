@@ -7,9 +7,11 @@ use k8s_openapi::{
     ByteString, NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, StatefulSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{ConfigMap, Secret, Service},
         networking::v1::Ingress,
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -91,7 +93,7 @@ pub struct Applied {
 /// At the first object that cannot be applied.
 pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
-    for object in &plan.objects[..plan.open] {
+    for object in &plan.apply {
         let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
         let name = object.name_any();
         let what = format!("{kind}/{name}");
@@ -119,8 +121,7 @@ pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Ap
 
 async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, ApplyError> {
     let wanted: BTreeSet<(String, String)> = plan
-        .objects
-        .iter()
+        .objects()
         .map(|object| {
             (object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(), object.name_any())
         })
@@ -129,8 +130,14 @@ async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Resu
     deleted.extend(remove_kind::<Deployment>(client, cluster, &wanted).await?);
     deleted.extend(remove_kind::<StatefulSet>(client, cluster, &wanted).await?);
     deleted.extend(remove_kind::<Service>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted).await?);
+    if let Some(kept) = &plan.kept_config {
+        let kept = kept.iter().map(|name| ("ConfigMap".to_owned(), name.clone()));
+        let wanted: BTreeSet<(String, String)> = wanted.iter().cloned().chain(kept).collect();
+        deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted).await?);
+    }
     deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<PodDisruptionBudget>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<HorizontalPodAutoscaler>(client, cluster, &wanted).await?);
     deleted.extend(remove_kind::<Job>(client, cluster, &wanted).await?);
     Ok(deleted)
 }

@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{OpenIMCluster, OpenIMClusterStatus, Reason};
+use crds::{OpenIMCluster, OpenIMClusterStatus, Reason, condition};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::Job,
     core::v1::{ConfigMap, Service},
     networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -108,6 +110,8 @@ pub async fn run(
         .owns(scoped::<Service>(&client, namespace), owned.clone())
         .owns(scoped::<ConfigMap>(&client, namespace), owned.clone())
         .owns(scoped::<Ingress>(&client, namespace), owned.clone())
+        .owns(scoped::<PodDisruptionBudget>(&client, namespace), owned.clone())
+        .owns(scoped::<HorizontalPodAutoscaler>(&client, namespace), owned.clone())
         .owns(scoped::<Job>(&client, namespace), owned)
         .graceful_shutdown_on(stop.cancelled_owned());
     controller
@@ -183,11 +187,20 @@ impl Operator {
             }
             Err(error) => (true, Some(error)),
         };
+        if let (Some(change), None) = (&plan.started, &failure) {
+            let note = format!("{}: {} (pods to replace: {})", change.component, change.reason, change.pods);
+            tracing::info!(cluster = cluster.name, change = note, "cluster.changing");
+            self.tell(object, EventType::Normal, "Changing", note).await;
+        }
         let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
         if let Some(error) = &failure {
             status.message = format!("{error}.");
         }
-        let waiting = plan.gate.is_some() || written || status.message != before.message;
+        let progressing = status
+            .conditions
+            .iter()
+            .any(|entry| entry.type_ == condition::PROGRESSING && entry.status == "True");
+        let waiting = progressing || written || status.message != before.message;
         self.metrics.clusters_waiting.set(i64::from(waiting));
         self.write_status(object, &before, status).await?;
         match failure {
@@ -219,19 +232,25 @@ impl Operator {
             |status: &OpenIMClusterStatus| status.conditions.first().map(|ready| ready.reason.clone());
         if reason(before) != reason(&after) {
             let reason = reason(&after).unwrap_or_default();
-            let type_ =
-                if reason == Reason::InvalidSpec.as_str() { EventType::Warning } else { EventType::Normal };
-            let event = Event {
-                type_,
-                reason,
-                note: Some(after.message),
-                action: "Reconcile".into(),
-                secondary: None,
-            };
-            if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-                tracing::warn!(%error, "event.not_published");
-            }
+            let warnings = [Reason::InvalidSpec, Reason::RolloutFailed, Reason::UpgradeRefused];
+            let warn = warnings.iter().any(|warning| warning.as_str() == reason);
+            let type_ = if warn { EventType::Warning } else { EventType::Normal };
+            self.tell(object, type_, &reason, after.message).await;
         }
         Ok(())
+    }
+
+    async fn tell(&self, object: &OpenIMCluster, type_: EventType, reason: &str, note: String) {
+        let event = Event {
+            type_,
+            reason: reason.into(),
+            // The API server takes 1024 bytes.
+            note: Some(note.chars().take(250).collect()),
+            action: "Reconcile".into(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(%error, "event.not_published");
+        }
     }
 }

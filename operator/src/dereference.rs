@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
+    apps::v1::{Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::Secret,
+    core::v1::{ContainerState, Pod, PodTemplateSpec, Secret},
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
@@ -13,6 +13,7 @@ use crate::{
     build::labels::selector,
     plan::{Observed, Rollout},
     probe,
+    rollout::{FAILED_REASON, FAILED_REVISION, REVISION},
     validate::{Backing, Cluster},
 };
 
@@ -27,6 +28,120 @@ async fn secret(
     name: &str,
 ) -> kube::Result<Option<BTreeMap<String, String>>> {
     Ok(Api::<Secret>::namespaced(client.clone(), &cluster.namespace).get_opt(name).await?.map(text))
+}
+
+fn rollout_of_deployment(item: &Deployment) -> Rollout {
+    let status = item.status.clone().unwrap_or_default();
+    let generation = item.metadata.generation.unwrap_or(0);
+    let note = |key: &str| item.annotations().get(key).cloned().unwrap_or_default();
+    let current = status.observed_generation.unwrap_or(0) >= generation;
+    Rollout {
+        current,
+        desired: item.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        ready: status.ready_replicas.unwrap_or(0),
+        updated: status.updated_replicas.unwrap_or(0),
+        total: status.replicas.unwrap_or(0),
+        template: item.spec.clone().unwrap_or_default().template,
+        stuck: current
+            && status.conditions.unwrap_or_default().iter().any(|condition| {
+                condition.type_ == "Progressing"
+                    && condition.status == "False"
+                    && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+            }),
+        failed_revision: note(FAILED_REVISION),
+        failed_reason: note(FAILED_REASON),
+        ..Default::default()
+    }
+}
+
+fn rollout_of_set(item: &StatefulSet) -> Rollout {
+    let status = item.status.clone().unwrap_or_default();
+    let spec = item.spec.clone().unwrap_or_default();
+    let init =
+        spec.template.spec.as_ref().and_then(|pod| pod.init_containers.as_ref()?.first()?.image.clone());
+    Rollout {
+        current: status.observed_generation.unwrap_or(0) >= item.metadata.generation.unwrap_or(0),
+        desired: spec.replicas.unwrap_or(1),
+        ready: status.ready_replicas.unwrap_or(0),
+        updated: status.updated_replicas.unwrap_or(0),
+        total: status.replicas,
+        template: spec.template,
+        init_image: init.unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+/// Why the pods of a Deployment are not all ready, and what the ones that serve are made from.
+async fn explain(client: &Client, item: &Deployment, rollout: &mut Rollout) -> kube::Result<()> {
+    let namespace = item.namespace().unwrap_or_default();
+    let labels = item.spec.as_ref().and_then(|spec| spec.selector.match_labels.clone()).unwrap_or_default();
+    let labels: Vec<String> = labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let same = ListParams::default().labels(&labels.join(","));
+    let pods = Api::<Pod>::namespaced(client.clone(), &namespace).list(&same).await?;
+    rollout.trouble = pods.iter().find_map(trouble).unwrap_or_default();
+    if rollout.stuck {
+        let sets = Api::<ReplicaSet>::namespaced(client.clone(), &namespace).list(&same).await?;
+        let revision = |template: &PodTemplateSpec| {
+            template
+                .metadata
+                .as_ref()
+                .and_then(|metadata| metadata.annotations.as_ref()?.get(REVISION).cloned())
+        };
+        let newest = revision(&rollout.template);
+        let mut serving: Vec<(i32, PodTemplateSpec)> = sets
+            .into_iter()
+            .filter_map(|set| Some((set.status?.ready_replicas?, set.spec?.template?)))
+            .filter(|(ready, template)| *ready > 0 && revision(template) != newest)
+            .collect();
+        serving.sort_by_key(|(ready, _)| *ready);
+        rollout.serving = serving.pop().map(|(_, mut template)| {
+            let labels = template.metadata.as_mut().and_then(|metadata| metadata.labels.as_mut());
+            labels.map(|labels| labels.remove("pod-template-hash"));
+            template
+        });
+    }
+    Ok(())
+}
+
+fn has_failed(pod: &Pod) -> bool {
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    containers.into_iter().flatten().any(|container| {
+        let ended =
+            |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
+        container.restart_count > 0 || ended(&container.state)
+    })
+}
+
+/// What a pod that is not ready says of itself.
+fn trouble(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let name = pod.name_any();
+    let text = |reason: Option<String>, message: Option<String>| {
+        let parts: Vec<String> =
+            [reason, message].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        format!("pod {name}: {}", parts.join(": "))
+    };
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(condition) = unscheduled {
+        return Some(text(condition.reason.clone(), condition.message.clone()));
+    }
+    let container = status.container_statuses.as_ref()?.iter().find(|container| !container.ready)?;
+    // What it said when it ended tells more than that it is waited for.
+    let ended = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.clone())
+        .or_else(|| container.state.as_ref().and_then(|state| state.terminated.clone()));
+    if let Some(ended) = ended {
+        let last_line = ended.message.as_deref().and_then(|log| log.trim().lines().last()).map(str::to_owned);
+        return Some(text(Some(format!("exit code {}", ended.exit_code)), last_line));
+    }
+    let waiting = container.state.as_ref()?.waiting.clone()?;
+    (waiting.reason.as_deref() != Some("ContainerCreating")).then(|| text(waiting.reason, waiting.message))
 }
 
 /// Everything the planner must know; `credentials` are those that this pass completed.
@@ -74,42 +189,14 @@ pub async fn dereference(
             }
         }
     }
-    let rollout_of_deployment = |item: &Deployment| {
-        let status = item.status.clone().unwrap_or_default();
-        let generation = item.metadata.generation.unwrap_or(0);
-        let pod = item.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-        Rollout {
-            current: status.observed_generation.unwrap_or(0) >= generation,
-            desired: item.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
-            ready: status.ready_replicas.unwrap_or(0),
-            updated: status.updated_replicas.unwrap_or(0),
-            total: status.replicas.unwrap_or(0),
-            version: pod
-                .and_then(|pod| pod.containers.first()?.image.as_deref()?.rsplit_once(':'))
-                .map(|(_, tag)| tag.to_owned())
-                .unwrap_or_default(),
-            init_image: String::new(),
+    let mut rollouts = BTreeMap::new();
+    for item in &deployments {
+        let mut rollout = rollout_of_deployment(item);
+        if !rollout.is_done() && rollout.desired > 0 {
+            explain(&client, item, &mut rollout).await?;
         }
-    };
-    let rollout_of_set = |item: &StatefulSet| {
-        let status = item.status.clone().unwrap_or_default();
-        Rollout {
-            current: status.observed_generation.unwrap_or(0) >= item.metadata.generation.unwrap_or(0),
-            desired: item.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
-            ready: status.ready_replicas.unwrap_or(0),
-            updated: status.updated_replicas.unwrap_or(0),
-            total: status.replicas,
-            version: String::new(),
-            init_image: item
-                .spec
-                .as_ref()
-                .and_then(|spec| {
-                    spec.template.spec.as_ref()?.init_containers.as_ref()?.first()?.image.clone()
-                })
-                .unwrap_or_default(),
-        }
-    };
-    let deployments = deployments.iter().map(|item| (item.name_any(), rollout_of_deployment(item))).collect();
+        rollouts.insert(item.name_any(), rollout);
+    }
     let stateful_sets: BTreeMap<String, Rollout> =
         sets.iter().map(|item| (item.name_any(), rollout_of_set(item))).collect();
     let finished_jobs = jobs
@@ -117,17 +204,24 @@ pub async fn dereference(
         .filter(|job| job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) > 0))
         .map(ResourceExt::name_any)
         .collect();
-    let failed_jobs = jobs
-        .iter()
-        .filter(|job| job.status.as_ref().is_some_and(|status| status.failed.unwrap_or(0) > 0))
-        .map(ResourceExt::name_any)
-        .collect();
+    let mut failed_jobs = BTreeMap::new();
+    for job in &jobs {
+        let status = job.status.clone().unwrap_or_default();
+        if status.succeeded.unwrap_or(0) == 0
+            && status.ready.unwrap_or(0) + status.active.unwrap_or(0) + status.failed.unwrap_or(0) > 0
+        {
+            let same = ListParams::default().labels(&format!("job-name={}", job.name_any()));
+            let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&same).await?;
+            let seen = pods.iter().filter(|pod| has_failed(pod)).find_map(trouble);
+            failed_jobs.extend(seen.map(|seen| (job.name_any(), seen)));
+        }
+    }
     let dependencies = probe::all(cluster, &credentials, &external, &stateful_sets).await;
     Ok(Observed {
         credentials,
         external,
         missing_secrets,
-        deployments,
+        deployments: rollouts,
         stateful_sets,
         finished_jobs,
         failed_jobs,

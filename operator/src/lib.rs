@@ -8,6 +8,7 @@ pub mod dereference;
 pub mod lease;
 pub mod plan;
 pub mod probe;
+pub mod rollout;
 pub mod status;
 pub mod validate;
 

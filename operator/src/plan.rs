@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{Dependency, Reason};
+use crds::{Blocker, Change, Dependency, Reason};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::api::DynamicObject;
 
-use crate::{build, validate::Cluster};
+use crate::{
+    build,
+    rollout::{self, Permissions},
+    validate::Cluster,
+};
 
 /// Pods of a Deployment or StatefulSet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rollout {
     /// The controller has seen the newest template.
     pub current: bool,
@@ -20,8 +25,18 @@ pub struct Rollout {
     pub updated: i32,
     /// All pods.
     pub total: i32,
-    /// Tag of the image in the template.
-    pub version: String,
+    /// The pod template.
+    pub template: PodTemplateSpec,
+    /// Nothing went forward for the whole deadline.
+    pub stuck: bool,
+    /// When stuck: the template of the pods that still serve.
+    pub serving: Option<PodTemplateSpec>,
+    /// While pods are not ready: what one of them says.
+    pub trouble: String,
+    /// The revision that was rolled back; empty: none.
+    pub failed_revision: String,
+    /// What was seen then.
+    pub failed_reason: String,
     /// Image of the first init container in the template; empty without one.
     pub init_image: String,
 }
@@ -51,8 +66,8 @@ pub struct Observed {
     pub stateful_sets: BTreeMap<String, Rollout>,
     /// Jobs that succeeded.
     pub finished_jobs: BTreeSet<String>,
-    /// Jobs that had a failure.
-    pub failed_jobs: BTreeSet<String>,
+    /// Jobs that had a failure, and what was seen.
+    pub failed_jobs: BTreeMap<String, String>,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
 }
@@ -66,25 +81,38 @@ pub struct Gate {
     pub message: String,
 }
 
-/// What must be.
-#[derive(Debug, Clone)]
+/// What must be. What is labelled as the cluster's and is not in `apply`, `later` or `kept_config` is removed.
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// All objects of the cluster; what is labelled as its and not here is removed.
-    pub objects: Vec<DynamicObject>,
-    /// How many of them, from the first, may be applied now.
-    pub open: usize,
-    /// What the others wait for.
+    /// Objects to apply now, in this order.
+    pub apply: Vec<DynamicObject>,
+    /// Objects that wait for the gate.
+    pub later: Vec<DynamicObject>,
+    /// Names of ConfigMaps of before that pods may still need; `None`: all of them.
+    pub kept_config: Option<BTreeSet<String>>,
+    /// What `later` and the changes of templates wait for.
     pub gate: Option<Gate>,
+    /// What is still to be changed.
+    pub changes: Vec<Change>,
+    /// The one of them that this pass begins.
+    pub started: Option<Change>,
+    /// What holds the plan up.
+    pub blockers: Vec<Blocker>,
 }
 
-/// Plans a cluster: backing servers, then the migration, then the services. A gate holds back changes of later stages; it never
-/// takes away what runs.
+impl Plan {
+    /// All objects of the cluster.
+    pub fn objects(&self) -> impl Iterator<Item = &DynamicObject> {
+        self.apply.iter().chain(&self.later)
+    }
+}
+
+/// Plans a cluster: backing servers, then the migration, then the services one after the other. A gate holds back new pods and changes
+/// of pod templates; it never takes away what runs, and scaling and repairs go on.
 pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
-    let mut objects = build::backing::objects(cluster, observed);
+    let mut plan = Plan { apply: build::backing::objects(cluster, observed), ..Default::default() };
     let settings = build::settings::Settings::of(cluster, observed);
-    objects.extend(build::settings::objects(cluster, &settings));
-    let mut open = objects.len();
-    let mut gate = None;
+    plan.apply.extend(build::settings::objects(cluster, &settings));
 
     let waiting: Vec<String> = observed
         .dependencies
@@ -93,34 +121,73 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         .map(|dependency| format!("{}: {}", dependency.name, dependency.message))
         .collect();
     if !observed.missing_secrets.is_empty() {
-        gate =
+        plan.gate =
             Some(Gate { reason: Reason::DependencyNotReady, message: observed.missing_secrets.join("; ") });
     } else if observed.dependencies.is_empty() || !waiting.is_empty() {
         let message =
             if waiting.is_empty() { "waiting for the backing servers".into() } else { waiting.join("; ") };
-        gate = Some(Gate { reason: Reason::DependencyNotReady, message });
+        plan.gate = Some(Gate { reason: Reason::DependencyNotReady, message });
     }
 
-    let job = build::migration::name(cluster, &settings);
-    objects.push(build::migration::job(cluster, &settings));
-    if gate.is_none() {
-        open = objects.len();
-        if !observed.finished_jobs.contains(&job) {
-            let again = if observed.failed_jobs.contains(&job) {
-                "; it failed and is tried again: see its pod's log"
-            } else {
-                ""
-            };
-            let message = format!("creating topics, indexes and administrators (Job {job}){again}");
-            gate = Some(Gate { reason: Reason::Migrating, message });
+    let name = build::migration::name(cluster, &settings);
+    let job = build::migration::job(cluster, &settings);
+    let migrated = observed.finished_jobs.contains(&name);
+    let held = hold(cluster);
+    // A version that may not run yet must not change the data either.
+    let wait = held.is_some() && !observed.deployments.is_empty();
+    if plan.gate.is_some() || wait && !migrated {
+        plan.later.push(job);
+    } else {
+        plan.apply.push(job);
+        if !migrated {
+            let again = observed
+                .failed_jobs
+                .get(&name)
+                .map_or_else(String::new, |seen| format!("; it failed and is tried again: {seen}"));
+            let message = format!("creating topics, indexes and administrators (Job {name}){again}");
+            plan.gate = Some(Gate { reason: Reason::Migrating, message });
         }
     }
 
-    objects.extend(build::services::objects(cluster, &settings));
-    if gate.is_none() {
-        open = objects.len();
+    let permissions =
+        Permissions { create: plan.gate.is_none() && migrated, held: plan.gate.clone().or(held) };
+    let services = build::services::objects(cluster, &settings, observed);
+    let decision = rollout::decide(cluster, services.wanted, observed, &permissions);
+    let (now, later) = (&decision.apply, &decision.later);
+    plan.apply.extend(services.names);
+    plan.apply.extend(now.iter().map(build::dynamic));
+    plan.later.extend(later.iter().map(build::dynamic));
+    plan.apply.extend(services.others);
+    let settled = decision.changes.is_empty()
+        && decision.later.is_empty()
+        && observed.deployments.values().all(Rollout::is_done);
+    plan.kept_config =
+        settled.then(|| observed.deployments.values().flat_map(|live| config_maps(&live.template)).collect());
+    plan.changes = decision.changes;
+    plan.started = decision.started;
+    plan.blockers = decision.blockers;
+    plan
+}
+
+/// Why templates may not change, whatever the state of the cluster.
+fn hold(cluster: &Cluster) -> Option<Gate> {
+    if let Some(problem) = &cluster.upgrade_problem {
+        return Some(Gate { reason: Reason::UpgradeRefused, message: problem.clone() });
     }
-    Plan { objects, open, gate }
+    cluster.spec.rollout.paused.then(|| Gate {
+        reason: Reason::Paused,
+        message: "spec.rollout.paused is set: set it to false to go on".into(),
+    })
+}
+
+/// Names of the ConfigMaps that a template mounts.
+fn config_maps(template: &PodTemplateSpec) -> Vec<String> {
+    let volumes = template.spec.as_ref().and_then(|pod| pod.volumes.as_ref());
+    volumes
+        .into_iter()
+        .flatten()
+        .filter_map(|volume| Some(volume.config_map.as_ref()?.name.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -157,10 +224,7 @@ mod tests {
     }
 
     fn open_names(plan: &Plan) -> Vec<String> {
-        plan.objects[..plan.open]
-            .iter()
-            .map(|object| format!("{}/{}", kind(object), object.name_any()))
-            .collect()
+        plan.apply.iter().map(|object| format!("{}/{}", kind(object), object.name_any())).collect()
     }
 
     fn kind(object: &DynamicObject) -> &str {
@@ -181,7 +245,7 @@ mod tests {
         assert!(open_names(&migrating).iter().any(|name| name.starts_with("Job/")));
         assert_eq!(migrating.gate.unwrap().reason, Reason::Migrating);
         let all = plan(&cluster, &observed(&cluster, [true; 3], true));
-        assert_eq!((all.gate, all.open), (None, all.objects.len()));
+        assert_eq!((all.gate, all.later.len()), (None, 0));
     }
 
     #[test]
@@ -191,10 +255,7 @@ mod tests {
         for service in SERVICES {
             let name = cluster.part(service);
             assert!(
-                waiting
-                    .objects
-                    .iter()
-                    .any(|object| kind(object) == "Deployment" && object.name_any() == name),
+                waiting.objects().any(|object| kind(object) == "Deployment" && object.name_any() == name),
                 "{name}"
             );
         }
@@ -209,7 +270,7 @@ mod tests {
             .stateful_sets
             .insert(old.part("mongodb"), Rollout { init_image: old.image.clone(), ..Default::default() });
         let sets = |plan: Plan| -> Vec<serde_json::Value> {
-            let of_kind = plan.objects.iter().filter(|object| kind(object) == "StatefulSet");
+            let of_kind = plan.objects().filter(|object| kind(object) == "StatefulSet");
             of_kind.map(|object| serde_json::to_value(object).unwrap()).collect()
         };
         assert_eq!(sets(plan(&old, &observed)), sets(plan(&new, &observed)));
@@ -221,7 +282,7 @@ mod tests {
         let observed = observed(&cluster, [true; 3], true);
         let plan = plan(&cluster, &observed);
         for (name, value) in observed.credentials.iter().filter(|(_, value)| value.len() > 8) {
-            for object in plan.objects.iter().filter(|object| kind(object) != "Secret") {
+            for object in plan.objects().filter(|object| kind(object) != "Secret") {
                 let text = serde_json::to_string(object).unwrap();
                 assert!(
                     !text.contains(value.as_str()),
@@ -252,11 +313,11 @@ mod tests {
             let cluster = validate(&object(&spec)).unwrap();
             let observed = observed(&cluster, reachable, migrated);
             let (first, second) = (plan(&cluster, &observed), plan(&cluster, &observed));
-            prop_assert_eq!(serde_json::to_value(&first.objects).unwrap(), serde_json::to_value(&second.objects).unwrap());
-            prop_assert!(first.open <= first.objects.len());
-            prop_assert_eq!(first.gate.is_none(), first.open == first.objects.len());
+            let values = |plan: &Plan| serde_json::to_value([&plan.apply, &plan.later]).unwrap();
+            prop_assert_eq!(values(&first), values(&second));
+            prop_assert_eq!(first.gate.is_none(), first.later.is_empty());
             let mut names = BTreeSet::new();
-            for object in &first.objects {
+            for object in first.objects() {
                 prop_assert!(names.insert((kind(object).to_owned(), object.name_any())), "twice: {}", object.name_any());
                 prop_assert_eq!(object.metadata.namespace.as_deref(), Some("team"));
                 prop_assert_eq!(object.owner_references().len(), 1);
@@ -269,7 +330,7 @@ mod tests {
         fn a_failing_dependency_restarts_nothing(spec in any_spec(), reachable: [bool; 3]) {
             let cluster = validate(&object(&spec)).unwrap();
             let templates = |plan: &Plan| -> Vec<serde_json::Value> {
-                plan.objects.iter().filter(|object| kind(object) == "Deployment").map(|object| object.data.clone()).collect()
+                plan.objects().filter(|object| kind(object) == "Deployment").map(|object| object.data.clone()).collect()
             };
             let well = plan(&cluster, &observed(&cluster, [true; 3], true));
             // The credentials are the same ones.

@@ -1,17 +1,22 @@
 //! What the status says. Pure: from the plan and what was observed, and the conditions of before for their transition times.
 
-use crds::{Component, Endpoints, OpenIMClusterStatus, Reason, condition};
+use crds::{Blocker, Component, Endpoints, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use semver::Version;
+
 use crate::{
+    build::availability::replicas,
     plan::{Observed, Plan},
+    rollout::version_of,
     validate::{Cluster, SERVICES},
 };
 
 /// Ready, Progressing, Stalled: one sentence and reason for all.
 struct Verdict {
     ready: bool,
+    available: bool,
     progressing: bool,
     stalled: bool,
     reason: Reason,
@@ -33,6 +38,7 @@ fn conditions(verdict: &Verdict, generation: i64, before: &[Condition], now: Tim
     };
     vec![
         entry(condition::READY, verdict.ready),
+        entry(condition::AVAILABLE, verdict.available),
         entry(condition::PROGRESSING, verdict.progressing),
         entry(condition::STALLED, verdict.stalled),
     ]
@@ -45,8 +51,10 @@ pub fn invalid(
     before: &OpenIMClusterStatus,
     now: Timestamp,
 ) -> OpenIMClusterStatus {
+    let was = |kind: &str| before.conditions.iter().any(|old| old.type_ == kind && old.status == "True");
     let verdict = Verdict {
         ready: false,
+        available: was(condition::AVAILABLE),
         progressing: false,
         stalled: true,
         reason: Reason::InvalidSpec,
@@ -75,10 +83,10 @@ pub fn of(
             let rollout = observed.deployments.get(&cluster.part(service)).cloned().unwrap_or_default();
             Component {
                 name: (*service).to_owned(),
-                desired: cluster.service(service).replicas,
+                desired: replicas(cluster.service(service), observed.deployments.get(&cluster.part(service))),
                 ready: rollout.ready,
                 updated: rollout.updated,
-                version: rollout.version,
+                version: version_of(&rollout.template).to_owned(),
             }
         })
         .collect();
@@ -86,35 +94,60 @@ pub fn of(
         .iter()
         .copied()
         .filter(|service| {
-            let wanted = cluster.service(service).replicas;
-            !observed
-                .deployments
-                .get(&cluster.part(service))
-                .is_some_and(|found| found.is_done() && found.desired == wanted)
+            let found = observed.deployments.get(&cluster.part(service));
+            !found.is_some_and(|live| {
+                live.is_done() && live.desired == replicas(cluster.service(service), Some(live))
+            })
         })
         .collect();
     let ready: i32 = components.iter().map(|component| component.ready.min(component.desired)).sum();
     let desired: i32 = components.iter().map(|component| component.desired).sum();
-    let verdict = match &plan.gate {
-        Some(gate) => Verdict {
-            ready: false,
-            progressing: true,
-            stalled: false,
-            reason: gate.reason,
-            message: sentence(&gate.message),
-        },
-        None if written || !unfinished.is_empty() => Verdict {
-            ready: false,
-            progressing: true,
-            stalled: false,
-            reason: Reason::RollingOut,
-            message: format!(
-                "{ready} of {desired} pods are ready; waiting for {}.",
+    let available = components.iter().all(|component| component.ready > 0 || component.desired == 0);
+    let waiting = |reason: Reason, message: String| Verdict {
+        ready: false,
+        available,
+        progressing: true,
+        stalled: false,
+        reason,
+        message,
+    };
+    let coming: Vec<&str> = plan.changes.iter().map(|change| change.component.as_str()).collect();
+    let then = if coming.is_empty() { String::new() } else { format!(" Then: {}.", coming.join(", ")) };
+    let stopped = plan.blockers.iter().find_map(|blocker| {
+        let reasons = [Reason::UpgradeRefused, Reason::Paused, Reason::RolloutFailed];
+        Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
+    });
+    let verdict = match (&plan.gate, stopped) {
+        (Some(gate), _) => waiting(gate.reason, sentence(&gate.message)),
+        (None, Some((reason, blocker))) => {
+            let about =
+                if blocker.component.is_empty() { String::new() } else { format!("{}: ", blocker.component) };
+            let pending = if coming.is_empty() {
+                String::new()
+            } else {
+                format!(" Not changed: {}.", coming.join(", "))
+            };
+            Verdict {
+                progressing: false,
+                // A pause is wanted; the others need an edit.
+                stalled: reason != Reason::Paused,
+                ..waiting(reason, format!("{}{pending}", sentence(&format!("{about}{}", blocker.message))))
+            }
+        }
+        (None, None) if written || !unfinished.is_empty() || !coming.is_empty() => {
+            let seen =
+                plan.blockers.first().map(|blocker| format!("{}: {}", blocker.component, blocker.message));
+            let now = seen.unwrap_or_else(|| {
                 if unfinished.is_empty() { "changes to be seen".to_owned() } else { unfinished.join(", ") }
-            ),
-        },
-        None => Verdict {
+            });
+            waiting(
+                Reason::RollingOut,
+                format!("{ready} of {desired} pods are ready; waiting for {now}.{then}"),
+            )
+        }
+        (None, None) => Verdict {
             ready: true,
+            available,
             progressing: false,
             stalled: false,
             reason: Reason::Running,
@@ -128,9 +161,26 @@ pub fn of(
         conditions: conditions(&verdict, cluster.generation, &before.conditions, now),
         message: verdict.message,
         components,
+        plan: plan.changes.clone(),
+        blockers: blockers(plan),
         dependencies: observed.dependencies.clone(),
         endpoints: endpoints(cluster),
     }
+}
+
+fn blockers(plan: &Plan) -> Vec<Blocker> {
+    let gate = plan.gate.as_ref().filter(|gate| {
+        !plan
+            .blockers
+            .iter()
+            .any(|blocker| blocker.gate == gate.reason.as_str() && blocker.component.is_empty())
+    });
+    let gate = gate.map(|gate| Blocker {
+        component: String::new(),
+        gate: gate.reason.as_str().into(),
+        message: gate.message.clone(),
+    });
+    gate.into_iter().chain(plan.blockers.iter().cloned()).collect()
 }
 
 fn sentence(message: &str) -> String {
@@ -149,10 +199,17 @@ fn running_version(cluster: &Cluster, observed: &Observed, before: &OpenIMCluste
     let done = SERVICES
         .iter()
         .map(|service| observed.deployments.get(&cluster.part(service)).filter(|found| found.is_done()));
-    let versions: Option<Vec<&str>> = done.map(|found| found.map(|found| found.version.as_str())).collect();
-    versions
-        .and_then(|versions| versions.into_iter().min().map(str::to_owned))
-        .unwrap_or_else(|| before.version.clone())
+    let versions: Option<Vec<&str>> =
+        done.map(|found| found.map(|found| version_of(&found.template))).collect();
+    let lowest = versions.and_then(|versions| versions.into_iter().min_by(|a, b| by_version(a, b)));
+    lowest.map_or_else(|| before.version.clone(), str::to_owned)
+}
+
+fn by_version(a: &str, b: &str) -> std::cmp::Ordering {
+    match (Version::parse(a), Version::parse(b)) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    }
 }
 
 fn endpoints(cluster: &Cluster) -> Endpoints {
@@ -196,7 +253,11 @@ mod tests {
             let cluster = validate(&object("{}")).unwrap();
             let mut observed = Observed { credentials: crate::credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
             for (service, ready) in SERVICES.iter().zip(&ready) {
-                let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, version: "1.0.0".into(), init_image: String::new() };
+                let settings = crate::build::settings::Settings::of(&cluster, &observed);
+                let wanted = crate::build::services::objects(&cluster, &settings, &observed).wanted;
+                let item = wanted.into_iter().find(|item| item.service == *service).unwrap();
+                let template = item.deployment.spec.unwrap().template;
+                let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, template, ..Default::default() };
                 observed.deployments.insert(cluster.part(service), rollout);
             }
             observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: "no".into() }];
@@ -221,7 +282,7 @@ mod tests {
     fn transition_times_only_move_with_the_status() {
         let before = invalid(1, "spec.kafka: wrong", &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH);
         let later = invalid(2, "spec.redis: wrong", &before, Timestamp::now());
-        assert_eq!(later.conditions[2].last_transition_time, before.conditions[2].last_transition_time);
+        assert_eq!(later.conditions[3].last_transition_time, before.conditions[3].last_transition_time);
         assert!(is_true(&later, condition::STALLED) && !is_true(&later, condition::READY));
     }
 }

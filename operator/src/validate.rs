@@ -6,6 +6,7 @@ use crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
+use semver::Version;
 
 /// Why a spec cannot be carried out: the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +65,8 @@ pub struct Cluster {
     pub image: String,
     /// Tag of the image.
     pub version: String,
+    /// Why this version cannot follow the one that runs, if so.
+    pub upgrade_problem: Option<String>,
     /// MongoDB.
     pub mongodb: Backing<Managed, ExternalMongoDb>,
     /// Redis.
@@ -139,6 +142,30 @@ fn quantity(field: String, text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// Services of neighbouring minor versions work together and on the same data; others do not. Tags that are not versions are the user's
+/// own business.
+fn upgrade_problem(running: &str, wanted: &str) -> Option<String> {
+    let (from, to) = (Version::parse(running).ok()?, Version::parse(wanted).ok()?);
+    let refuse =
+        |why: &str, remedy: String| Some(format!("spec.version: {running} to {wanted} {why}; {remedy}"));
+    if to.major != from.major {
+        return refuse(
+            "changes the major version",
+            "read its release notes and restore into a new cluster".into(),
+        );
+    }
+    if to.minor < from.minor {
+        return refuse(
+            "is a downgrade: the data may have been changed already",
+            format!("stay with {running} or a newer version"),
+        );
+    }
+    if to.minor > from.minor + 1 {
+        return refuse("skips versions", format!("set {}.{}.0 first", from.major, from.minor + 1));
+    }
+    None
+}
+
 /// Checks a cluster.
 ///
 /// # Errors
@@ -161,6 +188,17 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         quantity(format!("spec.services.{service}.resources.cpuRequest"), &resources.cpu_request)?;
         quantity(format!("spec.services.{service}.resources.memoryRequest"), &resources.memory_request)?;
         quantity(format!("spec.services.{service}.resources.memoryLimit"), &resources.memory_limit)?;
+        if let Some(scaling) = &service_of(&spec, service).autoscaling
+            && scaling.min_replicas > scaling.max_replicas
+        {
+            return refuse(
+                &format!("spec.services.{service}.autoscaling"),
+                "minReplicas must not be more than maxReplicas".into(),
+            );
+        }
+    }
+    if spec.rollout.deadline_seconds <= spec.rollout.soak_seconds {
+        return refuse("spec.rollout.deadlineSeconds", "must be more than soakSeconds".into());
     }
     if ![0, 1, 4, 5].contains(&spec.config.multi_login_policy) {
         return refuse("spec.config.multiLoginPolicy", "must be 0, 1, 4 or 5".into());
@@ -213,13 +251,17 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             }
         }
     }
-    let version = if spec.version.is_empty() { crate::VERSION.to_owned() } else { spec.version.clone() };
+    let running = object.status.as_ref().map_or("", |status| status.version.as_str());
+    let version = [spec.version.as_str(), running, crate::VERSION].into_iter().find(|text| !text.is_empty());
+    let version = version.unwrap_or_default().to_owned();
+    let upgrade_problem = upgrade_problem(running, &version);
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
         generation: object.metadata.generation.unwrap_or(0),
         owner,
         image: format!("{}:{version}", spec.image.repository),
         version,
+        upgrade_problem,
         mongodb,
         redis,
         kafka,
@@ -249,6 +291,29 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_newer_operator_alone_upgrades_nothing() {
+        let mut running = object("{}");
+        running.status = Some(crds::OpenIMClusterStatus { version: "0.0.9".into(), ..Default::default() });
+        assert_eq!(validate(&running).unwrap().version, "0.0.9");
+    }
+
+    #[test]
+    fn versions_follow_one_another() {
+        for (running, wanted, refused) in [
+            ("1.4.2", "1.4.9", false),
+            ("1.4.2", "1.4.0", false),
+            ("1.4.2", "1.5.0", false),
+            ("1.4.2", "1.6.0", true),
+            ("1.4.2", "1.3.9", true),
+            ("1.4.2", "2.0.0", true),
+            ("1.4.2", "nightly", false),
+            ("", "9.0.0", false),
+        ] {
+            assert_eq!(upgrade_problem(running, wanted).is_some(), refused, "{running} to {wanted}");
+        }
+    }
+
+    #[test]
     fn mistakes_name_their_field() {
         for (spec, field) in [
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
@@ -261,6 +326,11 @@ pub(crate) mod tests {
             ),
             ("objectStorage: {endpoint: 'minio:9000', secretName: s}", "spec.objectStorage.endpoint"),
             ("webhooks: {url: 'http://x', hooks: {beforeLunch: {}}}", "spec.webhooks.hooks.beforeLunch"),
+            (
+                "services: {api: {autoscaling: {minReplicas: 3, maxReplicas: 2}}}",
+                "spec.services.api.autoscaling",
+            ),
+            ("rollout: {soakSeconds: 60, deadlineSeconds: 60}", "spec.rollout.deadlineSeconds"),
             ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
         ] {
             assert_eq!(validate(&object(spec)).unwrap_err().field, field);

@@ -1,7 +1,11 @@
 //! Conversations with a mock Kubernetes API server: every request the operator makes is answered in order and checked, so that what
 //! it reads, writes, refuses and leaves alone is seen byte for byte.
 
-use std::{collections::BTreeMap, future::Future, pin::pin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::pin,
+};
 
 use crds::{OpenIMCluster, OpenIMClusterSpec};
 use http::{Method, Request, Response};
@@ -108,24 +112,28 @@ fn live(data: &str, owner: &str) -> Value {
 }
 
 fn one(object: DynamicObject) -> Plan {
-    Plan { objects: vec![object], open: 1, gate: None }
+    Plan { apply: vec![object], kept_config: Some(BTreeSet::new()), ..Default::default() }
 }
 
 /// The lists in which orphans are looked for; `config_maps` is the answer for that kind.
 fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
     let list = |items: Value| json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items});
-    ["deployments", "statefulsets", "services", "configmaps", "ingresses", "jobs"]
-        .into_iter()
-        .map(|kind| {
-            let items = if kind == "configmaps" { config_maps.clone() } else { json!([]) };
-            Exchange::new(
-                Method::GET,
-                &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"],
-                200,
-                list(items),
-            )
-        })
-        .collect()
+    [
+        "deployments",
+        "statefulsets",
+        "services",
+        "configmaps",
+        "ingresses",
+        "poddisruptionbudgets",
+        "horizontalpodautoscalers",
+        "jobs",
+    ]
+    .into_iter()
+    .map(|kind| {
+        let items = if kind == "configmaps" { config_maps.clone() } else { json!([]) };
+        Exchange::new(Method::GET, &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"], 200, list(items))
+    })
+    .collect()
 }
 
 fn get(status: u16, answer: Value) -> Exchange {

@@ -42,7 +42,7 @@ pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
                 spec: Some(PodSpec {
                     containers: vec![container],
                     restart_policy: Some("OnFailure".into()),
-                    volumes: Some(vec![config_volume(cluster)]),
+                    volumes: Some(vec![config_volume(cluster, settings)]),
                     security_context: Some(pod_security(SERVICE_USER)),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),

@@ -1,5 +1,6 @@
 //! Builds the objects of a cluster from checked facts. Pure; one file per group of resources. Nothing here reads the API server.
 
+pub mod availability;
 pub mod backing;
 pub mod labels;
 pub mod migration;

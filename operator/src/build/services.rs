@@ -1,13 +1,13 @@
 //! The services: a Deployment and a headless Service each, the two front doors, and the Ingress.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
-            SecretVolumeSource, Service, ServicePort, ServiceSpec, SleepAction, Volume,
+            ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, LocalObjectReference, PodSpec,
+            PodTemplateSpec, SecretVolumeSource, Service, ServicePort, ServiceSpec, SleepAction, Volume,
         },
         networking::v1::{
             HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
@@ -17,14 +17,20 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::api::DynamicObject;
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{
-    dynamic,
+    availability, dynamic,
     labels::{metadata, pod_labels, pod_selector},
     pods::{container_security, from_field, http_probe, mount, pod_security, port, resources, value},
     settings::{Settings, config_map_name},
 };
-use crate::validate::{Cluster, SERVICES};
+use crate::{
+    plan::{Observed, Rollout},
+    rollout::{BUILT_BY, CONFIG_HASH, REVISION, Wanted},
+    validate::{Cluster, SERVICES},
+};
 
 /// The user of the service image.
 pub(crate) const SERVICE_USER: i64 = 65532;
@@ -39,22 +45,38 @@ fn rpc_port(service: &str) -> Option<u16> {
     config::Service::ALL.into_iter().find(|known| known.name() == service).map(|known| config.rpc_port(known))
 }
 
+/// The objects of the services.
+pub struct Services {
+    /// What gives them names; before the Deployments, so that names resolve when the first pod starts.
+    pub names: Vec<DynamicObject>,
+    /// The services, in the order in which they are changed.
+    pub wanted: Vec<Wanted>,
+    /// Budgets, autoscalers and the Ingress.
+    pub others: Vec<DynamicObject>,
+}
+
 /// All objects of the services.
-pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
-    let mut objects = Vec::new();
-    // Services before Deployments: names resolve when the first pod starts.
+pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> Services {
+    let mut names: Vec<DynamicObject> =
+        SERVICES.into_iter().map(|name| dynamic(&headless(cluster, name))).collect();
+    names.push(dynamic(&front_door(cluster, "gateway-ws", "gateway", WS_PORT)));
+    names.push(dynamic(&front_door(cluster, "api-http", "api", API_PORT)));
+    let wanted = SERVICES
+        .into_iter()
+        .map(|service| {
+            let live = observed.deployments.get(&cluster.part(service));
+            Wanted { service, deployment: deployment(cluster, settings, service, live) }
+        })
+        .collect();
+    let mut others = Vec::new();
     for name in SERVICES {
-        objects.push(dynamic(&headless(cluster, name)));
-    }
-    objects.push(dynamic(&front_door(cluster, "gateway-ws", "gateway", WS_PORT)));
-    objects.push(dynamic(&front_door(cluster, "api-http", "api", API_PORT)));
-    for name in SERVICES {
-        objects.push(dynamic(&deployment(cluster, settings, name)));
+        others.push(dynamic(&availability::budget(cluster, name)));
+        others.extend(availability::autoscaler(cluster, name).as_ref().map(dynamic));
     }
     if cluster.spec.ingress.enabled {
-        objects.push(dynamic(&ingress(cluster)));
+        others.push(dynamic(&ingress(cluster)));
     }
-    objects
+    Services { names, wanted, others }
 }
 
 fn service_port(name: &str, number: u16) -> ServicePort {
@@ -104,8 +126,8 @@ fn front_door(cluster: &Cluster, name: &str, component: &str, number: u16) -> Se
 }
 
 /// The volume with config.yaml.
-pub(crate) fn config_volume(cluster: &Cluster) -> Volume {
-    let source = ConfigMapVolumeSource { name: config_map_name(cluster), ..Default::default() };
+pub(crate) fn config_volume(cluster: &Cluster, settings: &Settings) -> Volume {
+    let source = ConfigMapVolumeSource { name: config_map_name(cluster, settings), ..Default::default() };
     Volume { name: "config".into(), config_map: Some(source), ..Default::default() }
 }
 
@@ -119,11 +141,29 @@ pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str) -> C
         env: Some(settings.environment.clone()),
         volume_mounts: Some(vec![mount("config", "/config", true)]),
         security_context: Some(container_security()),
+        // The end of the log of a pod that fails shows in the status of the cluster.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Default::default()
     }
 }
 
-fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment {
+/// Changes when what the user asks for changes the pods of a service; never with the operator alone.
+fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
+    let wanted = cluster.service(name);
+    let push = cluster.spec.offline_push.as_ref().filter(|_| name == "push");
+    let asked = json!([
+        cluster.image,
+        cluster.spec.image.pull_policy,
+        settings.hash,
+        wanted.resources,
+        wanted.env,
+        cluster.spec.pods,
+        push,
+    ]);
+    hex::encode(Sha256::digest(asked.to_string()))[..10].to_owned()
+}
+
+fn deployment(cluster: &Cluster, settings: &Settings, name: &str, live: Option<&Rollout>) -> Deployment {
     let wanted = cluster.service(name);
     let mut container = container(cluster, settings, name);
     let limits = &wanted.resources;
@@ -150,22 +190,33 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment 
         grace += i64::from(cluster.spec.config.gateway_drain_seconds);
         container.env.get_or_insert_default().push(from_field("IMENV_GATEWAY_ADVERTISEHOST", "status.podIP"));
     }
-    let mut volumes = vec![config_volume(cluster)];
+    let mut volumes = vec![config_volume(cluster, settings)];
     if let Some(push) = cluster.spec.offline_push.as_ref().filter(|_| name == "push") {
         let source = SecretVolumeSource { secret_name: Some(push.secret_name.clone()), ..Default::default() };
         volumes.push(Volume { name: "push".into(), secret: Some(source), ..Default::default() });
         container.volume_mounts.get_or_insert_default().push(mount("push", "/push", true));
         container.env.get_or_insert_default().push(value("IMENV_PUSH_FILE", "/push/push.yaml"));
     }
-    let annotations = BTreeMap::from([
-        ("openim.io/config-hash".to_owned(), settings.hash.clone()),
+    let extra = wanted.env.iter().map(|(name, text)| value(name, text));
+    let environment = container.env.get_or_insert_default();
+    let own: BTreeSet<String> = environment.iter().map(|variable| variable.name.clone()).collect();
+    environment.extend(extra.filter(|variable| !own.contains(&variable.name)));
+    let mut annotations = cluster.spec.pods.annotations.clone();
+    annotations.extend([
+        (CONFIG_HASH.to_owned(), settings.hash.clone()),
+        (REVISION.to_owned(), revision(cluster, settings, name)),
+        (BUILT_BY.to_owned(), crate::VERSION.to_owned()),
         ("prometheus.io/scrape".to_owned(), "true".to_owned()),
         ("prometheus.io/port".to_owned(), ADMIN_PORT.to_string()),
     ]);
+    let (policy, pods) = (&cluster.spec.rollout, &cluster.spec.pods);
+    let pull_secrets = pods.image_pull_secrets.iter();
     Deployment {
         metadata: metadata(cluster, &cluster.part(name), name),
         spec: Some(DeploymentSpec {
-            replicas: Some(wanted.replicas),
+            replicas: Some(availability::replicas(wanted, live)),
+            min_ready_seconds: Some(policy.soak_seconds),
+            progress_deadline_seconds: Some(policy.deadline_seconds),
             selector: pod_selector(cluster, name),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
@@ -188,6 +239,14 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str) -> Deployment 
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(grace),
+                    node_selector: (!pods.node_selector.is_empty()).then(|| pods.node_selector.clone()),
+                    tolerations: (!pods.tolerations.is_empty()).then(|| pods.tolerations.clone()),
+                    priority_class_name: (!pods.priority_class_name.is_empty())
+                        .then(|| pods.priority_class_name.clone()),
+                    image_pull_secrets: (!pods.image_pull_secrets.is_empty()).then(|| {
+                        pull_secrets.map(|name| LocalObjectReference { name: name.clone() }).collect()
+                    }),
+                    topology_spread_constraints: availability::spread(cluster, name),
                     ..Default::default()
                 }),
             },

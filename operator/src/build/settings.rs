@@ -96,8 +96,18 @@ impl Settings {
         {
             references.push(("IMENV_WEBHOOKS_SIGNINGSECRET", &webhooks.signing_secret_name, "secret"));
         }
+        // What is asked for, not the file: a newer operator may write the file differently, and that alone restarts nothing.
+        let asked = json!([
+            wanted,
+            cluster.spec.object_storage,
+            cluster.spec.webhooks,
+            servers.redis.address,
+            servers.kafka.address,
+            servers.kafka.username,
+            servers.kafka.replication_factor,
+        ]);
         let mut hash = Sha256::new();
-        hash.update(&config_yaml);
+        hash.update(asked.to_string());
         for (name, secret, item) in &references {
             let of_secret = if *secret == generated {
                 Some(&observed.credentials)
@@ -135,17 +145,19 @@ fn webhooks(cluster: &Cluster) -> serde_json::Value {
     webhooks
 }
 
-/// The ConfigMap's name.
-pub fn config_map_name(cluster: &Cluster) -> String {
-    cluster.part("config")
+/// The ConfigMap's name holds its content: pods of before keep theirs, and a rollback finds it.
+pub fn config_map_name(cluster: &Cluster, settings: &Settings) -> String {
+    let digest = hex::encode(Sha256::digest(&settings.config_yaml));
+    format!("{}-{}", cluster.part("config"), &digest[..8])
 }
 
 /// The ConfigMap.
 pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
     let data = BTreeMap::from([("config.yaml".to_owned(), settings.config_yaml.clone())]);
     let config_map = ConfigMap {
-        metadata: metadata(cluster, &config_map_name(cluster), "config"),
+        metadata: metadata(cluster, &config_map_name(cluster, settings), "config"),
         data: Some(data),
+        immutable: Some(true),
         ..Default::default()
     };
     vec![dynamic(&config_map)]

@@ -11,6 +11,7 @@ use rdkafka::{
         BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
         stream_consumer::StreamPartitionQueue,
     },
+    error::KafkaResult,
 };
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -31,13 +32,16 @@ pub trait PartitionHandler: Send + 'static {
     fn handle(&mut self, batch: Batch) -> impl Future<Output = ()> + Send;
 }
 
-enum Assignment {
+/// What librdkafka tells, in order.
+enum Event {
     Gained(Vec<i32>),
     Lost(Vec<i32>),
+    /// A commit failed, as during a rebalance: partitions and the offsets to go on from.
+    NotCommitted(Vec<(i32, i64)>),
 }
 
 struct Context {
-    assignments: mpsc::Sender<Assignment>,
+    events: mpsc::Sender<Event>,
 }
 
 impl ClientContext for Context {}
@@ -45,21 +49,34 @@ impl ClientContext for Context {}
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
-            self.tell(Assignment::Lost(numbers(partitions)));
+            self.tell(Event::Lost(numbers(partitions)));
         }
     }
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
-            self.tell(Assignment::Gained(numbers(partitions)));
+            self.tell(Event::Gained(numbers(partitions)));
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            let offsets = offsets.elements();
+            let next = |offset: Offset| offset.to_raw().filter(|raw| *raw >= 0);
+            let offsets: Vec<(i32, i64)> = offsets
+                .iter()
+                .filter_map(|element| Some((element.partition(), next(element.offset())?)))
+                .collect();
+            tracing::info!(?offsets, %error, "consumer.not_committed");
+            self.tell(Event::NotCommitted(offsets));
         }
     }
 }
 
 impl Context {
-    fn tell(&self, assignment: Assignment) {
-        if self.assignments.try_send(assignment).is_err() {
-            tracing::error!("consumer.assignment_lost: more rebalances than the consumer could follow");
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            tracing::error!("consumer.event_lost: more rebalances than the consumer could follow");
         }
     }
 }
@@ -104,7 +121,7 @@ impl Source {
 /// A member of a consumer group for one topic.
 pub struct Consumer {
     source: Arc<Source>,
-    assignments: mpsc::Receiver<Assignment>,
+    events: mpsc::Receiver<Event>,
 }
 
 impl Consumer {
@@ -118,28 +135,30 @@ impl Consumer {
         group: &str,
         batch_size: usize,
     ) -> Result<Self, BusError> {
-        let (sender, assignments) = mpsc::channel(1024);
+        let (sender, events) = mpsc::channel(1024);
         let consumer: StreamConsumer<Context> = client(config)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
-            .set("partition.assignment.strategy", "range")
+            // Members keep consuming what they keep: only moved partitions pause during a rebalance.
+            .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "2000")
+            // Members hear of a rebalance in the answer to a heartbeat.
+            .set("heartbeat.interval.ms", "1000")
             .set("fetch.wait.max.ms", "500")
             .set("fetch.error.backoff.ms", "100")
             .set("queued.max.messages.kbytes", "16384")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("allow.auto.create.topics", "false")
-            .create_with_context(Context { assignments: sender })?;
+            .create_with_context(Context { events: sender })?;
         let source = Source {
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
             batch_size,
             finished: Mutex::default(),
         };
-        Ok(Self { source: Arc::new(source), assignments })
+        Ok(Self { source: Arc::new(source), events })
     }
 
     /// Consumes until `stop`; `handler` makes the state of a newly assigned partition.
@@ -177,19 +196,29 @@ impl Consumer {
                         }
                     }
                 },
-                Some(assignment) = self.assignments.recv() => match assignment {
-                    Assignment::Gained(partitions) => {
+                Some(event) = self.events.recv() => match event {
+                    Event::Gained(partitions) => {
                         for partition in partitions {
                             self.start(partition, &handler, &tasks, &mut running, &stop);
                         }
                     }
-                    Assignment::Lost(partitions) => {
+                    Event::Lost(partitions) => {
                         for partition in partitions {
                             if let Some(token) = running.remove(&partition) {
                                 token.cancel();
                             }
                             // The new owner may be further: committing now would send it back.
                             source.finished.lock().remove(&partition);
+                        }
+                    }
+                    Event::NotCommitted(offsets) => {
+                        let mut finished = source.finished.lock();
+                        for (partition, next) in offsets {
+                            // Everything before was finished here, even when the partition was away in between.
+                            if running.contains_key(&partition) {
+                                let known = finished.entry(partition).or_insert(next);
+                                *known = next.max(*known);
+                            }
                         }
                     }
                 },

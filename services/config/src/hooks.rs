@@ -1,8 +1,9 @@
 //! Webhooks: which exist, and their settings (`webhooks.yaml`, or `webhooks:` in config.yaml).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 macro_rules! hooks {
     ($($variant:ident = $key:literal, $command:literal;)*) => {
@@ -127,11 +128,37 @@ impl HookConfig {
     }
 }
 
+/// Whether an address is one that no integrator's server has: link-local (the metadata services of clouds), or nobody's.
+pub fn is_forbidden(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_forbidden(IpAddr::V4(v4)),
+            None => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
+        },
+    }
+}
+
 impl Webhooks {
+    /// The address of the receiver where the URL has one instead of a name.
+    fn literal_address(&self) -> Option<IpAddr> {
+        match Url::parse(&self.url).ok()?.host()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
+    }
+
     /// What is wrong, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
         if !self.url.is_empty() && !self.url.starts_with("http://") && !self.url.starts_with("https://") {
             return Some("url must be an http:// or https:// URL, or empty".into());
+        }
+        if !self.allow_link_local && self.literal_address().is_some_and(is_forbidden) {
+            return Some(
+                "url must not name a link-local, multicast or unspecified address; allowLinkLocal permits it"
+                    .into(),
+            );
         }
         for (key, hook) in &self.hooks {
             if Hook::from_key(key).is_none() {
@@ -142,5 +169,42 @@ impl Webhooks {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_services_are_out_of_reach() {
+        for (address, forbidden) in [
+            ("169.254.169.254", true),
+            ("::ffff:169.254.169.254", true),
+            ("fe80::1", true),
+            ("0.0.0.0", true),
+            ("224.0.0.1", true),
+            ("10.1.2.3", false),
+            ("203.0.113.9", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_forbidden(address.parse().unwrap()), forbidden, "{address}");
+        }
+    }
+
+    #[test]
+    fn urls_with_forbidden_addresses_are_refused_unless_allowed() {
+        for (url, refused) in [
+            ("http://169.254.169.254/latest", true),
+            ("http://0xa9fea9fe/", true),
+            ("http://user@[fe80::1]:80/", true),
+            ("http://hooks.example/", false),
+            ("http://10.0.0.7:8080/", false),
+        ] {
+            let mut webhooks = Webhooks { url: url.into(), ..Default::default() };
+            assert_eq!(webhooks.problem().is_some(), refused, "{url}");
+            webhooks.allow_link_local = true;
+            assert_eq!(webhooks.problem(), None, "{url}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use figment::{
     Figment,
     providers::{Env, Format, Serialized, Yaml},
 };
-pub use hooks::{Hook, HookConfig, Webhooks};
+pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
 pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor};
 use serde::{Deserialize, Serialize};
 

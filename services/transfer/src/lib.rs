@@ -20,7 +20,7 @@ use model::{
 };
 use prost::Message;
 use protocol::{
-    content_type::{AT_TEXT, is_notification, session, status},
+    content_type::{AT_TEXT, session, status},
     conversation::{CreateSingleChatConversationsReq, CreateSingleChatConversationsResp},
     internal::{MarkMentionsReq, MarkMentionsResp, PushRecord},
     sdkws::MsgData,
@@ -214,10 +214,8 @@ impl Partition {
     }
 
     async fn tell_saved(&self, outgoing: &[Outgoing], seqs: &[i64]) {
-        let Some(settings) = self.transfer.webhooks.settings(Hook::AfterMsgSaveDB) else { return };
         for (item, seq) in outgoing.iter().zip(seqs) {
-            let kind = item.message.content_type;
-            if *seq == 0 || is_notification(kind) || settings.denied_types.contains(&kind) {
+            if *seq == 0 || !self.transfer.webhooks.wants_message(Hook::AfterMsgSaveDB, &item.message) {
                 continue;
             }
             let context = Context::system(format!("transfer-{}", item.message.server_msg_id));

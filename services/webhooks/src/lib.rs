@@ -10,7 +10,11 @@ use std::{sync::Arc, time::Duration};
 use bus::Producer;
 use config::{Hook, HookConfig};
 use hmac::{Hmac, Mac};
-use protocol::{Error, ErrorCode, Result};
+use protocol::{
+    Error, ErrorCode, Result,
+    content_type::{TYPING, is_notification},
+    sdkws::MsgData,
+};
 use rpc::Context;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -88,6 +92,17 @@ impl Webhooks {
             return None;
         }
         self.0.config.hooks.get(hook.key()).filter(|config| config.enable)
+    }
+
+    /// Whether a hook that is on wants this message: never for notifications and typing.
+    pub fn wants_message(&self, hook: Hook, message: &MsgData) -> bool {
+        let receiver = if message.group_id.is_empty() { &message.recv_id } else { &message.group_id };
+        !is_notification(message.content_type)
+            && message.content_type != TYPING
+            && self.settings(hook).is_some_and(|settings| {
+                !settings.denied_types.contains(&message.content_type)
+                    && (settings.attention_ids.is_empty() || settings.attention_ids.contains(receiver))
+            })
     }
 
     /// Asks the integrator; `Resp` holds the fields it may answer with. A hook that is off answers nothing.

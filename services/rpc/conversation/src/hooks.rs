@@ -73,17 +73,11 @@ impl Conversations {
 
     /// Creates a row that does not exist, with its hooks. The messages that need it are accepted already: a veto or a receiver that
     /// does not answer must not hold them up, so the row is then created as it was.
-    pub(crate) async fn create_with_hooks(
-        &self,
-        context: &Context,
-        row: Conversation,
-        before: Hook,
-        after: Hook,
-    ) -> Result<()> {
+    pub(crate) async fn create_with_hooks(&self, context: &Context, row: Conversation) -> Result<()> {
         if self.store.conversation(&row.owner_user_id, &row.conversation_id).await?.is_some() {
             return Ok(());
         }
-        let row = match self.asked(context, row.clone(), before).await {
+        let row = match self.asked(context, row.clone(), Hook::BeforeCreateSingleChatConversations).await {
             Ok(row) => row,
             Err(error) => {
                 tracing::warn!(operation_id = context.operation_id, %error, "conversation.hook_ignored");
@@ -91,7 +85,7 @@ impl Conversations {
             }
         };
         self.store.ensure_conversations(std::slice::from_ref(&row)).await?;
-        self.webhooks.after(context, after, body(&row)).await;
+        self.webhooks.after(context, Hook::AfterCreateSingleChatConversations, body(&row)).await;
         Ok(())
     }
 }

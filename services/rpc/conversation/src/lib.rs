@@ -133,7 +133,7 @@ impl Conversations {
         let hooks = [Hook::BeforeCreateSingleChatConversations, Hook::AfterCreateSingleChatConversations];
         if hooks.iter().any(|hook| self.webhooks.wants(*hook)) {
             for row in rows {
-                self.create_with_hooks(context, row, hooks[0], hooks[1]).await?;
+                self.create_with_hooks(context, row).await?;
             }
         } else {
             self.store.ensure_conversations(&rows).await?;

@@ -440,9 +440,7 @@ impl Groups {
         context.require_self("userID", &user)?;
         let group = self.existing(&request.group_id).await?;
         let id = &group.group_id;
-        let Some(member) = self.store.member(id, &user).await? else {
-            return Err(ErrorCode::NotInGroup.with(format!("{user} is not a member of group {id}")));
-        };
+        let member = self.member_or_refuse(id, &user).await?;
         if member.role_level == role::OWNER {
             return Err(Error::no_permission("the owner cannot quit; transfer or dismiss the group"));
         }
@@ -569,10 +567,8 @@ impl Groups {
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
         self.require(context, id, Standing::Owner).await?;
-        let not_member =
-            |user: &str| ErrorCode::NotInGroup.with(format!("{user} is not a member of group {id}"));
-        let owner = self.store.member(id, old).await?.ok_or_else(|| not_member(old))?;
-        let successor = self.store.member(id, new).await?.ok_or_else(|| not_member(new))?;
+        let owner = self.member_or_refuse(id, old).await?;
+        let successor = self.member_or_refuse(id, new).await?;
         if owner.role_level != role::OWNER {
             return Err(Error::args("oldOwnerUserID is not the owner"));
         }

@@ -13,8 +13,9 @@ use protocol::{
     },
     internal::{MarkMentionsReq, MarkMentionsResp, caller::Kind},
     sdkws::{
-        GroupCancelMutedTips, GroupInfoSetAnnouncementTips, GroupInfoSetNameTips, GroupInfoSetTips,
-        GroupMemberCancelMutedTips, GroupMemberInfoSetTips, GroupMemberMutedTips, GroupMutedTips,
+        GroupCancelMutedTips, GroupInfo, GroupInfoSetAnnouncementTips, GroupInfoSetNameTips,
+        GroupInfoSetTips, GroupMemberCancelMutedTips, GroupMemberFullInfo, GroupMemberInfoSetTips,
+        GroupMemberMutedTips, GroupMutedTips,
     },
     wrappers::StringValue,
 };
@@ -22,14 +23,13 @@ use rpc::Context;
 use store::{
     DateTime,
     groups::{MUTED, Member, role},
+    versions::Version,
 };
 
 use crate::{Groups, Standing, hooks};
 
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
 pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
-/// Longest mute, in seconds: the contract's field is 32 bits.
-const MAX_MUTE: i64 = u32::MAX as i64;
 
 impl Groups {
     pub(crate) async fn set_info(
@@ -37,20 +37,23 @@ impl Groups {
         context: &Context,
         mut request: SetGroupInfoExReq,
     ) -> Result<SetGroupInfoExResp> {
-        check::non_empty("groupID", &request.group_id)?;
-        self.require(context, &request.group_id, Standing::Administrator).await?;
-        self.ask_info_change(context, Hook::BeforeSetGroupInfoEx, &mut request).await?;
+        self.change_info(context, Hook::BeforeSetGroupInfoEx, &mut request).await?;
         let body = hooks::info_change(context, &request);
-        self.change_info(context, request).await?;
         self.webhooks.after(context, Hook::AfterSetGroupInfoEx, body).await;
         Ok(SetGroupInfoExResp {})
     }
 
-    async fn change_info(&self, context: &Context, request: SetGroupInfoExReq) -> Result<()> {
+    async fn change_info(
+        &self,
+        context: &Context,
+        before: Hook,
+        request: &mut SetGroupInfoExReq,
+    ) -> Result<()> {
         check::non_empty("groupID", &request.group_id)?;
+        self.living(&request.group_id).await?;
+        self.require(context, &request.group_id, Standing::Administrator).await?;
+        self.ask_info_change(context, before, request).await?;
         let id = &request.group_id;
-        self.living(id).await?;
-        self.require(context, id, Standing::Administrator).await?;
         let mut fields = Document::new();
         if let Some(name) = &request.group_name {
             if name.value.trim().is_empty() {
@@ -160,11 +163,8 @@ impl Groups {
             look_member_info: wanted.look_member_info,
             apply_member_friend: wanted.apply_member_friend,
         };
-        check::non_empty("groupID", &request.group_id)?;
-        self.require(context, &request.group_id, Standing::Administrator).await?;
-        self.ask_info_change(context, Hook::BeforeSetGroupInfo, &mut request).await?;
+        self.change_info(context, Hook::BeforeSetGroupInfo, &mut request).await?;
         let body = hooks::plain_info_change(context, &request);
-        self.change_info(context, request).await?;
         self.webhooks.after(context, Hook::AfterSetGroupInfo, body).await;
         Ok(SetGroupInfoResp {})
     }
@@ -184,7 +184,7 @@ impl Groups {
         Ok(member)
     }
 
-    async fn member_or_refuse(&self, group: &str, user: &str) -> Result<Member> {
+    pub(crate) async fn member_or_refuse(&self, group: &str, user: &str) -> Result<Member> {
         let member = self.store.member(group, user).await?;
         member.ok_or_else(|| {
             protocol::ErrorCode::NotInGroup.with(format!("{user} is not a member of group {group}"))
@@ -197,23 +197,16 @@ impl Groups {
         request: MuteGroupMemberReq,
     ) -> Result<MuteGroupMemberResp> {
         let (group, user) = (&request.group_id, &request.user_id);
-        let seconds = i64::from(request.muted_seconds);
-        if !(1..=MAX_MUTE).contains(&seconds) {
+        if request.muted_seconds == 0 {
             return Err(Error::args("mutedSeconds must be at least 1"));
         }
-        self.subordinate(context, group, user).await?;
-        let end = self.clock.now_ms() + seconds * 1000;
-        self.store.update_member(group, user, &doc! { "mute_end_time": DateTime::from_millis(end) }).await?;
-        self.changed(group).await;
-        let version = self.store.member_version(group).await?;
+        let end = self.clock.now_ms() + i64::from(request.muted_seconds) * 1000;
+        let (info, muted_user, version) = self.set_mute_end(context, group, user, end).await?;
         let tips = GroupMemberMutedTips {
-            group: Some(self.info(&self.existing(group).await?).await?),
+            group: Some(info),
             op_user: self.operator(context, group).await?,
             operation_time: self.clock.now_ms(),
-            muted_user: self
-                .member_infos(&self.store.members(group, std::slice::from_ref(user)).await?)
-                .await?
-                .pop(),
+            muted_user,
             muted_seconds: request.muted_seconds,
             group_member_version: version.number(),
             group_member_version_id: version.id(),
@@ -228,23 +221,37 @@ impl Groups {
         request: CancelMuteGroupMemberReq,
     ) -> Result<CancelMuteGroupMemberResp> {
         let (group, user) = (&request.group_id, &request.user_id);
-        self.subordinate(context, group, user).await?;
-        self.store.update_member(group, user, &doc! { "mute_end_time": DateTime::from_millis(0) }).await?;
-        self.changed(group).await;
-        let version = self.store.member_version(group).await?;
+        let (info, muted_user, version) = self.set_mute_end(context, group, user, 0).await?;
         let tips = GroupMemberCancelMutedTips {
-            group: Some(self.info(&self.existing(group).await?).await?),
+            group: Some(info),
             op_user: self.operator(context, group).await?,
             operation_time: self.clock.now_ms(),
-            muted_user: self
-                .member_infos(&self.store.members(group, std::slice::from_ref(user)).await?)
-                .await?
-                .pop(),
+            muted_user,
             group_member_version: version.number(),
             group_member_version_id: version.id(),
         };
         self.announce(context, group, kind::MEMBER_UNMUTED, &tips).await?;
         Ok(CancelMuteGroupMemberResp {})
+    }
+
+    /// `end` in ms; 0 lifts the mute. Returns what the notifications about it tell.
+    async fn set_mute_end(
+        &self,
+        context: &Context,
+        group: &str,
+        user: &str,
+        end: i64,
+    ) -> Result<(GroupInfo, Option<GroupMemberFullInfo>, Version)> {
+        self.subordinate(context, group, user).await?;
+        self.store.update_member(group, user, &doc! { "mute_end_time": DateTime::from_millis(end) }).await?;
+        self.changed(group).await;
+        let version = self.store.member_version(group).await?;
+        let members = self.store.members(group, &[user.to_owned()]).await?;
+        Ok((
+            self.info(&self.existing(group).await?).await?,
+            self.member_infos(&members).await?.pop(),
+            version,
+        ))
     }
 
     pub(crate) async fn mute(&self, context: &Context, request: MuteGroupReq) -> Result<MuteGroupResp> {
@@ -279,12 +286,7 @@ impl Groups {
         Ok(CancelMuteGroupResp {})
     }
 
-    async fn set_status(
-        &self,
-        context: &Context,
-        group: &str,
-        status: i32,
-    ) -> Result<(protocol::sdkws::GroupInfo, store::versions::Version)> {
+    async fn set_status(&self, context: &Context, group: &str, status: i32) -> Result<(GroupInfo, Version)> {
         check::non_empty("groupID", group)?;
         self.living(group).await?;
         self.require(context, group, Standing::Administrator).await?;

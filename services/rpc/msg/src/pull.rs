@@ -25,7 +25,7 @@ use store::{
     seqs::{ConversationSeq, UserSeq},
 };
 
-use crate::{Messages, quote};
+use crate::{Messages, quote::Quote};
 
 /// Most messages of one conversation in one answer.
 const MAX_WINDOW: i64 = 1000;
@@ -281,18 +281,20 @@ impl Messages {
 
     /// Quotes must not show what was revoked or removed after it was quoted.
     async fn rewrite_quotes(&self, conversation: &str, messages: &mut [MsgData]) -> Result<()> {
-        let quoting: Vec<&mut MsgData> =
-            messages.iter_mut().filter(|message| message.content_type == kind::QUOTE).collect();
-        let quoted: Vec<i64> =
-            quoting.iter().filter_map(|message| quote::quoted_seq(&message.content)).collect();
-        if quoted.is_empty() {
+        let quoting: Vec<(&mut MsgData, Quote)> = messages
+            .iter_mut()
+            .filter(|message| message.content_type == kind::QUOTE)
+            .filter_map(|message| Quote::parse(&message.content).map(|quote| (message, quote)))
+            .collect();
+        if quoting.is_empty() {
             return Ok(());
         }
+        let quoted: Vec<i64> = quoting.iter().map(|(_, quote)| quote.seq).collect();
         let found = self.store.messages_by_seq(conversation, &quoted).await?;
         let found: HashMap<i64, StoredMessage> =
             found.into_iter().map(|message| (message.seq(), message)).collect();
-        for message in quoting {
-            let Some(seq) = quote::quoted_seq(&message.content) else { continue };
+        for (message, quote) in quoting {
+            let seq = quote.seq;
             let replaced = match found.get(&seq) {
                 Some(stored) if stored.revoke.is_some() => {
                     Some(revoked_content(&rewrite("", conversation, seq, stored)?))
@@ -300,7 +302,7 @@ impl Messages {
                 Some(stored) if !stored.encoded().is_empty() => None,
                 _ => Some("{}".to_owned()),
             };
-            if let Some(content) = quote::rewritten(&message.content, replaced.as_deref()) {
+            if let Some(content) = quote.rewritten(replaced.as_deref()) {
                 message.content = content.into();
             }
         }

@@ -81,19 +81,8 @@ impl Messages {
         message.is_read = false;
     }
 
-    /// Whether a hook that is on wants this message: never for notifications and typing.
-    fn triggers(&self, hook: Hook, message: &MsgData) -> bool {
-        let receiver = if message.group_id.is_empty() { &message.recv_id } else { &message.group_id };
-        !is_notification(message.content_type)
-            && message.content_type != kind::TYPING
-            && self.webhooks.settings(hook).is_some_and(|settings| {
-                !settings.denied_types.contains(&message.content_type)
-                    && (settings.attention_ids.is_empty() || settings.attention_ids.contains(receiver))
-            })
-    }
-
     async fn ask(&self, context: &Context, hook: Hook, message: &MsgData) -> Result<()> {
-        if self.triggers(hook, message) {
+        if self.webhooks.wants_message(hook, message) {
             let _fields: serde_json::Map<String, serde_json::Value> =
                 self.webhooks.before(context, hook, webhooks::about(context, message)).await?;
         }
@@ -102,7 +91,9 @@ impl Messages {
 
     /// Lets the integrator change the message; whether it did.
     async fn modify(&self, context: &Context, message: &mut MsgData) -> Result<bool> {
-        if message.session_type == session::NOTIFICATION || !self.triggers(Hook::BeforeMsgModify, message) {
+        if message.session_type == session::NOTIFICATION
+            || !self.webhooks.wants_message(Hook::BeforeMsgModify, message)
+        {
             return Ok(false);
         }
         let body = webhooks::about(context, message);
@@ -116,7 +107,7 @@ impl Messages {
             session::GROUP => Hook::AfterSendGroupMsg,
             _ => return,
         };
-        if self.triggers(hook, message) {
+        if self.webhooks.wants_message(hook, message) {
             let body = webhooks::about(context, message);
             self.webhooks.after_with_query(context, hook, &webhooks::reply_query(message), body).await;
         }

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Upgrades on the real cluster, under the checker's load: one service after the other, nothing lost; a version whose pods fail is rolled
+# back and stops; a refused version touches nothing; a pause holds everything but scaling.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+ns=$cluster_namespace
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -1)
+next=${version%.*}.$((${version##*.} + 1)) broken=${version%.*}.$((${version##*.} + 2))
+repository=ghcr.io/openim-cluster/openim-server
+server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
+(cd "$root/e2e/images/entrypoints" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$bin/broken" ./broken)
+image() { # TAG ENTRYPOINT FILE…
+  local tag=$1 entry=$2; shift 2
+  "$bin/localkube" image -name "$repository:$tag" -out "$OPENIM_CACHE/test-images/upgrade.tar" -entrypoint "$entry" "$@"
+  "$bin/localkube" load "$OPENIM_CACHE/test-images/upgrade.tar"
+  rm "$OPENIM_CACHE/test-images/upgrade.tar"
+}
+mkdir -p "$OPENIM_CACHE/test-images" "$root/e2e/out"
+# The same program under the next version's name: what is tested is the way from one to the other.
+image "$next" /openim-server "$server:/openim-server"
+image "$broken" /broken "$server:/openim-server" "$bin/broken:/broken"
+build_checker
+
+get() { kube -n "$ns" get openimcluster "$cluster_name" -o "jsonpath=$1"; }
+patch() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "$1"; }
+expect() { # WHAT EXPECTED ACTUAL
+  [ "$2" = "$3" ] || { echo "$1: expected '$2', got '$3'"; exit 1; }
+}
+until_says() { # SECONDS WORDS…: until the status does
+  local end=$((SECONDS + $1)); shift
+  until get '{.status.message}' | grep -q "$*"; do
+    [ $SECONDS -lt $end ] || { echo "the status never said '$*': $(get '{.status.message}')"; exit 1; }
+    sleep 0.3
+  done
+}
+images() { kube -n "$ns" get deployments -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.spec.template.spec.containers[0].image}{"\n"}{end}' | sort | uniq -c | sed 's/^ *//'; }
+uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
+order() { # services that were changed since a time, in order
+  kube -n "$ns" get events.events.k8s.io -o json |
+    node -e '
+      const since = process.argv[1];
+      const events = JSON.parse(require("fs").readFileSync(0)).items.filter((event) => event.reason === "Changing" && event.eventTime > since);
+      events.sort((a, b) => (a.eventTime < b.eventTime ? -1 : 1));
+      console.log(events.map((event) => event.note.split(":")[0]).join(" "));' "$1"
+}
+# A failing test leaves the cluster as it was.
+restore() { patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null},\"services\":{\"user\":null}}}" > /dev/null; }
+trap restore EXIT
+patch "{\"spec\":{\"version\":\"$version\"}}"
+wait_ready "$cluster_name" 300
+
+echo "a version that skips others is refused before anything is touched"
+before=$(uids)
+patch '{"spec":{"version":"9.0.0"}}'
+until_says 30 "changes the major version"
+expect "the condition" "True/UpgradeRefused" "$(get '{.status.conditions[?(@.type=="Stalled")].status}/{.status.conditions[?(@.type=="Stalled")].reason}')"
+expect "what serves" True "$(get '{.status.conditions[?(@.type=="Available")].status}')"
+sleep 5
+expect "the pods" "$before" "$(uids)"
+
+echo "while paused nothing restarts, the plan is told, and scaling goes on"
+patch "{\"spec\":{\"version\":\"$next\",\"rollout\":{\"paused\":true},\"services\":{\"user\":{\"replicas\":2}}}}"
+until_says 30 "paused"
+expect "the plan" "auth: version $version to $next" "$(get '{.status.plan[0].component}: {.status.plan[0].reason}')"
+end=$((SECONDS + 60))
+until [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.status.readyReplicas}')" = 2 ]; do
+  [ $SECONDS -lt $end ] || { echo "user was not scaled while paused"; exit 1; }
+  sleep 0.5
+done
+expect "the images" "12 $repository:$version" "$(images)"
+
+echo "an upgrade under load: one service after the other, nothing lost"
+"$checker_bin/checker" --conversations 8 --seconds 120 --pause-ms 40 --name "$cluster_name" --namespace "$ns" \
+  > "$root/e2e/out/upgrade-checker.json" 2> "$root/e2e/out/upgrade-checker.log" & checker=$!
+started=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
+patch '{"spec":{"rollout":{"paused":false}}}'
+wait_ready "$cluster_name" 300
+expect "the version" "$next" "$(get '{.status.version}')"
+expect "the images" "12 $repository:$next" "$(images)"
+expect "the order" "auth user relation conversation group third msg transfer push gateway api cron" "$(order "$started")"
+wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/upgrade-checker.log"; cat "$root/e2e/out/upgrade-checker.json"; exit 1; }
+cat "$root/e2e/out/upgrade-checker.json"
+
+echo "a version whose pods fail is rolled back, told, and stops there"
+before=$(uids)
+patch "{\"spec\":{\"version\":\"$broken\",\"rollout\":{\"deadlineSeconds\":15}}}"
+until_says 120 "auth: the new pods did not become ready.*this version is broken on purpose"
+expect "the condition" "True/RolloutFailed" "$(get '{.status.conditions[?(@.type=="Stalled")].status}/{.status.conditions[?(@.type=="Stalled")].reason}')"
+expect "what serves" True "$(get '{.status.conditions[?(@.type=="Available")].status}')"
+sleep 10
+expect "the images" "12 $repository:$next" "$(images)"
+expect "the pods" "$before" "$(uids)"
+expect "the version" "$next" "$(get '{.status.version}')"
+
+echo "set back, all is well without a single restart"
+patch "{\"spec\":{\"version\":\"$next\",\"rollout\":null}}"
+wait_ready "$cluster_name" 60
+expect "the pods" "$before" "$(uids)"
+
+echo "without a version the one that runs stays"
+patch '{"spec":{"version":""}}'
+wait_ready "$cluster_name" 60
+expect "the pods" "$before" "$(uids)"
+expect "the images" "12 $repository:$next" "$(images)"
+
+echo "back to the version before"
+restore
+wait_ready "$cluster_name" 300
+expect "the images" "12 $repository:$version" "$(images)"
+left=$(kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name" -o name | wc -l)
+expect "ConfigMaps that are left" 1 "$left"

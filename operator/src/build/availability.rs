@@ -1,0 +1,92 @@
+//! What keeps services up while nodes come and go: disruption budgets, spread, autoscalers.
+
+use k8s_openapi::{
+    api::{
+        autoscaling::v2::{
+            CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
+            MetricTarget, ResourceMetricSource,
+        },
+        core::v1::TopologySpreadConstraint,
+        policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::labels::{metadata, pod_selector};
+use crate::{plan::Rollout, validate::Cluster};
+use crds::{Service, Spread};
+
+/// One pod of a component at a time may be evicted.
+pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: metadata(cluster, &cluster.part(component), component),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(pod_selector(cluster, component)),
+            // A pod that does not serve anyway must not keep its node from being drained.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// The replicas to ask for: with an autoscaler, what it chose last.
+pub(crate) fn replicas(wanted: &Service, live: Option<&Rollout>) -> i32 {
+    match &wanted.autoscaling {
+        None => wanted.replicas,
+        Some(scaling) => {
+            let now = live.map_or(wanted.replicas, |live| live.desired);
+            now.clamp(scaling.min_replicas, scaling.max_replicas.max(scaling.min_replicas))
+        }
+    }
+}
+
+pub(crate) fn autoscaler(cluster: &Cluster, service: &str) -> Option<HorizontalPodAutoscaler> {
+    let scaling = cluster.service(service).autoscaling.as_ref()?;
+    let cpu = MetricSpec {
+        type_: "Resource".into(),
+        resource: Some(ResourceMetricSource {
+            name: "cpu".into(),
+            target: MetricTarget {
+                type_: "Utilization".into(),
+                average_utilization: Some(scaling.cpu_percent),
+                ..Default::default()
+            },
+        }),
+        ..Default::default()
+    };
+    Some(HorizontalPodAutoscaler {
+        metadata: metadata(cluster, &cluster.part(service), service),
+        spec: Some(HorizontalPodAutoscalerSpec {
+            scale_target_ref: CrossVersionObjectReference {
+                api_version: Some("apps/v1".into()),
+                kind: "Deployment".into(),
+                name: cluster.part(service),
+            },
+            min_replicas: Some(scaling.min_replicas),
+            max_replicas: scaling.max_replicas,
+            metrics: Some(vec![cpu]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn spread(cluster: &Cluster, component: &str) -> Option<Vec<TopologySpreadConstraint>> {
+    let when_unsatisfiable = match cluster.spec.pods.spread {
+        Spread::Off => return None,
+        Spread::Preferred => "ScheduleAnyway",
+        Spread::Required => "DoNotSchedule",
+    };
+    let over = |key: &str| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: key.into(),
+        when_unsatisfiable: when_unsatisfiable.into(),
+        label_selector: Some(pod_selector(cluster, component)),
+        // Pods of one revision are spread among themselves, or a rollout would end uneven.
+        match_label_keys: Some(vec!["pod-template-hash".into()]),
+        ..Default::default()
+    };
+    Some(vec![over("kubernetes.io/hostname"), over("topology.kubernetes.io/zone")])
+}

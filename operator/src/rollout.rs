@@ -1,0 +1,389 @@
+//! One service after the other: which Deployments get their new pod template in this pass, which keep the one they have, and why.
+//! Pure.
+
+use std::collections::BTreeMap;
+
+use crds::{Blocker, Change, OnFailure, Reason};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
+
+use crate::{
+    plan::{Gate, Observed, Rollout},
+    validate::Cluster,
+};
+
+/// Annotation of pod templates: changes when what the user asks for changes, never with the operator alone.
+pub const REVISION: &str = "openim.io/revision";
+/// Annotation of pod templates: the operator that made them. A template of another operator is kept as it is until it changes anyway.
+pub const BUILT_BY: &str = "openim.io/built-by";
+/// Annotation of Deployments: the revision that was rolled back, so that it is not tried again.
+pub const FAILED_REVISION: &str = "openim.io/failed-revision";
+/// Annotation of Deployments: what was seen then.
+pub const FAILED_REASON: &str = "openim.io/failed-reason";
+/// Annotation of pod templates: changes with config.yaml and the secrets.
+pub const CONFIG_HASH: &str = "openim.io/config-hash";
+const LONGEST_REASON: usize = 600;
+
+/// A service as it should be.
+pub struct Wanted {
+    /// Name of the service.
+    pub service: &'static str,
+    /// With the new template.
+    pub deployment: Deployment,
+}
+
+/// What follows for this pass.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Deployments to apply.
+    pub apply: Vec<Deployment>,
+    /// Those that may not be created yet.
+    pub later: Vec<Deployment>,
+    /// What is still to be changed.
+    pub changes: Vec<Change>,
+    /// The one of them that this pass begins.
+    pub started: Option<Change>,
+    /// What holds it up.
+    pub blockers: Vec<Blocker>,
+}
+
+/// What is allowed in this pass.
+pub struct Permissions {
+    /// Deployments that do not exist may be created.
+    pub create: bool,
+    /// Why no template may change, if so.
+    pub held: Option<Gate>,
+}
+
+fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
+    let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+    annotations.and_then(|annotations| annotations.get(key)).map_or("", String::as_str)
+}
+
+fn template(deployment: &Deployment) -> &PodTemplateSpec {
+    static NONE: std::sync::LazyLock<PodTemplateSpec> = std::sync::LazyLock::new(PodTemplateSpec::default);
+    deployment.spec.as_ref().map_or(&NONE, |spec| &spec.template)
+}
+
+fn image(template: &PodTemplateSpec) -> &str {
+    let pod = template.spec.as_ref();
+    pod.and_then(|pod| pod.containers.first()?.image.as_deref()).unwrap_or_default()
+}
+
+/// The tag of the image; the whole image when it has none.
+pub fn version_of(template: &PodTemplateSpec) -> &str {
+    let image = image(template);
+    image.rsplit_once(':').map_or(image, |(_, tag)| tag)
+}
+
+fn with_template(mut deployment: Deployment, template: &PodTemplateSpec) -> Deployment {
+    if let Some(spec) = deployment.spec.as_mut() {
+        spec.template = template.clone();
+    }
+    deployment
+}
+
+fn with_failure(mut deployment: Deployment, revision: &str, reason: &str) -> Deployment {
+    let reason: String = reason.chars().take(LONGEST_REASON).collect();
+    deployment
+        .metadata
+        .annotations
+        .get_or_insert_with(BTreeMap::new)
+        .extend([(FAILED_REVISION.to_owned(), revision.to_owned()), (FAILED_REASON.to_owned(), reason)]);
+    deployment
+}
+
+fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
+    let mut reasons = Vec::new();
+    if version_of(live) != version_of(wanted) {
+        reasons.push(format!("version {} to {}", version_of(live), version_of(wanted)));
+    } else if image(live) != image(wanted) {
+        reasons.push(format!("image {} to {}", image(live), image(wanted)));
+    }
+    if annotation(live, CONFIG_HASH) != annotation(wanted, CONFIG_HASH) {
+        reasons.push("configuration".to_owned());
+    }
+    if reasons.is_empty() {
+        reasons.push("settings of the pods".to_owned());
+    }
+    reasons.join(", ")
+}
+
+fn blocker(service: &str, gate: Reason, message: String) -> Blocker {
+    Blocker { component: service.to_owned(), gate: gate.as_str().to_owned(), message }
+}
+
+fn seen(live: &Rollout) -> String {
+    let trouble = if live.trouble.is_empty() { String::new() } else { format!(": {}", live.trouble) };
+    format!("{} of {} pods are ready{trouble}", live.ready, live.desired)
+}
+
+/// Decides. A service whose new pods do not serve stops all changes of templates, until it is changed itself.
+pub fn decide(
+    cluster: &Cluster,
+    wanted: Vec<Wanted>,
+    observed: &Observed,
+    permissions: &Permissions,
+) -> Decision {
+    let mut decision = Decision::default();
+    // Services that have their new template and do not serve with it, and those that were rolled back.
+    for item in &wanted {
+        let Some(live) = observed.deployments.get(&cluster.part(item.service)) else { continue };
+        let revision = annotation(template(&item.deployment), REVISION);
+        if live.failed_revision == revision {
+            let message = format!(
+                "the new pods did not become ready ({}); the pods of before were kept: edit the spec, or set spec.version back",
+                live.failed_reason
+            );
+            decision.blockers.push(blocker(item.service, Reason::RolloutFailed, message));
+        } else if annotation(&live.template, REVISION) == revision && !live.is_done() {
+            let gate = if live.stuck { Reason::RolloutFailed } else { Reason::RollingOut };
+            decision.blockers.push(blocker(item.service, gate, seen(live)));
+        }
+    }
+    let mut may_change = permissions.held.is_none() && decision.blockers.is_empty();
+    for item in wanted {
+        let Some(live) = observed.deployments.get(&cluster.part(item.service)) else {
+            let list = if permissions.create { &mut decision.apply } else { &mut decision.later };
+            list.push(item.deployment);
+            continue;
+        };
+        let new = template(&item.deployment);
+        let revision = annotation(new, REVISION).to_owned();
+        if annotation(&live.template, REVISION) == revision {
+            let roll_back = live.stuck && cluster.spec.rollout.on_failure == OnFailure::RollBack;
+            let deployment = match &live.serving {
+                Some(serving) if roll_back => {
+                    with_failure(with_template(item.deployment, serving), &revision, &seen(live))
+                }
+                _ if annotation(&live.template, BUILT_BY) == annotation(new, BUILT_BY) => item.deployment,
+                _ => with_template(item.deployment, &live.template),
+            };
+            decision.apply.push(deployment);
+            continue;
+        }
+        decision.changes.push(Change {
+            component: item.service.to_owned(),
+            reason: reason(&live.template, new),
+            pods: live.desired,
+        });
+        let failed = live.failed_revision == revision;
+        if may_change {
+            may_change = false;
+            decision.started = decision.changes.last().cloned();
+            decision.apply.push(item.deployment);
+        } else {
+            let held = with_template(item.deployment, &live.template);
+            decision.apply.push(if failed {
+                with_failure(held, &revision, &live.failed_reason)
+            } else {
+                held
+            });
+        }
+    }
+    if let Some(held) = permissions.held.as_ref().filter(|_| !decision.changes.is_empty()) {
+        decision.blockers.insert(0, blocker("", held.reason, held.message.clone()));
+    }
+    decision
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        build, credentials,
+        validate::{SERVICES, tests::object, validate},
+    };
+
+    /// A cluster in which the controllers of Kubernetes do their work at once.
+    struct World {
+        observed: Observed,
+        /// Versions and settings whose pods never become ready.
+        broken: fn(&str, &PodTemplateSpec) -> bool,
+        /// Services changed so far, in order.
+        changed: Vec<&'static str>,
+    }
+
+    impl World {
+        fn new(broken: fn(&str, &PodTemplateSpec) -> bool) -> Self {
+            let cluster = validate(&object("{}")).unwrap();
+            let observed = Observed {
+                credentials: credentials::complete(&cluster, BTreeMap::new()),
+                ..Default::default()
+            };
+            Self { observed, broken, changed: vec![] }
+        }
+
+        fn wanted(&self, cluster: &Cluster) -> Vec<Wanted> {
+            let settings = build::settings::Settings::of(cluster, &self.observed);
+            build::services::objects(cluster, &settings, &self.observed).wanted
+        }
+
+        /// One pass of the operator, then of the Deployment controllers.
+        fn pass(&mut self, cluster: &Cluster, held: Option<Gate>) -> Decision {
+            let decision =
+                decide(cluster, self.wanted(cluster), &self.observed, &Permissions { create: true, held });
+            for deployment in &decision.apply {
+                let name = deployment.metadata.name.clone().unwrap_or_default();
+                let service = SERVICES.into_iter().find(|service| cluster.part(service) == name).unwrap();
+                let notes = deployment.metadata.annotations.clone().unwrap_or_default();
+                let note = |key: &str| notes.get(key).cloned().unwrap_or_default();
+                let spec = deployment.spec.clone().unwrap_or_default();
+                let desired = spec.replicas.unwrap_or(1);
+                let before = self.observed.deployments.get(&name).cloned();
+                let mut live = before.clone().unwrap_or_default();
+                if before.as_ref().is_some_and(|before| before.template != spec.template) {
+                    self.changed.push(service);
+                }
+                (live.failed_revision, live.failed_reason) = (note(FAILED_REVISION), note(FAILED_REASON));
+                let bad = (self.broken)(service, &spec.template);
+                (live.current, live.desired, live.total) = (true, desired, desired);
+                live.stuck = bad;
+                live.serving = before
+                    .filter(|before| bad && !before.stuck && before.template != spec.template)
+                    .map(|before| before.template)
+                    .or(live.serving.filter(|_| bad));
+                (live.ready, live.updated) = (desired, if bad { 0 } else { desired });
+                live.template = spec.template;
+                self.observed.deployments.insert(name, live);
+            }
+            decision
+        }
+
+        fn versions(&self) -> Vec<&str> {
+            self.observed.deployments.values().map(|live| version_of(&live.template)).collect()
+        }
+    }
+
+    fn cluster(spec: &str) -> Cluster {
+        validate(&object(spec)).unwrap()
+    }
+
+    #[test]
+    fn services_are_changed_one_after_the_other_in_order() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        assert!(world.changed.is_empty(), "all are created at once");
+        for passed in 0..SERVICES.len() {
+            let decision = world.pass(&cluster("version: 1.1.0"), None);
+            assert_eq!(world.changed, SERVICES[..=passed]);
+            assert_eq!(decision.changes.len(), SERVICES.len() - passed);
+            assert_eq!(decision.started.unwrap().reason, "version 1.0.0 to 1.1.0");
+        }
+        assert!(world.pass(&cluster("version: 1.1.0"), None).changes.is_empty());
+    }
+
+    #[test]
+    fn the_next_service_waits_until_the_one_before_serves() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        world.pass(&cluster("version: 1.1.0"), None);
+        world.observed.deployments.get_mut("chat-auth").unwrap().ready = 0;
+        let wanted = world.wanted(&cluster("version: 1.1.0"));
+        let permissions = Permissions { create: true, held: None };
+        let decision = decide(&cluster("version: 1.1.0"), wanted, &world.observed, &permissions);
+        assert!(decision.started.is_none());
+        assert_eq!(decision.blockers[0].message, "0 of 1 pods are ready");
+    }
+
+    #[test]
+    fn a_failing_first_pod_is_rolled_back_once_and_stops_the_rest() {
+        let mut world =
+            World::new(|service, template| service == "conversation" && version_of(template) == "1.1.0");
+        world.pass(&cluster("version: 1.0.0"), None);
+        for _ in 0..20 {
+            world.pass(&cluster("version: 1.1.0"), None);
+        }
+        // There, and back; the three before it keep the new version.
+        assert_eq!(world.changed, ["auth", "user", "relation", "conversation", "conversation"]);
+        assert_eq!(world.versions().iter().filter(|version| **version == "1.1.0").count(), 3);
+        let decision = world.pass(&cluster("version: 1.1.0"), None);
+        assert_eq!((decision.blockers.len(), decision.blockers[0].gate.as_str()), (1, "RolloutFailed"));
+        // A mended version goes through, and one that goes back too.
+        for _ in 0..20 {
+            world.pass(&cluster("version: 1.1.1"), None);
+        }
+        assert!(world.versions().iter().all(|version| *version == "1.1.1"));
+        assert!(world.observed.deployments.values().all(|live| live.failed_revision.is_empty()));
+    }
+
+    #[test]
+    fn stop_leaves_the_failing_pods_for_somebody_to_look_at() {
+        let mut world = World::new(|service, template| service == "auth" && version_of(template) == "1.1.0");
+        world.pass(&cluster("version: 1.0.0"), None);
+        for _ in 0..5 {
+            world.pass(&cluster("{version: 1.1.0, rollout: {onFailure: Stop}}"), None);
+        }
+        assert_eq!(world.changed, ["auth"]);
+    }
+
+    #[test]
+    fn held_changes_are_told_and_scaling_goes_on() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        let gate = Gate { reason: Reason::Paused, message: "paused".into() };
+        let wanted = cluster("{version: 1.1.0, services: {msg: {replicas: 3}}}");
+        let decision = world.pass(&wanted, Some(gate));
+        assert!(world.changed.is_empty());
+        assert_eq!(world.observed.deployments["chat-msg"].desired, 3);
+        assert_eq!(decision.changes.len(), SERVICES.len());
+        assert_eq!(
+            (decision.blockers[0].gate.as_str(), decision.blockers[0].component.as_str()),
+            ("Paused", "")
+        );
+    }
+
+    #[test]
+    fn a_template_of_another_operator_is_kept_until_it_changes_anyway() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("{}"), None);
+        for live in world.observed.deployments.values_mut() {
+            let notes = live.template.metadata.as_mut().unwrap().annotations.as_mut().unwrap();
+            notes.insert(BUILT_BY.into(), "0.0.1".into());
+            live.template.spec.as_mut().unwrap().hostname = Some("of-the-old-operator".into());
+        }
+        let before = world.observed.deployments.clone();
+        for _ in 0..3 {
+            world.pass(&cluster("{}"), None);
+        }
+        assert_eq!(world.observed.deployments, before);
+        for _ in 0..20 {
+            world.pass(&cluster("config: {retainDays: 7}"), None);
+        }
+        assert!(world.observed.deployments.values().all(|live| {
+            annotation(&live.template, BUILT_BY) == crate::VERSION
+                && live.template.spec.as_ref().unwrap().hostname.is_none()
+        }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..Default::default() })]
+
+        /// Whatever is asked for in whatever order: at most one template changes per pass, and it converges.
+        #[test]
+        fn never_two_at_a_time_and_it_converges(edits in prop::collection::vec((0..4_u8, 0..3_u8, 1..4_i32, any::<bool>()), 1..12)) {
+            let mut world = World::new(|_, _| false);
+            let spec = |(minor, days, replicas, _): (u8, u8, i32, bool)| format!(
+                "{{version: 1.{minor}.0, config: {{retainDays: {days}}}, services: {{push: {{replicas: {replicas}}}}}}}"
+            );
+            for edit in &edits {
+                let before = world.changed.len();
+                let gate = edit.3.then(|| Gate { reason: Reason::Paused, message: "paused".into() });
+                let paused = gate.is_some();
+                world.pass(&cluster(&spec(*edit)), gate);
+                prop_assert!(world.changed.len() <= before + usize::from(!paused));
+            }
+            let last = cluster(&spec(edits[edits.len() - 1]));
+            for _ in 0..=SERVICES.len() {
+                world.pass(&last, None);
+            }
+            let settled = world.pass(&last, None);
+            prop_assert!(settled.changes.is_empty() && settled.blockers.is_empty());
+            let wanted = world.wanted(&last);
+            for item in wanted {
+                prop_assert_eq!(&world.observed.deployments[&last.part(item.service)].template, template(&item.deployment));
+            }
+        }
+    }
+}
