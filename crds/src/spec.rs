@@ -521,11 +521,12 @@ impl Default for IngressSpec {
     }
 }
 
-/// Settings of the services; what is not here has the default of config.yaml.
+/// Settings of the services; what is not here has the default of config.yaml. Running pods take over those that are marked *Live*; a
+/// change of the others restarts pods, one service after the other.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceConfig {
-    /// error, warn, info, debug, trace, or a filter such as info,transfer=debug.
+    /// error, warn, info, debug, trace, or a filter such as info,transfer=debug. Live.
     #[schemars(length(min = 1, max = 256))]
     pub log_level: String,
     /// Users with administrator rights.
@@ -535,15 +536,15 @@ pub struct ServiceConfig {
     /// 0 any, 1 one token per platform, 4 one per platform class, 5 PC plus one.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self in [0, 1, 4, 5]", "message": "must be 0, 1, 4 or 5"}]))]
     pub multi_login_policy: i32,
-    /// Validity of user tokens in days.
+    /// Validity of user tokens in days. Live.
     #[schemars(range(min = 1, max = 3650))]
     pub token_expire_days: u32,
-    /// The receiver of a message must have the sender as a friend.
+    /// The receiver of a message must have the sender as a friend. Live.
     pub friend_verify: bool,
-    /// Days after which messages are removed; 0 keeps them for ever.
+    /// Days after which messages are removed; 0 keeps them for ever. Live.
     #[schemars(range(max = 36500))]
     pub retain_days: u32,
-    /// Seconds over which a stopping gateway spreads its closes.
+    /// Seconds over which a stopping gateway spreads its closes. A change restarts the gateways alone.
     #[schemars(range(max = 540))]
     pub gateway_drain_seconds: u32,
     /// Partitions of the topics when they are created.

@@ -27,6 +27,8 @@ pub enum Reason {
     Migrating,
     /// Pods of services are starting or being replaced.
     RollingOut,
+    /// Running pods are taking over settings.
+    Configuring,
     /// Changes wait because `spec.rollout.paused` is set.
     Paused,
     /// New pods of a service did not become ready.
@@ -47,6 +49,7 @@ impl Reason {
             Self::DependencyNotReady => "DependencyNotReady",
             Self::Migrating => "Migrating",
             Self::RollingOut => "RollingOut",
+            Self::Configuring => "Configuring",
             Self::Paused => "Paused",
             Self::RolloutFailed => "RolloutFailed",
             Self::UpgradeRefused => "UpgradeRefused",
@@ -80,6 +83,8 @@ pub struct OpenIMClusterStatus {
     /// What holds the plan up.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub blockers: Vec<Blocker>,
+    /// Names the live settings that all pods have taken over.
+    pub live_config: String,
     /// Each backing server, as a real probe saw it.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub dependencies: Vec<Dependency>,

@@ -17,6 +17,24 @@ wait_ready "$cluster_name" 300
 config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o "jsonpath=$1"; }
 config '{.items[*].data.config\.yaml}' | grep -q 'drainSeconds: 2'
 
+echo "live settings reach running pods without a restart, and a wrong one is refused"
+all_uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
+of_pod() { # COMPONENT PATH: what its first pod's admin port says
+  local pod; pod=$(kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=$1" -o 'jsonpath={.items[0].metadata.name}')
+  kube get --raw "/api/v1/namespaces/$ns/pods/$pod:12000/proxy/$2"
+}
+pods_before=$(all_uids)
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"info,transfer=debug","retainDays":30}}}'
+wait_ready "$cluster_name" 60
+[ "$(of_pod transfer loglevel)" = "transfer=debug,info" ] || { echo "transfer logs at $(of_pod transfer loglevel)"; exit 1; }
+of_pod cron config | grep -q "\"$(get "$cluster_name" '{.status.liveConfig}')\""
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"verbose"}}}'
+until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":null,"retainDays":null}}}'
+wait_ready "$cluster_name" 60
+[ "$(of_pod transfer loglevel)" = info ]
+[ "$pods_before" = "$(all_uids)" ]
+
 echo "hand edits are repaired, others' fields stay"
 kube -n "$ns" scale deployment "$cluster_name-user" --replicas=0
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'

@@ -41,7 +41,7 @@ order() { # services that were changed since a time, in order
       const since = process.argv[1];
       const events = JSON.parse(require("fs").readFileSync(0)).items.filter((event) => event.reason === "Changing" && event.eventTime > since);
       events.sort((a, b) => (a.eventTime < b.eventTime ? -1 : 1));
-      console.log(events.map((event) => event.note.split(":")[0]).join(" "));' "$1"
+      console.log(events.map((event) => event.related.name.split("-").at(-1)).join(" "));' "$1"
 }
 # A failing test leaves the cluster as it was.
 restore() { patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null},\"services\":{\"user\":null}}}" > /dev/null; }

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::Job,
-    core::v1::{ConfigMap, Service},
+    core::v1::{ConfigMap, ObjectReference, Service},
     networking::v1::Ingress,
     policy::v1::PodDisruptionBudget,
 };
@@ -30,7 +30,11 @@ use prometheus_client::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{MANAGER, apply, build::labels, dereference, plan, status, validate};
+use crate::{
+    MANAGER, apply,
+    build::{labels, settings::live_yaml},
+    dereference, live, plan, status, validate,
+};
 
 /// Dependencies are asked again after this long even when nothing changed.
 const PROBE_EVERY: Duration = Duration::from_secs(20);
@@ -80,6 +84,8 @@ enum ReconcileError {
     Read(#[source] kube::Error),
     #[error("applying {0}")]
     Apply(#[from] apply::ApplyError),
+    #[error("telling pods of new settings: {0}")]
+    Nudge(#[source] kube::Error),
     #[error("writing the status: {0}")]
     Status(#[source] kube::Error),
 }
@@ -187,10 +193,23 @@ impl Operator {
             }
             Err(error) => (true, Some(error)),
         };
+        if failure.is_none() && !observed.behind.is_empty() {
+            let revision = config::revision(&live_yaml(&cluster));
+            live::nudge(&self.client, &cluster, &observed.behind, &revision)
+                .await
+                .map_err(ReconcileError::Nudge)?;
+        }
         if let (Some(change), None) = (&plan.started, &failure) {
             let note = format!("{}: {} (pods to replace: {})", change.component, change.reason, change.pods);
             tracing::info!(cluster = cluster.name, change = note, "cluster.changing");
-            self.tell(object, EventType::Normal, "Changing", note).await;
+            let related = ObjectReference {
+                api_version: Some("apps/v1".into()),
+                kind: Some("Deployment".into()),
+                name: Some(cluster.part(&change.component)),
+                namespace: Some(cluster.namespace.clone()),
+                ..Default::default()
+            };
+            self.tell(object, EventType::Normal, "Changing", note, Some(related)).await;
         }
         let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
         if let Some(error) = &failure {
@@ -235,19 +254,28 @@ impl Operator {
             let warnings = [Reason::InvalidSpec, Reason::RolloutFailed, Reason::UpgradeRefused];
             let warn = warnings.iter().any(|warning| warning.as_str() == reason);
             let type_ = if warn { EventType::Warning } else { EventType::Normal };
-            self.tell(object, type_, &reason, after.message).await;
+            self.tell(object, type_, &reason, after.message, None).await;
         }
         Ok(())
     }
 
-    async fn tell(&self, object: &OpenIMCluster, type_: EventType, reason: &str, note: String) {
+    /// Events that differ in their note alone are folded into one; `related` keeps those about different objects apart.
+    async fn tell(
+        &self,
+        object: &OpenIMCluster,
+        type_: EventType,
+        reason: &str,
+        note: String,
+        related: Option<ObjectReference>,
+    ) {
         let event = Event {
             type_,
             reason: reason.into(),
             // The API server takes 1024 bytes.
             note: Some(note.chars().take(250).collect()),
-            action: "Reconcile".into(),
-            secondary: None,
+            // What happens again for another generation is not the same event.
+            action: format!("ReconcileGeneration{}", object.metadata.generation.unwrap_or(0)),
+            secondary: related,
         };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::warn!(%error, "event.not_published");

@@ -10,7 +10,8 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
-    build::labels::selector,
+    build::{labels::selector, settings::live_yaml},
+    live,
     plan::{Observed, Rollout},
     probe,
     rollout::{FAILED_REASON, FAILED_REVISION, REVISION},
@@ -216,6 +217,12 @@ pub async fn dereference(
             failed_jobs.extend(seen.map(|seen| (job.name_any(), seen)));
         }
     }
+    let revision = config::revision(&live_yaml(cluster));
+    let behind = if cluster.taken_over == revision {
+        BTreeMap::new()
+    } else {
+        live::behind(&client, cluster, &revision).await?
+    };
     let dependencies = probe::all(cluster, &credentials, &external, &stateful_sets).await;
     Ok(Observed {
         credentials,
@@ -225,6 +232,7 @@ pub async fn dereference(
         stateful_sets,
         finished_jobs,
         failed_jobs,
+        behind,
         dependencies,
     })
 }

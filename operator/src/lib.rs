@@ -6,6 +6,7 @@ pub mod controller;
 pub mod credentials;
 pub mod dereference;
 pub mod lease;
+pub mod live;
 pub mod plan;
 pub mod probe;
 pub mod rollout;

@@ -42,8 +42,17 @@ async fn main() -> anyhow::Result<()> {
     let (readiness, stop) = (Readiness::default(), CancellationToken::new());
     // Ready without leading: a standby is as well as the leader.
     readiness.set(true);
-    let admin =
-        telemetry::serve_admin(arguments.admin_port, Arc::new(metrics.0), readiness, level, stop.clone());
+    let admin = {
+        let report = Arc::new(|| "{}".to_owned());
+        telemetry::serve_admin(
+            arguments.admin_port,
+            Arc::new(metrics.0),
+            readiness,
+            level,
+            report,
+            stop.clone(),
+        )
+    };
     let watch = arguments.watch_namespace.filter(|namespace| !namespace.is_empty());
     let work = async {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.namespace);

@@ -68,6 +68,8 @@ pub struct Observed {
     pub finished_jobs: BTreeSet<String>,
     /// Jobs that had a failure, and what was seen.
     pub failed_jobs: BTreeMap<String, String>,
+    /// Pods that have not taken over the newest live settings, and what they say; asked until there are none.
+    pub behind: BTreeMap<String, String>,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
 }
@@ -183,11 +185,9 @@ fn hold(cluster: &Cluster) -> Option<Gate> {
 /// Names of the ConfigMaps that a template mounts.
 fn config_maps(template: &PodTemplateSpec) -> Vec<String> {
     let volumes = template.spec.as_ref().and_then(|pod| pod.volumes.as_ref());
-    volumes
-        .into_iter()
-        .flatten()
-        .filter_map(|volume| Some(volume.config_map.as_ref()?.name.clone()))
-        .collect()
+    let projected =
+        volumes.into_iter().flatten().filter_map(|volume| volume.projected.as_ref()?.sources.as_ref());
+    projected.flatten().filter_map(|source| Some(source.config_map.as_ref()?.name.clone())).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use semver::Version;
 
 use crate::{
-    build::availability::replicas,
+    build::{availability::replicas, settings::live_yaml},
     plan::{Observed, Plan},
     rollout::version_of,
     validate::{Cluster, SERVICES},
@@ -145,6 +145,19 @@ pub fn of(
                 format!("{ready} of {desired} pods are ready; waiting for {now}.{then}"),
             )
         }
+        (None, None) if !observed.behind.is_empty() => {
+            let said = |(pod, problem): (&String, &String)| {
+                if problem.is_empty() { pod.clone() } else { format!("{pod} ({problem})") }
+            };
+            let pods: Vec<String> = observed.behind.iter().take(3).map(said).collect();
+            let message = format!(
+                "{} pods have not taken over the settings of spec.config yet: {}{}.",
+                observed.behind.len(),
+                pods.join(", "),
+                if observed.behind.len() > pods.len() { ", …" } else { "" },
+            );
+            waiting(Reason::Configuring, message)
+        }
         (None, None) => Verdict {
             ready: true,
             available,
@@ -163,6 +176,11 @@ pub fn of(
         components,
         plan: plan.changes.clone(),
         blockers: blockers(plan),
+        live_config: if verdict.ready {
+            config::revision(&live_yaml(cluster))
+        } else {
+            before.live_config.clone()
+        },
         dependencies: observed.dependencies.clone(),
         endpoints: endpoints(cluster),
     }

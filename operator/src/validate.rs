@@ -65,6 +65,8 @@ pub struct Cluster {
     pub image: String,
     /// Tag of the image.
     pub version: String,
+    /// The live settings that all pods had taken over when that was last looked at.
+    pub taken_over: String,
     /// Why this version cannot follow the one that runs, if so.
     pub upgrade_problem: Option<String>,
     /// MongoDB.
@@ -203,6 +205,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if ![0, 1, 4, 5].contains(&spec.config.multi_login_policy) {
         return refuse("spec.config.multiLoginPolicy", "must be 0, 1, 4 or 5".into());
     }
+    if let Some(problem) = config::log_level_problem(&spec.config.log_level) {
+        return refuse("spec.config.logLevel", problem);
+    }
     let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
     let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;
     let kafka = backing("spec.kafka", &spec.kafka.managed, &spec.kafka.external)?;
@@ -262,6 +267,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         image: format!("{}:{version}", spec.image.repository),
         version,
         upgrade_problem,
+        taken_over: object.status.as_ref().map_or_else(String::new, |status| status.live_config.clone()),
         mongodb,
         redis,
         kafka,
@@ -331,6 +337,7 @@ pub(crate) mod tests {
                 "spec.services.api.autoscaling",
             ),
             ("rollout: {soakSeconds: 60, deadlineSeconds: 60}", "spec.rollout.deadlineSeconds"),
+            ("config: {logLevel: verbose}", "spec.config.logLevel"),
             ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
         ] {
             assert_eq!(validate(&object(spec)).unwrap_err().field, field);

@@ -8,7 +8,8 @@ use crate::validate::Cluster;
 
 /// Names the cluster an object belongs to.
 pub const CLUSTER: &str = "openim.io/cluster";
-const COMPONENT: &str = "app.kubernetes.io/component";
+/// Names the part of the cluster an object belongs to.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
 
 /// Selects everything of a cluster.
 pub fn selector(cluster: &str) -> String {

@@ -6,8 +6,9 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            ConfigMapVolumeSource, Container, Lifecycle, LifecycleHandler, LocalObjectReference, PodSpec,
-            PodTemplateSpec, SecretVolumeSource, Service, ServicePort, ServiceSpec, SleepAction, Volume,
+            ConfigMapProjection, Container, Lifecycle, LifecycleHandler, LocalObjectReference, PodSpec,
+            PodTemplateSpec, ProjectedVolumeSource, SecretVolumeSource, Service, ServicePort, ServiceSpec,
+            SleepAction, Volume, VolumeProjection,
         },
         networking::v1::{
             HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
@@ -24,7 +25,7 @@ use super::{
     availability, dynamic,
     labels::{metadata, pod_labels, pod_selector},
     pods::{container_security, from_field, http_probe, mount, pod_security, port, resources, value},
-    settings::{Settings, config_map_name},
+    settings::{Settings, config_map_name, live_name},
 };
 use crate::{
     plan::{Observed, Rollout},
@@ -34,7 +35,8 @@ use crate::{
 
 /// The user of the service image.
 pub(crate) const SERVICE_USER: i64 = 65532;
-const ADMIN_PORT: u16 = 12000;
+/// `/metrics`, probes and `/config` of every service.
+pub(crate) const ADMIN_PORT: u16 = 12000;
 const API_PORT: u16 = 10002;
 const WS_PORT: u16 = 10001;
 /// Seconds between leaving the endpoints and the stop signal.
@@ -125,10 +127,15 @@ fn front_door(cluster: &Cluster, name: &str, component: &str, number: u16) -> Se
     }
 }
 
-/// The volume with config.yaml.
+/// The volume with config.yaml and live.yaml. The first is of these very pods, the second changes under them.
 pub(crate) fn config_volume(cluster: &Cluster, settings: &Settings) -> Volume {
-    let source = ConfigMapVolumeSource { name: config_map_name(cluster, settings), ..Default::default() };
-    Volume { name: "config".into(), config_map: Some(source), ..Default::default() }
+    let source = |name: String| VolumeProjection {
+        config_map: Some(ConfigMapProjection { name, ..Default::default() }),
+        ..Default::default()
+    };
+    let sources = vec![source(config_map_name(cluster, settings)), source(live_name(cluster))];
+    let projected = ProjectedVolumeSource { sources: Some(sources), ..Default::default() };
+    Volume { name: "config".into(), projected: Some(projected), ..Default::default() }
 }
 
 /// The container of a service, without probes.
@@ -159,6 +166,7 @@ fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
         wanted.env,
         cluster.spec.pods,
         push,
+        (name == "gateway").then_some(cluster.spec.config.gateway_drain_seconds),
     ]);
     hex::encode(Sha256::digest(asked.to_string()))[..10].to_owned()
 }
@@ -187,7 +195,9 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, live: Option<&
     });
     let mut grace = 30 + ENDPOINT_DELAY;
     if name == "gateway" {
-        grace += i64::from(cluster.spec.config.gateway_drain_seconds);
+        let drain = cluster.spec.config.gateway_drain_seconds;
+        grace += i64::from(drain);
+        container.env.get_or_insert_default().push(value("IMENV_GATEWAY_DRAINSECONDS", &drain.to_string()));
         container.env.get_or_insert_default().push(from_field("IMENV_GATEWAY_ADVERTISEHOST", "status.podIP"));
     }
     let mut volumes = vec![config_volume(cluster, settings)];

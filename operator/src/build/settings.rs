@@ -49,10 +49,6 @@ impl Settings {
         let config = json!({
             "adminUserIDs": wanted.admin_user_ids,
             "multiLogin": { "policy": wanted.multi_login_policy },
-            "tokenExpireDays": wanted.token_expire_days,
-            "friendVerify": wanted.friend_verify,
-            "retainDays": wanted.retain_days,
-            "log": { "level": wanted.log_level },
             "redis": { "address": servers.redis.address },
             "kafka": {
                 "address": servers.kafka.address,
@@ -63,7 +59,6 @@ impl Settings {
             "discovery": { "enable": "kubernetes", "servicePrefix": format!("{}-", cluster.name) },
             "object": object,
             "webhooks": webhooks(cluster),
-            "gateway": { "drainSeconds": wanted.gateway_drain_seconds },
         });
         let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
         let generated = cluster.credentials();
@@ -97,8 +92,17 @@ impl Settings {
             references.push(("IMENV_WEBHOOKS_SIGNINGSECRET", &webhooks.signing_secret_name, "secret"));
         }
         // What is asked for, not the file: a newer operator may write the file differently, and that alone restarts nothing.
+        // What running pods take over, and what concerns the gateway alone, restarts nothing else.
+        let restarting = crds::ServiceConfig {
+            log_level: String::new(),
+            token_expire_days: 0,
+            friend_verify: false,
+            retain_days: 0,
+            gateway_drain_seconds: 0,
+            ..wanted.clone()
+        };
         let asked = json!([
-            wanted,
+            restarting,
             cluster.spec.object_storage,
             cluster.spec.webhooks,
             servers.redis.address,
@@ -145,13 +149,31 @@ fn webhooks(cluster: &Cluster) -> serde_json::Value {
     webhooks
 }
 
+/// What running pods take over, as they read it.
+pub fn live_yaml(cluster: &Cluster) -> String {
+    let wanted = &cluster.spec.config;
+    let settings = config::LiveSettings {
+        log: Some(config::Log { level: wanted.log_level.clone() }),
+        token_expire_days: Some(wanted.token_expire_days),
+        friend_verify: Some(wanted.friend_verify),
+        retain_days: Some(wanted.retain_days),
+        history_for_new_members: None,
+    };
+    serde_yaml_ng::to_string(&settings).unwrap_or_default()
+}
+
+/// The name of the ConfigMap with it.
+pub fn live_name(cluster: &Cluster) -> String {
+    cluster.part("live")
+}
+
 /// The ConfigMap's name holds its content: pods of before keep theirs, and a rollback finds it.
 pub fn config_map_name(cluster: &Cluster, settings: &Settings) -> String {
     let digest = hex::encode(Sha256::digest(&settings.config_yaml));
     format!("{}-{}", cluster.part("config"), &digest[..8])
 }
 
-/// The ConfigMap.
+/// The ConfigMaps.
 pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
     let data = BTreeMap::from([("config.yaml".to_owned(), settings.config_yaml.clone())]);
     let config_map = ConfigMap {
@@ -160,7 +182,12 @@ pub fn objects(cluster: &Cluster, settings: &Settings) -> Vec<DynamicObject> {
         immutable: Some(true),
         ..Default::default()
     };
-    vec![dynamic(&config_map)]
+    let live = ConfigMap {
+        metadata: metadata(cluster, &live_name(cluster), "live"),
+        data: Some(BTreeMap::from([(config::LIVE_FILE.to_owned(), live_yaml(cluster))])),
+        ..Default::default()
+    };
+    vec![dynamic(&config_map), dynamic(&live)]
 }
 
 #[cfg(test)]
@@ -184,11 +211,30 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let with_secret = format!("{}secret: 0123456789abcdef\n", settings.config_yaml);
         std::fs::write(directory.join("config.yaml"), with_secret).unwrap();
+        std::fs::write(directory.join(config::LIVE_FILE), live_yaml(&cluster)).unwrap();
         let config = config::Config::load(&directory).unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
-        assert_eq!(config.multi_login.policy, 4);
+        assert_eq!((config.multi_login.policy, config.log.level.as_str()), (4, "debug"));
         assert_eq!(config.webhooks.hooks["beforeSendSingleMsg"].timeout, 3);
         assert_eq!(config.discovery.service_prefix, "chat-");
+    }
+
+    #[test]
+    fn live_settings_restart_nothing_and_the_others_do() {
+        let hash = |spec: &str| Settings::of(&validate(&object(spec)).unwrap(), &Observed::default()).hash;
+        let before = hash("{}");
+        for live in [
+            "logLevel: debug",
+            "tokenExpireDays: 3",
+            "friendVerify: true",
+            "retainDays: 3",
+            "gatewayDrainSeconds: 3",
+        ] {
+            assert_eq!(hash(&format!("config: {{{live}}}")), before, "{live}");
+        }
+        for other in ["multiLoginPolicy: 4", "adminUserIDs: [root]", "kafkaPartitions: 3"] {
+            assert_ne!(hash(&format!("config: {{{other}}}")), before, "{other}");
+        }
     }
 
     #[test]

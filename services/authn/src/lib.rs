@@ -40,34 +40,27 @@ pub fn digest(token: &str) -> String {
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
-    days: i64,
 }
 
 impl Tokens {
     /// Uses the configured secret.
-    pub fn new(secret: &str, expire_days: u32) -> Self {
+    pub fn new(secret: &str) -> Self {
         Self {
             encoding: EncodingKey::from_secret(secret.as_bytes()),
             decoding: DecodingKey::from_secret(secret.as_bytes()),
-            days: i64::from(expire_days),
         }
     }
 
-    /// Validity in seconds.
-    pub fn lifetime_seconds(&self) -> i64 {
-        self.days * 86_400
-    }
-
-    /// Issues a token.
+    /// Issues a token that is valid for `lifetime` seconds.
     ///
     /// # Errors
     /// `Internal` when signing fails.
-    pub fn issue(&self, user_id: &str, platform: Platform, now_ms: i64) -> Result<String> {
+    pub fn issue(&self, user_id: &str, platform: Platform, now_ms: i64, lifetime: i64) -> Result<String> {
         let now = now_ms / 1000;
         let claims = Claims {
             user_id: user_id.to_owned(),
             platform_id: platform.number(),
-            exp: now + self.lifetime_seconds(),
+            exp: now + lifetime,
             iat: now - 5,
             jti: model::random_id(),
         };
@@ -107,22 +100,24 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "a secret of sixteen or more";
+    const LIFETIME: i64 = 90 * 86_400;
 
     #[test]
     fn a_token_verifies_to_its_user() {
-        let tokens = Tokens::new(SECRET, 90);
-        let token = tokens.issue("u1", Platform::WEB, SystemClock.now_ms()).unwrap();
+        let tokens = Tokens::new(SECRET);
+        let token = tokens.issue("u1", Platform::WEB, SystemClock.now_ms(), LIFETIME).unwrap();
         let identity = tokens.verify(&token).unwrap();
         assert_eq!((identity.user_id.as_str(), identity.platform), ("u1", Platform::WEB));
     }
 
     #[test]
     fn bad_tokens_get_the_codes_of_the_contract() {
-        let tokens = Tokens::new(SECRET, 90);
+        let tokens = Tokens::new(SECRET);
         let now = SystemClock.now_ms();
-        let good = tokens.issue("u1", Platform::WEB, now).unwrap();
-        let expired = tokens.issue("u1", Platform::WEB, now - 91 * 86_400_000).unwrap();
-        let foreign = Tokens::new("another secret, long enough", 90).issue("u1", Platform::WEB, now).unwrap();
+        let good = tokens.issue("u1", Platform::WEB, now, LIFETIME).unwrap();
+        let expired = tokens.issue("u1", Platform::WEB, now - 91 * 86_400_000, LIFETIME).unwrap();
+        let foreign =
+            Tokens::new("another secret, long enough").issue("u1", Platform::WEB, now, LIFETIME).unwrap();
         for (token, code) in [
             (expired.as_str(), ErrorCode::TokenExpired),
             (foreign.as_str(), ErrorCode::TokenUnknown),
@@ -136,11 +131,11 @@ mod tests {
 
     #[test]
     fn two_tokens_of_one_second_differ() {
-        let tokens = Tokens::new(SECRET, 90);
+        let tokens = Tokens::new(SECRET);
         let now = SystemClock.now_ms();
         assert_ne!(
-            tokens.issue("u1", Platform::WEB, now).unwrap(),
-            tokens.issue("u1", Platform::WEB, now).unwrap()
+            tokens.issue("u1", Platform::WEB, now, LIFETIME).unwrap(),
+            tokens.issue("u1", Platform::WEB, now, LIFETIME).unwrap()
         );
     }
 }

@@ -2,6 +2,7 @@
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`).
 
 mod hooks;
+mod live;
 mod push;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use figment::{
     providers::{Env, Format, Serialized, Yaml},
 };
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
+pub use live::{LIVE_FILE, Live, LiveSettings, Taken, revision};
 pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +73,7 @@ pub struct Config {
     pub object: Object,
     /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
     pub webhooks: Webhooks,
-    /// Port of `/metrics`, `/healthz`, `/readyz`, `/loglevel`.
+    /// Port of `/metrics`, `/healthz`, `/readyz`, `/loglevel`, `/config`.
     pub admin_port: u16,
     /// First port of the RPC services; each service adds its own offset.
     pub rpc_base_port: u16,
@@ -88,7 +90,7 @@ pub struct MultiLogin {
 }
 
 /// Logs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,transfer=debug`.
@@ -373,7 +375,7 @@ impl Service {
 }
 
 impl Config {
-    /// Reads `<directory>/config.yaml` and the environment.
+    /// Reads `<directory>/config.yaml`, `live.yaml`, `webhooks.yaml` and the environment.
     ///
     /// # Errors
     /// When a key is unknown, a value has the wrong type, or a value cannot work; the message names the key.
@@ -392,6 +394,13 @@ impl Config {
                 .extract()
                 .map_err(|error| ConfigError::Parse(Box::new(error)))?;
             figment = figment.merge(Serialized::default("webhooks", hooks));
+        }
+        let live = directory.join(LIVE_FILE);
+        if live.is_file() {
+            let settings: LiveSettings = Figment::from(Yaml::file_exact(live))
+                .extract()
+                .map_err(|error| ConfigError::Parse(Box::new(error)))?;
+            figment = figment.merge(Serialized::defaults(settings));
         }
         // Credentials of push vendors may be in a file of their own.
         let push_file = std::env::var("IMENV_PUSH_FILE")
@@ -441,6 +450,9 @@ impl Config {
         }
         if ![0, 1, 4, 5].contains(&self.multi_login.policy) {
             return refuse("multiLogin.policy", "must be 0, 1, 4 or 5");
+        }
+        if let Some(problem) = log_level_problem(&self.log.level) {
+            return refuse("log.level", &problem);
         }
         if !(1..=3650).contains(&self.token_expire_days) {
             return refuse("tokenExpireDays", "must be between 1 and 3650");
@@ -513,6 +525,16 @@ impl Config {
     }
 }
 
+/// What is wrong with a log level or filter, if anything. A filter such as `verbose` would be taken for a module's name and silence all.
+pub fn log_level_problem(filter: &str) -> Option<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let wrong = filter.split(',').find(|part| {
+        let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
+        !LEVELS.contains(&level.trim())
+    })?;
+    Some(format!("{wrong:?} is not one of {}, or module=level", LEVELS.join(", ")))
+}
+
 fn key_paths(value: &serde_json::Value, prefix: &str) -> Vec<String> {
     let serde_json::Value::Object(map) = value else { return vec![prefix.to_owned()] };
     map.iter()
@@ -544,6 +566,8 @@ mod tests {
             ("secret: short", "secret"),
             ("secret: 0123456789abcdef\nmultiLogin: {policy: 3}", "multiLogin.policy"),
             ("secret: 0123456789abcdef\nmongo: {url: x}", "url"),
+            ("secret: 0123456789abcdef\nlog: {level: verbose}", "log.level"),
+            ("secret: 0123456789abcdef\nlog: {level: 'info,transfer=loud'}", "transfer=loud"),
             ("secret: 0123456789abcdef\napi: {openImApiPort: many}", "openImApiPort"),
         ] {
             let message = parse(yaml).unwrap_err().to_string();

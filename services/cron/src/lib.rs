@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bson::doc;
-use config::Config;
+use config::Live;
 use model::Clock;
 use notification::To;
 use objects::Objects;
@@ -24,7 +24,7 @@ pub struct Cron {
     /// The bucket, if there is one.
     pub objects: Option<Objects>,
     /// What expires when.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// For notifications.
     pub peers: Peers,
     /// What time it is.
@@ -48,8 +48,9 @@ impl Cron {
     /// Messages older than `retainDays`. A conversation's lowest seq rises before its messages go: nobody sees a hole.
     async fn remove_old_messages(&self, stop: &CancellationToken) -> Result<u64> {
         let mut removed = 0;
-        if self.config.retain_days > 0 {
-            let before = self.clock.now_ms() - i64::from(self.config.retain_days) * DAY_MS;
+        let config = self.config.now();
+        if config.retain_days > 0 {
+            let before = self.clock.now_ms() - i64::from(config.retain_days) * DAY_MS;
             while !stop.is_cancelled() {
                 let step = self.store.remove_oldest_messages(before, MESSAGES_PER_STEP).await?;
                 removed += step;
@@ -97,13 +98,14 @@ impl Cron {
     /// Objects of the configured kinds. The name goes first: an object without a name is only space, a name without one is an error.
     async fn remove_old_objects(&self, stop: &CancellationToken) -> Result<u64> {
         let mut removed = 0;
-        let (Some(objects), days) = (&self.objects, self.config.object.expire_days) else { return Ok(0) };
+        let config = self.config.now();
+        let (Some(objects), days) = (&self.objects, config.object.expire_days) else { return Ok(0) };
         if days == 0 {
             return Ok(0);
         }
         let before = self.clock.now_ms() - i64::from(days) * DAY_MS;
         while !stop.is_cancelled() {
-            let types = &self.config.object.delete_types;
+            let types = &config.object.delete_types;
             let old = self.store.old_objects(types, before, ROWS_PER_STEP).await?;
             if old.is_empty() {
                 break;

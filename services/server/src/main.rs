@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
         return copy_key(from, to);
     }
     let arguments = Arguments::parse();
-    let config = config::Config::load(&arguments.config)?;
+    let config = config::Live::load(&arguments.config)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

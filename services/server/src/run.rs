@@ -4,8 +4,9 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
+use authn::Tokens;
 use bus::{Consumer, Producer};
-use config::Config;
+use config::{Config, Live};
 use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
@@ -15,7 +16,7 @@ use routes::Routes;
 use rpc::{InternalKey, Peers, RpcService};
 use rpc_msg::{Facts, MessageMetrics, Messages};
 use store::Store;
-use telemetry::{Metrics, Readiness};
+use telemetry::{LogLevel, Metrics, Readiness};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Transfer, TransferMetrics};
@@ -27,9 +28,13 @@ use crate::Role;
 /// Time from the stop signal to the end of serving other services, for a process without connections to drain.
 const LAME_DUCK: Duration = Duration::from_secs(2);
 
+/// How often the files of the configuration are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 struct Process {
     role: Role,
     config: Arc<Config>,
+    live: Live,
     store: Store,
     routes: Routes,
     webhooks: Webhooks,
@@ -43,9 +48,9 @@ struct Process {
     stop: CancellationToken,
 }
 
-pub(crate) async fn run(role: Role, config: Config) -> anyhow::Result<()> {
+pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
+    let config = live.now();
     let level = telemetry::start_logging(&config.log.level)?;
-    let config = Arc::new(config);
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
     let process = Process {
@@ -60,13 +65,17 @@ pub(crate) async fn run(role: Role, config: Config) -> anyhow::Result<()> {
         draining: draining.clone(),
         stop: stop.clone(),
         config: config.clone(),
+        live: live.clone(),
     };
     let readiness = Readiness::default();
     if role == Role::Migrate {
         return process.migrate().await;
     }
     let metrics = process.start().await?;
-    let admin = telemetry::serve_admin(config.admin_port, metrics, readiness.clone(), level, stop.clone());
+    tasks.spawn(follow(live.clone(), level.clone(), stop.clone()));
+    let report = Arc::new(move || serde_json::to_string(&*live.taken()).unwrap_or_default());
+    let admin =
+        telemetry::serve_admin(config.admin_port, metrics, readiness.clone(), level, report, stop.clone());
     tasks.spawn(async move {
         if let Err(error) = admin.await {
             tracing::error!(%error, "admin.failed");
@@ -89,6 +98,26 @@ pub(crate) async fn run(role: Role, config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("process.stopped");
     Ok(())
+}
+
+/// Takes over what changes in the files of the configuration.
+async fn follow(live: Live, level: LogLevel, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        match live.refresh() {
+            Ok(false) => {}
+            Ok(true) => {
+                if let Err(problem) = level.set(&live.now().log.level) {
+                    tracing::warn!(problem, "config.log_level_refused");
+                }
+                tracing::info!(revision = live.taken().revision, "config.taken_over");
+            }
+            Err(error) => tracing::warn!(%error, "config.refused"),
+        }
+    }
 }
 
 /// Without a receiver there is nothing to queue, and no connection to Kafka is needed for it.
@@ -149,7 +178,7 @@ impl Process {
             let cron = Cron {
                 store: self.store.clone(),
                 objects: Objects::from_config(&self.config)?,
-                config: self.config.clone(),
+                config: self.live.clone(),
                 peers: self.peers.clone(),
                 clock: self.clock.clone(),
             };
@@ -160,13 +189,14 @@ impl Process {
 
     async fn start_services(&mut self) -> anyhow::Result<()> {
         let (store, peers, clock) = (self.store.clone(), self.peers.clone(), self.clock.clone());
-        let (config, routes, webhooks) = (self.config.clone(), self.routes.clone(), self.webhooks.clone());
+        let (config, live) = (self.config.clone(), self.live.clone());
+        let (routes, webhooks) = (self.routes.clone(), self.webhooks.clone());
         if self.runs(Role::Auth) {
-            let tokens = rpc_auth::tokens(&config);
             let auth = rpc_auth::Auth {
                 store: store.clone(),
-                tokens,
+                tokens: Tokens::new(&config.secret),
                 config: config.clone(),
+                live: live.clone(),
                 peers: peers.clone(),
                 clock: clock.clone(),
             };
@@ -197,7 +227,7 @@ impl Process {
             let groups = rpc_group::Groups {
                 store: store.clone(),
                 routes: routes.clone(),
-                config: config.clone(),
+                live: live.clone(),
                 peers: peers.clone(),
                 webhooks: webhooks.clone(),
                 clock: clock.clone(),
@@ -222,8 +252,19 @@ impl Process {
             self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
             let producer = Producer::new(&config.kafka)?;
             let metrics = MessageMetrics::register(&mut self.metrics.0);
-            self.serve(Messages { store, facts, producer, config, peers, routes, webhooks, clock, metrics })
-                .await?;
+            self.serve(Messages {
+                store,
+                facts,
+                producer,
+                config,
+                live,
+                peers,
+                routes,
+                webhooks,
+                clock,
+                metrics,
+            })
+            .await?;
         }
         Ok(())
     }

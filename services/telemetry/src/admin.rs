@@ -1,4 +1,5 @@
-//! The admin port: `/metrics`, `/healthz`, `/readyz`, and `/loglevel` to read (GET) or change (PUT) the log level.
+//! The admin port: `/metrics`, `/healthz`, `/readyz`, `/config` (which configuration is in force), and `/loglevel` to read
+//! (GET) or change (PUT) the log level.
 
 use std::sync::{
     Arc,
@@ -33,7 +34,11 @@ struct Admin {
     metrics: SharedMetrics,
     readiness: Readiness,
     level: LogLevel,
+    config: ConfigReport,
 }
+
+/// What `/config` answers: which configuration is in force.
+pub type ConfigReport = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Serves the admin port until `stop`.
 ///
@@ -44,6 +49,7 @@ pub async fn serve_admin(
     metrics: SharedMetrics,
     readiness: Readiness,
     level: LogLevel,
+    config: ConfigReport,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = Router::new()
@@ -51,7 +57,8 @@ pub async fn serve_admin(
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/loglevel", get(read_level).put(change_level))
-        .with_state(Admin { metrics, readiness, level });
+        .route("/config", get(config_report))
+        .with_state(Admin { metrics, readiness, level, config });
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
@@ -70,6 +77,10 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not serving")
     }
+}
+
+async fn config_report(State(admin): State<Admin>) -> impl IntoResponse {
+    ([("content-type", "application/json")], (admin.config)())
 }
 
 async fn read_level(State(admin): State<Admin>) -> String {

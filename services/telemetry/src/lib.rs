@@ -5,7 +5,7 @@ mod process;
 
 use std::sync::Arc;
 
-pub use admin::{Readiness, serve_admin};
+pub use admin::{ConfigReport, Readiness, serve_admin};
 pub use prometheus_client;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::{

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use authn::{Tokens, digest};
-use config::{Config, Service};
+use config::{Config, Live, Service};
 use model::{Clock, login::Policy, platform::Platform};
 use protocol::{
     Error, ErrorCode, Result,
@@ -28,6 +28,8 @@ pub struct Auth {
     pub tokens: Tokens,
     /// Secret, administrators, policy.
     pub config: Arc<Config>,
+    /// What may change meanwhile.
+    pub live: Live,
     /// Gateways, for forced logout.
     pub peers: Peers,
     /// Time of issue.
@@ -42,17 +44,17 @@ rpc::service! { Auth, Service::Auth, {
     "invalidateToken" => invalidate_token,
 } }
 
-/// Signing as configured.
-pub fn tokens(config: &Config) -> Tokens {
-    Tokens::new(&config.secret, config.token_expire_days)
-}
-
 /// Compares secrets without telling by time how much of them agrees.
 fn same_secret(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |different, (x, y)| different | (x ^ y)) == 0
 }
 
 impl Auth {
+    /// Validity of new tokens in seconds.
+    fn lifetime(&self) -> i64 {
+        i64::from(self.live.now().token_expire_days) * 86_400
+    }
+
     async fn get_admin_token(&self, _: &Context, request: GetAdminTokenReq) -> Result<GetAdminTokenResp> {
         non_empty("userID", &request.user_id)?;
         if !same_secret(&request.secret, &self.config.secret) {
@@ -62,7 +64,7 @@ impl Auth {
             return Err(Error::args("userID is not among adminUserIDs of the configuration"));
         }
         let token = self.issue(&request.user_id, Platform::ADMIN).await?;
-        Ok(GetAdminTokenResp { token, expire_time_seconds: self.tokens.lifetime_seconds() })
+        Ok(GetAdminTokenResp { token, expire_time_seconds: self.lifetime() })
     }
 
     async fn get_user_token(&self, context: &Context, request: GetUserTokenReq) -> Result<GetUserTokenResp> {
@@ -82,19 +84,19 @@ impl Auth {
         }
         let token = self.issue(&request.user_id, platform).await?;
         self.apply_policy(&request.user_id, platform, &digest(&token)).await?;
-        Ok(GetUserTokenResp { token, expire_time_seconds: self.tokens.lifetime_seconds() })
+        Ok(GetUserTokenResp { token, expire_time_seconds: self.lifetime() })
     }
 
     async fn issue(&self, user: &str, platform: Platform) -> Result<String> {
         let now = self.clock.now_ms();
-        let token = self.tokens.issue(user, platform, now)?;
+        let token = self.tokens.issue(user, platform, now, self.lifetime())?;
         let row = TokenRow {
             digest: digest(&token),
             user_id: user.to_owned(),
             platform_id: platform.number(),
             state: NORMAL,
             issued: DateTime::from_millis(now),
-            expires: DateTime::from_millis(now + self.tokens.lifetime_seconds() * 1000),
+            expires: DateTime::from_millis(now + self.lifetime() * 1000),
         };
         self.store.put_token(&row).await?;
         Ok(token)

@@ -9,7 +9,7 @@ mod tips;
 
 use std::sync::Arc;
 
-use config::{Config, Hook, Service};
+use config::{Hook, Live, Service};
 use model::{Clock, conversation_id};
 use protocol::{Error, ErrorCode, Result};
 use routes::Routes;
@@ -28,7 +28,7 @@ pub struct Groups {
     /// Announces changes.
     pub routes: Routes,
     /// Administrators.
-    pub config: Arc<Config>,
+    pub live: Live,
     /// For notifications and conversations.
     pub peers: Peers,
     /// Calls to the integrator.
@@ -165,7 +165,7 @@ impl Groups {
         let users: Vec<String> = members.iter().map(|member| member.user_id.clone()).collect();
         let conversation = conversation_id::group(group);
         self.store.set_user_bound(&users, &conversation, Bound::Max, 0).await?;
-        if !self.config.history_for_new_members {
+        if !self.live.now().history_for_new_members {
             let newest = self.store.conversation_seqs(std::slice::from_ref(&conversation)).await?;
             let after = newest.get(&conversation).map_or(0, |seq| seq.max) + 1;
             self.store.set_user_bound(&users, &conversation, Bound::Min, after).await?;

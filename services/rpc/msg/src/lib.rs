@@ -11,7 +11,7 @@ mod send;
 use std::sync::Arc;
 
 use bus::Producer;
-use config::{Config, Service};
+use config::{Config, Live, Service};
 use model::Clock;
 use protocol::{
     Result,
@@ -35,6 +35,8 @@ pub struct Messages {
     pub producer: Producer,
     /// Limits and topics.
     pub config: Arc<Config>,
+    /// What may change meanwhile.
+    pub live: Live,
     /// For notifications.
     pub peers: Peers,
     /// Outcomes of REST sends.

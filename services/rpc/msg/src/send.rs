@@ -174,7 +174,7 @@ impl Messages {
             if self.facts.blocks(&to, &from).await? {
                 return Err(ErrorCode::BlockedByPeer.with(format!("{to} has blocked {from}")));
             }
-            if self.config.friend_verify && !self.facts.has_friend(&to, &from).await? {
+            if self.live.now().friend_verify && !self.facts.has_friend(&to, &from).await? {
                 return Err(ErrorCode::NotPeersFriend.with(format!("{to} does not have {from} as a friend")));
             }
         }
