@@ -15,10 +15,10 @@ kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ser
 wait_ready "$cluster_name" 300
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o jsonpath='{.status.readyReplicas}')" = 2 ]
 config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o "jsonpath=$1"; }
-config '{.items[*].data.config\.yaml}' | grep -q 'drainSeconds: 2'
+[ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="IMENV_GATEWAY_DRAINSECONDS")].value}')" = 2 ]
 
 echo "live settings reach running pods without a restart, and a wrong one is refused"
-all_uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
+all_uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}{{"\n"}}{{end}}{{end}}' | sort; }
 of_pod() { # COMPONENT PATH: what its first pod's admin port says
   local pod; pod=$(kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=$1" -o 'jsonpath={.items[0].metadata.name}')
   kube get --raw "/api/v1/namespaces/$ns/pods/$pod:12000/proxy/$2"

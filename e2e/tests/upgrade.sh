@@ -34,7 +34,7 @@ until_says() { # SECONDS WORDS…: until the status does
   done
 }
 images() { kube -n "$ns" get deployments -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.spec.template.spec.containers[0].image}{"\n"}{end}' | sort | uniq -c | sed 's/^ *//'; }
-uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
+uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}{{"\n"}}{{end}}{{end}}' | sort; }
 order() { # services that were changed since a time, in order
   kube -n "$ns" get events.events.k8s.io -o json |
     node -e '

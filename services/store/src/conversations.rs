@@ -1,5 +1,7 @@
 //! Collection `conversation`: a user's row per conversation.
 
+use std::collections::HashSet;
+
 use bson::{Document, doc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,10 @@ use crate::{
     versions::{Kind, SORT_ELEMENT, State},
 };
 
+/// Up to so many rows are created one by one: small transactions do not get in each other's way.
+const FEW: usize = 8;
+/// Rows of one transaction.
+const AT_ONCE: usize = 1000;
 /// A never-set latestMsgDestructTime on the wire (Go's zero time in ms).
 const GO_ZERO_TIME_MS: i64 = -62_135_596_800_000;
 
@@ -88,10 +94,77 @@ impl Conversation {
 impl Store {
     /// Creates rows that do not exist; existing ones are left as they are.
     pub async fn ensure_conversations(&self, rows: &[Conversation]) -> Result<()> {
+        if let [first, ..] = rows
+            && rows.len() > FEW
+            && rows.iter().all(|row| row.conversation_id == first.conversation_id)
+        {
+            for chunk in rows.chunks(AT_ONCE) {
+                self.ensure_rows_of(&first.conversation_id, chunk).await?;
+            }
+            return Ok(());
+        }
         futures::stream::iter(rows)
             .map(Ok)
             .try_for_each_concurrent(8, |row| self.ensure_conversation(row))
             .await
+    }
+
+    /// Rows of many owners for one conversation.
+    async fn ensure_rows_of(&self, id: &str, rows: &[Conversation]) -> Result<()> {
+        let owners: Vec<&str> = rows.iter().map(|row| row.owner_user_id.as_str()).collect();
+        let mut attempt = 0;
+        loop {
+            let filter = doc! { "owner_user_id": { "$in": &owners }, "conversation_id": id };
+            let there: HashSet<String> = self.owners(filter).await?.into_iter().collect();
+            let missing: Vec<&Conversation> =
+                rows.iter().filter(|row| !there.contains(&row.owner_user_id)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let created = in_transaction!(self, |session| {
+                self.typed::<Conversation>("conversation")
+                    .insert_many(missing.iter().copied())
+                    .session(&mut *session)
+                    .await?;
+                let owners: Vec<&str> = missing.iter().map(|row| row.owner_user_id.as_str()).collect();
+                self.bump_lists(session, Kind::Conversation, &owners, id, State::Insert).await?;
+            });
+            attempt += 1;
+            match created {
+                // Somebody else created some of them meanwhile.
+                Err(error) if error.is_duplicate_key() && attempt < 5 => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn owners(&self, filter: Document) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Owner {
+            owner_user_id: String,
+        }
+        let found =
+            self.typed::<Owner>("conversation").find(filter).projection(doc! { "owner_user_id": 1 }).await?;
+        Ok(found.map_ok(|row| row.owner_user_id).try_collect().await?)
+    }
+
+    /// Sets the newest seq that owners see of a conversation; 0: all.
+    pub async fn set_conversations_max_seq(&self, owners: &[String], id: &str, max_seq: i64) -> Result<()> {
+        for chunk in owners.chunks(AT_ONCE) {
+            let filter = doc! { "owner_user_id": { "$in": chunk }, "conversation_id": id, "max_seq": { "$ne": max_seq } };
+            let changed = self.owners(filter).await?;
+            if changed.is_empty() {
+                continue;
+            }
+            let owners: Vec<&str> = changed.iter().map(String::as_str).collect();
+            in_transaction!(self, |session| {
+                let filter = doc! { "owner_user_id": { "$in": &owners }, "conversation_id": id };
+                let update = doc! { "$set": { "max_seq": max_seq } };
+                self.documents("conversation").update_many(filter, update).session(&mut *session).await?;
+                self.bump_lists(session, Kind::Conversation, &owners, id, State::Update).await?;
+            })?;
+        }
+        Ok(())
     }
 
     async fn ensure_conversation(&self, row: &Conversation) -> Result<()> {

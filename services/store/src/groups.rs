@@ -142,10 +142,8 @@ impl Store {
         let changes: Vec<(&str, State)> =
             members.iter().map(|member| (member.user_id.as_str(), State::Insert)).collect();
         self.bump(session, Kind::GroupMember, group, &changes).await?;
-        for member in members {
-            self.bump(session, Kind::GroupJoin, &member.user_id, &[(group, State::Insert)]).await?;
-        }
-        Ok(())
+        let users: Vec<&str> = members.iter().map(|member| member.user_id.as_str()).collect();
+        self.bump_lists(session, Kind::GroupJoin, &users, group, State::Insert).await
     }
 
     /// Removes members.
@@ -156,9 +154,8 @@ impl Store {
             let changes: Vec<(&str, State)> =
                 users.iter().map(|user| (user.as_str(), State::Delete)).collect();
             self.bump(session, Kind::GroupMember, group, &changes).await?;
-            for user in users {
-                self.bump(session, Kind::GroupJoin, user, &[(group, State::Delete)]).await?;
-            }
+            let users: Vec<&str> = users.iter().map(String::as_str).collect();
+            self.bump_lists(session, Kind::GroupJoin, &users, group, State::Delete).await?;
         })
     }
 

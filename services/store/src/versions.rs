@@ -95,6 +95,12 @@ pub struct Changes {
 }
 
 #[derive(Deserialize)]
+struct ListVersion {
+    d_id: String,
+    version: i64,
+}
+
+#[derive(Deserialize)]
 struct LogEntry {
     e_id: String,
     state: i32,
@@ -154,6 +160,47 @@ impl Store {
             log.insert_many(entries).session(&mut *session).await?;
         }
         Ok(version)
+    }
+
+    /// Records the same change of one element in many lists, in a few round trips however many they are.
+    pub(crate) async fn bump_lists(
+        &self,
+        session: &mut ClientSession,
+        kind: Kind,
+        lists: &[&str],
+        element: &str,
+        state: State,
+    ) -> Result<()> {
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let next = |list: &&str| doc! { "q": { "d_id": *list }, "u": { "$inc": { "version": 1_i64 } }, "upsert": true };
+        let updates: Vec<Document> = lists.iter().map(next).collect();
+        let command = doc! { "update": kind.collection(), "updates": updates, "ordered": true };
+        let answer = self.database.run_command(command).session(&mut *session).await?;
+        if let Ok(errors) = answer.get_array("writeErrors") {
+            return Err(mongodb::error::Error::custom(format!(
+                "versions of {}: {errors:?}",
+                kind.collection()
+            ))
+            .into());
+        }
+        let versions: Vec<ListVersion> = self
+            .typed(kind.collection())
+            .find(doc! { "d_id": { "$in": lists } })
+            .session(&mut *session)
+            .await?
+            .stream(&mut *session)
+            .try_collect()
+            .await?;
+        let log = self.documents(&kind.log_collection());
+        log.delete_many(doc! { "d_id": { "$in": lists }, "e_id": element }).session(&mut *session).await?;
+        let entries: Vec<Document> = versions
+            .into_iter()
+            .map(|list| doc! { "d_id": list.d_id, "e_id": element, "state": state as i32, "version": list.version })
+            .collect();
+        log.insert_many(entries).session(&mut *session).await?;
+        Ok(())
     }
 
     /// What changed in a list since the version a client holds.

@@ -171,9 +171,7 @@ impl Groups {
             self.store.set_user_bound(&users, &conversation, Bound::Min, after).await?;
         }
         self.create_conversations(context, group, users.clone()).await?;
-        for user in &users {
-            self.store.update_conversation(user, &conversation, &bson::doc! { "max_seq": 0_i64 }).await?;
-        }
+        self.store.set_conversations_max_seq(&users, &conversation, 0).await?;
         self.store.add_members(group, members).await?;
         self.changed(group).await;
         Ok(())
@@ -201,9 +199,7 @@ impl Groups {
         let newest = self.store.conversation_seqs(std::slice::from_ref(&conversation)).await?;
         let max = newest.get(&conversation).map_or(0, |seq| seq.max);
         self.store.set_user_bound(users, &conversation, Bound::Max, max).await?;
-        for user in users {
-            self.store.update_conversation(user, &conversation, &bson::doc! { "max_seq": max }).await?;
-        }
+        self.store.set_conversations_max_seq(users, &conversation, max).await?;
         self.store.remove_members(group, users).await?;
         self.changed(group).await;
         Ok(())
