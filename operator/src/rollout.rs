@@ -347,7 +347,7 @@ mod tests {
         for _ in 0..3 {
             world.pass(&cluster("{}"), None);
         }
-        assert_eq!(world.observed.deployments, before);
+        assert!(world.observed.deployments == before);
         for _ in 0..20 {
             world.pass(&cluster("config: {multiLoginPolicy: 4}"), None);
         }
@@ -358,7 +358,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, ..Default::default() })]
+        #![proptest_config(ProptestConfig { cases: 100, ..Default::default() })]
 
         /// Whatever is asked for in whatever order: at most one template changes per pass, and it converges.
         #[test]
