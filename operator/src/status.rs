@@ -131,7 +131,7 @@ pub fn of(
                 progressing: false,
                 // A pause is wanted; the others need an edit.
                 stalled: reason != Reason::Paused,
-                ..waiting(reason, format!("{}{pending}", sentence(&format!("{about}{}", blocker.message))))
+                ..waiting(reason, format!("{about}{}{pending}", with_end(&blocker.message)))
             }
         }
         (None, None) if written || !unfinished.is_empty() || !coming.is_empty() => {
@@ -201,15 +201,16 @@ fn blockers(plan: &Plan) -> Vec<Blocker> {
     gate.into_iter().chain(plan.blockers.iter().cloned()).collect()
 }
 
+fn with_end(message: &str) -> String {
+    if message.ends_with('.') { message.to_owned() } else { format!("{message}.") }
+}
+
 fn sentence(message: &str) -> String {
     let mut text = message.to_owned();
     if let Some(first) = text.get(0..1).map(str::to_uppercase) {
         text.replace_range(0..1, &first);
     }
-    if !text.ends_with('.') {
-        text.push('.');
-    }
-    text
+    with_end(&text)
 }
 
 /// The lowest version among services whose pods are all new; before the first rollout is done, what was said before.
