@@ -43,6 +43,9 @@ struct Arguments {
     /// Send into one group of all connected users instead of single chats.
     #[arg(long)]
     group: bool,
+    /// With --group: members of the group, connected or not; at least the connected ones.
+    #[arg(long, default_value_t = 0)]
+    members: usize,
     /// Compress frames, as the SDKs do.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     gzip: bool,
@@ -113,7 +116,15 @@ async fn main() -> anyhow::Result<()> {
     let tag = &model::random_id()[..8];
     let users: Vec<String> = (0..arguments.connections.max(2)).map(|i| format!("bench{tag}n{i}")).collect();
     admin.register(&users).await?;
-    let group = if arguments.group { Some(admin.create_group(&users[0], &users[1..]).await?) } else { None };
+    let away = if arguments.group { arguments.members.saturating_sub(users.len()) } else { 0 };
+    let away: Vec<String> = (0..away).map(|i| format!("bench{tag}a{i}")).collect();
+    let register_started = Instant::now();
+    admin.register(&away).await?;
+    let register_seconds = register_started.elapsed().as_secs_f64();
+    let group_started = Instant::now();
+    let members: Vec<String> = users[1..].iter().chain(&away).cloned().collect();
+    let group = if arguments.group { Some(admin.create_group(&users[0], &members).await?) } else { None };
+    let group_seconds = group_started.elapsed().as_secs_f64();
 
     let epoch = Instant::now();
     let seen = Arc::new(Mutex::new(Seen {
@@ -238,7 +249,8 @@ async fn main() -> anyhow::Result<()> {
     });
     let report = json!({
         "options": { "connections": users.len(), "rate": arguments.rate, "seconds": arguments.seconds, "payload": arguments.payload,
-                     "group": arguments.group, "gzip": arguments.gzip },
+                     "group": arguments.group, "members": members.len() + 1, "gzip": arguments.gzip },
+        "registerSeconds": register_seconds, "groupSeconds": group_seconds,
         "connectsPerSecond": users.len() as f64 / connect_seconds,
         "bytesPerIdleConnection": grown.sum::<u64>() / users.len() as u64,
         "sent": seen.sent, "failed": seen.failed, "delivered": seen.delivered, "undelivered": (seen.sent * receivers).saturating_sub(seen.delivered),
