@@ -1,6 +1,6 @@
 //! Who receives a message.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use model::options;
 use protocol::{
@@ -9,12 +9,14 @@ use protocol::{
     sdkws::{MemberKickedTips, MemberQuitTips, MsgData, NotificationElem},
 };
 
+use store::versions::{Changes, Kind, Version};
+
 use crate::Push;
 
 /// A group's members at one version.
 #[derive(Clone)]
 pub(crate) struct Members {
-    version: u64,
+    version: Version,
     users: Arc<Vec<String>>,
 }
 
@@ -38,18 +40,45 @@ impl Push {
         Ok(users)
     }
 
-    /// The members now: cached by version, and the version is asked for every time.
+    /// The members now: cached by version, and the version is asked for every time. A large group that changes a little is not read
+    /// again: its version log says what changed.
     async fn members(&self, group: &str) -> Result<Arc<Vec<String>>> {
-        let version = self.store.member_version(group).await?.number();
-        if let Some(members) = self.members.get(group).await
-            && members.version == version
-        {
-            return Ok(members.users);
+        let version = self.store.member_version(group).await?;
+        let cached = self.members.get(group).await;
+        if let Some(members) = cached.as_ref().filter(|members| members.version == version) {
+            return Ok(members.users.clone());
         }
-        let users = Arc::new(self.store.member_ids(group).await?);
+        let followed = match cached {
+            Some(members) => {
+                let (id, since) = (members.version.id(), members.version.number());
+                let changes = self.store.changes_since(Kind::GroupMember, group, &id, since).await?;
+                if changes.full {
+                    None
+                } else {
+                    // A changed member may have come before, or left since: only who is one now receives.
+                    let changed = self.store.members(group, &changes.updated).await?;
+                    let changed: Vec<String> = changed.into_iter().map(|member| member.user_id).collect();
+                    Some((changes.version.clone(), follow(&members.users, &changes, &changed)))
+                }
+            }
+            None => None,
+        };
+        let (version, users) = match followed {
+            Some(followed) => followed,
+            None => (version, self.store.member_ids(group).await?),
+        };
+        let users = Arc::new(users);
         self.members.insert(group.to_owned(), Members { version, users: users.clone() }).await;
         Ok(users)
     }
+}
+
+/// The members after changes; `changed` are those of the updated who are members now.
+fn follow(members: &[String], changes: &Changes, changed: &[String]) -> Vec<String> {
+    let touched: HashSet<&String> =
+        changes.deleted.iter().chain(&changes.inserted).chain(&changes.updated).collect();
+    let kept = members.iter().filter(|user| !touched.contains(user));
+    kept.chain(&changes.inserted).chain(changed).cloned().collect()
 }
 
 /// Those who left with this very message must hear of it too.
@@ -73,6 +102,30 @@ mod tests {
     use protocol::{go_json, sdkws::GroupMemberFullInfo};
 
     use super::*;
+
+    fn ids(list: &[&str]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_cached_list_follows_the_log() {
+        let changes = Changes {
+            version: serde_json::from_value(
+                serde_json::json!({ "_id": "0123456789abcdef01234567", "version": 7 }),
+            )
+            .unwrap(),
+            full: false,
+            deleted: ids(&["b"]),
+            inserted: ids(&["d", "a"]),
+            updated: ids(&["c", "e", "f"]),
+            sort_version: 0,
+            self_changed: false,
+        };
+        // e came and was changed since; f left and was changed since.
+        let mut now = follow(&ids(&["a", "b", "c", "f"]), &changes, &ids(&["c", "e"]));
+        now.sort();
+        assert_eq!(now, ["a", "c", "d", "e"]);
+    }
 
     #[test]
     fn the_kicked_hear_that_they_are() {
