@@ -35,6 +35,15 @@ chart() {
     helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | grep -q 'kind: Role$' &&
     ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null
 }
+# The alerts are right, and each has its section in the runbook.
+alerts() {
+  (cd config/monitoring && promtool check rules alerts.yaml && promtool test rules alerts.test.yaml) || return 1
+  local alert
+  for alert in $(sed -n 's/^  - alert: //p' config/monitoring/alerts.yaml); do
+    grep -q "^## $alert\$" docs/RUNBOOK.md && grep -q "RUNBOOK.md#${alert,,}\$" config/monitoring/alerts.yaml ||
+      { echo "$alert has no section in docs/RUNBOOK.md"; return 1; }
+  done
+}
 scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh .ci/run; do bash -n "$script" || return 1; done; }
 
 export CARGO_TARGET_DIR=$OPENIM_CACHE/target
@@ -48,6 +57,7 @@ part "licences and sources" "$bin/cargo-deny" check bans licenses sources
 if [ "$mode" = all ]; then
   "$root/e2e/up.sh" || { failed=$((failed + 1)); failures+=("make up"); }
   part "chart" chart
+  part "alerts" alerts
   if [ -z "${failures[*]:-}" ]; then
     export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$("$root/e2e/endpoints.sh")
     part "make up again changes nothing" e2e/tests/up-twice.sh

@@ -1,6 +1,9 @@
 //! The control loop: watches clusters and everything they own, and runs the pipeline for one at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crds::{OpenIMCluster, OpenIMClusterStatus, Reason, condition};
 use futures::StreamExt;
@@ -20,12 +23,14 @@ use kube::{
     runtime::{
         controller::{self, Action, Controller},
         events::{Event, EventType, Recorder, Reporter},
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::Counter, gauge::ConstGauge},
     registry::Registry,
 };
 use tokio_util::sync::CancellationToken;
@@ -48,7 +53,32 @@ pub struct OperatorMetrics {
     reconciled: Counter,
     failed: Counter,
     written: Counter,
-    clusters_waiting: Gauge,
+    clusters: Clusters,
+}
+
+/// The clusters that the watch knows, for the metrics; empty until it runs.
+#[derive(Clone, Default, Debug)]
+struct Clusters(Arc<OnceLock<Store<Guarded>>>);
+
+impl Collector for Clusters {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "1 when a condition of a cluster is true";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut metric = encoder.encode_descriptor("openim_cluster_condition", help, None, kind)?;
+        let clusters = self.0.get().map(Store::state).unwrap_or_default();
+        for cluster in clusters.iter().filter_map(|guarded| guarded.0.as_ref().ok()) {
+            let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+            for entry in cluster.status.iter().flat_map(|status| &status.conditions) {
+                let labels = [
+                    ("namespace", namespace.as_str()),
+                    ("name", name.as_str()),
+                    ("condition", entry.type_.as_str()),
+                ];
+                ConstGauge::new(i64::from(entry.status == "True")).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl OperatorMetrics {
@@ -62,11 +92,7 @@ impl OperatorMetrics {
             "Objects applied because they differed",
             metrics.written.clone(),
         );
-        registry.register(
-            "openim_operator_last_pass_waiting",
-            "1 when the last pass left something to wait for",
-            metrics.clusters_waiting.clone(),
-        );
+        registry.register_collector(Box::new(metrics.clusters.clone()));
         metrics
     }
 }
@@ -120,6 +146,8 @@ pub async fn run(
         .owns(scoped::<HorizontalPodAutoscaler>(&client, namespace), owned.clone())
         .owns(scoped::<Job>(&client, namespace), owned)
         .graceful_shutdown_on(stop.cancelled_owned());
+    // A second leadership in one process does not exist: a lost lease ends it.
+    let _first = operator.metrics.clusters.0.set(controller.store());
     controller
         .run(reconcile, on_error, operator)
         .for_each(async |outcome| {
@@ -220,7 +248,6 @@ impl Operator {
             .iter()
             .any(|entry| entry.type_ == condition::PROGRESSING && entry.status == "True");
         let waiting = progressing || written || status.message != before.message;
-        self.metrics.clusters_waiting.set(i64::from(waiting));
         self.write_status(object, &before, status).await?;
         match failure {
             Some(error) => Err(error.into()),
