@@ -70,6 +70,7 @@ if [ "$mode" = all ]; then
     part "upgrades under load" e2e/tests/upgrade.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "checker under kills" e2e/tests/checker.sh
+    part "a planted bug turns the checker red" e2e/tests/planted-bug.sh
     part "metrics are scraped" e2e/tests/metrics.sh
   fi
 fi
