@@ -1,19 +1,28 @@
 //! A consumer group member. Each assigned partition gets a task of its own that handles batches in order; offsets are committed
-//! after their batches are finished, never before. A lost partition's task is cancelled at once and its batch is redone elsewhere.
+//! after their batches are finished, never before. A partition that is lost finishes the batch in hand, or is cut off and its batch is
+//! redone elsewhere.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     consumer::{
-        BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
+        BaseConsumer, CommitMode, Consumer as _, ConsumerContext, StreamConsumer,
         stream_consumer::StreamPartitionQueue,
     },
     error::KafkaResult,
+    types::RDKafkaRespErr,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{BusError, client};
@@ -28,7 +37,7 @@ pub struct Batch {
 /// Handles the batches of one partition while it is assigned here; dropped with the assignment.
 pub trait PartitionHandler: Send + 'static {
     /// Finishes a batch. Returning means that everything in it is safe; the offset is committed soon. Must not return
-    /// before that: failures are retried inside. The future is dropped when the partition is lost.
+    /// before that: failures are retried inside. The future is dropped when the partition is lost and it takes long.
     fn handle(&mut self, batch: Batch) -> impl Future<Output = ()> + Send;
 }
 
@@ -42,20 +51,31 @@ enum Event {
 
 struct Context {
     events: mpsc::Sender<Event>,
+    /// Nothing runs any more: partitions are given back at once.
+    closing: AtomicBool,
 }
 
 impl ClientContext for Context {}
 
 impl ConsumerContext for Context {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(partitions) = rebalance {
-            self.tell(Event::Lost(numbers(partitions)));
+    /// The consumer's own loop carries assignments out: it takes the queue of a partition before its first record is fetched, so
+    /// that none goes another way and is overtaken, and it lets the batch in hand finish before it gives a partition back.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let told = match kind {
+            _ if self.closing.load(Ordering::Acquire) => false,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.tell(Event::Gained(numbers(list))),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.tell(Event::Lost(numbers(list))),
+            _ => false,
+        };
+        if told {
+            return;
         }
-    }
-
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(partitions) = rebalance {
-            self.tell(Event::Gained(numbers(partitions)));
+        let done = match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(list),
+            _ => consumer.incremental_unassign(list),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "consumer.rebalance_failed");
         }
     }
 
@@ -74,16 +94,21 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    fn tell(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
+    fn tell(&self, event: Event) -> bool {
+        let told = self.events.try_send(event).is_ok();
+        if !told {
             tracing::error!("consumer.event_lost: more rebalances than the consumer could follow");
         }
+        told
     }
 }
 
 fn numbers(list: &TopicPartitionList) -> Vec<i32> {
     list.elements().iter().map(|element| element.partition()).collect()
 }
+
+/// A partition that is given back may finish the batch in hand for this long; what is cut off is handled again by the next owner.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// Finished batches are committed together, this often: a commit for each would keep the group coordinator so busy that heartbeats wait
 /// behind them. After a crash that much is handled again, without effect.
@@ -101,20 +126,34 @@ struct Source {
 impl Source {
     fn commit_finished(&self, mode: CommitMode) {
         let offsets = std::mem::take(&mut *self.finished.lock());
-        if !offsets.is_empty() {
-            self.commit(&offsets, mode);
+        if !offsets.is_empty() && !self.commit(&offsets, mode) {
+            let mut finished = self.finished.lock();
+            for (partition, next) in offsets {
+                let known = finished.entry(partition).or_insert(next);
+                *known = next.max(*known);
+            }
         }
     }
 
-    fn commit(&self, offsets: &HashMap<i32, i64>, mode: CommitMode) {
+    fn list(&self, partitions: impl IntoIterator<Item = i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        list
+    }
+
+    fn commit(&self, offsets: &HashMap<i32, i64>, mode: CommitMode) -> bool {
         let mut list = TopicPartitionList::new();
         let added = offsets.iter().try_for_each(|(partition, next)| {
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))
         });
-        if let Err(error) = added.and_then(|()| self.consumer.commit(&list, mode)) {
+        let committed = added.and_then(|()| self.consumer.commit(&list, mode));
+        if let Err(error) = &committed {
             // The batches will be seen again, without effect.
             tracing::warn!(topic = self.topic, ?offsets, %error, "consumer.commit_failed");
         }
+        committed.is_ok()
     }
 }
 
@@ -151,7 +190,7 @@ impl Consumer {
             .set("queued.max.messages.kbytes", "16384")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("allow.auto.create.topics", "false")
-            .create_with_context(Context { events: sender })?;
+            .create_with_context(Context { events: sender, closing: AtomicBool::new(false) })?;
         let source = Source {
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
@@ -171,7 +210,7 @@ impl Consumer {
         stop: CancellationToken,
     ) -> Result<(), BusError> {
         let tasks = TaskTracker::new();
-        let mut running: HashMap<i32, CancellationToken> = HashMap::new();
+        let mut running = HashMap::new();
         let source = self.source.clone();
         let mut commits = tokio::time::interval(COMMIT_EVERY);
         commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -180,17 +219,16 @@ impl Consumer {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = commits.tick() => source.commit_finished(CommitMode::Async),
-                // Partition queues take all records; this poll serves rebalances and errors.
+                // The queues of the partitions take all records; this poll serves rebalances and errors.
                 event = source.consumer.recv() => match event {
                     Err(error) => {
                         tracing::warn!(topic = source.topic, %error, "consumer.failed");
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                     Ok(record) => {
-                        // A record that overtook the split of its partition: read it again from there.
+                        tracing::error!(topic = source.topic, partition = record.partition(), "consumer.record_outside_its_queue");
                         let (partition, offset) = (record.partition(), record.offset());
                         drop(record);
-                        self.start(partition, &handler, &tasks, &mut running, &stop);
                         if let Err(error) = source.consumer.seek(&source.topic, partition, Offset::Offset(offset), Duration::from_secs(5)) {
                             tracing::warn!(topic = source.topic, partition, %error, "consumer.seek_failed");
                         }
@@ -198,17 +236,20 @@ impl Consumer {
                 },
                 Some(event) = self.events.recv() => match event {
                     Event::Gained(partitions) => {
-                        for partition in partitions {
-                            self.start(partition, &handler, &tasks, &mut running, &stop);
+                        for partition in &partitions {
+                            self.start(*partition, &handler, &tasks, &mut running);
+                        }
+                        if let Err(error) = source.consumer.incremental_assign(&source.list(partitions)) {
+                            tracing::warn!(topic = source.topic, %error, "consumer.assign_failed");
                         }
                     }
                     Event::Lost(partitions) => {
-                        for partition in partitions {
-                            if let Some(token) = running.remove(&partition) {
-                                token.cancel();
-                            }
-                            // The new owner may be further: committing now would send it back.
-                            source.finished.lock().remove(&partition);
+                        let leaving = partitions.iter().filter_map(|partition| running.remove(partition)).collect();
+                        source.hand_over(leaving).await;
+                        // The new owner may be further: committing later would send it back.
+                        source.finished.lock().retain(|partition, _| !partitions.contains(partition));
+                        if let Err(error) = source.consumer.incremental_unassign(&source.list(partitions)) {
+                            tracing::warn!(topic = source.topic, %error, "consumer.unassign_failed");
                         }
                     }
                     Event::NotCommitted(offsets) => {
@@ -224,12 +265,15 @@ impl Consumer {
                 },
             }
         }
-        for token in running.values() {
-            token.cancel();
+        source.hand_over(running.into_values().collect()).await;
+        // From here on, rebalances are answered while the consumer is dropped.
+        source.consumer.context().closing.store(true, Ordering::Release);
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::Lost(partitions) = event {
+                let given_back = source.consumer.incremental_unassign(&source.list(partitions));
+                tracing::debug!(?given_back, "consumer.given_back");
+            }
         }
-        tasks.close();
-        tasks.wait().await;
-        source.commit_finished(CommitMode::Sync);
         source.consumer.unsubscribe();
         Ok(())
     }
@@ -239,21 +283,42 @@ impl Consumer {
         partition: i32,
         handler: &(impl Fn(i32) -> H + Send),
         tasks: &TaskTracker,
-        running: &mut HashMap<i32, CancellationToken>,
-        stop: &CancellationToken,
+        running: &mut HashMap<i32, Running>,
     ) {
-        if running.contains_key(&partition) {
-            return;
-        }
         let source = &self.source;
         let Some(queue) = source.consumer.split_partition_queue(&source.topic, partition) else {
             tracing::error!(topic = source.topic, partition, "consumer.no_queue");
             return;
         };
-        let token = stop.child_token();
-        running.insert(partition, token.clone());
+        let stop = CancellationToken::new();
         tracing::info!(topic = source.topic, partition, "consumer.partition_gained");
-        tasks.spawn(consume(source.clone(), queue, partition, handler(partition), token));
+        let work = consume(source.clone(), queue, partition, handler(partition), stop.clone());
+        running.insert(partition, Running { stop, task: tasks.spawn(work) });
+    }
+}
+
+/// The task of an assigned partition.
+struct Running {
+    /// Take no further batch.
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Source {
+    /// Ends tasks, if possible after the batch in hand, and commits what is finished.
+    async fn hand_over(&self, leaving: Vec<Running>) {
+        for running in &leaving {
+            running.stop.cancel();
+        }
+        let end = tokio::time::Instant::now() + HANDOVER;
+        for mut running in leaving {
+            if tokio::time::timeout_at(end, &mut running.task).await.is_err() {
+                running.task.abort();
+                // It ends at its next await; until then it may still touch what is shared.
+                let _aborted = running.task.await;
+            }
+        }
+        self.commit_finished(CommitMode::Sync);
     }
 }
 
@@ -306,13 +371,9 @@ async fn consume<H: PartitionHandler>(
         if cfg!(feature = "planted-commit-first") {
             source.commit(&HashMap::from([(partition, next)]), CommitMode::Sync);
         }
-        tokio::select! {
-            // A lost partition: whatever was done is repeated without effect by the new owner.
-            () = token.cancelled() => break,
-            () = handler.handle(Batch { records }) => {}
-        }
+        handler.handle(Batch { records }).await;
         // The planted bug has committed already; committing again later would take it back.
-        if !token.is_cancelled() && !cfg!(feature = "planted-commit-first") {
+        if !cfg!(feature = "planted-commit-first") {
             source.finished.lock().insert(partition, next);
         }
     }

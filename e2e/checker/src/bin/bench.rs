@@ -65,6 +65,8 @@ struct Seen {
     sent: u64,
     failed: u64,
     delivered: u64,
+    /// When messages were due that were acknowledged, in µs, and how often each was delivered.
+    deliveries: BTreeMap<u64, u64>,
 }
 
 /// CPU seconds and resident bytes of the processes whose command line holds a text.
@@ -154,6 +156,7 @@ async fn main() -> anyhow::Result<()> {
                         let now = epoch.elapsed().as_micros() as u64;
                         let mut seen = seen.lock();
                         seen.delivered += 1;
+                        *seen.deliveries.entry(due).or_default() += 1;
                         if let Some(histogram) = seen.end_to_end.as_mut() {
                             histogram.saturating_record(now.saturating_sub(due).max(1));
                         }
@@ -204,6 +207,7 @@ async fn main() -> anyhow::Result<()> {
             let mut seen = seen.lock();
             if outcome.is_ok() {
                 seen.sent += 1;
+                seen.deliveries.entry(due_us).or_default();
                 if let Some(histogram) = seen.ack.as_mut() {
                     histogram.saturating_record(took);
                 }
@@ -225,6 +229,14 @@ async fn main() -> anyhow::Result<()> {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Second of the run, to messages of it that did not reach everybody.
+    let mut missing: BTreeMap<u64, u64> = BTreeMap::new();
+    for (due, times) in &seen.lock().deliveries {
+        if *times < receivers {
+            let second = due.saturating_sub(start.duration_since(epoch).as_micros() as u64) / 1_000_000;
+            *missing.entry(second).or_default() += 1;
+        }
     }
     let after: BTreeMap<String, (f64, u64)> =
         processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
@@ -254,6 +266,7 @@ async fn main() -> anyhow::Result<()> {
         "connectsPerSecond": users.len() as f64 / connect_seconds,
         "bytesPerIdleConnection": grown.sum::<u64>() / users.len() as u64,
         "sent": seen.sent, "failed": seen.failed, "delivered": seen.delivered, "undelivered": (seen.sent * receivers).saturating_sub(seen.delivered),
+        "undeliveredBySecond": missing,
         "sentPerSecond": seen.sent as f64 / measured,
         "deliveredPerSecond": seen.delivered as f64 / measured,
         "ackMs": seen.ack.as_ref().map(percentiles),
