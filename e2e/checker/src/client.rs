@@ -53,11 +53,14 @@ pub struct Client {
     /// The user.
     pub user: String,
     encoding: Encoding,
-    writer: tokio::sync::Mutex<SplitSink<Socket, Message>>,
+    writer: Arc<tokio::sync::Mutex<SplitSink<Socket, Message>>>,
     pending: Pending,
     next: AtomicU64,
     closed: tokio_util::sync::CancellationToken,
 }
+
+/// Gateways cut connections that say nothing for 30 s.
+const HEARTBEAT: Duration = Duration::from_secs(20);
 
 impl Client {
     /// Connects and waits for the server's welcome; `pushed` gets every message that is pushed.
@@ -115,14 +118,20 @@ impl Client {
             ended.cancel();
             answers.lock().clear();
         });
-        Ok(Self {
-            user: user.to_owned(),
-            encoding,
-            writer: tokio::sync::Mutex::new(writer),
-            pending,
-            next: AtomicU64::new(1),
-            closed,
-        })
+        let writer = Arc::new(tokio::sync::Mutex::new(writer));
+        let (pings, ended) = (writer.clone(), closed.clone());
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = ended.cancelled() => break,
+                    () = tokio::time::sleep(HEARTBEAT) => {}
+                }
+                if pings.lock().await.send(Message::Ping(Default::default())).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { user: user.to_owned(), encoding, writer, pending, next: AtomicU64::new(1), closed })
     }
 
     /// Whether the connection has ended.
