@@ -3,7 +3,7 @@
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::gauge::ConstGauge,
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
 const PAGE_BYTES: u64 = 4096;
@@ -18,8 +18,8 @@ impl Collector for ProcessCollector {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
         };
-        if let Some((cpu_seconds, threads)) = stat() {
-            put("process_cpu_seconds", "User and system CPU time", cpu_seconds)?;
+        let stat = stat();
+        if let Some((_, threads)) = stat {
             put("process_threads", "Threads", threads)?;
         }
         if let Some(bytes) = resident_bytes() {
@@ -27,6 +27,16 @@ impl Collector for ProcessCollector {
         }
         if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
             put("process_open_fds", "Open file descriptors", entries.count() as f64)?;
+        }
+        if let Some((cpu_seconds, _)) = stat {
+            let spent = ConstCounter::new(cpu_seconds);
+            let help = "User and system CPU time";
+            spent.encode(encoder.encode_descriptor(
+                "process_cpu_seconds",
+                help,
+                None,
+                spent.metric_type(),
+            )?)?;
         }
         Ok(())
     }
