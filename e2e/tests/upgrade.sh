@@ -107,5 +107,9 @@ echo "back to the version before"
 restore
 wait_ready "$cluster_name" 300
 expect "the images" "12 $repository:$version" "$(images)"
-left=$(kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name" -o name | wc -l)
-expect "ConfigMaps that are left" 1 "$left"
+config_maps() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o name | wc -l; }
+end=$((SECONDS + 30))
+until [ "$(config_maps)" = 1 ]; do
+  [ $SECONDS -lt $end ] || { echo "files of before are left: $(config_maps) ConfigMaps"; exit 1; }
+  sleep 0.5
+done
