@@ -20,7 +20,7 @@ use_version() {
 }
 use_version "$version-planted"
 found=0
-"$checker_bin/checker" --conversations 8 --seconds 40 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer,transfer,transfer \
+"$checker_bin/checker" --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
   --name "$cluster_name" --namespace "$cluster_namespace" > "$planted/checker.json" 2> "$planted/checker.log" || found=1
 use_version "$version"
 cat "$planted/checker.json"; tail -3 "$planted/checker.log"

@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 const PLATFORM: i32 = 2;
+/// How long a reader whose connection ended tries again, whatever it has waited before.
+const RECONNECT: Duration = Duration::from_secs(20);
 
 /// Kills while messages flow, then checks.
 #[derive(Debug, Parser)]
@@ -135,9 +137,9 @@ impl Run {
         let token = self.admin.token(user, PLATFORM).await?;
         let mut newest = 0;
         loop {
-            let client = self.connect(user, &token, deadline).await?;
+            let client = self.connect(user, &token, deadline + RECONNECT).await?;
             match self.read_once(&client, conversation, expected, &mut newest, deadline).await {
-                Err(error) if client.is_closed() && Instant::now() < deadline => {
+                Err(error) if client.is_closed() && Instant::now() < deadline + RECONNECT => {
                     eprintln!("{user}: {error}; reading again");
                 }
                 read => {
