@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     MANAGER, apply,
-    build::{labels, settings::live_yaml},
+    build::{labels, settings::live_revision},
     dereference, live, plan, status, validate,
 };
 
@@ -222,7 +222,7 @@ impl Operator {
             Err(error) => (true, Some(error)),
         };
         if failure.is_none() && !observed.behind.is_empty() {
-            let revision = config::revision(&live_yaml(&cluster));
+            let revision = live_revision(&cluster);
             live::nudge(&self.client, &cluster, &observed.behind, &revision)
                 .await
                 .map_err(ReconcileError::Nudge)?;

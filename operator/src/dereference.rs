@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
-    build::{labels::selector, settings::live_yaml},
+    build::{labels::selector, settings::live_revision},
     live,
     plan::{Observed, Rollout},
     probe,
@@ -89,13 +89,12 @@ async fn explain(client: &Client, item: &Deployment, rollout: &mut Rollout) -> k
                 .and_then(|metadata| metadata.annotations.as_ref()?.get(REVISION).cloned())
         };
         let newest = revision(&rollout.template);
-        let mut serving: Vec<(i32, PodTemplateSpec)> = sets
+        let serving = sets
             .into_iter()
             .filter_map(|set| Some((set.status?.ready_replicas?, set.spec?.template?)))
             .filter(|(ready, template)| *ready > 0 && revision(template) != newest)
-            .collect();
-        serving.sort_by_key(|(ready, _)| *ready);
-        rollout.serving = serving.pop().map(|(_, mut template)| {
+            .max_by_key(|(ready, _)| *ready);
+        rollout.serving = serving.map(|(_, mut template)| {
             let labels = template.metadata.as_mut().and_then(|metadata| metadata.labels.as_mut());
             labels.map(|labels| labels.remove("pod-template-hash"));
             template
@@ -217,7 +216,7 @@ pub async fn dereference(
             failed_jobs.extend(seen.map(|seen| (job.name_any(), seen)));
         }
     }
-    let revision = config::revision(&live_yaml(cluster));
+    let revision = live_revision(cluster);
     let behind = if cluster.taken_over == revision {
         BTreeMap::new()
     } else {

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use semver::Version;
 
 use crate::{
-    build::{availability::replicas, settings::live_yaml},
+    build::{availability::replicas, settings::live_revision},
     plan::{Observed, Plan},
     rollout::version_of,
     validate::{Cluster, SERVICES},
@@ -176,11 +176,7 @@ pub fn of(
         components,
         plan: plan.changes.clone(),
         blockers: blockers(plan),
-        live_config: if verdict.ready {
-            config::revision(&live_yaml(cluster))
-        } else {
-            before.live_config.clone()
-        },
+        live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),
         endpoints: endpoints(cluster),
     }

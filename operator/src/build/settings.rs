@@ -162,6 +162,11 @@ pub fn live_yaml(cluster: &Cluster) -> String {
     serde_yaml_ng::to_string(&settings).unwrap_or_default()
 }
 
+/// Names them; a pod that has taken them over answers with it.
+pub fn live_revision(cluster: &Cluster) -> String {
+    config::revision(&live_yaml(cluster))
+}
+
 /// The name of the ConfigMap with it.
 pub fn live_name(cluster: &Cluster) -> String {
     cluster.part("live")
