@@ -88,9 +88,15 @@ async fn collect(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Vec<User
         .iter()
         .map(|id| User { user_id: id.clone(), status: 0, detail_platform_status: None })
         .collect();
-    for gateway in api.peers.gateways() {
-        let answer: GetUsersOnlineStatusResp =
-            api.peers.gateway(&gateway)?.call(&context, "getUsersOnlineStatus", &request).await?;
+    let (answers, failure) = api
+        .peers
+        .every_gateway::<_, GetUsersOnlineStatusResp>(&context, "getUsersOnlineStatus", &request)
+        .await;
+    if let Some(error) = failure {
+        // Whoever is connected to a gateway that cannot be reached gets no messages either.
+        tracing::warn!(operation_id = context.operation_id, %error, "online_status.partial");
+    }
+    for answer in answers {
         for found in answer.success_result {
             let Some(user) = users.iter_mut().find(|user| user.user_id == found.user_id) else { continue };
             user.status = 1;

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::{Context, InternalKey, server::MAX_MESSAGE_BYTES};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(2);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// A message whose receiver cannot be connected to waits this long for discovery to bring another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -123,6 +124,39 @@ impl Peers {
         self.gateways.borrow().iter().map(ToString::to_string).collect()
     }
 
+    /// Asks all gateways at once; only for methods that may run twice. One that fails is asked again until it answers or discovery
+    /// drops it: a gateway that is gone has no connections. What stays failing after ten seconds is an error beside the answers.
+    pub async fn every_gateway<Req: Message, Resp: Message + Default>(
+        &self,
+        context: &Context,
+        method: &str,
+        request: &Req,
+    ) -> (Vec<Resp>, Option<Error>) {
+        let deadline = Instant::now() + CALL_DEADLINE;
+        let asked = self.gateways().into_iter().map(|address| async move {
+            loop {
+                let answer = async { self.gateway(&address)?.call(context, method, request).await }.await;
+                match answer {
+                    Ok(answer) => return Ok(Some(answer)),
+                    Err(_gone) if !self.gateways().contains(&address) => return Ok(None),
+                    Err(error) if error.code != ErrorCode::Internal || Instant::now() >= deadline => {
+                        return Err(error.code.with(format!("gateway {address}: {}", error.detail)));
+                    }
+                    Err(_again) => tokio::time::sleep(RETRY_PAUSE).await,
+                }
+            }
+        });
+        let mut answers = Vec::new();
+        let mut failure = None;
+        for answer in futures::future::join_all(asked).await {
+            match answer {
+                Ok(answer) => answers.extend(answer),
+                Err(error) => failure = Some(error),
+            }
+        }
+        (answers, failure)
+    }
+
     /// One gateway by its RPC address (`ip:port`).
     ///
     /// # Errors
@@ -195,5 +229,73 @@ async fn follow(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(DISCOVERY_PERIOD) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::RpcService;
+
+    struct Kicker;
+
+    #[crate::async_trait]
+    impl RpcService for Kicker {
+        fn service(&self) -> Service {
+            Service::Gateway
+        }
+        async fn call(&self, _context: &Context, _method: &str, _payload: Bytes) -> Result<Bytes> {
+            Ok(Bytes::new())
+        }
+    }
+
+    fn listed(addresses: &[SocketAddr]) -> (watch::Sender<HashSet<SocketAddr>>, Peers) {
+        let (sender, gateways) = watch::channel(addresses.iter().copied().collect());
+        let key = InternalKey::derive("a secret of the cluster");
+        (sender, Peers { clients: Arc::default(), key, direct: Arc::default(), gateways })
+    }
+
+    async fn ask(peers: &Peers) -> (Vec<KickUserOfflineResp>, Option<Error>) {
+        peers.every_gateway(&Context::system("test"), "kickUserOffline", &KickUserOfflineReq::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_gone_but_still_listed_fails_nothing() {
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Bound and closed again: nothing answers here.
+        let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let address = live.local_addr().unwrap();
+        let (sender, peers) = listed(&[address, dead]);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(crate::serve(Arc::new(Kicker), live, peers.key.clone(), stop.clone()));
+        let dropped = async {
+            tokio::time::sleep(RETRY_PAUSE * 2).await;
+            sender.send_replace(HashSet::from([address]));
+        };
+        let ((answers, failure), ()) = tokio::join!(ask(&peers), dropped);
+        assert_eq!((answers.len(), failure), (1, None));
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_starts_late_is_asked_again() {
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (_sender, peers) = listed(&[address]);
+        let stop = CancellationToken::new();
+        let serving = async {
+            tokio::time::sleep(RETRY_PAUSE * 2).await;
+            let listener = TcpListener::bind(address).await.unwrap();
+            crate::serve(Arc::new(Kicker), listener, peers.key.clone(), stop.clone()).await.unwrap();
+        };
+        let asking = async {
+            let (answers, failure) = ask(&peers).await;
+            assert_eq!((answers.len(), failure), (1, None));
+            stop.cancel();
+        };
+        tokio::join!(serving, asking);
     }
 }

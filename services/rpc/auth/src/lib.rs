@@ -168,11 +168,11 @@ impl Auth {
         self.store.kick_tokens(&kicked).await?;
         let kick =
             KickUserOfflineReq { platform_id: platform.number(), kick_user_id_list: vec![request.user_id] };
-        for gateway in self.peers.gateways() {
-            let _kicked: KickUserOfflineResp =
-                self.peers.gateway(&gateway)?.call(&context.as_system(), "kickUserOffline", &kick).await?;
-        }
-        Ok(ForceLogoutResp {})
+        let (_kicked, failure) = self
+            .peers
+            .every_gateway::<_, KickUserOfflineResp>(&context.as_system(), "kickUserOffline", &kick)
+            .await;
+        failure.map_or(Ok(ForceLogoutResp {}), Err)
     }
 
     /// A gateway accepted a connection: kicks what the policy says its token replaces.
