@@ -180,12 +180,14 @@ async fn main() -> anyhow::Result<()> {
     let period = Duration::from_secs_f64(1.0 / arguments.rate.max(1) as f64);
     let (warm_up, load) = (2 * arguments.rate, arguments.seconds * arguments.rate);
     let mut before = BTreeMap::new();
+    let mut warm_up_ack = Value::Null;
     let start = Instant::now();
     for number in 0..warm_up + load {
         if number == warm_up {
             // Only what is sent from here on counts.
             let mut guard = seen.lock();
             let seen = &mut *guard;
+            warm_up_ack = seen.ack.as_ref().map_or(Value::Null, percentiles);
             for histogram in [&mut seen.ack, &mut seen.end_to_end].into_iter().flatten() {
                 histogram.reset();
             }
@@ -269,6 +271,7 @@ async fn main() -> anyhow::Result<()> {
         "undeliveredBySecond": missing,
         "sentPerSecond": seen.sent as f64 / measured,
         "deliveredPerSecond": seen.delivered as f64 / measured,
+        "warmUpAckMs": warm_up_ack,
         "ackMs": seen.ack.as_ref().map(percentiles),
         "endToEndMs": seen.end_to_end.as_ref().map(percentiles),
         "messagesPerCpuSecond": if all_cpu > 0.0 { seen.sent as f64 / all_cpu } else { 0.0 },
