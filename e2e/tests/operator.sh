@@ -35,6 +35,10 @@ wait_ready "$cluster_name" 60
 [ "$(of_pod transfer loglevel)" = info ]
 [ "$pods_before" = "$(all_uids)" ]
 
+echo "a transfer that starts anew goes on counting where removed messages left off"
+OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} CLUSTER_NAMESPACE=$ns CLUSTER_NAME=$cluster_name \
+  node --no-warnings --test --test-reporter=spec "$root/e2e/tests/retention.test.mjs"
+
 echo "hand edits are repaired, others' fields stay"
 kube -n "$ns" scale deployment "$cluster_name-user" --replicas=0
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'

@@ -189,7 +189,7 @@ struct IdAndKey {
 }
 
 impl Store {
-    /// The highest stored seq of each conversation, from the messages themselves; 0 when empty.
+    /// The highest stored seq of each conversation, from the messages themselves; 0 when none are left.
     pub async fn stored_max_seqs(&self, conversations: Vec<String>) -> Result<HashMap<String, i64>> {
         futures::stream::iter(conversations)
             .map(async |conversation| {

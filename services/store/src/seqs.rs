@@ -41,6 +41,13 @@ pub struct UserSeq {
     pub read: i64,
 }
 
+impl ConversationSeq {
+    /// The last seq that was given out, whether its message still exists or not.
+    pub fn last(&self) -> i64 {
+        self.max.max(self.min - 1).max(0)
+    }
+}
+
 fn user_key(user: &str, conversation: &str) -> String {
     format!("{user}:{conversation}")
 }

@@ -29,6 +29,7 @@ use rpc::{Context, Peers};
 use store::{
     Store,
     messages::{Inserted, StoredMessage},
+    seqs::ConversationSeq,
 };
 
 pub use metrics::TransferMetrics;
@@ -117,8 +118,9 @@ impl Partition {
         let keys: Vec<DedupKey> = stored.iter().map(|item| item.key()).collect();
         let mut known_keys = HashMap::new();
         let mut seqs = Vec::new();
+        let mut conflicted = false;
         while !keys.is_empty() {
-            self.learn_max_seqs(&keys).await?;
+            self.learn_max_seqs(&keys, conflicted).await?;
             let mut max_seqs = self.max_seqs.clone();
             let placements = place(&keys, &mut max_seqs, &known_keys);
             let documents: Vec<StoredMessage> = stored
@@ -138,6 +140,7 @@ impl Partition {
                 // Repeats, or another owner wrote meanwhile: look at what is there and place the rest again.
                 known_keys = self.transfer.store.stored_keys(&keys).await?;
                 self.max_seqs.clear();
+                conflicted = true;
                 self.transfer.metrics.conflicts.inc();
                 continue;
             }
@@ -150,15 +153,28 @@ impl Partition {
         Ok(outgoing.iter().map(|item| if item.stored { seqs.next().unwrap_or(0) } else { 0 }).collect())
     }
 
-    async fn learn_max_seqs(&mut self, keys: &[DedupKey]) -> protocol::Result<()> {
+    /// The counter says where a conversation stands, also when its messages were removed by age. It follows the messages, so an owner
+    /// that died between the two leaves it behind: then placing conflicts, and the messages themselves are asked as well.
+    async fn learn_max_seqs(&mut self, keys: &[DedupKey], conflicted: bool) -> protocol::Result<()> {
         if self.max_seqs.len() > KNOWN_CONVERSATIONS {
             self.max_seqs.clear();
         }
         let unknown: HashSet<&String> =
             keys.iter().map(|key| &key.conversation).filter(|id| !self.max_seqs.contains_key(*id)).collect();
-        if !unknown.is_empty() {
-            let found = self.transfer.store.stored_max_seqs(unknown.into_iter().cloned().collect()).await?;
-            self.max_seqs.extend(found);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let unknown: Vec<String> = unknown.into_iter().cloned().collect();
+        let counted = self.transfer.store.conversation_seqs(&unknown).await?;
+        let stored = if conflicted {
+            self.transfer.store.stored_max_seqs(unknown.clone()).await?
+        } else {
+            HashMap::new()
+        };
+        for id in unknown {
+            let counted = counted.get(&id).map_or(0, ConversationSeq::last);
+            let stored = stored.get(&id).copied().unwrap_or(0);
+            self.max_seqs.insert(id, counted.max(stored));
         }
         Ok(())
     }
