@@ -2,6 +2,7 @@
 //! whose routes may be incomplete is asked too), one call per gateway with everything for it in order. The offset is committed
 //! after the gateways took it. What a dead gateway did not take is pulled by its clients when they reconnect.
 
+mod gateways;
 mod offline_push;
 mod receivers;
 
@@ -9,6 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bus::{Batch, PartitionHandler};
 use config::{Hook, Service};
+pub use gateways::Gateways;
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
 pub use offline_push::{OfflineMetrics, OfflinePush, OfflineQueue};
@@ -17,19 +19,18 @@ use prost::Message;
 use protocol::{
     content_type as kind,
     group::{DismissGroupReq, DismissGroupResp},
-    internal::{GatewayPush, GatewayPushReq, GatewayPushResp, PushRecord},
+    internal::{GatewayPush, GatewayPushReq, PushRecord},
     sdkws::{MsgData, OfflinePushInfo},
 };
 use receivers::Members;
 use routes::Routes;
-use rpc::{Context, Peers};
+use rpc::Context;
 use serde_json::json;
 use store::Store;
 use webhooks::Webhooks;
 
 /// From this many receivers on, asking every gateway is cheaper than looking up every receiver.
 const BROADCAST_FROM: usize = 2000;
-const DELIVERY_TRIES: u32 = 3;
 /// Older than this at the push stage counts as late (metrics.json).
 const LATE_MS: i64 = 10_000;
 
@@ -38,7 +39,7 @@ const LATE_MS: i64 = 10_000;
 pub struct Push {
     store: Store,
     routes: Routes,
-    peers: Peers,
+    gateways: Gateways,
     clock: Arc<dyn Clock>,
     members: Cache<String, Members>,
     webhooks: Webhooks,
@@ -125,14 +126,14 @@ impl Push {
     pub fn new(
         store: Store,
         routes: Routes,
-        peers: Peers,
+        gateways: Gateways,
         clock: Arc<dyn Clock>,
         webhooks: Webhooks,
         offline: Option<OfflineQueue>,
         metrics: PushMetrics,
     ) -> Self {
         let members = Cache::builder().max_capacity(10_000).build();
-        Self { store, routes, peers, clock, members, webhooks, offline, metrics }
+        Self { store, routes, gateways, clock, members, webhooks, offline, metrics }
     }
 
     /// Delivers records in order.
@@ -147,8 +148,9 @@ impl Push {
             deliveries.push(Delivery { record, message, users });
         }
         let per_gateway = self.assign(&deliveries).await;
-        let calls =
-            per_gateway.into_iter().map(|(gateway, pushes)| self.call(gateway, GatewayPushReq { pushes }));
+        let calls = per_gateway
+            .into_iter()
+            .map(|(gateway, pushes)| self.gateways.push(gateway, GatewayPushReq { pushes }));
         futures::future::join_all(calls).await;
         for delivery in &deliveries {
             self.queue_offline(delivery).await?;
@@ -204,7 +206,7 @@ impl Push {
 
     /// Everything that each gateway gets, in order.
     async fn assign(&self, deliveries: &[Delivery]) -> HashMap<String, Vec<GatewayPush>> {
-        let gateways = self.peers.gateways();
+        let gateways = self.gateways.peers.gateways();
         let mut users: Vec<String> = deliveries
             .iter()
             .filter(|item| item.users.len() < BROADCAST_FROM)
@@ -259,33 +261,6 @@ impl Push {
         assigned
     }
 
-    async fn call(&self, gateway: String, request: GatewayPushReq) {
-        let context = Context::system("push");
-        for attempt in 1..=DELIVERY_TRIES {
-            let answer = async {
-                let answer: GatewayPushResp =
-                    self.peers.gateway(&gateway)?.call(&context, "push", &request).await?;
-                Ok::<u64, protocol::Error>(answer.delivered)
-            };
-            match answer.await {
-                Ok(delivered) => {
-                    self.metrics.delivered.inc_by(delivered);
-                    return;
-                }
-                Err(error) => {
-                    // A gateway that left discovery is gone, and its clients will pull from wherever they reconnect.
-                    let known = self.peers.gateways().contains(&gateway);
-                    tracing::warn!(gateway, attempt, known, %error, "push.gateway_failed");
-                    if !known {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-            }
-        }
-        self.metrics.undelivered.inc();
-    }
-
     /// A dismissed group loses its members after they have heard of it.
     async fn after(&self, message: &MsgData) -> protocol::Result<()> {
         let notification = !model::options::is_set(&message.options, model::options::IS_NOT_NOTIFICATION);
@@ -296,7 +271,7 @@ impl Push {
             DismissGroupReq { group_id: message.group_id.clone(), delete_member: true, send_message: None };
         let context = Context::system(message.server_msg_id.clone());
         let _done: DismissGroupResp =
-            self.peers.get(Service::Group).call(&context, "dismissGroup", &request).await?;
+            self.gateways.peers.get(Service::Group).call(&context, "dismissGroup", &request).await?;
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ pub struct Route {
 }
 
 /// Entries of a gateway that stopped renewing vanish after this.
-const ROUTE_TTL: Duration = Duration::from_secs(90);
+pub const ROUTE_TTL: Duration = Duration::from_secs(90);
 /// How often gateways renew their routes.
 pub const RENEW_PERIOD: Duration = Duration::from_secs(30);
 /// How long a gateway's statement that its routes are complete is believed.

@@ -22,6 +22,8 @@ use tonic::transport::{Channel, Endpoint, channel::Change};
 use crate::{Context, InternalKey, server::MAX_MESSAGE_BYTES};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// A gateway answers from memory; one that is gone without a word must not hold up its callers.
+const GATEWAY_DEADLINE: Duration = Duration::from_secs(2);
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// A message whose receiver cannot be connected to waits this long for discovery to bring another.
@@ -33,10 +35,11 @@ pub struct Client {
     channel: Channel,
     service: Service,
     key: InternalKey,
+    deadline: Duration,
 }
 
 impl Client {
-    /// Calls a method and waits for its answer, at most ten seconds.
+    /// Calls a method and waits for its answer, at most ten seconds; a gateway's two.
     ///
     /// # Errors
     /// The service's own error, or `Internal` when it cannot be reached: then the outcome is unknown.
@@ -68,14 +71,17 @@ impl Client {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let answer = timeout(CALL_DEADLINE, async {
+        let answer = timeout(self.deadline, async {
             grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
             grpc.unary(tonic::Request::new(call), path, tonic_prost::ProstCodec::<Call, Reply>::default())
                 .await
         });
         let reply = match answer.await {
             Err(_elapsed) => {
-                return Err(Error::internal(format!("service {name} did not answer {method} within 10 s")));
+                return Err(Error::internal(format!(
+                    "service {name} did not answer {method} within {:?}",
+                    self.deadline
+                )));
             }
             Ok(Err(status)) => {
                 return Err(Error::internal(format!("service {name}, {method}: {}", status.message())));
@@ -108,7 +114,7 @@ impl Peers {
             let (channel, changes) = Channel::balance_channel(64);
             let found = if service == Service::Gateway { gateways_sender.take() } else { None };
             tasks.spawn(follow(target(config, service), changes, found, stop.clone()));
-            (service, Client { channel, service, key: key.clone() })
+            (service, Client { channel, service, key: key.clone(), deadline: CALL_DEADLINE })
         });
         Self { clients: Arc::new(clients.collect()), key, direct: Arc::default(), gateways }
     }
@@ -170,6 +176,7 @@ impl Peers {
             channel: tuned(endpoint).connect_lazy(),
             service: Service::Gateway,
             key: self.key.clone(),
+            deadline: GATEWAY_DEADLINE,
         };
         let mut direct = self.direct.lock();
         if direct.len() > 1024 {
@@ -270,15 +277,18 @@ mod tests {
         let address = live.local_addr().unwrap();
         let (sender, peers) = listed(&[address, dead]);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(crate::serve(Arc::new(Kicker), live, peers.key.clone(), stop.clone()));
+        let serving = crate::serve(Arc::new(Kicker), live, peers.key.clone(), stop.clone());
         let dropped = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             sender.send_replace(HashSet::from([address]));
         };
-        let ((answers, failure), ()) = tokio::join!(ask(&peers), dropped);
-        assert_eq!((answers.len(), failure), (1, None));
-        stop.cancel();
-        serving.await.unwrap().unwrap();
+        let asking = async {
+            let (answers, failure) = ask(&peers).await;
+            assert_eq!((answers.len(), failure), (1, None));
+            stop.cancel();
+        };
+        let ((), (), served) = tokio::join!(asking, dropped, serving);
+        served.unwrap();
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
 use objects::Objects;
-use push::{OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
+use push::{Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
 use routes::Routes;
 use rpc::{InternalKey, Peers, RpcService};
 use rpc_msg::{Facts, MessageMetrics, Messages};
@@ -331,10 +331,12 @@ impl Process {
             self.spawn("offline push", consumer.run(move |_| handler.clone(), stop));
         }
         let metrics = PushMetrics::register(&mut self.metrics.0);
+        let gateways =
+            Gateways::new(self.peers.clone(), metrics.clone(), self.tasks.clone(), self.stop.clone());
         let push = Push::new(
             self.store.clone(),
             self.routes.clone(),
-            self.peers.clone(),
+            gateways,
             self.clock.clone(),
             self.webhooks.clone(),
             offline,
