@@ -68,6 +68,7 @@ if [ "$mode" = all ]; then
     part "webhooks" e2e/tests/webhooks.sh
     part "operator on the real cluster" e2e/tests/operator.sh
     part "upgrades under load" e2e/tests/upgrade.sh
+    part "three brokers" e2e/tests/kafka-set.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "checker under kills" e2e/tests/checker.sh
     part "a planted bug turns the checker red" e2e/tests/planted-bug.sh

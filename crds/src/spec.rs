@@ -356,18 +356,40 @@ pub struct ExternalRedis {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct Kafka {
-    /// A broker that the operator runs.
+    /// Brokers that the operator runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub managed: Option<Managed>,
+    pub managed: Option<ManagedKafka>,
     /// Brokers that exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalKafka>,
 }
 
 impl Kafka {
-    /// The managed broker, unless external ones are named.
-    pub fn managed(&self) -> Option<Managed> {
+    /// The managed brokers, unless external ones are named.
+    pub fn managed(&self) -> Option<ManagedKafka> {
         if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
+    }
+}
+
+/// A Kafka that the operator runs.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.brokers == oldSelf.brokers",
+    "message": "the number of brokers is decided when a cluster is created: set it back, or make a cluster with another name"
+}]))]
+pub struct ManagedKafka {
+    /// 1, or 3 that keep every record threefold and go on while one of them is away. Cannot be changed later.
+    #[schemars(extend("enum" = [1, 3]))]
+    pub brokers: i32,
+    /// Size and image of each broker.
+    #[serde(flatten)]
+    pub server: Managed,
+}
+
+impl Default for ManagedKafka {
+    fn default() -> Self {
+        Self { brokers: 1, server: Managed::default() }
     }
 }
 

@@ -126,7 +126,7 @@ pub struct Change {
 pub struct Blocker {
     /// The service or backing server; empty: the whole cluster.
     pub component: String,
-    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, RolloutFailed, UpgradeRefused.
+    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, RolloutFailed, UpgradeRefused, InvalidSpec.
     pub gate: String,
     /// What is seen, and what to do about it.
     pub message: String,

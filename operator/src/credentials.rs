@@ -29,10 +29,10 @@ pub mod key {
 /// User name in MongoDB and Kafka.
 pub const USER: &str = "openim";
 
-/// The host of the only member of a managed server.
-pub fn member_host(cluster: &Cluster, server: &str) -> String {
+/// The host of a member of a managed server, counted from 0.
+pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
     let name = cluster.part(server);
-    format!("{name}-0.{name}.{}.svc", cluster.namespace)
+    format!("{name}-{member}.{name}.{}.svc", cluster.namespace)
 }
 
 fn random_hex() -> String {
@@ -55,7 +55,7 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
     let mongo = &data[key::MONGO_PASSWORD];
     let uri = format!(
         "mongodb://{USER}:{mongo}@{}:27017/?authSource=admin&directConnection=true",
-        member_host(cluster, "mongodb")
+        member_host(cluster, "mongodb", 0)
     );
     let redis = format!(
         "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n",

@@ -68,6 +68,8 @@ fn rollout_of_set(item: &StatefulSet) -> Rollout {
         total: status.replicas,
         template: spec.template,
         init_image: init.unwrap_or_default(),
+        partition: spec.update_strategy.and_then(|strategy| strategy.rolling_update?.partition).unwrap_or(0),
+        settled: status.current_revision == status.update_revision,
         ..Default::default()
     }
 }

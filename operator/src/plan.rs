@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::api::DynamicObject;
 
 use crate::{
-    build,
+    build, probe,
     rollout::{self, Permissions},
-    validate::Cluster,
+    validate::{Backing, Cluster},
 };
 
 /// Pods of a Deployment or StatefulSet.
@@ -39,6 +39,10 @@ pub struct Rollout {
     pub failed_reason: String,
     /// Image of the first init container in the template; empty without one.
     pub init_image: String,
+    /// Of a StatefulSet: pods from this ordinal on may be changed; 0 without a bound.
+    pub partition: i32,
+    /// Of a StatefulSet: its pods are all of the newest template.
+    pub settled: bool,
 }
 
 impl Rollout {
@@ -168,7 +172,22 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.changes = decision.changes;
     plan.started = decision.started;
     plan.blockers = decision.blockers;
+    plan.blockers.extend(fixed_brokers(cluster, observed));
     plan
+}
+
+/// A cluster that was made with another number of brokers keeps it.
+fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
+    let Backing::Managed(wanted) = &cluster.kafka else { return None };
+    let there = probe::brokers(cluster, &observed.stateful_sets);
+    (there != wanted.brokers).then(|| Blocker {
+        component: "kafka".into(),
+        gate: Reason::InvalidSpec.as_str().into(),
+        message: format!(
+            "spec.kafka.managed.brokers is {}, the cluster was made with {there} and keeps them: set it back, or make a cluster with another name",
+            wanted.brokers
+        ),
+    })
 }
 
 /// Why templates may not change, whatever the state of the cluster.

@@ -14,6 +14,8 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(4);
 
+const SHORT_OF_COPIES: &str = "are short of a copy";
+
 type Secrets = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The addresses and credentials the services use.
@@ -26,8 +28,14 @@ pub struct Settings {
     pub kafka: config::Kafka,
 }
 
-/// Resolves the settings from the spec and the Secrets.
-pub fn settings(cluster: &Cluster, credentials: &BTreeMap<String, String>, external: &Secrets) -> Settings {
+/// Resolves the settings from the spec, the Secrets and the StatefulSets that are there.
+pub fn settings(
+    cluster: &Cluster,
+    credentials: &BTreeMap<String, String>,
+    external: &Secrets,
+    stateful_sets: &BTreeMap<String, Rollout>,
+) -> Settings {
+    let brokers = brokers(cluster, stateful_sets);
     let generated = |name: &str| credentials.get(name).cloned().unwrap_or_default();
     let of = |secret: &str, name: &str| {
         external.get(secret).and_then(|data| data.get(name)).cloned().unwrap_or_default()
@@ -38,7 +46,7 @@ pub fn settings(cluster: &Cluster, credentials: &BTreeMap<String, String>, exter
     };
     let redis = match &cluster.redis {
         Backing::Managed(_) => config::Redis {
-            address: format!("{}:6379", member_host(cluster, "redis")),
+            address: format!("{}:6379", member_host(cluster, "redis", 0)),
             password: generated(key::REDIS_PASSWORD),
             ..Default::default()
         },
@@ -50,10 +58,12 @@ pub fn settings(cluster: &Cluster, credentials: &BTreeMap<String, String>, exter
     };
     let kafka = match &cluster.kafka {
         Backing::Managed(_) => config::Kafka {
-            address: vec![format!("{}:9092", member_host(cluster, "kafka"))],
+            address: (0..brokers)
+                .map(|broker| format!("{}:9092", member_host(cluster, "kafka", broker)))
+                .collect(),
             username: USER.into(),
             password: generated(key::KAFKA_PASSWORD),
-            replication_factor: 1,
+            replication_factor: brokers,
             ..Default::default()
         },
         Backing::External(external) => config::Kafka {
@@ -67,7 +77,16 @@ pub fn settings(cluster: &Cluster, credentials: &BTreeMap<String, String>, exter
     Settings { mongo_uri, redis, kafka }
 }
 
-async fn mongodb(cluster: &Cluster, uri: &str) -> Result<(), String> {
+/// The brokers of a managed Kafka: as many as there are, whatever the spec says by now.
+pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> i32 {
+    let live = stateful_sets.get(&cluster.part("kafka"));
+    match &cluster.kafka {
+        Backing::Managed(managed) => live.map_or(managed.brokers, |live| live.desired.max(1)),
+        Backing::External(_) => 0,
+    }
+}
+
+async fn mongodb(cluster: &Cluster, uri: &str) -> Result<String, String> {
     let text = |error: mongodb::error::Error| error.to_string();
     let mut options = mongodb::options::ClientOptions::parse(uri).await.map_err(text)?;
     options.server_selection_timeout = Some(PATIENCE);
@@ -77,7 +96,7 @@ async fn mongodb(cluster: &Cluster, uri: &str) -> Result<(), String> {
     let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(text)?;
     if cluster.mongodb.is_managed() && hello.get_bool("isreplicaset").unwrap_or(false) {
         // Started with --replSet and never initiated: transactions need a set, be it of one.
-        let host = format!("{}:27017", member_host(cluster, "mongodb"));
+        let host = format!("{}:27017", member_host(cluster, "mongodb", 0));
         let set = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": host }] };
         admin.run_command(doc! { "replSetInitiate": set }).await.map_err(text)?;
         return Err("the replica set was initiated in this moment".into());
@@ -86,30 +105,36 @@ async fn mongodb(cluster: &Cluster, uri: &str) -> Result<(), String> {
         return Err("there is no primary yet".into());
     }
     // `hello` needs no login; this does.
-    admin.run_command(doc! { "usersInfo": 1, "showCredentials": false }).await.map(|_| ()).map_err(text)
+    admin
+        .run_command(doc! { "usersInfo": 1, "showCredentials": false })
+        .await
+        .map(|_| String::new())
+        .map_err(text)
 }
 
-async fn redis(settings: &config::Redis) -> Result<(), String> {
+async fn redis(settings: &config::Redis) -> Result<String, String> {
     let routes = routes::Routes::connect(settings).map_err(|error| error.to_string())?;
-    routes.ping().await.map_err(|error| error.to_string())
+    routes.ping().await.map(|()| String::new()).map_err(|error| error.to_string())
 }
 
-async fn kafka(settings: config::Kafka) -> Result<(), String> {
+/// What is not as it should be, although it answers.
+async fn kafka(settings: config::Kafka) -> Result<String, String> {
     let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
-    asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    let missing = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    Ok(if missing == 0 { String::new() } else { format!("{missing} partitions {SHORT_OF_COPIES}") })
 }
 
 fn outcome(
     name: &str,
     managed: bool,
-    asked: Result<Result<(), String>, tokio::time::error::Elapsed>,
+    asked: Result<Result<String, String>, tokio::time::error::Elapsed>,
 ) -> Dependency {
-    let message = match asked {
-        Ok(Ok(())) => String::new(),
-        Ok(Err(problem)) => problem.chars().take(300).collect(),
-        Err(_elapsed) => format!("no answer within {} s", PATIENCE.as_secs() + 1),
+    let (reachable, message) = match asked {
+        Ok(Ok(remark)) => (true, remark),
+        Ok(Err(problem)) => (false, problem.chars().take(300).collect()),
+        Err(_elapsed) => (false, format!("no answer within {} s", PATIENCE.as_secs() + 1)),
     };
-    Dependency { name: name.into(), managed, reachable: message.is_empty(), message }
+    Dependency { name: name.into(), managed, reachable, message }
 }
 
 /// Probes all three. A managed server without a ready pod is not asked.
@@ -119,7 +144,7 @@ pub async fn all(
     external: &Secrets,
     stateful_sets: &BTreeMap<String, Rollout>,
 ) -> Vec<Dependency> {
-    let settings = settings(cluster, credentials, external);
+    let settings = settings(cluster, credentials, external, stateful_sets);
     let limit = PATIENCE + Duration::from_secs(1);
     let starting = |server: &str, managed: bool| -> Option<Dependency> {
         let ready = stateful_sets.get(&cluster.part(server)).is_some_and(|set| set.ready > 0);

@@ -2,7 +2,8 @@
 //! because objects may predate a rule.
 
 use crds::{
-    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, OpenIMCluster, OpenIMClusterSpec, Service,
+    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka, OpenIMCluster, OpenIMClusterSpec,
+    Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -74,7 +75,7 @@ pub struct Cluster {
     /// Redis.
     pub redis: Backing<Managed, ExternalRedis>,
     /// Kafka.
-    pub kafka: Backing<Managed, ExternalKafka>,
+    pub kafka: Backing<ManagedKafka, ExternalKafka>,
     /// Everything else, as asked for.
     pub spec: OpenIMClusterSpec,
 }
@@ -223,7 +224,13 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         quantity("spec.redis.managed.storage".into(), &managed.storage)?;
     }
     if let Backing::Managed(managed) = &kafka {
-        quantity("spec.kafka.managed.storage".into(), &managed.storage)?;
+        quantity("spec.kafka.managed.storage".into(), &managed.server.storage)?;
+        if ![1, 3].contains(&managed.brokers) {
+            return refuse(
+                "spec.kafka.managed.brokers",
+                format!("{} is not possible: set 1 or 3", managed.brokers),
+            );
+        }
     }
     if let Some(storage) = &spec.object_storage {
         let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
@@ -324,6 +331,7 @@ pub(crate) mod tests {
         for (spec, field) in [
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
             ("kafka: {external: {address: []}}", "spec.kafka.external.address"),
+            ("kafka: {managed: {brokers: 2}}", "spec.kafka.managed.brokers"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
             ("redis: {managed: {storage: lots}}", "spec.redis.managed.storage"),
             (

@@ -1,14 +1,18 @@
-//! The managed servers: a StatefulSet of one and a headless Service each. Credentials come from the generated Secret by reference or
+//! The managed servers: a StatefulSet, of one or for Kafka of three, and a headless Service each. Credentials come from the generated Secret by reference or
 //! as files, never as arguments.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        apps::v1::{StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec},
+        apps::v1::{
+            RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy,
+            StatefulSetSpec, StatefulSetUpdateStrategy,
+        },
         core::v1::{
-            Container, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec,
-            SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume, VolumeResourceRequirements,
+            Container, EnvVar, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
+            PodTemplateSpec, SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume,
+            VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -16,18 +20,21 @@ use k8s_openapi::{
 use kube::api::DynamicObject;
 
 use super::{
+    availability::{budget, spread},
     dynamic,
     labels::{metadata, pod_labels, pod_selector},
     pods::{
-        container_security, empty_dir, from_secret, mount, pod_security, port, resources, tcp_probe, value,
+        container_security, empty_dir, from_field, from_secret, mount, pod_security, port, resources,
+        tcp_probe, value,
     },
 };
 use crate::{
     credentials::{USER, key, member_host},
-    plan::Observed,
+    plan::{Observed, Rollout},
+    probe::brokers,
     validate::{Backing, Cluster},
 };
-use crds::{Managed, VolumePolicy};
+use crds::{Managed, ManagedKafka, VolumePolicy};
 
 const MONGODB_IMAGE: &str = "docker.io/library/mongo:8";
 const REDIS_IMAGE: &str = "docker.io/library/redis:8";
@@ -52,7 +59,11 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
     }
     if let Backing::Managed(managed) = &cluster.kafka {
         objects.push(dynamic(&headless(cluster, "kafka", 9092)));
-        objects.push(dynamic(&kafka(cluster, managed)));
+        let brokers = brokers(cluster, &observed.stateful_sets);
+        if brokers > 1 {
+            objects.push(dynamic(&budget(cluster, "kafka")));
+        }
+        objects.push(dynamic(&kafka(cluster, managed, brokers, observed)));
     }
     objects
 }
@@ -82,15 +93,18 @@ fn headless(cluster: &Cluster, server: &str, number: i32) -> Service {
     }
 }
 
-fn stateful_set(
-    cluster: &Cluster,
-    server: &str,
+/// What pods of a managed server are made of.
+struct Server<'a> {
+    name: &'a str,
     user: i64,
     container: Container,
     init: Option<Container>,
     volumes: Vec<Volume>,
-    managed: &Managed,
-) -> StatefulSet {
+    managed: &'a Managed,
+}
+
+fn stateful_set(cluster: &Cluster, server: Server<'_>) -> StatefulSet {
+    let Server { name: server, user, container, init, volumes, managed } = server;
     let claim = PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".into()),
@@ -213,7 +227,9 @@ fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str) -> Stateful
     };
     let volumes =
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
-    stateful_set(cluster, "mongodb", MONGODB_USER, container, Some(init), volumes, managed)
+    let server =
+        Server { name: "mongodb", user: MONGODB_USER, container, init: Some(init), volumes, managed };
+    stateful_set(cluster, server)
 }
 
 fn redis(cluster: &Cluster, managed: &Managed) -> StatefulSet {
@@ -226,21 +242,67 @@ fn redis(cluster: &Cluster, managed: &Managed) -> StatefulSet {
         mount("tmp", "/tmp", false),
     ]);
     let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
-    stateful_set(cluster, "redis", REDIS_USER, container, None, volumes, managed)
+    let server = Server { name: "redis", user: REDIS_USER, container, init: None, volumes, managed };
+    stateful_set(cluster, server)
 }
 
-fn kafka(cluster: &Cluster, managed: &Managed) -> StatefulSet {
-    let advertised = format!("CLIENT://{}:9092", member_host(cluster, "kafka"));
-    let mut container = server("kafka", or_default(&managed.image, KAFKA_IMAGE), 9092);
-    container.env = Some(vec![
+/// A broker that is its own controller.
+fn alone(cluster: &Cluster) -> Vec<EnvVar> {
+    vec![
         value("KAFKA_NODE_ID", "1"),
-        value("KAFKA_PROCESS_ROLES", "broker,controller"),
         value("KAFKA_LISTENERS", "CLIENT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093"),
-        value("KAFKA_ADVERTISED_LISTENERS", &advertised),
+        value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{}:9092", member_host(cluster, "kafka", 0))),
         value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        value("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
+        value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
+        value("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+        value("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+    ]
+}
+
+/// One of several brokers that are all controllers too. Every record is kept by all of three; two copies acknowledge it.
+fn member(cluster: &Cluster, brokers: i32) -> Vec<EnvVar> {
+    let voters: Vec<String> = (0..brokers)
+        .map(|broker| format!("{broker}@{}:9093", member_host(cluster, "kafka", broker)))
+        .collect();
+    let host = format!("$(POD_NAME).{}.{}.svc", cluster.part("kafka"), cluster.namespace);
+    let copies = brokers.to_string();
+    vec![
+        from_field("POD_NAME", "metadata.name"),
+        from_field("KAFKA_NODE_ID", "metadata.labels['apps.kubernetes.io/pod-index']"),
+        value("KAFKA_LISTENERS", "CLIENT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093"),
+        value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{host}:9092")),
+        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"),
+        value("KAFKA_CONTROLLER_QUORUM_VOTERS", &voters.join(",")),
+        value("KAFKA_SASL_MECHANISM_CONTROLLER_PROTOCOL", "PLAIN"),
+        from_secret(
+            "KAFKA_LISTENER_NAME_CONTROLLER_PLAIN_SASL_JAAS_CONFIG",
+            &cluster.credentials(),
+            key::KAFKA_JAAS,
+        ),
+        // A broker that is gone must not hold up its partitions for longer than senders wait.
+        value("KAFKA_BROKER_SESSION_TIMEOUT_MS", "6000"),
+        value("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "1000"),
+        value("KAFKA_DEFAULT_REPLICATION_FACTOR", &copies),
+        value("KAFKA_MIN_INSYNC_REPLICAS", "2"),
+        value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", &copies),
+        value("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", &copies),
+        value("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "2"),
+    ]
+}
+
+fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Observed) -> StatefulSet {
+    let set = cluster.part("kafka");
+    let mut container = server("kafka", or_default(&managed.server.image, KAFKA_IMAGE), 9092);
+    let identity = if brokers == 1 { alone(cluster) } else { member(cluster, brokers) };
+    if brokers > 1 {
+        container.ports.get_or_insert_default().push(port("controller", 9093));
+    }
+    container.env = Some(identity);
+    container.env.get_or_insert_default().extend([
+        value("KAFKA_PROCESS_ROLES", "broker,controller"),
         value("KAFKA_INTER_BROKER_LISTENER_NAME", "CLIENT"),
         value("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
-        value("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
         value("KAFKA_SASL_ENABLED_MECHANISMS", "PLAIN"),
         value("KAFKA_SASL_MECHANISM_INTER_BROKER_PROTOCOL", "PLAIN"),
         from_secret(
@@ -248,10 +310,7 @@ fn kafka(cluster: &Cluster, managed: &Managed) -> StatefulSet {
             &cluster.credentials(),
             key::KAFKA_JAAS,
         ),
-        value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
         value("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "10"),
-        value("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
-        value("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         value("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
         value("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
         value("KAFKA_MESSAGE_MAX_BYTES", "8388608"),
@@ -267,5 +326,146 @@ fn kafka(cluster: &Cluster, managed: &Managed) -> StatefulSet {
         mount("logs", "/opt/kafka/logs", false),
     ]);
     let volumes = vec![empty_dir("tmp"), empty_dir("config"), empty_dir("logs")];
-    stateful_set(cluster, "kafka", KAFKA_USER, container, None, volumes, managed)
+    let parts =
+        Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed: &managed.server };
+    let mut object = stateful_set(cluster, parts);
+    if brokers > 1
+        && let Some(spec) = &mut object.spec
+    {
+        spec.replicas = Some(brokers);
+        // No broker serves before a majority of the controllers runs.
+        spec.pod_management_policy = Some("Parallel".into());
+        let rolling_update = RollingUpdateStatefulSetStrategy {
+            partition: Some(changeable_from(observed.stateful_sets.get(&set), brokers, in_sync(observed))),
+            ..Default::default()
+        };
+        spec.update_strategy = Some(StatefulSetUpdateStrategy {
+            type_: Some("RollingUpdate".into()),
+            rolling_update: Some(rolling_update),
+        });
+        if let Some(pod) = &mut spec.template.spec {
+            pod.topology_spread_constraints = spread(cluster, "kafka");
+        }
+    }
+    object
+}
+
+fn in_sync(observed: &Observed) -> bool {
+    observed
+        .dependencies
+        .iter()
+        .any(|dependency| dependency.name == "kafka" && dependency.reachable && dependency.message.is_empty())
+}
+
+/// The first ordinal whose pod may get a new template. Members are changed one at a time, from the last, each only while all the others
+/// serve and every partition has all its copies; between two changes none may.
+fn changeable_from(live: Option<&Rollout>, members: i32, in_sync: bool) -> i32 {
+    match live {
+        Some(live) if live.current && !live.settled => {
+            if in_sync && live.ready >= members {
+                (members - live.updated - 1).clamp(0, members)
+            } else {
+                live.partition.clamp(0, members)
+            }
+        }
+        _ => members,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::{tests::object, validate};
+
+    /// A StatefulSet's controller in small: it replaces the highest old pod from the partition on, when all others serve.
+    #[derive(Clone)]
+    struct Set {
+        new: [bool; 3],
+        ready: [bool; 3],
+        partition: i32,
+    }
+
+    impl Set {
+        fn observed(&self) -> Rollout {
+            let count = |pods: &[bool]| pods.iter().filter(|yes| **yes).count() as i32;
+            Rollout {
+                current: true,
+                desired: 3,
+                ready: count(&self.ready),
+                updated: count(&self.new),
+                total: 3,
+                partition: self.partition,
+                settled: count(&self.new) == 3 && count(&self.ready) == 3,
+                ..Default::default()
+            }
+        }
+
+        fn step(&mut self) {
+            for pod in (0..3).rev() {
+                if !self.ready[pod] {
+                    self.ready[pod] = true;
+                    self.new[pod] = pod as i32 >= self.partition;
+                    return;
+                }
+                if pod as i32 >= self.partition && !self.new[pod] {
+                    self.ready[pod] = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn brokers_are_changed_one_at_a_time_and_only_in_sync() {
+        // Every broker is short of copies for a while after it came back.
+        for lag in 0..4 {
+            let mut set = Set { new: [false; 3], ready: [true; 3], partition: 3 };
+            let mut catching_up = 0;
+            let mut passes = 0;
+            while !set.observed().settled {
+                let away = set.ready.iter().filter(|ready| !**ready).count();
+                assert!(away <= 1, "{away} brokers are away");
+                catching_up = if away > 0 { lag } else { (catching_up - 1).max(0) };
+                let before = set.clone();
+                let in_sync = away == 0 && catching_up == 0;
+                set.partition = changeable_from(Some(&set.observed()), 3, in_sync);
+                set.step();
+                let taken = (0..3).any(|pod| before.ready[pod] && !set.ready[pod]);
+                assert!(!taken || in_sync, "a broker was taken while copies were missing");
+                passes += 1;
+                assert!(passes < 100, "it never ends");
+            }
+            set.partition = changeable_from(Some(&set.observed()), 3, true);
+            assert_eq!(set.partition, 3, "the next template waits again");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_does_not_come_back_stops_the_change() {
+        let set = Set { new: [false, false, true], ready: [true, true, false], partition: 2 };
+        assert_eq!(changeable_from(Some(&set.observed()), 3, true), 2);
+        assert_eq!(changeable_from(Some(&set.observed()), 3, false), 2);
+    }
+
+    #[test]
+    fn the_number_of_brokers_is_what_there_is() {
+        let cluster = validate(&object("kafka: {managed: {brokers: 3}}")).unwrap();
+        let live = Rollout { desired: 1, current: true, settled: true, ..Default::default() };
+        let observed =
+            Observed { stateful_sets: BTreeMap::from([(cluster.part("kafka"), live)]), ..Default::default() };
+        assert_eq!(brokers(&cluster, &BTreeMap::new()), 3);
+        assert_eq!(brokers(&cluster, &observed.stateful_sets), 1);
+        let replicas = |observed: &Observed| {
+            let sets = objects(&cluster, observed);
+            let kafka = sets.iter().find(|set| {
+                set.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
+                    && set.metadata.name.as_deref() == Some("chat-kafka")
+            });
+            kafka.map(|set| set.data["spec"]["replicas"].clone())
+        };
+        let blockers = crate::plan::plan(&cluster, &observed).blockers;
+        assert!(blockers.iter().any(|blocker| blocker.message.contains("spec.kafka.managed.brokers")));
+        assert_eq!(replicas(&observed), Some(1.into()));
+        assert_eq!(replicas(&Observed::default()), Some(3.into()));
+    }
 }

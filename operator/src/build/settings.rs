@@ -30,7 +30,8 @@ pub struct Settings {
 impl Settings {
     /// The settings that follow from the spec and what is there.
     pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
-        let servers = probe::settings(cluster, &observed.credentials, &observed.external);
+        let servers =
+            probe::settings(cluster, &observed.credentials, &observed.external, &observed.stateful_sets);
         let wanted = &cluster.spec.config;
         let object = cluster.spec.object_storage.as_ref().map_or(json!({}), |storage| {
             json!({

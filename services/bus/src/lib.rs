@@ -118,7 +118,10 @@ pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     let admin: AdminClient<_> = client(config).create()?;
     let topics = [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
         .map(|name| {
-            NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor))
+            let topic =
+                NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor));
+            // acks=all means all that are in sync: one alone must not do where there are three.
+            if config.replication_factor >= 3 { topic.set("min.insync.replicas", "2") } else { topic }
         });
     let options = AdminOptions::new()
         .operation_timeout(Some(Duration::from_secs(10)))
@@ -134,13 +137,14 @@ pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     Ok(())
 }
 
-/// Asks a broker for its metadata; blocks up to `patience`.
+/// Asks for the metadata of all topics; blocks up to `patience`. Returns how many partitions have fewer copies in sync than they should.
 ///
 /// # Errors
 /// When no broker answers.
-pub fn ping(config: &config::Kafka, patience: Duration) -> Result<(), BusError> {
+pub fn ping(config: &config::Kafka, patience: Duration) -> Result<usize, BusError> {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
     let consumer: BaseConsumer = client(config).set("group.id", "openim-probe").create()?;
-    consumer.fetch_metadata(None, patience)?;
-    Ok(())
+    let metadata = consumer.fetch_metadata(None, patience)?;
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    Ok(partitions.filter(|partition| partition.isr().len() < partition.replicas().len()).count())
 }

@@ -209,15 +209,18 @@ async fn kill_processes(pod_uid: &str) -> anyhow::Result<usize> {
 
 async fn kill_in_turn(endpoints: &Endpoints, arguments: &Arguments) -> anyhow::Result<usize> {
     let pause = Duration::from_secs(arguments.seconds) / (arguments.kill.len() as u32 + 1);
-    for part in &arguments.kill {
+    for (number, part) in arguments.kill.iter().enumerate() {
         sleep(pause).await;
+        // Each time another pod of the part.
+        let before = arguments.kill[..number].iter().filter(|earlier| *earlier == part).count();
         let selector = format!("openim.io/cluster={},app.kubernetes.io/component={part}", arguments.name);
-        let fields = "jsonpath={.items[0].metadata.name} {.items[0].metadata.uid}";
+        let fields = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{'\\n'}{end}";
         let found =
             kubectl(endpoints, &["-n", &arguments.namespace, "get", "pods", "-l", &selector, "-o", fields])
                 .await?;
+        let pods: Vec<(&str, &str)> = found.lines().filter_map(|line| line.split_once(' ')).collect();
         let (name, uid) =
-            found.trim().split_once(' ').with_context(|| format!("there is no pod of {part}"))?;
+            *pods.get(before % pods.len().max(1)).with_context(|| format!("there is no pod of {part}"))?;
         let pod = format!("pod/{name}");
         let processes = kill_processes(uid).await?;
         kubectl(
