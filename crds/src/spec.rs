@@ -304,12 +304,34 @@ impl Default for Managed {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct MongoDb {
-    /// A server that the operator runs.
+    /// Servers that the operator runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub managed: Option<Managed>,
+    pub managed: Option<ManagedMongoDb>,
     /// A server that exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalMongoDb>,
+}
+
+/// A MongoDB that the operator runs.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.members >= oldSelf.members",
+    "message": "members cannot be taken away from a replica set here: set the number back"
+}]))]
+pub struct ManagedMongoDb {
+    /// 1, or 3 of which one may be away. Can grow, not shrink.
+    #[schemars(extend("enum" = [1, 3]))]
+    pub members: i32,
+    /// Size and image of each member.
+    #[serde(flatten)]
+    pub server: Managed,
+}
+
+impl Default for ManagedMongoDb {
+    fn default() -> Self {
+        Self { members: 1, server: Managed::default() }
+    }
 }
 
 /// A MongoDB replica set that exists.
@@ -362,13 +384,6 @@ pub struct Kafka {
     /// Brokers that exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalKafka>,
-}
-
-impl Kafka {
-    /// The managed brokers, unless external ones are named.
-    pub fn managed(&self) -> Option<ManagedKafka> {
-        if self.external.is_some() { None } else { Some(self.managed.clone().unwrap_or_default()) }
-    }
 }
 
 /// A Kafka that the operator runs.

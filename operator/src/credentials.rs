@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::validate::Cluster;
+use crate::{
+    probe::PATIENCE,
+    replica_set::ReplicaSet,
+    validate::{Backing, Cluster},
+};
 
 /// Keys of the Secret.
 pub mod key {
@@ -35,6 +39,22 @@ pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
     format!("{name}-{member}.{name}.{}.svc", cluster.namespace)
 }
 
+/// The managed MongoDB, of `least` members or as many as the spec asks for.
+pub fn replica_set(cluster: &Cluster, credentials: &BTreeMap<String, String>, least: i32) -> ReplicaSet {
+    let members = match &cluster.mongodb {
+        Backing::Managed(managed) => managed.members.max(least),
+        Backing::External(_) => least,
+    };
+    let password = credentials.get(key::MONGO_PASSWORD).map_or("", String::as_str);
+    ReplicaSet {
+        hosts: (0..members)
+            .map(|member| format!("{}:27017", member_host(cluster, "mongodb", member)))
+            .collect(),
+        login: format!("{USER}:{password}@"),
+        patience: PATIENCE,
+    }
+}
+
 fn random_hex() -> String {
     hex::encode(rand::random::<[u8; 24]>())
 }
@@ -52,11 +72,9 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
         data.entry(name.to_owned()).or_insert_with(random_hex);
     }
     data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);
-    let mongo = &data[key::MONGO_PASSWORD];
-    let uri = format!(
-        "mongodb://{USER}:{mongo}@{}:27017/?authSource=admin&directConnection=true",
-        member_host(cluster, "mongodb", 0)
-    );
+    // A set that has grown keeps its members, whatever the spec says by now.
+    let named = data.get(key::MONGO_URI).map_or(1, |uri| uri.matches(":27017").count() as i32);
+    let uri = replica_set(cluster, &data, named).uri();
     let redis = format!(
         "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n",
         data[key::REDIS_PASSWORD]
@@ -86,5 +104,14 @@ mod tests {
         assert_ne!(complete(&cluster, BTreeMap::new())[key::SECRET], first[key::SECRET]);
         assert!(first[key::SECRET].len() >= 16);
         assert_eq!(first[key::KAFKA_CLUSTER_ID].len(), 22);
+        assert!(first[key::MONGO_URI].ends_with(
+            "@chat-mongodb-0.chat-mongodb.team.svc:27017/?authSource=admin&directConnection=true"
+        ));
+        let grown = complete(&validate(&object("mongodb: {managed: {members: 3}}")).unwrap(), first);
+        assert!(
+            grown[key::MONGO_URI]
+                .ends_with("chat-mongodb-2.chat-mongodb.team.svc:27017/?authSource=admin&replicaSet=rs0")
+        );
+        assert_eq!(complete(&cluster, grown.clone()), grown, "a set does not shrink");
     }
 }

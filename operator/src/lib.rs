@@ -9,6 +9,7 @@ pub mod lease;
 pub mod live;
 pub mod plan;
 pub mod probe;
+pub mod replica_set;
 pub mod rollout;
 pub mod status;
 pub mod validate;

@@ -7,12 +7,13 @@ use mongodb::bson::doc;
 use tokio::time::timeout;
 
 use crate::{
-    credentials::{USER, key, member_host},
+    credentials::{USER, key, member_host, replica_set},
     plan::Rollout,
+    replica_set::ReplicaSet,
     validate::{Backing, Cluster},
 };
 
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 const SHORT_OF_COPIES: &str = "are short of a copy";
 
@@ -86,30 +87,17 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
     }
 }
 
-async fn mongodb(cluster: &Cluster, uri: &str) -> Result<String, String> {
+async fn mongodb(cluster: &Cluster, set: &ReplicaSet, uri: &str) -> Result<String, String> {
+    if cluster.mongodb.is_managed() {
+        return set.ensure().await;
+    }
     let text = |error: mongodb::error::Error| error.to_string();
     let mut options = mongodb::options::ClientOptions::parse(uri).await.map_err(text)?;
     options.server_selection_timeout = Some(PATIENCE);
     options.connect_timeout = Some(PATIENCE);
     let client = mongodb::Client::with_options(options).map_err(text)?;
-    let admin = client.database("admin");
-    let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(text)?;
-    if cluster.mongodb.is_managed() && hello.get_bool("isreplicaset").unwrap_or(false) {
-        // Started with --replSet and never initiated: transactions need a set, be it of one.
-        let host = format!("{}:27017", member_host(cluster, "mongodb", 0));
-        let set = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": host }] };
-        admin.run_command(doc! { "replSetInitiate": set }).await.map_err(text)?;
-        return Err("the replica set was initiated in this moment".into());
-    }
-    if !hello.get_bool("isWritablePrimary").unwrap_or(false) && cluster.mongodb.is_managed() {
-        return Err("there is no primary yet".into());
-    }
-    // `hello` needs no login; this does.
-    admin
-        .run_command(doc! { "usersInfo": 1, "showCredentials": false })
-        .await
-        .map(|_| String::new())
-        .map_err(text)
+    let ask = doc! { "usersInfo": 1, "showCredentials": false };
+    client.database("admin").run_command(ask).await.map(|_| String::new()).map_err(text)
 }
 
 async fn redis(settings: &config::Redis) -> Result<String, String> {
@@ -159,7 +147,11 @@ pub async fn all(
         let managed = cluster.mongodb.is_managed();
         match starting("mongodb", managed) {
             Some(waiting) => waiting,
-            None => outcome("mongodb", managed, timeout(limit, mongodb(cluster, &settings.mongo_uri)).await),
+            None => {
+                let there = stateful_sets.get(&cluster.part("mongodb")).map_or(1, |set| set.desired);
+                let set = replica_set(cluster, credentials, there);
+                outcome("mongodb", managed, timeout(limit, mongodb(cluster, &set, &settings.mongo_uri)).await)
+            }
         }
     };
     let redis = async {

@@ -2,8 +2,8 @@
 //! because objects may predate a rule.
 
 use crds::{
-    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka, OpenIMCluster, OpenIMClusterSpec,
-    Service,
+    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka, ManagedMongoDb, OpenIMCluster,
+    OpenIMClusterSpec, Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -71,7 +71,7 @@ pub struct Cluster {
     /// Why this version cannot follow the one that runs, if so.
     pub upgrade_problem: Option<String>,
     /// MongoDB.
-    pub mongodb: Backing<Managed, ExternalMongoDb>,
+    pub mongodb: Backing<ManagedMongoDb, ExternalMongoDb>,
     /// Redis.
     pub redis: Backing<Managed, ExternalRedis>,
     /// Kafka.
@@ -218,7 +218,13 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         return refuse("spec.kafka.external.address", "must name at least one host:port".into());
     }
     if let Backing::Managed(managed) = &mongodb {
-        quantity("spec.mongodb.managed.storage".into(), &managed.storage)?;
+        quantity("spec.mongodb.managed.storage".into(), &managed.server.storage)?;
+        if ![1, 3].contains(&managed.members) {
+            return refuse(
+                "spec.mongodb.managed.members",
+                format!("{} is not possible: set 1 or 3", managed.members),
+            );
+        }
     }
     if let Backing::Managed(managed) = &redis {
         quantity("spec.redis.managed.storage".into(), &managed.storage)?;
@@ -332,6 +338,7 @@ pub(crate) mod tests {
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
             ("kafka: {external: {address: []}}", "spec.kafka.external.address"),
             ("kafka: {managed: {brokers: 2}}", "spec.kafka.managed.brokers"),
+            ("mongodb: {managed: {members: 2}}", "spec.mongodb.managed.members"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
             ("redis: {managed: {storage: lots}}", "spec.redis.managed.storage"),
             (

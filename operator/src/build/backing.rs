@@ -51,7 +51,13 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         // The helper's image stays what it was: an upgrade of the services must not restart the database.
         let live = observed.stateful_sets.get(&cluster.part("mongodb"));
         let helper = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
-        objects.push(dynamic(&mongodb(cluster, managed, helper.unwrap_or(&cluster.image))));
+        let members = managed.members.max(live.map_or(1, |live| live.desired));
+        if members > 1 {
+            objects.push(dynamic(&budget(cluster, "mongodb")));
+        }
+        let mut set = mongodb(cluster, &managed.server, helper.unwrap_or(&cluster.image));
+        as_set(cluster, &mut set, "mongodb", members, observed);
+        objects.push(dynamic(&set));
     }
     if let Backing::Managed(managed) = &cluster.redis {
         objects.push(dynamic(&headless(cluster, "redis", 6379)));
@@ -292,7 +298,6 @@ fn member(cluster: &Cluster, brokers: i32) -> Vec<EnvVar> {
 }
 
 fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Observed) -> StatefulSet {
-    let set = cluster.part("kafka");
     let mut container = server("kafka", or_default(&managed.server.image, KAFKA_IMAGE), 9092);
     let identity = if brokers == 1 { alone(cluster) } else { member(cluster, brokers) };
     if brokers > 1 {
@@ -329,32 +334,39 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
     let parts =
         Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed: &managed.server };
     let mut object = stateful_set(cluster, parts);
+    as_set(cluster, &mut object, "kafka", brokers, observed);
     if brokers > 1
         && let Some(spec) = &mut object.spec
     {
-        spec.replicas = Some(brokers);
         // No broker serves before a majority of the controllers runs.
         spec.pod_management_policy = Some("Parallel".into());
-        let rolling_update = RollingUpdateStatefulSetStrategy {
-            partition: Some(changeable_from(observed.stateful_sets.get(&set), brokers, in_sync(observed))),
-            ..Default::default()
-        };
-        spec.update_strategy = Some(StatefulSetUpdateStrategy {
-            type_: Some("RollingUpdate".into()),
-            rolling_update: Some(rolling_update),
-        });
-        if let Some(pod) = &mut spec.template.spec {
-            pod.topology_spread_constraints = spread(cluster, "kafka");
-        }
     }
     object
 }
 
-fn in_sync(observed: &Observed) -> bool {
+/// Several members, over hosts and zones, changed one at a time.
+fn as_set(cluster: &Cluster, object: &mut StatefulSet, server: &str, members: i32, observed: &Observed) {
+    let Some(spec) = object.spec.as_mut().filter(|_| members > 1) else { return };
+    let live = observed.stateful_sets.get(&cluster.part(server));
+    spec.replicas = Some(members);
+    spec.update_strategy = Some(StatefulSetUpdateStrategy {
+        type_: Some("RollingUpdate".into()),
+        rolling_update: Some(RollingUpdateStatefulSetStrategy {
+            partition: Some(changeable_from(live, members, in_sync(observed, server))),
+            ..Default::default()
+        }),
+    });
+    if let Some(pod) = &mut spec.template.spec {
+        pod.topology_spread_constraints = spread(cluster, server);
+    }
+}
+
+/// Every copy is there, by what the server itself says.
+fn in_sync(observed: &Observed, server: &str) -> bool {
     observed
         .dependencies
         .iter()
-        .any(|dependency| dependency.name == "kafka" && dependency.reachable && dependency.message.is_empty())
+        .any(|dependency| dependency.name == server && dependency.reachable && dependency.message.is_empty())
 }
 
 /// The first ordinal whose pod may get a new template. Members are changed one at a time, from the last, each only while all the others
