@@ -63,8 +63,21 @@ pub struct OpenIMClusterSpec {
     pub rollout: RolloutPolicy,
     /// Where and how the pods of the services run.
     pub pods: Pods,
+    /// Who may connect to the pods.
+    pub network_policies: NetworkPolicies,
     /// What happens to volumes when the cluster is deleted.
     pub volumes: VolumePolicy,
+}
+
+/// Who may connect to the pods; needs a network plugin that enforces NetworkPolicies.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NetworkPolicies {
+    /// Managed servers: this cluster's pods and the operator. Services: this cluster's pods, and everybody on the ports for clients and
+    /// metrics. A NetworkPolicy of your own lets more in.
+    #[default]
+    Restricted,
+    /// No policies are made.
+    Off,
 }
 
 /// Services are changed one after the other; the next one waits until the pods of the one before serve.

@@ -10,7 +10,7 @@ use k8s_openapi::{
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{ConfigMap, Secret, Service},
-        networking::v1::Ingress,
+        networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -136,6 +136,7 @@ async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Resu
         deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted).await?);
     }
     deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<NetworkPolicy>(client, cluster, &wanted).await?);
     deleted.extend(remove_kind::<PodDisruptionBudget>(client, cluster, &wanted).await?);
     deleted.extend(remove_kind::<HorizontalPodAutoscaler>(client, cluster, &wanted).await?);
     deleted.extend(remove_kind::<Job>(client, cluster, &wanted).await?);

@@ -13,7 +13,7 @@ use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::Job,
     core::v1::{ConfigMap, ObjectReference, Service},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -99,6 +99,8 @@ impl OperatorMetrics {
 
 struct Operator {
     client: Client,
+    /// Where this operator runs.
+    own_namespace: String,
     recorder: Recorder,
     metrics: OperatorMetrics,
 }
@@ -122,6 +124,7 @@ type Guarded = DeserializeGuard<OpenIMCluster>;
 pub async fn run(
     client: Client,
     identity: &str,
+    own_namespace: &str,
     metrics: OperatorMetrics,
     namespace: Option<&str>,
     stop: CancellationToken,
@@ -129,6 +132,7 @@ pub async fn run(
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
     let operator = Arc::new(Operator {
         client: client.clone(),
+        own_namespace: own_namespace.to_owned(),
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
     });
@@ -142,6 +146,7 @@ pub async fn run(
         .owns(scoped::<Service>(&client, namespace), owned.clone())
         .owns(scoped::<ConfigMap>(&client, namespace), owned.clone())
         .owns(scoped::<Ingress>(&client, namespace), owned.clone())
+        .owns(scoped::<NetworkPolicy>(&client, namespace), owned.clone())
         .owns(scoped::<PodDisruptionBudget>(&client, namespace), owned.clone())
         .owns(scoped::<HorizontalPodAutoscaler>(&client, namespace), owned.clone())
         .owns(scoped::<Job>(&client, namespace), owned)
@@ -206,7 +211,7 @@ impl Operator {
             }
         };
         let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
-        let observed = dereference::dereference(&self.client, &cluster, credentials)
+        let observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
             .await
             .map_err(ReconcileError::Read)?;
         let plan = plan::plan(&cluster, &observed);

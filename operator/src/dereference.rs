@@ -154,6 +154,7 @@ pub async fn dereference(
     client: &Client,
     cluster: &Cluster,
     credentials: BTreeMap<String, String>,
+    operator_namespace: &str,
 ) -> kube::Result<Observed> {
     let (client, namespace) = (client.clone(), cluster.namespace.as_str());
     let ours = ListParams::default().labels(&selector(&cluster.name));
@@ -234,6 +235,7 @@ pub async fn dereference(
         finished_jobs,
         failed_jobs,
         behind,
+        operator_namespace: operator_namespace.to_owned(),
         dependencies,
     })
 }

@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!(identity = arguments.identity, "operator.leading");
         let lost = tokio::select! {
             lost = candidate.hold(&stop) => lost,
-            () = controller::run(client.clone(), &arguments.identity, counters, watch.as_deref(), stop.clone()) => false,
+            () = controller::run(client.clone(), &arguments.identity, &arguments.namespace, counters, watch.as_deref(), stop.clone()) => false,
         };
         if lost {
             anyhow::bail!("the lease was lost");

@@ -74,6 +74,8 @@ pub struct Observed {
     pub failed_jobs: BTreeMap<String, String>,
     /// Pods that have not taken over the newest live settings, and what they say; asked until there are none.
     pub behind: BTreeMap<String, String>,
+    /// The namespace that the operator runs in.
+    pub operator_namespace: String,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
 }
@@ -164,6 +166,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.apply.extend(now.iter().map(build::dynamic));
     plan.later.extend(later.iter().map(build::dynamic));
     plan.apply.extend(services.others);
+    plan.apply.extend(build::network::policies(cluster, observed));
     let settled = decision.changes.is_empty()
         && decision.later.is_empty()
         && observed.deployments.values().all(Rollout::is_done);

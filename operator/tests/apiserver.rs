@@ -124,6 +124,7 @@ fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
         "services",
         "configmaps",
         "ingresses",
+        "networkpolicies",
         "poddisruptionbudgets",
         "horizontalpodautoscalers",
         "jobs",

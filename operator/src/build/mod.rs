@@ -4,6 +4,7 @@ pub mod availability;
 pub mod backing;
 pub mod labels;
 pub mod migration;
+pub mod network;
 pub mod pods;
 pub mod services;
 pub mod settings;

@@ -37,8 +37,8 @@ use crate::{
 pub(crate) const SERVICE_USER: i64 = 65532;
 /// `/metrics`, probes and `/config` of every service.
 pub(crate) const ADMIN_PORT: u16 = 12000;
-const API_PORT: u16 = 10002;
-const WS_PORT: u16 = 10001;
+pub(crate) const API_PORT: u16 = 10002;
+pub(crate) const WS_PORT: u16 = 10001;
 /// Seconds between leaving the endpoints and the stop signal.
 const ENDPOINT_DELAY: i64 = 3;
 
