@@ -65,6 +65,7 @@ if [ "$mode" = all ]; then
     part "object storage" e2e/tests/objects.sh
     part "REST" e2e/tests/rest.sh
     part "the contract's routes" node e2e/contract/report.mjs
+    part "OpenAPI" e2e/tests/openapi.sh
     part "webhooks" e2e/tests/webhooks.sh
     part "operator on the real cluster" e2e/tests/operator.sh
     part "upgrades under load" e2e/tests/upgrade.sh

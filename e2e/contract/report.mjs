@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const read = (path) => JSON.parse(readFileSync(path));
-const routes = read(join(here, 'routes.json'));
+const routes = read(join(here, '../../services/api/routes.json'));
 const out = join(here, '../out');
 const records = existsSync(out) ? readdirSync(out).filter((name) => name.startsWith('shown-')) : [];
 if (records.length === 0) {

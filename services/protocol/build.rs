@@ -2,10 +2,13 @@
 
 use prost_build::Config;
 
+include!("json_schema.rs");
+
 type Descriptor = protox::prost_reflect::MessageDescriptor;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=json_schema.rs");
     let mut files: Vec<_> =
         std::fs::read_dir("proto")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
@@ -13,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = protox::prost_reflect::DescriptorPool::from_file_descriptor_set(descriptors.clone())?;
 
     let mut config = Config::new();
-    config.bytes(["."]).btree_map(["."]).include_file("openim.rs");
+    config.bytes(["."]).btree_map(["."]).include_file("openim.rs").enable_type_names();
     for message in pool.all_messages() {
         if has_go_json(&message) {
             let path = format!(".{}", message.full_name());
@@ -30,6 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     config.compile_fds(descriptors)?;
+    let schemas = std::path::Path::new(&std::env::var("OUT_DIR")?).join("schemas.json");
+    std::fs::write(schemas, serde_json::to_vec(&json_schemas(&pool))?)?;
     Ok(())
 }
 

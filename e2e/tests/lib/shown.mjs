@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
-export const routes = JSON.parse(readFileSync(join(here, '../../contract/routes.json'), 'utf8'));
+export const routes = JSON.parse(readFileSync(join(here, '../../../services/api/routes.json'), 'utf8'));
 const shown = Object.fromEntries(routes.map(({ path }) => [path, []]));
 
 export const show = (path, what) => { if (!shown[path].includes(what)) shown[path].push(what); };

@@ -7,6 +7,7 @@ mod envelope;
 mod jssdk;
 mod metrics;
 mod objects;
+mod openapi;
 mod operations;
 mod send_msg;
 mod status;
@@ -43,6 +44,7 @@ impl Api {
     pub fn router(self) -> Router {
         let limit = self.config.api.max_body_bytes;
         table::routes()
+            .router
             .fallback(envelope::not_found)
             .layer(DefaultBodyLimit::max(limit))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))

@@ -1,5 +1,7 @@
 //! The route table.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Router,
     body::Bytes,
@@ -9,12 +11,14 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use config::Service;
-use prost::Message;
-use protocol::{Error, Result, auth, conversation, group, msg, relation, sdkws, third, user};
+use prost::{Message, Name};
+use protocol::{
+    Error, Result, auth, conversation, group, jssdk as jssdk_types, msg, relation, sdkws, third, user,
+};
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, caller, envelope, jssdk, objects, operations, send_msg, status};
+use crate::{Api, caller, envelope, jssdk, objects, openapi, operations, send_msg, status};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,41 +40,70 @@ async fn context(api: &Api, headers: &HeaderMap, access: Access) -> Result<Conte
     }
 }
 
-/// A route that is an RPC: JSON in, the call, JSON out.
-fn rpc<Req, Resp>(service: Service, method: &'static str, access: Access) -> MethodRouter<Api>
-where
-    Req: Message + DeserializeOwned + 'static,
-    Resp: Message + Default + Serialize + 'static,
-{
-    post(async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
-        let answer = async {
-            let context = context(&api, &headers, access).await?;
-            let request: Req = parse(&body)?;
-            api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
+/// The routes, and the types of those whose bodies are messages.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) router: Router<Api>,
+    /// By path: full names of request and response.
+    pub(crate) types: BTreeMap<&'static str, [String; 2]>,
+}
+
+impl Table {
+    /// A route that is an RPC: JSON in, the call, JSON out.
+    fn rpc<Req, Resp>(
+        self,
+        path: &'static str,
+        service: Service,
+        method: &'static str,
+        access: Access,
+    ) -> Self
+    where
+        Req: Message + Name + DeserializeOwned + 'static,
+        Resp: Message + Name + Default + Serialize + 'static,
+    {
+        let handler = async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
+            let answer = async {
+                let context = context(&api, &headers, access).await?;
+                let request: Req = parse(&body)?;
+                api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
+            };
+            envelope::answer_of(answer.await)
         };
-        envelope::answer_of(answer.await)
-    })
+        self.typed::<Req, Resp>(path, post(handler))
+    }
+
+    /// A route whose bodies are messages.
+    fn typed<Req: Name, Resp: Name>(mut self, path: &'static str, handler: MethodRouter<Api>) -> Self {
+        self.types.insert(path, [Req::full_name(), Resp::full_name()]);
+        self.route(path, handler)
+    }
+
+    /// Any other route; `openapi` describes its bodies by hand.
+    fn route(mut self, path: &'static str, handler: MethodRouter<Api>) -> Self {
+        self.router = self.router.route(path, handler);
+        self
+    }
 }
 
 macro_rules! routes {
-    ($router:ident: $($path:literal => $service:ident $method:literal $request:ty => $response:ty;)*) => {
-        $(let $router = $router.route($path, rpc::<$request, $response>(Service::$service, $method, Access::Token));)*
+    ($table:ident: $($path:literal => $service:ident $method:literal $request:ty => $response:ty;)*) => {
+        $(let $table = $table.rpc::<$request, $response>($path, Service::$service, $method, Access::Token);)*
     };
 }
 
-pub(crate) fn routes() -> Router<Api> {
-    let router = Router::new()
-        .route(
+pub(crate) fn routes() -> Table {
+    let table = Table::default()
+        .rpc::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(
             "/auth/get_admin_token",
-            rpc::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(
-                Service::Auth,
-                "getAdminToken",
-                Access::Open,
-            ),
+            Service::Auth,
+            "getAdminToken",
+            Access::Open,
         )
-        .route(
+        .rpc::<auth::ParseTokenReq, auth::ParseTokenResp>(
             "/auth/parse_token",
-            rpc::<auth::ParseTokenReq, auth::ParseTokenResp>(Service::Auth, "parseToken", Access::Open),
+            Service::Auth,
+            "parseToken",
+            Access::Open,
         )
         .route("/msg/send_msg", post(send_msg::handle))
         .route("/msg/batch_send_msg", post(send_msg::batch))
@@ -78,23 +111,29 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/msg/send_simple_msg", post(send_msg::simple))
         .route("/user/get_users_online_status", post(status::users_online))
         .route("/user/get_users_online_token_detail", post(status::token_detail))
-        .route("/jssdk/get_conversations", post(jssdk::conversations))
-        .route("/jssdk/get_active_conversations", post(jssdk::active))
+        .typed::<jssdk_types::GetConversationsReq, jssdk_types::GetConversationsResp>(
+            "/jssdk/get_conversations",
+            post(jssdk::conversations),
+        )
+        .typed::<jssdk_types::GetActiveConversationsReq, jssdk_types::GetActiveConversationsResp>(
+            "/jssdk/get_active_conversations",
+            post(jssdk::active),
+        )
         .route("/prometheus_discovery/{name}", get(operations::discovery))
         .route("/object/{*name}", get(objects::redirect))
-        .route(
+        .typed::<third::InitiateMultipartUploadReq, third::InitiateMultipartUploadResp>(
             "/object/initiate_multipart_upload",
             objects::with_prefix::<third::InitiateMultipartUploadReq, third::InitiateMultipartUploadResp>(
                 "InitiateMultipartUpload",
             ),
         )
-        .route(
+        .typed::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
             "/object/complete_multipart_upload",
             objects::with_prefix::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
                 "CompleteMultipartUpload",
             ),
         )
-        .route(
+        .typed::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
             "/object/complete_form_data",
             objects::with_prefix::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
                 "CompleteFormData",
@@ -107,8 +146,9 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/config/set_config", post(operations::declared_elsewhere))
         .route("/config/reset_config", post(operations::declared_elsewhere))
         .route("/config/set_enable_config_manager", post(operations::declared_elsewhere))
+        .route("/openapi.json", get(openapi::document))
         .route("/restart", post(operations::declared_elsewhere));
-    routes! { router:
+    routes! { table:
         "/auth/get_user_token" => Auth "getUserToken" auth::GetUserTokenReq => auth::GetUserTokenResp;
         "/auth/force_logout" => Auth "forceLogout" auth::ForceLogoutReq => auth::ForceLogoutResp;
 
@@ -240,5 +280,5 @@ pub(crate) fn routes() -> Router<Api> {
         "/third/fcm_update_token" => Third "FcmUpdateToken" third::FcmUpdateTokenReq => third::FcmUpdateTokenResp;
         "/third/set_app_badge" => Third "SetAppBadge" third::SetAppBadgeReq => third::SetAppBadgeResp;
     };
-    router
+    table
 }

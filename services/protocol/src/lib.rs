@@ -13,6 +13,9 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/openim.rs"));
 }
 
+/// JSON Schemas of the messages by full name, as one JSON object.
+pub const JSON_SCHEMAS: &str = include_str!(concat!(env!("OUT_DIR"), "/schemas.json"));
+
 pub use error::{Error, ErrorCode, Result};
 pub use generated::openim::{
     auth, conversation, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push, relation, sdkws,

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The API against its own description: schemathesis sends what /openapi.json allows and what it does not, as an administrator and as a user.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+version=4.32.5
+tool=$OPENIM_CACHE/schemathesis-$version
+[ -x "$tool/bin/schemathesis" ] || python3 -m pip install -q --root-user-action=ignore --target "$tool" "schemathesis==$version"
+at=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")}
+field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$at" "$1"; }
+api=$(field api)
+call() { curl -fsS -m 10 "$api$1" -H 'operationID: openapi' -H 'content-type: application/json' -H "token: ${3:-}" -d "$2"; }
+token_of() { python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["token"])'; }
+admin=$(call /auth/get_admin_token "{\"userID\":\"$(field adminUserID)\",\"secret\":\"$(field secret)\"}" | token_of)
+user=schema$RANDOM$RANDOM
+call /user/user_register "{\"users\":[{\"userID\":\"$user\",\"nickname\":\"schema\"}]}" "$admin" > /dev/null
+own=$(call /auth/get_user_token "{\"userID\":\"$user\",\"platformID\":2}" "$admin" | token_of)
+
+export SCHEMATHESIS_HOOKS=checks PYTHONPATH="$tool:$root/e2e/contract" PYTHONDONTWRITEBYTECODE=1
+checks=not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,no_internal_error
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+cd "$work" # it keeps a folder of its own where it runs
+for token in "$admin" "$own"; do
+  "$tool/bin/schemathesis" run "$api/openapi.json" --header "token: $token" --header "operationID: openapi" --checks "$checks" \
+    --phases examples,coverage,fuzzing --max-examples "${OPENAPI_EXAMPLES:-15}" --seed 1 --request-timeout 20 --workers 2 --continue-on-failure --warnings off
+done
