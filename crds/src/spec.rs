@@ -77,7 +77,7 @@ pub enum NetworkPolicies {
     #[default]
     Restricted,
     /// No policies are made.
-    Off,
+    Disabled,
 }
 
 /// Services are changed one after the other; the next one waits until the pods of the one before serve.
@@ -144,7 +144,7 @@ pub enum Spread {
     /// A pod that would make it uneven stays pending.
     Required,
     /// As the scheduler likes.
-    Off,
+    Disabled,
 }
 
 /// An image without its tag.

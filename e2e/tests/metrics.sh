@@ -41,3 +41,17 @@ inside curl -sf -X PUT --data info "http://$ip:12000/loglevel" > /dev/null
 kube -n "$cluster_namespace" logs "deployment/$cluster_name-msg" --tail=5 | python3 -c '
 import json, sys
 for line in sys.stdin: json.loads(line)["level"]'
+
+# What an administrator changes is in the audit log; what a user does is not.
+field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$OPENIM_ENDPOINTS" "$1"; }
+call() { curl -fsS -m 10 "$(field api)$1" -H "operationID: $3" -H 'content-type: application/json' -H "token: ${4:-}" -d "$2"; }
+token_of() { python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["token"])'; }
+tag=audit$RANDOM$RANDOM
+admin=$(call /auth/get_admin_token "{\"userID\":\"$(field adminUserID)\",\"secret\":\"$(field secret)\"}" "$tag-1" | token_of)
+call /user/user_register "{\"users\":[{\"userID\":\"$tag\",\"nickname\":\"a\"}]}" "$tag-2" "$admin" > /dev/null
+own=$(call /auth/get_user_token "{\"userID\":\"$tag\",\"platformID\":2}" "$tag-3" "$admin" | token_of)
+call /user/get_users_info "{\"userIDs\":[\"$tag\"]}" "$tag-4" "$admin" > /dev/null
+call /user/update_user_info_ex "{\"userInfo\":{\"userID\":\"$tag\",\"nickname\":\"b\"}}" "$tag-5" "$own" > /dev/null
+noted=$(kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | grep '"target":"audit"' | grep -o "\"operation_id\":\"$tag-[0-9]\"" | sort | tr '\n' ' ')
+[ "$noted" = "\"operation_id\":\"$tag-2\" \"operation_id\":\"$tag-3\" " ] || { echo "the audit log has: $noted"; exit 1; }
+if kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | grep -qF "$(field secret)"; then echo "the secret is in the log"; exit 1; fi

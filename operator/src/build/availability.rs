@@ -75,7 +75,7 @@ pub(crate) fn autoscaler(cluster: &Cluster, service: &str) -> Option<HorizontalP
 
 pub(crate) fn spread(cluster: &Cluster, component: &str) -> Option<Vec<TopologySpreadConstraint>> {
     let when_unsatisfiable = match cluster.spec.pods.spread {
-        Spread::Off => return None,
+        Spread::Disabled => return None,
         Spread::Preferred => "ScheduleAnyway",
         Spread::Required => "DoNotSchedule",
     };

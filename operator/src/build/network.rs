@@ -24,7 +24,7 @@ const SERVERS: [&str; 3] = ["mongodb", "redis", "kafka"];
 /// The cluster's own pods reach all of each other; clients, proxies and Prometheus reach the services' public ports; the operator reaches
 /// the backing servers, which nobody else does.
 pub fn policies(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
-    if cluster.spec.network_policies == NetworkPolicies::Off {
+    if cluster.spec.network_policies == NetworkPolicies::Disabled {
         return vec![];
     }
     let own = LabelSelector {
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn policies_can_be_left_to_others() {
-        let cluster = validate(&object("networkPolicies: 'Off'")).unwrap();
+        let cluster = validate(&object("networkPolicies: Disabled")).unwrap();
         assert!(policies(&cluster, &Observed::default()).is_empty());
     }
 }

@@ -18,7 +18,7 @@ use protocol::{
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, caller, envelope, jssdk, objects, openapi, operations, send_msg, status};
+use crate::{Api, audit, caller, envelope, jssdk, objects, openapi, operations, send_msg, status};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +62,18 @@ impl Table {
         Resp: Message + Name + Default + Serialize + 'static,
     {
         let handler = async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
+            let context = match context(&api, &headers, access).await {
+                Ok(context) => context,
+                Err(error) => return envelope::failed(&error),
+            };
             let answer = async {
-                let context = context(&api, &headers, access).await?;
                 let request: Req = parse(&body)?;
                 api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
             };
-            envelope::answer_of(answer.await)
+            let answer = answer.await;
+            let code = answer.as_ref().err().map_or(0, |error| error.code.number());
+            audit::note(&context, path, &body, code);
+            envelope::answer_of(answer)
         };
         self.typed::<Req, Resp>(path, post(handler))
     }
