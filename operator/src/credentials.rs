@@ -39,11 +39,13 @@ pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
     format!("{name}-{member}.{name}.{}.svc", cluster.namespace)
 }
 
-/// The managed MongoDB, of `least` members or as many as the spec asks for.
-pub fn replica_set(cluster: &Cluster, credentials: &BTreeMap<String, String>, least: i32) -> ReplicaSet {
+/// The managed MongoDB, of as many members as the spec asks for. A set that has grown keeps its members, whatever the spec says by now:
+/// the connection string remembers them.
+pub fn replica_set(cluster: &Cluster, credentials: &BTreeMap<String, String>) -> ReplicaSet {
+    let named = credentials.get(key::MONGO_URI).map_or(1, |uri| uri.matches(":27017").count() as i32);
     let members = match &cluster.mongodb {
-        Backing::Managed(managed) => managed.members.max(least),
-        Backing::External(_) => least,
+        Backing::Managed(managed) => managed.members.max(named),
+        Backing::External(_) => named,
     };
     let password = credentials.get(key::MONGO_PASSWORD).map_or("", String::as_str);
     ReplicaSet {
@@ -72,9 +74,7 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
         data.entry(name.to_owned()).or_insert_with(random_hex);
     }
     data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);
-    // A set that has grown keeps its members, whatever the spec says by now.
-    let named = data.get(key::MONGO_URI).map_or(1, |uri| uri.matches(":27017").count() as i32);
-    let uri = replica_set(cluster, &data, named).uri();
+    let uri = replica_set(cluster, &data).uri();
     let redis = format!(
         "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n",
         data[key::REDIS_PASSWORD]

@@ -69,6 +69,7 @@ fn rollout_of_set(item: &StatefulSet) -> Rollout {
         template: spec.template,
         init_image: init.unwrap_or_default(),
         partition: spec.update_strategy.and_then(|strategy| strategy.rolling_update?.partition).unwrap_or(0),
+        parallel: spec.pod_management_policy.as_deref() == Some("Parallel"),
         settled: status.current_revision == status.update_revision,
         ..Default::default()
     }

@@ -41,6 +41,8 @@ pub struct Rollout {
     pub init_image: String,
     /// Of a StatefulSet: pods from this ordinal on may be changed; 0 without a bound.
     pub partition: i32,
+    /// Of a StatefulSet: it starts and stops its pods in parallel.
+    pub parallel: bool,
     /// Of a StatefulSet: its pods are all of the newest template.
     pub settled: bool,
 }

@@ -15,8 +15,6 @@ use crate::{
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
-const SHORT_OF_COPIES: &str = "are short of a copy";
-
 type Secrets = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The addresses and credentials the services use.
@@ -78,11 +76,12 @@ pub fn settings(
     Settings { mongo_uri, redis, kafka }
 }
 
-/// The brokers of a managed Kafka: as many as there are, whatever the spec says by now.
+/// The brokers of a managed Kafka: as many as it was made with, whatever the spec says by now and whoever scaled it by hand.
 pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> i32 {
     let live = stateful_sets.get(&cluster.part("kafka"));
     match &cluster.kafka {
-        Backing::Managed(managed) => live.map_or(managed.brokers, |live| live.desired.max(1)),
+        // Only sets of three start their pods in parallel, and Kubernetes lets nobody change that.
+        Backing::Managed(managed) => live.map_or(managed.brokers, |live| if live.parallel { 3 } else { 1 }),
         Backing::External(_) => 0,
     }
 }
@@ -109,7 +108,7 @@ async fn redis(settings: &config::Redis) -> Result<String, String> {
 async fn kafka(settings: config::Kafka) -> Result<String, String> {
     let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
     let missing = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    Ok(if missing == 0 { String::new() } else { format!("{missing} partitions {SHORT_OF_COPIES}") })
+    Ok(if missing == 0 { String::new() } else { format!("{missing} partitions are short of a copy") })
 }
 
 fn outcome(
@@ -148,8 +147,7 @@ pub async fn all(
         match starting("mongodb", managed) {
             Some(waiting) => waiting,
             None => {
-                let there = stateful_sets.get(&cluster.part("mongodb")).map_or(1, |set| set.desired);
-                let set = replica_set(cluster, credentials, there);
+                let set = replica_set(cluster, credentials);
                 outcome("mongodb", managed, timeout(limit, mongodb(cluster, &set, &settings.mongo_uri)).await)
             }
         }

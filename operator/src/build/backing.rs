@@ -1,5 +1,5 @@
-//! The managed servers: a StatefulSet, of one or for Kafka of three, and a headless Service each. Credentials come from the generated Secret by reference or
-//! as files, never as arguments.
+//! The managed servers: a StatefulSet of one or three pods and a headless Service each. Credentials come from the generated Secret by
+//! reference or as files, never as arguments.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use super::{
     },
 };
 use crate::{
-    credentials::{USER, key, member_host},
+    credentials::{USER, key, member_host, replica_set},
     plan::{Observed, Rollout},
     probe::brokers,
     validate::{Backing, Cluster},
@@ -51,7 +51,7 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         // The helper's image stays what it was: an upgrade of the services must not restart the database.
         let live = observed.stateful_sets.get(&cluster.part("mongodb"));
         let helper = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
-        let members = managed.members.max(live.map_or(1, |live| live.desired));
+        let members = replica_set(cluster, &observed.credentials).hosts.len() as i32;
         if members > 1 {
             objects.push(dynamic(&budget(cluster, "mongodb")));
         }
@@ -387,7 +387,10 @@ fn changeable_from(live: Option<&Rollout>, members: i32, in_sync: bool) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::validate::{tests::object, validate};
+    use crate::{
+        credentials::complete,
+        validate::{tests::object, validate},
+    };
 
     /// A StatefulSet's controller in small: it replaces the highest old pod from the partition on, when all others serve.
     #[derive(Clone)]
@@ -459,25 +462,51 @@ mod tests {
         assert_eq!(changeable_from(Some(&set.observed()), 3, false), 2);
     }
 
+    fn replicas(cluster: &Cluster, observed: &Observed, name: &str) -> Option<serde_json::Value> {
+        let objects = objects(cluster, observed);
+        let set = objects.iter().find(|object| {
+            object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
+                && object.metadata.name.as_deref() == Some(name)
+        });
+        set.map(|set| set.data["spec"]["replicas"].clone())
+    }
+
+    #[test]
+    fn a_replica_set_grows_and_does_not_shrink() {
+        let three = validate(&object("mongodb: {managed: {members: 3}}")).unwrap();
+        let one = validate(&object("{}")).unwrap();
+        let live = Rollout { desired: 7, current: true, settled: true, ..Default::default() };
+        let mut observed = Observed {
+            credentials: complete(&one, BTreeMap::new()),
+            stateful_sets: BTreeMap::from([(one.part("mongodb"), live)]),
+            ..Default::default()
+        };
+        assert_eq!(
+            replicas(&one, &observed, "chat-mongodb"),
+            Some(1.into()),
+            "a hand's seven are not followed"
+        );
+        observed.credentials = complete(&three, observed.credentials);
+        assert_eq!(replicas(&three, &observed, "chat-mongodb"), Some(3.into()));
+        observed.credentials = complete(&one, observed.credentials);
+        assert_eq!(replicas(&one, &observed, "chat-mongodb"), Some(3.into()));
+    }
+
     #[test]
     fn the_number_of_brokers_is_what_there_is() {
         let cluster = validate(&object("kafka: {managed: {brokers: 3}}")).unwrap();
-        let live = Rollout { desired: 1, current: true, settled: true, ..Default::default() };
+        let live = Rollout { desired: 7, current: true, settled: true, ..Default::default() };
         let observed =
             Observed { stateful_sets: BTreeMap::from([(cluster.part("kafka"), live)]), ..Default::default() };
         assert_eq!(brokers(&cluster, &BTreeMap::new()), 3);
         assert_eq!(brokers(&cluster, &observed.stateful_sets), 1);
-        let replicas = |observed: &Observed| {
-            let sets = objects(&cluster, observed);
-            let kafka = sets.iter().find(|set| {
-                set.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
-                    && set.metadata.name.as_deref() == Some("chat-kafka")
-            });
-            kafka.map(|set| set.data["spec"]["replicas"].clone())
-        };
         let blockers = crate::plan::plan(&cluster, &observed).blockers;
         assert!(blockers.iter().any(|blocker| blocker.message.contains("spec.kafka.managed.brokers")));
-        assert_eq!(replicas(&observed), Some(1.into()));
-        assert_eq!(replicas(&Observed::default()), Some(3.into()));
+        assert_eq!(
+            replicas(&cluster, &observed, "chat-kafka"),
+            Some(1.into()),
+            "a hand that scaled it to seven is not followed"
+        );
+        assert_eq!(replicas(&cluster, &Observed::default(), "chat-kafka"), Some(3.into()));
     }
 }
