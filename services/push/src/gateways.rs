@@ -156,4 +156,28 @@ mod tests {
         tasks.close();
         tasks.wait().await;
     }
+
+    #[tokio::test]
+    async fn a_gateway_that_takes_the_call_and_says_nothing_is_left_out() {
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let peers = Peers::start(&config, &tasks, &stop);
+        let gateways = Gateways::new(peers, PushMetrics::default(), tasks.clone(), stop.clone());
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let holding = async {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = silent.accept().await {
+                held.push(stream);
+            }
+        };
+        tokio::select! {
+            () = gateways.push(address.clone(), one()) => {}
+            () = holding => {}
+        }
+        assert!(gateways.down.lock().contains(&address));
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
 }

@@ -22,8 +22,9 @@ use tonic::transport::{Channel, Endpoint, channel::Change};
 use crate::{Context, InternalKey, server::MAX_MESSAGE_BYTES};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// A gateway answers from memory; one that is gone without a word must not hold up its callers.
-const GATEWAY_DEADLINE: Duration = Duration::from_secs(2);
+/// A connection to a gateway that answers no ping is given up after this and as long again: a slow gateway answers, one that is gone without
+/// a word does not, and must not hold up its callers.
+const GATEWAY_PING: Duration = Duration::from_secs(2);
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// A message whose receiver cannot be connected to waits this long for discovery to bring another.
@@ -35,11 +36,10 @@ pub struct Client {
     channel: Channel,
     service: Service,
     key: InternalKey,
-    deadline: Duration,
 }
 
 impl Client {
-    /// Calls a method and waits for its answer, at most ten seconds; a gateway's two.
+    /// Calls a method and waits for its answer, at most ten seconds.
     ///
     /// # Errors
     /// The service's own error, or `Internal` when it cannot be reached: then the outcome is unknown.
@@ -71,7 +71,7 @@ impl Client {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let answer = timeout(self.deadline, async {
+        let answer = timeout(CALL_DEADLINE, async {
             grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
             grpc.unary(tonic::Request::new(call), path, tonic_prost::ProstCodec::<Call, Reply>::default())
                 .await
@@ -80,7 +80,7 @@ impl Client {
             Err(_elapsed) => {
                 return Err(Error::internal(format!(
                     "service {name} did not answer {method} within {:?}",
-                    self.deadline
+                    CALL_DEADLINE
                 )));
             }
             Ok(Err(status)) => {
@@ -114,7 +114,7 @@ impl Peers {
             let (channel, changes) = Channel::balance_channel(64);
             let found = if service == Service::Gateway { gateways_sender.take() } else { None };
             tasks.spawn(follow(target(config, service), changes, found, stop.clone()));
-            (service, Client { channel, service, key: key.clone(), deadline: CALL_DEADLINE })
+            (service, Client { channel, service, key: key.clone() })
         });
         Self { clients: Arc::new(clients.collect()), key, direct: Arc::default(), gateways }
     }
@@ -173,10 +173,12 @@ impl Peers {
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(Error::internal)?;
         let client = Client {
-            channel: tuned(endpoint).connect_lazy(),
+            channel: tuned(endpoint)
+                .http2_keep_alive_interval(GATEWAY_PING)
+                .keep_alive_timeout(GATEWAY_PING)
+                .connect_lazy(),
             service: Service::Gateway,
             key: self.key.clone(),
-            deadline: GATEWAY_DEADLINE,
         };
         let mut direct = self.direct.lock();
         if direct.len() > 1024 {
