@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crds::Dependency;
-use mongodb::bson::doc;
 use tokio::time::timeout;
 
 use crate::{
-    credentials::{USER, key, member_host, replica_set},
+    credentials::{self, USER, key, member_host},
     plan::Rollout,
-    replica_set::ReplicaSet,
+    replica_set::{self, ReplicaSet},
     validate::{Backing, Cluster},
 };
 
@@ -86,17 +85,13 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
     }
 }
 
+// Each of these answers with what is not as it should be although the server answers, or nothing.
+
 async fn mongodb(cluster: &Cluster, set: &ReplicaSet, uri: &str) -> Result<String, String> {
     if cluster.mongodb.is_managed() {
         return set.ensure().await;
     }
-    let text = |error: mongodb::error::Error| error.to_string();
-    let mut options = mongodb::options::ClientOptions::parse(uri).await.map_err(text)?;
-    options.server_selection_timeout = Some(PATIENCE);
-    options.connect_timeout = Some(PATIENCE);
-    let client = mongodb::Client::with_options(options).map_err(text)?;
-    let ask = doc! { "usersInfo": 1, "showCredentials": false };
-    client.database("admin").run_command(ask).await.map(|_| String::new()).map_err(text)
+    replica_set::ask(uri, PATIENCE).await.map(|()| String::new())
 }
 
 async fn redis(settings: &config::Redis) -> Result<String, String> {
@@ -104,7 +99,6 @@ async fn redis(settings: &config::Redis) -> Result<String, String> {
     routes.ping().await.map(|()| String::new()).map_err(|error| error.to_string())
 }
 
-/// What is not as it should be, although it answers.
 async fn kafka(settings: config::Kafka) -> Result<String, String> {
     let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
     let missing = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
@@ -147,7 +141,7 @@ pub async fn all(
         match starting("mongodb", managed) {
             Some(waiting) => waiting,
             None => {
-                let set = replica_set(cluster, credentials);
+                let set = credentials::replica_set(cluster, credentials);
                 outcome("mongodb", managed, timeout(limit, mongodb(cluster, &set, &settings.mongo_uri)).await)
             }
         }

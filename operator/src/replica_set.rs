@@ -27,6 +27,27 @@ fn text(error: mongodb::error::Error) -> String {
     error.to_string()
 }
 
+async fn admin(uri: &str, patience: Duration) -> Result<Database, String> {
+    let mut options = ClientOptions::parse(uri).await.map_err(text)?;
+    options.server_selection_timeout = Some(patience);
+    options.connect_timeout = Some(patience);
+    Ok(Client::with_options(options).map_err(text)?.database("admin"))
+}
+
+/// `hello` needs no login; this does.
+async fn logged_in(admin: &Database) -> Result<(), String> {
+    let ask = doc! { "usersInfo": 1, "showCredentials": false };
+    admin.run_command(ask).await.map(|_| ()).map_err(text)
+}
+
+/// Asks a MongoDB that somebody else runs whether it lets us in.
+///
+/// # Errors
+/// Why it does not.
+pub async fn ask(uri: &str, patience: Duration) -> Result<(), String> {
+    logged_in(&admin(uri, patience).await?).await
+}
+
 /// Connected to nothing, and in no set yet.
 fn is_blank(hello: &Document) -> bool {
     hello.get_bool("isreplicaset").unwrap_or(false)
@@ -80,10 +101,7 @@ impl ReplicaSet {
     }
 
     async fn admin(&self, uri: &str) -> Result<Database, String> {
-        let mut options = ClientOptions::parse(uri).await.map_err(text)?;
-        options.server_selection_timeout = Some(self.patience);
-        options.connect_timeout = Some(self.patience);
-        Ok(Client::with_options(options).map_err(text)?.database("admin"))
+        admin(uri, self.patience).await
     }
 
     /// What a member says of itself; needs no login.
@@ -106,8 +124,7 @@ impl ReplicaSet {
             return Err("there is no primary yet".into());
         }
         let admin = self.admin(&self.uri()).await?;
-        // `hello` needs no login; this does.
-        admin.run_command(doc! { "usersInfo": 1, "showCredentials": false }).await.map_err(text)?;
+        logged_in(&admin).await?;
         if self.hosts.len() == 1 {
             return Ok(String::new());
         }

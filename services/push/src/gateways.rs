@@ -126,16 +126,28 @@ mod tests {
         }
     }
 
+    const SECRET: &str = "a secret of the cluster";
+
+    fn gateways() -> Gateways {
+        let config = Config { secret: SECRET.into(), ..Default::default() };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let peers = Peers::start(&config, &tasks, &stop);
+        Gateways::new(peers, PushMetrics::default(), tasks, stop)
+    }
+
+    async fn end(gateways: &Gateways) {
+        gateways.stop.cancel();
+        gateways.tasks.close();
+        gateways.tasks.wait().await;
+    }
+
     fn one() -> GatewayPushReq {
         GatewayPushReq { pushes: vec![protocol::internal::GatewayPush::default()] }
     }
 
     #[tokio::test]
     async fn a_gateway_that_does_not_answer_is_left_out_until_it_does() {
-        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let peers = Peers::start(&config, &tasks, &stop);
-        let gateways = Gateways::new(peers, PushMetrics::default(), tasks.clone(), stop.clone());
+        let gateways = gateways();
         // Bound and closed again: nothing answers here until the gateway "starts".
         let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
 
@@ -144,25 +156,21 @@ mod tests {
 
         let taken = Arc::new(AtomicU64::new(0));
         let listener = TcpListener::bind(address).await.unwrap();
-        let key = InternalKey::derive(&config.secret);
-        tasks.spawn(rpc::serve(Arc::new(Taker(taken.clone())), listener, key, stop.clone()));
+        let key = InternalKey::derive(SECRET);
+        let serving = rpc::serve(Arc::new(Taker(taken.clone())), listener, key, gateways.stop.clone());
+        gateways.tasks.spawn(serving);
         until(|| gateways.down.lock().is_empty()).await;
         assert_eq!(taken.load(Ordering::Relaxed), 0, "what asks whether it is back delivers nothing");
         gateways.push(address.to_string(), one()).await;
         assert_eq!(taken.load(Ordering::Relaxed), 1);
         assert_eq!((gateways.metrics.delivered.get(), gateways.metrics.undelivered.get()), (1, 1));
 
-        stop.cancel();
-        tasks.close();
-        tasks.wait().await;
+        end(&gateways).await;
     }
 
     #[tokio::test]
     async fn a_gateway_that_takes_the_call_and_says_nothing_is_left_out() {
-        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let peers = Peers::start(&config, &tasks, &stop);
-        let gateways = Gateways::new(peers, PushMetrics::default(), tasks.clone(), stop.clone());
+        let gateways = gateways();
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap().to_string();
         let holding = async {
@@ -176,8 +184,6 @@ mod tests {
             () = holding => {}
         }
         assert!(gateways.down.lock().contains(&address));
-        stop.cancel();
-        tasks.close();
-        tasks.wait().await;
+        end(&gateways).await;
     }
 }
