@@ -191,7 +191,10 @@ test('profile, black list and settings reach the others', async () => {
   await heard(alice, 'OnFriendAdded', (data) => data.userID === bob.userID);
   await bob.must('setSelfInfo', { nickname: 'Robert' });
   await heard(alice, 'OnFriendInfoChanged', (data) => data.userID === bob.userID && data.nickname === 'Robert');
+  const desk = await world.page();
+  await desk.login(world, alice.userID, await world.token(alice.userID, MAC), world.at.ws, true, MAC);
   await alice.must('addBlack', { toUserID: bob.userID, ex: '' });
+  await heard(desk, 'OnBlackAdded', (data) => data.userID === bob.userID);
   const refused = await bob.send({ recvID: alice.userID }, 'hello?');
   assert.equal(refused.ok, false);
   await alice.must('removeBlack', bob.userID);
@@ -200,5 +203,5 @@ test('profile, black list and settings reach the others', async () => {
   const conversationID = single(alice, bob);
   await alice.must('setConversation', { conversationID, isPinned: true, recvMsgOpt: 2 });
   await until('the setting', async () => (await alice.must('getOneConversation', { sourceID: bob.userID, sessionType: 1 })).isPinned === true, 20_000);
-  await close(alice, bob);
+  await close(alice, bob, desk);
 });

@@ -1,6 +1,6 @@
 //! What other services ask of this gateway.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use config::Service;
 use model::platform::Platform;
@@ -21,6 +21,9 @@ use crate::{
     handshake::kick,
     registry::Outbound,
 };
+
+/// How late a push is that its receiver's client could stumble over. Long enough for two requests over a slow line.
+const LATE: Duration = Duration::from_secs(2);
 
 /// The RPC side of a gateway.
 pub struct GatewayService(pub Arc<Gateway>);
@@ -51,6 +54,10 @@ impl GatewayService {
                 ..Default::default()
             });
             for user in &push.user_i_ds {
+                if *user == push.late_for {
+                    delivered += self.push_late(user, &frame);
+                    continue;
+                }
                 self.registry.for_user(user, |open| {
                     if !connection::sleeps(open) && open.send(Outbound::Frame(frame.bytes(open.encoding))) {
                         delivered += 1;
@@ -60,6 +67,22 @@ impl GatewayService {
         }
         self.metrics.pushed.inc_by(delivered);
         Ok(GatewayPushResp { delivered })
+    }
+
+    /// A frame for a user's connections that are open now, [`LATE`]; how many they are.
+    fn push_late(&self, user: &str, frame: &SharedFrame) -> u64 {
+        let frames: Vec<_> =
+            self.registry.of_user(user).into_iter().map(|open| (frame.bytes(open.encoding), open)).collect();
+        let count = frames.len() as u64;
+        tokio::spawn(async move {
+            tokio::time::sleep(LATE).await;
+            for (frame, open) in frames {
+                if !connection::sleeps(&open) {
+                    open.send(Outbound::Frame(frame));
+                }
+            }
+        });
+        count
     }
 
     async fn kick_connections(
