@@ -1,6 +1,7 @@
 //! WebSocket connections. `handshake` lets them in, `connection` runs one, `registry` knows all of this process, `table` keeps Redis
-//! in step, `service` is what other services call, `drain` lets them go.
+//! in step, `service` is what other services call, `audiences` are the members of large groups, `drain` lets connections go.
 
+mod audiences;
 mod connection;
 mod drain;
 mod frames;
@@ -17,6 +18,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use audiences::Audiences;
 use axum::Router;
 use config::Config;
 use model::login::Policy;
@@ -40,6 +42,7 @@ pub struct Gateway {
     /// Where other services reach this gateway.
     address: String,
     registry: Registry,
+    audiences: Audiences,
     metrics: GatewayMetrics,
     draining: AtomicBool,
     /// Everything in the registry is in Redis too, as far as this process knows.
@@ -75,6 +78,7 @@ impl Gateway {
             policy,
             address,
             registry: Registry::default(),
+            audiences: Audiences::default(),
             metrics,
             draining: AtomicBool::new(false),
             table_complete: AtomicBool::new(false),

@@ -116,6 +116,13 @@ impl Registry {
         }
     }
 
+    /// Calls `each` for every connection, a shard at a time.
+    pub(crate) fn for_all(&self, mut each: impl FnMut(&Connection)) {
+        for shard in &self.users {
+            shard.lock().values().flatten().for_each(|connection| each(connection));
+        }
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
         self.users
             .iter()

@@ -1,13 +1,16 @@
 //! What other services ask of this gateway.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 
 use config::Service;
 use model::platform::Platform;
 use protocol::{
     Error, Result,
     frame::{Response, command},
-    internal::{GatewayPushReq, GatewayPushResp, KickConnectionsReq, KickConnectionsResp},
+    internal::{
+        GatewayPush, GatewayPushReq, GatewayPushResp, KickConnectionsReq, KickConnectionsResp,
+        PutAudienceReq, PutAudienceResp,
+    },
     msggateway::{
         GetUsersOnlineStatusReq, GetUsersOnlineStatusResp, KickUserOfflineReq, KickUserOfflineResp,
         get_users_online_status_resp::{SuccessDetail, SuccessResult},
@@ -16,10 +19,12 @@ use protocol::{
 use rpc::Context;
 
 use crate::{
-    Gateway, connection,
+    Gateway,
+    audiences::Audience,
+    connection,
     frames::{SharedFrame, push_messages},
     handshake::kick,
-    registry::Outbound,
+    registry::{Connection, Outbound},
 };
 
 /// How late a push is that its receiver's client could stumble over. Long enough for two requests over a slow line.
@@ -37,6 +42,7 @@ impl Deref for GatewayService {
 
 rpc::service! { GatewayService, Service::Gateway, {
     "push" => push,
+    "putAudience" => put_audience,
     "kickConnections" => kick_connections,
     "kickUserOffline" => kick_user,
     "getUsersOnlineStatus" => online_status,
@@ -45,36 +51,76 @@ rpc::service! { GatewayService, Service::Gateway, {
 impl GatewayService {
     async fn push(&self, context: &Context, request: GatewayPushReq) -> Result<GatewayPushResp> {
         context.require_system()?;
+        let mut audiences: HashMap<&str, Audience> = HashMap::new();
+        let mut unknown_audiences = Vec::new();
+        for name in request.pushes.iter().map(|push| push.audience.as_str()).filter(|name| !name.is_empty()) {
+            match self.audiences.get(name) {
+                Some(audience) => _ = audiences.insert(name, audience),
+                None => unknown_audiences.push(name.to_owned()),
+            }
+        }
+        if !unknown_audiences.is_empty() {
+            unknown_audiences.sort();
+            unknown_audiences.dedup();
+            return Ok(GatewayPushResp { delivered: 0, unknown_audiences });
+        }
         let mut delivered = 0;
-        for push in request.pushes {
+        for push in &request.pushes {
             let frame = SharedFrame::new(Response {
                 req_identifier: command::PUSH_MSG,
                 data: push_messages(&push.conversation_id, &push.msg_data),
-                operation_id: push.operation_id,
+                operation_id: push.operation_id.clone(),
                 ..Default::default()
             });
-            for user in &push.user_i_ds {
-                if *user == push.late_for {
-                    delivered += self.push_late(user, &frame);
-                    continue;
+            delivered += self.deliver(push, audiences.get(push.audience.as_str()), &frame);
+        }
+        self.metrics.pushed.inc_by(delivered);
+        Ok(GatewayPushResp { delivered, unknown_audiences })
+    }
+
+    /// Hands a frame to all connections it is for; how many they are.
+    fn deliver(&self, push: &GatewayPush, audience: Option<&Audience>, frame: &SharedFrame) -> u64 {
+        let mut delivered = 0;
+        let mut take = |open: &Connection| {
+            if !connection::sleeps(open) && open.send(Outbound::Frame(frame.bytes(open.encoding))) {
+                delivered += 1;
+            }
+        };
+        for user in push.user_i_ds.iter().filter(|user| **user != push.late_for) {
+            self.registry.for_user(user, &mut take);
+        }
+        if let Some(audience) = audience {
+            // Whichever is fewer: the audience, or who is connected here.
+            if audience.len() < self.registry.connections() {
+                for user in audience.iter().filter(|user| ***user != *push.except) {
+                    self.registry.for_user(user, &mut take);
                 }
-                self.registry.for_user(user, |open| {
-                    if !connection::sleeps(open) && open.send(Outbound::Frame(frame.bytes(open.encoding))) {
-                        delivered += 1;
+            } else {
+                self.registry.for_all(|open| {
+                    if open.user != push.except && audience.contains(open.user.as_str()) {
+                        take(open);
                     }
                 });
             }
         }
-        self.metrics.pushed.inc_by(delivered);
-        Ok(GatewayPushResp { delivered })
+        if push.user_i_ds.contains(&push.late_for) {
+            delivered += self.deliver_late(&push.late_for, frame);
+        }
+        delivered
+    }
+
+    async fn put_audience(&self, context: &Context, request: PutAudienceReq) -> Result<PutAudienceResp> {
+        context.require_system()?;
+        self.audiences.put(request.audience, request.user_i_ds);
+        Ok(PutAudienceResp {})
     }
 
     /// A frame for a user's connections that are open now, [`LATE`]; how many they are.
-    fn push_late(&self, user: &str, frame: &SharedFrame) -> u64 {
+    fn deliver_late(&self, user: &str, frame: &SharedFrame) -> u64 {
         let frames: Vec<_> =
             self.registry.of_user(user).into_iter().map(|open| (frame.bytes(open.encoding), open)).collect();
         let count = frames.len() as u64;
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             tokio::time::sleep(LATE).await;
             for (frame, open) in frames {
                 if !connection::sleeps(&open) {

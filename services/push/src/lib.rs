@@ -22,15 +22,13 @@ use protocol::{
     internal::{GatewayPush, GatewayPushReq, PushRecord},
     sdkws::{MsgData, OfflinePushInfo},
 };
-use receivers::Members;
+use receivers::{Audience, Members, Receivers};
 use routes::Routes;
 use rpc::Context;
 use serde_json::json;
 use store::Store;
 use webhooks::Webhooks;
 
-/// From this many receivers on, asking every gateway is cheaper than looking up every receiver.
-const BROADCAST_FROM: usize = 2000;
 /// Older than this at the push stage counts as late (metrics.json).
 const LATE_MS: i64 = 10_000;
 
@@ -125,7 +123,7 @@ struct PushAnswer {
 struct Delivery {
     record: PushRecord,
     message: MsgData,
-    users: Vec<String>,
+    to: Receivers,
 }
 
 impl Push {
@@ -151,13 +149,15 @@ impl Push {
             if message.send_time > 0 && self.clock.now_ms() - message.send_time > LATE_MS {
                 self.metrics.late.inc();
             }
-            let users = self.asked(&message, self.receivers(&message).await?).await;
-            deliveries.push(Delivery { record, message, users });
+            let to = self.asked(&message, self.receivers(&message).await?).await;
+            deliveries.push(Delivery { record, message, to });
         }
         let per_gateway = self.assign(&deliveries).await;
+        let audiences: Vec<&Audience> =
+            deliveries.iter().filter_map(|item| item.to.audience.as_ref()).collect();
         let calls = per_gateway
             .into_iter()
-            .map(|(gateway, pushes)| self.gateways.push(gateway, GatewayPushReq { pushes }));
+            .map(|(gateway, pushes)| self.gateways.push(gateway, GatewayPushReq { pushes }, &audiences));
         futures::future::join_all(calls).await;
         for delivery in &deliveries {
             self.queue_offline(delivery).await?;
@@ -172,8 +172,8 @@ impl Push {
         if !offline_push::wanted(message) {
             return Ok(());
         }
-        let mut users = delivery.users.clone();
-        users.retain(|user| *user != message.send_id);
+        let mut users: Vec<String> =
+            delivery.to.all().filter(|user| **user != message.send_id).cloned().collect();
         // Without the table everybody may be offline: told twice is better than not at all.
         let routes = self.routes.of_users(&users).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "offline_push.routes_unknown");
@@ -190,23 +190,25 @@ impl Push {
     }
 
     /// The receivers after the integrator had a say; a veto leaves none.
-    async fn asked(&self, message: &MsgData, users: Vec<String>) -> Vec<String> {
+    async fn asked(&self, message: &MsgData, to: Receivers) -> Receivers {
         let group = message.session_type == kind::session::GROUP;
         let hook = if group { Hook::BeforeGroupOnlinePush } else { Hook::BeforeOnlinePush };
         if message.content_type == kind::TYPING || !self.webhooks.wants(hook) {
-            return users;
+            return to;
         }
         let context = Context::system(format!("push-{}", message.server_msg_id));
         let mut body = hook_body(&context, message);
         if !group {
-            body["userIDList"] = json!(users);
+            body["userIDList"] = json!(to.users);
         }
         match self.webhooks.before::<PushAnswer>(&context, hook, body).await {
-            Ok(answer) if group && !answer.users.is_empty() => answer.users,
-            Ok(_) => users,
+            Ok(answer) if group && !answer.users.is_empty() => {
+                Receivers { users: answer.users, audience: None }
+            }
+            Ok(_) => to,
             Err(error) => {
                 tracing::info!(operation_id = context.operation_id, %error, "push.vetoed");
-                vec![]
+                Receivers::default()
             }
         }
     }
@@ -214,11 +216,7 @@ impl Push {
     /// Everything that each gateway gets, in order.
     async fn assign(&self, deliveries: &[Delivery]) -> HashMap<String, Vec<GatewayPush>> {
         let gateways = self.gateways.peers.gateways();
-        let mut users: Vec<String> = deliveries
-            .iter()
-            .filter(|item| item.users.len() < BROADCAST_FROM)
-            .flat_map(|item| item.users.clone())
-            .collect();
+        let mut users: Vec<String> = deliveries.iter().flat_map(|item| item.to.users.clone()).collect();
         users.sort();
         users.dedup();
         let (ready, routes) =
@@ -238,21 +236,19 @@ impl Push {
             gateways.iter().filter(|gateway| !ready.get(*gateway).copied().unwrap_or(false)).collect();
         let mut assigned: HashMap<String, Vec<GatewayPush>> = HashMap::new();
         for delivery in deliveries {
+            let Receivers { users, audience } = &delivery.to;
             let mut here: HashMap<&str, Vec<String>> = HashMap::new();
-            if delivery.users.len() >= BROADCAST_FROM {
-                for gateway in &gateways {
-                    here.insert(gateway, delivery.users.clone());
-                }
-            } else {
-                for gateway in &incomplete {
-                    here.insert(gateway, delivery.users.clone());
-                }
-                for user in &delivery.users {
-                    for gateway in routes.get(user.as_str()).into_iter().flatten() {
-                        let list = here.entry(gateway).or_default();
-                        if list.last() != Some(user) && !incomplete.contains(&gateway) {
-                            list.push(user.clone());
-                        }
+            if audience.is_some() {
+                here.extend(gateways.iter().map(|gateway| (gateway.as_str(), vec![])));
+            }
+            for gateway in &incomplete {
+                here.insert(gateway, users.clone());
+            }
+            for user in users {
+                for gateway in routes.get(user.as_str()).into_iter().flatten() {
+                    let list = here.entry(gateway).or_default();
+                    if list.last() != Some(user) && !incomplete.contains(&gateway) {
+                        list.push(user.clone());
                     }
                 }
             }
@@ -263,6 +259,8 @@ impl Push {
                     operation_id: delivery.message.server_msg_id.clone(),
                     user_i_ds,
                     late_for: late_for(&delivery.message).to_owned(),
+                    audience: audience.as_ref().map(|audience| audience.name.clone()).unwrap_or_default(),
+                    except: audience.as_ref().map(|audience| audience.except.clone()).unwrap_or_default(),
                 });
             }
         }

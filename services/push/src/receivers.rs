@@ -13,6 +13,10 @@ use store::versions::{Changes, Kind, Version};
 
 use crate::Push;
 
+/// From this many members on, gateways are told once who they are, and all of them are asked: cheaper than looking up every member's
+/// connections for every message.
+const BROADCAST_FROM: usize = 2000;
+
 /// A group's members at one version.
 #[derive(Clone)]
 pub(crate) struct Members {
@@ -20,33 +24,57 @@ pub(crate) struct Members {
     users: Arc<Vec<String>>,
 }
 
+/// Who receives a message.
+#[derive(Default)]
+pub(crate) struct Receivers {
+    /// Named one by one.
+    pub(crate) users: Vec<String>,
+    /// Besides those: the members of a large group.
+    pub(crate) audience: Option<Audience>,
+}
+
+/// The members of a large group.
+pub(crate) struct Audience {
+    /// Stands for exactly these members, for ever.
+    pub(crate) name: String,
+    pub(crate) users: Arc<Vec<String>>,
+    /// One of them who does not receive; empty: all do.
+    pub(crate) except: String,
+}
+
+impl Receivers {
+    /// Everybody, one by one.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
+        let audience = self.audience.iter();
+        let members =
+            audience.flat_map(|audience| audience.users.iter().filter(|user| **user != audience.except));
+        self.users.iter().chain(members)
+    }
+}
+
 impl Push {
-    pub(crate) async fn receivers(&self, message: &MsgData) -> Result<Vec<String>> {
+    pub(crate) async fn receivers(&self, message: &MsgData) -> Result<Receivers> {
         let sender_sync = options::is_set(&message.options, options::SENDER_SYNC);
         if message.session_type != session::GROUP {
             let mut users = vec![message.recv_id.clone()];
             if sender_sync && message.send_id != message.recv_id {
                 users.push(message.send_id.clone());
             }
-            return Ok(users);
+            return Ok(Receivers { users, audience: None });
         }
-        let mut users = self.members(&message.group_id).await?.to_vec();
-        users.extend(
-            just_removed(message).into_iter().filter(|user| !users.contains(user)).collect::<Vec<_>>(),
-        );
-        if !sender_sync {
-            users.retain(|user| *user != message.send_id);
-        }
-        Ok(users)
+        let members = self.members(&message.group_id).await?;
+        let mut removed = just_removed(message);
+        removed.retain(|user| !members.users.contains(user));
+        Ok(members.receivers(&message.group_id, removed, if sender_sync { "" } else { &message.send_id }))
     }
 
     /// The members now: cached by version, and the version is asked for every time. A large group that changes a little is not read
     /// again: its version log says what changed.
-    async fn members(&self, group: &str) -> Result<Arc<Vec<String>>> {
+    async fn members(&self, group: &str) -> Result<Members> {
         let version = self.store.member_version(group).await?;
         let cached = self.members.get(group).await;
         if let Some(members) = cached.as_ref().filter(|members| members.version == version) {
-            return Ok(members.users.clone());
+            return Ok(members.clone());
         }
         let followed = match cached {
             Some(members) => {
@@ -67,9 +95,22 @@ impl Push {
             Some(followed) => followed,
             None => (version, self.store.member_ids(group).await?),
         };
-        let users = Arc::new(users);
-        self.members.insert(group.to_owned(), Members { version, users: users.clone() }).await;
-        Ok(users)
+        let members = Members { version, users: Arc::new(users) };
+        self.members.insert(group.to_owned(), members.clone()).await;
+        Ok(members)
+    }
+}
+
+impl Members {
+    /// The members but `except`, and those `besides`.
+    fn receivers(&self, group: &str, besides: Vec<String>, except: &str) -> Receivers {
+        if self.users.len() >= BROADCAST_FROM {
+            let name = format!("{group}/{}/{}", self.version.id(), self.version.number());
+            let audience = Audience { name, users: self.users.clone(), except: except.to_owned() };
+            return Receivers { users: besides, audience: Some(audience) };
+        }
+        let members = self.users.iter().filter(|user| *user != except).cloned();
+        Receivers { users: members.chain(besides).collect(), audience: None }
     }
 }
 
@@ -125,6 +166,27 @@ mod tests {
         let mut now = follow(&ids(&["a", "b", "c", "f"]), &changes, &ids(&["c", "e"]));
         now.sort();
         assert_eq!(now, ["a", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn the_members_of_a_large_group_are_not_copied() {
+        let version = serde_json::json!({ "_id": "0123456789abcdef01234567", "version": 7 });
+        let of = |count: usize| {
+            let users: Vec<String> = (0..count).map(|number| format!("u{number}")).collect();
+            Members { version: serde_json::from_value(version.clone()).unwrap(), users: Arc::new(users) }
+        };
+        let (small, large) = (of(3), of(BROADCAST_FROM));
+        let to = small.receivers("g", ids(&["gone"]), "u1");
+        assert_eq!((to.users.clone(), to.audience.is_none()), (ids(&["u0", "u2", "gone"]), true));
+        let to = large.receivers("g", ids(&["gone"]), "u1");
+        assert_eq!(to.users, ids(&["gone"]));
+        assert_eq!(to.all().count(), BROADCAST_FROM);
+        let audience = to.audience.unwrap();
+        assert!(Arc::ptr_eq(&audience.users, &large.users));
+        assert_eq!(
+            (audience.name.as_str(), audience.except.as_str()),
+            ("g/0123456789abcdef01234567/7", "u1")
+        );
     }
 
     #[test]

@@ -113,6 +113,9 @@ impl Member {
     }
 }
 
+/// Field of a group's member version: how many members there are.
+const MEMBERS: &str = "members";
+
 /// Members are listed by role, then by time of joining.
 fn order() -> Document {
     doc! { "role_level": -1, "join_time": 1, "user_id": 1 }
@@ -142,18 +145,42 @@ impl Store {
         let changes: Vec<(&str, State)> =
             members.iter().map(|member| (member.user_id.as_str(), State::Insert)).collect();
         self.bump(session, Kind::GroupMember, group, &changes).await?;
+        self.count_members(session, group, members.len() as i64).await?;
         let users: Vec<&str> = members.iter().map(|member| member.user_id.as_str()).collect();
         self.bump_lists(session, Kind::GroupJoin, &users, group, State::Insert).await
+    }
+
+    /// Keeps the number of members beside their version, so that nobody has to count them. Inside the transaction that changed them,
+    /// after the version was bumped.
+    async fn count_members(
+        &self,
+        session: &mut mongodb::ClientSession,
+        group: &str,
+        change: i64,
+    ) -> Result<()> {
+        let versions = self.documents(Kind::GroupMember.collection());
+        let counted = doc! { "d_id": group, MEMBERS: { "$exists": true } };
+        let update = doc! { "$inc": { MEMBERS: change } };
+        if versions.update_one(counted, update).session(&mut *session).await?.matched_count > 0 {
+            return Ok(());
+        }
+        // The first change of this group, or of one from before numbers were kept.
+        let members = self.documents("group_member");
+        let count = members.count_documents(doc! { "group_id": group }).session(&mut *session).await?;
+        let update = doc! { "$set": { MEMBERS: count as i64 } };
+        versions.update_one(doc! { "d_id": group }, update).session(&mut *session).await?;
+        Ok(())
     }
 
     /// Removes members.
     pub async fn remove_members(&self, group: &str, users: &[String]) -> Result<()> {
         in_transaction!(self, |session| {
             let filter = doc! { "group_id": group, "user_id": { "$in": users } };
-            self.documents("group_member").delete_many(filter).session(&mut *session).await?;
+            let gone = self.documents("group_member").delete_many(filter).session(&mut *session).await?;
             let changes: Vec<(&str, State)> =
                 users.iter().map(|user| (user.as_str(), State::Delete)).collect();
             self.bump(session, Kind::GroupMember, group, &changes).await?;
+            self.count_members(session, group, -(gone.deleted_count as i64)).await?;
             let users: Vec<&str> = users.iter().map(String::as_str).collect();
             self.bump_lists(session, Kind::GroupJoin, &users, group, State::Delete).await?;
         })
@@ -251,6 +278,10 @@ impl Store {
 
     /// The number of members of a group.
     pub async fn member_count(&self, group: &str) -> Result<u32> {
+        let kept = self.documents(Kind::GroupMember.collection()).find_one(doc! { "d_id": group }).await?;
+        if let Some(count) = kept.and_then(|version| version.get_i64(MEMBERS).ok()) {
+            return Ok(u32::try_from(count).unwrap_or_default());
+        }
         let count = self.documents("group_member").count_documents(doc! { "group_id": group }).await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
@@ -275,10 +306,12 @@ impl Store {
     /// A page of members: `roles` limits it to roles, empty for all; and how many match.
     pub async fn member_page(&self, group: &str, roles: &[i32], page: Page) -> Result<(Vec<Member>, u64)> {
         let mut filter = doc! { "group_id": group };
-        if !roles.is_empty() {
+        let total = if roles.is_empty() {
+            self.member_count(group).await?.into()
+        } else {
             filter.insert("role_level", doc! { "$in": roles });
-        }
-        let total = self.documents("group_member").count_documents(filter.clone()).await?;
+            self.documents("group_member").count_documents(filter.clone()).await?
+        };
         let rows_of = self.typed("group_member");
         let find = rows_of.find(filter).sort(order()).skip(page.skip).limit(page.limit);
         Ok((find.await?.try_collect().await?, total))

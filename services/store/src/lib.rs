@@ -208,7 +208,8 @@ impl Store {
         self.unique("group", doc! { "group_id": 1 }).await?;
         self.unique("group_member", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_member", doc! { "user_id": 1, "join_time": 1 }).await?;
-        self.index("group_member", doc! { "group_id": 1, "role_level": -1, "join_time": 1 }).await?;
+        self.index("group_member", doc! { "group_id": 1, "role_level": -1, "join_time": 1, "user_id": 1 })
+            .await?;
         self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
