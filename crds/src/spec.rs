@@ -293,11 +293,17 @@ impl Default for Resources {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Managed {
-    /// Size of the persistent volume. Cannot shrink.
+    /// Size of the persistent volume. Can grow where the storage class lets volumes expand; cannot shrink.
     #[schemars(length(min = 1, max = 20), regex(pattern = "^[1-9][0-9]*(Ki|Mi|Gi|Ti)$"))]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "quantity(self).compareTo(quantity(oldSelf)) >= 0", "message": "volumes cannot shrink: set the size back"
+    }]))]
     pub storage: String,
-    /// Storage class; empty: the cluster's default.
+    /// Storage class; empty: the cluster's default. Decided when the server is made.
     #[schemars(length(max = 253))]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "self == oldSelf", "message": "volumes stay in the storage class that they were made in: set it back"
+    }]))]
     pub storage_class: String,
     /// Image, with tag; empty: the one this operator was tested with.
     #[schemars(length(max = 256))]

@@ -56,6 +56,27 @@ until_is 30 "" kube -n "$ns" get ingress -o name
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":true}}}'
 until_is 30 "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress -o name
 
+echo "a volume grows with the spec and restarts nothing; one that cannot grow or would shrink says so"
+claim() { kube -n "$ns" get persistentvolumeclaim "data-$cluster_name-redis-0" -o 'jsonpath={.spec.resources.requests.storage}'; }
+expand() { kube patch storageclass standard -p "{\"allowVolumeExpansion\":$1}" > /dev/null; }
+redis_size() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"redis\":{\"managed\":{\"storage\":\"$1\"}}}}"; }
+blocked() { get "$cluster_name" '{.status.blockers[*].message}' | grep -c 'cannot grow' || true; }
+pods_before=$(all_uids)
+redis_size 11Gi
+until_is 30 11Gi claim
+wait_ready "$cluster_name" 60
+expand false
+trap 'expand true' EXIT
+redis_size 12Gi
+until_is 30 1 blocked
+expand true
+until_is 60 12Gi claim
+until_is 30 0 blocked
+if answer=$(redis_size 1Gi 2>&1); then echo "a smaller volume was accepted"; exit 1; fi
+grep -q 'volumes cannot shrink' <<< "$answer" || { echo "$answer"; exit 1; }
+wait_ready "$cluster_name" 60
+[ "$pods_before" = "$(all_uids)" ]
+
 echo "a steady state writes nothing"
 wait_ready "$cluster_name" 60
 sleep 5

@@ -9,7 +9,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
-        core::v1::{ConfigMap, Secret, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
         networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
     },
@@ -31,8 +31,9 @@ use crate::{
     credentials,
     plan::Plan,
     validate::Cluster,
+    volumes,
 };
-use crds::VolumePolicy;
+use crds::{Blocker, VolumePolicy};
 
 /// Why applying stopped.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +80,14 @@ fn api_for(client: &Client, object: &DynamicObject, namespace: &str) -> Api<Dyna
 }
 
 /// What changed.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Applied {
     /// Kind and name of each object that was written.
     pub written: Vec<String>,
     /// Kind and name of each object that the plan no longer has.
     pub deleted: Vec<String>,
+    /// Volumes that may not grow, and why.
+    pub refused: Vec<Blocker>,
 }
 
 /// Applies the open part of the plan, then removes what the plan does not have.
@@ -116,7 +119,31 @@ pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Ap
         applied.written.push(what);
     }
     applied.deleted = remove_orphans(client, cluster, plan).await?;
+    grow(client, cluster, plan, &mut applied).await?;
     Ok(applied)
+}
+
+/// Makes claims ask for more. That a volume cannot grow is for a person to mend; it holds up nothing else.
+async fn grow(
+    client: &Client,
+    cluster: &Cluster,
+    plan: &Plan,
+    applied: &mut Applied,
+) -> Result<(), ApplyError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
+    for growth in &plan.grow {
+        let what = format!("PersistentVolumeClaim/{}", growth.claim);
+        let patch =
+            serde_json::json!({ "spec": { "resources": { "requests": { "storage": growth.storage } } } });
+        match api.patch(&growth.claim, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(_) => applied.written.push(what),
+            Err(kube::Error::Api(status)) if [403, 422].contains(&status.code) => {
+                applied.refused.push(volumes::refused(growth, &status.message));
+            }
+            Err(error) => return Err(api_error(&what)(error)),
+        }
+    }
+    Ok(())
 }
 
 async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, ApplyError> {

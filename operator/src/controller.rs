@@ -214,7 +214,7 @@ impl Operator {
         let observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
             .await
             .map_err(ReconcileError::Read)?;
-        let plan = plan::plan(&cluster, &observed);
+        let mut plan = plan::plan(&cluster, &observed);
         let applied = apply::apply(&self.client, &cluster, &plan).await;
         let (written, failure) = match applied {
             Ok(applied) => {
@@ -222,6 +222,7 @@ impl Operator {
                 if !applied.written.is_empty() || !applied.deleted.is_empty() {
                     tracing::info!(cluster = cluster.name, written = ?applied.written, deleted = ?applied.deleted, "cluster.applied");
                 }
+                plan.blockers.extend(applied.refused);
                 (!applied.written.is_empty(), None)
             }
             Err(error) => (true, Some(error)),

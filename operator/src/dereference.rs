@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::{ContainerState, Pod, PodTemplateSpec, Secret},
+    core::v1::{ContainerState, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret},
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
-    build::{labels::selector, settings::live_revision},
+    build::{
+        labels::{COMPONENT, selector},
+        settings::live_revision,
+    },
     live,
     plan::{Observed, Rollout},
     probe,
     rollout::{FAILED_REASON, FAILED_REVISION, REVISION},
     validate::{Backing, Cluster},
+    volumes::Volume,
 };
 
 fn text(secret: Secret) -> BTreeMap<String, String> {
@@ -71,7 +75,26 @@ fn rollout_of_set(item: &StatefulSet) -> Rollout {
         partition: spec.update_strategy.and_then(|strategy| strategy.rolling_update?.partition).unwrap_or(0),
         parallel: spec.pod_management_policy.as_deref() == Some("Parallel"),
         settled: status.current_revision == status.update_revision,
+        claims: spec.volume_claim_templates.map(|claims| claims.into_iter().map(as_written).collect()),
         ..Default::default()
+    }
+}
+
+/// A claim template without what the API server adds.
+fn as_written(mut claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
+    claim.status = None;
+    claim.metadata.creation_timestamp = None;
+    claim
+}
+
+fn volume(claim: &PersistentVolumeClaim) -> Volume {
+    let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    Volume {
+        server: claim.labels().get(COMPONENT).cloned().unwrap_or_default(),
+        storage: requests
+            .and_then(|requests| requests.get("storage"))
+            .map(|size| size.0.clone())
+            .unwrap_or_default(),
     }
 }
 
@@ -162,6 +185,7 @@ pub async fn dereference(
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace).list(&ours).await?;
     let sets = Api::<StatefulSet>::namespaced(client.clone(), namespace).list(&ours).await?;
     let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?;
+    let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace).list(&ours).await?;
     let mut missing_secrets = Vec::new();
     let mut external = BTreeMap::new();
     let mut needed: Vec<(&str, String)> = Vec::new();
@@ -233,6 +257,7 @@ pub async fn dereference(
         missing_secrets,
         deployments: rollouts,
         stateful_sets,
+        volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
         failed_jobs,
         behind,

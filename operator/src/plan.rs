@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{Blocker, Change, Dependency, Reason};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
 
 use crate::{
     build, probe,
     rollout::{self, Permissions},
     validate::{Backing, Cluster},
+    volumes::{self, Growth, Volume},
 };
 
 /// Pods of a Deployment or StatefulSet.
@@ -45,6 +46,8 @@ pub struct Rollout {
     pub parallel: bool,
     /// Of a StatefulSet: its pods are all of the newest template.
     pub settled: bool,
+    /// Of a StatefulSet: what its claims are made from; Kubernetes lets nobody change it.
+    pub claims: Option<Vec<PersistentVolumeClaim>>,
 }
 
 impl Rollout {
@@ -70,6 +73,8 @@ pub struct Observed {
     pub deployments: BTreeMap<String, Rollout>,
     /// StatefulSets by name.
     pub stateful_sets: BTreeMap<String, Rollout>,
+    /// Claims of managed servers by name.
+    pub volumes: BTreeMap<String, Volume>,
     /// Jobs that succeeded.
     pub finished_jobs: BTreeSet<String>,
     /// Jobs that had a failure, and what was seen.
@@ -98,6 +103,8 @@ pub struct Plan {
     pub apply: Vec<DynamicObject>,
     /// Objects that wait for the gate.
     pub later: Vec<DynamicObject>,
+    /// Volumes that must grow.
+    pub grow: Vec<Growth>,
     /// Names of ConfigMaps of before that pods may still need; `None`: all of them.
     pub kept_config: Option<BTreeSet<String>>,
     /// What `later` and the changes of templates wait for.
@@ -178,6 +185,9 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.started = decision.started;
     plan.blockers = decision.blockers;
     plan.blockers.extend(fixed_brokers(cluster, observed));
+    let (grow, too_large) = volumes::growth(cluster, observed);
+    plan.grow = grow;
+    plan.blockers.extend(too_large);
     plan
 }
 

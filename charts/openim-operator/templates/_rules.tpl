@@ -19,6 +19,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, patch]
+# Volumes grow with the spec.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [list, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]

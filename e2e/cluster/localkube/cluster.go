@@ -236,6 +236,7 @@ kind: StorageClass
 metadata: {name: standard, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
 provisioner: kubernetes.io/no-provisioner
 volumeBindingMode: WaitForFirstConsumer
+allowVolumeExpansion: true
 `)
 	for i := range 60 {
 		name := fmt.Sprintf("volume-%02d", i)

@@ -55,13 +55,13 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         if members > 1 {
             objects.push(dynamic(&budget(cluster, "mongodb")));
         }
-        let mut set = mongodb(cluster, &managed.server, helper.unwrap_or(&cluster.image));
+        let mut set = mongodb(cluster, &managed.server, helper.unwrap_or(&cluster.image), observed);
         as_set(cluster, &mut set, "mongodb", members, observed);
         objects.push(dynamic(&set));
     }
     if let Backing::Managed(managed) = &cluster.redis {
         objects.push(dynamic(&headless(cluster, "redis", 6379)));
-        objects.push(dynamic(&redis(cluster, managed)));
+        objects.push(dynamic(&redis(cluster, managed, observed)));
     }
     if let Backing::Managed(managed) = &cluster.kafka {
         objects.push(dynamic(&headless(cluster, "kafka", 9092)));
@@ -109,7 +109,8 @@ struct Server<'a> {
     managed: &'a Managed,
 }
 
-fn stateful_set(cluster: &Cluster, server: Server<'_>) -> StatefulSet {
+fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> StatefulSet {
+    let live = observed.stateful_sets.get(&cluster.part(server.name)).and_then(|live| live.claims.clone());
     let Server { name: server, user, container, init, volumes, managed } = server;
     let claim = PersistentVolumeClaim {
         metadata: ObjectMeta {
@@ -142,7 +143,7 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>) -> StatefulSet {
                 when_deleted: Some(when_deleted.into()),
                 when_scaled: Some("Retain".into()),
             }),
-            volume_claim_templates: Some(vec![claim]),
+            volume_claim_templates: Some(live.unwrap_or_else(|| vec![claim])),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(pod_labels(cluster, server)),
@@ -192,7 +193,7 @@ fn server(name: &str, image: String, number: u16) -> Container {
     }
 }
 
-fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str) -> StatefulSet {
+fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str, observed: &Observed) -> StatefulSet {
     let words = [
         "mongod",
         "--bind_ip_all",
@@ -235,10 +236,10 @@ fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str) -> Stateful
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
     let server =
         Server { name: "mongodb", user: MONGODB_USER, container, init: Some(init), volumes, managed };
-    stateful_set(cluster, server)
+    stateful_set(cluster, server, observed)
 }
 
-fn redis(cluster: &Cluster, managed: &Managed) -> StatefulSet {
+fn redis(cluster: &Cluster, managed: &Managed, observed: &Observed) -> StatefulSet {
     let mut container = server("redis", or_default(&managed.image, REDIS_IMAGE), 6379);
     container.command = Some(vec!["redis-server".into(), "/etc/redis/redis.conf".into()]);
     container.resources = Some(resources("50m", "32Mi", "1Gi"));
@@ -249,7 +250,7 @@ fn redis(cluster: &Cluster, managed: &Managed) -> StatefulSet {
     ]);
     let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
     let server = Server { name: "redis", user: REDIS_USER, container, init: None, volumes, managed };
-    stateful_set(cluster, server)
+    stateful_set(cluster, server, observed)
 }
 
 /// A broker that is its own controller.
@@ -333,7 +334,7 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
     let volumes = vec![empty_dir("tmp"), empty_dir("config"), empty_dir("logs")];
     let parts =
         Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed: &managed.server };
-    let mut object = stateful_set(cluster, parts);
+    let mut object = stateful_set(cluster, parts, observed);
     as_set(cluster, &mut object, "kafka", brokers, observed);
     if brokers > 1
         && let Some(spec) = &mut object.spec

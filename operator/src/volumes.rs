@@ -1,0 +1,149 @@
+//! Volumes of managed servers: they grow with the spec, and never shrink. Kubernetes does not let a StatefulSet's claim template change,
+//! so the claims themselves are changed.
+
+use crds::{Blocker, Managed, Reason};
+
+use crate::{
+    plan::Observed,
+    validate::{Backing, Cluster},
+};
+
+/// A claim as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// The managed server that it belongs to.
+    pub server: String,
+    /// The size it asks for.
+    pub storage: String,
+}
+
+/// A claim that must ask for more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth {
+    /// The managed server.
+    pub server: String,
+    /// Name of the claim.
+    pub claim: String,
+    /// The size that the spec asks for.
+    pub storage: String,
+}
+
+/// Bytes of a quantity as claims have it; `None` for forms that nobody writes there.
+fn bytes(quantity: &str) -> Option<u128> {
+    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u128 = match &quantity[digits.len()..] {
+        "" => 1,
+        "k" => 1000,
+        "M" => 1000_u128.pow(2),
+        "G" => 1000_u128.pow(3),
+        "T" => 1000_u128.pow(4),
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return None,
+    };
+    digits.parse::<u128>().ok()?.checked_mul(factor)
+}
+
+fn managed(cluster: &Cluster) -> Vec<(&'static str, &Managed)> {
+    let mut servers = Vec::new();
+    if let Backing::Managed(mongodb) = &cluster.mongodb {
+        servers.push(("mongodb", &mongodb.server));
+    }
+    if let Backing::Managed(redis) = &cluster.redis {
+        servers.push(("redis", redis));
+    }
+    if let Backing::Managed(kafka) = &cluster.kafka {
+        servers.push(("kafka", &kafka.server));
+    }
+    servers
+}
+
+/// What must grow, and what cannot be done.
+pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Blocker>) {
+    let (mut grow, mut blockers) = (Vec::new(), Vec::new());
+    for (server, wanted) in managed(cluster) {
+        let claims = observed.volumes.iter().filter(|(_, volume)| volume.server == server);
+        let mut larger = None;
+        for (claim, volume) in claims {
+            let (Some(has), Some(wants)) = (bytes(&volume.storage), bytes(&wanted.storage)) else { continue };
+            if wants > has {
+                grow.push(Growth {
+                    server: server.to_owned(),
+                    claim: claim.clone(),
+                    storage: wanted.storage.clone(),
+                });
+            } else if wants < has {
+                larger = Some((claim, volume));
+            }
+        }
+        blockers.extend(larger.map(|(claim, volume)| Blocker {
+            component: server.to_owned(),
+            gate: Reason::InvalidSpec.as_str().into(),
+            message: format!(
+                "spec.{server}.managed.storage is {}, the volume {claim} has {}: volumes cannot shrink; set it back",
+                wanted.storage, volume.storage
+            ),
+        }));
+    }
+    (grow, blockers)
+}
+
+/// What to say when Kubernetes does not let a claim grow.
+pub fn refused(growth: &Growth, answer: &str) -> Blocker {
+    Blocker {
+        component: growth.server.clone(),
+        gate: Reason::InvalidSpec.as_str().into(),
+        message: format!(
+            "spec.{}.managed.storage is {}, but the volume {} cannot grow: {answer}; let its storage class expand volumes \
+             (allowVolumeExpansion), or set storage back",
+            growth.server, growth.storage, growth.claim
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::validate::{tests::object, validate};
+
+    fn observed(claims: &[(&str, &str, &str)]) -> Observed {
+        let volumes: BTreeMap<String, Volume> = claims
+            .iter()
+            .map(|(claim, server, storage)| {
+                ((*claim).to_owned(), Volume { server: (*server).to_owned(), storage: (*storage).to_owned() })
+            })
+            .collect();
+        Observed { volumes, ..Default::default() }
+    }
+
+    #[test]
+    fn every_claim_of_a_server_that_is_too_small_grows() {
+        let cluster = validate(&object("kafka: {managed: {storage: 20Gi}}")).unwrap();
+        let observed = observed(&[
+            ("data-chat-kafka-0", "kafka", "10Gi"),
+            ("data-chat-kafka-1", "kafka", "20480Mi"),
+            ("data-chat-kafka-2", "kafka", "1Gi"),
+            ("data-chat-redis-0", "redis", "10Gi"),
+        ]);
+        let (grow, blockers) = growth(&cluster, &observed);
+        let claims: Vec<&str> = grow.iter().map(|growth| growth.claim.as_str()).collect();
+        assert_eq!(claims, ["data-chat-kafka-0", "data-chat-kafka-2"]);
+        assert!(grow.iter().all(|growth| growth.storage == "20Gi"));
+        assert!(blockers.is_empty());
+    }
+
+    #[test]
+    fn a_volume_never_shrinks_and_the_status_says_so() {
+        let cluster = validate(&object("redis: {managed: {storage: 500Mi}}")).unwrap();
+        let (grow, blockers) = growth(&cluster, &observed(&[("data-chat-redis-0", "redis", "1Gi")]));
+        assert!(grow.is_empty());
+        assert_eq!(
+            blockers[0].message,
+            "spec.redis.managed.storage is 500Mi, the volume data-chat-redis-0 has 1Gi: volumes cannot shrink; set it back"
+        );
+    }
+}
