@@ -50,6 +50,7 @@ export CARGO_TARGET_DIR=$OPENIM_CACHE/target
 part "formatting" cargo fmt --all --check
 part "clippy" cargo clippy --locked -q --workspace --all-targets -- -D warnings
 part "unit and property tests" cargo test --locked --workspace --no-fail-fast
+part "10 000 simulated rollouts" env SIMULATION_RUNS=10000 cargo test --locked --release -p operator --test simulation
 part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../coredns && go vet . && cd ../../images/entrypoints && go vet ./...'
 part "scripts parse" scripts_parse
 "$root/e2e/cluster/build.sh" tests || { failed=$((failed + 1)); failures+=("test tools"); }

@@ -13,6 +13,7 @@ pub mod replica_set;
 pub mod rollout;
 pub mod status;
 pub mod validate;
+pub mod version;
 pub mod volumes;
 
 /// The field manager of everything this operator applies.

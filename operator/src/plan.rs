@@ -10,6 +10,7 @@ use crate::{
     build, probe,
     rollout::{self, Permissions},
     validate::{Backing, Cluster},
+    version,
     volumes::{self, Growth, Volume},
 };
 
@@ -149,7 +150,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     let name = build::migration::name(cluster, &settings);
     let job = build::migration::job(cluster, &settings);
     let migrated = observed.finished_jobs.contains(&name);
-    let held = hold(cluster);
+    let held = hold(cluster, observed);
     // A version that may not run yet must not change the data either.
     let wait = held.is_some() && !observed.deployments.is_empty();
     if plan.gate.is_some() || wait && !migrated {
@@ -206,9 +207,9 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
 }
 
 /// Why templates may not change, whatever the state of the cluster.
-fn hold(cluster: &Cluster) -> Option<Gate> {
-    if let Some(problem) = &cluster.upgrade_problem {
-        return Some(Gate { reason: Reason::UpgradeRefused, message: problem.clone() });
+fn hold(cluster: &Cluster, observed: &Observed) -> Option<Gate> {
+    if let Some(message) = version::upgrade_problem(&version::running(cluster, observed), &cluster.version) {
+        return Some(Gate { reason: Reason::UpgradeRefused, message });
     }
     cluster.spec.rollout.paused.then(|| Gate {
         reason: Reason::Paused,

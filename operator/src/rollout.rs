@@ -141,6 +141,13 @@ pub fn decide(
         }
     }
     let mut may_change = permissions.held.is_none() && decision.blockers.is_empty();
+    // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
+    let first_that = |is: fn(&Rollout) -> bool| {
+        let services = wanted.iter().map(|item| item.service);
+        services.into_iter().find(|service| observed.deployments.get(&cluster.part(service)).is_some_and(is))
+    };
+    let first = first_that(|live| !live.current || live.updated < live.total)
+        .or_else(|| first_that(|live| !live.is_done()));
     for item in wanted {
         let Some(live) = observed.deployments.get(&cluster.part(item.service)) else {
             let list = if permissions.create { &mut decision.apply } else { &mut decision.later };
@@ -167,7 +174,7 @@ pub fn decide(
             pods: live.desired,
         });
         let failed = live.failed_revision == revision;
-        if may_change {
+        if may_change && first.is_none_or(|first| first == item.service) {
             may_change = false;
             decision.started = decision.changes.last().cloned();
             decision.apply.push(item.deployment);

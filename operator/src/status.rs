@@ -4,13 +4,12 @@ use crds::{Blocker, Component, Endpoints, OpenIMClusterStatus, Reason, condition
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use semver::Version;
-
 use crate::{
     build::{availability::replicas, settings::live_revision},
     plan::{Observed, Plan},
     rollout::version_of,
     validate::{Cluster, SERVICES},
+    version,
 };
 
 /// Ready, Progressing, Stalled: one sentence and reason for all.
@@ -170,7 +169,7 @@ pub fn of(
     OpenIMClusterStatus {
         observed_generation: cluster.generation,
         pods: format!("{ready}/{desired}"),
-        version: running_version(cluster, observed, before),
+        version: version::running(cluster, observed),
         conditions: conditions(&verdict, cluster.generation, &before.conditions, now),
         message: verdict.message,
         components,
@@ -207,24 +206,6 @@ fn sentence(message: &str) -> String {
         text.replace_range(0..1, &first);
     }
     with_end(&text)
-}
-
-/// The lowest version among services whose pods are all new; before the first rollout is done, what was said before.
-fn running_version(cluster: &Cluster, observed: &Observed, before: &OpenIMClusterStatus) -> String {
-    let done = SERVICES
-        .iter()
-        .map(|service| observed.deployments.get(&cluster.part(service)).filter(|found| found.is_done()));
-    let versions: Option<Vec<&str>> =
-        done.map(|found| found.map(|found| version_of(&found.template))).collect();
-    let lowest = versions.and_then(|versions| versions.into_iter().min_by(|a, b| by_version(a, b)));
-    lowest.map_or_else(|| before.version.clone(), str::to_owned)
-}
-
-fn by_version(a: &str, b: &str) -> std::cmp::Ordering {
-    match (Version::parse(a), Version::parse(b)) {
-        (Ok(a), Ok(b)) => a.cmp(&b),
-        _ => a.cmp(b),
-    }
 }
 
 fn endpoints(cluster: &Cluster) -> Endpoints {

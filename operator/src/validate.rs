@@ -7,7 +7,6 @@ use crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use semver::Version;
 
 /// Why a spec cannot be carried out: the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,8 +67,8 @@ pub struct Cluster {
     pub version: String,
     /// The live settings that all pods had taken over when that was last looked at.
     pub taken_over: String,
-    /// Why this version cannot follow the one that runs, if so.
-    pub upgrade_problem: Option<String>,
+    /// The version that ran when that was last looked at; empty: none yet.
+    pub ran: String,
     /// MongoDB.
     pub mongodb: Backing<ManagedMongoDb, ExternalMongoDb>,
     /// Redis.
@@ -143,30 +142,6 @@ fn quantity(field: String, text: &str) -> Result<(), Invalid> {
             problem: format!("{text:?} is not a quantity; write for example 100m, 64Mi or 10Gi"),
         })
     }
-}
-
-/// Services of neighbouring minor versions work together and on the same data; others do not. Tags that are not versions are the user's
-/// own business.
-fn upgrade_problem(running: &str, wanted: &str) -> Option<String> {
-    let (from, to) = (Version::parse(running).ok()?, Version::parse(wanted).ok()?);
-    let refuse =
-        |why: &str, remedy: String| Some(format!("spec.version: {running} to {wanted} {why}; {remedy}"));
-    if to.major != from.major {
-        return refuse(
-            "changes the major version",
-            "read its release notes and restore into a new cluster".into(),
-        );
-    }
-    if to.minor < from.minor {
-        return refuse(
-            "is a downgrade: the data may have been changed already",
-            format!("stay with {running} or a newer version"),
-        );
-    }
-    if to.minor > from.minor + 1 {
-        return refuse("skips versions", format!("set {}.{}.0 first", from.major, from.minor + 1));
-    }
-    None
 }
 
 /// Checks a cluster.
@@ -272,14 +247,13 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     let running = object.status.as_ref().map_or("", |status| status.version.as_str());
     let version = [spec.version.as_str(), running, crate::VERSION].into_iter().find(|text| !text.is_empty());
     let version = version.unwrap_or_default().to_owned();
-    let upgrade_problem = upgrade_problem(running, &version);
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
         generation: object.metadata.generation.unwrap_or(0),
         owner,
         image: format!("{}:{version}", spec.image.repository),
         version,
-        upgrade_problem,
+        ran: running.to_owned(),
         taken_over: object.status.as_ref().map_or_else(String::new, |status| status.live_config.clone()),
         mongodb,
         redis,
@@ -314,22 +288,6 @@ pub(crate) mod tests {
         let mut running = object("{}");
         running.status = Some(crds::OpenIMClusterStatus { version: "0.0.9".into(), ..Default::default() });
         assert_eq!(validate(&running).unwrap().version, "0.0.9");
-    }
-
-    #[test]
-    fn versions_follow_one_another() {
-        for (running, wanted, refused) in [
-            ("1.4.2", "1.4.9", false),
-            ("1.4.2", "1.4.0", false),
-            ("1.4.2", "1.5.0", false),
-            ("1.4.2", "1.6.0", true),
-            ("1.4.2", "1.3.9", true),
-            ("1.4.2", "2.0.0", true),
-            ("1.4.2", "nightly", false),
-            ("", "9.0.0", false),
-        ] {
-            assert_eq!(upgrade_problem(running, wanted).is_some(), refused, "{running} to {wanted}");
-        }
     }
 
     #[test]

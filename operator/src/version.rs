@@ -1,0 +1,100 @@
+//! Which version runs, and which may follow it. Pure.
+
+use semver::Version;
+
+use crate::{
+    plan::Observed,
+    rollout::version_of,
+    validate::{Cluster, SERVICES},
+};
+
+/// The lowest version that runs. While services are being changed it is the one from before; while a cluster is being made, that of the
+/// first pods that serve; before that none, so that a version without an image can be corrected.
+pub fn running(cluster: &Cluster, observed: &Observed) -> String {
+    let found = || SERVICES.iter().map(|service| observed.deployments.get(&cluster.part(service)));
+    let done: Option<Vec<&str>> = found()
+        .map(|found| found.filter(|live| live.is_done()).map(|live| version_of(&live.template)))
+        .collect();
+    if let Some(lowest) = done.and_then(lowest) {
+        return lowest.to_owned();
+    }
+    if !cluster.ran.is_empty() {
+        return cluster.ran.clone();
+    }
+    let serving = found().flatten().filter(|live| live.ready > 0).map(|live| version_of(&live.template));
+    lowest(serving.collect()).unwrap_or_default().to_owned()
+}
+
+fn lowest(versions: Vec<&str>) -> Option<&str> {
+    versions.into_iter().min_by(|a, b| match (Version::parse(a), Version::parse(b)) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    })
+}
+
+/// Services of neighbouring minor versions work together and on the same data; others do not. Tags that are not versions are the user's
+/// own business.
+pub fn upgrade_problem(running: &str, wanted: &str) -> Option<String> {
+    let (from, to) = (Version::parse(running).ok()?, Version::parse(wanted).ok()?);
+    let refuse =
+        |why: &str, remedy: String| Some(format!("spec.version: {running} to {wanted} {why}; {remedy}"));
+    if to.major != from.major {
+        return refuse(
+            "changes the major version",
+            "read its release notes and restore into a new cluster".into(),
+        );
+    }
+    if to.minor < from.minor {
+        return refuse(
+            "is a downgrade: the data may have been changed already",
+            format!("stay with {running} or a newer version"),
+        );
+    }
+    if to.minor > from.minor + 1 {
+        return refuse("skips versions", format!("set {}.{}.0 first", from.major, from.minor + 1));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        plan::Rollout,
+        validate::{tests::object, validate},
+    };
+
+    #[test]
+    fn versions_follow_one_another() {
+        for (running, wanted, refused) in [
+            ("1.4.2", "1.4.9", false),
+            ("1.4.2", "1.4.0", false),
+            ("1.4.2", "1.5.0", false),
+            ("1.4.2", "1.6.0", true),
+            ("1.4.2", "1.3.9", true),
+            ("1.4.2", "2.0.0", true),
+            ("1.4.2", "nightly", false),
+            ("", "9.0.0", false),
+        ] {
+            assert_eq!(upgrade_problem(running, wanted).is_some(), refused, "{running} to {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_is_half_made_has_the_version_of_what_serves() {
+        let cluster = validate(&object("version: 1.2.0")).unwrap();
+        let with_ready = |ready: i32| {
+            let mut live = Rollout { desired: 1, ready, ..Default::default() };
+            let pod = live.template.spec.get_or_insert_default();
+            pod.containers = vec![k8s_openapi::api::core::v1::Container {
+                image: Some(cluster.image.clone()),
+                ..Default::default()
+            }];
+            Observed { deployments: BTreeMap::from([(cluster.part("auth"), live)]), ..Default::default() }
+        };
+        assert_eq!(running(&cluster, &with_ready(0)), "");
+        assert_eq!(running(&cluster, &with_ready(1)), "1.2.0");
+    }
+}
