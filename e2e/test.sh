@@ -74,6 +74,7 @@ if [ "$mode" = all ]; then
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "checker under kills" e2e/tests/checker.sh
     part "a planted bug turns the checker red" e2e/tests/planted-bug.sh
+    part "a large group" e2e/tests/large-group.sh
     part "metrics are scraped" e2e/tests/metrics.sh
   fi
 fi

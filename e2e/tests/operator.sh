@@ -77,6 +77,28 @@ grep -q 'volumes cannot shrink' <<< "$answer" || { echo "$answer"; exit 1; }
 wait_ready "$cluster_name" 60
 [ "$pods_before" = "$(all_uids)" ]
 
+echo "kubectl openim says what is, and what an edit would do without doing it"
+openim() {
+  if [ -n "${CONTEXT:-}" ]; then "$checker_bin/kubectl-openim" --context "$CONTEXT" -n "$ns" "$@"
+  else KUBECONFIG=$state/admin.kubeconfig "$checker_bin/kubectl-openim" -n "$ns" "$@"; fi
+}
+said=$(openim status "$cluster_name")
+[[ $said == "✔ $cluster_name in $ns: All "*"pods run version"*"✔ gateway       2/2"* ]] || { echo "$said"; exit 1; }
+generation=$(get "$cluster_name" '{.metadata.generation}')
+spec=$(kube -n "$ns" get openimcluster "$cluster_name" -o json | node -e '
+  const object = JSON.parse(require("node:fs").readFileSync(0));
+  object.spec.ingress.enabled = false; object.spec.config.multiLoginPolicy = 4; object.spec.redis.managed.storage = "13Gi";
+  console.log(JSON.stringify({ ...object, status: undefined }));')
+planned=$(openim plan -f <(echo "$spec"))
+for line in 'auth .*configuration' 'gateway .*configuration' "PersistentVolumeClaim/data-$cluster_name-redis-0" "Ingress/$cluster_name"; do
+  grep -q "$line" <<< "$planned" || { echo "the plan lacks '$line': $planned"; exit 1; }
+done
+if answer=$(openim plan -f <(echo "${spec//\"multiLoginPolicy\":4/\"multiLoginPolicy\":3}") 2>&1); then echo "planned: $answer"; exit 1; fi
+grep -q 'spec.config.multiLoginPolicy: must be 0, 1, 4 or 5' <<< "$answer" || { echo "$answer"; exit 1; }
+sleep 3
+[ "$generation $pods_before $(claim)" = "$(get "$cluster_name" '{.metadata.generation}') $(all_uids) 12Gi" ]
+kube -n "$ns" get "ingress/$cluster_name" -o name
+
 echo "a steady state writes nothing"
 wait_ready "$cluster_name" 60
 sleep 5

@@ -95,6 +95,23 @@ pub struct Applied {
 /// # Errors
 /// At the first object that cannot be applied.
 pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
+    carry_out(client, cluster, plan, false).await
+}
+
+/// What [`apply`] would do now; the API server checks it and keeps nothing.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn preview(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
+    carry_out(client, cluster, plan, true).await
+}
+
+async fn carry_out(
+    client: &Client,
+    cluster: &Cluster,
+    plan: &Plan,
+    dry_run: bool,
+) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     for object in &plan.apply {
         let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
@@ -114,12 +131,12 @@ pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Ap
                 continue;
             }
         }
-        let parameters = PatchParams::apply(MANAGER).force();
+        let parameters = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
         api.patch(&name, &parameters, &Patch::Apply(object)).await.map_err(api_error(&what))?;
         applied.written.push(what);
     }
-    applied.deleted = remove_orphans(client, cluster, plan).await?;
-    grow(client, cluster, plan, &mut applied).await?;
+    applied.deleted = remove_orphans(client, cluster, plan, dry_run).await?;
+    grow(client, cluster, plan, dry_run, &mut applied).await?;
     Ok(applied)
 }
 
@@ -128,6 +145,7 @@ async fn grow(
     client: &Client,
     cluster: &Cluster,
     plan: &Plan,
+    dry_run: bool,
     applied: &mut Applied,
 ) -> Result<(), ApplyError> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
@@ -135,7 +153,10 @@ async fn grow(
         let what = format!("PersistentVolumeClaim/{}", growth.claim);
         let patch =
             serde_json::json!({ "spec": { "resources": { "requests": { "storage": growth.storage } } } });
-        match api.patch(&growth.claim, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        match api
+            .patch(&growth.claim, &PatchParams { dry_run, ..Default::default() }, &Patch::Merge(&patch))
+            .await
+        {
             Ok(_) => applied.written.push(what),
             Err(kube::Error::Api(status)) if [403, 422].contains(&status.code) => {
                 applied.refused.push(volumes::refused(growth, &status.message));
@@ -146,7 +167,12 @@ async fn grow(
     Ok(())
 }
 
-async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, ApplyError> {
+async fn remove_orphans(
+    client: &Client,
+    cluster: &Cluster,
+    plan: &Plan,
+    dry_run: bool,
+) -> Result<Vec<String>, ApplyError> {
     let wanted: BTreeSet<(String, String)> = plan
         .objects()
         .map(|object| {
@@ -154,19 +180,19 @@ async fn remove_orphans(client: &Client, cluster: &Cluster, plan: &Plan) -> Resu
         })
         .collect();
     let mut deleted = Vec::new();
-    deleted.extend(remove_kind::<Deployment>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<StatefulSet>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<Service>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<Deployment>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_kind::<StatefulSet>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_kind::<Service>(client, cluster, &wanted, dry_run).await?);
     if let Some(kept) = &plan.kept_config {
         let kept = kept.iter().map(|name| ("ConfigMap".to_owned(), name.clone()));
         let wanted: BTreeSet<(String, String)> = wanted.iter().cloned().chain(kept).collect();
-        deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted).await?);
+        deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted, dry_run).await?);
     }
-    deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<NetworkPolicy>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<PodDisruptionBudget>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<HorizontalPodAutoscaler>(client, cluster, &wanted).await?);
-    deleted.extend(remove_kind::<Job>(client, cluster, &wanted).await?);
+    deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_kind::<NetworkPolicy>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_kind::<PodDisruptionBudget>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_kind::<HorizontalPodAutoscaler>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_kind::<Job>(client, cluster, &wanted, dry_run).await?);
     Ok(deleted)
 }
 
@@ -174,6 +200,7 @@ async fn remove_kind<K>(
     client: &Client,
     cluster: &Cluster,
     wanted: &BTreeSet<(String, String)>,
+    dry_run: bool,
 ) -> Result<Vec<String>, ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -198,7 +225,8 @@ where
         let what = format!("{kind}/{name}");
         // Exactly this object: one that was made anew under the name meanwhile stays.
         let preconditions = Preconditions { uid: object.uid(), resource_version: None };
-        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let parameters =
+            DeleteParams { preconditions: Some(preconditions), dry_run, ..DeleteParams::background() };
         match api.delete(&name, &parameters).await {
             Ok(_) => deleted.push(what),
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}

@@ -180,6 +180,26 @@ pub async fn dereference(
     credentials: BTreeMap<String, String>,
     operator_namespace: &str,
 ) -> kube::Result<Observed> {
+    let mut observed = read(client, cluster, credentials, operator_namespace).await?;
+    let revision = live_revision(cluster);
+    if cluster.taken_over != revision {
+        observed.behind = live::behind(client, cluster, &revision).await?;
+    }
+    observed.dependencies =
+        probe::all(cluster, &observed.credentials, &observed.external, &observed.stateful_sets).await;
+    Ok(observed)
+}
+
+/// What the API server says; neither pods nor backing servers are asked.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub async fn read(
+    client: &Client,
+    cluster: &Cluster,
+    credentials: BTreeMap<String, String>,
+    operator_namespace: &str,
+) -> kube::Result<Observed> {
     let (client, namespace) = (client.clone(), cluster.namespace.as_str());
     let ours = ListParams::default().labels(&selector(&cluster.name));
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace).list(&ours).await?;
@@ -244,13 +264,6 @@ pub async fn dereference(
             failed_jobs.extend(seen.map(|seen| (job.name_any(), seen)));
         }
     }
-    let revision = live_revision(cluster);
-    let behind = if cluster.taken_over == revision {
-        BTreeMap::new()
-    } else {
-        live::behind(&client, cluster, &revision).await?
-    };
-    let dependencies = probe::all(cluster, &credentials, &external, &stateful_sets).await;
     Ok(Observed {
         credentials,
         external,
@@ -260,8 +273,7 @@ pub async fn dereference(
         volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
         failed_jobs,
-        behind,
         operator_namespace: operator_namespace.to_owned(),
-        dependencies,
+        ..Default::default()
     })
 }

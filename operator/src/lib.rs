@@ -14,6 +14,7 @@ pub mod rollout;
 pub mod status;
 pub mod validate;
 pub mod version;
+pub mod view;
 pub mod volumes;
 
 /// The field manager of everything this operator applies.

@@ -1,0 +1,120 @@
+//! `kubectl openim`: a cluster as a tree, and what an edit would do before it is made. Put it into the PATH as `kubectl-openim`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use crds::OpenIMCluster;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, Config, ResourceExt,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use operator::{apply, dereference, plan, validate, view};
+
+/// OpenIM clusters, for people.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-openim", bin_name = "kubectl openim", version)]
+struct Arguments {
+    /// Namespace of the cluster; the context's when left out.
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+    /// Context of the kubeconfig.
+    #[arg(long, global = true)]
+    context: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A cluster as a tree; all clusters of the namespace when no name is given.
+    Status {
+        /// Name of the cluster.
+        name: Option<String>,
+    },
+    /// What applying a file would do: pods that are replaced, objects that are written and removed, what holds it up. Changes nothing.
+    Plan {
+        /// A file with one OpenIMCluster.
+        #[arg(short, long)]
+        filename: PathBuf,
+        /// Namespace that the operator runs in.
+        #[arg(long, default_value = "openim-system")]
+        operator_namespace: String,
+    },
+}
+
+async fn connect(arguments: &Arguments) -> anyhow::Result<(Client, String)> {
+    let options = KubeConfigOptions { context: arguments.context.clone(), ..Default::default() };
+    let config = match Kubeconfig::read() {
+        Ok(file) => Config::from_custom_kubeconfig(file, &options).await?,
+        Err(error) if arguments.context.is_some() => return Err(error).context("the kubeconfig"),
+        Err(_) => Config::infer().await?,
+    };
+    let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    Ok((Client::try_from(config)?, namespace))
+}
+
+async fn status(client: Client, namespace: &str, name: Option<&str>) -> anyhow::Result<()> {
+    let clusters: Api<OpenIMCluster> = Api::namespaced(client, namespace);
+    let found = match name {
+        Some(name) => vec![clusters.get(name).await?],
+        None => clusters.list(&Default::default()).await?.items,
+    };
+    if found.is_empty() {
+        println!("There is no OpenIMCluster in namespace {namespace}.");
+    }
+    let trees: Vec<String> = found.iter().map(view::tree).collect();
+    print!("{}", trees.join("\n"));
+    Ok(())
+}
+
+async fn preview(
+    client: Client,
+    namespace: &str,
+    file: &PathBuf,
+    operator_namespace: &str,
+) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let wanted: OpenIMCluster = serde_yaml_ng::from_str(&text).with_context(|| file.display().to_string())?;
+    let name = wanted.name_any();
+    let namespace = wanted.namespace().unwrap_or_else(|| namespace.to_owned());
+    let clusters: Api<OpenIMCluster> = Api::namespaced(client.clone(), &namespace);
+    let Some(mut object) = clusters.get_opt(&name).await? else {
+        bail!(
+            "there is no OpenIMCluster {name} in namespace {namespace}: applying the file creates it with everything that belongs to it"
+        );
+    };
+    object.spec = wanted.spec;
+    let cluster = validate::validate(&object)?;
+    let secret = cluster.credentials();
+    let found: Secret = Api::namespaced(client.clone(), &namespace)
+        .get(&secret)
+        .await
+        .with_context(|| format!("reading the Secret {secret}, which the templates of the pods depend on"))?;
+    let credentials: BTreeMap<String, String> = found
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned()))
+        .collect();
+    let mut observed = dereference::read(&client, &cluster, credentials, operator_namespace).await?;
+    // From outside, servers cannot be asked; the operator has asked them a moment ago.
+    observed.dependencies = object.status.map(|status| status.dependencies).unwrap_or_default();
+    let plan = plan::plan(&cluster, &observed);
+    let applied = apply::preview(&client, &cluster, &plan).await?;
+    print!("{}", view::preview(&format!("{name} in {namespace}"), &plan, &applied));
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let (client, namespace) = connect(&arguments).await?;
+    match &arguments.command {
+        Command::Status { name } => status(client, &namespace, name.as_deref()).await,
+        Command::Plan { filename, operator_namespace } => {
+            preview(client, &namespace, filename, operator_namespace).await
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What `kubectl openim` prints. Pure.
+
+use std::fmt::Write;
+
+use crds::{OpenIMCluster, condition};
+use kube::ResourceExt;
+
+use crate::{apply::Applied, plan::Plan};
+
+fn mark(good: bool) -> &'static str {
+    if good { "✔" } else { "✖" }
+}
+
+/// The last branch of a tree is drawn differently.
+fn branches(out: &mut String, title: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    _ = writeln!(out, "{title}");
+    for (index, line) in lines.iter().enumerate() {
+        let branch = if index + 1 == lines.len() { "└─" } else { "├─" };
+        _ = writeln!(out, "  {branch} {line}");
+    }
+}
+
+fn with_component(component: &str, message: &str) -> String {
+    if component.is_empty() { message.to_owned() } else { format!("{component}: {message}") }
+}
+
+/// A cluster as a tree.
+pub fn tree(cluster: &OpenIMCluster) -> String {
+    let mut out = String::new();
+    let name = format!("{} in {}", cluster.name_any(), cluster.namespace().unwrap_or_default());
+    let Some(status) = &cluster.status else {
+        return format!(
+            "{name}: no operator has looked at it yet; is openim-operator running and watching this namespace?\n"
+        );
+    };
+    let ready =
+        status.conditions.iter().any(|entry| entry.type_ == condition::READY && entry.status == "True");
+    _ = writeln!(out, "{} {name}: {}", mark(ready), status.message);
+    if Some(status.observed_generation) != cluster.metadata.generation {
+        _ = writeln!(out, "  The operator has not seen the newest edit yet.");
+    }
+    let services: Vec<String> = status
+        .components
+        .iter()
+        .map(|service| {
+            let good = service.ready >= service.desired && service.updated >= service.desired;
+            let pods = format!("{}/{}", service.ready, service.desired);
+            format!("{} {:<13} {pods:<6} {}", mark(good), service.name, service.version)
+        })
+        .collect();
+    branches(&mut out, "Services", &services);
+    let servers: Vec<String> = status
+        .dependencies
+        .iter()
+        .map(|server| {
+            let whose = if server.managed { "managed" } else { "external" };
+            let line = format!("{} {:<13} {whose}  {}", mark(server.reachable), server.name, server.message);
+            line.trim_end().to_owned()
+        })
+        .collect();
+    branches(&mut out, "Servers", &servers);
+    let changes: Vec<String> =
+        status.plan.iter().map(|change| format!("{:<13} {}", change.component, change.reason)).collect();
+    branches(&mut out, "Still to be changed", &changes);
+    let blockers: Vec<String> =
+        status.blockers.iter().map(|blocker| with_component(&blocker.component, &blocker.message)).collect();
+    branches(&mut out, "Held up by", &blockers);
+    let endpoints = [("REST", &status.endpoints.api), ("WebSocket", &status.endpoints.ws)];
+    let endpoints: Vec<String> = endpoints
+        .into_iter()
+        .filter(|(_, url)| !url.is_empty())
+        .map(|(name, url)| format!("{name:<13} {url}"))
+        .collect();
+    branches(&mut out, "Clients connect to", &endpoints);
+    out
+}
+
+/// What a spec would do; `applied` is what the API server would take.
+pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
+    let mut out = format!("Plan for {name}\n");
+    let pods: Vec<String> = plan
+        .changes
+        .iter()
+        .map(|change| format!("{:<13} pods: {:<4} {}", change.component, change.pods, change.reason))
+        .collect();
+    branches(&mut out, "Pods are replaced, one service after the other", &pods);
+    let replaced =
+        |what: &String| plan.changes.iter().any(|change| what.ends_with(&format!("-{}", change.component)));
+    let written: Vec<String> = applied
+        .written
+        .iter()
+        .filter(|what| !(what.starts_with("Deployment/") && replaced(what)))
+        .cloned()
+        .collect();
+    branches(&mut out, "Written at once", &written);
+    branches(&mut out, "Removed", &applied.deleted);
+    let blockers: Vec<String> = plan
+        .blockers
+        .iter()
+        .chain(&applied.refused)
+        .map(|blocker| with_component(&blocker.component, &blocker.message))
+        .collect();
+    branches(&mut out, "Held up by", &blockers);
+    if pods.is_empty() && written.is_empty() && applied.deleted.is_empty() && blockers.is_empty() {
+        out.push_str("Nothing changes.\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::{Change, Component, Dependency, OpenIMClusterStatus};
+
+    use super::*;
+    use crate::validate::tests::object;
+
+    #[test]
+    fn a_cluster_is_a_tree() {
+        let mut cluster = object("{}");
+        cluster.metadata.generation = Some(3);
+        assert!(tree(&cluster).contains("no operator has looked at it"));
+        cluster.status = Some(OpenIMClusterStatus {
+            observed_generation: 2,
+            message: "1 of 2 pods are ready.".into(),
+            components: vec![
+                Component { name: "auth".into(), desired: 1, ready: 1, updated: 1, version: "1.0.0".into() },
+                Component { name: "msg".into(), desired: 1, ready: 0, updated: 1, version: "1.0.0".into() },
+            ],
+            dependencies: vec![Dependency {
+                name: "redis".into(),
+                managed: true,
+                reachable: false,
+                message: "down".into(),
+            }],
+            ..Default::default()
+        });
+        assert_eq!(
+            tree(&cluster),
+            "✖ chat in team: 1 of 2 pods are ready.\n  The operator has not seen the newest edit yet.\nServices\n  \
+             ├─ ✔ auth          1/1    1.0.0\n  └─ ✖ msg           0/1    1.0.0\nServers\n  └─ ✖ redis         managed  down\n"
+        );
+    }
+
+    #[test]
+    fn a_preview_says_what_is_replaced_and_what_is_only_written() {
+        let change = Change { component: "auth".into(), reason: "configuration".into(), pods: 2 };
+        let plan = Plan { changes: vec![change], ..Default::default() };
+        let applied = Applied {
+            written: vec!["Deployment/chat-auth".into(), "ConfigMap/chat-config".into()],
+            deleted: vec!["Ingress/chat".into()],
+            ..Default::default()
+        };
+        let said = preview("chat", &plan, &applied);
+        assert!(said.contains("auth          pods: 2    configuration"), "{said}");
+        assert!(
+            said.contains("└─ ConfigMap/chat-config") && !said.contains("Deployment/chat-auth"),
+            "{said}"
+        );
+        assert!(said.contains("Removed\n  └─ Ingress/chat"), "{said}");
+        assert_eq!(
+            preview("chat", &Plan::default(), &Applied::default()),
+            "Plan for chat\nNothing changes.\n"
+        );
+    }
+}
