@@ -1,6 +1,6 @@
 //! What the operator says about a cluster.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,23 @@ pub struct OpenIMClusterStatus {
     pub dependencies: Vec<Dependency>,
     /// Where clients connect.
     pub endpoints: Endpoints,
+    /// Specs with which everything ran, newest first, at most five: `kubectl openim rollback` goes back to one.
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub history: Vec<GoodSpec>,
+}
+
+/// A spec with which everything ran.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GoodSpec {
+    /// metadata.generation then.
+    pub generation: i64,
+    /// The version that ran.
+    pub version: String,
+    /// When everything first ran with it.
+    pub since: Time,
+    /// The spec, as JSON.
+    pub spec: String,
 }
 
 /// A service.

@@ -98,6 +98,13 @@ grep -q 'spec.config.multiLoginPolicy: must be 0, 1, 4 or 5' <<< "$answer" || { 
 sleep 3
 [ "$generation $pods_before $(claim)" = "$(get "$cluster_name" '{.metadata.generation}') $(all_uids) 12Gi" ]
 kube -n "$ns" get "ingress/$cluster_name" -o name
+wait_ready "$cluster_name" 60
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"replicas":2}}}}'
+wait_ready "$cluster_name" 120
+[ "$(openim history "$cluster_name" | wc -l)" -ge 3 ]
+openim rollback "$cluster_name"
+until_is 30 1 kube -n "$ns" get deployment "$cluster_name-cron" -o 'jsonpath={.spec.replicas}'
+wait_ready "$cluster_name" 60
 
 echo "a steady state writes nothing"
 wait_ready "$cluster_name" 60

@@ -1,6 +1,6 @@
 //! What the status says. Pure: from the plan and what was observed, and the conditions of before for their transition times.
 
-use crds::{Blocker, Component, Endpoints, OpenIMClusterStatus, Reason, condition};
+use crds::{Blocker, Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -178,7 +178,23 @@ pub fn of(
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),
         endpoints: endpoints(cluster),
+        history: history(cluster, verdict.ready, &before.history, now),
     }
+}
+
+/// Specs that are remembered.
+const REMEMBERED: usize = 5;
+
+/// Remembers a spec when everything runs with it; one that is remembered already moves to the front.
+fn history(cluster: &Cluster, ready: bool, before: &[GoodSpec], now: Timestamp) -> Vec<GoodSpec> {
+    let spec = serde_json::to_string(&cluster.spec).unwrap_or_default();
+    if !ready || before.first().is_some_and(|newest| newest.spec == spec) {
+        return before.to_vec();
+    }
+    let newest =
+        GoodSpec { generation: cluster.generation, version: cluster.version.clone(), since: Time(now), spec };
+    let older = before.iter().filter(|older| older.spec != newest.spec).cloned().collect::<Vec<_>>();
+    std::iter::once(newest).chain(older).take(REMEMBERED).collect()
 }
 
 fn blockers(plan: &Plan) -> Vec<Blocker> {
@@ -272,6 +288,22 @@ mod tests {
                 prop_assert!(condition.message.ends_with('.'));
             }
         }
+    }
+
+    #[test]
+    fn what_ran_is_remembered_once_and_newest_first() {
+        let mut remembered = Vec::new();
+        let of = |replicas: i32| {
+            validate(&object(&format!("services: {{msg: {{replicas: {replicas}}}}}"))).unwrap()
+        };
+        for replicas in [1, 2, 2, 1, 3, 4, 5, 6] {
+            remembered = history(&of(replicas), true, &remembered, Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(history(&of(9), false, &remembered, Timestamp::UNIX_EPOCH), remembered);
+        let specs: Vec<crds::OpenIMClusterSpec> =
+            remembered.iter().map(|good| serde_json::from_str(&good.spec).unwrap()).collect();
+        let replicas: Vec<i32> = specs.iter().map(|spec| spec.services.msg.replicas).collect();
+        assert_eq!(replicas, [6, 5, 4, 3, 1]);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crds::{OpenIMCluster, condition};
+use crds::{OpenIMCluster, OpenIMClusterSpec, condition};
 use kube::ResourceExt;
 
-use crate::{apply::Applied, plan::Plan};
+use crate::{apply::Applied, plan::Plan, version};
 
 fn mark(good: bool) -> &'static str {
     if good { "✔" } else { "✖" }
@@ -78,6 +78,34 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
     out
 }
 
+/// The specs that a cluster ran with.
+pub fn history(cluster: &OpenIMCluster) -> String {
+    let mut out = format!("{:<11} {:<12} SINCE\n", "GENERATION", "VERSION");
+    for good in cluster.status.iter().flat_map(|status| &status.history) {
+        _ = writeln!(out, "{:<11} {:<12} {}", good.generation, good.version, good.since.0);
+    }
+    out
+}
+
+/// The spec to go back to: of a generation, or the newest that is not what is wanted now.
+///
+/// # Errors
+/// When there is none, or its version cannot follow the one that runs.
+pub fn earlier(cluster: &OpenIMCluster, generation: Option<i64>) -> Result<(i64, OpenIMClusterSpec), String> {
+    let status = cluster.status.clone().unwrap_or_default();
+    for good in &status.history {
+        let spec: OpenIMClusterSpec = serde_json::from_str(&good.spec)
+            .map_err(|error| format!("generation {}: {error}", good.generation))?;
+        if generation.map_or(spec != cluster.spec, |wanted| wanted == good.generation) {
+            return match version::upgrade_problem(&status.version, &good.version) {
+                Some(problem) => Err(problem),
+                None => Ok((good.generation, spec)),
+            };
+        }
+    }
+    Err("no other spec is remembered; `kubectl openim history` lists those that are".into())
+}
+
 /// What a spec would do; `applied` is what the API server would take.
 pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
     let mut out = format!("Plan for {name}\n");
@@ -142,6 +170,28 @@ mod tests {
             "✖ chat in team: 1 of 2 pods are ready.\n  The operator has not seen the newest edit yet.\nServices\n  \
              ├─ ✔ auth          1/1    1.0.0\n  └─ ✖ msg           0/1    1.0.0\nServers\n  └─ ✖ redis         managed  down\n"
         );
+    }
+
+    #[test]
+    fn the_way_back_is_the_newest_spec_that_ran_and_may_follow() {
+        let mut cluster = object("version: 1.1.0");
+        assert!(earlier(&cluster, None).unwrap_err().contains("no other spec"));
+        let good = |generation: i64, version: &str| crds::GoodSpec {
+            generation,
+            version: version.into(),
+            since: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
+            spec: serde_json::to_string(&object(&format!("version: {version}")).spec).unwrap(),
+        };
+        cluster.status = Some(OpenIMClusterStatus {
+            version: "1.1.0".into(),
+            history: vec![good(7, "1.1.0"), good(5, "1.1.1"), good(2, "1.0.0")],
+            ..Default::default()
+        });
+        let (generation, spec) = earlier(&cluster, None).unwrap();
+        assert_eq!((generation, spec.version.as_str()), (5, "1.1.1"));
+        assert!(earlier(&cluster, Some(2)).unwrap_err().contains("is a downgrade"));
+        assert!(earlier(&cluster, Some(3)).unwrap_err().contains("no other spec"));
+        assert_eq!(history(&cluster).lines().count(), 4);
     }
 
     #[test]

@@ -417,6 +417,8 @@ impl World {
             assert_eq!(version_of(&live.template), self.object.spec.version, "Ready with an old {service}");
         }
         assert!(status.plan.is_empty());
+        let remembered = serde_json::from_str::<OpenIMClusterSpec>(&status.history[0].spec);
+        assert_eq!(remembered.expect("a spec"), self.object.spec, "Ready with a spec that is not remembered");
     }
 
     /// The controllers of Kubernetes, and what goes wrong without them.

@@ -33,6 +33,19 @@ enum Command {
         /// Name of the cluster.
         name: Option<String>,
     },
+    /// Specs that a cluster ran with.
+    History {
+        /// Name of the cluster.
+        name: String,
+    },
+    /// Goes back to a spec that the cluster ran with; what is in Git or a Helm release must be set back there.
+    Rollback {
+        /// Name of the cluster.
+        name: String,
+        /// Which, as `history` lists them; the newest that is not the present one when left out.
+        #[arg(long)]
+        to_generation: Option<i64>,
+    },
     /// What applying a file would do: pods that are replaced, objects that are written and removed, what holds it up. Changes nothing.
     Plan {
         /// A file with one OpenIMCluster.
@@ -66,6 +79,24 @@ async fn status(client: Client, namespace: &str, name: Option<&str>) -> anyhow::
     }
     let trees: Vec<String> = found.iter().map(view::tree).collect();
     print!("{}", trees.join("\n"));
+    Ok(())
+}
+
+async fn rollback(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    generation: Option<i64>,
+) -> anyhow::Result<()> {
+    let clusters: Api<OpenIMCluster> = Api::namespaced(client, namespace);
+    let mut cluster = clusters.get(name).await?;
+    let (generation, spec) = view::earlier(&cluster, generation).map_err(anyhow::Error::msg)?;
+    cluster.spec = spec;
+    // With the version that was read: an edit that somebody made meanwhile is not overwritten.
+    clusters.replace(name, &Default::default(), &cluster).await?;
+    println!(
+        "{name} has the spec of generation {generation} again; `kubectl openim status {name}` says how far it is."
+    );
     Ok(())
 }
 
@@ -113,6 +144,11 @@ async fn main() -> anyhow::Result<()> {
     let (client, namespace) = connect(&arguments).await?;
     match &arguments.command {
         Command::Status { name } => status(client, &namespace, name.as_deref()).await,
+        Command::History { name } => {
+            print!("{}", view::history(&Api::namespaced(client, &namespace).get(name).await?));
+            Ok(())
+        }
+        Command::Rollback { name, to_generation } => rollback(client, &namespace, name, *to_generation).await,
         Command::Plan { filename, operator_namespace } => {
             preview(client, &namespace, filename, operator_namespace).await
         }
