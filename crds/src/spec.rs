@@ -94,11 +94,63 @@ pub struct RolloutPolicy {
     pub deadline_seconds: i32,
     /// What then happens while pods of before still serve.
     pub on_failure: OnFailure,
+    /// When changes that restart pods may begin; always when there is none. One service that is being changed is finished after a window
+    /// has closed. What needs no restart, scaling, repairs and rolling back go on at any time.
+    #[schemars(length(max = 16))]
+    pub windows: Vec<Window>,
+    /// Whether changes that restart pods need somebody's approval.
+    pub approval: Approval,
+}
+
+/// A maintenance window.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// Days on which it opens; every day when left out.
+    #[serde(default)]
+    #[schemars(length(max = 7))]
+    pub days: Vec<Day>,
+    /// When it opens, UTC, for example "02:30".
+    #[schemars(length(min = 5, max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub start: String,
+    /// How long it is open.
+    #[schemars(range(min = 10, max = 1440))]
+    pub minutes: i32,
+}
+
+/// A day of the week.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// Whether a plan needs approval.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// No: an edit is approval enough.
+    #[default]
+    Automatic,
+    /// Pods are restarted when the annotation `openim.io/approved-plan` names `status.planID` (`kubectl openim approve`).
+    Required,
 }
 
 impl Default for RolloutPolicy {
     fn default() -> Self {
-        Self { paused: false, soak_seconds: 2, deadline_seconds: 300, on_failure: OnFailure::default() }
+        Self {
+            paused: false,
+            soak_seconds: 2,
+            deadline_seconds: 300,
+            on_failure: OnFailure::default(),
+            windows: vec![],
+            approval: Approval::default(),
+        }
     }
 }
 

@@ -31,6 +31,10 @@ pub enum Reason {
     Configuring,
     /// Changes wait because `spec.rollout.paused` is set.
     Paused,
+    /// Changes wait for somebody's approval.
+    AwaitingApproval,
+    /// Changes wait for a maintenance window.
+    OutsideWindow,
     /// New pods of a service did not become ready.
     RolloutFailed,
     /// `spec.version` cannot follow the version that runs.
@@ -51,6 +55,8 @@ impl Reason {
             Self::RollingOut => "RollingOut",
             Self::Configuring => "Configuring",
             Self::Paused => "Paused",
+            Self::AwaitingApproval => "AwaitingApproval",
+            Self::OutsideWindow => "OutsideWindow",
             Self::RolloutFailed => "RolloutFailed",
             Self::UpgradeRefused => "UpgradeRefused",
             Self::InvalidSpec => "InvalidSpec",
@@ -80,6 +86,9 @@ pub struct OpenIMClusterStatus {
     /// What is still to be changed, in order.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["component"]))]
     pub plan: Vec<Change>,
+    /// Names the plan, for its approval; empty without one.
+    #[serde(rename = "planID")]
+    pub plan_id: String,
     /// What holds the plan up.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub blockers: Vec<Blocker>,
@@ -143,7 +152,7 @@ pub struct Change {
 pub struct Blocker {
     /// The service or backing server; empty: the whole cluster.
     pub component: String,
-    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, RolloutFailed, UpgradeRefused, InvalidSpec.
+    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, RolloutFailed, UpgradeRefused, InvalidSpec.
     pub gate: String,
     /// What is seen, and what to do about it.
     pub message: String,

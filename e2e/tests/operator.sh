@@ -62,15 +62,16 @@ expand() { kube patch storageclass standard -p "{\"allowVolumeExpansion\":$1}" >
 redis_size() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"redis\":{\"managed\":{\"storage\":\"$1\"}}}}"; }
 blocked() { get "$cluster_name" '{.status.blockers[*].message}' | grep -c 'cannot grow' || true; }
 pods_before=$(all_uids)
-redis_size 11Gi
-until_is 30 11Gi claim
+size=$(claim); size=${size%Gi}
+redis_size $((size + 1))Gi
+until_is 30 $((size + 1))Gi claim
 wait_ready "$cluster_name" 60
 expand false
 trap 'expand true' EXIT
-redis_size 12Gi
+redis_size $((size + 2))Gi
 until_is 30 1 blocked
 expand true
-until_is 60 12Gi claim
+until_is 60 $((size + 2))Gi claim
 until_is 30 0 blocked
 if answer=$(redis_size 1Gi 2>&1); then echo "a smaller volume was accepted"; exit 1; fi
 grep -q 'volumes cannot shrink' <<< "$answer" || { echo "$answer"; exit 1; }
@@ -87,7 +88,7 @@ said=$(openim status "$cluster_name")
 generation=$(get "$cluster_name" '{.metadata.generation}')
 spec=$(kube -n "$ns" get openimcluster "$cluster_name" -o json | node -e '
   const object = JSON.parse(require("node:fs").readFileSync(0));
-  object.spec.ingress.enabled = false; object.spec.config.multiLoginPolicy = 4; object.spec.redis.managed.storage = "13Gi";
+  object.spec.ingress.enabled = false; object.spec.config.multiLoginPolicy = 4; object.spec.redis.managed.storage = "999Gi";
   console.log(JSON.stringify({ ...object, status: undefined }));')
 planned=$(openim plan -f <(echo "$spec"))
 for line in 'auth .*configuration' 'gateway .*configuration' "PersistentVolumeClaim/data-$cluster_name-redis-0" "Ingress/$cluster_name"; do
@@ -96,7 +97,7 @@ done
 if answer=$(openim plan -f <(echo "${spec//\"multiLoginPolicy\":4/\"multiLoginPolicy\":3}") 2>&1); then echo "planned: $answer"; exit 1; fi
 grep -q 'spec.config.multiLoginPolicy: must be 0, 1, 4 or 5' <<< "$answer" || { echo "$answer"; exit 1; }
 sleep 3
-[ "$generation $pods_before $(claim)" = "$(get "$cluster_name" '{.metadata.generation}') $(all_uids) 12Gi" ]
+[ "$generation $pods_before $(claim)" = "$(get "$cluster_name" '{.metadata.generation}') $(all_uids) $((size + 2))Gi" ]
 kube -n "$ns" get "ingress/$cluster_name" -o name
 wait_ready "$cluster_name" 60
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"replicas":2}}}}'
@@ -105,6 +106,27 @@ wait_ready "$cluster_name" 120
 openim rollback "$cluster_name"
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-cron" -o 'jsonpath={.spec.replicas}'
 wait_ready "$cluster_name" 60
+
+echo "a change that restarts pods waits for its window and for approval; scaling does not"
+rollout() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"rollout\":$1}}"; }
+ready_reason() { get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'; }
+cron_uid() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=cron" -o 'jsonpath={.items[*].metadata.uid}'; }
+# One that opened half a day ago for ten minutes.
+rollout "{\"windows\":[{\"start\":\"$(date -u -d '12 hours ago' +%H:%M)\",\"minutes\":10}],\"approval\":\"Required\"}"
+pods_before=$(all_uids) cron_before=$(cron_uid)
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":{"NOTE":"waits"}}}}}'
+until_is 30 AwaitingApproval ready_reason
+said=$(openim approve "$cluster_name")
+grep -q 'cron .*settings of the pods' <<< "$said" || { echo "$said"; exit 1; }
+until_is 30 OutsideWindow ready_reason
+sleep 4
+[ "$pods_before" = "$(all_uids)" ]
+rollout '{"windows":[]}'
+wait_ready "$cluster_name" 120
+[ "$cron_before" != "$(cron_uid)" ]
+rollout '{"approval":null,"windows":null}'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null}}}}'
+wait_ready "$cluster_name" 120
 
 echo "a steady state writes nothing"
 wait_ready "$cluster_name" 60

@@ -273,6 +273,7 @@ pub async fn read(
         volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
         failed_jobs,
+        now: jiff::Timestamp::now(),
         operator_namespace: operator_namespace.to_owned(),
         ..Default::default()
     })

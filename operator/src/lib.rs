@@ -16,6 +16,7 @@ pub mod validate;
 pub mod version;
 pub mod view;
 pub mod volumes;
+pub mod window;
 
 /// The field manager of everything this operator applies.
 pub const MANAGER: &str = "openim-operator";

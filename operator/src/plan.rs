@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{Blocker, Change, Dependency, Reason};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
 
@@ -12,6 +13,7 @@ use crate::{
     validate::{Backing, Cluster},
     version,
     volumes::{self, Growth, Volume},
+    window,
 };
 
 /// Pods of a Deployment or StatefulSet.
@@ -82,6 +84,8 @@ pub struct Observed {
     pub failed_jobs: BTreeMap<String, String>,
     /// Pods that have not taken over the newest live settings, and what they say; asked until there are none.
     pub behind: BTreeMap<String, String>,
+    /// The time.
+    pub now: Timestamp,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
     /// What probes saw.
@@ -110,6 +114,8 @@ pub struct Plan {
     pub kept_config: Option<BTreeSet<String>>,
     /// What `later` and the changes of templates wait for.
     pub gate: Option<Gate>,
+    /// Names what the pods are to be made of.
+    pub id: String,
     /// What is still to be changed.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
@@ -147,10 +153,12 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         plan.gate = Some(Gate { reason: Reason::DependencyNotReady, message });
     }
 
+    let services = build::services::objects(cluster, &settings, observed);
+    plan.id = window::plan_id(&services.wanted);
     let name = build::migration::name(cluster, &settings);
     let job = build::migration::job(cluster, &settings);
     let migrated = observed.finished_jobs.contains(&name);
-    let held = hold(cluster, observed);
+    let held = hold(cluster, observed, &plan.id);
     // A version that may not run yet must not change the data either.
     let wait = held.is_some() && !observed.deployments.is_empty();
     if plan.gate.is_some() || wait && !migrated {
@@ -169,7 +177,6 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
 
     let permissions =
         Permissions { create: plan.gate.is_none() && migrated, held: plan.gate.clone().or(held) };
-    let services = build::services::objects(cluster, &settings, observed);
     let decision = rollout::decide(cluster, services.wanted, observed, &permissions);
     let (now, later) = (&decision.apply, &decision.later);
     plan.apply.extend(services.names);
@@ -207,14 +214,15 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
 }
 
 /// Why templates may not change, whatever the state of the cluster.
-fn hold(cluster: &Cluster, observed: &Observed) -> Option<Gate> {
+fn hold(cluster: &Cluster, observed: &Observed, plan_id: &str) -> Option<Gate> {
     if let Some(message) = version::upgrade_problem(&version::running(cluster, observed), &cluster.version) {
         return Some(Gate { reason: Reason::UpgradeRefused, message });
     }
-    cluster.spec.rollout.paused.then(|| Gate {
-        reason: Reason::Paused,
-        message: "spec.rollout.paused is set: set it to false to go on".into(),
-    })
+    if cluster.spec.rollout.paused {
+        let message = "spec.rollout.paused is set: set it to false to go on".into();
+        return Some(Gate { reason: Reason::Paused, message });
+    }
+    window::closed(cluster, plan_id, observed.now)
 }
 
 /// Names of the ConfigMaps that a template mounts.

@@ -59,6 +59,11 @@ fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
     annotations.and_then(|annotations| annotations.get(key)).map_or("", String::as_str)
 }
 
+/// The revision of a wanted Deployment.
+pub(crate) fn revision_of(deployment: &Deployment) -> &str {
+    annotation(template(deployment), REVISION)
+}
+
 fn template(deployment: &Deployment) -> &PodTemplateSpec {
     static NONE: std::sync::LazyLock<PodTemplateSpec> = std::sync::LazyLock::new(PodTemplateSpec::default);
     deployment.spec.as_ref().map_or(&NONE, |spec| &spec.template)

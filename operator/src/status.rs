@@ -113,7 +113,13 @@ pub fn of(
     let coming: Vec<&str> = plan.changes.iter().map(|change| change.component.as_str()).collect();
     let then = if coming.is_empty() { String::new() } else { format!(" Then: {}.", coming.join(", ")) };
     let stopped = plan.blockers.iter().find_map(|blocker| {
-        let reasons = [Reason::UpgradeRefused, Reason::Paused, Reason::RolloutFailed];
+        let reasons = [
+            Reason::UpgradeRefused,
+            Reason::Paused,
+            Reason::AwaitingApproval,
+            Reason::OutsideWindow,
+            Reason::RolloutFailed,
+        ];
         Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
     });
     let verdict = match (&plan.gate, stopped) {
@@ -128,8 +134,8 @@ pub fn of(
             };
             Verdict {
                 progressing: false,
-                // A pause is wanted; the others need an edit.
-                stalled: reason != Reason::Paused,
+                // Those that are wanted end by themselves or by a word; the others need an edit.
+                stalled: [Reason::UpgradeRefused, Reason::RolloutFailed].contains(&reason),
                 ..waiting(reason, format!("{about}{}{pending}", with_end(&blocker.message)))
             }
         }
@@ -174,6 +180,7 @@ pub fn of(
         message: verdict.message,
         components,
         plan: plan.changes.clone(),
+        plan_id: if plan.changes.is_empty() { String::new() } else { plan.id.clone() },
         blockers: blockers(plan),
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),

@@ -8,6 +8,8 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
+use crate::window;
+
 /// Why a spec cannot be carried out: the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -67,6 +69,8 @@ pub struct Cluster {
     pub version: String,
     /// The live settings that all pods had taken over when that was last looked at.
     pub taken_over: String,
+    /// The plan that somebody approved; empty: none.
+    pub approved_plan: String,
     /// The version that ran when that was last looked at; empty: none yet.
     pub ran: String,
     /// MongoDB.
@@ -178,6 +182,14 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if spec.rollout.deadline_seconds <= spec.rollout.soak_seconds {
         return refuse("spec.rollout.deadlineSeconds", "must be more than soakSeconds".into());
     }
+    for (index, opening) in spec.rollout.windows.iter().enumerate() {
+        if window::time_of_day(&opening.start).is_none() {
+            return refuse(
+                &format!("spec.rollout.windows[{index}].start"),
+                format!("{:?} is not a time of day; write for example \"02:30\" (UTC)", opening.start),
+            );
+        }
+    }
     if ![0, 1, 4, 5].contains(&spec.config.multi_login_policy) {
         return refuse("spec.config.multiLoginPolicy", "must be 0, 1, 4 or 5".into());
     }
@@ -253,6 +265,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         owner,
         image: format!("{}:{version}", spec.image.repository),
         version,
+        approved_plan: object.annotations().get(window::APPROVED).cloned().unwrap_or_default(),
         ran: running.to_owned(),
         taken_over: object.status.as_ref().map_or_else(String::new, |status| status.live_config.clone()),
         mongodb,

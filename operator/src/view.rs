@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crds::{OpenIMCluster, OpenIMClusterSpec, condition};
+use crds::{Change, OpenIMCluster, OpenIMClusterSpec, condition};
 use kube::ResourceExt;
 
 use crate::{apply::Applied, plan::Plan, version};
@@ -106,15 +106,21 @@ pub fn earlier(cluster: &OpenIMCluster, generation: Option<i64>) -> Result<(i64,
     Err("no other spec is remembered; `kubectl openim history` lists those that are".into())
 }
 
-/// What a spec would do; `applied` is what the API server would take.
-pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
-    let mut out = format!("Plan for {name}\n");
-    let pods: Vec<String> = plan
-        .changes
+/// The services whose pods are replaced.
+pub fn changes(changes: &[Change]) -> String {
+    let pods: Vec<String> = changes
         .iter()
         .map(|change| format!("{:<13} pods: {:<4} {}", change.component, change.pods, change.reason))
         .collect();
+    let mut out = String::new();
     branches(&mut out, "Pods are replaced, one service after the other", &pods);
+    out
+}
+
+/// What a spec would do; `applied` is what the API server would take.
+pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
+    let mut out = format!("Plan for {name}\n");
+    out.push_str(&changes(&plan.changes));
     let replaced =
         |what: &String| plan.changes.iter().any(|change| what.ends_with(&format!("-{}", change.component)));
     let written: Vec<String> = applied
@@ -132,7 +138,7 @@ pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
         .map(|blocker| with_component(&blocker.component, &blocker.message))
         .collect();
     branches(&mut out, "Held up by", &blockers);
-    if pods.is_empty() && written.is_empty() && applied.deleted.is_empty() && blockers.is_empty() {
+    if plan.changes.is_empty() && written.is_empty() && applied.deleted.is_empty() && blockers.is_empty() {
         out.push_str("Nothing changes.\n");
     }
     out
@@ -140,7 +146,7 @@ pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crds::{Change, Component, Dependency, OpenIMClusterStatus};
+    use crds::{Component, Dependency, OpenIMClusterStatus};
 
     use super::*;
     use crate::validate::tests::object;

@@ -10,7 +10,9 @@ use std::{
     thread,
 };
 
-use crds::{Dependency, OpenIMCluster, OpenIMClusterSpec, OpenIMClusterStatus, condition};
+use crds::{
+    Approval, Day, Dependency, OpenIMCluster, OpenIMClusterSpec, OpenIMClusterStatus, Window, condition,
+};
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
     jiff::Timestamp,
@@ -22,11 +24,13 @@ use operator::{
     rollout::{FAILED_REASON, FAILED_REVISION, REVISION, version_of},
     status,
     validate::{Cluster, SERVICES, validate},
-    version,
+    version, window,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 const RUNS: u64 = 40;
+/// 1970-01-01, a Thursday.
+const NOON: Timestamp = Timestamp::constant(12 * 60 * 60, 0);
 const STEPS: u32 = 24;
 /// Steps within which a cluster must be settled when nothing goes wrong any more.
 const CALM: u32 = 400;
@@ -202,7 +206,7 @@ impl World {
     }
 
     fn random_edit(&mut self) {
-        match self.rng.random_range(0..8) {
+        match self.rng.random_range(0..10) {
             0..3 => self.edit(|spec, rng| {
                 let versions = ["1.0.0", "1.0.1", "1.1.0", "1.1.1", "1.2.0", "2.0.0"];
                 spec.version = versions[rng.random_range(0..versions.len())].into();
@@ -229,6 +233,23 @@ impl World {
                 format!("policy {}", spec.config.multi_login_policy)
             }),
             6 => self.edit(|spec, rng| {
+                let required = rng.random_bool(0.5);
+                spec.rollout.approval = if required { Approval::Required } else { Approval::Automatic };
+                format!("{:?}", spec.rollout.approval)
+            }),
+            7 => {
+                let id = self.object.status.as_ref().map(|status| status.plan_id.clone()).unwrap_or_default();
+                self.what.push(format!("approve {id:?}"));
+                self.object.metadata.annotations.get_or_insert_default().insert(window::APPROVED.into(), id);
+            }
+            8 => self.edit(|spec, rng| {
+                // It is always noon on a Thursday here.
+                let start = format!("{:02}:30", rng.random_range(9..14));
+                spec.rollout.windows = vec![Window { days: vec![Day::Thu], start, minutes: 60 }];
+                spec.rollout.windows.retain(|_| rng.random_bool(0.5));
+                format!("{:?}", spec.rollout.windows)
+            }),
+            9 => self.edit(|spec, rng| {
                 spec.pods.annotations.insert("note".into(), rng.random_range(0..3).to_string());
                 "annotation".into()
             }),
@@ -261,6 +282,7 @@ impl World {
                 .map(|(name, _)| name.clone())
                 .collect(),
             dependencies,
+            now: NOON,
             ..Default::default()
         }
     }
@@ -268,7 +290,7 @@ impl World {
     /// One pass of the operator; it may break off after some objects.
     fn operator(&mut self, breaks: bool) {
         let before = self.object.status.clone().unwrap_or_default();
-        let now = Timestamp::UNIX_EPOCH;
+        let now = NOON;
         let cluster = match validate(&self.object) {
             Ok(cluster) => cluster,
             Err(invalid) => {
@@ -314,7 +336,8 @@ impl World {
         let held = self.away != [0; 3]
             || self.object.spec.rollout.paused
             || version::upgrade_problem(&version::running(cluster, &self.observe()), &cluster.version)
-                .is_some();
+                .is_some()
+            || window::closed(cluster, &plan.id, NOON).is_some();
         let (mut written, mut changed) = (false, 0);
         for object in plan.apply.iter().take(upto) {
             let name = object.metadata.name.clone().unwrap_or_default();
@@ -477,6 +500,8 @@ impl World {
         self.edit(|spec, _| {
             spec.version = mended;
             spec.rollout.paused = false;
+            spec.rollout.approval = Approval::Automatic;
+            spec.rollout.windows.clear();
             spec.config.multi_login_policy = 1;
             format!("mended with {}", spec.version)
         });

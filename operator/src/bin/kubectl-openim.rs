@@ -8,9 +8,10 @@ use crds::OpenIMCluster;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Config, ResourceExt,
+    api::Patch,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{apply, dereference, plan, validate, view};
+use operator::{apply, dereference, plan, validate, view, window};
 
 /// OpenIM clusters, for people.
 #[derive(Debug, Parser)]
@@ -46,6 +47,11 @@ enum Command {
         #[arg(long)]
         to_generation: Option<i64>,
     },
+    /// Lets the operator carry out the plan that waits (`spec.rollout.approval: Required`).
+    Approve {
+        /// Name of the cluster.
+        name: String,
+    },
     /// What applying a file would do: pods that are replaced, objects that are written and removed, what holds it up. Changes nothing.
     Plan {
         /// A file with one OpenIMCluster.
@@ -79,6 +85,22 @@ async fn status(client: Client, namespace: &str, name: Option<&str>) -> anyhow::
     }
     let trees: Vec<String> = found.iter().map(view::tree).collect();
     print!("{}", trees.join("\n"));
+    Ok(())
+}
+
+async fn approve(client: Client, namespace: &str, name: &str) -> anyhow::Result<()> {
+    let clusters: Api<OpenIMCluster> = Api::namespaced(client, namespace);
+    let cluster = clusters.get(name).await?;
+    let status = cluster.status.clone().unwrap_or_default();
+    if status.plan_id.is_empty() || Some(status.observed_generation) != cluster.metadata.generation {
+        bail!(
+            "{name} has no plan for its newest spec (yet); `kubectl openim status {name}` says what it does"
+        );
+    }
+    let patch = serde_json::json!({ "metadata": { "annotations": { window::APPROVED: status.plan_id } } });
+    clusters.patch(name, &Default::default(), &Patch::Merge(&patch)).await?;
+    println!("Approved plan {} of {name}:", status.plan_id);
+    print!("{}", view::changes(&status.plan));
     Ok(())
 }
 
@@ -149,6 +171,7 @@ async fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Rollback { name, to_generation } => rollback(client, &namespace, name, *to_generation).await,
+        Command::Approve { name } => approve(client, &namespace, name).await,
         Command::Plan { filename, operator_namespace } => {
             preview(client, &namespace, filename, operator_namespace).await
         }
