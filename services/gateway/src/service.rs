@@ -186,3 +186,93 @@ impl GatewayService {
         Ok(GetUsersOnlineStatusResp { success_result, failed_result: vec![] })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use config::Config;
+    use model::random_id;
+    use protocol::frame::{Codec, Encoding};
+    use routes::Routes;
+    use rpc::Peers;
+    use tokio::sync::mpsc;
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+    use webhooks::Webhooks;
+
+    use super::*;
+    use crate::GatewayMetrics;
+
+    /// A gateway that asks no server.
+    fn gateway() -> GatewayService {
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let peers = Peers::start(&config, &TaskTracker::new(), &stop);
+        let routes = Routes::connect(&config.redis).unwrap();
+        let webhooks = Webhooks::new(&config, None).unwrap();
+        GatewayService(
+            Gateway::new(Arc::new(config), peers, routes, webhooks, GatewayMetrics::default()).unwrap(),
+        )
+    }
+
+    fn connect(gateway: &GatewayService, user: &str) -> mpsc::Receiver<Outbound> {
+        let (queue, outbound) = mpsc::channel(8);
+        let connection = Connection {
+            id: random_id(),
+            user: user.into(),
+            platform: Platform::WEB,
+            token: String::new(),
+            token_digest: String::new(),
+            encoding: Encoding { codec: Codec::Json, gzip: false },
+            background: false.into(),
+            queue,
+            cut: CancellationToken::new(),
+            watches: Default::default(),
+        };
+        gateway.registry.add(Arc::new(connection));
+        outbound
+    }
+
+    async fn push(gateway: &GatewayService, push: GatewayPush) -> GatewayPushResp {
+        gateway.push(&Context::system("test"), GatewayPushReq { pushes: vec![push] }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_audience_gets_a_message_once_it_is_known() {
+        // More members than connections, and fewer.
+        for others in [0, 5] {
+            let gateway = gateway();
+            let mut connected: Vec<_> =
+                ["a", "b", "stranger"].map(|user| (user, connect(&gateway, user))).into();
+            let names: Vec<String> = (0..others).map(|number| format!("other{number}")).collect();
+            connected.extend(names.iter().map(|name| (name.as_str(), connect(&gateway, name))));
+            let message = GatewayPush { audience: "g/1".into(), except: "b".into(), ..Default::default() };
+            let answer = push(&gateway, message.clone()).await;
+            assert_eq!((answer.delivered, answer.unknown_audiences), (0, vec!["g/1".to_owned()]));
+            let user_i_ds = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+            let audience = PutAudienceReq { audience: "g/1".into(), user_i_ds };
+            gateway.put_audience(&Context::system("test"), audience).await.unwrap();
+            let answer = push(&gateway, message).await;
+            assert_eq!((answer.delivered, answer.unknown_audiences.len()), (1, 0), "{others} others");
+            for (user, outbound) in &mut connected {
+                assert_eq!(outbound.try_recv().is_ok(), *user == "a", "{user}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_made_a_change_hears_of_it_late_and_the_others_at_once() {
+        let gateway = gateway();
+        let (mut author, mut other) = (connect(&gateway, "author"), connect(&gateway, "other"));
+        let message = GatewayPush {
+            user_i_ds: vec!["author".into(), "other".into()],
+            late_for: "author".into(),
+            ..Default::default()
+        };
+        assert_eq!(push(&gateway, message).await.delivered, 2);
+        assert!(other.try_recv().is_ok() && author.try_recv().is_err());
+        tokio::time::sleep(LATE / 2).await;
+        assert!(author.try_recv().is_err());
+        tokio::time::sleep(LATE).await;
+        assert!(author.try_recv().is_ok() && author.try_recv().is_err());
+    }
+}
