@@ -36,7 +36,8 @@ contract: ## what the last test run showed of the wire contract
 bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
 
-generate: ## generated files: the CRD
+generate: ## generated files: the CRD and docs/REFERENCE.md
 	@cargo run -q -p crds --bin crdgen > crds/openimclusters.yaml.new && mv crds/openimclusters.yaml.new crds/openimclusters.yaml
+	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 
 .PHONY: help up down status endpoints demo test test-fast planted contract bench generate

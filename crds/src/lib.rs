@@ -6,6 +6,7 @@
     reason = "every printer column has its own name, type_ and json_path"
 )]
 
+mod reference;
 mod spec;
 mod status;
 
@@ -14,6 +15,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+pub use reference::reference_markdown;
 pub use spec::*;
 pub use status::*;
 
@@ -54,6 +56,25 @@ mod tests {
     fn the_file_is_what_the_types_generate() {
         let file = include_str!("../openimclusters.yaml");
         assert!(file == super::definition_yaml(), "crds/openimclusters.yaml is stale: run `make generate`");
+    }
+
+    #[test]
+    fn the_reference_is_what_the_types_generate() {
+        let file = include_str!("../../docs/REFERENCE.md");
+        assert!(file == super::reference_markdown(), "docs/REFERENCE.md is stale: run `make generate`");
+    }
+
+    #[test]
+    fn the_reference_names_types_bounds_defaults_and_rules() {
+        let text = super::reference_markdown();
+        for line in [
+            "| `spec.services.api.replicas` | integer, 0 to 200 | `1` | Pods, 0 to 200. |",
+            "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What then happens while pods of before still serve. |",
+            "*volumes cannot shrink: set the size back.* |",
+        ] {
+            assert!(text.contains(line), "no line with: {line}");
+        }
+        assert_eq!(text.matches("cpuRequest`").count(), 1, "what all services have is written once");
     }
 
     #[test]
