@@ -27,8 +27,11 @@ step() {
   printf '  %-34s%6d s\n' "$name" $((SECONDS - started))
 }
 
-# The services as static binaries; cargo itself knows what is stale.
-build_services() {
+# The services and the operator as static binaries; cargo itself knows what is stale.
+build_services() { build_static --bin openim-server --bin openim-operator "$@"; }
+# kubectl openim, in $checker_bin.
+build_plugin() { build_static -q --bin kubectl-openim; }
+build_static() {
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
     cargo build --locked --release --target x86_64-unknown-linux-gnu -p server -p operator --manifest-path "$root/Cargo.toml" "$@"
 }

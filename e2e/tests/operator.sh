@@ -79,6 +79,7 @@ wait_ready "$cluster_name" 60
 [ "$pods_before" = "$(all_uids)" ]
 
 echo "kubectl openim says what is, and what an edit would do without doing it"
+build_plugin
 openim() {
   if [ -n "${CONTEXT:-}" ]; then "$checker_bin/kubectl-openim" --context "$CONTEXT" -n "$ns" "$@"
   else KUBECONFIG=$state/admin.kubeconfig "$checker_bin/kubectl-openim" -n "$ns" "$@"; fi
