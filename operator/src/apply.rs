@@ -248,10 +248,6 @@ pub async fn ensure_credentials(
     let what = format!("Secret/{name}");
     let api: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
     let existing = api.get_opt(&name).await.map_err(api_error(&what))?;
-    let decode = |secret: &Secret| -> BTreeMap<String, String> {
-        let data = secret.data.clone().unwrap_or_default().into_iter();
-        data.map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect()
-    };
     // With retained volumes the credentials outlive the cluster: the data can only be opened with them.
     let owned = |mut metadata: ObjectMeta| {
         if cluster.spec.volumes == VolumePolicy::Retain {
@@ -277,7 +273,7 @@ pub async fn ensure_credentials(
     if secret.labels().get(crate::build::labels::CLUSTER) != Some(&cluster.name) {
         return Err(ApplyError::Foreign { what });
     }
-    let found = decode(&secret);
+    let found = credentials::text(&secret);
     let data = credentials::complete(cluster, found.clone());
     let owners = owned(metadata(cluster, &name, "credentials")).owner_references;
     if data != found || secret.metadata.owner_references != owners {

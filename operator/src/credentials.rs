@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Secret;
+
 use crate::{
     probe::PATIENCE,
     replica_set::ReplicaSet,
@@ -32,6 +34,12 @@ pub mod key {
 
 /// User name in MongoDB and Kafka.
 pub const USER: &str = "openim";
+
+/// The data of a Secret as text.
+pub fn text(secret: &Secret) -> BTreeMap<String, String> {
+    let data = secret.data.iter().flatten();
+    data.map(|(key, value)| (key.clone(), String::from_utf8_lossy(&value.0).into_owned())).collect()
+}
 
 /// The host of a member of a managed server, counted from 0.
 pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::{ContainerState, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret},
+    core::v1::{ContainerState, PersistentVolumeClaim, Pod, Secret},
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
@@ -14,25 +14,24 @@ use crate::{
         labels::{COMPONENT, selector},
         settings::live_revision,
     },
-    live,
+    credentials, live,
     plan::{Observed, Rollout},
     probe,
-    rollout::{FAILED_REASON, FAILED_REVISION, REVISION},
+    rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
     validate::{Backing, Cluster},
     volumes::Volume,
 };
-
-fn text(secret: Secret) -> BTreeMap<String, String> {
-    let data = secret.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect()
-}
 
 async fn secret(
     client: &Client,
     cluster: &Cluster,
     name: &str,
 ) -> kube::Result<Option<BTreeMap<String, String>>> {
-    Ok(Api::<Secret>::namespaced(client.clone(), &cluster.namespace).get_opt(name).await?.map(text))
+    Ok(Api::<Secret>::namespaced(client.clone(), &cluster.namespace)
+        .get_opt(name)
+        .await?
+        .as_ref()
+        .map(credentials::text))
 }
 
 fn rollout_of_deployment(item: &Deployment) -> Rollout {
@@ -108,17 +107,11 @@ async fn explain(client: &Client, item: &Deployment, rollout: &mut Rollout) -> k
     rollout.trouble = pods.iter().find_map(trouble).unwrap_or_default();
     if rollout.stuck {
         let sets = Api::<ReplicaSet>::namespaced(client.clone(), &namespace).list(&same).await?;
-        let revision = |template: &PodTemplateSpec| {
-            template
-                .metadata
-                .as_ref()
-                .and_then(|metadata| metadata.annotations.as_ref()?.get(REVISION).cloned())
-        };
-        let newest = revision(&rollout.template);
+        let newest = revision_of(&rollout.template);
         let serving = sets
             .into_iter()
             .filter_map(|set| Some((set.status?.ready_replicas?, set.spec?.template?)))
-            .filter(|(ready, template)| *ready > 0 && revision(template) != newest)
+            .filter(|(ready, template)| *ready > 0 && revision_of(template) != newest)
             .max_by_key(|(ready, _)| *ready);
         rollout.serving = serving.map(|(_, mut template)| {
             let labels = template.metadata.as_mut().and_then(|metadata| metadata.labels.as_mut());

@@ -59,12 +59,12 @@ fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
     annotations.and_then(|annotations| annotations.get(key)).map_or("", String::as_str)
 }
 
-/// The revision of a wanted Deployment.
-pub(crate) fn revision_of(deployment: &Deployment) -> &str {
-    annotation(template(deployment), REVISION)
+/// The revision of a template; empty: none.
+pub fn revision_of(template: &PodTemplateSpec) -> &str {
+    annotation(template, REVISION)
 }
 
-fn template(deployment: &Deployment) -> &PodTemplateSpec {
+pub(crate) fn template(deployment: &Deployment) -> &PodTemplateSpec {
     static NONE: std::sync::LazyLock<PodTemplateSpec> = std::sync::LazyLock::new(PodTemplateSpec::default);
     deployment.spec.as_ref().map_or(&NONE, |spec| &spec.template)
 }
@@ -133,14 +133,14 @@ pub fn decide(
     // Services that have their new template and do not serve with it, and those that were rolled back.
     for item in &wanted {
         let Some(live) = observed.deployments.get(&cluster.part(item.service)) else { continue };
-        let revision = annotation(template(&item.deployment), REVISION);
+        let revision = revision_of(template(&item.deployment));
         if live.failed_revision == revision {
             let message = format!(
                 "the new pods did not become ready ({}); the pods of before were kept: edit the spec, or set spec.version back",
                 live.failed_reason
             );
             decision.blockers.push(blocker(item.service, Reason::RolloutFailed, message));
-        } else if annotation(&live.template, REVISION) == revision && !live.is_done() {
+        } else if revision_of(&live.template) == revision && !live.is_done() {
             let gate = if live.stuck { Reason::RolloutFailed } else { Reason::RollingOut };
             decision.blockers.push(blocker(item.service, gate, seen(live)));
         }
@@ -148,8 +148,8 @@ pub fn decide(
     let mut may_change = permissions.held.is_none() && decision.blockers.is_empty();
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
     let first_that = |is: fn(&Rollout) -> bool| {
-        let services = wanted.iter().map(|item| item.service);
-        services.into_iter().find(|service| observed.deployments.get(&cluster.part(service)).is_some_and(is))
+        let mut services = wanted.iter().map(|item| item.service);
+        services.find(|service| observed.deployments.get(&cluster.part(service)).is_some_and(is))
     };
     let first = first_that(|live| !live.current || live.updated < live.total)
         .or_else(|| first_that(|live| !live.is_done()));
@@ -160,8 +160,8 @@ pub fn decide(
             continue;
         };
         let new = template(&item.deployment);
-        let revision = annotation(new, REVISION).to_owned();
-        if annotation(&live.template, REVISION) == revision {
+        let revision = revision_of(new).to_owned();
+        if revision_of(&live.template) == revision {
             let roll_back = live.stuck && cluster.spec.rollout.on_failure == OnFailure::RollBack;
             let deployment = match &live.serving {
                 Some(serving) if roll_back => {

@@ -37,11 +37,11 @@ fn is_on(days: &[Day], weekday: Weekday) -> bool {
     days.is_empty() || days.contains(&day)
 }
 
-/// When this window opens, from `first` days after today on, for a week.
-fn openings(window: &Window, now: Timestamp, first: i64) -> Vec<Timestamp> {
+/// When this window opens, from yesterday on (it may still be open) for a week.
+fn openings(window: &Window, now: Timestamp) -> Vec<Timestamp> {
     let Some((hours, minutes)) = time_of_day(&window.start) else { return vec![] };
     let today = now.to_zoned(TimeZone::UTC).date();
-    (first..=7)
+    (-1_i64..=7)
         .filter_map(|days| today.checked_add(SignedDuration::from_hours(24 * days)).ok())
         .filter(|date| is_on(&window.days, date.weekday()))
         .filter_map(|date| date.at(hours, minutes, 0, 0).to_zoned(TimeZone::UTC).ok())
@@ -51,15 +51,14 @@ fn openings(window: &Window, now: Timestamp, first: i64) -> Vec<Timestamp> {
 
 /// `None` while a window is open or none is asked for; else when the next one opens.
 pub fn next(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
-    // A window may have opened yesterday and still be open.
     let open = windows.iter().any(|window| {
         let length = SignedDuration::from_mins(i64::from(window.minutes));
-        openings(window, now, -1).into_iter().any(|opening| opening <= now && now < opening + length)
+        openings(window, now).into_iter().any(|opening| opening <= now && now < opening + length)
     });
     if open {
         return None;
     }
-    windows.iter().flat_map(|window| openings(window, now, 0)).filter(|opening| *opening > now).min()
+    windows.iter().flat_map(|window| openings(window, now)).filter(|opening| *opening > now).min()
 }
 
 /// Names what the pods are to be made of; the same for as long as that is the same.
@@ -67,7 +66,7 @@ pub fn plan_id(wanted: &[Wanted]) -> String {
     let mut digest = Sha256::new();
     for item in wanted {
         digest.update(item.service);
-        digest.update(rollout::revision_of(&item.deployment));
+        digest.update(rollout::revision_of(rollout::template(&item.deployment)));
     }
     encode(digest.finalize())[..8].to_owned()
 }

@@ -21,7 +21,7 @@ use kube::api::DynamicObject;
 use operator::{
     credentials,
     plan::{Observed, Plan, Rollout, plan},
-    rollout::{FAILED_REASON, FAILED_REVISION, REVISION, version_of},
+    rollout::{FAILED_REASON, FAILED_REVISION, revision_of, version_of},
     status,
     validate::{Cluster, SERVICES, validate},
     version, window,
@@ -157,11 +157,6 @@ struct World {
     /// It was Ready once.
     ran: bool,
     what: Vec<String>,
-}
-
-fn revision(template: &PodTemplateSpec) -> &str {
-    let notes = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
-    notes.and_then(|notes| notes.get(REVISION)).map_or("", String::as_str)
 }
 
 fn minor(version: &str) -> u32 {
@@ -344,10 +339,8 @@ impl World {
             match kind(object).as_str() {
                 "Job" => {
                     let steps = self.rng.random_range(1..4);
-                    written |= self.jobs.insert(name.clone(), steps).is_none_or(|left| {
-                        self.jobs.insert(name, left);
-                        false
-                    });
+                    written |= !self.jobs.contains_key(&name);
+                    self.jobs.entry(name).or_insert(steps);
                 }
                 "Deployment" => {
                     if self.workloads.get(&name).is_some_and(|live| live.applied == *object) {
@@ -385,8 +378,8 @@ impl World {
                     let same = *live.template == spec.template;
                     written |= !same || live.replicas != replicas || live.notes != notes;
                     if !same {
-                        let back = notes.contains_key(FAILED_REVISION)
-                            && notes[FAILED_REVISION] == revision(&live.template);
+                        let failed = notes.get(FAILED_REVISION);
+                        let back = failed.is_some_and(|failed| failed == revision_of(&live.template));
                         if !back {
                             changed += 1;
                             assert!(!held, "{service} was changed though changes are held");

@@ -1,6 +1,6 @@
 //! `kubectl openim`: a cluster as a tree, and what an edit would do before it is made. Put it into the PATH as `kubectl-openim`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -11,7 +11,7 @@ use kube::{
     api::Patch,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{apply, dereference, plan, validate, view, window};
+use operator::{apply, credentials, dereference, plan, validate, view, window};
 
 /// OpenIM clusters, for people.
 #[derive(Debug, Parser)]
@@ -145,12 +145,7 @@ async fn preview(
         .get(&secret)
         .await
         .with_context(|| format!("reading the Secret {secret}, which the templates of the pods depend on"))?;
-    let credentials: BTreeMap<String, String> = found
-        .data
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned()))
-        .collect();
+    let credentials = credentials::text(&found);
     let mut observed = dereference::read(&client, &cluster, credentials, operator_namespace).await?;
     // From outside, servers cannot be asked; the operator has asked them a moment ago.
     observed.dependencies = object.status.map(|status| status.dependencies).unwrap_or_default();

@@ -86,8 +86,13 @@ impl GatewayService {
                 delivered += 1;
             }
         };
-        for user in push.user_i_ds.iter().filter(|user| **user != push.late_for) {
-            self.registry.for_user(user, &mut take);
+        let mut late = false;
+        for user in &push.user_i_ds {
+            if *user == push.late_for {
+                late = true;
+            } else {
+                self.registry.for_user(user, &mut take);
+            }
         }
         if let Some(audience) = audience {
             // Whichever is fewer: the audience, or who is connected here.
@@ -103,7 +108,7 @@ impl GatewayService {
                 });
             }
         }
-        if push.user_i_ds.contains(&push.late_for) {
+        if late {
             delivered += self.deliver_late(&push.late_for, frame);
         }
         delivered
