@@ -36,8 +36,9 @@ contract: ## what the last test run showed of the wire contract
 bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
 
-generate: ## generated files: the CRD and docs/REFERENCE.md
+generate: ## generated files: the CRD, docs/REFERENCE.md and the schema of the configuration
 	@cargo run -q -p crds --bin crdgen > crds/openimclusters.yaml.new && mv crds/openimclusters.yaml.new crds/openimclusters.yaml
 	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
+	@cargo run -q -p config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
 .PHONY: help up down status endpoints demo test test-fast planted contract bench generate

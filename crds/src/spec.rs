@@ -658,6 +658,39 @@ pub struct ServiceConfig {
     /// Partitions of the topics when they are created.
     #[schemars(range(min = 1, max = 1024))]
     pub kafka_partitions: i32,
+    /// How system messages travel, by name, for example groupCreated; what is not here stays as in config/notification.yaml.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub notifications: BTreeMap<String, NotificationSettings>,
+}
+
+/// How a system message travels.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NotificationSettings {
+    /// It appears as a chat message too; left out: as in config/notification.yaml.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_send_msg: Option<bool>,
+    /// What an offline device shows; left out: as in config/notification.yaml.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline_push: Option<NotificationPush>,
+}
+
+/// What an offline device shows of a system message.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NotificationPush {
+    /// Wake the device.
+    pub enable: bool,
+    /// Title; empty: one that says what kind of message there is.
+    #[schemars(length(max = 256))]
+    pub title: String,
+    /// Text; empty: the title.
+    #[schemars(length(max = 1024))]
+    pub desc: String,
+    /// Handed to the app.
+    #[schemars(length(max = 4096))]
+    pub ext: String,
 }
 
 impl Default for ServiceConfig {
@@ -671,6 +704,7 @@ impl Default for ServiceConfig {
             retain_days: 365,
             gateway_drain_seconds: 10,
             kafka_partitions: 8,
+            notifications: BTreeMap::new(),
         }
     }
 }

@@ -30,7 +30,7 @@ debian_packages() {
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends containerd runc containernetworking-plugins iptables iproute2 procps kmod \
     redis-server redis-tools chromium prometheus maven openjdk-17-jre-headless ca-certificates curl git make gcc g++ cmake perl pkg-config \
-    python3 unzip util-linux
+    protobuf-compiler libprotobuf-dev python3 unzip util-linux
   [ -z "$made" ] || rm -f $policy
 }
 kubernetes() {
@@ -60,7 +60,7 @@ kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependenc
 cargo_deny() { cargo install cargo-deny --version 0.20.2 --locked --root "$cache/cargo-deny" --target-dir "$cache/cargo-deny-target" && rm -rf "$cache/cargo-deny-target" && ln -sf "$cache/cargo-deny/bin/cargo-deny" "$bin/"; }
 node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
 
-once debian-packages 3 debian_packages
+once debian-packages 4 debian_packages
 case ${1:-} in
   packages) exit ;;
   tests)

@@ -33,7 +33,10 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let level = telemetry::start_logging(&arguments.log_level)?;
+    let level = telemetry::start_logging(
+        &config::Log { level: arguments.log_level.clone(), ..Default::default() },
+        "operator",
+    )?;
     let mut config = Config::infer().await?;
     config.read_timeout = Some(Duration::from_secs(330));
     let client = Client::try_from(config)?;

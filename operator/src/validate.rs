@@ -196,6 +196,14 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if let Some(problem) = config::log_level_problem(&spec.config.log_level) {
         return refuse("spec.config.logLevel", problem);
     }
+    for name in spec.config.notifications.keys() {
+        if config::NotificationKind::from_key(name).is_none() {
+            return refuse(
+                &format!("spec.config.notifications.{name}"),
+                "is not a notification of OpenIM, see config/notification.yaml".into(),
+            );
+        }
+    }
     let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
     let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;
     let kafka = backing("spec.kafka", &spec.kafka.managed, &spec.kafka.external)?;
@@ -318,6 +326,7 @@ pub(crate) mod tests {
             ),
             ("objectStorage: {endpoint: 'minio:9000', secretName: s}", "spec.objectStorage.endpoint"),
             ("webhooks: {url: 'http://x', hooks: {beforeLunch: {}}}", "spec.webhooks.hooks.beforeLunch"),
+            ("config: {notifications: {groupMade: {}}}", "spec.config.notifications.groupMade"),
             (
                 "services: {api: {autoscaling: {minReplicas: 3, maxReplicas: 2}}}",
                 "spec.services.api.autoscaling",

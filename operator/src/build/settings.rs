@@ -47,7 +47,7 @@ impl Settings {
                 },
             })
         });
-        let config = json!({
+        let mut config = json!({
             "adminUserIDs": wanted.admin_user_ids,
             "multiLogin": { "policy": wanted.multi_login_policy },
             "redis": { "address": servers.redis.address },
@@ -61,6 +61,9 @@ impl Settings {
             "object": object,
             "webhooks": webhooks(cluster),
         });
+        if !wanted.notifications.is_empty() {
+            config["notification"] = json!(wanted.notifications);
+        }
         let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
         let generated = cluster.credentials();
         let mut references = vec![("IMENV_SECRET", generated.as_str(), key::SECRET)];
@@ -154,7 +157,7 @@ fn webhooks(cluster: &Cluster) -> serde_json::Value {
 pub fn live_yaml(cluster: &Cluster) -> String {
     let wanted = &cluster.spec.config;
     let settings = config::LiveSettings {
-        log: Some(config::Log { level: wanted.log_level.clone() }),
+        log: Some(config::LiveLog { level: wanted.log_level.clone() }),
         token_expire_days: Some(wanted.token_expire_days),
         friend_verify: Some(wanted.friend_verify),
         retain_days: Some(wanted.retain_days),
@@ -207,7 +210,7 @@ mod tests {
     #[test]
     fn the_services_accept_the_file() {
         let cluster = validate(&object(
-            "{config: {logLevel: debug, multiLoginPolicy: 4}, webhooks: {url: 'http://x', hooks: {beforeSendSingleMsg: {timeout: 3}}}}",
+            "{config: {logLevel: debug, multiLoginPolicy: 4, notifications: {groupCreated: {offlinePush: {enable: true}}}}, webhooks: {url: 'http://x', hooks: {beforeSendSingleMsg: {timeout: 3}}}}",
         ))
         .unwrap();
         let observed =
@@ -223,6 +226,11 @@ mod tests {
         assert_eq!((config.multi_login.policy, config.log.level.as_str()), (4, "debug"));
         assert_eq!(config.webhooks.hooks["beforeSendSingleMsg"].timeout, 3);
         assert_eq!(config.discovery.service_prefix, "chat-");
+        let created = &config.notification[&config::NotificationKind::GroupCreated];
+        assert_eq!(
+            (created.is_send_msg, created.offline_push.as_ref().map(|push| push.enable)),
+            (None, Some(true))
+        );
     }
 
     #[test]
@@ -238,7 +246,12 @@ mod tests {
         ] {
             assert_eq!(hash(&format!("config: {{{live}}}")), before, "{live}");
         }
-        for other in ["multiLoginPolicy: 4", "adminUserIDs: [root]", "kafkaPartitions: 3"] {
+        for other in [
+            "notifications: {groupCreated: {isSendMsg: false}}",
+            "multiLoginPolicy: 4",
+            "adminUserIDs: [root]",
+            "kafkaPartitions: 3",
+        ] {
             assert_ne!(hash(&format!("config: {{{other}}}")), before, "{other}");
         }
     }

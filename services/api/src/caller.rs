@@ -12,6 +12,8 @@ use protocol::{
 };
 use rpc::{Context, Peers};
 
+use crate::limits::Limits;
+
 /// A good token is believed this long; a kicked one is refused at the latest after it.
 const BELIEVED: Duration = Duration::from_secs(2);
 
@@ -21,6 +23,7 @@ pub(crate) struct Callers {
     peers: Peers,
     config: Arc<Config>,
     good: Cache<String, (String, i32)>,
+    limits: Limits,
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Result<String> {
@@ -35,7 +38,9 @@ pub(crate) fn operation_id(headers: &HeaderMap) -> Result<String> {
 
 impl Callers {
     pub(crate) fn new(peers: Peers, config: Arc<Config>) -> Self {
-        Self { peers, config, good: Cache::builder().max_capacity(100_000).time_to_live(BELIEVED).build() }
+        let good = Cache::builder().max_capacity(100_000).time_to_live(BELIEVED).build();
+        let limits = Limits::new(config.api.requests_per_second);
+        Self { peers, config, good, limits }
     }
 
     /// The verified caller.
@@ -54,6 +59,9 @@ impl Callers {
             }
         };
         let kind = if self.config.is_admin(&user) { Kind::Admin } else { Kind::User };
+        if kind == Kind::User {
+            self.limits.count(&user)?;
+        }
         Ok(Context::new(kind, &user, platform, operation_id))
     }
 }

@@ -1,10 +1,10 @@
 //! The envelope of every answer: `{errCode, errMsg, errDlt, data}`, HTTP 200 for errors too.
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use protocol::Error;
+use protocol::{Error, ErrorCode};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -50,7 +50,13 @@ pub(crate) fn answer_of<T: Serialize>(outcome: protocol::Result<T>) -> Response 
 pub(crate) fn failed(error: &Error) -> Response {
     let code = error.code.number();
     let failure = Failure { code, message: error.code.name(), detail: &error.detail };
-    answer(code, protocol::go_json::to_text(&failure))
+    let mut response = answer(code, protocol::go_json::to_text(&failure));
+    // The one error whose status says so too (errors.json).
+    if error.code == ErrorCode::TooManyRequests {
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// An unknown route.

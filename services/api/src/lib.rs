@@ -6,6 +6,7 @@ mod caller;
 mod cors;
 mod envelope;
 mod jssdk;
+mod limits;
 mod metrics;
 mod objects;
 mod openapi;

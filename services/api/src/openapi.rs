@@ -172,6 +172,10 @@ fn operation(route: &Route, types: Option<&[String; 2]>) -> Value {
     }
     if route.token {
         operation["security"] = json!([{ "token": [] }]);
+        if route.method == "POST" {
+            responses["429"] = json!({ "description": "the user asks too often", "headers": { "retry-after": { "schema": { "type": "string" } } },
+                "content": responses["200"]["content"].clone() });
+        }
     }
     operation["parameters"] = parameters.into();
     operation["responses"] = responses;

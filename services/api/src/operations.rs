@@ -51,14 +51,19 @@ fn component(name: &str) -> Option<&'static str> {
 pub(crate) async fn discovery(State(api): State<Api>, Path(name): Path<String>) -> Response {
     let Some(component) = component(&name) else { return envelope::not_found().await };
     let config = &api.config;
-    let host = match config.discovery.enable {
-        DiscoveryKind::Static => config.discovery.host.clone(),
-        DiscoveryKind::Kubernetes => format!("{}{component}", config.discovery.service_prefix),
+    let resolve = async |host: String| {
+        // A service without instances has no name: that is an empty list, not a failure.
+        let found = tokio::net::lookup_host((host, config.admin_port)).await;
+        found.map(|addresses| addresses.map(|address| address.to_string()).collect()).unwrap_or_default()
     };
-    // A service without instances has no name: that is an empty list, not a failure.
-    let found = tokio::net::lookup_host((host.as_str(), config.admin_port)).await;
-    let mut targets: Vec<String> =
-        found.map(|addresses| addresses.map(|address| address.to_string()).collect()).unwrap_or_default();
+    let mut targets: Vec<String> = match config.discovery.enable {
+        DiscoveryKind::Static => resolve(config.discovery.host.clone()).await,
+        DiscoveryKind::Kubernetes => resolve(format!("{}{component}", config.discovery.service_prefix)).await,
+        DiscoveryKind::Etcd => match rpc::metrics_targets(&config.etcd, component).await {
+            Ok(targets) => targets,
+            Err(error) => return envelope::answer_of(Err::<(), _>(error)),
+        },
+    };
     targets.sort_unstable();
     let labels = Labels { namespace: "default", service: name };
     Json([Targets { targets, labels }]).into_response()
@@ -100,6 +105,7 @@ pub(crate) async fn config_list(State(api): State<Api>, headers: HeaderMap) -> R
     let environment = match api.config.discovery.enable {
         DiscoveryKind::Static => "source",
         DiscoveryKind::Kubernetes => "kubernetes",
+        DiscoveryKind::Etcd => "etcd",
     };
     let list = ConfigList { environment, version: env!("CARGO_PKG_VERSION"), config_names: [CONFIG_NAME] };
     envelope::answer_of(admin(&api, &headers).await.map(|()| list))

@@ -1,39 +1,30 @@
 //! The one configuration file, `config.yaml`: parsed and checked before anything binds. Every key has a default except the
-//! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`).
+//! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`). `webhooks.yaml` and `notification.yaml` beside it hold
+//! what may as well stand below `webhooks:` and `notification:`. `config.schema.json` describes the file to editors.
 
+mod files;
 mod hooks;
 mod live;
+mod locate;
+mod notification;
 mod push;
 
 use std::path::Path;
 
 use figment::{
     Figment,
-    providers::{Env, Format, Serialized, Yaml},
+    providers::{Env, Serialized},
 };
+pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
-pub use live::{LIVE_FILE, Live, LiveSettings, Taken, revision};
+pub use live::{LIVE_FILE, Live, LiveLog, LiveSettings, Taken, revision};
+pub use notification::{NotificationKind, NotificationPush, NotificationSettings, Notifications};
 pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why the configuration was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Not readable, not YAML, an unknown key or a value of the wrong type.
-    #[error("configuration: {0}")]
-    Parse(Box<figment::Error>),
-    /// A value that parses but cannot work.
-    #[error("configuration: {key}: {problem}")]
-    Value {
-        /// The key, dotted.
-        key: &'static str,
-        /// What is wrong and what to write instead.
-        problem: String,
-    },
-}
-
 /// The whole file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
     /// Signs tokens and authenticates the services to each other. No default: at least 16 characters.
@@ -61,6 +52,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// How services find each other.
     pub discovery: Discovery,
+    /// etcd, for `discovery.enable: etcd`.
+    pub etcd: Etcd,
     /// REST.
     pub api: Api,
     /// WebSocket.
@@ -73,6 +66,8 @@ pub struct Config {
     pub object: Object,
     /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
     pub webhooks: Webhooks,
+    /// System messages; also the content of `notification.yaml`.
+    pub notification: Notifications,
     /// Port of `/metrics`, `/healthz`, `/readyz`, `/loglevel`, `/config`.
     pub admin_port: u16,
     /// First port of the RPC services; each service adds its own offset.
@@ -80,7 +75,7 @@ pub struct Config {
 }
 
 /// Multi-login.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MultiLogin {
     /// 0 any, 1 one per platform, 4 one per platform class, 5 PC plus one.
@@ -90,15 +85,21 @@ pub struct MultiLogin {
 }
 
 /// Logs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,transfer=debug`.
     pub level: String,
+    /// Directory of log files; empty: standard output. A change needs a restart.
+    pub storage_location: String,
+    /// Hours after which a new file is begun: 1 or 24. A change needs a restart.
+    pub rotation_time: u32,
+    /// Files that are kept of each service, 1 to 1000. A change needs a restart.
+    pub remain_rotation_count: usize,
 }
 
 /// MongoDB.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Mongo {
     /// Connection string, with credentials.
@@ -110,7 +111,7 @@ pub struct Mongo {
 }
 
 /// Redis.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Redis {
     /// `host:port`.
@@ -124,7 +125,7 @@ pub struct Redis {
 }
 
 /// Kafka.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Kafka {
     /// `host:port` of brokers.
@@ -148,41 +149,61 @@ pub struct Kafka {
 }
 
 /// How services find each other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Discovery {
-    /// `static` or `kubernetes`.
+    /// `static`, `kubernetes` or `etcd`.
     pub enable: DiscoveryKind,
     /// For `kubernetes`: service names are `<prefix><service>`, resolved as headless services.
     pub service_prefix: String,
     /// For `static`: the host where all services run.
     pub host: String,
+    /// For `etcd`: where other services reach this process; empty: 127.0.0.1.
+    pub advertise_host: String,
+}
+
+/// etcd.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Etcd {
+    /// `host:port` of members.
+    pub address: Vec<String>,
+    /// Services are registered below this key.
+    pub root_directory: String,
+    /// User; empty for none.
+    pub username: String,
+    /// Password.
+    pub password: String,
 }
 
 /// See [`Discovery::enable`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DiscoveryKind {
     /// One host.
     Static,
     /// Headless services.
     Kubernetes,
+    /// Every process registers itself.
+    Etcd,
 }
 
 /// REST.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Api {
     /// Port of the REST API.
     pub open_im_api_port: u16,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// Requests per second of one user, as many at once; more are answered with 429. 0: no limit. Administrators are not limited.
+    pub requests_per_second: u32,
     /// See [`Prometheus`].
     pub prometheus: Prometheus,
 }
 
 /// Dashboards.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Prometheus {
     /// Where `GET /third/prometheus` leads; empty: nowhere.
@@ -191,7 +212,7 @@ pub struct Prometheus {
 }
 
 /// Uploaded files.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Object {
     /// `s3`, or `none`: uploads are refused.
@@ -208,7 +229,7 @@ pub struct Object {
 }
 
 /// Whether there is an object storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ObjectKind {
     /// No.
@@ -219,7 +240,7 @@ pub enum ObjectKind {
 }
 
 /// An S3-compatible object storage.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ObjectStorage {
     /// URL that the services use.
@@ -244,12 +265,12 @@ pub struct ObjectStorage {
 }
 
 /// WebSocket.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Gateway {
     /// Port of the WebSocket gateway.
     pub port: u16,
-    /// Address other services reach this gateway's RPC port at; empty: 127.0.0.1.
+    /// Address other services reach this gateway's RPC port at; empty: `discovery.advertiseHost`.
     pub advertise_host: String,
     /// Connections per process.
     pub max_connections: usize,
@@ -262,7 +283,7 @@ pub struct Gateway {
 }
 
 /// Kafka to MongoDB.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Transfer {
     /// Messages of one partition written at once.
@@ -284,12 +305,14 @@ impl Default for Config {
             redis: Redis::default(),
             kafka: Kafka::default(),
             discovery: Discovery::default(),
+            etcd: Etcd::default(),
             api: Api::default(),
             gateway: Gateway::default(),
             transfer: Transfer::default(),
             push: Push::default(),
             object: Object::default(),
             webhooks: Webhooks::default(),
+            notification: Notifications::default(),
             admin_port: 12000,
             rpc_base_port: 10100,
         }
@@ -303,14 +326,17 @@ macro_rules! defaults {
 }
 defaults! {
     MultiLogin { policy: 1, max_num_one_end: 30 }
-    Log { level: "info".into() }
+    Log { level: "info".into(), storage_location: String::new(), rotation_time: 24, remain_rotation_count: 2 }
     Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
     Redis { address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0 }
     Kafka {
         address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(),
         message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
     }
-    Discovery { enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into() }
+    Discovery {
+        enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into(), advertise_host: String::new()
+    }
+    Etcd { address: vec!["127.0.0.1:2379".into()], root_directory: "openim".into(), username: String::new(), password: String::new() }
     Object {
         enable: ObjectKind::None, api_url: String::new(), expire_days: 0,
         delete_types: ["msg-picture", "msg-file", "msg-voice", "msg-video", "msg-video-snapshot", "sdklog"].map(String::from).to_vec(),
@@ -321,7 +347,7 @@ defaults! {
         access_key_id: String::new(), secret_access_key: String::new(), session_token: String::new(), path_style: true,
         cdn_prefix: String::new()
     }
-    Api { open_im_api_port: 10002, max_body_bytes: 16 << 20, prometheus: Prometheus::default() }
+    Api { open_im_api_port: 10002, max_body_bytes: 16 << 20, requests_per_second: 500, prometheus: Prometheus::default() }
     Gateway {
         port: 10001, advertise_host: String::new(), max_connections: 100_000, send_queue_frames: 256, drain_seconds: 10,
         requests_per_second: 200,
@@ -375,43 +401,13 @@ impl Service {
 }
 
 impl Config {
-    /// Reads `<directory>/config.yaml`, `live.yaml`, `webhooks.yaml` and the environment.
+    /// Reads `<directory>/config.yaml`, `live.yaml`, `webhooks.yaml`, `notification.yaml` and the environment.
     ///
     /// # Errors
-    /// When a key is unknown, a value has the wrong type, or a value cannot work; the message names the key.
+    /// When a key is unknown, a value has the wrong type, or a value cannot work; the message names the file, the line and the key.
     pub fn load(directory: &Path) -> Result<Self, ConfigError> {
-        let file = directory.join("config.yaml");
-        if !file.is_file() {
-            return Err(ConfigError::Value {
-                key: "config.yaml",
-                problem: format!("no such file in {}", directory.display()),
-            });
-        }
-        let mut figment = Figment::from(Serialized::defaults(Self::default())).merge(Yaml::file_exact(file));
-        let webhooks = directory.join("webhooks.yaml");
-        if webhooks.is_file() {
-            let hooks: figment::value::Value = Figment::from(Yaml::file_exact(webhooks))
-                .extract()
-                .map_err(|error| ConfigError::Parse(Box::new(error)))?;
-            figment = figment.merge(Serialized::default("webhooks", hooks));
-        }
-        let live = directory.join(LIVE_FILE);
-        if live.is_file() {
-            let settings: LiveSettings = Figment::from(Yaml::file_exact(live))
-                .extract()
-                .map_err(|error| ConfigError::Parse(Box::new(error)))?;
-            figment = figment.merge(Serialized::defaults(settings));
-        }
-        // Credentials of push vendors may be in a file of their own.
-        let push_file = std::env::var("IMENV_PUSH_FILE")
-            .unwrap_or_else(|_| figment.extract_inner("push.file").unwrap_or_default());
-        if !push_file.is_empty() {
-            let push: figment::value::Value = Figment::from(Yaml::file_exact(push_file))
-                .extract()
-                .map_err(|error| ConfigError::Parse(Box::new(error)))?;
-            figment = figment.merge(Serialized::default("push", push));
-        }
-        Self::from_figment(figment)
+        Self::from_figment(files::read(directory, Figment::from(Serialized::defaults(Self::default())))?)
+            .map_err(|error| error.located(directory))
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
@@ -429,13 +425,13 @@ impl Config {
         let config: Self = figment
             .merge(environment.lowercase(false))
             .extract()
-            .map_err(|error| ConfigError::Parse(Box::new(error)))?;
+            .map_err(|error| ConfigError::parse(&error))?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
+        let refuse = |key: &str, problem: &str| Err(ConfigError::value(key, problem));
         if self.secret.len() < 16 {
             return refuse(
                 "secret",
@@ -454,6 +450,12 @@ impl Config {
         if let Some(problem) = log_level_problem(&self.log.level) {
             return refuse("log.level", &problem);
         }
+        if ![1, 24].contains(&self.log.rotation_time) {
+            return refuse("log.rotationTime", "must be 1 or 24 hours");
+        }
+        if !(1..=1000).contains(&self.log.remain_rotation_count) {
+            return refuse("log.remainRotationCount", "must be between 1 and 1000");
+        }
         if !(1..=3650).contains(&self.token_expire_days) {
             return refuse("tokenExpireDays", "must be between 1 and 3650");
         }
@@ -463,11 +465,14 @@ impl Config {
         if self.kafka.partitions < 1 {
             return refuse("kafka.partitions", "must be at least 1");
         }
+        if self.discovery.enable == DiscoveryKind::Etcd && self.etcd.address.is_empty() {
+            return refuse("etcd.address", "must name at least one host:port");
+        }
         if self.transfer.batch_size == 0 {
             return refuse("transfer.batchSize", "must be at least 1");
         }
         if let Some(problem) = self.webhooks.problem() {
-            return Err(ConfigError::Value { key: "webhooks", problem });
+            return refuse("webhooks", &problem);
         }
         if self.object.enable == ObjectKind::S3 {
             let s3 = &self.object.s3;
@@ -501,6 +506,7 @@ impl Config {
             &mut shown.mongo.uri,
             &mut shown.redis.password,
             &mut shown.kafka.password,
+            &mut shown.etcd.password,
             &mut shown.push.jpush.master_secret,
             &mut shown.push.getui.master_secret,
             &mut shown.webhooks.url,
@@ -517,6 +523,22 @@ impl Config {
     /// The RPC port of a service.
     pub fn rpc_port(&self, service: Service) -> u16 {
         self.rpc_base_port + service as u16
+    }
+
+    /// Where other services reach this process's instance of a service.
+    pub fn rpc_address(&self, service: Service) -> String {
+        match self.gateway.advertise_host.as_str() {
+            host if service == Service::Gateway && !host.is_empty() => {
+                format!("{host}:{}", self.rpc_port(service))
+            }
+            _ => self.advertised(self.rpc_port(service)),
+        }
+    }
+
+    /// Where others reach a port of this process.
+    pub fn advertised(&self, port: u16) -> String {
+        let host = self.discovery.advertise_host.as_str();
+        format!("{}:{port}", if host.is_empty() { "127.0.0.1" } else { host })
     }
 
     /// Whether a user is a configured administrator.
@@ -549,6 +571,8 @@ fn key_paths(value: &serde_json::Value, prefix: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    use figment::providers::{Format, Yaml};
+
     fn parse(yaml: &str) -> Result<Config, ConfigError> {
         Config::from_figment(Figment::from(Serialized::defaults(Config::default())).merge(Yaml::string(yaml)))
     }
@@ -569,10 +593,45 @@ mod tests {
             ("secret: 0123456789abcdef\nlog: {level: verbose}", "log.level"),
             ("secret: 0123456789abcdef\nlog: {level: 'info,transfer=loud'}", "transfer=loud"),
             ("secret: 0123456789abcdef\napi: {openImApiPort: many}", "openImApiPort"),
+            ("secret: 0123456789abcdef\nlog: {rotationTime: 5}", "log.rotationTime: must be 1 or 24"),
+            ("secret: 0123456789abcdef\ndiscovery: {enable: etcd}\netcd: {address: []}", "etcd.address"),
+            ("secret: 0123456789abcdef\ndiscovery: {enable: zookeeper}", "`static`, `kubernetes`, `etcd`"),
+            ("secret: 0123456789abcdef\nnotification: {groupMade: {}}", "groupCreated"),
+            ("secret: 0123456789abcdef\nnotification: {groupCreated: {offlinePush: {on: true}}}", "enable"),
         ] {
             let message = parse(yaml).unwrap_err().to_string();
             assert!(message.contains(expected), "{yaml}: {message}");
         }
+    }
+
+    /// config/ as it is shipped.
+    fn shipped(name: &str) -> String {
+        std::fs::read_to_string(format!("{}/../../config/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let documented: serde_json::Value =
+            Figment::from(Yaml::string(&shipped("config.yaml"))).extract().unwrap();
+        let mut defaults = serde_json::to_value(Config::default()).unwrap();
+        for elsewhere in ["secret", "webhooks", "notification"] {
+            defaults.as_object_mut().unwrap().remove(elsewhere);
+        }
+        assert_eq!(documented, defaults);
+        for (name, key) in [("webhooks.yaml", "webhooks"), ("notification.yaml", "notification")] {
+            let file: serde_json::Value = Figment::from(Yaml::string(&shipped(name))).extract().unwrap();
+            let config = parse(&format!("secret: 0123456789abcdef\n{key}: {file}")).unwrap();
+            match key {
+                "webhooks" => assert_eq!(config.webhooks.hooks.len(), Hook::ALL.len()),
+                _ => assert_eq!(config.notification.len(), NotificationKind::ALL.len()),
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_is_the_one_of_these_types() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config)).unwrap() + "\n";
+        assert!(schema == shipped("config.schema.json"), "stale: run `make generate`");
     }
 
     #[test]

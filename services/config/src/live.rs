@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -15,12 +16,12 @@ use crate::{Config, ConfigError};
 pub const LIVE_FILE: &str = "live.yaml";
 
 /// The settings that `live.yaml` may hold; each is optional there.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LiveSettings {
     /// Log settings.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub log: Option<crate::Log>,
+    pub log: Option<LiveLog>,
     /// Validity of tokens that are issued from now on, in days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_expire_days: Option<u32>,
@@ -33,6 +34,14 @@ pub struct LiveSettings {
     /// New group members see older messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_for_new_members: Option<bool>,
+}
+
+/// What of the logs changes while a process runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LiveLog {
+    /// See [`crate::Log::level`].
+    pub level: String,
 }
 
 /// Names the content of `live.yaml`.
@@ -108,7 +117,7 @@ impl Live {
             Ok(loaded) => {
                 let before = self.now();
                 let mut config = (*before).clone();
-                config.log = loaded.log;
+                config.log.level = loaded.log.level;
                 config.token_expire_days = loaded.token_expire_days;
                 config.friend_verify = loaded.friend_verify;
                 config.retain_days = loaded.retain_days;

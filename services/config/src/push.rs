@@ -1,9 +1,10 @@
 //! Offline push: which vendors, and their credentials.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Offline push.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Push {
     /// A YAML file with these same keys, for credentials that are kept apart; empty: none.
@@ -40,7 +41,7 @@ impl Default for Push {
 }
 
 /// A vendor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub enum PushVendor {
@@ -51,7 +52,7 @@ pub enum PushVendor {
 }
 
 /// Firebase Cloud Messaging, HTTP v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FcmPush {
     /// The JSON key of a service account.
@@ -68,7 +69,7 @@ impl Default for FcmPush {
 }
 
 /// Apple Push Notification service, by token.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ApnsPush {
     /// The `.p8` key.
@@ -102,7 +103,7 @@ impl Default for ApnsPush {
 }
 
 /// JPush.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct JpushPush {
@@ -125,7 +126,7 @@ impl Default for JpushPush {
 }
 
 /// Getui, version 2.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct GetuiPush {

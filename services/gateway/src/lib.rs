@@ -64,12 +64,7 @@ impl Gateway {
     ) -> protocol::Result<Arc<Self>> {
         let policy = Policy::parse(config.multi_login.policy)
             .ok_or_else(|| protocol::Error::internal("multiLogin.policy must be 0, 1, 4 or 5"))?;
-        let host = if config.gateway.advertise_host.is_empty() {
-            "127.0.0.1"
-        } else {
-            &config.gateway.advertise_host
-        };
-        let address = format!("{host}:{}", config.rpc_port(config::Service::Gateway));
+        let address = config.rpc_address(config::Service::Gateway);
         Ok(Arc::new(Self {
             config,
             peers,

@@ -1,7 +1,8 @@
 //! System messages. Each goes through the msg service like any other message, sent by a service, with the options of its kind
 //! (semantics.md 1.8 and 2).
 
-use model::options::NotificationOptions;
+use config::{NotificationKind, Notifications};
+use model::options::{self, NotificationOptions};
 use protocol::{
     Result,
     content_type::{self as kind, FROM_SYSTEM, session},
@@ -48,6 +49,29 @@ pub fn options_of(content_type: i32) -> NotificationOptions {
         _ => (false, false, false),
     };
     NotificationOptions { also_chat, offline_push, stored }
+}
+
+/// Lets the configuration decide how a notification travels; what it leaves out stays.
+pub fn configure(message: &mut MsgData, settings: &Notifications) {
+    let Some(wanted) = NotificationKind::of(message.content_type).and_then(|kind| settings.get(&kind)) else {
+        return;
+    };
+    let mut set = |key: &str, on| message.options.insert(key.to_owned(), on);
+    if let Some(also_chat) = wanted.is_send_msg {
+        set(options::IS_SEND_MSG, also_chat);
+        set(options::UNREAD_COUNT, also_chat);
+    }
+    if let Some(push) = &wanted.offline_push {
+        set(options::OFFLINE_PUSH, push.enable);
+        let info = message.offline_push_info.get_or_insert_default();
+        for (field, text) in
+            [(&mut info.title, &push.title), (&mut info.desc, &push.desc), (&mut info.ex, &push.ext)]
+        {
+            if !text.is_empty() {
+                field.clone_from(text);
+            }
+        }
+    }
 }
 
 /// The message that carries `tips` from `sender`.
@@ -112,7 +136,7 @@ pub async fn tell<T: Serialize>(
 
 #[cfg(test)]
 mod tests {
-    use model::options;
+    use config::{NotificationPush, NotificationSettings};
     use protocol::sdkws::MarkAsReadTips;
 
     use super::*;
@@ -132,5 +156,47 @@ mod tests {
     fn a_receipt_to_oneself_is_not_stored() {
         let message = message("a", To::User("a"), kind::HAS_READ, &MarkAsReadTips::default());
         assert!(!options::is_set(&message.options, options::HISTORY));
+    }
+
+    #[test]
+    fn what_is_configured_travels_as_configured_and_the_rest_as_before() {
+        let tips = MarkAsReadTips::default();
+        let sent = |kind| message("a", To::Group("g"), kind, &tips);
+        let push = NotificationPush { enable: true, title: "New group".into(), ..Default::default() };
+        let settings = Notifications::from([(
+            NotificationKind::GroupCreated,
+            NotificationSettings { is_send_msg: Some(false), offline_push: Some(push), ..Default::default() },
+        )]);
+        let mut created = sent(kind::GROUP_CREATED);
+        configure(&mut created, &settings);
+        assert!(!options::is_set(&created.options, options::IS_SEND_MSG));
+        assert!(!options::is_set(&created.options, options::UNREAD_COUNT));
+        assert!(options::is_set(&created.options, options::OFFLINE_PUSH));
+        assert_eq!(created.offline_push_info.unwrap().title, "New group");
+        for other in [kind::MEMBER_QUIT, kind::HAS_READ] {
+            let mut message = sent(other);
+            let before = message.clone();
+            configure(&mut message, &settings);
+            assert_eq!(
+                MsgData { client_msg_id: String::new(), ..message },
+                MsgData { client_msg_id: String::new(), ..before }
+            );
+        }
+    }
+
+    /// `config/notification.yaml` documents what is so without it.
+    #[test]
+    fn the_shipped_file_changes_nothing() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config");
+        let text = std::fs::read_to_string(format!("{directory}/notification.yaml")).unwrap();
+        let settings: Notifications = serde_yaml_ng::from_str(&text).unwrap();
+        assert_eq!(settings.len(), NotificationKind::ALL.len());
+        let tips = MarkAsReadTips::default();
+        for number in 1201..=1701 {
+            let mut message = message("a", To::User("b"), number, &tips);
+            let before = message.clone();
+            configure(&mut message, &settings);
+            assert_eq!(message, before, "{number}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use config::{Config, DiscoveryKind, Service};
+use config::{Config, Service};
 use parking_lot::Mutex;
 use prost::Message;
 use protocol::{
@@ -17,15 +17,18 @@ use protocol::{
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Channel, Endpoint, channel::Change};
+use tonic::transport::{Channel, Endpoint};
 
-use crate::{Context, InternalKey, server::MAX_MESSAGE_BYTES};
+use crate::{
+    Context, InternalKey,
+    discovery::{self, Found},
+    server::MAX_MESSAGE_BYTES,
+};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection to a gateway that answers no ping is given up after this and as long again: a slow gateway answers, one that is gone without
 /// a word does not, and must not hold up its callers.
 const GATEWAY_PING: Duration = Duration::from_secs(2);
-const DISCOVERY_PERIOD: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// A message whose receiver cannot be connected to waits this long for discovery to bring another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -112,8 +115,9 @@ impl Peers {
         let mut gateways_sender = Some(gateways_sender);
         let clients = Service::ALL.into_iter().map(|service| {
             let (channel, changes) = Channel::balance_channel(64);
-            let found = if service == Service::Gateway { gateways_sender.take() } else { None };
-            tasks.spawn(follow(target(config, service), changes, found, stop.clone()));
+            let all = if service == Service::Gateway { gateways_sender.take() } else { None };
+            let found = Found::new(changes, all);
+            tasks.spawn(discovery::follow(config.clone(), service, found, stop.clone()));
             (service, Client { channel, service, key: key.clone() })
         });
         Self { clients: Arc::new(clients.collect()), key, direct: Arc::default(), gateways }
@@ -189,56 +193,13 @@ impl Peers {
     }
 }
 
-fn target(config: &Config, service: Service) -> String {
-    let port = config.rpc_port(service);
-    match config.discovery.enable {
-        DiscoveryKind::Static => format!("{}:{port}", config.discovery.host),
-        DiscoveryKind::Kubernetes => format!("{}{}:{port}", config.discovery.service_prefix, service.name()),
-    }
-}
-
-fn tuned(endpoint: Endpoint) -> Endpoint {
+pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
     endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
-}
-
-/// Resolves `target` again and again and tells the channel what came and went.
-async fn follow(
-    target: String,
-    changes: tokio::sync::mpsc::Sender<Change<SocketAddr, Endpoint>>,
-    found: Option<watch::Sender<HashSet<SocketAddr>>>,
-    stop: CancellationToken,
-) {
-    let mut known: HashSet<SocketAddr> = HashSet::new();
-    loop {
-        // A failed look-up keeps what is known: the name server may be away while the services are well.
-        if let Ok(addresses) = tokio::net::lookup_host(&target).await {
-            let seen: HashSet<SocketAddr> = addresses.collect();
-            for gone in known.difference(&seen) {
-                if changes.send(Change::Remove(*gone)).await.is_err() {
-                    return;
-                }
-            }
-            for new in seen.difference(&known) {
-                let Ok(endpoint) = Endpoint::from_shared(format!("http://{new}")) else { continue };
-                if changes.send(Change::Insert(*new, tuned(endpoint))).await.is_err() {
-                    return;
-                }
-            }
-            if let Some(sender) = &found {
-                sender.send_replace(seen.clone());
-            }
-            known = seen;
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(DISCOVERY_PERIOD) => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 
 mod client;
 mod context;
+mod discovery;
+mod etcd;
 mod server;
 
 pub use async_trait::async_trait;
 pub use client::{Client, Peers};
 pub use context::{Context, InternalKey};
+pub use etcd::{announce, announce_metrics, metrics_targets};
 pub use server::{RpcService, decode, encode, serve};
 
 /// Implements [`RpcService`] by a table `method => handler`; every handler is `async fn(&self, &Context, Req) -> Result<Resp>`.

@@ -43,6 +43,27 @@ pub(crate) enum Role {
     User,
 }
 
+impl Role {
+    /// The services that run in this process.
+    pub(crate) fn components(self) -> Vec<String> {
+        match self {
+            Self::All => {
+                let services = Self::value_variants().iter();
+                services
+                    .filter(|role| !matches!(role, Self::All | Self::Migrate))
+                    .map(|role| role.name())
+                    .collect()
+            }
+            one => vec![one.name()],
+        }
+    }
+
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// `openim-server copy-key FROM TO`: a copy that only the current user can read, for images without a shell.
 fn copy_key(from: &str, to: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;

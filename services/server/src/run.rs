@@ -50,7 +50,7 @@ struct Process {
 
 pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let config = live.now();
-    let level = telemetry::start_logging(&config.log.level)?;
+    let level = telemetry::start_logging(&config.log, &role.name())?;
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
     let process = Process {
@@ -81,6 +81,9 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
             tracing::error!(%error, "admin.failed");
         }
     });
+    for component in role.components() {
+        tasks.spawn(rpc::announce_metrics((*config).clone(), component, draining.clone()));
+    }
     readiness.set(true);
     tracing::info!(?role, version = env!("CARGO_PKG_VERSION"), "process.started");
     wait_for_signal().await?;
@@ -273,6 +276,9 @@ impl Process {
         let name = service.service();
         let listener = listen(self.config.rpc_port(name), "rpcBasePort").await?;
         let key = InternalKey::derive(&self.config.secret);
+        // A gateway that lets its connections go is still asked about them.
+        let leave = if name == config::Service::Gateway { &self.stop } else { &self.draining };
+        self.tasks.spawn(rpc::announce((*self.config).clone(), name, leave.clone()));
         self.spawn(name.name(), rpc::serve(Arc::new(service), listener, key, self.stop.clone()));
         Ok(())
     }

@@ -3,13 +3,16 @@
 mod admin;
 mod process;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use admin::{ConfigReport, Readiness, serve_admin};
+use anyhow::Context;
 pub use prometheus_client;
 use prometheus_client::registry::Registry;
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::{
-    EnvFilter, Registry as LogRegistry, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Registry as LogRegistry, fmt::writer::BoxMakeWriter, layer::SubscriberExt, reload,
+    util::SubscriberInitExt,
 };
 
 /// Changes the log level of the running process.
@@ -32,23 +35,36 @@ impl LogLevel {
     }
 }
 
-/// Starts JSON logging to standard output.
+/// Starts JSON logging, to standard output or to files of this process (`<name>.<date>.log`, the oldest removed).
 ///
 /// # Errors
-/// When the filter does not parse or logging was started before.
-pub fn start_logging(filter: &str) -> anyhow::Result<LogLevel> {
-    let (layer, handle) = reload::Layer::new(filter.parse::<EnvFilter>()?);
-    tracing_subscriber::registry()
-        .with(layer)
-        .with(
-            tracing_subscriber::fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false),
-        )
-        .try_init()?;
+/// When the filter does not parse, the directory cannot be written, or logging was started before.
+pub fn start_logging(log: &config::Log, name: &str) -> anyhow::Result<LogLevel> {
+    let (layer, handle) = reload::Layer::new(log.level.parse::<EnvFilter>()?);
+    let writer = if log.storage_location.is_empty() {
+        BoxMakeWriter::new(std::io::stdout)
+    } else {
+        BoxMakeWriter::new(Mutex::new(files(log, name)?))
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(layer).with(lines).try_init()?;
     Ok(LogLevel(handle))
+}
+
+fn files(log: &config::Log, name: &str) -> anyhow::Result<RollingFileAppender> {
+    let rotation = if log.rotation_time == 1 { Rotation::HOURLY } else { Rotation::DAILY };
+    RollingFileAppender::builder()
+        .rotation(rotation)
+        .filename_prefix(name)
+        .filename_suffix("log")
+        .max_log_files(log.remain_rotation_count)
+        .build(&log.storage_location)
+        .with_context(|| format!("log.storageLocation: {}", log.storage_location))
 }
 
 /// The metrics registry while it is being filled; frozen when the admin port starts.
@@ -64,3 +80,38 @@ impl Default for Metrics {
 
 /// A frozen registry.
 pub type SharedMetrics = Arc<Registry>;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_service_and_the_oldest_go() {
+        let directory = std::env::temp_dir().join(format!("openim-logs-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for day in 1..=3 {
+            std::fs::write(directory.join(format!("msg.2020-01-0{day}.log")), "old").unwrap();
+        }
+        std::fs::write(directory.join("auth.2020-01-01.log"), "another's").unwrap();
+        let log = config::Log {
+            level: "info".into(),
+            storage_location: directory.display().to_string(),
+            rotation_time: 24,
+            remain_rotation_count: 2,
+        };
+        writeln!(files(&log, "msg").unwrap(), "new").unwrap();
+        let mut names: Vec<String> = std::fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(names.contains(&"auth.2020-01-01.log".to_owned()), "{names:?}");
+        assert!(!names.contains(&"msg.2020-01-01.log".to_owned()), "{names:?}");
+        assert!(names.len() <= 3, "{names:?}");
+        let nowhere = config::Log { storage_location: "/proc/nowhere".into(), ..log };
+        assert!(files(&nowhere, "msg").unwrap_err().to_string().contains("log.storageLocation"));
+    }
+}

@@ -37,6 +37,9 @@ impl Messages {
     async fn accept(&self, context: &Context, message: &mut MsgData) -> Result<SendMsgResp> {
         self.check(context, message)?;
         self.complete(context, message);
+        if context.caller.kind() == protocol::internal::caller::Kind::System {
+            notification::configure(message, &self.config.notification);
+        }
         match message.session_type {
             session::SINGLE => self.verify_single(context, message).await?,
             session::GROUP => {

@@ -1,0 +1,106 @@
+//! Which instances of a service there are: by name, or by what they registered.
+
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
+
+use config::{Config, DiscoveryKind, Service};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Endpoint, channel::Change};
+
+use crate::{client::tuned, etcd};
+
+/// How often names are resolved.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// What is known of a service's instances, and who is told.
+pub(crate) struct Found {
+    known: HashSet<SocketAddr>,
+    changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
+    /// Of the gateways: for callers that ask each of them.
+    all: Option<watch::Sender<HashSet<SocketAddr>>>,
+}
+
+impl Found {
+    pub(crate) fn new(
+        changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
+        all: Option<watch::Sender<HashSet<SocketAddr>>>,
+    ) -> Self {
+        Self { known: HashSet::new(), changes, all }
+    }
+
+    /// Tells what came and went; whether anybody listens.
+    pub(crate) async fn set(&mut self, seen: HashSet<SocketAddr>) -> bool {
+        for gone in self.known.difference(&seen) {
+            if self.changes.send(Change::Remove(*gone)).await.is_err() {
+                return false;
+            }
+        }
+        for new in seen.difference(&self.known) {
+            let Ok(endpoint) = Endpoint::from_shared(format!("http://{new}")) else { continue };
+            if self.changes.send(Change::Insert(*new, tuned(endpoint))).await.is_err() {
+                return false;
+            }
+        }
+        if let Some(all) = &self.all {
+            all.send_replace(seen.clone());
+        }
+        self.known = seen;
+        true
+    }
+}
+
+/// Follows a service until `stop`.
+pub(crate) async fn follow(config: Config, service: Service, found: Found, stop: CancellationToken) {
+    let port = config.rpc_port(service);
+    match config.discovery.enable {
+        DiscoveryKind::Etcd => etcd::follow(config.etcd, service, found, stop).await,
+        DiscoveryKind::Static => resolve(format!("{}:{port}", config.discovery.host), found, stop).await,
+        DiscoveryKind::Kubernetes => {
+            let name = format!("{}{}:{port}", config.discovery.service_prefix, service.name());
+            resolve(name, found, stop).await;
+        }
+    }
+}
+
+/// Resolves a name again and again.
+async fn resolve(name: String, mut found: Found, stop: CancellationToken) {
+    loop {
+        // A failed look-up keeps what is known: the name server may be away while the services are well.
+        if let Ok(addresses) = tokio::net::lookup_host(&name).await
+            && !found.set(addresses.collect()).await
+        {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_and_goes_is_told_once() {
+        let (changes, mut told) = mpsc::channel(8);
+        let (all, listed) = watch::channel(HashSet::new());
+        let mut found = Found::new(changes, Some(all));
+        let [a, b]: [SocketAddr; 2] = ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
+        for seen in [vec![a], vec![a, b], vec![a, b], vec![b]] {
+            assert!(found.set(seen.into_iter().collect()).await);
+        }
+        let mut order = vec![];
+        while let Ok(change) = told.try_recv() {
+            order.push(match change {
+                Change::Insert(address, _) => (true, address),
+                Change::Remove(address) => (false, address),
+            });
+        }
+        assert_eq!(order, [(true, a), (true, b), (false, a)]);
+        assert_eq!(*listed.borrow(), HashSet::from([b]));
+        drop(told);
+        assert!(!found.set(HashSet::from([a])).await);
+    }
+}
