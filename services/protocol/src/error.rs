@@ -69,6 +69,7 @@ codes! {
     TokenNotExist = 1507, "TokenNotExistError";
     ConnectionLimit = 1601, "ConnOverMaxNumLimit";
     ConnectionArgs = 1602, "args err, need token, sendID, platformID";
+    UploadExpired = 1701, "FileUploadedExpiredError";
     /// A webhook vetoed the operation without a code of its own.
     Callback = 80000, "CallbackError";
     /// A webhook's receiver could not be reached in time.

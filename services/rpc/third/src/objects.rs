@@ -32,6 +32,9 @@ struct Upload {
     upload: String,
     size: i64,
     hash: String,
+    /// When its parts can be put no more, in milliseconds; 0 in ids of before.
+    #[serde(default)]
+    expires: i64,
 }
 
 /// What a form id says.
@@ -43,6 +46,9 @@ struct FormUpload {
     size: i64,
     content_type: String,
     group: String,
+    /// When the form is taken no more, in milliseconds; 0 in ids of before.
+    #[serde(default)]
+    expires: i64,
 }
 
 fn hash_key(hash: &str) -> String {
@@ -139,10 +145,11 @@ impl Third {
             key,
             size: request.size,
             hash,
+            expires: self.clock.now_ms() + UPLOAD_VALID.as_millis() as i64,
         };
         let wanted = i64::from(request.max_parts).clamp(1, MAX_SIGNED as i64).min(parts_of(request.size));
         let numbers: Vec<i32> = (1..=wanted as i32).collect();
-        let expire_time = self.clock.now_ms() + UPLOAD_VALID.as_millis() as i64;
+        let expire_time = upload.expires;
         let sign = AuthSignParts { parts: sign_parts(bucket, &upload, &numbers)?, ..Default::default() };
         Ok(InitiateMultipartUploadResp {
             url: String::new(),
@@ -160,6 +167,7 @@ impl Third {
         let upload: Upload =
             self.upload_ids.open(id).ok_or_else(|| Error::args("uploadID is not an id of this server"))?;
         context.require_self("uploadID", &upload.user)?;
+        in_time(upload.expires, self.clock.now_ms())?;
         Ok(upload)
     }
 
@@ -277,6 +285,7 @@ impl Third {
             size: request.size,
             content_type: request.content_type,
             group: request.group,
+            expires: form.expires,
         });
         Ok(InitiateFormDataResp {
             id,
@@ -307,11 +316,22 @@ impl Third {
                     form.size
                 )));
             }
-            None => return Err(ErrorCode::RecordNotFound.with("nothing was uploaded yet")),
+            None => {
+                in_time(form.expires, self.clock.now_ms())?;
+                return Err(ErrorCode::RecordNotFound.with("nothing was uploaded yet"));
+            }
         }
         let row = self.row(context, &form.name, &form.key, "", form.size, &form.content_type, &form.group);
         self.store.put_object(&row).await?;
         Ok(CompleteFormDataResp { url: format!("{}{}", request.url_prefix, form.name) })
+    }
+}
+
+fn in_time(expires: i64, now: i64) -> Result<()> {
+    if expires == 0 || now < expires {
+        Ok(())
+    } else {
+        Err(ErrorCode::UploadExpired.with("the upload has expired; begin it again"))
     }
 }
 
@@ -341,6 +361,12 @@ mod tests {
             assert!(check_name(&alice, name).is_err(), "{name}");
         }
         assert!(check_name(&Context::new(Kind::Admin, "root", 2, "op"), "bob/a.png").is_ok());
+    }
+
+    #[test]
+    fn an_upload_ends_when_its_addresses_do() {
+        assert!(in_time(100, 99).is_ok() && in_time(0, i64::MAX).is_ok());
+        assert_eq!(in_time(100, 100).unwrap_err().code, ErrorCode::UploadExpired);
     }
 
     #[test]
