@@ -28,18 +28,17 @@ step() {
 }
 
 # The services and the operator as static binaries; cargo itself knows what is stale.
-build_services() { build_static --bin openim-server --bin openim-operator "$@"; }
-# kubectl openim, in $checker_bin.
-build_plugin() { build_static -q --bin kubectl-openim; }
-build_static() {
-  RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
-    cargo build --locked --release --target x86_64-unknown-linux-gnu -p server -p operator --manifest-path "$root/Cargo.toml" "$@"
-}
+build_services() { cargo_static build --bin openim-server --bin openim-operator "$@"; }
 # The raw protocol clients: the checker and the bench, in $checker_bin.
+build_checker() { cargo_static build -q --bin checker --bin bench; }
+# kubectl openim, in $checker_bin.
+build_plugin() { cargo_static build -q --bin kubectl-openim; }
 checker_bin=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release
-build_checker() {
+# Always the same packages: what they share is then built once, with the same features.
+cargo_static() { # COMMAND OPTIONS…
+  local command=$1; shift
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
-    cargo build -q --locked --release --target x86_64-unknown-linux-gnu -p checker --manifest-path "$root/Cargo.toml"
+    cargo "$command" --locked --release --target x86_64-unknown-linux-gnu -p server -p operator -p checker --manifest-path "$root/Cargo.toml" "$@"
 }
 # wait_ready NAME SECONDS: until the cluster is Ready for its newest generation.
 wait_ready() {

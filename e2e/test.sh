@@ -50,7 +50,9 @@ export CARGO_TARGET_DIR=$OPENIM_CACHE/target
 part "formatting" cargo fmt --all --check
 part "clippy" cargo clippy --locked -q --workspace --all-targets -- -D warnings
 part "unit and property tests" cargo test --locked --workspace --no-fail-fast
-part "10 000 simulated rollouts" env SIMULATION_RUNS=10000 cargo test --locked --release -p operator --test simulation
+simulation() { SIMULATION_RUNS=10000 cargo_static test --test simulation; }
+part "10 000 simulated rollouts" simulation
+part "fuzzing" e2e/tests/fuzz.sh
 part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../coredns && go vet . && cd ../../images/entrypoints && go vet ./...'
 part "scripts parse" scripts_parse
 "$root/e2e/cluster/build.sh" tests || { failed=$((failed + 1)); failures+=("test tools"); }
@@ -65,13 +67,14 @@ if [ "$mode" = all ]; then
     part "bad objects are refused" e2e/tests/bad-objects.sh
     part "object storage" e2e/tests/objects.sh
     part "REST" e2e/tests/rest.sh
-    part "the contract's routes" node e2e/contract/report.mjs
     part "OpenAPI" e2e/tests/openapi.sh
     part "webhooks" e2e/tests/webhooks.sh
+    part "services without Kubernetes" e2e/tests/from-source.sh
     part "operator on the real cluster" e2e/tests/operator.sh
     part "upgrades under load" e2e/tests/upgrade.sh
     part "three brokers" e2e/tests/kafka-set.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
+    part "what the contract asks for" node e2e/contract/report.mjs
     part "checker under kills" e2e/tests/checker.sh
     part "a planted bug turns the checker red" e2e/tests/planted-bug.sh
     part "a large group" e2e/tests/large-group.sh

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { as, at, login, user } from './lib/api.mjs';
+import { until } from '../sdk/lib/wait.mjs';
+import { as, at, login, root, user } from './lib/api.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
@@ -151,6 +152,11 @@ test('a form uploads exactly what was announced', async () => {
   await foreign(eve, '/object/initiate_form_data', { name: `${eve.userID}/a`, size: 1, absolute: true });
   const tooBig = await post(randomBytes(4096));
   assert.ok(!form.successCodes.includes(tooBig.status), 'a larger file than announced');
+});
+
+test('an upload that has expired must be begun again', async () => {
+  const form = await ok(root, '/object/initiate_form_data', { name: `late/${randomUUID()}`, size: 10, contentType: 'text/plain', millisecond: 1 });
+  await until('it has expired', async () => (await as(root, '/object/complete_form_data', { id: form.id })).errCode === 1701);
 });
 
 test('browsers may put parts from anywhere; unknown objects are 404', async () => {

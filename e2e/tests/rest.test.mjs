@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { until } from '../sdk/lib/wait.mjs';
 import { admin, as, at, call, login, user } from './lib/api.mjs';
+import { save, see } from './lib/shown.mjs';
 
+after(() => save('rest'));
 before(async () => {
   assert.equal((await login()).expireTimeSeconds, 90 * 86400);
 });
@@ -179,7 +181,11 @@ function open(user, extra = '') {
   socket.addEventListener('message', ({ data }) => frames.push(data));
   socket.addEventListener('close', () => { closed = true; });
   socket.addEventListener('error', () => { closed = true; });
-  return { socket, frames, isClosed: () => closed, first: () => until('first frame', () => frames[0], 10_000).then(JSON.parse) };
+  return { socket, frames, isClosed: () => closed, first: async () => {
+    const envelope = JSON.parse(await until('first frame', () => frames[0], 10_000));
+    see('errors', envelope.errCode);
+    return envelope;
+  } };
 }
 const request = (user, reqIdentifier, data = '') =>
   Buffer.from(JSON.stringify({ reqIdentifier, token: '', sendID: user.userID, operationID: 'op', msgIncr: 'm1', data }));
@@ -250,6 +256,7 @@ test('handshakes are refused as the contract says', async () => {
   assert.equal((await missing.json()).errCode, 500); // isBackground is missing
   const noToken = await fetch(`${at.ws.replace('ws:', 'http:')}?sendID=a&isBackground=false&platformID=2&operationID=o`);
   assert.equal((await noToken.json()).errCode, 1602);
+  see('errors', 1602);
 });
 
 test('a ping in text is answered', async () => {

@@ -4,15 +4,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { sleep, until } from '../sdk/lib/wait.mjs';
-import { admin, as, at, call, login, root, user } from './lib/api.mjs';
+import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { routes, save, show } from './lib/shown.mjs';
 
-/** A call that must succeed; its data. */
-async function ok(who, path, body = {}, headers = {}) {
-  const answer = await as(who, path, body, headers);
-  assert.equal(answer.errCode, 0, `${path} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
-  return answer.data;
-}
 /** A test of what a route does. */
 const route = (path, work) => test(`${path} works`, async () => { await work(path); show(path, 'works'); });
 /** A call on what belongs to somebody else must be refused. */

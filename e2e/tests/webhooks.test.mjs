@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { sleep, until } from '../sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
+import { save, see } from './lib/shown.mjs';
 
 const recorder = `${at.api}/hook-recorder`;
 const GO_ON = { actionCode: 0, errCode: 0, errMsg: '', errDlt: '', nextCode: 0 };
@@ -24,6 +25,7 @@ async function answer(command, body, extra = {}) {
 async function called(hook, command, fits = () => true) {
   const found = await until(`${hook} was called`, async () => (await recorded()).findLast((call) => call.command === command && fits(call.body)), 20_000);
   seen.add(hook);
+  see('hooks', hook);
   return found;
 }
 async function ok(who, path, body = {}) {
@@ -68,6 +70,8 @@ before(async () => {
   await until('the receiver is there', async () => (await fetch(`${recorder}/recorded`)).ok, 20_000);
   [alice, bob, carol] = [await user('alice'), await user('bob'), await user('carol')];
 });
+
+after(() => save('webhooks'));
 
 describe('users', () => {
   test('registration may be vetoed and changed', async () => {

@@ -1,6 +1,7 @@
 // The cluster as a back end sees it: REST, users with tokens.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { see } from './shown.mjs';
 
 export const at = JSON.parse(process.env.OPENIM_ENDPOINTS);
 
@@ -9,7 +10,9 @@ export async function call(path, body, headers = {}, method = 'POST') {
     method, headers: { operationID: randomUUID(), 'content-type': 'application/json', ...headers },
     ...(method === 'GET' ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
-  return answer.json();
+  const parsed = await answer.json();
+  if (Number.isInteger(parsed?.errCode)) see('errors', parsed.errCode);
+  return parsed;
 }
 
 export const root = { userID: at.adminUserID };
@@ -29,4 +32,11 @@ export async function user(name) {
   const answer = await admin('/auth/get_user_token', { userID, platformID: 2 });
   assert.equal(answer.errCode, 0, JSON.stringify(answer));
   return { userID, token: answer.data.token, name };
+}
+
+/** A call that must succeed; its data. */
+export async function ok(who, path, body = {}, headers = {}) {
+  const answer = await as(who, path, body, headers);
+  assert.equal(answer.errCode, 0, `${path} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
+  return answer.data;
 }

@@ -1,4 +1,4 @@
-// What tests showed of the contract's routes, for `make contract`.
+// What tests showed of the contract, for `make contract`: of each route, and the numbers that were seen (errors, requests, notifications …).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,10 +6,14 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 export const routes = JSON.parse(readFileSync(join(here, '../../../services/api/routes.json'), 'utf8'));
 const shown = Object.fromEntries(routes.map(({ path }) => [path, []]));
+const numbers = {};
 
 export const show = (path, what) => { if (!shown[path].includes(what)) shown[path].push(what); };
+/** A number of the contract was seen at work: `errors`, `requests`, `pushes`, `content types`, `notifications`, `hooks`. */
+export const see = (kind, number) => { (numbers[kind] ??= new Set()).add(number); };
 export function save(name) {
   const out = join(here, '../../out');
   mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, `shown-${name}.json`), JSON.stringify(shown));
+  const seen = Object.fromEntries(Object.entries(numbers).map(([kind, set]) => [kind, [...set]]));
+  writeFileSync(join(out, `shown-${name}.json`), JSON.stringify({ routes: shown, seen }));
 }

@@ -1,0 +1,53 @@
+// Limits that a test must set low to meet: a gateway's connections, a user's requests; and friendVerify. Run by from-source.sh.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Socket } from '../sdk/lib/socket.mjs';
+import { until } from '../sdk/lib/wait.mjs';
+import { at, login, root, user } from './lib/api.mjs';
+import { save, see } from './lib/shown.mjs';
+
+let alice, bob;
+before(async () => {
+  await login();
+  [alice, bob] = [await user('alice'), await user('bob')];
+});
+after(() => save('limits'));
+const ask = (who) => fetch(`${at.api}/user/get_users_info`, {
+  method: 'POST', headers: { operationID: 'o', token: who.token, origin: 'http://app.example' }, body: JSON.stringify({ userIDs: [] }),
+});
+
+test('a user who asks too often gets 429, others and administrators go on', async () => {
+  const answers = await Promise.all(Array.from({ length: 120 }, () => ask(alice)));
+  const stopped = answers.filter((answer) => answer.status === 429);
+  assert.ok(stopped.length > 0 && stopped.length < 100, `${stopped.length} of 120`);
+  const [one] = stopped;
+  assert.deepEqual([one.headers.get('retry-after'), one.headers.get('access-control-allow-origin')], ['1', '*']);
+  const envelope = await one.json();
+  assert.deepEqual([envelope.errCode, envelope.errMsg], [429, 'too many requests, please try again later']);
+  see('errors', 429);
+  assert.equal((await ask(bob)).status, 200);
+  assert.ok((await Promise.all(Array.from({ length: 120 }, () => ask(root)))).every((answer) => answer.status === 200));
+  await until('the user is heard again', async () => (await ask(alice)).status === 200, 5000);
+});
+test('a gateway that is full says so and serves on when one has left', async () => {
+  const crowd = [];
+  const refused = async () => {
+    const query = `sendID=${bob.userID}&token=${bob.token}&platformID=2&operationID=o&isBackground=false`;
+    return (await fetch(`${at.ws.replace('ws:', 'http:')}?${query}`).then((answer) => answer.json()).catch(() => ({}))).errCode;
+  };
+  while (crowd.length < 40 && await refused() !== 1601) crowd.push(await Socket.open(at.ws, await user('c')));
+  assert.ok(crowd.length > 0 && crowd.length <= 20, `${crowd.length} connections`);
+  assert.equal(await refused(), 1601);
+  see('errors', 1601);
+  crowd.pop().close();
+  await until('one is let in', () => Socket.open(at.ws, bob).then((line) => { crowd.push(line); return true; }, () => false));
+  for (const line of crowd) line.close();
+});
+test('with friendVerify a stranger is refused', async () => {
+  const line = await Socket.open(at.ws, alice);
+  const send = () => line.request('send', { sendID: alice.userID, recvID: bob.userID, clientMsgID: `${Math.random()}`, contentType: 101, sessionType: 1, content: Buffer.from('{}') });
+  const answer = await until('the setting is taken over', async () => { const got = await send(); return got.errCode !== 0 && got; });
+  assert.equal(answer.errCode, 1303);
+  see('errors', 1303);
+  line.close();
+});
