@@ -50,7 +50,9 @@ test('friends: oneself, who is one already, what was answered already, who block
   await fails(1301, alice, '/friend/add_friend', { fromUserID: alice.userID, toUserID: alice.userID, reqMsg: '' });
   await ok(alice, '/friend/add_friend', { ...pair, reqMsg: 'x' });
   await ok(bob, '/friend/add_friend_response', { ...pair, handleResult: 1, handleMsg: '' });
-  await fails(1305, bob, '/friend/add_friend_response', { ...pair, handleResult: 1, handleMsg: '' });
+  // The contract has it so: agreeing again is 1001, refusing afterwards 1305.
+  await fails(1001, bob, '/friend/add_friend_response', { ...pair, handleResult: 1, handleMsg: '' });
+  await fails(1305, bob, '/friend/add_friend_response', { ...pair, handleResult: -1, handleMsg: '' });
   await fails(1304, alice, '/friend/add_friend', { ...pair, reqMsg: 'x' });
   await ok(bob, '/friend/add_black', { ownerUserID: bob.userID, blackUserID: carol.userID });
   await sends(1302, carol, { recvID: bob.userID });

@@ -15,6 +15,7 @@ stop() { # NAME SIGNAL: and wait for its end
 }
 finish() {
   local code=$? name
+  exec 2> /dev/null # the shell tells of each that is killed
   for name in "${!running[@]}"; do kill -KILL "${running[$name]}" 2> /dev/null || true; done
   wait
   [ $code = 0 ] || tail -n 5 "$work"/*.out
