@@ -28,6 +28,10 @@ use operator::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+/// Plans are many small objects: half the time would be the default allocator's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const RUNS: u64 = 40;
 /// 1970-01-01, a Thursday.
 const NOON: Timestamp = Timestamp::constant(12 * 60 * 60, 0);
