@@ -19,7 +19,7 @@ part() {
     passed=$((passed + count)); printf 'ok     %4d s  %d tests\n' $((SECONDS - started)) "$count"
   else
     failed=$((failed + 1)); failures+=("$name"); printf 'FAILED %4d s\n' $((SECONDS - started))
-    echo "--- the end of $log"; tail -60 "$log"; echo "---"
+    echo "--- the end of $log"; grep -nE "^(error|test .* FAILED|thread .* panicked)|✖" -A4 "$log" | head -60; tail -40 "$log"; echo "---"
   fi
 }
 # How many tests a log reports (cargo test, node --test); 1 for a check without a count.
@@ -49,7 +49,7 @@ scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh .ci/run; do ba
 export CARGO_TARGET_DIR=$OPENIM_CACHE/target
 part "formatting" cargo fmt --all --check
 part "clippy" cargo clippy --locked -q --workspace --all-targets -- -D warnings
-part "unit and property tests" cargo test --locked --workspace --no-fail-fast
+part "unit and property tests" cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 simulation() { SIMULATION_RUNS=10000 cargo_static test --test simulation; }
 part "10 000 simulated rollouts" simulation
 part "fuzzing" e2e/tests/fuzz.sh

@@ -27,7 +27,7 @@ found = json.load(sys.stdin)["data"]["result"]; print(int(float(found[0]["value"
 for _ in $(seq 40); do [ "$(query 'sum(up)')" = "$count" ] && break; sleep 0.5; done
 [ "$(query 'sum(up)')" = "$count" ] || { echo "up: $(query 'sum(up)') of $count"; tail -5 "$work/log"; exit 1; }
 # Whatever the alerts and the dashboard look at is there; those about webhooks only while a receiver is configured.
-monitored=$(grep -ohE '\b(openim|msg|single_chat|group_chat|gateway|push|process|api|online)_[a-z_]+' "$root"/config/monitoring/alerts.yaml "$root/config/monitoring/dashboard.json" |
+monitored=$(grep -ohE '\b(openim|msg|single_chat|group_chat|gateway|push|process|api|online|rpc|consumer|user)_[a-z_]+' "$root"/config/monitoring/alerts.yaml "$root/config/monitoring/dashboard.json" |
   grep -v '^openim_cluster$' | sort -u)
 for metric in http_count_total $monitored; do
   [ "$(query "count($metric)")" -ge 1 ] || { echo "$metric is missing"; exit 1; }

@@ -44,3 +44,26 @@ test('a message after all were removed is seen', async () => {
   await until('a third message', async () => await newest() === 3, 30_000);
   assert.deepEqual(await pulled(3), [[3, clientMsgID]]);
 });
+
+test('messages vanish for who wants it so, by two crons at once', async () => {
+  const spec = (replicas) => JSON.stringify({ spec: { services: { cron: { replicas } } } });
+  const stays = (await data(as(alice, '/msg/newest_seq', { userID: alice.userID }))).maxSeqs[conversation];
+  await data(as(bob, '/conversation/set_conversations', {
+    userIDs: [bob.userID], conversation: { conversationID: conversation, conversationType: 1, userID: alice.userID, isMsgDestruct: true, msgDestructTime: 1 },
+  }));
+  await sleep(1500);
+  try {
+    kubectl('patch', 'openimcluster', cluster, '--type', 'merge', '-p', spec(2));
+    await until('two crons', () => kubectl('get', 'deployment', `${cluster}-cron`, '-o', 'jsonpath={.status.readyReplicas}') === '2', 60_000);
+    // They begin with what is due.
+    kubectl('rollout', 'restart', `deployment/${cluster}-cron`);
+    await until('they are gone for bob', async () => (await pulled(stays)).length === 0, 60_000);
+    const own = { userID: alice.userID, seqRanges: [{ conversationID: conversation, begin: 1, end: stays, num: 100 }] };
+    const kept = (await data(as(alice, '/msg/pull_msg_by_seq', own))).msgs[conversation].Msgs;
+    assert.deepEqual(kept.map(({ seq }) => seq), [stays], 'the other one keeps them');
+    const { conversation: row } = await data(as(bob, '/conversation/get_conversation', { ownerUserID: bob.userID, conversationID: conversation }));
+    assert.deepEqual([row.minSeq, row.latestMsgDestructTime > Date.now() - 120_000], [stays + 1, true]);
+  } finally {
+    kubectl('patch', 'openimcluster', cluster, '--type', 'merge', '-p', spec(1));
+  }
+});

@@ -13,8 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use rdkafka::{
-    ClientContext, Message, Offset, TopicPartitionList,
+    ClientContext, Message, Offset, Statistics, TopicPartitionList,
     consumer::{
         BaseConsumer, CommitMode, Consumer as _, ConsumerContext, StreamConsumer,
         stream_consumer::StreamPartitionQueue,
@@ -25,7 +26,7 @@ use rdkafka::{
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{BusError, client};
+use crate::{BusError, ConsumerMetrics, client};
 
 /// Records of one partition, in order.
 #[derive(Debug)]
@@ -53,9 +54,17 @@ struct Context {
     events: mpsc::Sender<Event>,
     /// Nothing runs any more: partitions are given back at once.
     closing: AtomicBool,
+    /// Records that wait in the partitions of this member.
+    lag: Gauge,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        // -1: not a partition of this member, or not known yet.
+        self.lag.set(partitions.map(|partition| partition.consumer_lag.max(0)).sum());
+    }
+}
 
 impl ConsumerContext for Context {
     /// The consumer's own loop carries assignments out: it takes the queue of a partition before its first record is fetched, so
@@ -173,6 +182,7 @@ impl Consumer {
         topic: &str,
         group: &str,
         batch_size: usize,
+        metrics: &ConsumerMetrics,
     ) -> Result<Self, BusError> {
         let (sender, events) = mpsc::channel(1024);
         let consumer: StreamConsumer<Context> = client(config)
@@ -190,7 +200,12 @@ impl Consumer {
             .set("queued.max.messages.kbytes", "16384")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("allow.auto.create.topics", "false")
-            .create_with_context(Context { events: sender, closing: AtomicBool::new(false) })?;
+            .set("statistics.interval.ms", "5000")
+            .create_with_context(Context {
+                events: sender,
+                closing: AtomicBool::new(false),
+                lag: metrics.of(topic, group),
+            })?;
         let source = Source {
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),

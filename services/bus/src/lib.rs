@@ -2,10 +2,12 @@
 //! only what is finished.
 
 mod consumer;
+mod metrics;
 
 use std::time::Duration;
 
 pub use consumer::{Batch, Consumer, PartitionHandler};
+pub use metrics::ConsumerMetrics;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},

@@ -47,7 +47,8 @@ impl ConfigError {
         let place = match (file, metadata) {
             (Some(file), _) => {
                 let text = std::fs::read_to_string(file).unwrap_or_default();
-                place(&file.display().to_string(), line(&text, file, &path))
+                let found = locate::find(&text, below(file, &path).iter().map(String::as_str));
+                place(&file.display().to_string(), found.map(|found| found.line))
             }
             // The environment, for one.
             (None, Some(metadata)) => format!("{}: ", metadata.name),
@@ -63,13 +64,16 @@ impl ConfigError {
 
     /// Finds the key in the files, unless its place is known.
     pub(crate) fn located(mut self, directory: &Path) -> Self {
-        let files = ["config.yaml", LIVE_FILE].into_iter().chain(BESIDE.map(|(file, _)| file));
+        // What overrides others first.
+        let files = [LIVE_FILE].into_iter().chain(BESIDE.map(|(file, _)| file)).chain(["config.yaml"]);
         if self.place.is_empty() {
             for name in files {
                 let file = directory.join(name);
                 let text = std::fs::read_to_string(&file).unwrap_or_default();
-                if let Some(found) = line(&text, &file, &self.path) {
-                    self.place = place(&file.display().to_string(), Some(found));
+                let below = below(&file, &self.path);
+                let found = locate::find(&text, below.iter().map(String::as_str));
+                if let Some(found) = found.filter(|found| found.depth == below.len()) {
+                    self.place = place(&file.display().to_string(), Some(found.line));
                     break;
                 }
             }
@@ -85,11 +89,13 @@ fn place(file: &str, line: Option<usize>) -> String {
     }
 }
 
-/// The line of a key in a file; what has a file of its own stands at the top there.
-fn line(text: &str, file: &Path, path: &[String]) -> Option<usize> {
-    let below = BESIDE.iter().find(|(name, _)| file.file_name().is_some_and(|file| file == *name));
-    let skip = usize::from(below.is_some_and(|(_, key)| path.first().is_some_and(|first| first == key)));
-    locate::line_of(text, path.iter().skip(skip).map(String::as_str))
+/// A key as a file has it: what has a file of its own stands at the top there.
+fn below<'a>(file: &Path, path: &'a [String]) -> &'a [String] {
+    let beside = BESIDE.iter().find(|(name, _)| file.file_name().is_some_and(|file| file == *name));
+    match (beside, path.split_first()) {
+        (Some((_, key)), Some((first, rest))) if first == key => rest,
+        _ => path,
+    }
 }
 
 /// A provider's values below a key.
@@ -152,7 +158,7 @@ mod tests {
             (
                 "config.yaml",
                 "secret: 0123456789abcdef\nmongo:\n  url: x\n",
-                "config.yaml, line 3: mongo.url: unknown field: found `url`, expected ``uri`, `database`, `maxPoolSize``",
+                "config.yaml, line 3: mongo.url: unknown field: found `url`, expected `one of `uri`, `database`, `maxPoolSize``",
             ),
             (
                 "config.yaml",

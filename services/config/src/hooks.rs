@@ -150,23 +150,24 @@ impl Webhooks {
         }
     }
 
-    /// What is wrong, if anything.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// What is wrong, if anything: the key below `webhooks`, and the problem.
+    pub(crate) fn problem(&self) -> Option<(String, String)> {
+        let of_url = |text: &str| Some(("url".to_owned(), text.to_owned()));
         if !self.url.is_empty() && !self.url.starts_with("http://") && !self.url.starts_with("https://") {
-            return Some("url must be an http:// or https:// URL, or empty".into());
+            return of_url("must be an http:// or https:// URL, or empty");
         }
         if !self.allow_link_local && self.literal_address().is_some_and(is_forbidden) {
-            return Some(
-                "url must not name a link-local, multicast or unspecified address; allowLinkLocal permits it"
-                    .into(),
+            return of_url(
+                "must not name a link-local, multicast or unspecified address; allowLinkLocal permits it",
             );
         }
         for (key, hook) in &self.hooks {
             if Hook::from_key(key).is_none() {
-                return Some(format!("{key} is not a hook; the hooks are listed in config/webhooks.yaml"));
+                let problem = "is not a hook; the hooks are listed in config/webhooks.yaml";
+                return Some((key.clone(), problem.into()));
             }
             if !(1..=15).contains(&hook.timeout) {
-                return Some(format!("{key}.timeout must be between 1 and 15 seconds"));
+                return Some((format!("{key}.timeout"), "must be between 1 and 15 seconds".into()));
             }
         }
         None

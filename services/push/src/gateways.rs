@@ -213,7 +213,8 @@ mod tests {
         let listener = TcpListener::bind(address).await.unwrap();
         let key = InternalKey::derive(SECRET);
         let taker = Taker { taken: taken.clone(), ..Default::default() };
-        let serving = rpc::serve(Arc::new(taker), listener, key, gateways.stop.clone());
+        let serving =
+            rpc::serve(Arc::new(taker), listener, key, rpc::RpcMetrics::default(), gateways.stop.clone());
         gateways.tasks.spawn(serving);
         until(|| gateways.down.lock().is_empty()).await;
         assert_eq!(taken.load(Ordering::Relaxed), 0, "what asks whether it is back delivers nothing");
@@ -233,7 +234,13 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             let key = InternalKey::derive(SECRET);
-            gateways.tasks.spawn(rpc::serve(Arc::new(taker), listener, key, gateways.stop.clone()));
+            gateways.tasks.spawn(rpc::serve(
+                Arc::new(taker),
+                listener,
+                key,
+                rpc::RpcMetrics::default(),
+                gateways.stop.clone(),
+            ));
             let users = Arc::new(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]);
             let audience = Audience { name: "g/1/2".into(), users, except: "b".into() };
             for _ in 0..3 {

@@ -14,7 +14,13 @@ pub use gateways::Gateways;
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
 pub use offline_push::{OfflineMetrics, OfflinePush, OfflineQueue};
-use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
 use prost::Message;
 use protocol::{
     content_type as kind,
@@ -47,11 +53,24 @@ pub struct Push {
 }
 
 /// Counters of the push service.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct PushMetrics {
     delivered: Counter,
     undelivered: Counter,
     late: Counter,
+    /// Seconds from a message's acceptance until gateways have it.
+    pushed: Histogram,
+}
+
+impl Default for PushMetrics {
+    fn default() -> Self {
+        Self {
+            delivered: Counter::default(),
+            undelivered: Counter::default(),
+            late: Counter::default(),
+            pushed: Histogram::new(exponential_buckets(0.002, 2.0, 15)),
+        }
+    }
 }
 
 impl PushMetrics {
@@ -72,6 +91,11 @@ impl PushMetrics {
             "msg_long_time_push",
             "Messages that reached push after more than 10 s",
             metrics.late.clone(),
+        );
+        registry.register(
+            "msg_pushed_seconds",
+            "Time from accepting a message to having it at the gateways of its receivers",
+            metrics.pushed.clone(),
         );
         metrics
     }
@@ -159,7 +183,9 @@ impl Push {
             .into_iter()
             .map(|(gateway, pushes)| self.gateways.push(gateway, GatewayPushReq { pushes }, &audiences));
         futures::future::join_all(calls).await;
+        let now = self.clock.now_ms();
         for delivery in &deliveries {
+            self.metrics.pushed.observe((now - delivery.message.send_time).max(0) as f64 / 1000.0);
             self.queue_offline(delivery).await?;
             self.after(&delivery.message).await?;
         }

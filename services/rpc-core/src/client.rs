@@ -208,7 +208,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::RpcService;
+    use crate::{RpcMetrics, RpcService};
 
     struct Kicker;
 
@@ -240,7 +240,8 @@ mod tests {
         let address = live.local_addr().unwrap();
         let (sender, peers) = listed(&[address, dead]);
         let stop = CancellationToken::new();
-        let serving = crate::serve(Arc::new(Kicker), live, peers.key.clone(), stop.clone());
+        let serving =
+            crate::serve(Arc::new(Kicker), live, peers.key.clone(), RpcMetrics::default(), stop.clone());
         let dropped = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             sender.send_replace(HashSet::from([address]));
@@ -262,7 +263,9 @@ mod tests {
         let serving = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             let listener = TcpListener::bind(address).await.unwrap();
-            crate::serve(Arc::new(Kicker), listener, peers.key.clone(), stop.clone()).await.unwrap();
+            crate::serve(Arc::new(Kicker), listener, peers.key.clone(), RpcMetrics::default(), stop.clone())
+                .await
+                .unwrap();
         };
         let asking = async {
             let (answers, failure) = ask(&peers).await;

@@ -5,12 +5,14 @@ mod client;
 mod context;
 mod discovery;
 mod etcd;
+mod metrics;
 mod server;
 
 pub use async_trait::async_trait;
 pub use client::{Client, Peers};
 pub use context::{Context, InternalKey};
 pub use etcd::{announce, announce_metrics, metrics_targets};
+pub use metrics::RpcMetrics;
 pub use server::{RpcService, decode, encode, serve};
 
 /// Implements [`RpcService`] by a table `method => handler`; every handler is `async fn(&self, &Context, Req) -> Result<Resp>`.

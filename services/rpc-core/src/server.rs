@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, server::UnaryService};
 
-use crate::{Context, InternalKey};
+use crate::{Context, InternalKey, RpcMetrics};
 
 /// A service's methods by name.
 #[async_trait]
@@ -46,6 +46,7 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 32 << 20;
 struct Method {
     service: Arc<dyn RpcService>,
     key: InternalKey,
+    metrics: RpcMetrics,
     name: String,
 }
 
@@ -55,7 +56,8 @@ impl UnaryService<Call> for Method {
         futures::future::BoxFuture<'static, std::result::Result<tonic::Response<Reply>, tonic::Status>>;
 
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
-        let (service, key, name) = (self.service.clone(), self.key.clone(), std::mem::take(&mut self.name));
+        let (service, key, metrics) = (self.service.clone(), self.key.clone(), self.metrics.clone());
+        let name = std::mem::take(&mut self.name);
         Box::pin(async move {
             let Call { caller, operation_id, payload, mac } = request.into_inner();
             let caller = caller.unwrap_or_default();
@@ -65,7 +67,8 @@ impl UnaryService<Call> for Method {
                 ));
             }
             let context = Context { caller, operation_id };
-            Ok(tonic::Response::new(match service.call(&context, &name, payload).await {
+            let started = tokio::time::Instant::now();
+            let reply = match service.call(&context, &name, payload).await {
                 Ok(payload) => Reply { payload, ..Default::default() },
                 Err(error) => {
                     if error.code == protocol::ErrorCode::Internal {
@@ -85,7 +88,9 @@ impl UnaryService<Call> for Method {
                         ..Default::default()
                     }
                 }
-            }))
+            };
+            metrics.answered(service.service().name(), &name, reply.err_code, started.elapsed());
+            Ok(tonic::Response::new(reply))
         })
     }
 }
@@ -98,6 +103,7 @@ pub async fn serve(
     service: Arc<dyn RpcService>,
     listener: TcpListener,
     key: InternalKey,
+    metrics: RpcMetrics,
     stop: CancellationToken,
 ) -> std::result::Result<(), tonic::transport::Error> {
     let path = format!("/openim.{}/{{method}}", service.service().name());
@@ -108,7 +114,7 @@ pub async fn serve(
             let mut grpc = tonic::server::Grpc::new(codec)
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
-            grpc.unary(Method { service, key, name }, request.map(Body::new)).await
+            grpc.unary(Method { service, key, metrics, name }, request.map(Body::new)).await
         }),
     );
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
 use authn::Tokens;
-use bus::{Consumer, Producer};
+use bus::{Consumer, ConsumerMetrics, Producer};
 use config::{Config, Live};
 use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
@@ -13,8 +13,8 @@ use model::{Clock, SystemClock};
 use objects::Objects;
 use push::{Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
 use routes::Routes;
-use rpc::{InternalKey, Peers, RpcService};
-use rpc_msg::{Facts, MessageMetrics, Messages};
+use rpc::{InternalKey, Peers, RpcMetrics, RpcService};
+use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages};
 use store::Store;
 use telemetry::{LogLevel, Metrics, Readiness};
 use tokio::net::TcpListener;
@@ -41,6 +41,8 @@ struct Process {
     peers: Peers,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    rpc_metrics: RpcMetrics,
+    consumer_metrics: ConsumerMetrics,
     tasks: TaskTracker,
     /// The stop signal came: take no new work.
     draining: CancellationToken,
@@ -53,14 +55,17 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let level = telemetry::start_logging(&config.log, &role.name())?;
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
+    let mut metrics = Metrics::default();
     let process = Process {
         role,
+        rpc_metrics: RpcMetrics::register(&mut metrics.0),
+        consumer_metrics: ConsumerMetrics::register(&mut metrics.0),
         store: Store::connect(&config.mongo).await.context("mongo.uri")?,
         routes: Routes::connect(&config.redis).context("redis.address")?,
         webhooks: webhooks(&config)?,
         peers: Peers::start(&config, &tasks, &stop),
         clock: Arc::new(SystemClock),
-        metrics: Metrics::default(),
+        metrics,
         tasks: tasks.clone(),
         draining: draining.clone(),
         stop: stop.clone(),
@@ -202,6 +207,7 @@ impl Process {
                 live: live.clone(),
                 peers: peers.clone(),
                 clock: clock.clone(),
+                logins: rpc_auth::count_logins(&mut self.metrics.0),
             };
             self.serve(auth).await?;
         }
@@ -213,6 +219,7 @@ impl Process {
                 peers: peers.clone(),
                 webhooks: webhooks.clone(),
                 clock: clock.clone(),
+                registered: rpc_user::count_registered(&mut self.metrics.0),
             };
             self.serve(users).await?;
         }
@@ -251,7 +258,7 @@ impl Process {
             self.serve(rpc_third::Third::new(store.clone(), clock.clone(), &config)?).await?;
         }
         if self.runs(Role::Msg) {
-            let facts = Facts::new(store.clone());
+            let facts = Facts::new(store.clone(), FactMetrics::register(&mut self.metrics.0));
             self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
             let producer = Producer::new(&config.kafka)?;
             let metrics = MessageMetrics::register(&mut self.metrics.0);
@@ -279,7 +286,10 @@ impl Process {
         // A gateway that lets its connections go is still asked about them.
         let leave = if name == config::Service::Gateway { &self.stop } else { &self.draining };
         self.tasks.spawn(rpc::announce((*self.config).clone(), name, leave.clone()));
-        self.spawn(name.name(), rpc::serve(Arc::new(service), listener, key, self.stop.clone()));
+        self.spawn(
+            name.name(),
+            rpc::serve(Arc::new(service), listener, key, self.rpc_metrics.clone(), self.stop.clone()),
+        );
         Ok(())
     }
 
@@ -304,11 +314,12 @@ impl Process {
             producer: Producer::new(&self.config.kafka)?,
             push_topic: self.config.kafka.push_topic.clone(),
             peers: self.peers.clone(),
+            clock: self.clock.clone(),
             webhooks: self.webhooks.clone(),
             metrics: TransferMetrics::register(&mut self.metrics.0),
         };
         let topic = &self.config.kafka.message_topic;
-        let consumer = Consumer::new(&self.config.kafka, topic, "transfer", self.config.transfer.batch_size)?;
+        let consumer = self.consumer(topic, "transfer")?;
         let stop = self.draining.clone();
         self.spawn("transfer", consumer.run(move |partition| transfer.partition(partition), stop));
         Ok(())
@@ -331,8 +342,7 @@ impl Process {
                 metrics: OfflineMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.offline_topic;
-            let consumer =
-                Consumer::new(&self.config.kafka, topic, "offlinePush", self.config.transfer.batch_size)?;
+            let consumer = self.consumer(topic, "offlinePush")?;
             let stop = self.draining.clone();
             self.spawn("offline push", consumer.run(move |_| handler.clone(), stop));
         }
@@ -348,12 +358,7 @@ impl Process {
             offline,
             metrics,
         );
-        let consumer = Consumer::new(
-            &self.config.kafka,
-            &self.config.kafka.push_topic,
-            "push",
-            self.config.transfer.batch_size,
-        )?;
+        let consumer = self.consumer(&self.config.kafka.push_topic, "push")?;
         let stop = self.draining.clone();
         self.spawn("push", consumer.run(move |_| push::Partition(push.clone()), stop));
         if !self.config.webhooks.url.is_empty() {
@@ -362,12 +367,16 @@ impl Process {
                 metrics: DeliveryMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.webhook_topic;
-            let consumer =
-                Consumer::new(&self.config.kafka, topic, "webhooks", self.config.transfer.batch_size)?;
+            let consumer = self.consumer(topic, "webhooks")?;
             let stop = self.draining.clone();
             self.spawn("webhooks", consumer.run(move |_| deliveries.clone(), stop));
         }
         Ok(())
+    }
+
+    fn consumer(&self, topic: &str, group: &str) -> Result<Consumer, bus::BusError> {
+        let batch = self.config.transfer.batch_size;
+        Consumer::new(&self.config.kafka, topic, group, batch, &self.consumer_metrics)
     }
 
     /// A part that ends before it is told to ends the process: Kubernetes starts it anew.

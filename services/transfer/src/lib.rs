@@ -7,6 +7,7 @@ mod metrics;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use config::{Hook, Service};
 use expand::{Outgoing, expand};
 use futures::TryStreamExt;
 use model::{
-    conversation_id as ids,
+    Clock, conversation_id as ids,
     sequencer::{DedupKey, Placement, place},
 };
 use prost::Message;
@@ -51,6 +52,8 @@ pub struct Transfer {
     pub peers: Peers,
     /// Calls to the integrator.
     pub webhooks: Webhooks,
+    /// How long messages took.
+    pub clock: Arc<dyn Clock>,
     /// Counters.
     pub metrics: TransferMetrics,
 }
@@ -146,6 +149,11 @@ impl Partition {
             }
             self.max_seqs = max_seqs;
             self.transfer.metrics.inserted.inc_by(documents.len() as u64);
+            let now = self.transfer.clock.now_ms();
+            for item in outgoing.iter().filter(|item| item.stored) {
+                let took = (now - item.message.send_time).max(0);
+                self.transfer.metrics.stored.observe(took as f64 / 1000.0);
+            }
             seqs = placements.into_iter().map(Placement::seq).collect();
             break;
         }

@@ -23,6 +23,8 @@ use store::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::FactMetrics;
+
 const SCOPES: u64 = 100_000;
 const FACTS_PER_SCOPE: usize = 256;
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -44,13 +46,14 @@ pub struct Facts {
     store: Store,
     scopes: Cache<String, Scope>,
     listening: Arc<AtomicBool>,
+    metrics: FactMetrics,
 }
 
 impl Facts {
     /// An empty cache that does not listen yet.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, metrics: FactMetrics) -> Self {
         let scopes = Cache::builder().max_capacity(SCOPES).time_to_live(LIFETIME).build();
-        Self { store, scopes, listening: Arc::default() }
+        Self { store, scopes, listening: Arc::default(), metrics }
     }
 
     /// Hears of changes until `stop`.
@@ -83,13 +86,16 @@ impl Facts {
 
     async fn get(&self, scope: String, item: &str, load: impl Future<Output = Result<Fact>>) -> Result<Fact> {
         if !self.listening.load(Ordering::Acquire) {
+            self.metrics.misses.inc();
             return load.await;
         }
         // The scope is taken before the store is read: a change announced meanwhile drops this very scope.
         let facts = self.scopes.get_with(scope, async { Scope::default() }).await;
         if let Some(fact) = facts.lock().await.get(item) {
+            self.metrics.hits.inc();
             return Ok(fact.clone());
         }
+        self.metrics.misses.inc();
         let fact = load.await?;
         let mut known = facts.lock().await;
         if known.len() >= FACTS_PER_SCOPE {

@@ -23,7 +23,7 @@ use store::Store;
 use webhooks::Webhooks;
 
 pub use facts::Facts;
-pub use metrics::MessageMetrics;
+pub use metrics::{FactMetrics, MessageMetrics};
 
 /// The service.
 pub struct Messages {

@@ -39,3 +39,20 @@ impl MessageMetrics {
         metrics
     }
 }
+
+/// How often a fact about a user or a group was known.
+#[derive(Clone, Default)]
+pub struct FactMetrics {
+    pub(crate) hits: Counter,
+    pub(crate) misses: Counter,
+}
+
+impl FactMetrics {
+    /// Registers the counters.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("msg_fact_cache_hits", "Facts that were in the cache", metrics.hits.clone());
+        registry.register("msg_fact_cache_misses", "Facts read from MongoDB", metrics.misses.clone());
+        metrics
+    }
+}

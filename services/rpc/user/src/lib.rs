@@ -27,6 +27,7 @@ use rpc::{Context, Peers};
 use serde::Deserialize;
 use serde_json::json;
 use store::{DateTime, Page, Store, users::User};
+use telemetry::prometheus_client::{metrics::counter::Counter, registry::Registry};
 use webhooks::Webhooks;
 
 const MAX_NAME_BYTES: usize = 1024;
@@ -46,6 +47,15 @@ pub struct Users {
     pub webhooks: Webhooks,
     /// Time of registration.
     pub clock: Arc<dyn Clock>,
+    /// See [`count_registered`].
+    pub registered: Counter,
+}
+
+/// The counter `user_register_total` (metrics.json).
+pub fn count_registered(registry: &mut Registry) -> Counter {
+    let registered = Counter::default();
+    registry.register("user_register", "Users registered", registered.clone());
+    registered
 }
 
 rpc::service! { Users, Service::User, {
@@ -135,6 +145,7 @@ impl Users {
             }
             other => other?,
         }
+        self.registered.inc_by(users.len() as u64);
         let infos: Vec<UserInfo> = users.iter().map(User::to_info).collect();
         self.webhooks.after(context, Hook::AfterUserRegister, json!({ "users": infos })).await;
         Ok(UserRegisterResp {})

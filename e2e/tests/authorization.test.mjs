@@ -1,0 +1,175 @@
+// Who may do what: every operation of the contract that looks at its caller, by every relation of a caller to the object. Whoever may not is
+// refused with 1002 whatever else is wrong; whoever may gets past it, to the outcome or to an error about the (mostly harmless) arguments.
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { admin, as, call, login, ok, root, user } from './lib/api.mjs';
+import { routes } from './lib/shown.mjs';
+
+const page = { pagination: { pageNumber: 1, showNumber: 10 } };
+const NOBODY = 'nobody-at-all';
+const callers = {};
+let alice, groupID, conversationID;
+before(async () => {
+  await login();
+  for (const name of ['owner', 'helper', 'member', 'friend', 'stranger']) callers[name] = await user(name);
+  callers.administrator = root;
+  alice = callers.owner.userID;
+  const made = await ok(callers.owner, '/group/create_group', {
+    ownerUserID: alice, adminUserIDs: [callers.helper.userID], memberUserIDs: [callers.member.userID], groupInfo: { groupName: 'g', groupType: 2 },
+  });
+  ({ groupID } = made.groupInfo);
+  await ok(root, '/friend/import_friend', { ownerUserID: alice, friendUserIDs: [callers.friend.userID] });
+  conversationID = `si_${[alice, callers.friend.userID].sort().join('_')}`;
+  await ok(root, '/msg/send_msg', { sendID: alice, recvID: callers.friend.userID, content: { content: 'x' }, contentType: 101, sessionType: 1 });
+});
+
+const ANYBODY = ['owner', 'helper', 'member', 'friend', 'stranger', 'administrator'];
+const SELF = ['owner', 'administrator'];
+const MEMBERS = ['owner', 'helper', 'member', 'administrator'];
+const HELPERS = ['owner', 'helper', 'administrator'];
+const ADMINISTRATORS = ['administrator'];
+const mine = (field) => (more = {}) => () => ({ [field]: alice, ...more });
+const [userID, ownerUserID, fromUserID] = ['userID', 'ownerUserID', 'fromUserID'].map(mine);
+const group = (more = {}) => () => ({ groupID, ...more });
+
+/** By path: who may, and a body about the owner and the group. */
+const matrix = {
+  '/user/update_user_info': [SELF, () => ({ userInfo: { userID: alice } })],
+  '/user/update_user_info_ex': [SELF, () => ({ userInfo: { userID: alice } })],
+  '/user/set_global_msg_recv_opt': [SELF, userID({ globalRecvMsgOpt: 0 })],
+  '/user/get_users_info': [ANYBODY, () => ({ userIDs: [alice] })],
+  '/user/subscribe_users_status': [SELF, userID({ userIDs: [alice], genre: 1 })],
+  '/user/get_users_status': [SELF, userID({ userIDs: [alice] })],
+  '/user/get_subscribe_users_status': [SELF, userID()],
+  '/user/process_user_command_add': [SELF, userID({ type: 9, uuid: 'u', value: 'v' })],
+  '/user/process_user_command_update': [SELF, userID({ type: 9, uuid: 'u', value: 'w' })],
+  '/user/process_user_command_get': [SELF, userID({ type: 9 })],
+  '/user/process_user_command_get_all': [SELF, userID()],
+  '/user/process_user_command_delete': [SELF, userID({ type: 9, uuid: 'u' })],
+  '/user/get_user_client_config': [SELF, userID()],
+
+  '/friend/add_friend': [SELF, fromUserID({ toUserID: NOBODY })],
+  '/friend/add_friend_response': [SELF, () => ({ fromUserID: NOBODY, toUserID: alice, handleResult: 1 })],
+  '/friend/delete_friend': [SELF, ownerUserID({ friendUserID: NOBODY })],
+  '/friend/get_friend_apply_list': [SELF, userID(page)],
+  '/friend/get_self_friend_apply_list': [SELF, userID(page)],
+  '/friend/get_self_unhandled_apply_count': [SELF, userID({ time: 0 })],
+  '/friend/get_designated_friend_apply': [SELF, fromUserID({ toUserID: NOBODY })],
+  '/friend/get_friend_list': [SELF, userID(page)],
+  '/friend/get_designated_friends': [SELF, ownerUserID({ friendUserIDs: [NOBODY] })],
+  '/friend/set_friend_remark': [SELF, ownerUserID({ friendUserID: NOBODY, remark: 'r' })],
+  '/friend/update_friends': [SELF, ownerUserID({ friendUserIDs: [NOBODY], isPinned: true })],
+  '/friend/add_black': [SELF, ownerUserID({ blackUserID: NOBODY })],
+  '/friend/remove_black': [SELF, ownerUserID({ blackUserID: NOBODY })],
+  '/friend/get_black_list': [SELF, userID(page)],
+  '/friend/get_specified_blacks': [SELF, ownerUserID({ userIDList: [NOBODY] })],
+  '/friend/get_incremental_blacks': [SELF, userID()],
+  '/friend/is_friend': [SELF, () => ({ userID1: alice, userID2: NOBODY })],
+  '/friend/get_friend_id': [SELF, userID()],
+  '/friend/get_specified_friends_info': [SELF, ownerUserID({ userIDList: [NOBODY] })],
+  '/friend/get_incremental_friends': [SELF, userID()],
+  '/friend/get_full_friend_user_ids': [SELF, userID({ idHash: 0 })],
+
+  '/group/create_group': [SELF, ownerUserID({ memberUserIDs: [NOBODY], groupInfo: { groupType: 2 } })],
+  '/group/get_groups_info': [ANYBODY, () => ({ groupIDs: [groupID] })],
+  '/group/join_group': [ANYBODY, () => ({ groupID: NOBODY, reqMessage: '', joinSource: 3 })],
+  '/group/set_group_info': [HELPERS, () => ({ groupInfoForSet: { groupID, introduction: 'i' } })],
+  '/group/set_group_info_ex': [HELPERS, group({ introduction: 'i' })],
+  '/group/group_application_response': [HELPERS, group({ fromUserID: NOBODY, handleResult: 1 })],
+  '/group/get_group_users_req_application_list': [HELPERS, group({ userIDs: [NOBODY] })],
+  '/group/get_specified_user_group_request_info': [HELPERS, group({ userID: NOBODY })],
+  '/group/kick_group': [HELPERS, group({ kickedUserIDs: [NOBODY] })],
+  '/group/mute_group': [HELPERS, group()],
+  '/group/cancel_mute_group': [HELPERS, group()],
+  '/group/mute_group_member': [HELPERS, () => ({ groupID, userID: callers.member.userID, mutedSeconds: 1 })],
+  '/group/cancel_mute_group_member': [HELPERS, () => ({ groupID, userID: callers.member.userID })],
+  '/group/set_group_member_info': [['helper', 'owner', 'member', 'administrator'], () => ({ members: [{ groupID, userID: callers.member.userID, nickname: 'n' }] })],
+  '/group/get_group_members_info': [MEMBERS, group({ userIDs: [NOBODY] })],
+  '/group/get_group_member_list': [MEMBERS, group(page)],
+  '/group/get_group_member_user_id': [MEMBERS, group()],
+  '/group/get_group_abstract_info': [MEMBERS, () => ({ groupIDs: [groupID] })],
+  '/group/get_incremental_group_members': [MEMBERS, group()],
+  '/group/get_full_group_member_user_ids': [MEMBERS, group({ idHash: 0 })],
+  '/group/invite_user_to_group': [MEMBERS, group({ invitedUserIDs: [NOBODY] })],
+  '/group/get_incremental_group_members_batch': [SELF, () => ({ userID: alice, reqList: [{ groupID }] })],
+  '/group/quit_group': [['administrator'], () => ({ groupID: NOBODY, userID: alice })],
+  '/group/get_recv_group_applicationList': [SELF, fromUserID(page)],
+  '/group/get_user_req_group_applicationList': [SELF, userID(page)],
+  '/group/get_joined_group_list': [SELF, fromUserID(page)],
+  '/group/get_incremental_join_groups': [SELF, userID()],
+  '/group/get_full_join_group_ids': [SELF, userID({ idHash: 0 })],
+  '/group/get_group_application_unhandled_count': [SELF, userID({ time: 0 })],
+
+  '/msg/newest_seq': [SELF, userID()],
+  '/msg/pull_msg_by_seq': [SELF, userID({ seqRanges: [{ conversationID: 'si_x_y', begin: 1, end: 1, num: 1 }] })],
+  '/msg/revoke_msg': [SELF, () => ({ userID: alice, conversationID, seq: 1_000_000 })],
+  '/msg/mark_msgs_as_read': [SELF, () => ({ userID: alice, conversationID, seqs: [1] })],
+  '/msg/mark_conversation_as_read': [SELF, () => ({ userID: alice, conversationID, hasReadSeq: 1, seqs: [] })],
+  '/msg/get_conversations_has_read_and_max_seq': [SELF, userID()],
+  '/msg/set_conversation_has_read_seq': [SELF, () => ({ userID: alice, conversationID, hasReadSeq: 1 })],
+  '/msg/clear_conversation_msg': [SELF, () => ({ userID: alice, conversationIDs: [conversationID] })],
+  '/msg/user_clear_all_msg': [SELF, userID()],
+  '/msg/delete_msgs': [SELF, () => ({ userID: alice, conversationID, seqs: [1] })],
+  '/msg/get_server_time': [ANYBODY, () => ({})],
+  '/msg/check_msg_is_send_success': [ANYBODY, () => ({})],
+
+  '/conversation/get_sorted_conversation_list': [SELF, userID(page)],
+  '/conversation/get_all_conversations': [SELF, ownerUserID()],
+  '/conversation/get_conversation': [SELF, () => ({ ownerUserID: alice, conversationID })],
+  '/conversation/get_conversations': [SELF, () => ({ ownerUserID: alice, conversationIDs: [conversationID] })],
+  '/conversation/set_conversations': [SELF, () => ({ userIDs: [alice], conversation: { conversationID, conversationType: 1, userID: callers.friend.userID, ex: 'e' } })],
+  '/conversation/get_full_conversation_ids': [SELF, userID({ idHash: 0 })],
+  '/conversation/get_incremental_conversations': [SELF, userID()],
+  '/conversation/get_owner_conversation': [SELF, userID(page)],
+  '/conversation/get_not_notify_conversation_ids': [SELF, userID()],
+  '/conversation/get_pinned_conversation_ids': [SELF, userID()],
+  '/conversation/update_conversations_by_user': [SELF, userID({ ex: 'e' })],
+  '/conversation/delete_conversations': [SELF, () => ({ ownerUserID: alice, conversationIDs: ['si_x_y'] })],
+
+  '/third/fcm_update_token': [SELF, () => ({ platformID: 2, fcmToken: 't', account: alice })],
+  '/third/set_app_badge': [SELF, userID({ appUnreadCount: 0 })],
+  '/third/logs/upload': [ANYBODY, () => ({ platform: 2, version: '1', appFramework: 'rn', fileURLs: [] })],
+  '/object/part_limit': [ANYBODY, () => ({})],
+  '/object/part_size': [ANYBODY, () => ({ size: 1 })],
+  '/object/access_url': [ANYBODY, () => ({ name: NOBODY })],
+  '/object/initiate_multipart_upload': [SELF, () => ({ name: `${alice}/x`, size: 1, partSize: 1, maxParts: 1, hash: 'x' })],
+  '/object/initiate_form_data': [SELF, () => ({ name: `${alice}/x`, size: 0 })],
+  '/jssdk/get_conversations': [ANYBODY, () => ({ conversationIDs: [conversationID] })],
+  '/jssdk/get_active_conversations': [ANYBODY, () => ({ count: 1 })],
+
+  // These end what the others need.
+  '/group/transfer_group': [SELF, () => ({ groupID, oldOwnerUserID: alice, newOwnerUserID: NOBODY })],
+  '/group/dismiss_group': [SELF, group()],
+};
+// What carries its own proof of who may, tested where it is made (objects.test.mjs, routes.test.mjs).
+const sealed = ['/object/auth_sign', '/object/complete_multipart_upload', '/object/complete_form_data', '/msg/send_simple_msg'];
+
+test('no operation is left out', () => {
+  const asked = routes.filter((route) => route.token && !route.admin).map(({ path }) => path);
+  const here = new Set([...Object.keys(matrix), ...sealed]);
+  assert.deepEqual(asked.filter((path) => !here.has(path)), []);
+  assert.deepEqual([...here].filter((path) => !asked.includes(path)), []);
+});
+
+describe('operations', () => {
+  for (const [path, [may, body]] of Object.entries(matrix)) {
+    test(`${path}: ${may === ANYBODY ? 'anybody with a token' : may.join(', ')}`, async () => {
+      assert.equal((await call(path, body())).errCode, 1001, 'nobody');
+      // Those who may not come first: the others may change what the decision is about.
+      for (const name of [...ANYBODY].sort((a, b) => may.includes(a) - may.includes(b))) {
+        const answer = await as(callers[name], path, body());
+        if (may.includes(name)) assert.notEqual(answer.errCode, 1002, `${name}: ${JSON.stringify(answer)}`);
+        else assert.equal(answer.errCode, 1002, `${name}: ${JSON.stringify(answer)}`);
+      }
+    });
+  }
+  for (const { path } of routes.filter((route) => route.admin)) {
+    test(`${path}: ${ADMINISTRATORS.join()}`, async () => {
+      for (const name of ANYBODY.filter((one) => !ADMINISTRATORS.includes(one))) {
+        assert.equal((await as(callers[name], path, {})).errCode, 1002, name);
+      }
+      // An empty body: what it lacks is named, what needs none is done.
+      if (path !== '/restart' && !path.startsWith('/config/')) assert.notEqual((await admin(path, {})).errCode, 1002);
+    });
+  }
+});

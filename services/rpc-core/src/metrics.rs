@@ -1,0 +1,50 @@
+//! `rpc_count` (metrics.json) and the time calls take.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    name: String,
+    path: String,
+    code: i32,
+}
+
+/// Calls that were answered.
+#[derive(Clone)]
+pub struct RpcMetrics {
+    calls: Family<Labels, Counter>,
+    seconds: Histogram,
+}
+
+impl Default for RpcMetrics {
+    fn default() -> Self {
+        Self { calls: Family::default(), seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 15)) }
+    }
+}
+
+impl RpcMetrics {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("rpc_count", "Calls answered, by errCode", metrics.calls.clone());
+        registry.register("rpc_seconds", "Time to answer a call", metrics.seconds.clone());
+        metrics
+    }
+
+    /// Only services call, with methods they know: the labels are bounded.
+    pub(crate) fn answered(&self, service: &str, method: &str, code: i32, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+        let labels = Labels { name: service.to_owned(), path: format!("/openim.{service}/{method}"), code };
+        self.calls.get_or_create(&labels).inc();
+    }
+}
