@@ -38,8 +38,8 @@ const matrix = {
   '/user/update_user_info_ex': [SELF, () => ({ userInfo: { userID: alice } })],
   '/user/set_global_msg_recv_opt': [SELF, userID({ globalRecvMsgOpt: 0 })],
   '/user/get_users_info': [ANYBODY, () => ({ userIDs: [alice] })],
-  '/user/subscribe_users_status': [SELF, userID({ userIDs: [alice], genre: 1 })],
-  '/user/get_users_status': [SELF, userID({ userIDs: [alice] })],
+  '/user/subscribe_users_status': [SELF, () => ({ userID: alice, userIDs: [alice], genre: 1 })],
+  '/user/get_users_status': [SELF, () => ({ userID: alice, userIDs: [alice] })],
   '/user/get_subscribe_users_status': [SELF, userID()],
   '/user/process_user_command_add': [SELF, userID({ type: 9, uuid: 'u', value: 'v' })],
   '/user/process_user_command_update': [SELF, userID({ type: 9, uuid: 'u', value: 'w' })],
@@ -92,7 +92,7 @@ const matrix = {
   '/group/get_full_group_member_user_ids': [MEMBERS, group({ idHash: 0 })],
   '/group/invite_user_to_group': [MEMBERS, group({ invitedUserIDs: [NOBODY] })],
   '/group/get_incremental_group_members_batch': [SELF, () => ({ userID: alice, reqList: [{ groupID }] })],
-  '/group/quit_group': [['administrator'], () => ({ groupID: NOBODY, userID: alice })],
+  '/group/quit_group': [SELF, () => ({ groupID: NOBODY, userID: alice })],
   '/group/get_recv_group_applicationList': [SELF, fromUserID(page)],
   '/group/get_user_req_group_applicationList': [SELF, userID(page)],
   '/group/get_joined_group_list': [SELF, fromUserID(page)],
@@ -136,6 +136,12 @@ const matrix = {
   '/object/initiate_form_data': [SELF, () => ({ name: `${alice}/x`, size: 0 })],
   '/jssdk/get_conversations': [ANYBODY, () => ({ conversationIDs: [conversationID] })],
   '/jssdk/get_active_conversations': [ANYBODY, () => ({ count: 1 })],
+
+  // Upstream answers everybody.
+  '/user/get_all_users_uid': [ADMINISTRATORS, () => page],
+  '/user/get_users': [ADMINISTRATORS, () => page],
+  '/group/get_groups': [ADMINISTRATORS, () => page],
+  '/msg/search_msg': [ADMINISTRATORS, () => page],
 
   // These end what the others need.
   '/group/transfer_group': [SELF, () => ({ groupID, oldOwnerUserID: alice, newOwnerUserID: NOBODY })],

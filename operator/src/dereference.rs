@@ -148,7 +148,13 @@ fn trouble(pod: &Pod) -> Option<String> {
     if let Some(condition) = unscheduled {
         return Some(text(condition.reason.clone(), condition.message.clone()));
     }
-    let container = status.container_statuses.as_ref()?.iter().find(|container| !container.ready)?;
+    // A Job's pod that has done its work is not ready either.
+    let is_done = |state: &Option<ContainerState>| {
+        let ended = state.as_ref().and_then(|state| state.terminated.as_ref());
+        ended.is_some_and(|ended| ended.exit_code == 0)
+    };
+    let mut containers = status.container_statuses.as_ref()?.iter();
+    let container = containers.find(|container| !container.ready && !is_done(&container.state))?;
     // What it said when it ended tells more than that it is waited for.
     let ended = container
         .last_state
@@ -270,4 +276,26 @@ pub async fn read(
         operator_namespace: operator_namespace.to_owned(),
         ..Default::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(exit_code: i32) -> Pod {
+        let ended = json!({ "exitCode": exit_code, "message": "first\nlast\n" });
+        let container = json!({ "name": "migrate", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": { "terminated": ended } });
+        serde_json::from_value(
+            json!({ "metadata": { "name": "migrate-1" }, "status": { "containerStatuses": [container] } }),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_ended_well_is_no_trouble() {
+        assert_eq!(trouble(&pod(1)).as_deref(), Some("pod migrate-1: exit code 1: last"));
+        assert_eq!(trouble(&pod(0)), None);
+    }
 }

@@ -2,6 +2,7 @@
 //! shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
 
 mod audit;
+mod body;
 mod caller;
 mod cors;
 mod envelope;
@@ -48,7 +49,9 @@ impl Api {
         table::routes()
             .router
             .fallback(envelope::not_found)
-            .layer(DefaultBodyLimit::max(limit))
+            // What comes here has its whole body, which is within the limit.
+            .layer(DefaultBodyLimit::disable())
+            .layer(middleware::from_fn_with_state(limit, body::read))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .layer(middleware::from_fn(cors::apply))
             .layer(CompressionLayer::new().gzip(true))

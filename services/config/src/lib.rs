@@ -19,7 +19,7 @@ pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
 pub use live::{LIVE_FILE, Live, LiveLog, LiveSettings, Taken, revision};
 pub use notification::{NotificationKind, NotificationPush, NotificationSettings, Notifications};
-pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor};
+pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor, WebPush};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -507,6 +507,7 @@ impl Config {
             &mut shown.redis.password,
             &mut shown.kafka.password,
             &mut shown.etcd.password,
+            &mut shown.push.web_push.private_key,
             &mut shown.push.jpush.master_secret,
             &mut shown.push.getui.master_secret,
             &mut shown.webhooks.url,

@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 pub struct Push {
     /// A YAML file with these same keys, for credentials that are kept apart; empty: none.
     pub file: String,
-    /// `fcm`, `apns`, `jpush`, `getui`; empty: nobody is told while offline. With `apns`, Apple devices are Apple's; else FCM's.
+    /// `fcm`, `apns`, `webPush`, `jpush`, `getui`; empty: nobody is told while offline. With `apns`, Apple devices are Apple's; else FCM's.
+    /// With `webPush`, browsers are their own push services'; else FCM's.
     pub enable: Vec<PushVendor>,
     /// Firebase Cloud Messaging.
     pub fcm: FcmPush,
     /// Apple Push Notification service.
     pub apns: ApnsPush,
+    /// Browsers, through their own push services.
+    pub web_push: WebPush,
     /// JPush.
     pub jpush: JpushPush,
     /// Getui.
@@ -32,6 +35,7 @@ impl Default for Push {
             enable: vec![],
             fcm: FcmPush::default(),
             apns: ApnsPush::default(),
+            web_push: WebPush::default(),
             jpush: JpushPush::default(),
             getui: GetuiPush::default(),
             ios_push_sound: "default".into(),
@@ -47,6 +51,7 @@ impl Default for Push {
 pub enum PushVendor {
     Fcm,
     Apns,
+    WebPush,
     Jpush,
     Getui,
 }
@@ -99,6 +104,31 @@ impl Default for ApnsPush {
             production: true,
             base_url: String::new(),
         }
+    }
+}
+
+/// Web Push with VAPID. A client's token is its subscription, as `PushSubscription.toJSON()` gives it, stored by
+/// `/third/fcm_update_token` with platformID 5.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WebPush {
+    /// The VAPID private key: 32 bytes as URL-safe base64, as every generator of VAPID keys prints it.
+    pub private_key: String,
+    /// `mailto:` or `https:` address where push services reach you.
+    pub subject: String,
+    /// Hosts of push services that may be called, with what is below them.
+    pub hosts: Vec<String>,
+}
+
+impl Default for WebPush {
+    fn default() -> Self {
+        let hosts = [
+            "fcm.googleapis.com",
+            "updates.push.services.mozilla.com",
+            "web.push.apple.com",
+            "notify.windows.com",
+        ];
+        Self { private_key: String::new(), subject: String::new(), hosts: hosts.map(String::from).to_vec() }
     }
 }
 

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::{Device, Note, Outcome, Served, Vendor, VendorError, client, is_apple, is_temporary};
+use crate::{Device, Note, Outcome, Served, Vendor, VendorError, WEB, client, is_apple, is_temporary};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const ANDROID: i32 = 2;
-const WEB: i32 = 5;
 
 #[derive(Deserialize)]
 struct ServiceAccount {
@@ -43,13 +42,14 @@ pub(crate) struct Fcm {
     url: String,
     /// Apple devices are reached through FCM too.
     apple: bool,
+    web: bool,
     http: reqwest::Client,
     /// Access token, and when it ends (ms).
     granted: Mutex<Option<(String, i64)>>,
 }
 
 impl Fcm {
-    pub(crate) fn new(config: &FcmPush, apple: bool) -> Result<Self, VendorError> {
+    pub(crate) fn new(config: &FcmPush, apple: bool, web: bool) -> Result<Self, VendorError> {
         let refuse = |problem: String| VendorError { vendor: "fcm", problem };
         let text = std::fs::read_to_string(&config.service_account_file).map_err(|error| {
             refuse(format!("serviceAccountFile {:?}: {error}", config.service_account_file))
@@ -64,7 +64,7 @@ impl Fcm {
             config.base_url.trim_end_matches('/'),
             account.project_id
         );
-        Ok(Self { account, key, url, apple, http: client("fcm")?, granted: Mutex::new(None) })
+        Ok(Self { account, key, url, apple, web, http: client("fcm")?, granted: Mutex::new(None) })
     }
 
     async fn access_token(&self) -> Result<String, String> {
@@ -148,7 +148,7 @@ impl Vendor for Fcm {
     }
 
     fn tokens_of(&self, platform: i32) -> Option<bool> {
-        Some([ANDROID, WEB].contains(&platform) || (self.apple && is_apple(platform)))
+        Some(platform == ANDROID || (self.web && platform == WEB) || (self.apple && is_apple(platform)))
     }
 
     async fn push(&self, devices: &[Device], note: &Note) -> Outcome {
@@ -177,7 +177,7 @@ mod tests {
             "project_id": "chat", "client_email": "push@chat.example", "private_key": KEY, "token_uri": server.url("/token"),
         });
         let file = temporary_file("fcm.json", &account.to_string());
-        Fcm::new(&FcmPush { service_account_file: file, base_url: server.url("") }, true).unwrap()
+        Fcm::new(&FcmPush { service_account_file: file, base_url: server.url("") }, true, true).unwrap()
     }
 
     #[tokio::test]
@@ -224,8 +224,9 @@ mod tests {
     #[test]
     fn a_file_that_is_no_key_is_named() {
         let file = temporary_file("fcm-bad.json", "{}");
-        let error =
-            Fcm::new(&FcmPush { service_account_file: file, base_url: String::new() }, true).err().unwrap();
+        let error = Fcm::new(&FcmPush { service_account_file: file, base_url: String::new() }, true, true)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("push.fcm: serviceAccountFile"), "{error}");
     }
 }

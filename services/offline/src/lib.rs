@@ -7,6 +7,7 @@ mod getui;
 mod jpush;
 #[cfg(test)]
 mod testing;
+mod webpush;
 
 use std::time::Duration;
 
@@ -120,13 +121,16 @@ pub trait Vendor: Send + Sync {
 /// # Errors
 /// When credentials are malformed.
 pub fn vendors(config: &Push) -> Result<Vec<Box<dyn Vendor>>, VendorError> {
-    let apple = config.enable.contains(&PushVendor::Apns);
+    // Who is served by a vendor of its own is left out by FCM.
+    let apple = !config.enable.contains(&PushVendor::Apns);
+    let web = !config.enable.contains(&PushVendor::WebPush);
     let mut vendors: Vec<Box<dyn Vendor>> = Vec::new();
     for vendor in &config.enable {
         vendors.push(match vendor {
-            PushVendor::Fcm => Box::new(fcm::Fcm::new(&config.fcm, !apple)?),
+            PushVendor::Fcm => Box::new(fcm::Fcm::new(&config.fcm, apple, web)?),
             PushVendor::Apns => Box::new(apns::Apns::new(&config.apns)?),
             PushVendor::Jpush => Box::new(jpush::Jpush::new(&config.jpush, config.apns.production)?),
+            PushVendor::WebPush => Box::new(webpush::WebPush::new(&config.web_push)?),
             PushVendor::Getui => Box::new(getui::Getui::new(&config.getui)?),
         });
     }
@@ -142,6 +146,9 @@ pub(crate) fn client(vendor: &'static str) -> Result<reqwest::Client, VendorErro
 pub(crate) fn is_temporary(status: reqwest::StatusCode) -> bool {
     status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS
 }
+
+/// Browsers.
+pub(crate) const WEB: i32 = 5;
 
 /// iOS and iPadOS.
 pub(crate) fn is_apple(platform: i32) -> bool {

@@ -19,6 +19,7 @@ pub(crate) struct Recorded {
     pub(crate) path: String,
     pub(crate) version: String,
     headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) text: String,
     pub(crate) body: Value,
 }
@@ -53,6 +54,7 @@ impl Server {
                 path: parts.uri.path().to_owned(),
                 version: format!("{:?}", parts.version),
                 headers: parts.headers,
+                bytes: bytes.to_vec(),
                 text: String::from_utf8_lossy(&bytes).into_owned(),
                 body: serde_json::from_slice(&bytes).unwrap_or_default(),
             };
