@@ -575,7 +575,7 @@ impl Default for WebhookSettings {
     }
 }
 
-/// Push vendors: FCM, APNs, JPush, Getui.
+/// Push vendors: FCM, APNs, browsers (Web Push), JPush, Getui.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct OfflinePush {
