@@ -39,7 +39,7 @@ const matrix = {
   '/user/set_global_msg_recv_opt': [SELF, userID({ globalRecvMsgOpt: 0 })],
   '/user/get_users_info': [ANYBODY, () => ({ userIDs: [alice] })],
   '/user/subscribe_users_status': [SELF, () => ({ userID: alice, userIDs: [alice], genre: 1 })],
-  '/user/get_users_status': [SELF, () => ({ userID: alice, userIDs: [alice] })],
+  '/user/get_users_status': [ANYBODY, () => ({ userID: alice, userIDs: [alice] })],
   '/user/get_subscribe_users_status': [SELF, userID()],
   '/user/process_user_command_add': [SELF, userID({ type: 9, uuid: 'u', value: 'v' })],
   '/user/process_user_command_update': [SELF, userID({ type: 9, uuid: 'u', value: 'w' })],
