@@ -17,16 +17,21 @@ const ask = (who) => fetch(`${at.api}/user/get_users_info`, {
 });
 
 test('a user who asks too often gets 429, others and administrators go on', async () => {
-  const answers = await Promise.all(Array.from({ length: 120 }, () => ask(alice)));
-  const stopped = answers.filter((answer) => answer.status === 429);
-  assert.ok(stopped.length > 0 && stopped.length < 100, `${stopped.length} of 120`);
-  const [one] = stopped;
+  const burst = async (who) => Promise.all(Array.from({ length: 120 }, () => ask(who)));
+  let passed = 0;
+  // A machine that is slow enough stays within the limit the first time.
+  const one = await until('some are refused', async () => {
+    const answers = await burst(alice);
+    passed += answers.filter((answer) => answer.status === 200).length;
+    return answers.find((answer) => answer.status === 429);
+  });
+  assert.ok(passed >= 50, `${passed} passed`);
   assert.deepEqual([one.headers.get('retry-after'), one.headers.get('access-control-allow-origin')], ['1', '*']);
   const envelope = await one.json();
   assert.deepEqual([envelope.errCode, envelope.errMsg], [429, 'too many requests, please try again later']);
   see('errors', 429);
   assert.equal((await ask(bob)).status, 200);
-  assert.ok((await Promise.all(Array.from({ length: 120 }, () => ask(root)))).every((answer) => answer.status === 200));
+  assert.ok((await burst(root)).every((answer) => answer.status === 200));
   await until('the user is heard again', async () => (await ask(alice)).status === 200, 5000);
 });
 test('a gateway that is full says so and serves on when one has left', async () => {
