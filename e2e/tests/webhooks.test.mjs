@@ -220,8 +220,10 @@ describe('messages', () => {
     await ok(bob, '/msg/revoke_msg', { userID: bob.userID, conversationID: single, seq });
     assert.equal((await called('afterRevokeMsg', 'callbackBeforeAfterMsgCommand')).body.seq, seq);
   });
-  test('failing closed: no answer, no JSON, too late', async () => {
+  test('failing closed: a veto without a code, no JSON, too late', async () => {
     const send = () => as(root, '/msg/send_msg', { sendID: alice.userID, groupID, sessionType: 3, ...text('x') });
+    await answer('callbackBeforeSendGroupMsgCommand', { ...GO_ON, nextCode: 1 });
+    assert.equal((await send()).errCode, 80000);
     await answer('callbackBeforeSendGroupMsgCommand', 'not an object');
     assert.equal((await send()).errCode, 90007);
     await answer('callbackBeforeSendGroupMsgCommand', GO_ON, { delayMs: 3000 });
