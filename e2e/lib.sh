@@ -29,6 +29,8 @@ step() {
 
 # The services and the operator as static binaries; cargo itself knows what is stale.
 build_services() { cargo_static build --bin openim-server --bin openim-operator "$@"; }
+# What tests in JavaScript need.
+node_modules() { (cd "$root/e2e/sdk" && npm ci --no-audit --no-fund --silent); }
 # The raw protocol clients: the checker and the bench, in $checker_bin.
 build_checker() { cargo_static build -q --bin checker --bin bench; }
 # kubectl openim, in $checker_bin.

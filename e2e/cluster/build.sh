@@ -58,7 +58,6 @@ envoy() {
 secantus() { CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
 kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$cache/kafka/libs"; }
 cargo_deny() { cargo install cargo-deny --version 0.20.2 --locked --root "$cache/cargo-deny" --target-dir "$cache/cargo-deny-target" && rm -rf "$cache/cargo-deny-target" && ln -sf "$cache/cargo-deny/bin/cargo-deny" "$bin/"; }
-node_modules() { (cd "$here/../sdk" && npm ci --no-audit --no-fund); }
 
 once debian-packages 4 debian_packages
 case ${1:-} in

@@ -5,6 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_services
 build_checker
+node_modules
 server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
 work=$(mktemp -d)
 declare -A running

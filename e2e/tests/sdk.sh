@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The unmodified SDK in Chromium, through the ingress.
 set -euo pipefail
-cd "$(dirname "$0")/../sdk"
-npm ci --no-audit --no-fund --silent
+. "$(dirname "$0")/../lib.sh"
+node_modules
+cd "$root/e2e/sdk"
 npm test --silent

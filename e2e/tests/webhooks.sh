@@ -27,5 +27,6 @@ off() {
 }
 trap off EXIT
 export OPENIM_PUSH_POD="kubectl --kubeconfig $state/admin.kubeconfig -n $cluster_namespace delete pod --grace-period=0 --force -l openim.io/cluster=$cluster_name,app.kubernetes.io/component=push"
-cd "$(dirname "$0")"
+node_modules
+cd "$root/e2e/tests"
 node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec webhooks.test.mjs

@@ -45,11 +45,7 @@ impl ConfigError {
         let file =
             metadata.and_then(|metadata| metadata.source.as_ref()).and_then(|source| source.file_path());
         let place = match (file, metadata) {
-            (Some(file), _) => {
-                let text = std::fs::read_to_string(file).unwrap_or_default();
-                let found = locate::find(&text, below(file, &path).iter().map(String::as_str));
-                place(&file.display().to_string(), found.map(|found| found.line))
-            }
+            (Some(file), _) => place(file, find(file, &path).map(|found| found.line)),
             // The environment, for one.
             (None, Some(metadata)) => format!("{}: ", metadata.name),
             (None, None) => String::new(),
@@ -69,11 +65,9 @@ impl ConfigError {
         if self.place.is_empty() {
             for name in files {
                 let file = directory.join(name);
-                let text = std::fs::read_to_string(&file).unwrap_or_default();
-                let below = below(&file, &self.path);
-                let found = locate::find(&text, below.iter().map(String::as_str));
-                if let Some(found) = found.filter(|found| found.depth == below.len()) {
-                    self.place = place(&file.display().to_string(), Some(found.line));
+                let whole = below(&file, &self.path).len();
+                if let Some(found) = find(&file, &self.path).filter(|found| found.depth == whole) {
+                    self.place = place(&file, Some(found.line));
                     break;
                 }
             }
@@ -82,7 +76,14 @@ impl ConfigError {
     }
 }
 
-fn place(file: &str, line: Option<usize>) -> String {
+/// Where a file has a key, or the deepest part of it.
+fn find(file: &Path, path: &[String]) -> Option<locate::Place> {
+    let text = std::fs::read_to_string(file).ok()?;
+    locate::find(&text, below(file, path).iter().map(String::as_str))
+}
+
+fn place(file: &Path, line: Option<usize>) -> String {
+    let file = file.display();
     match line {
         Some(line) => format!("{file}, line {line}: "),
         None => format!("{file}: "),
@@ -116,12 +117,7 @@ impl<P: Provider> Provider for Below<P> {
 pub(crate) fn read(directory: &Path, defaults: Figment) -> Result<Figment, ConfigError> {
     let file = directory.join("config.yaml");
     if !file.is_file() {
-        let problem = format!("no such file in {}", directory.display());
-        return Err(ConfigError {
-            place: String::new(),
-            problem: format!("config.yaml: {problem}"),
-            path: vec![],
-        });
+        return Err(ConfigError::value("config.yaml", &format!("no such file in {}", directory.display())));
     }
     let mut figment = defaults.merge(Yaml::file_exact(file));
     for (name, key) in BESIDE {
