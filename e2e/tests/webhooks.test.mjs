@@ -4,7 +4,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { sleep, until } from '../sdk/lib/wait.mjs';
-import { as, at, login, root, user } from './lib/api.mjs';
+import { as, at, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 
 const recorder = `${at.api}/hook-recorder`;
@@ -27,11 +27,6 @@ async function called(hook, command, fits = () => true) {
   seen.add(hook);
   see('hooks', hook);
   return found;
-}
-async function ok(who, path, body = {}) {
-  const got = await as(who, path, body);
-  assert.equal(got.errCode, 0, `${path}: ${JSON.stringify(got)}`);
-  return got.data;
 }
 /** Runs with a veto in place: the call must fail with the integrator's own code, and do nothing. */
 async function vetoed(hook, command, who, path, body) {
