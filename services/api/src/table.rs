@@ -13,7 +13,8 @@ use axum::{
 use config::Service;
 use prost::{Message, Name};
 use protocol::{
-    Error, Result, auth, conversation, group, jssdk as jssdk_types, msg, relation, sdkws, third, user,
+    Error, Result, auth, conversation, extension, group, jssdk as jssdk_types, msg, relation, sdkws, third,
+    user,
 };
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
@@ -282,6 +283,13 @@ pub(crate) fn routes() -> Table {
         "/msg/clear_conversation_msg" => Msg "ClearConversationsMsg" msg::ClearConversationsMsgReq => msg::ClearConversationsMsgResp;
         "/msg/user_clear_all_msg" => Msg "UserClearAllMsg" msg::UserClearAllMsgReq => msg::UserClearAllMsgResp;
         "/msg/get_server_time" => Msg "GetServerTime" msg::GetServerTimeReq => msg::GetServerTimeResp;
+
+        "/msg/edit_msg" => Msg "EditMsg" extension::EditMsgReq => extension::EditMsgResp;
+        "/msg/set_reaction" => Msg "SetReaction" extension::SetReactionReq => extension::SetReactionResp;
+        "/msg/get_reactions" => Msg "GetReactions" extension::GetReactionsReq => extension::GetReactionsResp;
+        "/msg/get_reaction_users" => Msg "GetReactionUsers" extension::GetReactionUsersReq => extension::GetReactionUsersResp;
+        "/msg/get_group_msg_readers" => Msg "GetGroupMsgReaders" extension::GetGroupMsgReadersReq => extension::GetGroupMsgReadersResp;
+        "/msg/search_own_msg" => Msg "SearchOwnMsg" extension::SearchOwnMsgReq => extension::SearchOwnMsgResp;
 
         "/third/fcm_update_token" => Third "FcmUpdateToken" third::FcmUpdateTokenReq => third::FcmUpdateTokenResp;
         "/third/set_app_badge" => Third "SetAppBadge" third::SetAppBadgeReq => third::SetAppBadgeResp;

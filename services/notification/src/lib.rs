@@ -113,7 +113,35 @@ pub async fn send<T: Serialize>(
     content_type: i32,
     tips: &T,
 ) -> Result<()> {
-    let request = SendMsgReq { msg_data: Some(message(sender, to, content_type, tips)) };
+    deliver(peers, context, message(sender, to, content_type, tips)).await
+}
+
+/// A business notification: what the SDKs hand to the application as it is, by its key.
+#[derive(Serialize)]
+struct Business<'a> {
+    key: &'a str,
+    data: String,
+}
+
+/// Sends a business notification with `data` as JSON; a stored one reaches also who is offline. Returns when it is accepted.
+///
+/// # Errors
+/// As the msg service's send.
+pub async fn business<T: Serialize>(
+    peers: &Peers,
+    context: &Context,
+    sender: &str,
+    to: To<'_>,
+    (key, data): (&str, &T),
+    stored: bool,
+) -> Result<()> {
+    let mut message = message(sender, to, kind::BUSINESS, &Business { key, data: go_json::to_text(data) });
+    message.options = NotificationOptions { stored, ..Default::default() }.to_map();
+    deliver(peers, context, message).await
+}
+
+async fn deliver(peers: &Peers, context: &Context, message: MsgData) -> Result<()> {
+    let request = SendMsgReq { msg_data: Some(message) };
     let _accepted: SendMsgResp =
         peers.get(config::Service::Msg).call(&context.as_system(), "sendMsg", &request).await?;
     Ok(())

@@ -18,6 +18,6 @@ pub const JSON_SCHEMAS: &str = include_str!(concat!(env!("OUT_DIR"), "/schemas.j
 
 pub use error::{Error, ErrorCode, Result};
 pub use generated::openim::{
-    auth, conversation, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push, relation, sdkws,
-    third, user,
+    auth, conversation, extension, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push,
+    relation, sdkws, third, user,
 };

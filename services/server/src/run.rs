@@ -17,7 +17,7 @@ use rpc::{InternalKey, Peers, RpcMetrics, RpcService};
 use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages};
 use store::Store;
 use telemetry::{LogLevel, Metrics, Readiness};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Transfer, TransferMetrics};
 
@@ -273,6 +273,7 @@ impl Process {
                 webhooks,
                 clock,
                 metrics,
+                searches: Semaphore::new(rpc_msg::CONCURRENT_SEARCHES),
             })
             .await?;
         }

@@ -319,12 +319,22 @@ impl Store {
 
     /// All member ids, in list order.
     pub async fn member_ids(&self, group: &str) -> Result<Vec<String>> {
+        self.find_member_ids(doc! { "group_id": group }).await
+    }
+
+    /// The ids of those who were members at a time (ms since 1970) and still are, in list order.
+    pub async fn member_ids_since(&self, group: &str, time: i64) -> Result<Vec<String>> {
+        let filter = doc! { "group_id": group, "join_time": { "$lte": DateTime::from_millis(time) } };
+        self.find_member_ids(filter).await
+    }
+
+    async fn find_member_ids(&self, filter: Document) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Id {
             user_id: String,
         }
         let rows_of = self.typed::<Id>("group_member");
-        let find = rows_of.find(doc! { "group_id": group }).sort(order());
+        let find = rows_of.find(filter).sort(order());
         let rows: Vec<Id> = find.projection(doc! { "user_id": 1 }).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| row.user_id).collect())
     }

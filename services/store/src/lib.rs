@@ -44,6 +44,7 @@ pub mod friends;
 pub mod groups;
 pub mod messages;
 pub mod objects;
+pub mod reactions;
 pub mod requests;
 pub mod seqs;
 pub mod tokens;
@@ -188,6 +189,7 @@ impl Store {
     pub async fn ensure_indexes(&self) -> Result<()> {
         self.unique("messages", doc! { "k": 1 }).await?;
         self.index("messages", doc! { "t": 1 }).await?;
+        self.index("reaction", doc! { "m": 1, "e": 1, "t": -1 }).await?;
         self.ensure_token_indexes().await?;
         self.unique("user", doc! { "user_id": 1 }).await?;
         self.index("user", doc! { "create_time": 1 }).await?;

@@ -11,6 +11,7 @@ use bson::{Binary, Document, doc, spec::BinarySubtype};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use model::sequencer::DedupKey;
+use mongodb::options::ReturnDocument;
 use protocol::{content_type::session, sdkws::MsgData};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,9 @@ pub struct StoredMessage {
     /// Set when revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoke: Option<Revoke>,
+    /// Set when edited; `m` stays as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
     /// Users who deleted it for themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted_for: Vec<String>,
@@ -60,6 +64,23 @@ pub struct Revoke {
     pub time: i64,
 }
 
+/// The content that replaced what was sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Edit {
+    content: Binary,
+    /// How often it was edited.
+    pub version: i64,
+    /// ms
+    pub time: i64,
+}
+
+impl Edit {
+    /// The content of the message now.
+    pub fn content(&self) -> &[u8] {
+        &self.content.bytes
+    }
+}
+
 /// What an insert met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
@@ -69,7 +90,7 @@ pub enum Inserted {
     Conflict,
 }
 
-fn document_id(conversation: &str, seq: i64) -> String {
+pub(crate) fn document_id(conversation: &str, seq: i64) -> String {
     format!("{conversation}:{seq:016x}")
 }
 
@@ -77,7 +98,7 @@ fn key_text(key: &DedupKey) -> String {
     format!("{}\0{}\0{}", key.conversation, key.send_id, key.client_msg_id)
 }
 
-fn seq_of(id: &str) -> i64 {
+pub(crate) fn seq_of(id: &str) -> i64 {
     id.rsplit_once(':').and_then(|(_, seq)| i64::from_str_radix(seq, 16).ok()).unwrap_or(0)
 }
 
@@ -95,6 +116,7 @@ impl StoredMessage {
             y: message.session_type,
             m: Binary { subtype: BinarySubtype::Generic, bytes: encoded },
             revoke: None,
+            edit: None,
             deleted_for: vec![],
             is_read: false,
         }
@@ -273,6 +295,7 @@ impl Store {
             self.raise_min_seq(conversation, seq + 1).await?;
         }
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        self.forget_reactions(&ids).await?;
         Ok(self.documents("messages").delete_many(doc! { "_id": { "$in": ids } }).await?.deleted_count)
     }
 
@@ -285,6 +308,24 @@ impl Store {
         Ok(outcome.matched_count > 0)
     }
 
+    /// Replaces the content of a message; the version of the edit, `None` when the message is missing, revoked or removed.
+    pub async fn edit_message(
+        &self,
+        conversation: &str,
+        seq: i64,
+        content: &[u8],
+        time: i64,
+    ) -> Result<Option<i64>> {
+        let filter =
+            doc! { "_id": document_id(conversation, seq), "revoke": { "$exists": false }, "c": { "$gt": 0 } };
+        let content = Binary { subtype: BinarySubtype::Generic, bytes: content.to_vec() };
+        let change = doc! { "$set": { "edit.content": content, "edit.time": time }, "$inc": { "edit.version": 1_i64 } };
+        let rows_of = self.typed::<StoredMessage>("messages");
+        let after =
+            rows_of.find_one_and_update(filter, change).return_document(ReturnDocument::After).await?;
+        Ok(after.and_then(|message| message.edit).map(|edit| edit.version))
+    }
+
     /// Deletes messages for one user.
     pub async fn delete_messages_for(&self, conversation: &str, seqs: &[i64], user: &str) -> Result<()> {
         self.change_messages(conversation, seqs, doc! { "$addToSet": { "deleted_for": user } }).await
@@ -292,8 +333,11 @@ impl Store {
 
     /// Removes the content of messages for everybody. Their places and de-dup keys stay: a late retry stores nothing anew.
     pub async fn blank_messages(&self, conversation: &str, seqs: &[i64]) -> Result<()> {
+        let ids: Vec<String> = seqs.iter().map(|seq| document_id(conversation, *seq)).collect();
+        self.forget_reactions(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         let nothing = Binary { subtype: BinarySubtype::Generic, bytes: vec![] };
-        self.change_messages(conversation, seqs, doc! { "$set": { "m": nothing, "c": 0 } }).await
+        let change = doc! { "$set": { "m": nothing, "c": 0 }, "$unset": { "edit": 1 } };
+        self.change_messages(conversation, seqs, change).await
     }
 
     /// The newest seq of a conversation sent before a time; 0 when there is none.
@@ -307,6 +351,7 @@ impl Store {
     /// Removes a conversation's messages up to a seq. The lowest visible seq rises first.
     pub async fn remove_messages_up_to(&self, conversation: &str, seq: i64) -> Result<()> {
         self.raise_min_seq(conversation, seq + 1).await?;
+        self.forget_reactions_in(conversation, 0..=seq).await?;
         let range =
             doc! { "_id": { "$gt": document_id(conversation, 0), "$lte": document_id(conversation, seq) } };
         self.documents("messages").delete_many(range).await?;

@@ -94,6 +94,15 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.id[prefix..].to_owned(), row)).collect())
     }
 
+    /// Read positions of many users in one conversation; those who have read nothing are missing.
+    pub async fn read_seqs(&self, conversation: &str, users: &[String]) -> Result<HashMap<String, i64>> {
+        let keys: Vec<String> = users.iter().map(|user| user_key(user, conversation)).collect();
+        let rows_of = self.typed::<UserSeq>("user_seq");
+        let rows: Vec<UserSeq> = rows_of.find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
+        let suffix = conversation.len() + 1;
+        Ok(rows.into_iter().map(|row| (row.id[..row.id.len() - suffix].to_owned(), row.read)).collect())
+    }
+
     /// Raises read positions: (user, conversation, seq). They never fall.
     pub async fn raise_read_seqs(&self, raises: &[(String, String, i64)]) -> Result<()> {
         let updates = raises

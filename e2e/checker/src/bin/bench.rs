@@ -58,15 +58,57 @@ struct Arguments {
     processes: Vec<String>,
 }
 
-#[derive(Default)]
+/// What became of the messages. Each counts by the time it was due, so that one of the warm-up that is answered late stays there.
 struct Seen {
-    ack: Option<Histogram<u64>>,
-    end_to_end: Option<Histogram<u64>>,
+    /// When the first measured message is due, in µs; known once the load begins.
+    measured_from: u64,
+    warm_up_ack: Histogram<u64>,
+    ack: Histogram<u64>,
+    end_to_end: Histogram<u64>,
     sent: u64,
     failed: u64,
     delivered: u64,
     /// When messages were due that were acknowledged, in µs, and how often each was delivered.
     deliveries: BTreeMap<u64, u64>,
+}
+
+impl Seen {
+    fn new() -> anyhow::Result<Self> {
+        let histogram = Histogram::new_with_bounds(1, 120_000_000, 3)?;
+        Ok(Self {
+            measured_from: u64::MAX,
+            warm_up_ack: histogram.clone(),
+            ack: histogram.clone(),
+            end_to_end: histogram,
+            sent: 0,
+            failed: 0,
+            delivered: 0,
+            deliveries: BTreeMap::new(),
+        })
+    }
+
+    fn answered(&mut self, due: u64, took: u64, accepted: bool) {
+        let measured = due >= self.measured_from;
+        if !accepted {
+            self.failed += u64::from(measured);
+            return;
+        }
+        self.deliveries.entry(due).or_default();
+        if measured {
+            self.sent += 1;
+            self.ack.saturating_record(took);
+        } else {
+            self.warm_up_ack.saturating_record(took);
+        }
+    }
+
+    fn delivered(&mut self, due: u64, took: u64) {
+        *self.deliveries.entry(due).or_default() += 1;
+        if due >= self.measured_from {
+            self.delivered += 1;
+            self.end_to_end.saturating_record(took);
+        }
+    }
 }
 
 /// CPU seconds and resident bytes of the processes whose command line holds a text.
@@ -129,11 +171,7 @@ async fn main() -> anyhow::Result<()> {
     let group_seconds = group_started.elapsed().as_secs_f64();
 
     let epoch = Instant::now();
-    let seen = Arc::new(Mutex::new(Seen {
-        ack: Some(Histogram::new_with_bounds(1, 120_000_000, 3)?),
-        end_to_end: Some(Histogram::new_with_bounds(1, 120_000_000, 3)?),
-        ..Default::default()
-    }));
+    let seen = Arc::new(Mutex::new(Seen::new()?));
     let tasks = TaskTracker::new();
     let before_connections: BTreeMap<String, (f64, u64)> =
         processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
@@ -154,12 +192,7 @@ async fn main() -> anyhow::Result<()> {
                         let text: Value = serde_json::from_slice(&message.content).unwrap_or_default();
                         let Some(due) = text["due"].as_u64() else { return };
                         let now = epoch.elapsed().as_micros() as u64;
-                        let mut seen = seen.lock();
-                        seen.delivered += 1;
-                        *seen.deliveries.entry(due).or_default() += 1;
-                        if let Some(histogram) = seen.end_to_end.as_mut() {
-                            histogram.saturating_record(now.saturating_sub(due).max(1));
-                        }
+                        seen.lock().delivered(due, now.saturating_sub(due).max(1));
                     })
                     .await?;
                 anyhow::Ok(Arc::new(client))
@@ -180,18 +213,11 @@ async fn main() -> anyhow::Result<()> {
     let period = Duration::from_secs_f64(1.0 / arguments.rate.max(1) as f64);
     let (warm_up, load) = (2 * arguments.rate, arguments.seconds * arguments.rate);
     let mut before = BTreeMap::new();
-    let mut warm_up_ack = Value::Null;
     let start = Instant::now();
+    let due_us = |number: u64| (start + period * number as u32).duration_since(epoch).as_micros() as u64;
+    seen.lock().measured_from = due_us(warm_up);
     for number in 0..warm_up + load {
         if number == warm_up {
-            // Only what is sent from here on counts.
-            let mut guard = seen.lock();
-            let seen = &mut *guard;
-            warm_up_ack = seen.ack.as_ref().map_or(Value::Null, percentiles);
-            for histogram in [&mut seen.ack, &mut seen.end_to_end].into_iter().flatten() {
-                histogram.reset();
-            }
-            (seen.sent, seen.failed, seen.delivered) = (0, 0, 0);
             before = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
         }
         let due = start + period * number as u32;
@@ -200,22 +226,13 @@ async fn main() -> anyhow::Result<()> {
         let client = (*by_user.get(users[sender].as_str()).context("a client is missing")?).clone();
         let receiver = users[half + sender % (users.len() - half)].clone();
         let (group, seen, filler) = (group.clone(), seen.clone(), filler.clone());
-        let due_us = due.duration_since(epoch).as_micros() as u64;
+        let due_us = due_us(number);
         tasks.spawn(async move {
             let content = json!({ "content": filler, "due": due_us }).to_string();
             let target = group.as_deref().map_or(Target::User(&receiver), Target::Group);
             let outcome = client.send_text(target, &model::random_id(), content.into()).await;
             let took = (epoch.elapsed().as_micros() as u64).saturating_sub(due_us).max(1);
-            let mut seen = seen.lock();
-            if outcome.is_ok() {
-                seen.sent += 1;
-                seen.deliveries.entry(due_us).or_default();
-                if let Some(histogram) = seen.ack.as_mut() {
-                    histogram.saturating_record(took);
-                }
-            } else {
-                seen.failed += 1;
-            }
+            seen.lock().answered(due_us, took, outcome.is_ok());
         });
     }
     let measured = start.elapsed().as_secs_f64() - 2.0;
@@ -271,9 +288,9 @@ async fn main() -> anyhow::Result<()> {
         "undeliveredBySecond": missing,
         "sentPerSecond": seen.sent as f64 / measured,
         "deliveredPerSecond": seen.delivered as f64 / measured,
-        "warmUpAckMs": warm_up_ack,
-        "ackMs": seen.ack.as_ref().map(percentiles),
-        "endToEndMs": seen.end_to_end.as_ref().map(percentiles),
+        "warmUpAckMs": percentiles(&seen.warm_up_ack),
+        "ackMs": percentiles(&seen.ack),
+        "endToEndMs": percentiles(&seen.end_to_end),
         "messagesPerCpuSecond": if all_cpu > 0.0 { seen.sent as f64 / all_cpu } else { 0.0 },
         "processes": used,
     });

@@ -33,7 +33,7 @@ fn too_slow(error: StoreError) -> Error {
 }
 
 impl Messages {
-    pub(crate) async fn search(
+    pub(crate) async fn search_all(
         &self,
         context: &Context,
         request: SearchMessageReq,
@@ -57,22 +57,32 @@ impl Messages {
         };
         let (found, total) = self.store.search_messages(&wanted, page).await.map_err(too_slow)?;
         Ok(SearchMessageResp {
-            chat_logs: self.chat_logs(found).await?,
+            chat_logs: self.search_logs(found).await?,
             chat_logs_num: i32::try_from(total).unwrap_or(i32::MAX),
         })
     }
 
-    async fn chat_logs(&self, found: Vec<StoredMessage>) -> Result<Vec<SearchChatLog>> {
+    async fn search_logs(&self, found: Vec<StoredMessage>) -> Result<Vec<SearchChatLog>> {
         let mut messages = Vec::with_capacity(found.len());
+        let revoked: Vec<bool> = found.iter().map(|stored| stored.revoke.is_some()).collect();
         for stored in found {
-            let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
-            messages.push((message, stored.revoke.is_some()));
+            let mut message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
+            if let Some(edit) = &stored.edit {
+                message.content = edit.content().to_vec().into();
+            }
+            messages.push(message);
         }
-        let groups: HashMap<String, Group> =
-            self.groups_of(messages.iter().map(|(m, _)| &m.group_id)).await?;
-        let users = self.users_of(messages.iter().map(|(m, _)| &m.recv_id)).await?;
+        let logs = self.chat_logs(messages).await?;
+        let log = |(log, is_revoked)| SearchChatLog { chat_log: Some(log), is_revoked };
+        Ok(logs.into_iter().zip(revoked).map(log).collect())
+    }
+
+    /// Messages as they are listed: with the names of their receivers and groups.
+    pub(crate) async fn chat_logs(&self, messages: Vec<MsgData>) -> Result<Vec<ChatLog>> {
+        let groups: HashMap<String, Group> = self.groups_of(messages.iter().map(|m| &m.group_id)).await?;
+        let users = self.users_of(messages.iter().map(|m| &m.recv_id)).await?;
         let mut logs = Vec::with_capacity(messages.len());
-        for (message, is_revoked) in messages {
+        for message in messages {
             let group = groups.get(&message.group_id);
             let mut log = ChatLog {
                 server_msg_id: message.server_msg_id,
@@ -103,12 +113,12 @@ impl Messages {
                 log.group_owner = owner.map(|member| member.user_id).unwrap_or_default();
             }
             log.group_id = message.group_id;
-            logs.push(SearchChatLog { chat_log: Some(log), is_revoked });
+            logs.push(log);
         }
         Ok(logs)
     }
 
-    async fn users_of(&self, ids: impl Iterator<Item = &String>) -> Result<HashMap<String, User>> {
+    pub(crate) async fn users_of(&self, ids: impl Iterator<Item = &String>) -> Result<HashMap<String, User>> {
         let users = self.store.users(&distinct(ids)).await?;
         Ok(users.into_iter().map(|user| (user.user_id.clone(), user)).collect())
     }

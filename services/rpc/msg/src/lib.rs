@@ -1,11 +1,15 @@
 //! The msg service: accepts messages (authorize, then Kafka), and serves everything that is read from or done to stored ones.
 
 mod admin;
+mod edit;
 mod facts;
 mod metrics;
 mod pull;
 mod quote;
+mod reactions;
 mod read_state;
+mod readers;
+mod search;
 mod send;
 
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use protocol::{
 use routes::Routes;
 use rpc::{Context, Peers};
 use store::Store;
+use tokio::sync::Semaphore;
 use webhooks::Webhooks;
 
 pub use facts::Facts;
@@ -47,7 +52,12 @@ pub struct Messages {
     pub clock: Arc<dyn Clock>,
     /// Counters of the contract.
     pub metrics: MessageMetrics,
+    /// How many users may search at a time.
+    pub searches: Semaphore,
 }
+
+/// Searches read much: this many at a time, the others wait.
+pub const CONCURRENT_SEARCHES: usize = 4;
 
 rpc::service! { Messages, Service::Msg, {
     "sendMsg" => send,
@@ -64,13 +74,19 @@ rpc::service! { Messages, Service::Msg, {
     "ClearConversationsMsg" => clear,
     "UserClearAllMsg" => clear_all,
     "GetServerTime" => server_time,
-    "SearchMessage" => search,
+    "SearchMessage" => search_all,
     "DeleteMsgPhysicalBySeq" => remove_by_seq,
     "DeleteMsgPhysical" => remove_older,
     "GetActiveUser" => active_users,
     "GetActiveGroup" => active_groups,
     "SetSendMsgStatus" => set_send_status,
     "GetSendMsgStatus" => send_status,
+    "EditMsg" => edit,
+    "SetReaction" => set_reaction,
+    "GetReactions" => reactions,
+    "GetReactionUsers" => reaction_users,
+    "GetGroupMsgReaders" => group_readers,
+    "SearchOwnMsg" => search_own,
 } }
 
 impl Messages {

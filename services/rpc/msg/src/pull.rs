@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use model::conversation_id as ids;
 use prost::Message;
 use protocol::{
-    Error, Result, check,
+    Error, ErrorCode, Result, check,
     content_type::{self as kind, status},
     go_json,
     msg::{
@@ -25,7 +25,7 @@ use store::{
     seqs::{ConversationSeq, UserSeq},
 };
 
-use crate::{Messages, quote::Quote};
+use crate::{Messages, quote::Quote, read_state::check_seqs};
 
 /// Most messages of one conversation in one answer.
 const MAX_WINDOW: i64 = 1000;
@@ -115,6 +115,45 @@ impl Messages {
             .filter(|(_, max)| *max > 0)
             .collect();
         Ok(GetMaxSeqResp { max_seqs, min_seqs: BTreeMap::new() })
+    }
+
+    /// The user's messages at these seqs, without those that were revoked or removed and without notifications.
+    pub(crate) async fn visible(
+        &self,
+        context: &Context,
+        user: &str,
+        conversation: &str,
+        seqs: &[i64],
+    ) -> Result<Vec<MsgData>> {
+        check::non_empty("userID", user)?;
+        check::non_empty("conversationID", conversation)?;
+        context.require_self("userID", user)?;
+        check_seqs(seqs)?;
+        if ids::is_notification(conversation) {
+            return Err(Error::args("conversationID is one of notifications"));
+        }
+        let windows = self.windows(user, &[conversation.to_owned()]).await?;
+        let Some(window) = windows.get(conversation) else { return Ok(vec![]) };
+        let mut seqs = seqs.to_vec();
+        seqs.retain(|seq| (window.min..=window.max).contains(seq));
+        let stored = self.store.messages_by_seq(conversation, &seqs).await?;
+        let mut messages = self.rewritten(user, conversation, seqs.into_iter(), stored).await?;
+        messages.retain(is_visible);
+        Ok(messages)
+    }
+
+    /// One of [`Messages::visible`], or the error that it is not there.
+    pub(crate) async fn visible_one(
+        &self,
+        context: &Context,
+        user: &str,
+        conversation: &str,
+        seq: i64,
+    ) -> Result<MsgData> {
+        let found = self.visible(context, user, conversation, &[seq]).await?.pop();
+        found.ok_or_else(|| {
+            ErrorCode::RecordNotFound.with(format!("{user} sees no message {seq} in {conversation}"))
+        })
     }
 
     pub(crate) async fn pull_by_range(
@@ -244,7 +283,13 @@ impl Messages {
         })
     }
 
-    async fn readable(&self, user: &str, conversation: &str, first: i64, last: i64) -> Result<Vec<MsgData>> {
+    pub(crate) async fn readable(
+        &self,
+        user: &str,
+        conversation: &str,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<MsgData>> {
         let stored = self.store.messages_in_range(conversation, first, last, None).await?;
         self.rewritten(user, conversation, first..=last, stored).await
     }
@@ -315,6 +360,11 @@ fn revoked_content(message: &MsgData) -> String {
     element.map_or_else(|| "{}".to_owned(), |element| element.detail)
 }
 
+/// Whether a message as it is read still says something of its own.
+pub(crate) fn is_visible(message: &MsgData) -> bool {
+    message.status != status::DELETED && !kind::is_notification(message.content_type)
+}
+
 fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> Result<MsgData> {
     let mut message = MsgData::decode(stored.encoded())
         .map_err(|error| Error::internal(format!("message {conversation}/{seq} does not decode: {error}")))?;
@@ -324,6 +374,9 @@ fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> 
         return Ok(message);
     }
     message.is_read = stored.is_read;
+    if let Some(edit) = &stored.edit {
+        message.content = edit.content().to_vec().into();
+    }
     if let Some(revoke) = &stored.revoke {
         let content = MessageRevokedContent {
             revoker_id: revoke.user_id.clone(),

@@ -40,14 +40,7 @@ impl Messages {
         if context.caller.kind() == protocol::internal::caller::Kind::System {
             notification::configure(message, &self.config.notification);
         }
-        match message.session_type {
-            session::SINGLE => self.verify_single(context, message).await?,
-            session::GROUP => {
-                self.verify_group(context, message).await?;
-                self.ask(context, Hook::BeforeSendGroupMsg, message).await?;
-            }
-            _ => self.verify_account(context, message).await?,
-        }
+        self.permit(context, message).await?;
         let modified = self.modify(context, message).await?;
         let key = partition_key(message);
         let encoded = message.encode_to_vec();
@@ -63,6 +56,18 @@ impl Messages {
             send_time: message.send_time,
             modify: modified.then(|| message.clone()),
         })
+    }
+
+    /// Whether the sender may say this there: by relations, by membership, by the integrator's hooks.
+    pub(crate) async fn permit(&self, context: &Context, message: &mut MsgData) -> Result<()> {
+        match message.session_type {
+            session::SINGLE => self.verify_single(context, message).await,
+            session::GROUP => {
+                self.verify_group(context, message).await?;
+                self.ask(context, Hook::BeforeSendGroupMsg, message).await
+            }
+            _ => self.verify_account(context, message).await,
+        }
     }
 
     /// Fills in what the server decides.
@@ -93,7 +98,7 @@ impl Messages {
     }
 
     /// Lets the integrator change the message; whether it did.
-    async fn modify(&self, context: &Context, message: &mut MsgData) -> Result<bool> {
+    pub(crate) async fn modify(&self, context: &Context, message: &mut MsgData) -> Result<bool> {
         if message.session_type == session::NOTIFICATION
             || !self.webhooks.wants_message(Hook::BeforeMsgModify, message)
         {

@@ -1,0 +1,81 @@
+//! Editing a message. What was sent stays in the database; readers get the newest edit in its place.
+
+use notification::To;
+use protocol::{
+    Error, ErrorCode, Result, check,
+    content_type::{self as kind, session},
+    extension::{EditMsgReq, EditMsgResp, MsgEditedTips},
+    sdkws::MsgData,
+};
+use rpc::Context;
+use serde_json::Value;
+
+use crate::Messages;
+
+/// Text and what holds text: text, at-text, custom, quote, advanced text, markdown.
+const EDITABLE: [i32; 6] = [101, kind::AT_TEXT, 110, kind::QUOTE, 117, kind::MARKDOWN];
+/// Largest content of an edit, in bytes: it travels inside a notification.
+const MAX_CONTENT_BYTES: usize = 64 << 10;
+/// Key of the business notification.
+const EDITED: &str = "openim.messageEdited";
+
+fn check_content(content: &str) -> Result<()> {
+    check::non_empty("content", content)?;
+    check::at_most("content", content, MAX_CONTENT_BYTES)?;
+    if serde_json::from_str::<Value>(content).is_ok_and(|value| value.is_object()) {
+        return Ok(());
+    }
+    Err(Error::args("content must be the text of a JSON object, as in the message that was sent"))
+}
+
+impl Messages {
+    /// The edit is stored before anybody is told. Whoever gets no answer edits again: that makes a newer version, and tells everybody.
+    pub(crate) async fn edit(&self, context: &Context, request: EditMsgReq) -> Result<EditMsgResp> {
+        let (user, id, seq) = (&request.user_id, &request.conversation_id, request.seq);
+        check::non_empty("userID", user)?;
+        check_content(&request.content)?;
+        let mut message = self.visible_one(context, user, id, seq).await?;
+        if message.send_id != *user {
+            return Err(Error::no_permission("only the sender may edit a message"));
+        }
+        if !EDITABLE.contains(&message.content_type) {
+            return Err(Error::args(format!(
+                "a message of contentType {} cannot be edited; those of {EDITABLE:?} can",
+                message.content_type
+            )));
+        }
+        let kind = message.content_type;
+        message.content = request.content.into_bytes().into();
+        // Who may not say it any more, or not this, may not make an old message say it.
+        self.permit(context, &mut message).await?;
+        self.modify(context, &mut message).await?;
+        if message.content_type != kind {
+            return Err(Error::args("webhook beforeMsgModify: an edit cannot change the contentType"));
+        }
+        let now = self.clock.now_ms();
+        let version = self.store.edit_message(id, seq, &message.content, now).await?;
+        let version =
+            version.ok_or_else(|| ErrorCode::AlreadyRevoked.with("the message is revoked or removed"))?;
+        let tips = MsgEditedTips {
+            user_id: user.clone(),
+            conversation_id: id.clone(),
+            seq,
+            client_msg_id: message.client_msg_id.clone(),
+            content_type: kind,
+            content: String::from_utf8_lossy(&message.content).into_owned(),
+            version,
+            edit_time: now,
+        };
+        notification::business(&self.peers, context, user, chat_of(&message), (EDITED, &tips), true).await?;
+        Ok(EditMsgResp { version, edit_time: now })
+    }
+}
+
+/// Everybody in the chat of a message, told by its sender.
+fn chat_of(message: &MsgData) -> To<'_> {
+    if message.session_type == session::GROUP {
+        To::Group(&message.group_id)
+    } else {
+        To::User(&message.recv_id)
+    }
+}
