@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # Multi-arch images: docker buildx build --platform linux/amd64,linux/arm64 --target server -t ghcr.io/openim-cluster/openim-server:0.1.0 .
 FROM rust:1.95-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends g++ make perl protobuf-compiler libprotobuf-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends g++ make perl libssl-dev pkg-config protobuf-compiler libprotobuf-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 ENV RUSTFLAGS="-C target-feature=+crt-static"

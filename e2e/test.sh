@@ -72,6 +72,7 @@ if [ "$mode" != fast ]; then
     part "OpenAPI" e2e/tests/openapi.sh
     part "webhooks" e2e/tests/webhooks.sh
     part "services without Kubernetes" e2e/tests/from-source.sh
+    part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
     part "operator on the real cluster" e2e/tests/operator.sh
     part "upgrades under load" e2e/tests/upgrade.sh
     part "three brokers" e2e/tests/kafka-set.sh

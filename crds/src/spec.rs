@@ -432,14 +432,38 @@ pub struct Redis {
 /// A Redis that exists.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.mode != 'sentinel' || self.masterName != ''",
+    "message": "masterName is required where mode is sentinel: it is the name of the master among the sentinels"
+}]))]
 pub struct ExternalRedis {
-    /// host:port.
-    #[schemars(length(min = 3, max = 256))]
+    /// host:port; of a cluster some nodes, or the sentinels, separated by commas.
+    #[schemars(length(min = 3, max = 1024))]
     pub address: String,
+    /// What is at the address: one server, the sentinels of a set, or nodes of a Redis Cluster.
+    #[serde(default)]
+    pub mode: RedisMode,
+    /// With `sentinel`: the name of the master.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub master_name: String,
     /// Secret whose key `password` holds the password; empty for none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
+}
+
+/// How a Redis is reached.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum RedisMode {
+    /// One server.
+    #[default]
+    Standalone,
+    /// The master that sentinels name.
+    Sentinel,
+    /// A Redis Cluster.
+    Cluster,
 }
 
 /// Kafka: `managed` (the default) or `external`.
@@ -486,10 +510,14 @@ pub struct ExternalKafka {
     /// host:port of brokers.
     #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 256)))]
     pub address: Vec<String>,
-    /// Secret with the keys `username` and `password` for SASL/PLAIN; empty for none.
+    /// Secret with the keys `username` and `password` for SASL/PLAIN, and with `tls` `ca.crt` (the system's authorities without it), `tls.crt` and
+    /// `tls.key` (no client certificate without them); empty for none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
+    /// Speak TLS to the brokers.
+    #[serde(default)]
+    pub tls: bool,
     /// Replicas of the topics that are created, 1 to 7.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 7))]

@@ -30,7 +30,7 @@ debian_packages() {
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends containerd runc containernetworking-plugins iptables iproute2 procps kmod \
     redis-server redis-tools chromium prometheus maven openjdk-17-jre-headless ca-certificates curl git make gcc g++ cmake perl pkg-config \
-    protobuf-compiler libprotobuf-dev python3 unzip util-linux
+    protobuf-compiler libprotobuf-dev libssl-dev python3 unzip util-linux
   [ -z "$made" ] || rm -f $policy
 }
 kubernetes() {

@@ -23,7 +23,8 @@ function line(name, kind, wanted = () => true) {
   const total = routes.filter(wanted);
   row(name, total.filter(({ path }) => shown(path, kind)).length, total.length);
 }
-line('routes that work', 'works');
+line('routes of upstream that work', 'works', (route) => !route.beyond);
+line('routes beyond upstream that work', 'works', (route) => route.beyond);
 line('routes refused without a token', 'no token', (route) => route.token);
 line('routes refused to ordinary users', 'foreign', (route) => route.admin);
 line('routes that name what is missing', 'missing', (route) => route.requires);

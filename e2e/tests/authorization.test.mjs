@@ -110,6 +110,12 @@ const matrix = {
   '/msg/clear_conversation_msg': [SELF, () => ({ userID: alice, conversationIDs: [conversationID] })],
   '/msg/user_clear_all_msg': [SELF, userID()],
   '/msg/delete_msgs': [SELF, () => ({ userID: alice, conversationID, seqs: [1] })],
+  '/msg/edit_msg': [SELF, () => ({ userID: alice, conversationID, seq: 1, content: '{"content":"y"}' })],
+  '/msg/set_reaction': [SELF, () => ({ userID: alice, conversationID, seq: 1, reaction: '+1' })],
+  '/msg/get_reactions': [SELF, () => ({ userID: alice, conversationID, seqs: [1] })],
+  '/msg/get_reaction_users': [SELF, () => ({ userID: alice, conversationID, seq: 1, ...page })],
+  '/msg/get_group_msg_readers': [SELF, () => ({ userID: alice, groupID, seq: 1, ...page })],
+  '/msg/search_own_msg': [SELF, userID({ keyword: 'x', count: 1 })],
   '/msg/get_server_time': [ANYBODY, () => ({})],
   '/msg/check_msg_is_send_success': [ANYBODY, () => ({})],
 

@@ -592,6 +592,155 @@ describe('msg', () => {
     assert.equal((await admin(path, { sendTime: 'yesterday', ...page })).errCode, 1001);
     await foreign(eve, path, page);
   });
+  // What upstream does not have.
+  test('no message is found or changed that the asker does not see', async () => {
+    const about = { userID: eve.userID, conversationID: single, seq: 3 };
+    for (const [path, body] of [
+      ['/msg/edit_msg', { ...about, content: '{"content":"x"}' }], ['/msg/set_reaction', { ...about, reaction: '+1' }],
+      ['/msg/get_reaction_users', { ...about, ...page }], ['/msg/get_group_msg_readers', { userID: eve.userID, groupID, seq: 1, ...page }],
+    ]) assert.equal((await as(eve, path, body)).errCode, 1004, path);
+    assert.equal((await ok(eve, '/msg/get_reactions', { ...about, seqs: [1, 2, 3] })).messages, null);
+    assert.equal((await ok(eve, '/msg/search_own_msg', { userID: eve.userID, keyword: 'e', conversationIDs: [single], count: 9 })).messages, null);
+    assert.equal((await as(alice, '/msg/edit_msg', { ...about, userID: alice.userID, seq: 1, content: '{"content":"x"}' })).errCode, 1004, 'revoked');
+  });
+  const notified = async (who, conversation, key) => {
+    const n = conversation.replace(/^s[ig]_/, 'n_');
+    const answer = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID: n, begin: 1, end: 1000, num: 1000 }] });
+    const messages = answer.notificationMsgs?.[n]?.Msgs.filter((message) => message.contentType === 2001) ?? [];
+    return messages.map((message) => JSON.parse(JSON.parse(text(message)).detail)).filter((detail) => detail.key === key).map((detail) => JSON.parse(detail.data));
+  };
+  route('/msg/edit_msg', async (path) => {
+    for (const [sender, to, conversation, reader] of [[alice, dora.userID, single, dora], [carol, groupID, group, dora]]) {
+      const sent = await say(sender, to, 'tpyo');
+      const { seq } = (await pulled(reader, conversation)).at(-1);
+      const body = { userID: sender.userID, conversationID: conversation, seq };
+      const first = await ok(sender, path, { ...body, content: '{"content":"typo"}' });
+      const second = await ok(sender, path, { ...body, content: '{"content":"right"}' });
+      assert.deepEqual([first.version, second.version], [1, 2]);
+      const message = (await pulled(reader, conversation)).at(-1);
+      assert.deepEqual([message.seq, message.contentType, message.clientMsgID, text(message)], [seq, 101, sent.clientMsgID, '{"content":"right"}']);
+      const tips = await until('both edits are told', async () => {
+        const found = (await notified(reader, conversation, 'openim.messageEdited')).filter((data) => data.seq === seq);
+        return found.length === 2 && found;
+      }, 10_000);
+      assert.deepEqual(tips.map(({ content, version, clientMsgID, userID }) => [content, version, clientMsgID, userID]),
+        [['{"content":"typo"}', 1, sent.clientMsgID, sender.userID], ['{"content":"right"}', 2, sent.clientMsgID, sender.userID]]);
+      await foreign(reader, path, { ...body, content: '{"content":"x"}' });
+      await foreign(reader, path, { ...body, userID: reader.userID, content: '{"content":"x"}' });
+      for (const content of ['', 'plain', '[1]', `{"content":"${'x'.repeat(70_000)}"}`]) assert.equal((await as(sender, path, { ...body, content })).errCode, 1001, content);
+      const found = await ok(root, '/msg/search_msg', { sendID: sender.userID, recvID: to, sessionType: conversation === group ? 3 : 1, ...page });
+      assert.equal(found.chatLogs[0].chatLog.content, '{"content":"right"}');
+    }
+    // Who may not send any more may not edit.
+    const { seq } = (await pulled(carol, group)).at(-1);
+    const again = { userID: carol.userID, conversationID: group, seq, content: '{"content":"again"}' };
+    await ok(alice, '/group/mute_group_member', { groupID, userID: carol.userID, mutedSeconds: 600 });
+    assert.equal((await as(carol, path, again)).errCode, 1402);
+    await ok(alice, '/group/cancel_mute_group_member', { groupID, userID: carol.userID });
+    await ok(carol, path, again);
+    await ok(carol, '/msg/revoke_msg', { userID: carol.userID, conversationID: group, seq });
+    assert.equal((await as(carol, path, again)).errCode, 1004);
+    assert.equal((await pulled(dora, group)).at(-1).contentType, 2101);
+    await say(alice, dora.userID, '', { contentType: 102, content: { sourcePicture: {}, bigPicture: {}, snapshotPicture: {} } });
+    const picture = await newest(alice, single);
+    assert.equal((await as(alice, path, { userID: alice.userID, conversationID: single, seq: picture, content: '{}' })).errCode, 1001);
+  });
+  const reactions = async (who, conversationID, seq) =>
+    (await ok(who, '/msg/get_reactions', { userID: who.userID, conversationID, seqs: [seq] })).messages?.[0]?.reactions ?? [];
+  route('/msg/set_reaction', async (path) => {
+    await say(alice, groupID, 'who comes?');
+    const seq = await newest(alice, group);
+    const react = (who, reaction, remove = false) => ok(who, path, { userID: who.userID, conversationID: group, seq, reaction, remove });
+    for (const [who, reaction] of [[carol, '👍🏽'], [dora, '👍🏽'], [dora, '👍🏽'], [alice, 'late'], [dora, 'late']]) await react(who, reaction);
+    await react(alice, 'late', true);
+    assert.deepEqual(await reactions(carol, group, seq), [{ reaction: '👍🏽', count: 2, own: true }, { reaction: 'late', count: 1, own: false }]);
+    const about = { userID: carol.userID, conversationID: group, seq };
+    for (const reaction of ['', 'x'.repeat(65), 'a\u0000']) assert.equal((await as(carol, path, { ...about, reaction })).errCode, 1001);
+    await foreign(eve, path, { ...about, reaction: '+1' });
+    const all = [...Array(20).keys()].map(String);
+    for (const name of all.slice(1)) await react(carol, name);
+    assert.equal((await as(carol, path, { ...about, reaction: 'one more' })).errCode, 1001);
+    for (const name of all.slice(1)) await react(carol, name, true);
+  });
+  route('/msg/get_reactions', async (path) => {
+    const seq = await newest(alice, group);
+    await foreign(eve, path, { userID: alice.userID, conversationID: group, seqs: [seq] });
+    const two = await ok(dora, path, { userID: dora.userID, conversationID: group, seqs: [1, seq, 1_000_000] });
+    assert.deepEqual(two.messages.map((message) => message.seq), [seq]);
+  });
+  route('/msg/get_reaction_users', async (path) => {
+    const seq = await newest(alice, group);
+    const about = { userID: alice.userID, conversationID: group, seq };
+    const listed = async (more) => {
+      const { total, users } = await ok(alice, path, { ...about, ...page, ...more });
+      return [total, users.map((one) => [one.userID, one.reaction, one.nickname])];
+    };
+    assert.deepEqual(await listed({ reaction: '👍🏽' }), [2, [[dora.userID, '👍🏽', 'dora'], [carol.userID, '👍🏽', 'carol']]]);
+    assert.deepEqual((await listed({ pagination: { pageNumber: 1, showNumber: 1 } })), [3, [[dora.userID, 'late', 'dora']]]);
+    await foreign(eve, path, { ...about, ...page });
+    // What is removed takes its reactions along.
+    await ok(root, '/msg/delete_msg_phsical_by_seq', { conversationID: group, seqs: [seq] });
+    assert.deepEqual(await reactions(alice, group, seq), []);
+    assert.equal((await as(alice, path, { ...about, ...page })).errCode, 1004);
+  });
+  route('/msg/get_group_msg_readers', async (path) => {
+    await say(carol, groupID, 'read me');
+    const seq = await newest(carol, group);
+    const listed = async (who, more = {}) => {
+      const { readCount, unreadCount, members } = await ok(who, path, { userID: who.userID, groupID, seq, ...page, ...more });
+      return [readCount, unreadCount, members?.map((member) => member.userID).sort() ?? []];
+    };
+    const others = (await members()).map((member) => member.userID).filter((id) => id !== carol.userID).sort();
+    assert.deepEqual(await listed(carol, { unread: true }), [0, others.length, others]);
+    await ok(dora, '/msg/mark_conversation_as_read', { userID: dora.userID, conversationID: group, hasReadSeq: seq, seqs: [] });
+    assert.deepEqual(await listed(carol), [1, others.length - 1, [dora.userID]]);
+    assert.deepEqual(await listed(alice), [1, others.length - 1, [dora.userID]], 'the owner may ask');
+    await foreign(dora, path, { userID: dora.userID, groupID, seq, ...page });
+    await foreign(eve, path, { userID: carol.userID, groupID, seq, ...page });
+    // Whoever joined later was never asked to read it.
+    await ok(root, '/group/invite_user_to_group', { groupID, invitedUserIDs: [eve.userID] });
+    await until('eve is a member', async () => (await members()).some((member) => member.userID === eve.userID), 10_000);
+    assert.deepEqual(await listed(carol), [1, others.length - 1, [dora.userID]]);
+    await ok(alice, '/group/kick_group', { groupID, kickedUserIDs: [eve.userID] });
+  });
+  route('/msg/search_own_msg', async (path) => {
+    const word = `Nadel${randomUUID().slice(0, 8)}`;
+    for (const [from, to, words] of [[alice, dora.userID, 'first'], [dora, alice.userID, 'second'], [alice, groupID, 'third'], [carol, alice.userID, 'fourth']]) {
+      await say(from, to, `${word} ${words}`);
+    }
+    await say(alice, dora.userID, `${word} revoked`);
+    await ok(alice, '/msg/revoke_msg', { userID: alice.userID, conversationID: single, seq: await newest(alice, single) });
+    const search = async (who, more) => {
+      const data = await ok(who, path, { userID: who.userID, keyword: word.toUpperCase(), count: 100, ...more });
+      return [(data.messages ?? []).map(({ conversationID, chatLog }) => [conversationID, JSON.parse(chatLog.content).content.split(' ').at(-1)]), data.cursor];
+    };
+    assert.deepEqual((await search(dora, {}))[0].sort(), [[group, 'third'], [single, 'second'], [single, 'first']].sort());
+    assert.deepEqual(await search(dora, { conversationIDs: [single] }), [[[single, 'second'], [single, 'first']], '']);
+    assert.deepEqual(await search(dora, { keyword: `first ${word}` }), [[[single, 'first']], '']);
+    assert.deepEqual(await search(dora, { conversationIDs: [single], sendID: dora.userID }), [[[single, 'second']], '']);
+    assert.deepEqual((await search(dora, { contentTypes: [102], startTime: 1 }))[0], []);
+    assert.deepEqual((await search(dora, { endTime: now() - DAY }))[0], []);
+    // One at a time, in the order of the conversations that are named.
+    const order = { conversationIDs: [group, single], count: 1 };
+    const steps = [];
+    for (let cursor = ''; ;) {
+      const [found, next] = await search(dora, { ...order, cursor });
+      steps.push(...found);
+      if (next === '') break;
+      assert.notEqual(next, cursor);
+      cursor = next;
+    }
+    assert.deepEqual(steps, [[group, 'third'], [single, 'second'], [single, 'first']]);
+    // What one deleted for oneself is not found, by the other it is.
+    const { seq } = (await pulled(dora, single)).find((message) => text(message).includes(`${word} first`));
+    await ok(dora, '/msg/delete_msgs', { userID: dora.userID, conversationID: single, seqs: [seq] });
+    assert.deepEqual(await search(dora, { keyword: `${word} first` }), [[], '']);
+    assert.deepEqual((await search(alice, { keyword: `${word} first` }))[0], [[single, 'first']]);
+    await foreign(eve, path, { userID: dora.userID, keyword: word, count: 1 });
+    for (const bad of [{ keyword: '' }, { count: 0 }, { count: 101 }, { cursor: 'x' }, { startTime: -1 }, { keyword: 'x'.repeat(300) }]) {
+      assert.equal((await as(dora, path, { userID: dora.userID, keyword: word, count: 1, ...bad })).errCode, 1001, JSON.stringify(bad));
+    }
+  });
   route('/msg/batch_send_msg', async (path) => {
     const data = await ok(root, path, {
       sendID: alice.userID, recvIDs: [dora.userID, carol.userID], content: { content: 'to both' }, contentType: 101, sessionType: 1,

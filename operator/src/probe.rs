@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crds::Dependency;
+use crds::{Dependency, RedisMode};
 use tokio::time::timeout;
 
 use crate::{
@@ -48,11 +48,24 @@ pub fn settings(
             password: generated(key::REDIS_PASSWORD),
             ..Default::default()
         },
-        Backing::External(external) => config::Redis {
-            address: external.address.clone(),
-            password: of(&external.secret_name, "password"),
-            ..Default::default()
-        },
+        Backing::External(external) => {
+            let listed = || external.address.split(',').map(|address| address.trim().to_owned());
+            config::Redis {
+                address: external.address.clone(),
+                password: of(&external.secret_name, "password"),
+                redis_mode: match external.mode {
+                    RedisMode::Standalone => config::RedisMode::Standalone,
+                    RedisMode::Sentinel => config::RedisMode::Sentinel,
+                    RedisMode::Cluster => config::RedisMode::Cluster,
+                },
+                sentinel_mode: config::RedisSentinel {
+                    master_name: external.master_name.clone(),
+                    sentinels_addrs: listed().filter(|_| external.mode == RedisMode::Sentinel).collect(),
+                    ..Default::default()
+                },
+                ..Default::default()
+            }
+        }
     };
     let kafka = match &cluster.kafka {
         Backing::Managed(_) => config::Kafka {
@@ -68,6 +81,13 @@ pub fn settings(
             address: external.address.clone(),
             username: of(&external.secret_name, "username"),
             password: of(&external.secret_name, "password"),
+            tls: config::KafkaTls {
+                enable_tls: external.tls,
+                ca_crt: of(&external.secret_name, "ca.crt"),
+                client_crt: of(&external.secret_name, "tls.crt"),
+                client_key: of(&external.secret_name, "tls.key"),
+                ..Default::default()
+            },
             replication_factor: external.replication_factor,
             ..Default::default()
         },
@@ -96,7 +116,7 @@ async fn mongodb(cluster: &Cluster, set: &ReplicaSet, uri: &str) -> Result<Strin
 
 async fn redis(settings: &config::Redis) -> Result<String, String> {
     let routes = routes::Routes::connect(settings).map_err(|error| error.to_string())?;
-    routes.ping().await.map(|()| String::new()).map_err(|error| error.to_string())
+    Box::pin(routes.ping()).await.map(|()| String::new()).map_err(|error| error.to_string())
 }
 
 async fn kafka(settings: config::Kafka) -> Result<String, String> {

@@ -167,6 +167,31 @@ test('a group through its life, heard by its members', async () => {
   await close(owner, admin, member);
 });
 
+test('edits and reactions reach an application through its business listener, and a new device sees the edit', async () => {
+  const [alice, bob] = await pair();
+  const sent = await send(alice, bob, await alice.must('createTextMessage', 'tpyo'));
+  const got = await seen(bob, sent.clientMsgID);
+  const conversationID = single(alice, bob);
+  const token = await world.token(alice.userID, MAC);
+  const about = { userID: alice.userID, conversationID, seq: got.seq };
+  await world.must('/msg/edit_msg', { ...about, content: '{"content":"typo"}' }, token);
+  await world.must('/msg/set_reaction', { ...about, reaction: '👍' }, token);
+  const business = async (client, key) => (await heard(client, 'OnRecvCustomBusinessMessage', (data) => JSON.parse(data.detail ?? data).key === key)).found;
+  const data = (event) => JSON.parse(JSON.parse(event.detail ?? event).data);
+  const edited = data(await business(bob, 'openim.messageEdited'));
+  assert.deepEqual([edited.clientMsgID, edited.content, edited.version], [sent.clientMsgID, '{"content":"typo"}', 1]);
+  const reaction = data(await business(bob, 'openim.reaction'));
+  assert.deepEqual([reaction.clientMsgID, reaction.userID, reaction.reaction], [sent.clientMsgID, alice.userID, '👍']);
+  const desk = await world.page();
+  await desk.login(world, bob.userID, await world.token(bob.userID, MAC), world.at.ws, true, MAC);
+  await until('the edited text', async () => {
+    const history = await desk.must('getAdvancedHistoryMessageList', { conversationID, startClientMsgID: '', count: 20, viewType: 0 });
+    return history.messageList.some((message) => message.textElem?.content === 'typo');
+  }, 20_000);
+  assert.ok((await bob.send({ recvID: alice.userID }, 'fine')).ok);
+  await close(alice, bob, desk);
+});
+
 test('two devices of one user see the same', async () => {
   const [alice, bob] = await pair();
   const desk = await world.page();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use config::RedisMode;
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
 use kube::api::DynamicObject;
 use serde_json::json;
@@ -61,6 +62,17 @@ impl Settings {
             "object": object,
             "webhooks": webhooks(cluster),
         });
+        // Services of an earlier version refuse keys that they do not know: these are written where they are needed.
+        if servers.redis.redis_mode != RedisMode::Standalone {
+            config["redis"]["redisMode"] = json!(servers.redis.redis_mode);
+            config["redis"]["sentinelMode"] = json!({
+                "masterName": servers.redis.sentinel_mode.master_name,
+                "sentinelsAddrs": servers.redis.sentinel_mode.sentinels_addrs,
+            });
+        }
+        if servers.kafka.tls.enable_tls {
+            config["kafka"]["tls"] = json!({ "enableTLS": true });
+        }
         if !wanted.notifications.is_empty() {
             config["notification"] = json!(wanted.notifications);
         }
@@ -81,7 +93,20 @@ impl Settings {
         match &cluster.kafka {
             Backing::Managed(_) => references.push(("IMENV_KAFKA_PASSWORD", &generated, key::KAFKA_PASSWORD)),
             Backing::External(external) if !external.secret_name.is_empty() => {
-                references.push(("IMENV_KAFKA_PASSWORD", &external.secret_name, "password"));
+                let data = observed.external.get(&external.secret_name);
+                let given = |item: &str| data.is_some_and(|data| data.contains_key(item));
+                let mut refer = |name, item| references.push((name, external.secret_name.as_str(), item));
+                if given("password") {
+                    refer("IMENV_KAFKA_PASSWORD", "password");
+                }
+                let files = [
+                    ("IMENV_KAFKA_TLS_CACRT", "ca.crt"),
+                    ("IMENV_KAFKA_TLS_CLIENTCRT", "tls.crt"),
+                    ("IMENV_KAFKA_TLS_CLIENTKEY", "tls.key"),
+                ];
+                for (name, item) in files.into_iter().filter(|(_, item)| external.tls && given(item)) {
+                    refer(name, item);
+                }
             }
             Backing::External(_) => {}
         }
@@ -105,7 +130,7 @@ impl Settings {
             gateway_drain_seconds: 0,
             ..wanted.clone()
         };
-        let asked = json!([
+        let mut asked = vec![json!([
             restarting,
             cluster.spec.object_storage,
             cluster.spec.webhooks,
@@ -113,9 +138,14 @@ impl Settings {
             servers.kafka.address,
             servers.kafka.username,
             servers.kafka.replication_factor,
-        ]);
+        ])];
+        asked.extend(config["redis"].get("redisMode").cloned());
+        asked.extend(config["redis"].get("sentinelMode").cloned());
+        asked.extend(config["kafka"].get("tls").cloned());
         let mut hash = Sha256::new();
-        hash.update(asked.to_string());
+        for part in asked {
+            hash.update(part.to_string());
+        }
         for (name, secret, item) in &references {
             let of_secret = if *secret == generated {
                 Some(&observed.credentials)

@@ -26,9 +26,34 @@ fn client(config: &config::Kafka) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", config.address.join(",")).set("client.id", "openim");
     client.set("reconnect.backoff.max.ms", "2000").set("socket.keepalive.enable", "true");
+    let tls = &config.tls;
+    let protocol = match (config.username.is_empty(), tls.enable_tls) {
+        (true, false) => "PLAINTEXT",
+        (true, true) => "SSL",
+        (false, false) => "SASL_PLAINTEXT",
+        (false, true) => "SASL_SSL",
+    };
+    client.set("security.protocol", protocol);
+    if tls.enable_tls {
+        for (name, value) in
+            [("ssl.ca", &tls.ca_crt), ("ssl.certificate", &tls.client_crt), ("ssl.key", &tls.client_key)]
+        {
+            if value.contains("-----BEGIN") {
+                client.set(format!("{name}.pem"), value);
+            } else if !value.is_empty() {
+                client.set(format!("{name}.location"), value);
+            }
+        }
+        if !tls.client_key_pwd.is_empty() {
+            client.set("ssl.key.password", &tls.client_key_pwd);
+        }
+        if tls.insecure_skip_verify {
+            client.set("enable.ssl.certificate.verification", "false");
+            client.set("ssl.endpoint.identification.algorithm", "none");
+        }
+    }
     if !config.username.is_empty() {
         client
-            .set("security.protocol", "SASL_PLAINTEXT")
             .set("sasl.mechanism", "PLAIN")
             .set("sasl.username", &config.username)
             .set("sasl.password", &config.password);

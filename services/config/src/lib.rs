@@ -114,14 +114,43 @@ pub struct Mongo {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Redis {
-    /// `host:port`.
+    /// `host:port`; of a cluster some of its nodes, separated by commas. With `sentinel` it is not looked at.
     pub address: String,
     /// ACL user; empty for the default user.
     pub username: String,
     /// Password; empty for none.
     pub password: String,
-    /// Database number.
+    /// Database number; clusters have 0 alone.
     pub db: i64,
+    /// `standalone`, `sentinel` or `cluster`.
+    pub redis_mode: RedisMode,
+    /// For `sentinel`.
+    pub sentinel_mode: RedisSentinel,
+}
+
+/// See [`Redis::redis_mode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RedisMode {
+    /// One server.
+    #[default]
+    Standalone,
+    /// The master that Sentinel names, whichever it is at the time.
+    Sentinel,
+    /// A Redis Cluster.
+    Cluster,
+}
+
+/// Where the sentinels are.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RedisSentinel {
+    /// Name of the master among the sentinels.
+    pub master_name: String,
+    /// `host:port` of sentinels.
+    pub sentinels_addrs: Vec<String>,
+    /// Password of the sentinels themselves; empty for none.
+    pub password: String,
 }
 
 /// Kafka.
@@ -134,6 +163,8 @@ pub struct Kafka {
     pub username: String,
     /// SASL/PLAIN password.
     pub password: String,
+    /// Encryption on the way to the brokers.
+    pub tls: KafkaTls,
     /// Topic of accepted messages.
     pub message_topic: String,
     /// Topic of stored messages.
@@ -146,6 +177,25 @@ pub struct Kafka {
     pub partitions: i32,
     /// Replicas of both topics when they are created.
     pub replication_factor: i32,
+}
+
+/// TLS to Kafka. A certificate or key is the name of a file, or the PEM text itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct KafkaTls {
+    /// Speak TLS.
+    #[serde(rename = "enableTLS")]
+    pub enable_tls: bool,
+    /// Certificates that brokers are trusted by; empty: those of the system.
+    pub ca_crt: String,
+    /// Certificate that brokers know this client by; empty for none.
+    pub client_crt: String,
+    /// Its key.
+    pub client_key: String,
+    /// Password of the key; empty for none.
+    pub client_key_pwd: String,
+    /// Believe whoever answers: for trials alone.
+    pub insecure_skip_verify: bool,
 }
 
 /// How services find each other.
@@ -290,6 +340,22 @@ pub struct Transfer {
     pub batch_size: usize,
 }
 
+impl Redis {
+    /// The key that cannot be as it is, and why.
+    fn problem(&self) -> Option<(&'static str, &'static str)> {
+        match self.redis_mode {
+            RedisMode::Sentinel if self.sentinel_mode.sentinels_addrs.is_empty() => {
+                Some(("sentinelMode.sentinelsAddrs", "must name at least one host:port"))
+            }
+            RedisMode::Sentinel if self.sentinel_mode.master_name.is_empty() => {
+                Some(("sentinelMode.masterName", "must name the master"))
+            }
+            RedisMode::Cluster if self.db != 0 => Some(("db", "must be 0: clusters have no other database")),
+            _ => None,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -328,9 +394,13 @@ defaults! {
     MultiLogin { policy: 1, max_num_one_end: 30 }
     Log { level: "info".into(), storage_location: String::new(), rotation_time: 24, remain_rotation_count: 2 }
     Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
-    Redis { address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0 }
+    Redis {
+        address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0,
+        redis_mode: RedisMode::Standalone, sentinel_mode: RedisSentinel::default(),
+    }
+    RedisSentinel { master_name: "redis-master".into(), sentinels_addrs: vec![], password: String::new() }
     Kafka {
-        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(),
+        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(), tls: KafkaTls::default(),
         message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery {
@@ -459,6 +529,12 @@ impl Config {
         if !(1..=3650).contains(&self.token_expire_days) {
             return refuse("tokenExpireDays", "must be between 1 and 3650");
         }
+        if let Some((key, problem)) = self.redis.problem() {
+            return refuse(&format!("redis.{key}"), problem);
+        }
+        if self.kafka.tls.client_crt.is_empty() != self.kafka.tls.client_key.is_empty() {
+            return refuse("kafka.tls.clientCrt", "and clientKey belong together");
+        }
         if self.kafka.address.is_empty() {
             return refuse("kafka.address", "must name at least one host:port");
         }
@@ -505,7 +581,10 @@ impl Config {
             &mut shown.secret,
             &mut shown.mongo.uri,
             &mut shown.redis.password,
+            &mut shown.redis.sentinel_mode.password,
             &mut shown.kafka.password,
+            &mut shown.kafka.tls.client_key,
+            &mut shown.kafka.tls.client_key_pwd,
             &mut shown.etcd.password,
             &mut shown.push.web_push.private_key,
             &mut shown.push.jpush.master_secret,

@@ -1,12 +1,12 @@
 //! Redis: who is connected where. Nothing here is the truth and all of it may be lost at any moment: gateways write it again,
 //! and until they have, push asks every gateway.
 
+mod link;
+
 use std::{collections::HashMap, time::Duration};
 
-use redis::{
-    AsyncCommands,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use link::Link;
+use redis::Cmd;
 use serde::{Deserialize, Serialize};
 
 /// A failure of Redis.
@@ -62,8 +62,7 @@ fn ready_key(gateway: &str) -> String {
 /// The route table; cheap to clone.
 #[derive(Clone)]
 pub struct Routes {
-    client: redis::Client,
-    manager: ConnectionManager,
+    redis: Link,
 }
 
 impl Routes {
@@ -72,25 +71,7 @@ impl Routes {
     /// # Errors
     /// When the settings are malformed.
     pub fn connect(config: &config::Redis) -> Result<Self> {
-        let (host, port) = config.address.rsplit_once(':').unwrap_or((&config.address, "6379"));
-        let port = port.parse().unwrap_or(6379);
-        let mut settings = redis::RedisConnectionInfo::default().set_db(config.db);
-        if !config.username.is_empty() {
-            settings = settings.set_username(&config.username);
-        }
-        if !config.password.is_empty() {
-            settings = settings.set_password(&config.password);
-        }
-        let address = redis::ConnectionAddr::Tcp(host.to_owned(), port);
-        let info = redis::IntoConnectionInfo::into_connection_info(address)?.set_redis_settings(settings);
-        let client = redis::Client::open(info)?;
-        let tuning = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(500))
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(Duration::from_secs(2)));
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), tuning)?;
-        Ok(Self { client, manager })
+        Ok(Self { redis: Link::new(config)? })
     }
 
     /// Asks the server whether it is there.
@@ -98,20 +79,18 @@ impl Routes {
     /// # Errors
     /// When it is not.
     pub async fn ping(&self) -> Result<()> {
-        Ok(redis::cmd("PING").query_async(&mut self.manager.clone()).await?)
+        Ok(self.redis.query(&redis::cmd("PING")).await?)
     }
 
     /// Adds or renews routes.
     pub async fn put(&self, routes: &[(String, Route)]) -> Result<()> {
+        let ttl = ROUTE_TTL.as_secs() as i64;
+        let renewal = |(user, route): &(String, Route)| {
+            let (key, value) = (route_key(user), protocol::go_json::to_text(route));
+            vec![Cmd::hset(&key, &route.connection_id, value), Cmd::expire(&key, ttl)]
+        };
         for chunk in routes.chunks(500) {
-            let mut pipeline = redis::pipe();
-            for (user, route) in chunk {
-                let key = route_key(user);
-                let value = protocol::go_json::to_text(route);
-                pipeline.hset(&key, &route.connection_id, value).ignore();
-                pipeline.expire(&key, ROUTE_TTL.as_secs() as i64).ignore();
-            }
-            let () = pipeline.query_async(&mut self.manager.clone()).await?;
+            self.redis.query_all(&chunk.iter().map(renewal).collect::<Vec<_>>()).await?;
         }
         Ok(())
     }
@@ -119,11 +98,9 @@ impl Routes {
     /// Removes routes: (user, connection id).
     pub async fn remove(&self, routes: &[(String, String)]) -> Result<()> {
         for chunk in routes.chunks(500) {
-            let mut pipeline = redis::pipe();
-            for (user, connection) in chunk {
-                pipeline.hdel(route_key(user), connection).ignore();
-            }
-            let () = pipeline.query_async(&mut self.manager.clone()).await?;
+            let removals: Vec<_> =
+                chunk.iter().map(|(user, connection)| vec![Cmd::hdel(route_key(user), connection)]).collect();
+            self.redis.query_all(&removals).await?;
         }
         Ok(())
     }
@@ -137,35 +114,28 @@ impl Routes {
     pub async fn of_users(&self, users: &[String]) -> Result<Vec<Vec<Route>>> {
         let mut all = Vec::with_capacity(users.len());
         for chunk in users.chunks(1000) {
-            let mut pipeline = redis::pipe();
-            for user in chunk {
-                pipeline.hvals(route_key(user));
+            let questions: Vec<_> = chunk.iter().map(|user| vec![Cmd::hvals(route_key(user))]).collect();
+            for answer in self.redis.query_all(&questions).await? {
+                let routes: Vec<String> = redis::from_redis_value(answer).map_err(redis::RedisError::from)?;
+                all.push(routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect());
             }
-            let values: Vec<Vec<String>> = pipeline.query_async(&mut self.manager.clone()).await?;
-            all.extend(
-                values
-                    .into_iter()
-                    .map(|routes| routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()),
-            );
         }
         Ok(all)
     }
 
     /// A gateway says that all its connections are in the table.
     pub async fn declare_ready(&self, gateway: &str) -> Result<()> {
-        let () = self.manager.clone().set_ex(ready_key(gateway), 1, READY_TTL.as_secs()).await?;
-        Ok(())
+        Ok(self.redis.query(&Cmd::set_ex(ready_key(gateway), 1, READY_TTL.as_secs())).await?)
     }
 
     /// A gateway takes that back (drain, or its routes are not complete).
     pub async fn declare_gone(&self, gateway: &str) -> Result<()> {
-        let () = self.manager.clone().del(ready_key(gateway)).await?;
-        Ok(())
+        Ok(self.redis.query(&Cmd::del(ready_key(gateway))).await?)
     }
 
     /// Whether this gateway's statement is still there; `false` after Redis lost its data.
     pub async fn is_ready(&self, gateway: &str) -> Result<bool> {
-        Ok(self.manager.clone().exists(ready_key(gateway)).await?)
+        Ok(self.redis.query(&Cmd::exists(ready_key(gateway))).await?)
     }
 
     /// Which of `gateways` have all their routes in the table.
@@ -174,19 +144,15 @@ impl Routes {
             return Ok(HashMap::new());
         }
         let keys: Vec<String> = gateways.iter().map(|gateway| ready_key(gateway)).collect();
-        let values: Vec<Option<i64>> = self.manager.clone().mget(keys).await?;
+        let values: Vec<Option<i64>> = self.redis.query(&Cmd::mget(keys)).await?;
         Ok(gateways.iter().cloned().zip(values.into_iter().map(|value| value.is_some())).collect())
     }
 
     /// Tells every process that caches facts that those of a scope (`user:<id>`, `group:<id>`) changed. A loss is logged, not
     /// returned: caches distrust themselves while they cannot listen, and entries live a minute at most.
     pub async fn facts_changed(&self, scopes: &[String]) {
-        let mut pipeline = redis::pipe();
-        for scope in scopes {
-            pipeline.publish(FACTS_CHANNEL, scope).ignore();
-        }
-        let told: redis::RedisResult<()> = pipeline.query_async(&mut self.manager.clone()).await;
-        if let Err(error) = told {
+        let told: Vec<_> = scopes.iter().map(|scope| vec![Cmd::publish(FACTS_CHANNEL, scope)]).collect();
+        if let Err(error) = self.redis.query_all(&told).await {
             tracing::warn!(%error, "facts.not_announced");
         }
     }
@@ -196,26 +162,23 @@ impl Routes {
     /// # Errors
     /// When Redis cannot be reached.
     pub async fn fact_changes(&self) -> Result<redis::aio::PubSub> {
-        let mut subscription = self.client.get_async_pubsub().await?;
-        subscription.subscribe(FACTS_CHANNEL).await?;
-        Ok(subscription)
+        Ok(self.redis.subscribe(FACTS_CHANNEL).await?)
     }
 
     /// Remembers the outcome of a REST send for a day, by operation id (contract: `check_msg_is_send_success`).
     pub async fn put_send_status(&self, operation_id: &str, status: i32) -> Result<()> {
-        let () = self.manager.clone().set_ex(send_status_key(operation_id), status, 86_400).await?;
-        Ok(())
+        Ok(self.redis.query(&Cmd::set_ex(send_status_key(operation_id), status, 86_400)).await?)
     }
 
     /// The outcome of a REST send; 0 when none is known.
     pub async fn send_status(&self, operation_id: &str) -> Result<i32> {
-        let status: Option<i32> = self.manager.clone().get(send_status_key(operation_id)).await?;
+        let status: Option<i32> = self.redis.query(&Cmd::get(send_status_key(operation_id))).await?;
         Ok(status.unwrap_or(0))
     }
 
     /// Tells all gateways that a user's connections changed.
     pub async fn publish_presence(&self, user: &str) -> Result<()> {
-        let _receivers: i64 = self.manager.clone().publish(PRESENCE_CHANNEL, user).await?;
+        let _receivers: i64 = self.redis.query(&Cmd::publish(PRESENCE_CHANNEL, user)).await?;
         Ok(())
     }
 
@@ -224,8 +187,6 @@ impl Routes {
     /// # Errors
     /// When Redis cannot be reached.
     pub async fn presence_changes(&self) -> Result<redis::aio::PubSub> {
-        let mut subscription = self.client.get_async_pubsub().await?;
-        subscription.subscribe(PRESENCE_CHANNEL).await?;
-        Ok(subscription)
+        Ok(self.redis.subscribe(PRESENCE_CHANNEL).await?)
     }
 }

@@ -1,0 +1,94 @@
+# The services on loopback without Kubernetes, for tests: sourced after lib.sh. Ports 23000 to 24999; all of it ends with the test.
+build_services
+build_checker
+node_modules
+server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
+work=$(mktemp -d)
+secret=a-secret-of-this-test-alone
+export OPENIM_ENDPOINTS="{\"api\":\"http://127.0.0.1:23002\",\"ws\":\"ws://127.0.0.1:23001/\",\"adminUserID\":\"imAdmin\",\"secret\":\"$secret\",\"kubeconfig\":\"\"}"
+declare -A running
+stop() { # NAME SIGNAL: and wait for its end
+  kill "-$2" "${running[$1]}" 2> /dev/null || true
+  wait "${running[$1]}" 2> /dev/null || true
+  unset "running[$1]"
+}
+finish() {
+  local code=$? name
+  exec 2> /dev/null # the shell tells of each that is killed
+  for name in "${!running[@]}"; do kill -KILL "${running[$name]}" 2> /dev/null || true; done
+  wait
+  [ $code = 0 ] || tail -n 5 "$work"/*.out
+  rm -rf "$work"
+  exit $code
+}
+trap finish EXIT
+start() { # NAME COMMAND…
+  local name=$1; shift
+  "$@" > "$work/$name.out" 2>&1 & running[$name]=$!
+}
+until_listens() { # NAME PORT
+  local end=$((SECONDS + 60))
+  until (exec 3<> "/dev/tcp/127.0.0.1/$2") 2> /dev/null; do
+    kill -0 "${running[$1]}" 2> /dev/null || { echo "$1 has ended:"; tail -5 "$work/$1.out"; exit 1; }
+    [ $SECONDS -lt $end ] || { echo "$1 does not listen on port $2:"; tail -5 "$work/$1.out"; exit 1; }
+    sleep 0.2
+  done
+}
+start_mongodb() {
+  start mongodb "$OPENIM_CACHE/secantus/bin/secantusd-rs" --host 127.0.0.1 --port 23017 --storage-path "$work/mongodb" --cache-size 128M
+  until_listens mongodb 23017
+}
+start_kafka() { # PROTOCOL [PROPERTY…]: PLAINTEXT or SSL
+  local libs="$OPENIM_CACHE/kafka/libs/*" protocol=$1; shift
+  cat > "$work/kafka.properties" <<END_OF_FILE
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:23093
+listeners=$protocol://127.0.0.1:23092,CONTROLLER://127.0.0.1:23093
+advertised.listeners=$protocol://127.0.0.1:23092
+inter.broker.listener.name=$protocol
+listener.security.protocol.map=$protocol:$protocol,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs=$work/kafka
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+$(printf '%s\n' "$@")
+END_OF_FILE
+  local java=(java -Xmx384m -XX:TieredStopAtLevel=1 -Dlog4j2.level=WARN -cp "$libs")
+  "${java[@]}" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c "$work/kafka.properties" > "$work/format.out" 2>&1 || { cat "$work/format.out"; exit 1; }
+  start kafka "${java[@]}" kafka.Kafka "$work/kafka.properties"
+  until_listens kafka 23092
+}
+write_config() { # LINE…: beside what every test has
+  mkdir -p "$work/config"
+  {
+    cat <<END_OF_FILE
+secret: $secret
+log: {storageLocation: "$work/log"}
+mongo: {uri: "mongodb://127.0.0.1:23017", database: from_source}
+api: {openImApiPort: 23002}
+gateway: {port: 23001, drainSeconds: 1}
+adminPort: 23000
+rpcBasePort: 23100
+END_OF_FILE
+    printf '%s\n' "$@"
+  } > "$work/config/config.yaml"
+}
+until_ready() { # NAME ADMIN_PORT
+  local end=$((SECONDS + 60))
+  until curl -sf -o /dev/null "http://127.0.0.1:$2/readyz"; do
+    kill -0 "${running[$1]}" 2> /dev/null || { echo "$1 has ended:"; tail -5 "$work/$1.out" "$work"/log/"$1"*; exit 1; }
+    [ $SECONDS -lt $end ] || { echo "$1 is not ready"; tail -5 "$work"/log/"$1"*; exit 1; }
+    sleep 0.2
+  done
+}
+start_checker() { # SECONDS
+  "$checker_bin/checker" --conversations 4 --seconds "$1" --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+}
+until_checked() { # the checker has found nothing
+  wait $checking || { cat "$work/checker.json"; tail -5 "$work/checker.log"; exit 1; }
+  cat "$work/checker.json"
+}
+check() { start_checker "$1"; until_checked; }

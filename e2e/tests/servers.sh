@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Other ways to the servers: Redis by Sentinel, whose master is killed, Redis as a cluster, Kafka by TLS with client certificates. Everything
+# of this test listens on loopback alone.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/lib/loopback.sh"
+
+certificates() {
+  local name authority='basicConstraints=critical,CA:TRUE'
+  mkdir "$work/tls"
+  cd "$work/tls"
+  for name in ca other-ca; do
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$name" -addext "$authority" -keyout $name.key -out $name.crt 2> /dev/null
+  done
+  for name in broker client; do
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr 2> /dev/null
+    openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out $name.crt \
+      -extfile <(echo 'subjectAltName=IP:127.0.0.1') 2> /dev/null
+  done
+  # Java wants PKCS #8 and everything in one file.
+  cat broker.key broker.crt > broker.pem
+  cd - > /dev/null
+}
+certificates
+start_mongodb
+start_kafka SSL "ssl.keystore.type=PEM" "ssl.keystore.location=$work/tls/broker.pem" "ssl.truststore.type=PEM" \
+  "ssl.truststore.location=$work/tls/ca.crt" "ssl.client.auth=required"
+by_tls() { # CA
+  echo "kafka: {address: ['127.0.0.1:23092'], partitions: 4, tls: {enableTLS: true, caCrt: $work/tls/$1.crt, clientCrt: $work/tls/client.crt, clientKey: $work/tls/client.key}}"
+}
+
+replica() { # PORT [MASTER_PORT]
+  mkdir -p "$work/redis-$1"
+  start "redis-$1" redis-server --bind 127.0.0.1 --port "$1" --dir "$work/redis-$1" --save '' ${2:+--replicaof 127.0.0.1 "$2"}
+  until_listens "redis-$1" "$1"
+}
+replica 23679; replica 23680 23679; replica 23681 23679
+for port in 23379 23380 23381; do
+  mkdir "$work/sentinel-$port"
+  printf '%s\n' "port $port" 'bind 127.0.0.1' "dir $work/sentinel-$port" 'sentinel monitor chat 127.0.0.1 23679 2' \
+    'sentinel down-after-milliseconds chat 1500' 'sentinel failover-timeout chat 6000' > "$work/sentinel-$port/sentinel.conf"
+  start "sentinel-$port" redis-server "$work/sentinel-$port/sentinel.conf" --sentinel
+  until_listens "sentinel-$port" $port
+done
+master() { redis-cli -p 23379 sentinel get-master-addr-by-name chat | tail -1; }
+until_said() { # WHAT SECONDS COMMAND…
+  local what=$1 end=$((SECONDS + $2)); shift 2
+  until "$@" > /dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || { echo "$what did not come true"; exit 1; }
+    sleep 0.3
+  done
+}
+until_said "every sentinel knows the other two and both replicas" 30 \
+  eval '[ "$(redis-cli -p 23381 sentinel master chat | grep -A1 -E "^num-(slaves|other-sentinels)$" | grep -c "^2$")" = 2 ]'
+
+echo "a Kafka that the authority does not vouch for is not talked to"
+write_config "$(by_tls other-ca)" 'redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}}'
+start all "$server" all --config "$work/config"
+until_said "the refusal in the log" 20 eval 'grep -q "certificate verify failed" "$work"/log/all.*.log "$work/all.out"'
+curl -sf -o /dev/null http://127.0.0.1:23000/readyz && { echo "it is ready"; exit 1; }
+stop all KILL
+rm -rf "$work/log"
+
+echo "Kafka by TLS, Redis by Sentinel; its master dies"
+write_config "$(by_tls ca)" 'redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}}'
+start all "$server" all --config "$work/config"
+until_ready all 23000
+[ "$(master)" = 23679 ]
+start_checker 30
+sleep 5
+[ "$(redis-cli -p 23679 --scan --pattern 'ROUTE:*' | wc -l)" -gt 0 ] || { echo "there are no routes on the master"; exit 1; }
+stop redis-23679 KILL
+until_said "another master" 20 eval '[ "$(master)" != 23679 ]'
+until_said "the gateway's word on the new master" 20 eval '[ "$(redis-cli -p "$(master)" --scan --pattern "GATEWAY_READY:*" | wc -l)" = 1 ]'
+until_checked
+[ "$(redis-cli -p "$(master)" --scan --pattern 'ROUTE:*' | wc -l)" -gt 0 ] || { echo "there are no routes on the new master"; exit 1; }
+stop all TERM
+for port in 23379 23380 23381; do stop "sentinel-$port" KILL; done
+for port in 23680 23681; do stop "redis-$port" KILL; done
+
+echo "Redis as a cluster"
+for port in 23691 23692 23693; do
+  mkdir "$work/redis-$port"
+  start "redis-$port" redis-server --bind 127.0.0.1 --port $port --dir "$work/redis-$port" --save '' --cluster-enabled yes
+  until_listens "redis-$port" $port
+done
+redis-cli --cluster create 127.0.0.1:23691 127.0.0.1:23692 127.0.0.1:23693 --cluster-yes > "$work/create.out" || { cat "$work/create.out"; exit 1; }
+until_said "the cluster is whole" 20 eval 'redis-cli -p 23691 cluster info | grep -q cluster_state:ok && redis-cli -p 23693 cluster info | grep -q cluster_state:ok'
+write_config "$(by_tls ca)" 'redis: {redisMode: cluster, address: "127.0.0.1:23690,127.0.0.1:23692"}'
+start all "$server" all --config "$work/config"
+until_ready all 23000
+start_checker 12
+sleep 6
+keys=0
+for port in 23691 23692 23693; do keys=$((keys + $(redis-cli -p $port --scan --pattern 'ROUTE:*' | wc -l))); done
+[ $keys -gt 3 ] || { echo "there are $keys routes on the cluster"; exit 1; }
+until_checked
+stop all TERM
