@@ -628,7 +628,7 @@ describe('msg', () => {
       await foreign(reader, path, { ...body, content: '{"content":"x"}' });
       await foreign(reader, path, { ...body, userID: reader.userID, content: '{"content":"x"}' });
       for (const content of ['', 'plain', '[1]', `{"content":"${'x'.repeat(70_000)}"}`]) assert.equal((await as(sender, path, { ...body, content })).errCode, 1001, content);
-      const found = await ok(root, '/msg/search_msg', { sendID: sender.userID, recvID: to, sessionType: conversation === group ? 3 : 1, ...page });
+      const found = await ok(root, '/msg/search_msg', { sendID: sender.userID, recvID: to, contentType: 101, sessionType: conversation === group ? 3 : 1, ...page });
       assert.equal(found.chatLogs[0].chatLog.content, '{"content":"right"}');
     }
     // Who may not send any more may not edit.
@@ -754,7 +754,7 @@ describe('msg', () => {
     const conversation = `n_${single.slice(3)}`;
     const ask = async () => {
       const answer = await ok(dora, '/msg/pull_msg_by_seq', { userID: dora.userID, seqRanges: [{ conversationID: conversation, begin: 1, end: 1000, num: 1000 }] });
-      return answer.notificationMsgs?.[conversation]?.Msgs.find((message) => message.contentType === 2001);
+      return answer.notificationMsgs?.[conversation]?.Msgs.find((message) => message.contentType === 2001 && text(message).includes('order'));
     };
     const message = await until('the notification', ask, 10_000);
     assert.deepEqual(JSON.parse(JSON.parse(text(message)).detail), { key: 'order', data: '{"id":1}' });
