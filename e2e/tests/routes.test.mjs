@@ -640,7 +640,7 @@ describe('msg', () => {
     await ok(carol, path, again);
     await ok(carol, '/msg/revoke_msg', { userID: carol.userID, conversationID: group, seq });
     assert.equal((await as(carol, path, again)).errCode, 1004);
-    assert.equal((await pulled(dora, group)).at(-1).contentType, 2101);
+    assert.equal((await pulled(dora, group)).find((message) => message.seq === seq).contentType, 2101);
     await say(alice, dora.userID, '', { contentType: 102, content: { sourcePicture: {}, bigPicture: {}, snapshotPicture: {} } });
     const picture = await newest(alice, single);
     assert.equal((await as(alice, path, { userID: alice.userID, conversationID: single, seq: picture, content: '{}' })).errCode, 1001);

@@ -4,6 +4,7 @@ build_checker
 node_modules
 server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
 work=$(mktemp -d)
+export RUST_BACKTRACE=0 # an error is one line, and the last lines are shown
 secret=a-secret-of-this-test-alone
 export OPENIM_ENDPOINTS="{\"api\":\"http://127.0.0.1:23002\",\"ws\":\"ws://127.0.0.1:23001/\",\"adminUserID\":\"imAdmin\",\"secret\":\"$secret\",\"kubeconfig\":\"\"}"
 declare -A running
