@@ -72,8 +72,8 @@ sleep 5
 stop redis-23679 KILL
 until_said "another master" 20 eval '[ "$(master)" != 23679 ]'
 until_said "the gateway's word on the new master" 20 eval '[ "$(redis-cli -p "$(master)" --scan --pattern "GATEWAY_READY:*" | wc -l)" = 1 ]'
+until_said "routes on the new master" 5 eval '[ "$(redis-cli -p "$(master)" --scan --pattern "ROUTE:*" | wc -l)" -gt 0 ]'
 until_checked
-[ "$(redis-cli -p "$(master)" --scan --pattern 'ROUTE:*' | wc -l)" -gt 0 ] || { echo "there are no routes on the new master"; exit 1; }
 stop all TERM
 for port in 23379 23380 23381; do stop "sentinel-$port" KILL; done
 for port in 23680 23681; do stop "redis-$port" KILL; done
