@@ -74,6 +74,7 @@ if [ "$mode" != fast ]; then
     part "services without Kubernetes" e2e/tests/from-source.sh
     part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
     part "operator on the real cluster" e2e/tests/operator.sh
+    part "gateways by connections" e2e/tests/scaling.sh
     part "upgrades under load" e2e/tests/upgrade.sh
     part "three brokers" e2e/tests/kafka-set.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh

@@ -276,7 +276,7 @@ pub struct Service {
     /// Pods, 0 to 200.
     #[schemars(range(min = 0, max = 200))]
     pub replicas: i32,
-    /// Lets Kubernetes choose the replicas by CPU use; `replicas` then counts only at first.
+    /// Chooses the replicas by load; `replicas` then counts only at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
     /// Requests and limits of a pod.
@@ -286,11 +286,14 @@ pub struct Service {
     pub env: BTreeMap<String, String>,
 }
 
-/// A HorizontalPodAutoscaler; needs a metrics server.
+/// Between how many pods, and by what. By CPU use a HorizontalPodAutoscaler decides, which needs a metrics server; by connections or lag the
+/// operator does, which needs nothing.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.minReplicas <= self.maxReplicas", "message": "minReplicas must not be more than maxReplicas"
+}, {
+    "rule": "!(has(self.connections) && has(self.lag))", "message": "set either connections or lag, not both"
 }]))]
 pub struct Autoscaling {
     /// Fewest pods.
@@ -300,10 +303,26 @@ pub struct Autoscaling {
     /// Most pods. Transfer and push use at most one per Kafka partition.
     #[schemars(range(min = 1, max = 200))]
     pub max_replicas: i32,
-    /// Wanted CPU use, in percent of the CPU request.
+    /// Wanted CPU use, in percent of the CPU request; counts where neither connections nor lag is set.
     #[serde(default = "seventy")]
     #[schemars(range(min = 1, max = 1000))]
     pub cpu_percent: i32,
+    /// For the gateway: connections that one pod is to have. The emptiest pod goes first when there are too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000000))]
+    pub connections: Option<i32>,
+    /// For transfer and push: records in Kafka that may wait for one pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000000000))]
+    pub lag: Option<i64>,
+    /// By connections or lag: seconds after a change of their number before a pod is taken away.
+    #[serde(default = "five_minutes")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub scale_down_delay_seconds: i32,
+}
+
+fn five_minutes() -> i32 {
+    300
 }
 
 fn one() -> i32 {

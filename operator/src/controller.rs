@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     MANAGER, apply,
     build::{labels, settings::live_revision},
-    dereference, live, plan, status, validate,
+    dereference, live, plan, scaling, status, validate,
 };
 
 /// Dependencies are asked again after this long even when nothing changed.
@@ -114,6 +114,8 @@ enum ReconcileError {
     Apply(#[from] apply::ApplyError),
     #[error("telling pods of new settings: {0}")]
     Nudge(#[source] kube::Error),
+    #[error("telling Kubernetes which gateways to spare: {0}")]
+    Prefer(#[source] kube::Error),
     #[error("writing the status: {0}")]
     Status(#[source] kube::Error),
 }
@@ -215,6 +217,10 @@ impl Operator {
             .await
             .map_err(ReconcileError::Read)?;
         let mut plan = plan::plan(&cluster, &observed);
+        // Before pods are taken away: which of them.
+        scaling::prefer(&self.client, &cluster, &plan.deletion_costs)
+            .await
+            .map_err(ReconcileError::Prefer)?;
         let applied = apply::apply(&self.client, &cluster, &plan).await;
         let (written, failure) = match applied {
             Ok(applied) => {

@@ -18,6 +18,7 @@ use crate::{
     plan::{Observed, Rollout},
     probe,
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
+    scaling::{self, SCALED_AT},
     validate::{Backing, Cluster},
     volumes::Volume,
 };
@@ -54,6 +55,7 @@ fn rollout_of_deployment(item: &Deployment) -> Rollout {
             }),
         failed_revision: note(FAILED_REVISION),
         failed_reason: note(FAILED_REASON),
+        scaled_at: note(SCALED_AT).parse().ok(),
         ..Default::default()
     }
 }
@@ -184,6 +186,7 @@ pub async fn dereference(
     if cluster.taken_over != revision {
         observed.behind = live::behind(client, cluster, &revision).await?;
     }
+    observed.load = scaling::measure(client, cluster, &observed.deployments).await?;
     observed.dependencies =
         probe::all(cluster, &observed.credentials, &observed.external, &observed.stateful_sets).await;
     Ok(observed)

@@ -1,25 +1,20 @@
 //! Configuration that reaches running pods: which pods have taken it over, and the nudge that makes kubelets hand it on at once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    Api, Client,
+    api::{Patch, PatchParams},
 };
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    MANAGER,
-    build::{labels, services::ADMIN_PORT},
+    MANAGER, pods,
     validate::{Cluster, SERVICES},
 };
 
-/// A pod that does not answer in this time has not taken anything over yet.
-const PATIENCE: Duration = Duration::from_secs(2);
-const AT_A_TIME: usize = 20;
 /// Annotation of pods: kubelets look at a pod's volumes at once when its annotations change, else within a minute or two.
 const NUDGE: &str = "openim.io/live-config";
 
@@ -38,41 +33,16 @@ pub async fn behind(
     cluster: &Cluster,
     revision: &str,
 ) -> kube::Result<BTreeMap<String, String>> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let components =
-        format!("{},{} in ({})", labels::selector(&cluster.name), labels::COMPONENT, SERVICES.join(","));
-    let pods = api.list(&ListParams::default().labels(&components)).await?;
-    let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap_or_default();
-    let asked = pods.into_iter().filter(serves).map(|pod| {
-        let (http, name) = (http.clone(), pod.name_any());
-        async move {
-            let address = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
-            let host = if address.contains(':') { format!("[{address}]") } else { address };
-            let answer = async {
-                http.get(format!("http://{host}:{ADMIN_PORT}/config")).send().await?.json::<Taken>().await
-            };
-            match answer.await {
-                Ok(taken) if taken.revision == revision => None,
-                Ok(taken) => Some((name, taken.problem)),
-                Err(error) => Some((name, error.without_url().to_string())),
-            }
-        }
-    });
-    Ok(futures::stream::iter(asked)
-        .buffer_unordered(AT_A_TIME)
-        .filter_map(futures::future::ready)
-        .collect()
-        .await)
-}
-
-/// Only pods that serve: one that is starting reads the newest files anyway, one that is going needs nothing.
-fn serves(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    // One that is starting reads the newest files anyway, one that is going needs nothing.
+    let answers = pods::ask(client, cluster, &SERVICES, "/config").await?;
+    let problem = |said: Result<String, String>| match said.map(|text| serde_json::from_str::<Taken>(&text)) {
+        Ok(Ok(taken)) if taken.revision == revision => None,
+        Ok(Ok(taken)) => Some(taken.problem),
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => Some(error),
+    };
+    let behind = answers.into_iter().filter_map(|answer| Some((answer.pod, problem(answer.said)?)));
+    Ok(behind.collect())
 }
 
 /// Makes the kubelets of these pods look.

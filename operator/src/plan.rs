@@ -10,6 +10,7 @@ use kube::api::DynamicObject;
 use crate::{
     build, probe,
     rollout::{self, Permissions},
+    scaling,
     validate::{Backing, Cluster},
     version,
     volumes::{self, Growth, Volume},
@@ -41,6 +42,8 @@ pub struct Rollout {
     pub failed_revision: String,
     /// What was seen then.
     pub failed_reason: String,
+    /// When the number of pods was last changed by load.
+    pub scaled_at: Option<Timestamp>,
     /// Image of the first init container in the template; empty without one.
     pub init_image: String,
     /// Of a StatefulSet: pods from this ordinal on may be changed; 0 without a bound.
@@ -88,6 +91,8 @@ pub struct Observed {
     pub now: Timestamp,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
+    /// What pods have to do, of the services that are scaled by it.
+    pub load: BTreeMap<String, scaling::Load>,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
 }
@@ -116,6 +121,8 @@ pub struct Plan {
     pub gate: Option<Gate>,
     /// Names what the pods are to be made of.
     pub id: String,
+    /// What Kubernetes is to know before it removes gateways: pod to cost.
+    pub deletion_costs: BTreeMap<String, i64>,
     /// What is still to be changed.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
@@ -195,6 +202,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.blockers.extend(fixed_brokers(cluster, observed));
     let (grow, too_large) = volumes::growth(cluster, observed);
     plan.grow = grow;
+    plan.deletion_costs = scaling::deletion_costs(cluster, observed);
     plan.blockers.extend(too_large);
     plan
 }

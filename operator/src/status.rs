@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
-    build::{availability::replicas, settings::live_revision},
+    build::settings::live_revision,
     plan::{Observed, Plan},
     rollout::version_of,
+    scaling::scale,
     validate::{Cluster, SERVICES},
     version,
 };
@@ -82,7 +83,7 @@ pub fn of(
             let rollout = observed.deployments.get(&cluster.part(service)).cloned().unwrap_or_default();
             Component {
                 name: (*service).to_owned(),
-                desired: replicas(cluster.service(service), observed.deployments.get(&cluster.part(service))),
+                desired: scale(cluster, service, observed).replicas,
                 ready: rollout.ready,
                 updated: rollout.updated,
                 version: version_of(&rollout.template).to_owned(),
@@ -95,7 +96,7 @@ pub fn of(
         .filter(|service| {
             let found = observed.deployments.get(&cluster.part(service));
             !found.is_some_and(|live| {
-                live.is_done() && live.desired == replicas(cluster.service(service), Some(live))
+                live.is_done() && live.desired == scale(cluster, service, observed).replicas
             })
         })
         .collect();

@@ -178,6 +178,18 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
                 "minReplicas must not be more than maxReplicas".into(),
             );
         }
+        if let Some(scaling) = &service_of(&spec, service).autoscaling {
+            let field = |name: &str| format!("spec.services.{service}.autoscaling.{name}");
+            if scaling.connections.is_some() && service != "gateway" {
+                return refuse(&field("connections"), "only the gateway has connections: remove it".into());
+            }
+            if scaling.lag.is_some() && !["transfer", "push"].contains(&service) {
+                return refuse(&field("lag"), "only transfer and push read from Kafka: remove it".into());
+            }
+            if scaling.lag.is_some_and(|lag| lag < 1) || scaling.connections.is_some_and(|count| count < 1) {
+                return refuse(&field("lag or connections"), "must be at least 1".into());
+            }
+        }
     }
     if spec.rollout.deadline_seconds <= spec.rollout.soak_seconds {
         return refuse("spec.rollout.deadlineSeconds", "must be more than soakSeconds".into());

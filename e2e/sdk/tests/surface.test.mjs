@@ -176,11 +176,10 @@ test('edits and reactions reach an application through its business listener, an
   const about = { userID: alice.userID, conversationID, seq: got.seq };
   await world.must('/msg/edit_msg', { ...about, content: '{"content":"typo"}' }, token);
   await world.must('/msg/set_reaction', { ...about, reaction: '👍' }, token);
-  const business = async (client, key) => (await heard(client, 'OnRecvCustomBusinessMessage', (data) => JSON.parse(data.detail ?? data).key === key)).found;
-  const data = (event) => JSON.parse(JSON.parse(event.detail ?? event).data);
-  const edited = data(await business(bob, 'openim.messageEdited'));
+  const business = async (client, key) => JSON.parse((await heard(client, 'OnRecvCustomBusinessMessage', (data) => data.key === key)).found.data);
+  const edited = await business(bob, 'openim.messageEdited');
   assert.deepEqual([edited.clientMsgID, edited.content, edited.version], [sent.clientMsgID, '{"content":"typo"}', 1]);
-  const reaction = data(await business(bob, 'openim.reaction'));
+  const reaction = await business(bob, 'openim.reaction');
   assert.deepEqual([reaction.clientMsgID, reaction.userID, reaction.reaction], [sent.clientMsgID, alice.userID, '👍']);
   const desk = await world.page();
   await desk.login(world, bob.userID, await world.token(bob.userID, MAC), world.at.ws, true, MAC);

@@ -13,8 +13,8 @@ use k8s_openapi::{
 };
 
 use super::labels::{metadata, pod_selector};
-use crate::{plan::Rollout, validate::Cluster};
-use crds::{Service, Spread};
+use crate::{scaling, validate::Cluster};
+use crds::Spread;
 
 /// One pod of a component at a time may be evicted.
 pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget {
@@ -31,19 +31,8 @@ pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget 
     }
 }
 
-/// The replicas to ask for: with an autoscaler, what it chose last.
-pub(crate) fn replicas(wanted: &Service, live: Option<&Rollout>) -> i32 {
-    match &wanted.autoscaling {
-        None => wanted.replicas,
-        Some(scaling) => {
-            let now = live.map_or(wanted.replicas, |live| live.desired);
-            now.clamp(scaling.min_replicas, scaling.max_replicas.max(scaling.min_replicas))
-        }
-    }
-}
-
 pub(crate) fn autoscaler(cluster: &Cluster, service: &str) -> Option<HorizontalPodAutoscaler> {
-    let scaling = cluster.service(service).autoscaling.as_ref()?;
+    let scaling = cluster.service(service).autoscaling.as_ref().filter(|scaling| scaling::by_cpu(scaling))?;
     let cpu = MetricSpec {
         type_: "Resource".into(),
         resource: Some(ResourceMetricSource {

@@ -28,8 +28,9 @@ use super::{
     settings::{Settings, config_map_name, live_name},
 };
 use crate::{
-    plan::{Observed, Rollout},
+    plan::Observed,
     rollout::{BUILT_BY, CONFIG_HASH, REVISION, Wanted},
+    scaling::{self, SCALED_AT, Scale},
     validate::{Cluster, SERVICES},
 };
 
@@ -66,8 +67,8 @@ pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> S
     let wanted = SERVICES
         .into_iter()
         .map(|service| {
-            let live = observed.deployments.get(&cluster.part(service));
-            Wanted { service, deployment: deployment(cluster, settings, service, live) }
+            let scale = scaling::scale(cluster, service, observed);
+            Wanted { service, deployment: deployment(cluster, settings, service, scale) }
         })
         .collect();
     let mut others = Vec::new();
@@ -171,7 +172,7 @@ fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
     hex::encode(Sha256::digest(asked.to_string()))[..10].to_owned()
 }
 
-fn deployment(cluster: &Cluster, settings: &Settings, name: &str, live: Option<&Rollout>) -> Deployment {
+fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) -> Deployment {
     let wanted = cluster.service(name);
     let mut container = container(cluster, settings, name);
     let limits = &wanted.resources;
@@ -221,10 +222,14 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, live: Option<&
     ]);
     let (policy, pods) = (&cluster.spec.rollout, &cluster.spec.pods);
     let pull_secrets = pods.image_pull_secrets.iter();
+    let mut metadata = metadata(cluster, &cluster.part(name), name);
+    if let Some(changed) = scale.changed {
+        metadata.annotations.get_or_insert_default().insert(SCALED_AT.to_owned(), changed.to_string());
+    }
     Deployment {
-        metadata: metadata(cluster, &cluster.part(name), name),
+        metadata,
         spec: Some(DeploymentSpec {
-            replicas: Some(availability::replicas(wanted, live)),
+            replicas: Some(scale.replicas),
             min_ready_seconds: Some(policy.soak_seconds),
             progress_deadline_seconds: Some(policy.deadline_seconds),
             selector: pod_selector(cluster, name),

@@ -8,16 +8,30 @@ use std::time::Duration;
 
 pub use consumer::{Batch, Consumer, PartitionHandler};
 pub use metrics::ConsumerMetrics;
+use parking_lot::Mutex;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 
 /// A failure of the bus. The outcome of a produce that failed is unknown.
 #[derive(Debug, thiserror::Error)]
-#[error("Kafka: {0}")]
-pub struct BusError(#[from] pub rdkafka::error::KafkaError);
+pub enum BusError {
+    /// Kafka refused, or did not answer in time.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// No broker can be asked.
+    #[error("Kafka: {error}; its client says: {seen}")]
+    Unreachable {
+        /// The outcome.
+        error: rdkafka::error::KafkaError,
+        /// What went wrong on the way.
+        seen: String,
+    },
+}
 
 /// How long a record may wait for its acknowledgement.
 const DELIVERY_TIMEOUT_MS: u64 = 8_000;
@@ -93,7 +107,7 @@ impl Producer {
     pub async fn send(&self, topic: &str, key: &str, payload: &[u8]) -> Result<(), BusError> {
         let record = FutureRecord::to(topic).key(key).payload(payload);
         let sent = self.producer.send(record, Duration::from_millis(DELIVERY_TIMEOUT_MS)).await;
-        sent.map(|_| ()).map_err(|(error, _)| BusError(error))
+        sent.map(|_| ()).map_err(|(error, _)| error.into())
     }
 
     /// Sends many records of one topic, pipelined, and waits for all.
@@ -114,15 +128,15 @@ impl Producer {
                         record = back;
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
-                    Err((error, _)) => return Err(BusError(error)),
+                    Err((error, _)) => return Err(error.into()),
                 }
             }
         }
         for delivery in waiting {
             match delivery.await {
                 Ok(Ok(_)) => {}
-                Ok(Err((error, _))) => return Err(BusError(error)),
-                Err(_canceled) => return Err(BusError(rdkafka::error::KafkaError::Canceled)),
+                Ok(Err((error, _))) => return Err(error.into()),
+                Err(_canceled) => return Err(rdkafka::error::KafkaError::Canceled.into()),
             }
         }
         Ok(())
@@ -142,6 +156,10 @@ impl Producer {
 /// # Errors
 /// When Kafka cannot be reached or refuses.
 pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
+    // An administrating client says "timed out", whatever the reason.
+    let settings = config.clone();
+    let asked = tokio::task::spawn_blocking(move || ping(&settings, Duration::from_secs(10))).await;
+    asked.map_err(|_stopped| rdkafka::error::KafkaError::Canceled)??;
     let admin: AdminClient<_> = client(config).create()?;
     let topics = [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
         .map(|name| {
@@ -157,21 +175,54 @@ pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
         if let Err((topic, code)) = outcome
             && code != rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists
         {
-            return Err(BusError(rdkafka::error::KafkaError::AdminOp(code)))
-                .inspect_err(|_| tracing::warn!(topic, %code, "topic.refused"));
+            tracing::warn!(topic, %code, "topic.refused");
+            return Err(rdkafka::error::KafkaError::AdminOp(code).into());
         }
     }
     Ok(())
 }
+
+/// Keeps the last thing that went wrong between a client and the brokers.
+#[derive(Default)]
+struct Witness(Mutex<String>);
+
+impl ClientContext for Witness {
+    fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
+        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            *self.0.lock() = message.to_owned();
+        }
+    }
+
+    fn error(&self, _error: rdkafka::error::KafkaError, reason: &str) {
+        *self.0.lock() = reason.to_owned();
+    }
+}
+
+impl ConsumerContext for Witness {}
 
 /// Asks for the metadata of all topics; blocks up to `patience`. Returns how many partitions have fewer copies in sync than they should.
 ///
 /// # Errors
 /// When no broker answers.
 pub fn ping(config: &config::Kafka, patience: Duration) -> Result<usize, BusError> {
-    use rdkafka::consumer::{BaseConsumer, Consumer as _};
-    let consumer: BaseConsumer = client(config).set("group.id", "openim-probe").create()?;
-    let metadata = consumer.fetch_metadata(None, patience)?;
+    let mut settings = client(config);
+    settings.set("group.id", "openim-probe");
+    let consumer: BaseConsumer<Witness> = settings.create_with_context(Witness::default())?;
+    let metadata = match consumer.fetch_metadata(None, patience) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            // What was seen on the way is handed over here.
+            let mut seen = String::new();
+            for _ in 0..5 {
+                let _event = consumer.poll(Duration::from_millis(100));
+                seen = consumer.context().0.lock().clone();
+                if !seen.is_empty() {
+                    break;
+                }
+            }
+            return Err(if seen.is_empty() { error.into() } else { BusError::Unreachable { error, seen } });
+        }
+    };
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     Ok(partitions.filter(|partition| partition.isr().len() < partition.replicas().len()).count())
 }

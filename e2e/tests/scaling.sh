@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# On the real cluster: gateways are added when there are more connections than they are to have, and the emptiest is drained and removed when
+# there are fewer. Clients lose nothing.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+ns=$cluster_namespace
+export OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")}
+build_checker
+work=$(mktemp -d)
+declare -a running=()
+finish() {
+  local code=$?
+  kill "${running[@]}" 2> /dev/null || true
+  rm -rf "$work"
+  exit $code
+}
+trap finish EXIT
+scaling() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"services\":{\"gateway\":{\"replicas\":$1,\"autoscaling\":$2}}}}" > /dev/null; }
+field() { kube -n "$ns" get deployment "$cluster_name-gateway" -o "jsonpath=$1"; }
+# Cost, name and time of removal of each gateway.
+gateways() {
+  kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=gateway" -o \
+    'go-template={{range .items}}{{index .metadata.annotations "controller.kubernetes.io/pod-deletion-cost"}} {{.metadata.name}} {{.metadata.deletionTimestamp}}{{"\n"}}{{end}}'
+}
+until_field() { # SECONDS EXPECTED PATH
+  local end=$((SECONDS + $1))
+  until [ "$(field "$3")" = "$2" ]; do
+    [ $SECONDS -lt $end ] || { echo "expected '$2', got '$(field "$3")' from the gateway's $3"; kube -n "$ns" get openimcluster "$cluster_name" -o 'jsonpath={.status.message}'; exit 1; }
+    sleep 0.3
+  done
+}
+
+scaling 1 null
+wait_ready "$cluster_name" 120
+"$checker_bin/checker" --conversations 4 --seconds 110 --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+running+=("$checking")
+sleep 3
+
+echo "more connections than one gateway is to have: more gateways"
+scaling 1 '{"minReplicas":1,"maxReplicas":3,"connections":20,"scaleDownDelaySeconds":3}'
+"$checker_bin/bench" --connections 60 --rate 5 --seconds 30 > "$work/bench.json" 2> "$work/bench.log" & load=$!
+running+=("$load")
+until_field 60 3 '{.status.readyReplicas}'
+wait $load || { cat "$work/bench.log"; exit 1; }
+
+echo "fewer connections: the emptiest is removed"
+end=$((SECONDS + 90))
+until found=$(gateways) && grep -qv '<no value>$' <<< "$found"; do
+  [ $SECONDS -lt $end ] || { printf 'all are still there:\n%s\n' "$found"; exit 1; }
+  sleep 0.2
+done
+going=$(grep -v '<no value>$' <<< "$found")
+least=$(sort -n <<< "$found" | head -1)
+[ "$going" = "$least" ] && [[ $going =~ ^[0-9] ]] || { printf 'it is not the emptiest that goes:\n%s\n' "$found"; exit 1; }
+
+wait $checking || { cat "$work/checker.json"; tail -5 "$work/checker.log"; exit 1; }
+cat "$work/checker.json"
+scaling 2 null
+wait_ready "$cluster_name" 120

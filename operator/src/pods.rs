@@ -1,0 +1,69 @@
+//! Asks the running pods of services over their admin port.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, ResourceExt, api::ListParams};
+
+use crate::{
+    build::{labels, services::ADMIN_PORT},
+    validate::Cluster,
+};
+
+/// A pod that does not answer in this time does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+const AT_A_TIME: usize = 20;
+
+/// What a pod said.
+pub(crate) struct Answer {
+    pub(crate) pod: String,
+    pub(crate) service: String,
+    /// The body, or why there is none.
+    pub(crate) said: Result<String, String>,
+}
+
+/// Asks every pod of these services that serves: one that is starting or going is left out.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub(crate) async fn ask(
+    client: &Client,
+    cluster: &Cluster,
+    services: &[&str],
+    path: &str,
+) -> kube::Result<Vec<Answer>> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let components =
+        format!("{},{} in ({})", labels::selector(&cluster.name), labels::COMPONENT, services.join(","));
+    let pods = api.list(&ListParams::default().labels(&components)).await?;
+    let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap_or_default();
+    let asked = pods.into_iter().filter(serves).map(|pod| {
+        let http = http.clone();
+        async move {
+            let (name, service) = (pod.name_any(), pod.labels().get(labels::COMPONENT).cloned());
+            let address = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
+            let host = if address.contains(':') { format!("[{address}]") } else { address };
+            let answer = async {
+                http.get(format!("http://{host}:{ADMIN_PORT}{path}"))
+                    .send()
+                    .await?
+                    .error_for_status()?
+                    .text()
+                    .await
+            };
+            let said = answer.await.map_err(|error| error.without_url().to_string());
+            Answer { pod: name, service: service.unwrap_or_default(), said }
+        }
+    });
+    Ok(futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await)
+}
+
+fn serves(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
