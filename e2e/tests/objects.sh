@@ -12,7 +12,9 @@ kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=
   --from-literal=accessKeyID=openim --from-literal=secretAccessKey=a-secret-of-the-local-cluster | kube apply --server-side -f -
 api=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' <<< "$OPENIM_ENDPOINTS")
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"objectStorage\":{
-  \"endpoint\":\"http://s3.openim-s3.svc:7070\",\"externalEndpoint\":\"$api\",\"bucket\":\"openim-uploads\",\"secretName\":\"$cluster_name-s3\"}}}"
+  \"endpoint\":\"http://s3.openim-s3.svc:7070\",\"externalEndpoint\":\"$api\",\"bucket\":\"openim-uploads\",\"secretName\":\"$cluster_name-s3\",\"expireDays\":1}}}"
 wait_ready "$cluster_name" 300
+node_modules
+export CLUSTER_NAMESPACE=$cluster_namespace CLUSTER_NAME=$cluster_name LOCALKUBE=$bin/localkube
 cd "$(dirname "$0")"
 node --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec objects.test.mjs

@@ -7,13 +7,14 @@ use crds::Autoscaling;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 
 use crate::{
     MANAGER,
+    build::labels,
     plan::{Observed, Rollout},
     pods,
     validate::{Cluster, SERVICES},
@@ -161,13 +162,21 @@ pub fn deletion_costs(cluster: &Cluster, observed: &Observed) -> BTreeMap<String
 /// # Errors
 /// When the API server refuses or cannot be reached.
 pub async fn prefer(client: &Client, cluster: &Cluster, costs: &BTreeMap<String, i64>) -> kube::Result<()> {
+    if costs.is_empty() {
+        return Ok(());
+    }
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let gateways = format!("{},{}={GATEWAY}", labels::selector(&cluster.name), labels::COMPONENT);
+    let known: BTreeMap<String, String> = api
+        .list_metadata(&ListParams::default().labels(&gateways))
+        .await?
+        .into_iter()
+        .filter_map(|pod| Some((pod.name_any(), pod.annotations().get(DELETION_COST)?.clone())))
+        .collect();
     // A field manager of its own: what else is said of the pods stays.
     let parameters = PatchParams::apply(&format!("{MANAGER}-scaling")).force();
     for (pod, cost) in costs {
-        let live = api.get_metadata_opt(pod).await?;
-        let known = live.and_then(|pod| pod.metadata.annotations?.get(DELETION_COST).cloned());
-        if known.as_deref() == Some(cost.to_string().as_str()) {
+        if known.get(pod).is_some_and(|known| *known == cost.to_string()) {
             continue;
         }
         let patch = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "annotations": { DELETION_COST: cost.to_string() } } });
