@@ -33,7 +33,9 @@ tests_in() {
 chart() {
   helm lint charts/openim-operator && helm template openim-operator charts/openim-operator -n openim-system > /dev/null &&
     helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | grep -q 'kind: Role$' &&
-    ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null
+    [ "$(helm template openim-operator charts/openim-operator --set podMonitors=true | grep -c 'kind: PodMonitor$')" = 2 ] &&
+    ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null &&
+    helm_here test openim-operator -n openim-system --logs
 }
 # The alerts are right, and each has its section in the runbook.
 alerts() {
@@ -78,6 +80,7 @@ if [ "$mode" != fast ]; then
     part "upgrades under load" e2e/tests/upgrade.sh
     part "three brokers" e2e/tests/kafka-set.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
+    part "the operator's rights" e2e/tests/rights.sh
     part "what the contract asks for" node e2e/contract/report.mjs
     part "checker under kills" e2e/tests/checker.sh
     part "a planted bug turns the checker red" e2e/tests/planted-bug.sh

@@ -206,6 +206,10 @@ pub struct Image {
     /// Repository of the service image.
     #[schemars(length(min = 1, max = 256))]
     pub repository: String,
+    /// Digest of the image of `spec.version`, sha256:…: exactly this image runs, whatever the tag comes to mean. Empty: by tag. Change it together
+    /// with `spec.version`.
+    #[schemars(length(max = 71), regex(pattern = "^(sha256:[0-9a-f]{64})?$"))]
+    pub digest: String,
     /// When kubelets pull it.
     pub pull_policy: PullPolicy,
 }
@@ -235,7 +239,11 @@ impl PullPolicy {
 
 impl Default for Image {
     fn default() -> Self {
-        Self { repository: "ghcr.io/openim-cluster/openim-server".into(), pull_policy: PullPolicy::default() }
+        Self {
+            repository: "ghcr.io/openim-cluster/openim-server".into(),
+            digest: String::new(),
+            pull_policy: PullPolicy::default(),
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use clap::Parser;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, api::ListParams};
 use operator::{MANAGER, controller, lease::Candidate};
 use telemetry::{Metrics, Readiness};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,43 @@ struct Arguments {
     /// Port of /metrics, /healthz, /readyz, /loglevel.
     #[arg(long, default_value_t = 12000)]
     admin_port: u16,
+    /// Says whether an operator leads here and can read its clusters, and ends: for `helm test`.
+    #[arg(long)]
+    check: bool,
+}
+
+/// How long the test waits: a leader renews every few seconds, and a new one needs the old one's lease to end.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Waits until a leader renews its lease, then reads the clusters with the rights of the operator.
+async fn check(client: Client, namespace: &str, watched: Option<&str>) -> anyhow::Result<()> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let renewed = async || {
+        let spec = leases.get_opt(MANAGER).await?.and_then(|lease| lease.spec).unwrap_or_default();
+        anyhow::Ok((spec.holder_identity.unwrap_or_default(), spec.renew_time))
+    };
+    let first = renewed().await?;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let leader = loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = renewed().await?;
+        if !now.0.is_empty() && now.1 != first.1 {
+            break now.0;
+        }
+        if tokio::time::Instant::now() > end {
+            anyhow::bail!(
+                "nobody renews the lease {namespace}/{MANAGER}: is the operator's Deployment ready?"
+            );
+        }
+    };
+    let clusters: Api<crds::OpenIMCluster> = match watched {
+        Some(watched) => Api::namespaced(client, watched),
+        None => Api::all(client),
+    };
+    let count =
+        clusters.list(&ListParams::default()).await.context("reading OpenIMCluster objects")?.items.len();
+    println!("{leader} leads; clusters: {count}");
+    Ok(())
 }
 
 #[tokio::main]
@@ -40,6 +78,10 @@ async fn main() -> anyhow::Result<()> {
     let mut config = Config::infer().await?;
     config.read_timeout = Some(Duration::from_secs(330));
     let client = Client::try_from(config)?;
+    let watch = arguments.watch_namespace.filter(|namespace| !namespace.is_empty());
+    if arguments.check {
+        return check(client, &arguments.namespace, watch.as_deref()).await;
+    }
     let mut metrics = Metrics::default();
     let counters = controller::OperatorMetrics::register(&mut metrics.0);
     let (readiness, stop) = (Readiness::default(), CancellationToken::new());
@@ -56,7 +98,6 @@ async fn main() -> anyhow::Result<()> {
             stop.clone(),
         )
     };
-    let watch = arguments.watch_namespace.filter(|namespace| !namespace.is_empty());
     let work = async {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.namespace);
         let mut candidate = Candidate::new(leases, MANAGER, &arguments.identity);

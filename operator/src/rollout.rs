@@ -77,6 +77,7 @@ fn image(template: &PodTemplateSpec) -> &str {
 /// The tag of the image; the whole image when it has none.
 pub fn version_of(template: &PodTemplateSpec) -> &str {
     let image = image(template);
+    let image = image.split_once('@').map_or(image, |(named, _digest)| named);
     image.rsplit_once(':').map_or(image, |(_, tag)| tag)
 }
 
@@ -284,6 +285,21 @@ mod tests {
             assert_eq!(decision.started.unwrap().reason, "version 1.0.0 to 1.1.0");
         }
         assert!(world.pass(&cluster("version: 1.1.0"), None).changes.is_empty());
+    }
+
+    #[test]
+    fn an_image_by_its_digest_has_the_version_of_its_tag() {
+        let mut world = World::new(|_, _| false);
+        let digest = format!("sha256:{}", "a".repeat(64));
+        world.pass(
+            &cluster(&format!(
+                "{{version: 1.0.0, image: {{repository: 'host:5000/a', digest: '{digest}'}}}}"
+            )),
+            None,
+        );
+        assert!(world.versions().iter().all(|version| *version == "1.0.0"), "{:?}", world.versions());
+        let image = image(&world.observed.deployments["chat-msg"].template);
+        assert_eq!(image, format!("host:5000/a:1.0.0@{digest}"));
     }
 
     #[test]

@@ -279,11 +279,22 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     let running = object.status.as_ref().map_or("", |status| status.version.as_str());
     let version = [spec.version.as_str(), running, crate::VERSION].into_iter().find(|text| !text.is_empty());
     let version = version.unwrap_or_default().to_owned();
+    let digest = &spec.image.digest;
+    let is_digest = digest.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    });
+    if !digest.is_empty() && !is_digest {
+        return refuse("spec.image.digest", "must be sha256: and 64 hexadecimal digits, or empty".into());
+    }
+    let mut image = format!("{}:{version}", spec.image.repository);
+    if is_digest {
+        image = format!("{image}@{digest}");
+    }
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
         generation: object.metadata.generation.unwrap_or(0),
         owner,
-        image: format!("{}:{version}", spec.image.repository),
+        image,
         version,
         approved_plan: object.annotations().get(window::APPROVED).cloned().unwrap_or_default(),
         ran: running.to_owned(),
@@ -332,6 +343,12 @@ pub(crate) mod tests {
             ("mongodb: {managed: {members: 2}}", "spec.mongodb.managed.members"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
             ("redis: {managed: {storage: lots}}", "spec.redis.managed.storage"),
+            ("image: {digest: latest}", "spec.image.digest"),
+            (
+                "services: {api: {autoscaling: {maxReplicas: 2, connections: 5}}}",
+                "spec.services.api.autoscaling.connections",
+            ),
+            ("services: {msg: {autoscaling: {maxReplicas: 2, lag: 5}}}", "spec.services.msg.autoscaling.lag"),
             (
                 "services: {gateway: {resources: {cpuRequest: fast}}}",
                 "spec.services.gateway.resources.cpuRequest",

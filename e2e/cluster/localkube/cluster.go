@@ -36,7 +36,9 @@ func components() []component {
 			"--kubelet-client-certificate=" + pki("apiserver-kubelet.crt"), "--kubelet-client-key=" + pki("apiserver-kubelet.key"),
 			"--kubelet-certificate-authority=" + pki("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
 			"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + pki("service-account.crt"),
-			"--service-account-signing-key-file=" + pki("service-account.key"), "--allow-privileged=true", "--profiling=false"}},
+			"--service-account-signing-key-file=" + pki("service-account.key"), "--allow-privileged=true", "--profiling=false",
+			"--audit-policy-file=" + stateDir("audit.yaml"), "--audit-log-path=" + stateDir("log", "operator-audit.log"),
+			"--audit-log-maxsize=100", "--audit-log-maxbackup=5"}},
 		{name: "kube-controller-manager", args: []string{stateDir("bin", "kube-controller-manager"),
 			"--kubeconfig=" + inside("controller-manager"), "--leader-elect=false", "--use-service-account-credentials=true",
 			"--service-account-private-key-file=" + pki("service-account.key"), "--root-ca-file=" + pki("ca.crt"),
@@ -113,7 +115,18 @@ shutdownGracePeriod: 0s
 logging: {verbosity: 1}
 `, stateDir("containerd.sock"), dnsServiceIP, stateDir("resolv.conf"), stateDir("pki", "ca.crt"),
 		stateDir("pki", "kubelet.crt"), stateDir("pki", "kubelet.key"))
-	return os.WriteFile(stateDir("kubelet.yaml"), []byte(kubelet), 0o644)
+	if err := os.WriteFile(stateDir("kubelet.yaml"), []byte(kubelet), 0o644); err != nil {
+		return err
+	}
+	// What the operator asks for is compared with what it may.
+	audit := `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: Metadata, users: ["system:serviceaccount:openim-system:openim-operator"]}
+- {level: None}
+`
+	return os.WriteFile(stateDir("audit.yaml"), []byte(audit), 0o644)
 }
 
 // step runs one named part of the start and says how long it took.

@@ -1,3 +1,6 @@
+{{- define "operator.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end -}}
 {{- define "operator.rules" -}}
 - apiGroups: [openim.io]
   resources: [openimclusters]
