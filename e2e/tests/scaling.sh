@@ -51,7 +51,7 @@ until found=$(gateways) && grep -qv '<no value>$' <<< "$found"; do
 done
 going=$(grep -v '<no value>$' <<< "$found")
 least=$(sort -n <<< "$found" | head -1)
-[ "$going" = "$least" ] && [[ $going =~ ^[0-9] ]] || { printf 'it is not the emptiest that goes:\n%s\n' "$found"; exit 1; }
+[[ $going =~ ^[0-9] ]] && [ "${going%% *}" = "${least%% *}" ] || { printf 'it is not the emptiest that goes:\n%s\n' "$found"; exit 1; }
 
 wait $checking || { cat "$work/checker.json"; tail -5 "$work/checker.log"; exit 1; }
 cat "$work/checker.json"
