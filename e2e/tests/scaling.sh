@@ -55,5 +55,18 @@ least=$(sort -n <<< "$found" | head -1)
 
 wait $checking || { cat "$work/checker.json"; tail -5 "$work/checker.log"; exit 1; }
 cat "$work/checker.json"
+
+echo "by CPU Kubernetes decides: an autoscaler comes and goes with the spec"
+autoscaler() { kube -n "$ns" get horizontalpodautoscaler "$cluster_name-gateway" -o 'jsonpath={.spec.minReplicas}-{.spec.maxReplicas} {.spec.metrics[0].resource.name}' 2> /dev/null || true; }
+until_autoscaler() { # EXPECTED
+  local end=$((SECONDS + 30))
+  until [ "$(autoscaler)" = "$1" ]; do
+    [ $SECONDS -lt $end ] || { echo "expected the autoscaler '$1', got '$(autoscaler)'"; exit 1; }
+    sleep 0.3
+  done
+}
+scaling 1 '{"minReplicas":1,"maxReplicas":2,"connections":null,"scaleDownDelaySeconds":null}'
+until_autoscaler "1-2 cpu"
 scaling 2 null
+until_autoscaler ""
 wait_ready "$cluster_name" 120

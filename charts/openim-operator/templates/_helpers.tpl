@@ -4,7 +4,7 @@
 {{- define "operator.rules" -}}
 - apiGroups: [openim.io]
   resources: [openimclusters]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [openim.io]
   resources: [openimclusters/status]
   verbs: [patch]

@@ -121,7 +121,7 @@ logging: {verbosity: 1}
 	// What the operator asks for is compared with what it may.
 	audit := `apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
+omitStages: [RequestReceived]
 rules:
 - {level: Metadata, users: ["system:serviceaccount:openim-system:openim-operator"]}
 - {level: None}
