@@ -94,6 +94,10 @@ pub struct RolloutPolicy {
     pub deadline_seconds: i32,
     /// What then happens while pods of before still serve.
     pub on_failure: OnFailure,
+    /// The next service is changed when no more records than this wait in Kafka for transfer, and for push; 0: whatever waits. Transfer and push
+    /// themselves may be changed while they are behind.
+    #[schemars(range(min = 0, max = 1000000000))]
+    pub max_lag: i64,
     /// When changes that restart pods may begin; always when there is none. One service that is being changed is finished after a window
     /// has closed. What needs no restart, scaling, repairs and rolling back go on at any time.
     #[schemars(length(max = 16))]
@@ -148,6 +152,7 @@ impl Default for RolloutPolicy {
             soak_seconds: 2,
             deadline_seconds: 300,
             on_failure: OnFailure::default(),
+            max_lag: 10_000,
             windows: vec![],
             approval: Approval::default(),
         }

@@ -35,6 +35,8 @@ pub enum Reason {
     AwaitingApproval,
     /// Changes wait for a maintenance window.
     OutsideWindow,
+    /// Changes wait until transfer and push have caught up.
+    ConsumerLag,
     /// New pods of a service did not become ready.
     RolloutFailed,
     /// `spec.version` cannot follow the version that runs.
@@ -57,6 +59,7 @@ impl Reason {
             Self::Paused => "Paused",
             Self::AwaitingApproval => "AwaitingApproval",
             Self::OutsideWindow => "OutsideWindow",
+            Self::ConsumerLag => "ConsumerLag",
             Self::RolloutFailed => "RolloutFailed",
             Self::UpgradeRefused => "UpgradeRefused",
             Self::InvalidSpec => "InvalidSpec",
@@ -152,7 +155,7 @@ pub struct Change {
 pub struct Blocker {
     /// The service or backing server; empty: the whole cluster.
     pub component: String,
-    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, RolloutFailed, UpgradeRefused, InvalidSpec.
+    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, RolloutFailed, UpgradeRefused, InvalidSpec.
     pub gate: String,
     /// What is seen, and what to do about it.
     pub message: String,

@@ -182,8 +182,11 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         }
     }
 
-    let permissions =
-        Permissions { create: plan.gate.is_none() && migrated, held: plan.gate.clone().or(held) };
+    let permissions = Permissions {
+        create: plan.gate.is_none() && migrated,
+        held: plan.gate.clone().or(held),
+        behind: scaling::behind(cluster, observed),
+    };
     let decision = rollout::decide(cluster, services.wanted, observed, &permissions);
     let (now, later) = (&decision.apply, &decision.later);
     plan.apply.extend(services.names);

@@ -52,6 +52,8 @@ pub struct Permissions {
     pub create: bool,
     /// Why no template may change, if so.
     pub held: Option<Gate>,
+    /// Consumers that must catch up before another service is changed, and how many records wait for each.
+    pub behind: Vec<(&'static str, i64)>,
 }
 
 fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
@@ -180,7 +182,10 @@ pub fn decide(
             pods: live.desired,
         });
         let failed = live.failed_revision == revision;
-        if may_change && first.is_none_or(|first| first == item.service) {
+        let in_time = permissions.behind.is_empty()
+            || first == Some(item.service)
+            || permissions.behind.iter().any(|(behind, _)| *behind == item.service);
+        if may_change && in_time && first.is_none_or(|first| first == item.service) {
             may_change = false;
             decision.started = decision.changes.last().cloned();
             decision.apply.push(item.deployment);
@@ -192,6 +197,16 @@ pub fn decide(
                 held
             });
         }
+    }
+    let waits = decision.started.is_none() && decision.blockers.is_empty() && permissions.held.is_none();
+    if let Some((service, records)) =
+        permissions.behind.first().filter(|_| waits && !decision.changes.is_empty())
+    {
+        let message = format!(
+            "{records} records wait in Kafka, {} may while services are changed: wait, or set spec.rollout.maxLag",
+            cluster.spec.rollout.max_lag
+        );
+        decision.blockers.push(blocker(service, Reason::ConsumerLag, message));
     }
     if let Some(held) = permissions.held.as_ref().filter(|_| !decision.changes.is_empty()) {
         decision.blockers.insert(0, blocker("", held.reason, held.message.clone()));
@@ -205,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        build, credentials,
+        build, credentials, scaling,
         validate::{SERVICES, tests::object, validate},
     };
 
@@ -233,10 +248,14 @@ mod tests {
             build::services::objects(cluster, &settings, &self.observed).wanted
         }
 
+        fn permissions(&self, cluster: &Cluster, held: Option<Gate>) -> Permissions {
+            Permissions { create: true, held, behind: scaling::behind(cluster, &self.observed) }
+        }
+
         /// One pass of the operator, then of the Deployment controllers.
         fn pass(&mut self, cluster: &Cluster, held: Option<Gate>) -> Decision {
             let decision =
-                decide(cluster, self.wanted(cluster), &self.observed, &Permissions { create: true, held });
+                decide(cluster, self.wanted(cluster), &self.observed, &self.permissions(cluster, held));
             for deployment in &decision.apply {
                 let name = deployment.metadata.name.clone().unwrap_or_default();
                 let service = SERVICES.into_iter().find(|service| cluster.part(service) == name).unwrap();
@@ -288,6 +307,30 @@ mod tests {
     }
 
     #[test]
+    fn the_next_service_waits_until_consumers_have_caught_up() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        let load = |records: i64| {
+            BTreeMap::from([("transfer".to_owned(), Some([("pod".to_owned(), records)].into()))])
+        };
+        world.observed.load = load(10_001);
+        let decision = world.pass(&cluster("version: 1.1.0"), None);
+        assert!(decision.started.is_none_or(|change| change.component == "transfer"));
+        let decision = world.pass(&cluster("version: 1.1.0"), None);
+        assert_eq!(world.changed, ["transfer"], "it may be what mends it");
+        let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
+        assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("transfer", "ConsumerLag"));
+        assert!(blocker.message.starts_with("10001 records wait"), "{}", blocker.message);
+        world.observed.load = load(10_000);
+        assert!(world.pass(&cluster("version: 1.1.0"), None).started.is_some());
+        world.observed.load = load(1_000_000);
+        let whatever = cluster("{version: 1.1.0, rollout: {maxLag: 0}}");
+        assert!(world.pass(&whatever, None).started.is_some());
+        world.observed.load = [("transfer".to_owned(), None)].into();
+        assert!(world.pass(&cluster("version: 1.1.0"), None).started.is_some(), "not known");
+    }
+
+    #[test]
     fn an_image_by_its_digest_has_the_version_of_its_tag() {
         let mut world = World::new(|_, _| false);
         let digest = format!("sha256:{}", "a".repeat(64));
@@ -309,7 +352,7 @@ mod tests {
         world.pass(&cluster("version: 1.1.0"), None);
         world.observed.deployments.get_mut("chat-auth").unwrap().ready = 0;
         let wanted = world.wanted(&cluster("version: 1.1.0"));
-        let permissions = Permissions { create: true, held: None };
+        let permissions = world.permissions(&cluster("{}"), None);
         let decision = decide(&cluster("version: 1.1.0"), wanted, &world.observed, &permissions);
         assert!(decision.started.is_none());
         assert_eq!(decision.blockers[0].message, "0 of 1 pods are ready");

@@ -25,6 +25,8 @@ pub const SCALED_AT: &str = "openim.io/scaled-at";
 /// Kubernetes removes the pods with the least of it first.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const GATEWAY: &str = "gateway";
+/// The services that read from Kafka.
+const CONSUMERS: [&str; 2] = ["transfer", "push"];
 /// A pod is taken away when the others stay below this part of their target, in percent: they must not need it back at once.
 const ROOM_PERCENT: i64 = 80;
 
@@ -96,12 +98,26 @@ fn of_interest(cluster: &Cluster, deployments: &BTreeMap<String, Rollout>) -> Ve
     let interesting = |service: &&'static str| {
         let wanted = cluster.service(service);
         let live = deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
-        match &wanted.autoscaling {
-            Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
-            None => *service == GATEWAY && wanted.replicas < live,
-        }
+        let paces_changes =
+            cluster.changing && cluster.spec.rollout.max_lag > 0 && CONSUMERS.contains(service);
+        paces_changes
+            || match &wanted.autoscaling {
+                Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
+                None => *service == GATEWAY && wanted.replicas < live,
+            }
     };
     SERVICES.into_iter().filter(interesting).collect()
+}
+
+/// The consumers for which more waits than may while services are changed, and how much.
+pub fn behind(cluster: &Cluster, observed: &Observed) -> Vec<(&'static str, i64)> {
+    let most = cluster.spec.rollout.max_lag;
+    let waiting = |service: &'static str| {
+        let load = observed.load.get(service)?.as_ref()?;
+        let sum: i64 = load.values().sum();
+        (most > 0 && sum > most).then_some((service, sum))
+    };
+    CONSUMERS.into_iter().filter_map(waiting).collect()
 }
 
 /// The sum of a metric over its labels in Prometheus' text format.

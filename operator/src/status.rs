@@ -119,6 +119,7 @@ pub fn of(
             Reason::Paused,
             Reason::AwaitingApproval,
             Reason::OutsideWindow,
+            Reason::ConsumerLag,
             Reason::RolloutFailed,
         ];
         Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
@@ -134,7 +135,7 @@ pub fn of(
                 format!(" Not changed: {}.", coming.join(", "))
             };
             Verdict {
-                progressing: false,
+                progressing: reason == Reason::ConsumerLag,
                 // Those that are wanted end by themselves or by a word; the others need an edit.
                 stalled: [Reason::UpgradeRefused, Reason::RolloutFailed].contains(&reason),
                 ..waiting(reason, format!("{about}{}{pending}", with_end(&blocker.message)))

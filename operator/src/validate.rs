@@ -71,6 +71,8 @@ pub struct Cluster {
     pub taken_over: String,
     /// The plan that somebody approved; empty: none.
     pub approved_plan: String,
+    /// When that was last looked at, or now, pods were to be changed.
+    pub changing: bool,
     /// The version that ran when that was last looked at; empty: none yet.
     pub ran: String,
     /// MongoDB.
@@ -297,6 +299,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         image,
         version,
         approved_plan: object.annotations().get(window::APPROVED).cloned().unwrap_or_default(),
+        changing: object.status.as_ref().is_none_or(|status| {
+            Some(status.observed_generation) != object.metadata.generation || !status.plan.is_empty()
+        }),
         ran: running.to_owned(),
         taken_over: object.status.as_ref().map_or_else(String::new, |status| status.live_config.clone()),
         mongodb,
