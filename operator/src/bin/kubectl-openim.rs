@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use crds::OpenIMCluster;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{Pod, Secret},
+};
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::Patch,
+    api::{ListParams, LogParams, Patch},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{apply, credentials, dereference, plan, validate, view, window};
+use operator::{apply, build::labels, credentials, dereference, doctor, logs, plan, validate, view, window};
 
 /// OpenIM clusters, for people.
 #[derive(Debug, Parser)]
@@ -46,6 +49,31 @@ enum Command {
         /// Which, as `history` lists them; the newest that is not the present one when left out.
         #[arg(long)]
         to_generation: Option<i64>,
+    },
+    /// What does not work, what will not when something happens, and what helps. Ends with 1 when something does not work.
+    Doctor {
+        /// Name of the cluster.
+        name: String,
+        /// Namespace that the operator runs in.
+        #[arg(long, default_value = "openim-system")]
+        operator_namespace: String,
+    },
+    /// The log lines of all pods of the services, in the order of their time.
+    Logs {
+        /// Name of the cluster.
+        name: String,
+        /// Of one service or server alone, for example msg or kafka.
+        #[arg(short, long)]
+        service: Option<String>,
+        /// Of the last minutes.
+        #[arg(long, default_value_t = 10)]
+        minutes: u16,
+        /// Only warnings and errors.
+        #[arg(short, long)]
+        problems: bool,
+        /// Only lines of this operationID.
+        #[arg(short, long)]
+        operation: Option<String>,
     },
     /// Lets the operator carry out the plan that waits (`spec.rollout.approval: Required`).
     Approve {
@@ -155,6 +183,55 @@ async fn preview(
     Ok(())
 }
 
+async fn pods(client: &Client, namespace: &str, selector: &str) -> anyhow::Result<Vec<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    Ok(pods.list(&ListParams::default().labels(selector)).await?.items)
+}
+
+async fn doctor(client: Client, namespace: &str, name: &str, operator_namespace: &str) -> anyhow::Result<()> {
+    let cluster: OpenIMCluster = Api::namespaced(client.clone(), namespace).get(name).await?;
+    let pods = pods(&client, namespace, &labels::selector(name)).await?;
+    let leases: Api<Lease> = Api::namespaced(client, operator_namespace);
+    let lease = leases.get_opt(operator::MANAGER).await?;
+    let found = doctor::examine(&cluster, &pods, lease.as_ref(), jiff::Timestamp::now());
+    print!("{}", doctor::report(name, &found));
+    if found.iter().any(|finding| finding.severity == doctor::Severity::Broken) {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+async fn logs(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    wanted: &logs::Wanted,
+    minutes: u16,
+) -> anyhow::Result<()> {
+    let mut selector = labels::selector(name);
+    if let Some(service) = &wanted.service {
+        selector = format!("{selector},{}={service}", labels::COMPONENT);
+    }
+    let found = pods(&client, namespace, &selector).await?;
+    if found.is_empty() {
+        bail!("{name} has no such pods in namespace {namespace}");
+    }
+    let api: Api<Pod> = Api::namespaced(client, namespace);
+    let since = LogParams { since_seconds: Some(i64::from(minutes) * 60), ..Default::default() };
+    let mut lines = vec![];
+    for pod in &found {
+        match api.logs(&pod.name_any(), &since).await {
+            Ok(text) => lines.extend(text.lines().filter_map(|line| wanted.parse(&pod.name_any(), line))),
+            Err(error) => eprintln!("{}: {error}", pod.name_any()),
+        }
+    }
+    lines.sort();
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -166,6 +243,14 @@ async fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Rollback { name, to_generation } => rollback(client, &namespace, name, *to_generation).await,
+        Command::Doctor { name, operator_namespace } => {
+            doctor(client, &namespace, name, operator_namespace).await
+        }
+        Command::Logs { name, service, minutes, problems, operation } => {
+            let wanted =
+                logs::Wanted { service: service.clone(), problems: *problems, operation: operation.clone() };
+            logs(client, &namespace, name, &wanted, *minutes).await
+        }
         Command::Approve { name } => approve(client, &namespace, name).await,
         Command::Plan { filename, operator_namespace } => {
             preview(client, &namespace, filename, operator_namespace).await

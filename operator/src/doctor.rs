@@ -1,0 +1,348 @@
+//! What `kubectl openim doctor` finds: what is broken, what will be, and what helps. Pure.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use crds::{OpenIMCluster, Reason, condition};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{ContainerStatus, Pod},
+};
+use kube::ResourceExt;
+
+use crate::{
+    build::labels::COMPONENT,
+    validate::{self, Backing, Cluster},
+};
+
+/// A leader renews every few seconds; longer than this it is away.
+const RENEWED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+/// A pod that was restarted more often has a reason.
+const RESTARTS: i32 = 3;
+/// Services that clients notice at once.
+const FRONT: [&str; 5] = ["gateway", "api", "msg", "transfer", "push"];
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something does not work.
+    Broken,
+    /// It works until something happens.
+    Risk,
+}
+
+/// Something to know, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was seen.
+    pub seen: String,
+    /// What helps.
+    pub advice: String,
+}
+
+fn broken(seen: String, advice: &str) -> Finding {
+    Finding { severity: Severity::Broken, seen, advice: advice.to_owned() }
+}
+
+fn risk(seen: String, advice: &str) -> Finding {
+    Finding { severity: Severity::Risk, seen, advice: advice.to_owned() }
+}
+
+fn about_the_operator(cluster: &OpenIMCluster, lease: Option<&Lease>, now: Timestamp) -> Option<Finding> {
+    let spec = lease.and_then(|lease| lease.spec.as_ref());
+    let renewed = spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| now.duration_since(time.0));
+    let advice = "kubectl get pods -n openim-system; without the operator everything runs on, but nothing is changed or repaired";
+    match renewed {
+        None => Some(broken("no operator has ever led here".into(), advice)),
+        Some(ago) if ago > RENEWED_WITHIN => {
+            Some(broken(format!("the operator has not been seen for {} s", ago.as_secs()), advice))
+        }
+        Some(_) => {
+            let seen = cluster.status.as_ref().map(|status| status.observed_generation);
+            (seen != cluster.metadata.generation).then(|| {
+                broken(
+                    "the operator has not looked at the newest spec".into(),
+                    "wait a few seconds; if it stays so, see the operator's log: does it watch this namespace?",
+                )
+            })
+        }
+    }
+}
+
+/// What helps, by the reason that the status gives.
+fn advice(reason: &str) -> &'static str {
+    let reasons = [
+        (Reason::Paused, "set spec.rollout.paused to false"),
+        (Reason::AwaitingApproval, "kubectl openim approve NAME"),
+        (Reason::OutsideWindow, "wait for the window, or remove spec.rollout.windows"),
+        (
+            Reason::ConsumerLag,
+            "wait, give transfer more pods (spec.services.transfer), or set spec.rollout.maxLag",
+        ),
+        (Reason::RolloutFailed, "edit the spec, or kubectl openim rollback NAME"),
+        (Reason::UpgradeRefused, "set spec.version to what the message names"),
+        (Reason::InvalidSpec, "correct the field that the message names"),
+        (Reason::DependencyNotReady, "see the server below; pods that run are not restarted for it"),
+        (Reason::Migrating, "kubectl logs of the Job that the message names"),
+    ];
+    let known = reasons.into_iter().find(|(known, _)| known.as_str() == reason);
+    known.map_or("wait; what does not go forward is named in the message", |(_, advice)| advice)
+}
+
+fn about_the_status(cluster: &OpenIMCluster) -> Vec<Finding> {
+    let status = cluster.status.clone().unwrap_or_default();
+    let mut found = vec![];
+    let ready = status.conditions.iter().find(|entry| entry.type_ == condition::READY);
+    if let Some(ready) = ready.filter(|ready| ready.status != "True") {
+        found.push(broken(format!("not ready: {}", ready.message), advice(&ready.reason)));
+    }
+    for server in &status.dependencies {
+        if !server.reachable {
+            let helps = if server.managed {
+                "kubectl openim logs NAME --service of this server says why; its volume may be full"
+            } else {
+                "check its address and its Secret in the spec, and whether a NetworkPolicy is in the way"
+            };
+            found.push(broken(format!("{} does not answer: {}", server.name, server.message), helps));
+        } else if !server.message.is_empty() {
+            found.push(risk(
+                format!("{}: {}", server.name, server.message),
+                "wait until it has caught up before you take anything down",
+            ));
+        }
+    }
+    found
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+fn about_pods(pods: &[Pod]) -> Vec<Finding> {
+    let mut found = vec![];
+    for pod in pods {
+        let (name, service) = (pod.name_any(), pod.labels().get(COMPONENT).cloned().unwrap_or_default());
+        for container in containers(pod) {
+            let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+            let killed = last.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"));
+            if killed {
+                found.push(broken(
+                    format!("{name} was killed because it used more memory than it may"),
+                    &format!("raise spec.services.{service}.resources.memoryLimit"),
+                ));
+            } else if container.restart_count > RESTARTS {
+                found.push(broken(
+                    format!("{name} was restarted {} times", container.restart_count),
+                    "kubectl logs --previous of the pod says why",
+                ));
+            }
+        }
+        let unscheduled = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        for entry in unscheduled.filter(|entry| entry.type_ == "PodScheduled" && entry.status == "False") {
+            found.push(broken(
+                format!("{name} has no node: {}", entry.message.clone().unwrap_or_default()),
+                "add nodes, or ask for less (spec.services.*.resources, spec.pods)",
+            ));
+        }
+    }
+    found
+}
+
+fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
+    let mut found = vec![];
+    let alone: Vec<&str> = FRONT
+        .into_iter()
+        .filter(|service| {
+            let wanted = cluster.service(service);
+            wanted.autoscaling.as_ref().map_or(wanted.replicas, |scaling| scaling.min_replicas) == 1
+        })
+        .collect();
+    if !alone.is_empty() {
+        found.push(risk(
+            format!("one pod each: {}", alone.join(", ")),
+            "set spec.services.*.replicas to 2: while a node is drained such a service is away",
+        ));
+    }
+    let single = [
+        (
+            matches!(&cluster.mongodb, Backing::Managed(managed) if managed.members == 1),
+            "mongodb",
+            "spec.mongodb.managed.members: 3, or an external replica set",
+        ),
+        (
+            matches!(&cluster.kafka, Backing::Managed(managed) if managed.brokers == 1),
+            "kafka",
+            "spec.kafka.managed.brokers: 3 in a new cluster, or an external Kafka",
+        ),
+    ];
+    for (is_single, server, helps) in single {
+        if is_single {
+            found.push(risk(format!("{server} is one server: its volume is the only copy"), helps));
+        }
+    }
+    let partitions = cluster.spec.config.kafka_partitions;
+    for service in ["transfer", "push"] {
+        let wanted = cluster.service(service);
+        let most = wanted.autoscaling.as_ref().map_or(wanted.replicas, |scaling| scaling.max_replicas);
+        if most > partitions {
+            found.push(risk(
+                format!(
+                    "{service} may have {most} pods, Kafka's topics were made with {partitions} partitions"
+                ),
+                "more pods than partitions have nothing to do: lower the number",
+            ));
+        }
+    }
+    let ingress = &cluster.spec.ingress;
+    if ingress.enabled && ingress.tls_secret_name.is_empty() {
+        found.push(risk(
+            "the Ingress has no certificate".into(),
+            "set spec.ingress.tlsSecretName, unless TLS ends before it: tokens and messages travel in clear",
+        ));
+    }
+    if cluster.spec.object_storage.is_none() {
+        found.push(risk(
+            "there is no object storage".into(),
+            "set spec.objectStorage: clients cannot send pictures and files",
+        ));
+    }
+    found
+}
+
+/// Looks at everything; the worst first.
+pub fn examine(cluster: &OpenIMCluster, pods: &[Pod], lease: Option<&Lease>, now: Timestamp) -> Vec<Finding> {
+    let mut found: Vec<Finding> = about_the_operator(cluster, lease, now).into_iter().collect();
+    found.extend(about_the_status(cluster));
+    found.extend(about_pods(pods));
+    if let Ok(valid) = validate::validate(cluster) {
+        found.extend(about_the_spec(&valid));
+    }
+    found.sort_by_key(|finding| finding.severity);
+    found
+}
+
+/// The findings for people.
+pub fn report(name: &str, found: &[Finding]) -> String {
+    let mut out = String::new();
+    let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
+    let (wrong, risks) = (count(Severity::Broken), count(Severity::Risk));
+    _ = match (wrong, risks) {
+        (0, 0) => writeln!(out, "✔ {name}: nothing to say"),
+        (0, _) => writeln!(out, "✔ {name}: all works; to know: {risks}"),
+        _ => writeln!(out, "✖ {name}: does not work: {wrong}; to know: {risks}"),
+    };
+    let mut by_advice: BTreeMap<(Severity, &str), Vec<&str>> = BTreeMap::new();
+    for finding in found {
+        by_advice.entry((finding.severity, &finding.advice)).or_default().push(&finding.seen);
+    }
+    for ((severity, advice), seen) in by_advice {
+        let mark = if severity == Severity::Broken { '✖' } else { '!' };
+        for what in seen {
+            _ = writeln!(out, "  {mark} {what}");
+        }
+        _ = writeln!(out, "      → {}", advice.replace("NAME", name));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::{Dependency, OpenIMClusterStatus};
+    use serde_json::json;
+
+    use super::*;
+    use crate::validate::tests::object;
+
+    const SOUND: &str = "services: {gateway: {replicas: 2}, api: {replicas: 2}, msg: {replicas: 2}, transfer: {replicas: 2}, push: {replicas: 2}}\n\
+        mongodb: {external: {secretName: m}}\nkafka: {managed: {brokers: 3}}\ningress: {tlsSecretName: t}\n\
+        objectStorage: {endpoint: 'http://s3', bucket: b, secretName: s}";
+
+    fn healthy(spec: &str) -> OpenIMCluster {
+        let mut cluster = object(spec);
+        cluster.metadata.generation = Some(2);
+        cluster.status = Some(OpenIMClusterStatus { observed_generation: 2, ..Default::default() });
+        cluster
+    }
+
+    fn lease(second: i64) -> Lease {
+        serde_json::from_value(json!({ "metadata": {}, "spec": { "renewTime": Timestamp::from_second(second).unwrap().to_string() } })).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1000).unwrap()
+    }
+
+    fn seen(cluster: &OpenIMCluster, pods: &[Pod]) -> String {
+        report("chat", &examine(cluster, pods, Some(&lease(995)), now()))
+    }
+
+    #[test]
+    fn a_sound_cluster_has_nothing_to_say() {
+        assert_eq!(seen(&healthy(SOUND), &[]), "✔ chat: nothing to say\n");
+    }
+
+    #[test]
+    fn what_may_go_wrong_is_said_with_what_helps() {
+        let said = seen(&healthy("services: {push: {replicas: 9}}"), &[]);
+        assert!(said.starts_with("✔ chat: all works; to know: 6\n"), "{said}");
+        for expected in [
+            "one pod each: gateway, api, msg, transfer\n",
+            "mongodb is one server",
+            "kafka is one server",
+            "push may have 9 pods, Kafka's topics were made with 8",
+            "the Ingress has no certificate",
+            "there is no object storage",
+            "→ set spec.objectStorage:",
+        ] {
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_broken_comes_first() {
+        let mut cluster = healthy(SOUND);
+        let status = cluster.status.as_mut().unwrap();
+        status.conditions = serde_json::from_value(
+            json!([{ "type": "Ready", "status": "False", "reason": "AwaitingApproval",
+            "message": "plan 5 waits", "lastTransitionTime": "2026-01-01T00:00:00Z" }]),
+        )
+        .unwrap();
+        status.dependencies = vec![Dependency {
+            name: "redis".into(),
+            managed: true,
+            reachable: false,
+            message: "refused".into(),
+        }];
+        let pod = |restarts: i32, reason: &str| -> Pod {
+            serde_json::from_value(json!({ "metadata": { "name": "chat-msg-1", "labels": { COMPONENT: "msg" } }, "status": {
+                "containerStatuses": [{ "name": "msg", "image": "", "imageID": "", "ready": true, "restartCount": restarts,
+                    "lastState": { "terminated": { "exitCode": 137, "reason": reason } } }],
+            } })).unwrap()
+        };
+        let said = seen(&cluster, &[pod(1, "OOMKilled"), pod(4, "Error"), pod(3, "Error")]);
+        assert!(said.starts_with("✖ chat: does not work: 4; to know: 0\n"), "{said}");
+        for expected in [
+            "not ready: plan 5 waits",
+            "→ kubectl openim approve chat",
+            "redis does not answer: refused",
+            "chat-msg-1 was killed because",
+            "→ raise spec.services.msg.resources.memoryLimit",
+            "chat-msg-1 was restarted 4 times",
+        ] {
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_operator_that_is_away_is_said() {
+        let cluster = healthy(SOUND);
+        let examined = |lease: Option<&Lease>| report("chat", &examine(&cluster, &[], lease, now()));
+        assert!(examined(None).contains("no operator has ever led"));
+        assert!(examined(Some(&lease(900))).contains("has not been seen for 100 s"));
+        let mut edited = healthy(SOUND);
+        edited.metadata.generation = Some(3);
+        assert!(seen(&edited, &[]).contains("has not looked at the newest spec"));
+    }
+}
