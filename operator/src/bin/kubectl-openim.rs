@@ -1,6 +1,6 @@
 //! `kubectl openim`: a cluster as a tree, and what an edit would do before it is made. Put it into the PATH as `kubectl-openim`.
 
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -226,10 +226,12 @@ async fn logs(
         }
     }
     lines.sort();
-    for line in lines {
-        println!("{line}");
+    let mut out = std::io::stdout().lock();
+    match lines.iter().try_for_each(|line| writeln!(out, "{line}")) {
+        // Who reads has seen enough: `| head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
-    Ok(())
 }
 
 #[tokio::main]
