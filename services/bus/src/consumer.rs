@@ -28,6 +28,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{BusError, ConsumerMetrics, client};
 
+/// When offsets are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// After their records are handled: a process that dies handles some of them again.
+    HandleFirst,
+    /// Before: a process that dies loses records. Only the planted bug of `e2e/tests/planted-bug.sh` does so.
+    CommitFirst,
+}
+
 /// Records of one partition, in order.
 #[derive(Debug)]
 pub struct Batch {
@@ -128,6 +137,7 @@ struct Source {
     consumer: Arc<StreamConsumer<Context>>,
     topic: String,
     batch_size: usize,
+    order: Order,
     /// What is finished and not committed: partition to the offset to go on from.
     finished: Mutex<HashMap<i32, i64>>,
 }
@@ -183,6 +193,7 @@ impl Consumer {
         group: &str,
         batch_size: usize,
         metrics: &ConsumerMetrics,
+        order: Order,
     ) -> Result<Self, BusError> {
         let (sender, events) = mpsc::channel(1024);
         let consumer: StreamConsumer<Context> = client(config)
@@ -210,6 +221,7 @@ impl Consumer {
             consumer: Arc::new(consumer),
             topic: topic.to_owned(),
             batch_size,
+            order,
             finished: Mutex::default(),
         };
         Ok(Self { source: Arc::new(source), events })
@@ -383,12 +395,12 @@ async fn consume<H: PartitionHandler>(
         }
         let Some(offset) = last_offset else { continue };
         let next = offset + 1;
-        if cfg!(feature = "planted-commit-first") {
+        if source.order == Order::CommitFirst {
             source.commit(&HashMap::from([(partition, next)]), CommitMode::Sync);
         }
         handler.handle(Batch { records }).await;
-        // The planted bug has committed already; committing again later would take it back.
-        if !cfg!(feature = "planted-commit-first") {
+        // Whoever has committed already must not commit again later: that would take it back.
+        if source.order == Order::HandleFirst {
             source.finished.lock().insert(partition, next);
         }
     }

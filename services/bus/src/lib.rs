@@ -6,7 +6,7 @@ mod metrics;
 
 use std::time::Duration;
 
-pub use consumer::{Batch, Consumer, PartitionHandler};
+pub use consumer::{Batch, Consumer, Order, PartitionHandler};
 pub use metrics::ConsumerMetrics;
 use parking_lot::Mutex;
 use rdkafka::{

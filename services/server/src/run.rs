@@ -377,7 +377,9 @@ impl Process {
 
     fn consumer(&self, topic: &str, group: &str) -> Result<Consumer, bus::BusError> {
         let batch = self.config.transfer.batch_size;
-        Consumer::new(&self.config.kafka, topic, group, batch, &self.consumer_metrics)
+        let planted = cfg!(feature = "planted-commit-first");
+        let order = if planted { bus::Order::CommitFirst } else { bus::Order::HandleFirst };
+        Consumer::new(&self.config.kafka, topic, group, batch, &self.consumer_metrics, order)
     }
 
     /// A part that ends before it is told to ends the process: Kubernetes starts it anew.
