@@ -38,10 +38,11 @@ sleep 3
 
 echo "more connections than one gateway is to have: more gateways"
 scaling 1 '{"minReplicas":1,"maxReplicas":3,"connections":20,"scaleDownDelaySeconds":3}'
-"$checker_bin/bench" --connections 60 --rate 5 --seconds 30 > "$work/bench.json" 2> "$work/bench.log" & load=$!
+"$checker_bin/bench" --connections 60 --rate 5 --seconds 300 > "$work/bench.json" 2> "$work/bench.log" & load=$!
 running+=("$load")
-until_field 60 3 '{.status.readyReplicas}'
-wait $load || { cat "$work/bench.log"; exit 1; }
+until_field 90 3 '{.status.readyReplicas}'
+kill $load 2> /dev/null || { echo "the load has ended by itself"; cat "$work/bench.log"; exit 1; }
+wait $load || true
 
 echo "fewer connections: the emptiest is removed"
 end=$((SECONDS + 90))

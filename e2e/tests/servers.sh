@@ -38,7 +38,7 @@ replica 23679; replica 23680 23679; replica 23681 23679
 for port in 23379 23380 23381; do
   mkdir "$work/sentinel-$port"
   printf '%s\n' "port $port" 'bind 127.0.0.1' "dir $work/sentinel-$port" 'sentinel monitor chat 127.0.0.1 23679 2' \
-    'sentinel down-after-milliseconds chat 1500' 'sentinel failover-timeout chat 6000' > "$work/sentinel-$port/sentinel.conf"
+    'sentinel down-after-milliseconds chat 3000' 'sentinel failover-timeout chat 6000' > "$work/sentinel-$port/sentinel.conf"
   start "sentinel-$port" redis-server "$work/sentinel-$port/sentinel.conf" --sentinel
   until_listens "sentinel-$port" $port
 done
