@@ -46,7 +46,9 @@ export class Socket {
     pings.unref();
     socket.line.addEventListener('close', () => clearInterval(pings));
     for (const end of ['close', 'error']) socket.line.addEventListener(end, () => { socket.closed = true; });
-    const first = JSON.parse(await until(`${userID} is let in`, () => socket.texts[0], 10_000));
+    await until(`${userID} is let in or refused`, () => socket.texts[0] ?? socket.closed, 10_000);
+    if (socket.texts.length === 0) throw new Error(`${userID} is not let in`);
+    const first = JSON.parse(socket.texts[0]);
     if (first.errCode !== 0) throw Object.assign(new Error(JSON.stringify(first)), { answer: first });
     return socket;
   }
