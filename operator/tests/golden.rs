@@ -66,11 +66,11 @@ fn secrets() -> BTreeMap<String, BTreeMap<String, String>> {
 
 /// By Deployment its revision, by StatefulSet the hash of its template.
 fn pods(spec: &str) -> BTreeMap<String, String> {
-    let spec: OpenIMClusterSpec = serde_yaml_ng::from_str(spec).unwrap();
+    let spec: OpenIMClusterSpec = serde_yaml_ng::from_str(spec).expect("a spec");
     let mut object = OpenIMCluster::new("chat", spec);
     object.metadata.namespace = Some("team".into());
     object.metadata.uid = Some("0000-1111".into());
-    let cluster = validate(&object).unwrap();
+    let cluster = validate(&object).expect("a valid spec");
     let known = [
         key::SECRET,
         key::MONGO_PASSWORD,
