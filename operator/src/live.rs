@@ -2,13 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
-};
+use kube::Client;
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::{
     MANAGER, pods,
@@ -52,17 +47,11 @@ pub async fn behind(
 pub async fn nudge(
     client: &Client,
     cluster: &Cluster,
-    pods: &BTreeMap<String, String>,
+    behind: &BTreeMap<String, String>,
     revision: &str,
 ) -> kube::Result<()> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let patch =
-        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "annotations": { NUDGE: revision } } });
-    for name in pods.keys() {
-        match api.patch_metadata(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch)).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            patched => drop(patched?),
-        }
+    for name in behind.keys() {
+        pods::annotate(client, cluster, MANAGER, name, (NUDGE, revision)).await?;
     }
     Ok(())
 }

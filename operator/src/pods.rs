@@ -1,10 +1,14 @@
-//! Asks the running pods of services over their admin port.
+//! Pods of the services: what they say on their admin port, and annotations that say something to them or to Kubernetes.
 
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::json;
 
 use crate::{
     build::{labels, services::ADMIN_PORT},
@@ -57,6 +61,25 @@ pub(crate) async fn ask(
         }
     });
     Ok(futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await)
+}
+
+/// Sets an annotation of a pod; one that is gone needs none. Each `manager` owns what it says alone.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub(crate) async fn annotate(
+    client: &Client,
+    cluster: &Cluster,
+    manager: &str,
+    pod: &str,
+    (key, value): (&str, &str),
+) -> kube::Result<()> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let patch = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "annotations": { key: value } } });
+    match api.patch_metadata(pod, &PatchParams::apply(manager).force(), &Patch::Apply(&patch)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        patched => patched.map(drop),
+    }
 }
 
 fn serves(pod: &Pod) -> bool {

@@ -6,11 +6,7 @@ use std::collections::BTreeMap;
 use crds::Autoscaling;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
-};
-use serde_json::json;
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
     MANAGER,
@@ -190,15 +186,11 @@ pub async fn prefer(client: &Client, cluster: &Cluster, costs: &BTreeMap<String,
         .filter_map(|pod| Some((pod.name_any(), pod.annotations().get(DELETION_COST)?.clone())))
         .collect();
     // A field manager of its own: what else is said of the pods stays.
-    let parameters = PatchParams::apply(&format!("{MANAGER}-scaling")).force();
+    let manager = format!("{MANAGER}-scaling");
     for (pod, cost) in costs {
-        if known.get(pod).is_some_and(|known| *known == cost.to_string()) {
-            continue;
-        }
-        let patch = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "annotations": { DELETION_COST: cost.to_string() } } });
-        match api.patch_metadata(pod, &parameters, &Patch::Apply(&patch)).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            patched => drop(patched?),
+        let cost = cost.to_string();
+        if known.get(pod) != Some(&cost) {
+            pods::annotate(client, cluster, &manager, pod, (DELETION_COST, &cost)).await?;
         }
     }
     Ok(())

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use prost::Message;
 use protocol::{
     Error, Result, check,
     msg::{
@@ -21,7 +20,7 @@ use store::{
     users::User,
 };
 
-use crate::{Messages, read_state::check_seqs};
+use crate::{Messages, pull::decoded, read_state::check_seqs};
 
 /// A search that takes too long is the caller's to narrow.
 fn too_slow(error: StoreError) -> Error {
@@ -66,11 +65,7 @@ impl Messages {
         let mut messages = Vec::with_capacity(found.len());
         let revoked: Vec<bool> = found.iter().map(|stored| stored.revoke.is_some()).collect();
         for stored in found {
-            let mut message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
-            if let Some(edit) = &stored.edit {
-                message.content = edit.content().to_vec().into();
-            }
-            messages.push(message);
+            messages.push(decoded(&stored).map_err(Error::internal)?);
         }
         let logs = self.chat_logs(messages).await?;
         let log = |(log, is_revoked)| SearchChatLog { chat_log: Some(log), is_revoked };

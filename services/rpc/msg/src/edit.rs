@@ -1,16 +1,13 @@
 //! Editing a message. What was sent stays in the database; readers get the newest edit in its place.
 
-use notification::To;
 use protocol::{
-    Error, ErrorCode, Result, check,
-    content_type::{self as kind, session},
+    Error, ErrorCode, Result, check, content_type as kind,
     extension::{EditMsgReq, EditMsgResp, MsgEditedTips},
-    sdkws::MsgData,
 };
 use rpc::Context;
 use serde_json::Value;
 
-use crate::Messages;
+use crate::{Messages, read_state::others_in_chat};
 
 /// Text and what holds text: text, at-text, custom, quote, advanced text, markdown.
 const EDITABLE: [i32; 6] = [101, kind::AT_TEXT, 110, kind::QUOTE, 117, kind::MARKDOWN];
@@ -66,16 +63,15 @@ impl Messages {
             version,
             edit_time: now,
         };
-        notification::business(&self.peers, context, user, chat_of(&message), (EDITED, &tips), true).await?;
+        notification::business(
+            &self.peers,
+            context,
+            user,
+            others_in_chat(&message, user),
+            (EDITED, &tips),
+            true,
+        )
+        .await?;
         Ok(EditMsgResp { version, edit_time: now })
-    }
-}
-
-/// Everybody in the chat of a message, told by its sender.
-fn chat_of(message: &MsgData) -> To<'_> {
-    if message.session_type == session::GROUP {
-        To::Group(&message.group_id)
-    } else {
-        To::User(&message.recv_id)
     }
 }

@@ -365,8 +365,17 @@ pub(crate) fn is_visible(message: &MsgData) -> bool {
     message.status != status::DELETED && !kind::is_notification(message.content_type)
 }
 
+/// A stored message with its newest content.
+pub(crate) fn decoded(stored: &StoredMessage) -> Result<MsgData, prost::DecodeError> {
+    let mut message = MsgData::decode(stored.encoded())?;
+    if let Some(edit) = &stored.edit {
+        message.content = edit.content().to_vec().into();
+    }
+    Ok(message)
+}
+
 fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> Result<MsgData> {
-    let mut message = MsgData::decode(stored.encoded())
+    let mut message = decoded(stored)
         .map_err(|error| Error::internal(format!("message {conversation}/{seq} does not decode: {error}")))?;
     message.seq = seq;
     if stored.encoded().is_empty() {
@@ -374,9 +383,6 @@ fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> 
         return Ok(message);
     }
     message.is_read = stored.is_read;
-    if let Some(edit) = &stored.edit {
-        message.content = edit.content().to_vec().into();
-    }
     if let Some(revoke) = &stored.revoke {
         let content = MessageRevokedContent {
             revoker_id: revoke.user_id.clone(),

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use notification::To;
 use protocol::{
     Error, Result, check,
-    content_type::session,
     extension::{
         GetReactionUsersReq, GetReactionUsersResp, GetReactionsReq, GetReactionsResp, MsgReactions,
         ReactionCount, ReactionTips, ReactionUser, SetReactionReq, SetReactionResp,
@@ -14,7 +12,7 @@ use protocol::{
 use rpc::Context;
 use store::Page;
 
-use crate::Messages;
+use crate::{Messages, read_state::others_in_chat};
 
 /// Longest reaction, in bytes: an emoji with all its modifiers, or a name.
 const MAX_BYTES: usize = 64;
@@ -64,11 +62,7 @@ impl Messages {
             removed: request.remove,
             time: now,
         };
-        let to = match message.session_type {
-            session::GROUP => To::Group(&message.group_id),
-            _ if message.send_id == *user => To::User(&message.recv_id),
-            _ => To::User(&message.send_id),
-        };
+        let to = others_in_chat(&message, user);
         let told = notification::business(&self.peers, context, user, to, (REACTION, &tips), false).await;
         if let Err(error) = told {
             // It holds; it is seen by the next who asks.

@@ -39,6 +39,15 @@ pub(crate) fn check_seqs(seqs: &[i64]) -> Result<()> {
     Ok(())
 }
 
+/// Who hears of what `from` did to a message: its group, or the other side.
+pub(crate) fn others_in_chat<'a>(message: &'a MsgData, from: &str) -> To<'a> {
+    match message.session_type {
+        session::GROUP => To::Group(&message.group_id),
+        _ if message.send_id == from => To::User(&message.recv_id),
+        _ => To::User(&message.send_id),
+    }
+}
+
 impl Messages {
     async fn own_conversation(&self, context: &Context, user: &str, id: &str) -> Result<Conversation> {
         check::non_empty("userID", user)?;
@@ -186,24 +195,10 @@ impl Messages {
             is_admin_revoke: context.is_privileged(),
         };
         // A revocation that nobody hears of would leave the text on every screen: it must be accepted like a message.
-        if message.session_type == session::GROUP {
-            notification::send(
-                &self.peers,
-                context,
-                user,
-                To::Group(&message.group_id),
-                kind::REVOKED,
-                &tips,
-            )
-            .await?;
-        } else {
-            let (from, to) = if *user == message.recv_id {
-                (user, &message.send_id)
-            } else {
-                (&message.send_id, &message.recv_id)
-            };
-            notification::send(&self.peers, context, from, To::User(to), kind::REVOKED, &tips).await?;
-        }
+        let is_in_it = message.session_type == session::GROUP || *user == message.recv_id;
+        let from = if is_in_it { user } else { &message.send_id };
+        let to = others_in_chat(&message, from);
+        notification::send(&self.peers, context, from, to, kind::REVOKED, &tips).await?;
         let body = json!({ "conversationID": id, "seq": seq, "userID": user });
         self.webhooks.after(context, Hook::AfterRevokeMsg, body).await;
         Ok(RevokeMsgResp {})
