@@ -36,8 +36,8 @@ contract: ## what the last test run showed of the wire contract
 bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
 
-generate: ## generated files: the CRD, docs/REFERENCE.md and the schema of the configuration
-	@cargo run -q -p crds --bin crdgen > crds/openimclusters.yaml.new && mv crds/openimclusters.yaml.new crds/openimclusters.yaml
+generate: ## generated files: the CRDs, docs/REFERENCE.md and the schema of the configuration
+	@cargo run -q -p crds --bin crdgen crds
 	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 

@@ -54,4 +54,10 @@ wait_ready() {
   echo "$1 is not Ready after $2 s: $(kube -n "$cluster_namespace" get openimcluster "$1" -o 'jsonpath={.status.message}')"
   kube -n "$cluster_namespace" get pods; exit 1
 }
+# until_is SECONDS EXPECTED COMMAND…: until the command prints it.
+until_is() {
+  local end=$((SECONDS + $1)) expected=$2; shift 2
+  while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
+  echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
+}
 service_images() { "$root/e2e/images/build.sh" services "$OPENIM_CACHE/target"; }

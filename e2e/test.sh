@@ -78,7 +78,7 @@ if [ "$mode" != fast ]; then
     part "operator on the real cluster" e2e/tests/operator.sh
     part "gateways by connections" e2e/tests/scaling.sh
     part "upgrades under load" e2e/tests/upgrade.sh
-    part "three brokers" e2e/tests/kafka-set.sh
+    part "sets of three" e2e/tests/sets.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "the operator's rights" e2e/tests/rights.sh
     part "what the contract asks for" node e2e/contract/report.mjs

@@ -21,9 +21,8 @@ fi
 
 echo "OpenIM"
 install_operator() {
-  kube apply --server-side --force-conflicts -f "$root/crds/openimclusters.yaml" &&
-    helm_here upgrade --install openim-operator "$root/charts/openim-operator" --namespace openim-system --create-namespace \
-      --skip-crds --wait --timeout 120s &&
+  helm_here upgrade --install openim-operator "$root/charts/openim-operator" --namespace openim-system --create-namespace \
+    --take-ownership --wait --timeout 120s &&
     # A rebuilt image has the same tag: pods made from an older one are replaced.
     { [ -n "${CONTEXT:-}" ] || restart_stale; }
 }

@@ -57,6 +57,9 @@ pub struct OpenIMClusterSpec {
     pub offline_push: Option<OfflinePush>,
     /// How clients come in.
     pub ingress: IngressSpec,
+    /// How clients come in by the Gateway API, beside the Ingress or in its place (`ingress.enabled: false`).
+    #[serde(rename = "gatewayAPI", skip_serializing_if = "Option::is_none")]
+    pub gateway_api: Option<GatewayApi>,
     /// Settings of the services.
     pub config: ServiceConfig,
     /// How changes reach the pods.
@@ -100,7 +103,7 @@ pub struct RolloutPolicy {
     pub max_lag: i64,
     /// When changes that restart pods may begin; always when there is none. One service that is being changed is finished after a window
     /// has closed. What needs no restart, scaling, repairs and rolling back go on at any time.
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub windows: Vec<Window>,
     /// Whether changes that restart pods need somebody's approval.
     pub approval: Approval,
@@ -112,7 +115,7 @@ pub struct RolloutPolicy {
 pub struct Window {
     /// Days on which it opens; every day when left out.
     #[serde(default)]
-    #[schemars(length(max = 7))]
+    #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
     pub days: Vec<Day>,
     /// When it opens, UTC, for example "02:30".
     #[schemars(length(min = 5, max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
@@ -180,16 +183,57 @@ pub struct Pods {
     #[schemars(extend("maxProperties" = 64))]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that are tolerated.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
     /// Priority class; empty: the default one.
     #[schemars(length(max = 253))]
     pub priority_class_name: String,
     /// Secrets for pulling the image.
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub image_pull_secrets: Vec<String>,
     /// How strictly the pods of a service are spread over hosts and zones.
     pub spread: Spread,
+    /// Affinity to nodes and pods, as in the `spec.affinity` of a Pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub affinity: Option<AnyObject>,
+}
+
+/// An object of Kubernetes that the operator checks.
+pub type AnyObject = BTreeMap<String, serde_json::Value>;
+
+/// Kubernetes' own schema would be repeated for each service.
+fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "maxProperties": 3 })
+}
+
+/// What is different for the pods of one service; what is left out is as in `spec.pods`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServicePods {
+    /// Annotations besides those of `spec.pods`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: BTreeMap<String, String>,
+    /// Nodes must have these labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub node_selector: Option<BTreeMap<String, String>>,
+    /// Taints that are tolerated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Option<Vec<Toleration>>,
+    /// Priority class; empty: the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub priority_class_name: Option<String>,
+    /// How strictly the pods are spread over hosts and zones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// Affinity to nodes and pods, as in the `spec.affinity` of a Pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub affinity: Option<AnyObject>,
 }
 
 /// How strictly pods are spread.
@@ -297,6 +341,9 @@ pub struct Service {
     /// More environment variables, for example RUST_BACKTRACE. Those that the operator sets cannot be changed.
     #[schemars(extend("maxProperties" = 64))]
     pub env: BTreeMap<String, String>,
+    /// Where and how its pods run, where that differs from `spec.pods`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<ServicePods>,
 }
 
 /// Between how many pods, and by what. By CPU use a HorizontalPodAutoscaler decides, which needs a metrics server; by connections or lag the
@@ -348,7 +395,13 @@ fn seventy() -> i32 {
 
 impl Default for Service {
     fn default() -> Self {
-        Self { replicas: 1, autoscaling: None, resources: Resources::default(), env: BTreeMap::new() }
+        Self {
+            replicas: 1,
+            autoscaling: None,
+            resources: Resources::default(),
+            env: BTreeMap::new(),
+            pods: None,
+        }
     }
 }
 
@@ -453,12 +506,34 @@ pub struct ExternalMongoDb {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct Redis {
-    /// A server that the operator runs.
+    /// Servers that the operator runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub managed: Option<Managed>,
+    pub managed: Option<ManagedRedis>,
     /// A server that exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalRedis>,
+}
+
+/// A Redis that the operator runs.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.replicas >= oldSelf.replicas",
+    "message": "replicas cannot be taken away from a set with Sentinel: set the number back"
+}]))]
+pub struct ManagedRedis {
+    /// 1, or 3 with a sentinel each: when the master is lost another one takes over. Can grow, not shrink.
+    #[schemars(extend("enum" = [1, 3]))]
+    pub replicas: i32,
+    /// Size and image of each server.
+    #[serde(flatten)]
+    pub server: Managed,
+}
+
+impl Default for ManagedRedis {
+    fn default() -> Self {
+        Self { replicas: 1, server: Managed::default() }
+    }
 }
 
 /// A Redis that exists.
@@ -540,7 +615,7 @@ impl Default for ManagedKafka {
 #[serde(rename_all = "camelCase")]
 pub struct ExternalKafka {
     /// host:port of brokers.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 256)))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub address: Vec<String>,
     /// Secret with the keys `username` and `password` for SASL/PLAIN, and with `tls` `ca.crt` (the system's authorities without it), `tls.crt` and
     /// `tls.key` (no client certificate without them); empty for none.
@@ -622,10 +697,10 @@ pub struct WebhookSettings {
     /// When the receiver does not answer: go on, or fail the operation. Before hooks only.
     pub failed_continue: bool,
     /// Content types that do not trigger it.
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "set"))]
     pub denied_types: Vec<i32>,
     /// Receivers (users or groups) that trigger it; empty: all.
-    #[schemars(length(max = 1024), inner(length(max = 64)))]
+    #[schemars(length(max = 1024), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub attention_ids: Vec<String>,
 }
 
@@ -689,6 +764,39 @@ impl Default for IngressSpec {
     }
 }
 
+/// An HTTPRoute on Gateways that exist: `/msg_gateway` is the WebSocket, everything else the REST API.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayApi {
+    /// The Gateways.
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub parent_refs: Vec<ParentRef>,
+    /// Host names; empty: any that the listeners take.
+    #[serde(default)]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub hostnames: Vec<String>,
+    /// The listeners speak TLS: what `status.endpoints` says.
+    #[serde(default)]
+    pub tls: bool,
+}
+
+/// A Gateway, or one of its listeners.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentRef {
+    /// Name of the Gateway.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace; empty: the cluster's.
+    #[serde(default)]
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Name of the listener; empty: all.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub section_name: String,
+}
+
 /// Settings of the services; what is not here has the default of config.yaml. Running pods take over those that are marked *Live*; a
 /// change of the others restarts pods, one service after the other.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -699,7 +807,7 @@ pub struct ServiceConfig {
     pub log_level: String,
     /// Users with administrator rights.
     #[serde(rename = "adminUserIDs")]
-    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 64)))]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub admin_user_ids: Vec<String>,
     /// 0 any, 1 one token per platform, 4 one per platform class, 5 PC plus one.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self in [0, 1, 4, 5]", "message": "must be 0, 1, 4 or 5"}]))]

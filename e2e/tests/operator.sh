@@ -4,12 +4,6 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 ns=$cluster_namespace
 get() { kube -n "$ns" get openimcluster "$1" -o "jsonpath=$2"; }
-until_is() { # SECONDS EXPECTED COMMAND…
-  local end=$((SECONDS + $1)) expected=$2; shift 2
-  while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
-  echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
-}
-
 echo "a spec edit rolls out and scales"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":2}},"config":{"gatewayDrainSeconds":2}}}'
 wait_ready "$cluster_name" 300

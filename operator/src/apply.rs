@@ -19,7 +19,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{
         ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-        PostParams, Preconditions,
+        PostParams, Preconditions, TypeMeta,
     },
 };
 use serde::de::DeserializeOwned;
@@ -27,13 +27,16 @@ use serde_json::Value;
 
 use crate::{
     MANAGER,
-    build::labels::{metadata, selector},
+    build::{
+        labels::{metadata, selector},
+        services::http_route_type,
+    },
     credentials,
     plan::Plan,
     validate::Cluster,
     volumes,
 };
-use crds::{Blocker, VolumePolicy};
+use crds::{Blocker, Reason, VolumePolicy};
 
 /// Why applying stopped.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +75,13 @@ pub fn covers(live: &Value, desired: &Value) -> bool {
     }
 }
 
-fn api_for(client: &Client, object: &DynamicObject, namespace: &str) -> Api<DynamicObject> {
-    let types = object.types.clone().unwrap_or_default();
+fn resource(types: &TypeMeta) -> ApiResource {
     let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind))
+}
+
+fn api_for(client: &Client, object: &DynamicObject, namespace: &str) -> Api<DynamicObject> {
+    let resource = resource(&object.types.clone().unwrap_or_default());
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
@@ -132,8 +138,19 @@ async fn carry_out(
             }
         }
         let parameters = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
-        api.patch(&name, &parameters, &Patch::Apply(object)).await.map_err(api_error(&what))?;
-        applied.written.push(what);
+        match api.patch(&name, &parameters, &Patch::Apply(object)).await {
+            Ok(_) => applied.written.push(what),
+            Err(kube::Error::Api(status))
+                if status.code == 404 && object.types == Some(http_route_type()) =>
+            {
+                applied.refused.push(Blocker {
+                    component: "ingress".into(),
+                    gate: Reason::DependencyNotReady.as_str().into(),
+                    message: "spec.gatewayAPI: the API server knows no HTTPRoute: install the Gateway API, or remove it".into(),
+                });
+            }
+            Err(error) => return Err(api_error(&what)(error)),
+        }
     }
     applied.deleted = remove_orphans(client, cluster, plan, dry_run).await?;
     grow(client, cluster, plan, dry_run, &mut applied).await?;
@@ -189,11 +206,29 @@ async fn remove_orphans(
         deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted, dry_run).await?);
     }
     deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted, dry_run).await?);
+    deleted.extend(remove_routes(client, cluster, &wanted, dry_run).await?);
     deleted.extend(remove_kind::<NetworkPolicy>(client, cluster, &wanted, dry_run).await?);
     deleted.extend(remove_kind::<PodDisruptionBudget>(client, cluster, &wanted, dry_run).await?);
     deleted.extend(remove_kind::<HorizontalPodAutoscaler>(client, cluster, &wanted, dry_run).await?);
     deleted.extend(remove_kind::<Job>(client, cluster, &wanted, dry_run).await?);
     Ok(deleted)
+}
+
+/// HTTPRoutes; none where the API server does not know them.
+async fn remove_routes(
+    client: &Client,
+    cluster: &Cluster,
+    wanted: &BTreeSet<(String, String)>,
+    dry_run: bool,
+) -> Result<Vec<String>, ApplyError> {
+    let resource = resource(&http_route_type());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &cluster.namespace, &resource);
+    match remove(&api, &resource.kind, cluster, wanted, dry_run).await {
+        Err(ApplyError::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 404) => {
+            Ok(vec![])
+        }
+        removed => removed,
+    }
 }
 
 async fn remove_kind<K>(
@@ -208,16 +243,28 @@ where
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    let kind = K::kind(&()).into_owned();
     let api: Api<K> = Api::namespaced(client.clone(), &cluster.namespace);
+    remove(&api, &K::kind(&()), cluster, wanted, dry_run).await
+}
+
+async fn remove<K>(
+    api: &Api<K>,
+    kind: &str,
+    cluster: &Cluster,
+    wanted: &BTreeSet<(String, String)>,
+    dry_run: bool,
+) -> Result<Vec<String>, ApplyError>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
     let listed =
-        api.list(&ListParams::default().labels(&selector(&cluster.name))).await.map_err(api_error(&kind))?;
+        api.list(&ListParams::default().labels(&selector(&cluster.name))).await.map_err(api_error(kind))?;
     let mut deleted = Vec::new();
     for object in listed {
         let name = object.name_any();
         let ours = object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid);
         if !ours
-            || wanted.contains(&(kind.clone(), name.clone()))
+            || wanted.contains(&(kind.to_owned(), name.clone()))
             || object.meta().deletion_timestamp.is_some()
         {
             continue;

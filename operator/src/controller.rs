@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{OpenIMCluster, OpenIMClusterStatus, Reason, condition};
+use crds::{OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     MANAGER, apply,
     build::{labels, settings::live_revision},
-    dereference, live, plan, scaling, status, validate,
+    by_hand, dereference, live, plan, probe, scaling, status, validate,
 };
 
 /// Dependencies are asked again after this long even when nothing changed.
@@ -114,6 +114,8 @@ enum ReconcileError {
     Apply(#[from] apply::ApplyError),
     #[error("telling pods of new settings: {0}")]
     Nudge(#[source] kube::Error),
+    #[error("writing OpenIMService objects: {0}")]
+    Services(#[source] kube::Error),
     #[error("telling Kubernetes which gateways to spare: {0}")]
     Prefer(#[source] kube::Error),
     #[error("writing the status: {0}")]
@@ -151,6 +153,7 @@ pub async fn run(
         .owns(scoped::<NetworkPolicy>(&client, namespace), owned.clone())
         .owns(scoped::<PodDisruptionBudget>(&client, namespace), owned.clone())
         .owns(scoped::<HorizontalPodAutoscaler>(&client, namespace), owned.clone())
+        .owns(scoped::<OpenIMService>(&client, namespace), owned.clone())
         .owns(scoped::<Job>(&client, namespace), owned)
         .graceful_shutdown_on(stop.cancelled_owned());
     // A second leadership in one process does not exist: a lost lease ends it.
@@ -233,6 +236,10 @@ impl Operator {
             }
             Err(error) => (true, Some(error)),
         };
+        by_hand::write(&self.client, &cluster, &observed).await.map_err(ReconcileError::Services)?;
+        if plan.fail_over {
+            probe::fail_over(&cluster, &observed).await;
+        }
         if failure.is_none() && !observed.behind.is_empty() {
             let revision = live_revision(&cluster);
             live::nudge(&self.client, &cluster, &observed.behind, &revision)

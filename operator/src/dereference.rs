@@ -14,7 +14,7 @@ use crate::{
         labels::{COMPONENT, selector},
         settings::live_revision,
     },
-    credentials, live,
+    by_hand, credentials, live,
     plan::{Observed, Rollout},
     probe,
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
@@ -186,9 +186,11 @@ pub async fn dereference(
     if cluster.taken_over != revision {
         observed.behind = live::behind(client, cluster, &revision).await?;
     }
-    observed.load = scaling::measure(client, cluster, &observed.deployments).await?;
-    observed.dependencies =
+    observed.load = scaling::measure(client, cluster, &observed).await?;
+    let probed =
         probe::all(cluster, &observed.credentials, &observed.external, &observed.stateful_sets).await;
+    observed.dependencies = probed.dependencies;
+    observed.redis_master = probed.redis_master;
     Ok(observed)
 }
 
@@ -275,6 +277,7 @@ pub async fn read(
         volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
         failed_jobs,
+        by_hand: by_hand::read(&client, cluster).await?,
         now: jiff::Timestamp::now(),
         operator_namespace: operator_namespace.to_owned(),
         ..Default::default()

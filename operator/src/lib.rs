@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod by_hand;
 pub mod controller;
 pub mod credentials;
 pub mod dereference;

@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
 
 use crate::{
-    build, probe,
+    build,
+    by_hand::Held,
+    probe,
     rollout::{self, Permissions},
     scaling,
     validate::{Backing, Cluster},
@@ -57,6 +59,12 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// Of a StatefulSet: each server has a sentinel beside it.
+    pub fn has_sentinels(&self) -> bool {
+        let containers = self.template.spec.as_ref().map(|pod| pod.containers.as_slice()).unwrap_or_default();
+        containers.iter().any(|container| container.name == build::backing::SENTINEL)
+    }
+
     /// All wanted pods are new and serve, and no old one is left.
     pub fn is_done(&self) -> bool {
         self.current
@@ -91,10 +99,14 @@ pub struct Observed {
     pub now: Timestamp,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
+    /// OpenIMService objects by name.
+    pub by_hand: BTreeMap<String, Held>,
     /// What pods have to do, of the services that are scaled by it.
     pub load: BTreeMap<String, scaling::Load>,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
+    /// The member of a managed Redis with sentinels that is the master.
+    pub redis_master: Option<i32>,
 }
 
 /// What keeps the rest of the plan waiting.
@@ -123,6 +135,8 @@ pub struct Plan {
     pub id: String,
     /// What Kubernetes is to know before it removes gateways: pod to cost.
     pub deletion_costs: BTreeMap<String, i64>,
+    /// Redis must have another master before the one there is can be changed.
+    pub fail_over: bool,
     /// What is still to be changed.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
@@ -205,6 +219,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.blockers.extend(fixed_brokers(cluster, observed));
     let (grow, too_large) = volumes::growth(cluster, observed);
     plan.grow = grow;
+    plan.fail_over = build::backing::master_is_next(cluster, observed);
     plan.deletion_costs = scaling::deletion_costs(cluster, observed);
     plan.blockers.extend(too_large);
     plan

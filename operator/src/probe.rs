@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     credentials::{self, USER, key, member_host},
-    plan::Rollout,
+    plan::{Observed, Rollout},
     replica_set::{self, ReplicaSet},
     validate::{Backing, Cluster},
 };
@@ -43,11 +43,7 @@ pub fn settings(
         Backing::External(external) => of(&external.secret_name, "uri"),
     };
     let redis = match &cluster.redis {
-        Backing::Managed(_) => config::Redis {
-            address: format!("{}:6379", member_host(cluster, "redis", 0)),
-            password: generated(key::REDIS_PASSWORD),
-            ..Default::default()
-        },
+        Backing::Managed(_) => managed_redis(cluster, stateful_sets, generated(key::REDIS_PASSWORD)),
         Backing::External(external) => {
             let listed = || external.address.split(',').map(|address| address.trim().to_owned());
             config::Redis {
@@ -95,6 +91,42 @@ pub fn settings(
     Settings { mongo_uri, redis, kafka }
 }
 
+fn managed_redis(
+    cluster: &Cluster,
+    stateful_sets: &BTreeMap<String, Rollout>,
+    password: String,
+) -> config::Redis {
+    let hosts = redis_hosts(cluster, stateful_sets);
+    let address = format!("{}:{}", member_host(cluster, "redis", 0), routes::set::PORT);
+    if hosts.len() == 1 {
+        return config::Redis { address, password, ..Default::default() };
+    }
+    config::Redis {
+        address,
+        password: password.clone(),
+        redis_mode: config::RedisMode::Sentinel,
+        sentinel_mode: config::RedisSentinel {
+            master_name: routes::set::MASTER_NAME.into(),
+            sentinels_addrs: hosts
+                .iter()
+                .map(|host| format!("{host}:{}", routes::set::SENTINEL_PORT))
+                .collect(),
+            password,
+        },
+        ..Default::default()
+    }
+}
+
+/// The servers of a managed Redis: a set with sentinels stays one, whatever the spec says by now and whoever scaled it by hand.
+pub fn redis_hosts(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> Vec<String> {
+    let is_set = stateful_sets.get(&cluster.part("redis")).is_some_and(Rollout::has_sentinels);
+    let members = match &cluster.redis {
+        Backing::Managed(managed) => managed.replicas.max(if is_set { 3 } else { 1 }),
+        Backing::External(_) => 0,
+    };
+    (0..members).map(|member| member_host(cluster, "redis", member)).collect()
+}
+
 /// The brokers of a managed Kafka: as many as it was made with, whatever the spec says by now and whoever scaled it by hand.
 pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> i32 {
     let live = stateful_sets.get(&cluster.part("kafka"));
@@ -114,15 +146,39 @@ async fn mongodb(cluster: &Cluster, set: &ReplicaSet, uri: &str) -> Result<Strin
     replica_set::ask(uri, PATIENCE).await.map(|()| String::new())
 }
 
-async fn redis(settings: &config::Redis) -> Result<String, String> {
+async fn redis(
+    settings: &config::Redis,
+    hosts: &[String],
+    master: &mut Option<i32>,
+) -> Result<String, String> {
     let routes = routes::Routes::connect(settings).map_err(|error| error.to_string())?;
-    Box::pin(routes.ping()).await.map(|()| String::new()).map_err(|error| error.to_string())
+    if hosts.len() < 2 {
+        return Box::pin(routes.ping()).await.map(|()| String::new()).map_err(|error| error.to_string());
+    }
+    let state = Box::pin(routes.set_state()).await.map_err(|error| error.to_string())?;
+    *master = hosts.iter().position(|host| *host == state.master).map(|member| member as i32);
+    let wanted = hosts.len() - 1;
+    Ok(if state.replicas >= wanted {
+        String::new()
+    } else {
+        format!("{} of {wanted} replicas follow the master", state.replicas)
+    })
 }
 
 async fn kafka(settings: config::Kafka) -> Result<String, String> {
     let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
     let missing = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     Ok(if missing == 0 { String::new() } else { format!("{missing} partitions are short of a copy") })
+}
+
+/// Has the sentinels choose another master. What they refuse is asked for again in the next pass.
+pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
+    let hosts = redis_hosts(cluster, &observed.stateful_sets);
+    let password = observed.credentials.get(key::REDIS_PASSWORD).map_or("", String::as_str);
+    match Box::pin(routes::set::fail_over(&hosts, password)).await {
+        Ok(()) => tracing::info!(cluster = cluster.name, "redis.fails_over"),
+        Err(error) => tracing::warn!(cluster = cluster.name, %error, "redis.failover_refused"),
+    }
 }
 
 fn outcome(
@@ -138,14 +194,25 @@ fn outcome(
     Dependency { name: name.into(), managed, reachable, message }
 }
 
+/// What the servers said.
+#[derive(Debug, Default)]
+pub struct Probed {
+    /// Each of them.
+    pub dependencies: Vec<Dependency>,
+    /// The member of a managed Redis with sentinels that is the master.
+    pub redis_master: Option<i32>,
+}
+
 /// Probes all three. A managed server without a ready pod is not asked.
 pub async fn all(
     cluster: &Cluster,
     credentials: &BTreeMap<String, String>,
     external: &Secrets,
     stateful_sets: &BTreeMap<String, Rollout>,
-) -> Vec<Dependency> {
+) -> Probed {
     let settings = settings(cluster, credentials, external, stateful_sets);
+    let hosts = redis_hosts(cluster, stateful_sets);
+    let mut redis_master = None;
     let limit = PATIENCE + Duration::from_secs(1);
     let starting = |server: &str, managed: bool| -> Option<Dependency> {
         let ready = stateful_sets.get(&cluster.part(server)).is_some_and(|set| set.ready > 0);
@@ -170,7 +237,10 @@ pub async fn all(
         let managed = cluster.redis.is_managed();
         match starting("redis", managed) {
             Some(waiting) => waiting,
-            None => outcome("redis", managed, timeout(limit, redis(&settings.redis)).await),
+            None => {
+                let asked = timeout(limit, redis(&settings.redis, &hosts, &mut redis_master)).await;
+                outcome("redis", managed, asked)
+            }
         }
     };
     let kafka = async {
@@ -181,5 +251,5 @@ pub async fn all(
         }
     };
     let (mongodb, redis, kafka) = tokio::join!(mongodb, redis, kafka);
-    vec![mongodb, redis, kafka]
+    Probed { dependencies: vec![mongodb, redis, kafka], redis_master }
 }

@@ -11,7 +11,8 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use crate::{
     MANAGER,
     build::labels,
-    plan::{Observed, Rollout},
+    by_hand,
+    plan::Observed,
     pods,
     validate::{Cluster, SERVICES},
 };
@@ -57,7 +58,7 @@ pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
     let wanted = cluster.service(service);
     let live = observed.deployments.get(&cluster.part(service));
     let Some(scaling) = &wanted.autoscaling else {
-        return Scale { replicas: wanted.replicas, changed: None };
+        return Scale { replicas: by_hand::replicas(cluster, service, observed), changed: None };
     };
     let now = live.map_or(wanted.replicas, |live| live.desired);
     let fewest = scaling.min_replicas;
@@ -90,16 +91,16 @@ pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
 }
 
 /// Services whose load must be known for this pass.
-fn of_interest(cluster: &Cluster, deployments: &BTreeMap<String, Rollout>) -> Vec<&'static str> {
+fn of_interest(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
     let interesting = |service: &&'static str| {
         let wanted = cluster.service(service);
-        let live = deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
+        let live = observed.deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
         let paces_changes =
             cluster.changing && cluster.spec.rollout.max_lag > 0 && CONSUMERS.contains(service);
         paces_changes
             || match &wanted.autoscaling {
                 Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
-                None => *service == GATEWAY && wanted.replicas < live,
+                None => *service == GATEWAY && by_hand::replicas(cluster, service, observed) < live,
             }
     };
     SERVICES.into_iter().filter(interesting).collect()
@@ -133,9 +134,9 @@ fn sum_of(metrics: &str, name: &str) -> i64 {
 pub async fn measure(
     client: &Client,
     cluster: &Cluster,
-    deployments: &BTreeMap<String, Rollout>,
+    observed: &Observed,
 ) -> kube::Result<BTreeMap<String, Load>> {
-    let services = of_interest(cluster, deployments);
+    let services = of_interest(cluster, observed);
     let mut load: BTreeMap<String, Load> =
         services.iter().map(|service| ((*service).to_owned(), Some(BTreeMap::new()))).collect();
     if services.is_empty() {
@@ -201,6 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::plan::Rollout;
     use crate::validate::{tests::object, validate};
 
     fn cluster(service: &str, scaling: &str) -> Cluster {

@@ -234,19 +234,19 @@ fn sentence(message: &str) -> String {
 }
 
 fn endpoints(cluster: &Cluster) -> Endpoints {
-    let ingress = &cluster.spec.ingress;
-    if !ingress.enabled || ingress.host.is_empty() {
+    let (ingress, routes) = (&cluster.spec.ingress, &cluster.spec.gateway_api);
+    let by_ingress = (ingress.enabled && !ingress.host.is_empty())
+        .then_some((&ingress.host, !ingress.tls_secret_name.is_empty()));
+    let by_route = routes.iter().find_map(|routes| Some((routes.hostnames.first()?, routes.tls)));
+    let Some((host, tls)) = by_ingress.or(by_route) else {
         let namespace = &cluster.namespace;
         return Endpoints {
             api: format!("http://{}.{namespace}.svc:10002", cluster.part("api-http")),
             ws: format!("ws://{}.{namespace}.svc:10001", cluster.part("gateway-ws")),
         };
-    }
-    let secure = if ingress.tls_secret_name.is_empty() { "" } else { "s" };
-    Endpoints {
-        api: format!("http{secure}://{}", ingress.host),
-        ws: format!("ws{secure}://{}/msg_gateway", ingress.host),
-    }
+    };
+    let secure = if tls { "s" } else { "" };
+    Endpoints { api: format!("http{secure}://{host}"), ws: format!("ws{secure}://{host}/msg_gateway") }
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 //! because objects may predate a rule.
 
 use crds::{
-    ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka, ManagedMongoDb, OpenIMCluster,
-    OpenIMClusterSpec, Service,
+    AnyObject, ExternalKafka, ExternalMongoDb, ExternalRedis, ManagedKafka, ManagedMongoDb, ManagedRedis,
+    OpenIMCluster, OpenIMClusterSpec, Pods, Service,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::{api::core::v1::Affinity, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use crate::window;
+use crate::{apply::covers, window};
 
 /// Why a spec cannot be carried out: the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,7 @@ pub struct Cluster {
     /// MongoDB.
     pub mongodb: Backing<ManagedMongoDb, ExternalMongoDb>,
     /// Redis.
-    pub redis: Backing<Managed, ExternalRedis>,
+    pub redis: Backing<ManagedRedis, ExternalRedis>,
     /// Kafka.
     pub kafka: Backing<ManagedKafka, ExternalKafka>,
     /// Everything else, as asked for.
@@ -89,6 +89,20 @@ impl Cluster {
     /// A service's settings.
     pub fn service(&self, name: &str) -> &Service {
         service_of(&self.spec, name)
+    }
+
+    /// Where and how the pods of a service run.
+    pub fn pods(&self, service: &str) -> Pods {
+        let mut pods = self.spec.pods.clone();
+        if let Some(own) = self.service(service).pods.clone() {
+            pods.annotations.extend(own.annotations);
+            pods.node_selector = own.node_selector.unwrap_or(pods.node_selector);
+            pods.tolerations = own.tolerations.unwrap_or(pods.tolerations);
+            pods.priority_class_name = own.priority_class_name.unwrap_or(pods.priority_class_name);
+            pods.spread = own.spread.unwrap_or(pods.spread);
+            pods.affinity = own.affinity.or(pods.affinity);
+        }
+        pods
     }
 
     /// The name of a part of this cluster.
@@ -150,6 +164,19 @@ fn quantity(field: String, text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// An affinity as Kubernetes reads it.
+pub(crate) fn affinity(given: &AnyObject) -> Result<Affinity, String> {
+    let given = serde_json::to_value(given).unwrap_or_default();
+    let read: Affinity = serde_json::from_value(given.clone()).map_err(|error| error.to_string())?;
+    // What it does not know it would leave out.
+    if covers(&serde_json::to_value(&read).unwrap_or_default(), &given) {
+        Ok(read)
+    } else {
+        Err("has a field that the affinity of a Pod does not have: see `kubectl explain pod.spec.affinity`"
+            .into())
+    }
+}
+
 /// Checks a cluster.
 ///
 /// # Errors
@@ -172,6 +199,11 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         quantity(format!("spec.services.{service}.resources.cpuRequest"), &resources.cpu_request)?;
         quantity(format!("spec.services.{service}.resources.memoryRequest"), &resources.memory_request)?;
         quantity(format!("spec.services.{service}.resources.memoryLimit"), &resources.memory_limit)?;
+        if let Some(given) = service_of(&spec, service).pods.as_ref().and_then(|pods| pods.affinity.as_ref())
+            && let Err(problem) = affinity(given)
+        {
+            return refuse(&format!("spec.services.{service}.pods.affinity"), problem);
+        }
         if let Some(scaling) = &service_of(&spec, service).autoscaling
             && scaling.min_replicas > scaling.max_replicas
         {
@@ -192,6 +224,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
                 return refuse(&field("lag or connections"), "must be at least 1".into());
             }
         }
+    }
+    if let Some(Err(problem)) = spec.pods.affinity.as_ref().map(affinity) {
+        return refuse("spec.pods.affinity", problem);
     }
     if spec.rollout.deadline_seconds <= spec.rollout.soak_seconds {
         return refuse("spec.rollout.deadlineSeconds", "must be more than soakSeconds".into());
@@ -236,7 +271,13 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     if let Backing::Managed(managed) = &redis {
-        quantity("spec.redis.managed.storage".into(), &managed.storage)?;
+        quantity("spec.redis.managed.storage".into(), &managed.server.storage)?;
+        if ![1, 3].contains(&managed.replicas) {
+            return refuse(
+                "spec.redis.managed.replicas",
+                format!("{} is not possible: set 1 or 3", managed.replicas),
+            );
+        }
     }
     if let Backing::Managed(managed) = &kafka {
         quantity("spec.kafka.managed.storage".into(), &managed.server.storage)?;
@@ -348,7 +389,10 @@ pub(crate) mod tests {
             ("mongodb: {managed: {members: 2}}", "spec.mongodb.managed.members"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
             ("redis: {managed: {storage: lots}}", "spec.redis.managed.storage"),
+            ("redis: {managed: {replicas: 2}}", "spec.redis.managed.replicas"),
             ("image: {digest: latest}", "spec.image.digest"),
+            ("pods: {affinity: {nodeAffinity: 3}}", "spec.pods.affinity"),
+            ("services: {api: {pods: {affinity: {nodeAfinity: {}}}}}", "spec.services.api.pods.affinity"),
             (
                 "services: {api: {autoscaling: {maxReplicas: 2, connections: 5}}}",
                 "spec.services.api.autoscaling.connections",

@@ -52,7 +52,7 @@ fn managed(cluster: &Cluster) -> Vec<(&'static str, &Managed)> {
         servers.push(("mongodb", &mongodb.server));
     }
     if let Backing::Managed(redis) = &cluster.redis {
-        servers.push(("redis", redis));
+        servers.push(("redis", &redis.server));
     }
     if let Backing::Managed(kafka) = &cluster.kafka {
         servers.push(("kafka", &kafka.server));

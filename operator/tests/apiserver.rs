@@ -124,6 +124,7 @@ fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
         "services",
         "configmaps",
         "ingresses",
+        "httproutes",
         "networkpolicies",
         "poddisruptionbudgets",
         "horizontalpodautoscalers",
@@ -132,7 +133,9 @@ fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
     .into_iter()
     .map(|kind| {
         let items = if kind == "configmaps" { config_maps.clone() } else { json!([]) };
-        Exchange::new(Method::GET, &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"], 200, list(items))
+        // Not every cluster has the Gateway API.
+        let (status, answer) = if kind == "httproutes" { (404, not_found()) } else { (200, list(items)) };
+        Exchange::new(Method::GET, &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"], status, answer)
     })
     .collect()
 }
@@ -168,6 +171,22 @@ async fn what_is_as_planned_is_not_written() {
     let applied =
         converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
     assert_eq!(applied.await.unwrap(), apply::Applied::default());
+}
+
+#[tokio::test]
+async fn a_route_without_the_gateway_api_holds_up_nothing_else() {
+    let types = TypeMeta { api_version: "gateway.networking.k8s.io/v1".into(), kind: "HTTPRoute".into() };
+    let mut route = DynamicObject { types: Some(types), metadata: Default::default(), data: json!({}) };
+    route.metadata.name = Some("chat".into());
+    let mut script = vec![
+        Exchange::new(Method::GET, &["/httproutes/chat"], 404, not_found()),
+        Exchange::new(Method::PATCH, &["/httproutes/chat"], 404, not_found()),
+    ];
+    script.extend(orphan_lists(json!([])));
+    let cluster = cluster("{}");
+    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(route)).await);
+    let refused = applied.await.unwrap().refused;
+    assert!(refused[0].message.contains("install the Gateway API"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -6,8 +6,12 @@
   resources: [openimclusters]
   verbs: [list, watch]
 - apiGroups: [openim.io]
-  resources: [openimclusters/status]
+  resources: [openimclusters/status, openimservices/status]
   verbs: [patch]
+# What kubectl scale and autoscalers edit.
+- apiGroups: [openim.io]
+  resources: [openimservices]
+  verbs: [list, watch, create, patch, delete]
 # Owner references with blockOwnerDeletion.
 - apiGroups: [openim.io]
   resources: [openimclusters/finalizers]
@@ -38,6 +42,10 @@
 - apiGroups: [networking.k8s.io]
   resources: [ingresses, networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# Where the Gateway API is there and a cluster asks for it.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [""]
   resources: [services, configmaps]
   verbs: [get, list, watch, create, patch, delete]

@@ -1,9 +1,13 @@
-//! Prints the CustomResourceDefinition, or with `--reference` the document about its fields; `make generate` writes both.
+//! Writes the CustomResourceDefinitions into a directory, or with `--reference` prints the document about their fields; `make generate`
+//! does both.
 
-fn main() {
-    if std::env::args().nth(1).as_deref() == Some("--reference") {
+use std::path::Path;
+
+fn main() -> std::io::Result<()> {
+    let to = std::env::args().nth(1).unwrap_or_else(|| "crds".into());
+    if to == "--reference" {
         print!("{}", crds::reference_markdown());
-    } else {
-        print!("{}", crds::definition_yaml());
+        return Ok(());
     }
+    crds::files().into_iter().try_for_each(|(name, text)| std::fs::write(Path::new(&to).join(name), text))
 }

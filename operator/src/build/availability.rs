@@ -62,8 +62,12 @@ pub(crate) fn autoscaler(cluster: &Cluster, service: &str) -> Option<HorizontalP
     })
 }
 
-pub(crate) fn spread(cluster: &Cluster, component: &str) -> Option<Vec<TopologySpreadConstraint>> {
-    let when_unsatisfiable = match cluster.spec.pods.spread {
+pub(crate) fn spread(
+    cluster: &Cluster,
+    component: &str,
+    how: Spread,
+) -> Option<Vec<TopologySpreadConstraint>> {
+    let when_unsatisfiable = match how {
         Spread::Disabled => return None,
         Spread::Preferred => "ScheduleAnyway",
         Spread::Required => "DoNotSchedule",

@@ -31,14 +31,16 @@ use super::{
 use crate::{
     credentials::{USER, key, member_host, replica_set},
     plan::{Observed, Rollout},
-    probe::brokers,
+    probe::{brokers, redis_hosts},
     validate::{Backing, Cluster},
 };
-use crds::{Managed, ManagedKafka, VolumePolicy};
+use crds::{Managed, ManagedKafka, ManagedRedis, VolumePolicy};
 
 const MONGODB_IMAGE: &str = "docker.io/library/mongo:8";
 const REDIS_IMAGE: &str = "docker.io/library/redis:8";
 const KAFKA_IMAGE: &str = "docker.io/apache/kafka:4.1.1";
+/// The container with the sentinel.
+pub(crate) const SENTINEL: &str = "sentinel";
 const MONGODB_USER: i64 = 999;
 const REDIS_USER: i64 = 999;
 const KAFKA_USER: i64 = 1000;
@@ -48,20 +50,21 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
     let mut objects = Vec::new();
     if let Backing::Managed(managed) = &cluster.mongodb {
         objects.push(dynamic(&headless(cluster, "mongodb", 27017)));
-        // The helper's image stays what it was: an upgrade of the services must not restart the database.
-        let live = observed.stateful_sets.get(&cluster.part("mongodb"));
-        let helper = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
         let members = replica_set(cluster, &observed.credentials).hosts.len() as i32;
         if members > 1 {
             objects.push(dynamic(&budget(cluster, "mongodb")));
         }
-        let mut set = mongodb(cluster, &managed.server, helper.unwrap_or(&cluster.image), observed);
+        let mut set = mongodb(cluster, &managed.server, observed);
         as_set(cluster, &mut set, "mongodb", members, observed);
         objects.push(dynamic(&set));
     }
     if let Backing::Managed(managed) = &cluster.redis {
-        objects.push(dynamic(&headless(cluster, "redis", 6379)));
-        objects.push(dynamic(&redis(cluster, managed, observed)));
+        objects.push(dynamic(&headless(cluster, "redis", routes::set::PORT.into())));
+        let hosts = redis_hosts(cluster, &observed.stateful_sets);
+        if hosts.len() > 1 {
+            objects.push(dynamic(&budget(cluster, "redis")));
+        }
+        objects.push(dynamic(&redis(cluster, managed, &hosts, observed)));
     }
     if let Backing::Managed(managed) = &cluster.kafka {
         objects.push(dynamic(&headless(cluster, "kafka", 9092)));
@@ -72,6 +75,20 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         objects.push(dynamic(&kafka(cluster, managed, brokers, observed)));
     }
     objects
+}
+
+/// The helper's image stays what it was: an upgrade of the services must not restart the servers.
+fn helper(cluster: &Cluster, server: &str, observed: &Observed, words: Vec<String>) -> Container {
+    let live = observed.stateful_sets.get(&cluster.part(server));
+    let image = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
+    Container {
+        image: Some(image.unwrap_or(&cluster.image).to_owned()),
+        image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
+        args: Some(words),
+        security_context: Some(container_security()),
+        resources: Some(resources("10m", "16Mi", "64Mi")),
+        ..Default::default()
+    }
 }
 
 fn or_default(image: &str, default: &str) -> String {
@@ -193,7 +210,7 @@ fn server(name: &str, image: String, number: u16) -> Container {
     }
 }
 
-fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str, observed: &Observed) -> StatefulSet {
+fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> StatefulSet {
     let words = [
         "mongod",
         "--bind_ip_all",
@@ -217,20 +234,11 @@ fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str, observed: &
         mount("tmp", "/tmp", false),
     ]);
     // mongod wants a key file that only its own user can read; a mounted Secret cannot be that.
+    let words = ["copy-key", "/secret/mongo-keyfile", "/keys/mongo-keyfile"].map(str::to_owned).to_vec();
     let init = Container {
         name: "key-file".into(),
-        image: Some(helper_image.to_owned()),
-        image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
-        args: Some(
-            ["copy-key", "/secret/mongo-keyfile", "/keys/mongo-keyfile"]
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-        ),
         volume_mounts: Some(vec![mount("secret", "/secret", true), mount("keys", "/keys", false)]),
-        security_context: Some(container_security()),
-        resources: Some(resources("10m", "16Mi", "64Mi")),
-        ..Default::default()
+        ..helper(cluster, "mongodb", observed, words)
     };
     let volumes =
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
@@ -239,18 +247,71 @@ fn mongodb(cluster: &Cluster, managed: &Managed, helper_image: &str, observed: &
     stateful_set(cluster, server, observed)
 }
 
-fn redis(cluster: &Cluster, managed: &Managed, observed: &Observed) -> StatefulSet {
-    let mut container = server("redis", or_default(&managed.image, REDIS_IMAGE), 6379);
+/// One server, or several with a sentinel each.
+fn redis(cluster: &Cluster, managed: &ManagedRedis, hosts: &[String], observed: &Observed) -> StatefulSet {
+    let image = or_default(&managed.server.image, REDIS_IMAGE);
+    let mut container = server("redis", image.clone(), routes::set::PORT);
     container.command = Some(vec!["redis-server".into(), "/etc/redis/redis.conf".into()]);
     container.resources = Some(resources("50m", "32Mi", "1Gi"));
+    let is_set = hosts.len() > 1;
     container.volume_mounts = Some(vec![
-        mount("config", "/etc/redis", true),
+        mount("config", "/etc/redis", !is_set),
         mount("data", "/data", false),
         mount("tmp", "/tmp", false),
     ]);
-    let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
-    let server = Server { name: "redis", user: REDIS_USER, container, init: None, volumes, managed };
-    stateful_set(cluster, server, observed)
+    let managed = &managed.server;
+    let parts = |container, init, volumes| Server {
+        name: "redis",
+        user: REDIS_USER,
+        container,
+        init,
+        volumes,
+        managed,
+    };
+    if !is_set {
+        let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
+        return stateful_set(cluster, parts(container, None, volumes), observed);
+    }
+    let host = format!("$(POD_NAME).{}.{}.svc", cluster.part("redis"), cluster.namespace);
+    let words = ["redis-member", "--host", &host, "--hosts", &hosts.join(","), "--to", "/etc/redis"];
+    let files = ["--password-file", "/password/redis-password", "--base", "/base/redis.conf"];
+    let words = words.into_iter().chain(files).map(str::to_owned).collect();
+    let init = Container {
+        name: "member".into(),
+        env: Some(vec![from_field("POD_NAME", "metadata.name")]),
+        volume_mounts: Some(vec![
+            mount("base", "/base", true),
+            mount("password", "/password", true),
+            mount("config", "/etc/redis", false),
+        ]),
+        ..helper(cluster, "redis", observed, words)
+    };
+    let volumes = vec![
+        secret_file(cluster, "base", key::REDIS_CONF),
+        secret_file(cluster, "password", key::REDIS_PASSWORD),
+        empty_dir("config"),
+        empty_dir("tmp"),
+    ];
+    let mut set = stateful_set(cluster, parts(container, Some(init), volumes), observed);
+    let mut sentinel = server(SENTINEL, image, routes::set::SENTINEL_PORT);
+    sentinel.command =
+        Some(vec!["redis-server".into(), "/etc/redis/sentinel.conf".into(), "--sentinel".into()]);
+    sentinel.resources = Some(resources("10m", "16Mi", "128Mi"));
+    sentinel.volume_mounts = Some(vec![mount("config", "/etc/redis", false), mount("tmp", "/tmp", false)]);
+    if let Some(pod) = set.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
+        pod.containers.push(sentinel);
+    }
+    as_set(cluster, &mut set, "redis", hosts.len() as i32, observed);
+    set
+}
+
+/// Whether the member of Redis that is to be changed next is the master: another one must take over first.
+pub(crate) fn master_is_next(cluster: &Cluster, observed: &Observed) -> bool {
+    let live = observed.stateful_sets.get(&cluster.part("redis"));
+    let members = redis_hosts(cluster, &observed.stateful_sets).len() as i32;
+    let Some(live) = live.filter(|live| members > 1 && live.has_sentinels()) else { return false };
+    let next = changeable_from(Some(live), members, in_sync(observed, "redis"));
+    next < live.partition && observed.redis_master == Some(next)
 }
 
 /// A broker that is its own controller.
@@ -350,15 +411,24 @@ fn as_set(cluster: &Cluster, object: &mut StatefulSet, server: &str, members: i3
     let Some(spec) = object.spec.as_mut().filter(|_| members > 1) else { return };
     let live = observed.stateful_sets.get(&cluster.part(server));
     spec.replicas = Some(members);
+    let mut partition = changeable_from(live, members, in_sync(observed, server));
+    if server == "redis" {
+        match live {
+            // A single server becomes the first of a set: its new members come first, they copy from it.
+            Some(live) if !live.has_sentinels() => partition = 0,
+            Some(live) if master_is_next(cluster, observed) => partition = live.partition,
+            _ => {}
+        }
+    }
     spec.update_strategy = Some(StatefulSetUpdateStrategy {
         type_: Some("RollingUpdate".into()),
         rolling_update: Some(RollingUpdateStatefulSetStrategy {
-            partition: Some(changeable_from(live, members, in_sync(observed, server))),
+            partition: Some(partition),
             ..Default::default()
         }),
     });
     if let Some(pod) = &mut spec.template.spec {
-        pod.topology_spread_constraints = spread(cluster, server);
+        pod.topology_spread_constraints = spread(cluster, server, cluster.spec.pods.spread);
     }
 }
 
@@ -461,6 +531,69 @@ mod tests {
         let set = Set { new: [false, false, true], ready: [true, true, false], partition: 2 };
         assert_eq!(changeable_from(Some(&set.observed()), 3, true), 2);
         assert_eq!(changeable_from(Some(&set.observed()), 3, false), 2);
+    }
+
+    fn redis_set(ready: i32, updated: i32, partition: i32) -> Rollout {
+        let mut template = PodTemplateSpec::default();
+        let container = |name: &str| Container { name: name.into(), ..Default::default() };
+        template.spec =
+            Some(PodSpec { containers: vec![container("redis"), container(SENTINEL)], ..Default::default() });
+        let settled = updated == 3;
+        Rollout {
+            current: true,
+            desired: 3,
+            ready,
+            updated,
+            total: 3,
+            partition,
+            settled,
+            template,
+            ..Default::default()
+        }
+    }
+
+    fn partition_of(cluster: &Cluster, observed: &Observed) -> i32 {
+        let objects = objects(cluster, observed);
+        let set = objects.iter().find(|object| {
+            object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
+                && object.metadata.name.as_deref() == Some("chat-redis")
+        });
+        set.unwrap().data["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap() as i32
+    }
+
+    #[test]
+    fn the_master_of_redis_is_changed_only_after_another_took_over() {
+        let cluster = validate(&object("redis: {managed: {replicas: 3}}")).unwrap();
+        let dependency = |message: &str| crds::Dependency {
+            name: "redis".into(),
+            managed: true,
+            reachable: true,
+            message: message.into(),
+        };
+        let mut observed =
+            Observed { credentials: complete(&cluster, BTreeMap::new()), ..Default::default() };
+        let mut see = |live: Rollout, master: i32, message: &str| {
+            observed.stateful_sets = BTreeMap::from([(cluster.part("redis"), live)]);
+            observed.redis_master = Some(master);
+            observed.dependencies = vec![dependency(message)];
+            (partition_of(&cluster, &observed), master_is_next(&cluster, &observed))
+        };
+        assert_eq!(see(redis_set(3, 0, 3), 0, ""), (2, false));
+        assert_eq!(see(redis_set(3, 0, 3), 2, ""), (3, true), "the master waits");
+        assert_eq!(see(redis_set(3, 1, 2), 0, "1 of 2 replicas follow the master"), (2, false));
+        assert_eq!(see(redis_set(3, 2, 1), 0, ""), (1, true));
+        assert_eq!(see(redis_set(3, 2, 1), 2, ""), (0, false));
+        assert_eq!(see(redis_set(3, 3, 0), 2, ""), (3, false), "the next change waits again");
+        let alone = Rollout {
+            desired: 1,
+            ready: 1,
+            updated: 1,
+            total: 1,
+            current: true,
+            settled: true,
+            ..Default::default()
+        };
+        assert_eq!(see(alone, 0, ""), (0, false), "a single server grows at once");
     }
 
     fn replicas(cluster: &Cluster, observed: &Observed, name: &str) -> Option<serde_json::Value> {

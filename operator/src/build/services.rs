@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::GatewayApi;
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
@@ -17,7 +18,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, TypeMeta};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -31,7 +32,7 @@ use crate::{
     plan::Observed,
     rollout::{BUILT_BY, CONFIG_HASH, REVISION, Wanted},
     scaling::{self, SCALED_AT, Scale},
-    validate::{Cluster, SERVICES},
+    validate::{Cluster, SERVICES, affinity},
 };
 
 /// The user of the service image.
@@ -62,8 +63,10 @@ pub struct Services {
 pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> Services {
     let mut names: Vec<DynamicObject> =
         SERVICES.into_iter().map(|name| dynamic(&headless(cluster, name))).collect();
-    names.push(dynamic(&front_door(cluster, "gateway-ws", "gateway", WS_PORT)));
-    names.push(dynamic(&front_door(cluster, "api-http", "api", API_PORT)));
+    // By this word implementations of the Gateway API know that connections are upgraded.
+    let websocket = cluster.spec.gateway_api.as_ref().map(|_| "kubernetes.io/ws");
+    names.push(dynamic(&front_door(cluster, "gateway-ws", "gateway", WS_PORT, websocket)));
+    names.push(dynamic(&front_door(cluster, "api-http", "api", API_PORT, None)));
     let wanted = SERVICES
         .into_iter()
         .map(|service| {
@@ -79,6 +82,7 @@ pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> S
     if cluster.spec.ingress.enabled {
         others.push(dynamic(&ingress(cluster)));
     }
+    others.extend(cluster.spec.gateway_api.as_ref().map(|wanted| http_route(cluster, wanted)));
     Services { names, wanted, others }
 }
 
@@ -113,7 +117,15 @@ fn headless(cluster: &Cluster, name: &str) -> Service {
 const CONTOUR_LIMITS: [&str; 3] = ["max-connections", "max-pending-requests", "max-requests"];
 const CONTOUR_LIMIT: &str = "1000000";
 
-fn front_door(cluster: &Cluster, name: &str, component: &str, number: u16) -> Service {
+fn front_door(
+    cluster: &Cluster,
+    name: &str,
+    component: &str,
+    number: u16,
+    protocol: Option<&str>,
+) -> Service {
+    let mut port = service_port("http", number);
+    port.app_protocol = protocol.map(str::to_owned);
     let mut metadata = metadata(cluster, &cluster.part(name), component);
     let limits = CONTOUR_LIMITS.map(|limit| (format!("projectcontour.io/{limit}"), CONTOUR_LIMIT.to_owned()));
     metadata.annotations.get_or_insert_default().extend(limits);
@@ -121,7 +133,7 @@ fn front_door(cluster: &Cluster, name: &str, component: &str, number: u16) -> Se
         metadata,
         spec: Some(ServiceSpec {
             selector: Some(pod_labels(cluster, component)),
-            ports: Some(vec![service_port("http", number)]),
+            ports: Some(vec![port]),
             ..Default::default()
         }),
         ..Default::default()
@@ -159,7 +171,7 @@ pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str) -> C
 fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
     let wanted = cluster.service(name);
     let push = cluster.spec.offline_push.as_ref().filter(|_| name == "push");
-    let asked = json!([
+    let mut asked = json!([
         cluster.image,
         cluster.spec.image.pull_policy,
         settings.hash,
@@ -169,6 +181,10 @@ fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
         push,
         (name == "gateway").then_some(cluster.spec.config.gateway_drain_seconds),
     ]);
+    // What is not asked for must not change the revision of what runs.
+    if let (Some(own), Some(asked)) = (&wanted.pods, asked.as_array_mut()) {
+        asked.push(json!(own));
+    }
     hex::encode(Sha256::digest(asked.to_string()))[..10].to_owned()
 }
 
@@ -212,7 +228,8 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
     let environment = container.env.get_or_insert_default();
     let own: BTreeSet<String> = environment.iter().map(|variable| variable.name.clone()).collect();
     environment.extend(extra.filter(|variable| !own.contains(&variable.name)));
-    let mut annotations = cluster.spec.pods.annotations.clone();
+    let pods = cluster.pods(name);
+    let mut annotations = pods.annotations.clone();
     annotations.extend([
         (CONFIG_HASH.to_owned(), settings.hash.clone()),
         (REVISION.to_owned(), revision(cluster, settings, name)),
@@ -220,7 +237,7 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
         ("prometheus.io/scrape".to_owned(), "true".to_owned()),
         ("prometheus.io/port".to_owned(), ADMIN_PORT.to_string()),
     ]);
-    let (policy, pods) = (&cluster.spec.rollout, &cluster.spec.pods);
+    let policy = &cluster.spec.rollout;
     let pull_secrets = pods.image_pull_secrets.iter();
     let mut metadata = metadata(cluster, &cluster.part(name), name);
     if let Some(changed) = scale.changed {
@@ -261,13 +278,51 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
                     image_pull_secrets: (!pods.image_pull_secrets.is_empty()).then(|| {
                         pull_secrets.map(|name| LocalObjectReference { name: name.clone() }).collect()
                     }),
-                    topology_spread_constraints: availability::spread(cluster, name),
+                    affinity: pods.affinity.as_ref().and_then(|given| affinity(given).ok()),
+                    topology_spread_constraints: availability::spread(cluster, name, pods.spread),
                     ..Default::default()
                 }),
             },
             ..Default::default()
         }),
         ..Default::default()
+    }
+}
+
+/// How the Gateway API names what it routes.
+pub(crate) fn http_route_type() -> TypeMeta {
+    TypeMeta { api_version: "gateway.networking.k8s.io/v1".into(), kind: "HTTPRoute".into() }
+}
+
+fn http_route(cluster: &Cluster, wanted: &GatewayApi) -> DynamicObject {
+    let parents = wanted.parent_refs.iter().map(|parent| {
+        let namespace = if parent.namespace.is_empty() { &cluster.namespace } else { &parent.namespace };
+        let mut reference = json!({ "name": parent.name, "namespace": namespace });
+        if !parent.section_name.is_empty() {
+            reference["sectionName"] = json!(parent.section_name);
+        }
+        reference
+    });
+    let rule = |prefix: &str, service: &str, number: u16| {
+        json!({
+            "matches": [{ "path": { "type": "PathPrefix", "value": prefix } }],
+            "backendRefs": [{ "name": cluster.part(service), "port": number }],
+        })
+    };
+    let mut socket = rule("/msg_gateway", "gateway-ws", WS_PORT);
+    // A WebSocket stays open for days.
+    socket["timeouts"] = json!({ "request": "0s" });
+    let mut spec = json!({
+        "parentRefs": parents.collect::<Vec<_>>(),
+        "rules": [socket, rule("/", "api-http", API_PORT)],
+    });
+    if !wanted.hostnames.is_empty() {
+        spec["hostnames"] = json!(wanted.hostnames);
+    }
+    DynamicObject {
+        types: Some(http_route_type()),
+        metadata: metadata(cluster, &cluster.name, "ingress"),
+        data: json!({ "spec": spec }),
     }
 }
 

@@ -84,7 +84,12 @@ impl Settings {
             Backing::External(external) => ("IMENV_MONGO_URI", &external.secret_name, "uri"),
         });
         match &cluster.redis {
-            Backing::Managed(_) => references.push(("IMENV_REDIS_PASSWORD", &generated, key::REDIS_PASSWORD)),
+            Backing::Managed(_) => {
+                references.push(("IMENV_REDIS_PASSWORD", &generated, key::REDIS_PASSWORD));
+                if servers.redis.redis_mode == RedisMode::Sentinel {
+                    references.push(("IMENV_REDIS_SENTINELMODE_PASSWORD", &generated, key::REDIS_PASSWORD));
+                }
+            }
             Backing::External(external) if !external.secret_name.is_empty() => {
                 references.push(("IMENV_REDIS_PASSWORD", &external.secret_name, "password"));
             }

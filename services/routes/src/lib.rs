@@ -2,6 +2,7 @@
 //! and until they have, push asks every gateway.
 
 mod link;
+pub mod set;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -79,7 +80,7 @@ impl Routes {
     /// # Errors
     /// When it is not.
     pub async fn ping(&self) -> Result<()> {
-        Ok(self.redis.query(&redis::cmd("PING")).await?)
+        Ok(self.redis.query(redis::cmd("PING")).await?)
     }
 
     /// Adds or renews routes.
@@ -90,7 +91,7 @@ impl Routes {
             vec![Cmd::hset(&key, &route.connection_id, value), Cmd::expire(&key, ttl)]
         };
         for chunk in routes.chunks(500) {
-            self.redis.query_all(&chunk.iter().map(renewal).collect::<Vec<_>>()).await?;
+            self.redis.query_all(chunk.iter().map(renewal).collect()).await?;
         }
         Ok(())
     }
@@ -100,7 +101,7 @@ impl Routes {
         for chunk in routes.chunks(500) {
             let removals: Vec<_> =
                 chunk.iter().map(|(user, connection)| vec![Cmd::hdel(route_key(user), connection)]).collect();
-            self.redis.query_all(&removals).await?;
+            self.redis.query_all(removals).await?;
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Routes {
         let mut all = Vec::with_capacity(users.len());
         for chunk in users.chunks(1000) {
             let questions: Vec<_> = chunk.iter().map(|user| vec![Cmd::hvals(route_key(user))]).collect();
-            for answer in self.redis.query_all(&questions).await? {
+            for answer in self.redis.query_all(questions).await? {
                 let routes: Vec<String> = redis::from_redis_value(answer).map_err(redis::RedisError::from)?;
                 all.push(routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect());
             }
@@ -125,17 +126,17 @@ impl Routes {
 
     /// A gateway says that all its connections are in the table.
     pub async fn declare_ready(&self, gateway: &str) -> Result<()> {
-        Ok(self.redis.query(&Cmd::set_ex(ready_key(gateway), 1, READY_TTL.as_secs())).await?)
+        Ok(self.redis.query(Cmd::set_ex(ready_key(gateway), 1, READY_TTL.as_secs())).await?)
     }
 
     /// A gateway takes that back (drain, or its routes are not complete).
     pub async fn declare_gone(&self, gateway: &str) -> Result<()> {
-        Ok(self.redis.query(&Cmd::del(ready_key(gateway))).await?)
+        Ok(self.redis.query(Cmd::del(ready_key(gateway))).await?)
     }
 
     /// Whether this gateway's statement is still there; `false` after Redis lost its data.
     pub async fn is_ready(&self, gateway: &str) -> Result<bool> {
-        Ok(self.redis.query(&Cmd::exists(ready_key(gateway))).await?)
+        Ok(self.redis.query(Cmd::exists(ready_key(gateway))).await?)
     }
 
     /// Which of `gateways` have all their routes in the table.
@@ -144,7 +145,7 @@ impl Routes {
             return Ok(HashMap::new());
         }
         let keys: Vec<String> = gateways.iter().map(|gateway| ready_key(gateway)).collect();
-        let values: Vec<Option<i64>> = self.redis.query(&Cmd::mget(keys)).await?;
+        let values: Vec<Option<i64>> = self.redis.query(Cmd::mget(keys)).await?;
         Ok(gateways.iter().cloned().zip(values.into_iter().map(|value| value.is_some())).collect())
     }
 
@@ -152,7 +153,7 @@ impl Routes {
     /// returned: caches distrust themselves while they cannot listen, and entries live a minute at most.
     pub async fn facts_changed(&self, scopes: &[String]) {
         let told: Vec<_> = scopes.iter().map(|scope| vec![Cmd::publish(FACTS_CHANNEL, scope)]).collect();
-        if let Err(error) = self.redis.query_all(&told).await {
+        if let Err(error) = self.redis.query_all(told).await {
             tracing::warn!(%error, "facts.not_announced");
         }
     }
@@ -167,18 +168,18 @@ impl Routes {
 
     /// Remembers the outcome of a REST send for a day, by operation id (contract: `check_msg_is_send_success`).
     pub async fn put_send_status(&self, operation_id: &str, status: i32) -> Result<()> {
-        Ok(self.redis.query(&Cmd::set_ex(send_status_key(operation_id), status, 86_400)).await?)
+        Ok(self.redis.query(Cmd::set_ex(send_status_key(operation_id), status, 86_400)).await?)
     }
 
     /// The outcome of a REST send; 0 when none is known.
     pub async fn send_status(&self, operation_id: &str) -> Result<i32> {
-        let status: Option<i32> = self.redis.query(&Cmd::get(send_status_key(operation_id))).await?;
+        let status: Option<i32> = self.redis.query(Cmd::get(send_status_key(operation_id))).await?;
         Ok(status.unwrap_or(0))
     }
 
     /// Tells all gateways that a user's connections changed.
     pub async fn publish_presence(&self, user: &str) -> Result<()> {
-        let _receivers: i64 = self.redis.query(&Cmd::publish(PRESENCE_CHANNEL, user)).await?;
+        let _receivers: i64 = self.redis.query(Cmd::publish(PRESENCE_CHANNEL, user)).await?;
         Ok(())
     }
 

@@ -102,22 +102,22 @@ impl Link {
     }
 
     /// Runs a command.
-    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut answers = self.query_all(&[vec![command.clone()]]).await?;
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: Cmd) -> RedisResult<T> {
+        let mut answers = self.query_all(vec![vec![command]]).await?;
         Ok(redis::from_redis_value(answers.pop().unwrap_or(Value::Nil))?)
     }
 
     /// Runs many commands; each part is about one key (or a question that the cluster divides), and its commands run in order. The answers
     /// come in the same order.
-    pub(crate) async fn query_all(&self, parts: &[Vec<Cmd>]) -> RedisResult<Vec<Value>> {
+    pub(crate) async fn query_all(&self, parts: Vec<Vec<Cmd>>) -> RedisResult<Vec<Value>> {
         if parts.is_empty() {
             return Ok(vec![]);
         }
         match self {
             Self::Server { manager, .. } => {
-                pipeline(parts.iter().flatten()).query_async(&mut manager.clone()).await
+                pipeline(parts.into_iter().flatten()).query_async(&mut manager.clone()).await
             }
-            Self::Sentinel(master) => Box::pin(master.run(&pipeline(parts.iter().flatten()))).await,
+            Self::Sentinel(master) => Box::pin(master.run(&pipeline(parts.into_iter().flatten()))).await,
             Self::Cluster(cluster) => Box::pin(cluster.run(parts)).await,
         }
     }
@@ -141,10 +141,10 @@ fn invalid(what: &'static str) -> RedisError {
     RedisError::from((redis::ErrorKind::InvalidClientConfig, what))
 }
 
-fn pipeline<'a>(commands: impl IntoIterator<Item = &'a Cmd>) -> Pipeline {
+fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
     let mut pipeline = redis::pipe();
     for command in commands {
-        pipeline.add_command(command.clone());
+        pipeline.add_command(command);
     }
     pipeline
 }
@@ -153,7 +153,7 @@ fn pipeline<'a>(commands: impl IntoIterator<Item = &'a Cmd>) -> Pipeline {
 async fn ask(mut connection: ClusterConnection, part: Vec<Cmd>) -> RedisResult<Vec<Value>> {
     match part.as_slice() {
         [command] => Ok(vec![command.query_async(&mut connection).await?]),
-        several => pipeline(several).query_async(&mut connection).await,
+        _ => pipeline(part).query_async(&mut connection).await,
     }
 }
 
@@ -205,12 +205,13 @@ impl Cluster {
         self.connection.get_or_try_init(|| self.client.get_async_connection()).await.cloned()
     }
 
-    async fn run(&self, parts: &[Vec<Cmd>]) -> RedisResult<Vec<Value>> {
+    async fn run(&self, parts: Vec<Vec<Cmd>>) -> RedisResult<Vec<Value>> {
         let connection = self.connection().await?;
         let mut answers = Vec::with_capacity(parts.len());
-        for parts in parts.chunks(CONCURRENT) {
-            let asked = parts.iter().map(|part| ask(connection.clone(), part.clone()));
-            answers.extend(futures::future::try_join_all(asked).await?.into_iter().flatten());
+        let mut asked = parts.into_iter().map(|part| ask(connection.clone(), part)).peekable();
+        while asked.peek().is_some() {
+            let some = asked.by_ref().take(CONCURRENT);
+            answers.extend(futures::future::try_join_all(some).await?.into_iter().flatten());
         }
         Ok(answers)
     }

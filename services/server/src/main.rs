@@ -1,5 +1,6 @@
 //! `openim-server <service> --config <dir>`: one service per process, or `all` of them in one.
 
+mod helper;
 mod run;
 
 use std::path::PathBuf;
@@ -64,23 +65,9 @@ impl Role {
     }
 }
 
-/// `openim-server copy-key FROM TO`: a copy that only the current user can read, for images without a shell.
-fn copy_key(from: &str, to: &str) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    // A restarted pod finds its read-only copy.
-    if std::fs::exists(to)? {
-        std::fs::remove_file(to)?;
-    }
-    std::fs::write(to, std::fs::read(from)?)?;
-    Ok(std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o400))?)
-}
-
 fn main() -> anyhow::Result<()> {
-    let words: Vec<String> = std::env::args().collect();
-    if let [_, command, from, to] = words.as_slice()
-        && command == "copy-key"
-    {
-        return copy_key(from, to);
+    if let Some(done) = helper::run(std::env::args()) {
+        return done;
     }
     let arguments = Arguments::parse();
     let config = config::Live::load(&arguments.config)?;

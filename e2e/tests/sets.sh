@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# A cluster on three brokers and three Redis servers with sentinels: each broker and the master of Redis are killed under load, then all get
+# a new template; a member is changed only while no copy is missing, and the master of Redis only after another one has taken over.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+build_checker
+mkdir -p "$root/e2e/out"
+ns=$cluster_namespace name=trio
+get() { kube -n "$ns" get "$@"; }
+background=()
+finish() {
+  local id
+  for id in "${background[@]}"; do pkill -P "$id" || true; kill "$id" 2> /dev/null || true; done
+  kube -n "$ns" delete openimcluster "$name" --ignore-not-found --wait=false > /dev/null
+}
+trap finish EXIT
+
+kube -n "$ns" apply -f - <<END
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: $name}
+spec: {volumes: Delete, ingress: {enabled: false}, kafka: {managed: {brokers: 3}}, config: {kafkaPartitions: 3}}
+END
+wait_ready "$name" 240
+
+echo "the number of brokers cannot be changed"
+refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"kafka":{"managed":{"brokers":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
+grep -q "the number of brokers is decided when a cluster is created" <<< "$refusal" || { echo "$refusal"; exit 1; }
+
+# This cluster has no ingress.
+forward() { # SERVICE PORT LOCAL_PORT
+  kube -n "$ns" port-forward "service/$name-$1" "$3:$2" > /dev/null 2>&1 & background+=($!)
+  local end=$((SECONDS + 15))
+  until (exec 3<> "/dev/tcp/127.0.0.1/$3") 2> /dev/null; do
+    [ $SECONDS -lt $end ] || { echo "nothing listens on port $3"; exit 1; }
+    sleep 0.2
+  done
+}
+forward api-http 10002 18102
+forward gateway-ws 10001 18101
+secret=$(get secret "$name-credentials" -o jsonpath='{.data.secret}' | base64 -d)
+OPENIM_ENDPOINTS=$(printf '{"api":"http://%s","ws":"ws://%s/","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}' \
+  127.0.0.1:18102 127.0.0.1:18101 "$secret" "$state/admin.kubeconfig")
+export OPENIM_ENDPOINTS
+check() { # OUTPUT SECONDS [KILL]
+  "$checker_bin/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
+}
+
+redis_password=$(get secret "$name-credentials" -o jsonpath='{.data.redis-password}' | base64 -d)
+redis() { # MEMBER WORDS…
+  local member=$1; shift
+  kube -n "$ns" exec "$name-redis-$member" -c redis -- redis-cli --no-auth-warning -a "$redis_password" "$@"
+}
+master() { # the member of Redis that says it is the master and has both others behind it
+  local member
+  for member in 0 1 2; do
+    redis "$member" INFO replication 2> /dev/null | tr -d '\r' | grep -cxE 'role:master|connected_slaves:2' | grep -qx 2 && { echo "$member"; return; }
+  done
+  return 1
+}
+
+echo "Redis grows to a set with sentinels, while users talk"
+kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":3}}}}'
+check redis-set-grows 60
+wait_ready "$name" 300
+refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
+grep -q "replicas cannot be taken away" <<< "$refusal" || { echo "$refusal"; exit 1; }
+
+echo "each broker is killed in turn, and the master of Redis"
+first=$(master)
+(sleep 15; kube -n "$ns" delete pod "$name-redis-$first" --grace-period=0 --force > /dev/null 2>&1) & background+=($!)
+check set-kills 60 kafka,kafka,kafka
+wait_ready "$name" 120
+moved() { local now; now=$(master) && [ "$now" != "$first" ] && echo moved; }
+until_is 60 moved moved
+
+echo "all members get a new template"
+uids() { get pods -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)" -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
+before=$(uids)
+kube -n "$ns" rollout restart "statefulset/$name-kafka" "statefulset/$name-redis"
+away() { # how many members of a set do not serve at once, seen as often as possible while the checker sends
+  local most=0 ready server
+  while [ ! -e "$1" ]; do
+    for server in kafka redis; do
+      ready=$(get statefulset "$name-$server" -o jsonpath='{.status.readyReplicas}')
+      [ $((3 - ${ready:-0})) -gt "$most" ] && most=$((3 - ${ready:-0}))
+    done
+    sleep 0.3
+  done
+  echo "$most" > "$1"
+}
+mark=$(mktemp -u); away "$mark" & watcher=$!; background+=("$watcher")
+check set-restart 90
+settled() { get statefulset "$name-$1" -o 'jsonpath={.status.currentRevision} {.status.updateRevision} {.status.readyReplicas}' | awk '{print ($1 == $2 && $3 == 3)}'; }
+until_is 60 1 settled kafka
+until_is 60 1 settled redis
+touch "$mark"; wait "$watcher"
+[ "$(cat "$mark")" -le 1 ] || { echo "$(cat "$mark") members of a set were away at once"; exit 1; }
+[ -z "$(comm -12 <(echo "$before") <(uids))" ] || { echo "a member was not restarted"; exit 1; }
+wait_ready "$name" 120
+master > /dev/null || { echo "Redis has no master with two replicas"; exit 1; }

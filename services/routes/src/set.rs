@@ -1,0 +1,184 @@
+//! A set of Redis servers behind sentinels, as those see it who run it: a member that starts and has to know whom to follow, and the
+//! operator, who wants no member changed while it is the master or a copy is missing.
+
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisResult, aio};
+use sha2::{Digest, Sha256};
+
+use crate::{Result, Routes};
+
+/// Port of the servers.
+pub const PORT: u16 = 6379;
+/// Port of the sentinels.
+pub const SENTINEL_PORT: u16 = 26379;
+/// Name of the master among the sentinels.
+pub const MASTER_NAME: &str = "openim";
+/// A sentinel that does not answer in this time does not answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a member waits for names to become known.
+const NAMES: Duration = Duration::from_secs(60);
+/// A master that does not answer for this long is replaced.
+const DOWN_AFTER_MS: u32 = 3000;
+const FAILOVER_TIMEOUT_MS: u32 = 15_000;
+
+/// A set as its master sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The host by which the master calls itself.
+    pub master: String,
+    /// Replicas that follow it.
+    pub replicas: usize,
+}
+
+impl Routes {
+    /// The state of a set; the settings name its sentinels.
+    ///
+    /// # Errors
+    /// When no master is known or it does not answer.
+    pub async fn set_state(&self) -> Result<State> {
+        let questions = vec![
+            vec![redis::cmd("ROLE")],
+            vec![redis::cmd("CONFIG").arg("GET").arg("replica-announce-ip").to_owned()],
+        ];
+        let mut answers = self.redis.query_all(questions).await?;
+        let named = answers.pop().unwrap_or(redis::Value::Nil);
+        let role = answers.pop().unwrap_or(redis::Value::Nil);
+        let named: Vec<String> = redis::from_redis_value(named).map_err(redis::RedisError::from)?;
+        let (_role, _offset, replicas): (String, i64, Vec<(String, String, String)>) =
+            redis::from_redis_value(role).map_err(redis::RedisError::from)?;
+        Ok(State { master: named.into_iter().nth(1).unwrap_or_default(), replicas: replicas.len() })
+    }
+}
+
+async fn ask<T: redis::FromRedisValue>(sentinel: &str, password: &str, command: &Cmd) -> RedisResult<T> {
+    let login = RedisConnectionInfo::default().set_password(password);
+    let info = (sentinel.to_owned(), SENTINEL_PORT).into_connection_info()?.set_redis_settings(login);
+    let limits = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let mut connection: aio::MultiplexedConnection =
+        Client::open(info)?.get_multiplexed_async_connection_with_config(&limits).await?;
+    command.query_async(&mut connection).await
+}
+
+/// Makes another member the master; the old one follows it when the sentinels have agreed.
+///
+/// # Errors
+/// What the last sentinel said when none takes the order, for example because there is no replica that could be it.
+pub async fn fail_over(hosts: &[String], password: &str) -> Result<()> {
+    let mut outcome = Ok(());
+    let command = redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME).to_owned();
+    for host in hosts {
+        outcome = ask::<()>(host, password, &command).await;
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    Ok(outcome?)
+}
+
+/// The master that most of the sentinels know.
+async fn known_master(hosts: &[String], password: &str) -> Option<String> {
+    let command = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(MASTER_NAME).to_owned();
+    let asked = hosts.iter().map(|host| ask::<Option<(String, String)>>(host, password, &command));
+    let answers = futures::future::join_all(asked).await;
+    let named: Vec<String> = answers.into_iter().filter_map(|answer| Some(answer.ok()??.0)).collect();
+    named.iter().max_by_key(|name| named.iter().filter(|other| other == name).count()).cloned()
+}
+
+/// A member of a set on its way up.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its own host.
+    pub host: String,
+    /// The hosts of all members; the first is the master of a set that has none yet.
+    pub hosts: Vec<String>,
+    /// Of the servers and the sentinels.
+    pub password: String,
+    /// What redis.conf has in any case.
+    pub base: PathBuf,
+}
+
+impl Member {
+    /// redis.conf of a member that is the master or follows it.
+    fn server_conf(&self, base: &str, master: &str) -> String {
+        let mut conf = format!("{base}masterauth {}\nreplica-announce-ip {}\n", self.password, self.host);
+        if master != self.host {
+            _ = writeln!(conf, "replicaof {master} {PORT}");
+        }
+        conf
+    }
+
+    fn sentinel_conf(&self, master: &str) -> String {
+        let Self { host, password, hosts, .. } = self;
+        let quorum = hosts.len() / 2 + 1;
+        // The same after a restart: the others must not count it twice.
+        let id = &hex::encode(Sha256::digest(host))[..40];
+        format!(
+            "port {SENTINEL_PORT}\nbind * -::*\nprotected-mode no\ndir /tmp\nrequirepass {password}\nsentinel sentinel-pass {password}\n\
+             sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\nsentinel announce-ip {host}\nsentinel announce-port {SENTINEL_PORT}\n\
+             sentinel myid {id}\nsentinel monitor {MASTER_NAME} {master} {PORT} {quorum}\nsentinel auth-pass {MASTER_NAME} {password}\n\
+             sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {MASTER_NAME} {FAILOVER_TIMEOUT_MS}\n\
+             sentinel parallel-syncs {MASTER_NAME} 1\n"
+        )
+    }
+
+    /// Writes redis.conf and sentinel.conf: it follows the master that the others' sentinels know, or the first member where nobody knows
+    /// one. Both servers write to these files later.
+    ///
+    /// # Errors
+    /// When files cannot be read or written, or the master's name does not become known.
+    pub async fn prepare(&self, directory: &Path) -> std::io::Result<()> {
+        let base = tokio::fs::read_to_string(&self.base).await?;
+        let others: Vec<String> = self.hosts.iter().filter(|host| **host != self.host).cloned().collect();
+        let known = known_master(&others, &self.password).await;
+        let master = known.or_else(|| self.hosts.first().cloned()).unwrap_or_else(|| self.host.clone());
+        // A sentinel ends when it cannot resolve the names that it starts with; a pod's own may take a moment.
+        let deadline = tokio::time::Instant::now() + NAMES;
+        for name in [&self.host, &master] {
+            while let Err(error) = tokio::net::lookup_host((name.as_str(), PORT)).await {
+                if tokio::time::Instant::now() > deadline {
+                    return Err(std::io::Error::other(format!("{name}: {error}")));
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        tokio::fs::write(directory.join("redis.conf"), self.server_conf(&base, &master)).await?;
+        tokio::fs::write(directory.join("sentinel.conf"), self.sentinel_conf(&master)).await?;
+        println!("{} starts; the master is {master}", self.host);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(host: &str) -> Member {
+        let hosts: Vec<String> =
+            (0..3).map(|index| format!("chat-redis-{index}.chat-redis.team.svc")).collect();
+        Member { host: host.into(), hosts, password: "p".into(), base: PathBuf::new() }
+    }
+
+    #[test]
+    fn a_member_follows_the_master_and_the_master_nobody() {
+        let one = member("chat-redis-1.chat-redis.team.svc");
+        let conf = one.server_conf("requirepass p\n", "chat-redis-2.chat-redis.team.svc");
+        assert!(conf.starts_with("requirepass p\nmasterauth p\n"));
+        assert!(conf.contains("\nreplicaof chat-redis-2.chat-redis.team.svc 6379\n"));
+        assert!(!one.server_conf("", &one.host).contains("replicaof"));
+        assert!(
+            one.sentinel_conf(&one.host).contains("monitor openim chat-redis-1.chat-redis.team.svc 6379 2\n")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_set_that_has_no_master_yet_begins_with_its_first_member() {
+        assert_eq!(known_master(&["127.0.0.1.invalid".into()], "p").await, None);
+    }
+}
