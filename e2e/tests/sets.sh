@@ -10,7 +10,7 @@ get() { kube -n "$ns" get "$@"; }
 background=()
 finish() {
   local id
-  for id in "${background[@]}"; do pkill -P "$id" || true; kill "$id" 2> /dev/null || true; done
+  for id in "${background[@]}"; do kill "$id" $(pgrep -P "$id") 2> /dev/null || true; done
   kube -n "$ns" delete openimcluster "$name" --ignore-not-found --wait=false > /dev/null
 }
 trap finish EXIT
@@ -26,6 +26,25 @@ wait_ready "$name" 240
 echo "the number of brokers cannot be changed"
 refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"kafka":{"managed":{"brokers":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
 grep -q "the number of brokers is decided when a cluster is created" <<< "$refusal" || { echo "$refusal"; exit 1; }
+
+redis_password=$(get secret "$name-credentials" -o jsonpath='{.data.redis-password}' | base64 -d)
+redis() { # MEMBER WORDS…
+  local member=$1; shift
+  kube -n "$ns" exec "$name-redis-$member" -c redis -- redis-cli --no-auth-warning -a "$redis_password" "$@"
+}
+master() { # the member of Redis that says it is the master and has both others behind it
+  local member
+  for member in 0 1 2; do
+    redis "$member" INFO replication 2> /dev/null | tr -d '\r' | grep -cxE 'role:master|connected_slaves:2' | grep -qx 2 && { echo "$member"; return; }
+  done
+  return 1
+}
+
+echo "Redis grows to a set with sentinels"
+kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":3}}}}'
+wait_ready "$name" 300
+refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
+grep -q "replicas cannot be taken away" <<< "$refusal" || { echo "$refusal"; exit 1; }
 
 # This cluster has no ingress.
 forward() { # SERVICE PORT LOCAL_PORT
@@ -45,26 +64,6 @@ export OPENIM_ENDPOINTS
 check() { # OUTPUT SECONDS [KILL]
   "$checker_bin/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
 }
-
-redis_password=$(get secret "$name-credentials" -o jsonpath='{.data.redis-password}' | base64 -d)
-redis() { # MEMBER WORDS…
-  local member=$1; shift
-  kube -n "$ns" exec "$name-redis-$member" -c redis -- redis-cli --no-auth-warning -a "$redis_password" "$@"
-}
-master() { # the member of Redis that says it is the master and has both others behind it
-  local member
-  for member in 0 1 2; do
-    redis "$member" INFO replication 2> /dev/null | tr -d '\r' | grep -cxE 'role:master|connected_slaves:2' | grep -qx 2 && { echo "$member"; return; }
-  done
-  return 1
-}
-
-echo "Redis grows to a set with sentinels, while users talk"
-kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":3}}}}'
-check redis-set-grows 60
-wait_ready "$name" 300
-refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
-grep -q "replicas cannot be taken away" <<< "$refusal" || { echo "$refusal"; exit 1; }
 
 echo "each broker is killed in turn, and the master of Redis"
 first=$(master)

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use reqwest::StatusCode;
 use rusty_s3::{
     Bucket, Credentials, S3Action, UrlStyle,
-    actions::{CreateBucket, CreateMultipartUpload, DeleteObject, GetObject, HeadBucket, HeadObject},
+    actions::{
+        CreateBucket, CreateMultipartUpload, DeleteObject, GetObject, HeadBucket, HeadObject, ListObjectsV2,
+        PutObject,
+    },
 };
 use url::Url;
 
@@ -31,6 +34,8 @@ pub const UPLOAD_VALID: Duration = Duration::from_secs(2 * 3600);
 pub const ACCESS_VALID: Duration = Duration::from_secs(7 * 86_400);
 
 const DEADLINE: Duration = Duration::from_secs(15);
+/// For contents that the server itself writes and reads.
+const TRANSFER_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A failure of the object storage.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +218,51 @@ impl Objects {
             action.query_mut().insert("response-content-type", content_type);
         }
         (action.sign(ACCESS_VALID).into(), until)
+    }
+
+    /// Writes an object.
+    pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<()> {
+        let url = PutObject::new(&self.internal, Some(&self.credentials), key).sign(TRANSFER_DEADLINE);
+        let answer = self.http.put(url).timeout(TRANSFER_DEADLINE).body(content).send().await?;
+        accepted("writing an object", answer).await.map(drop)
+    }
+
+    /// The content of an object; `None` when it does not exist.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let url = GetObject::new(&self.internal, Some(&self.credentials), key).sign(TRANSFER_DEADLINE);
+        let answer = self.http.get(url).timeout(TRANSFER_DEADLINE).send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if answer.status().is_success() {
+            return Ok(Some(answer.bytes().await?.to_vec()));
+        }
+        accepted("reading an object", answer).await.map(|_| None)
+    }
+
+    /// The keys that begin so.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut action = ListObjectsV2::new(&self.internal, Some(&self.credentials));
+            action.with_prefix(prefix);
+            if let Some(token) = &next {
+                action.with_continuation_token(token.as_str());
+            }
+            let answer = self.http.get(action.sign(DEADLINE)).send().await?;
+            let body = accepted("listing objects", answer).await?;
+            let page = ListObjectsV2::parse_response(&body).map_err(|error| ObjectError::Refused {
+                what: "listing objects",
+                status: StatusCode::OK,
+                body: error.to_string(),
+            })?;
+            keys.extend(page.contents.into_iter().map(|object| object.key));
+            next = page.next_continuation_token;
+            if next.is_none() {
+                return Ok(keys);
+            }
+        }
     }
 
     /// Removes an object.

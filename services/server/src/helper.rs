@@ -1,8 +1,10 @@
-//! What prepares the pods of managed servers: their images need no shell for it.
+//! What runs once and ends: what prepares the pods of managed servers, whose images need no shell for it, and backups.
 
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+
+use crate::backup;
 
 #[derive(Debug, Parser)]
 #[command(name = "openim-server")]
@@ -27,24 +29,50 @@ enum Helper {
         #[arg(long)]
         to: PathBuf,
     },
+    /// Writes MongoDB's data to the object storage, below backups/NAME/.
+    Backup {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Name of the backup.
+        name: String,
+    },
+    /// Fills MongoDB from a backup. The services must not run meanwhile.
+    Restore {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Name of the backup.
+        name: String,
+        /// Remove what the database holds.
+        #[arg(long)]
+        replace: bool,
+        /// Seqs that every conversation leaves out, at least as many messages as one had after the backup.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+        advance: i64,
+    },
 }
 
 /// Runs a helper, if the words name one.
 pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Result<()>> {
     let words: Vec<String> = words.into_iter().collect();
-    let helpers = ["copy-key", "redis-member"];
+    let helpers = ["copy-key", "redis-member", "backup", "restore"];
     helpers.contains(&words.get(1)?.as_str()).then(|| match Helper::parse_from(words) {
         Helper::CopyKey { from, to } => copy_key(&from, &to),
         Helper::RedisMember { host, hosts, password_file, base, to } => {
             let password = std::fs::read_to_string(password_file)?.trim().to_owned();
             let member = routes::set::Member { host, hosts, password, base };
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(member.prepare(&to))?;
-            Ok(())
+            Ok(runtime()?.block_on(member.prepare(&to))?)
+        }
+        Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),
+        Helper::Restore { config, name, replace, advance } => {
+            runtime()?.block_on(backup::restore(&config, &name, replace, advance))
         }
     })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `openim-server <service> --config <dir>`: one service per process, or `all` of them in one.
 
+mod backup;
 mod helper;
 mod run;
 

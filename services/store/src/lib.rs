@@ -34,6 +34,7 @@ macro_rules! in_transaction {
     }};
 }
 
+pub mod backup;
 pub mod blacks;
 pub mod client_config;
 pub mod client_logs;
@@ -53,6 +54,7 @@ pub mod versions;
 
 use std::time::Duration;
 
+pub use bson::RawDocumentBuf;
 use bson::{Document, doc};
 pub use mongodb::bson::DateTime;
 use mongodb::{

@@ -1,0 +1,73 @@
+//! Collections as they are, document by document, for backups. `restoring` marks a database that a restore has begun to fill.
+
+use bson::{RawDocumentBuf, doc};
+use mongodb::Cursor;
+
+use crate::{Result, Store};
+
+const MARK: &str = "restoring";
+/// Raised after the messages are stored: read last, no message of a backup lies above it.
+const LAST: &str = "conversation_seq";
+/// Read first for the same reason.
+const FIRST: &str = "messages";
+
+impl Store {
+    /// The collections in the order in which they are to be read.
+    pub async fn collections(&self) -> Result<Vec<String>> {
+        let mut names = self.database.list_collection_names().await?;
+        names.retain(|name| !name.starts_with("system.") && name != MARK);
+        names.sort_by_key(|name| (name == LAST, name != FIRST, name.clone()));
+        Ok(names)
+    }
+
+    /// All documents of a collection.
+    pub async fn raw_documents(&self, collection: &str) -> Result<Cursor<RawDocumentBuf>> {
+        Ok(self.typed::<RawDocumentBuf>(collection).find(doc! {}).batch_size(1000).await?)
+    }
+
+    /// Adds documents.
+    pub async fn insert_documents(&self, collection: &str, documents: &[RawDocumentBuf]) -> Result<()> {
+        for chunk in documents.chunks(1000) {
+            self.typed::<RawDocumentBuf>(collection).insert_many(chunk).ordered(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all documents of a collection; its indexes stay.
+    pub async fn clear(&self, collection: &str) -> Result<()> {
+        self.documents(collection).delete_many(doc! {}).await?;
+        Ok(())
+    }
+
+    /// Nobody but the administrators has been here.
+    pub async fn is_unused(&self, admins: &[String]) -> Result<bool> {
+        let users = self.documents("user");
+        Ok(self.documents(FIRST).find_one(doc! {}).await?.is_none()
+            && users.find_one(doc! { "user_id": { "$nin": admins } }).await?.is_none())
+    }
+
+    /// The backup that a restore has begun to fill this database from.
+    pub async fn restoring(&self) -> Result<Option<String>> {
+        let mark = self.documents(MARK).find_one(doc! {}).await?;
+        Ok(mark.and_then(|mark| mark.get_str("_id").map(str::to_owned).ok()))
+    }
+
+    /// Marks the database before a restore changes it.
+    pub async fn begin_restore(&self, backup: &str) -> Result<()> {
+        self.clear(MARK).await?;
+        self.documents(MARK).insert_one(doc! { "_id": backup }).await?;
+        Ok(())
+    }
+
+    /// Takes the mark away, after everything is restored.
+    pub async fn end_restore(&self) -> Result<()> {
+        Ok(self.documents(MARK).drop().await?)
+    }
+
+    /// Raises the highest seq of all conversations, so that none that was given out after a backup is given out again: clients take a
+    /// message with a seq that they know for one that they have.
+    pub async fn advance_seqs(&self, by: i64) -> Result<()> {
+        self.documents(LAST).update_many(doc! {}, doc! { "$inc": { "max": by } }).await?;
+        Ok(())
+    }
+}
