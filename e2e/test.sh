@@ -77,6 +77,8 @@ if [ "$mode" != fast ]; then
     part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
     part "operator on the real cluster" e2e/tests/operator.sh
     part "gateways by connections" e2e/tests/scaling.sh
+    part "backup and restore" e2e/tests/backup.sh
+    part "every pod is evicted" e2e/tests/drain.sh
     part "Gateway API" e2e/tests/gateway-api.sh
     part "upgrades under load" e2e/tests/upgrade.sh
     part "sets of three" e2e/tests/sets.sh

@@ -75,6 +75,11 @@ pub fn covers(live: &Value, desired: &Value) -> bool {
     }
 }
 
+/// Not even the kind is there; the answer has no `reason` then.
+fn is_404(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 fn resource(types: &TypeMeta) -> ApiResource {
     let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind))
@@ -124,7 +129,12 @@ async fn carry_out(
         let name = object.name_any();
         let what = format!("{kind}/{name}");
         let api = api_for(client, object, &cluster.namespace);
-        if let Some(live) = api.get_opt(&name).await.map_err(api_error(&what))? {
+        let optional = object.types == Some(http_route_type());
+        let live = match api.get_opt(&name).await {
+            Err(error) if optional && is_404(&error) => None,
+            live => live.map_err(api_error(&what))?,
+        };
+        if let Some(live) = live {
             if !live.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid) {
                 return Err(ApplyError::Foreign { what });
             }
@@ -224,9 +234,7 @@ async fn remove_routes(
     let resource = resource(&http_route_type());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &cluster.namespace, &resource);
     match remove(&api, &resource.kind, cluster, wanted, dry_run).await {
-        Err(ApplyError::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 404) => {
-            Ok(vec![])
-        }
+        Err(ApplyError::Api { source, .. }) if is_404(&source) => Ok(vec![]),
         removed => removed,
     }
 }

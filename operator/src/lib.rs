@@ -1,12 +1,14 @@
 //! The operator: dereference (read what is there) → validate (pure) → plan (pure) → apply → clean up → status.
 
 pub mod apply;
+pub mod backup;
 pub mod build;
 pub mod by_hand;
 pub mod controller;
 pub mod credentials;
 pub mod dereference;
 pub mod doctor;
+pub mod drain;
 pub mod lease;
 pub mod live;
 pub mod logs;

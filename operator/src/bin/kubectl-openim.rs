@@ -14,7 +14,9 @@ use kube::{
     api::{ListParams, LogParams, Patch},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{apply, build::labels, credentials, dereference, doctor, logs, plan, validate, view, window};
+use operator::{
+    apply, backup, build::labels, credentials, dereference, doctor, drain, logs, plan, validate, view, window,
+};
 
 /// OpenIM clusters, for people.
 #[derive(Debug, Parser)]
@@ -74,6 +76,40 @@ enum Command {
         /// Only lines of this operationID.
         #[arg(short, long)]
         operation: Option<String>,
+    },
+    /// Writes MongoDB's data to the object storage of `spec.objectStorage`, while the services go on.
+    Backup {
+        /// Name of the cluster.
+        name: String,
+        /// Name of the backup; the time when left out.
+        #[arg(long)]
+        backup: Option<String>,
+    },
+    /// Fills MongoDB from a backup. The services stop meanwhile and start again.
+    Restore {
+        /// Name of the cluster.
+        name: String,
+        /// Name of the backup.
+        backup: String,
+        /// Remove what the database holds; without it only a database that nobody has used is filled.
+        #[arg(long)]
+        replace: bool,
+        /// Seqs that every conversation leaves out: at least as many messages as any conversation had after the backup, or clients take
+        /// new messages for ones that they have.
+        #[arg(long, default_value_t = 1000)]
+        advance: i64,
+    },
+    /// Moves the cluster's pods away from a node, or a single pod, one at a time and within their disruption budgets.
+    #[command(group(clap::ArgGroup::new("what").required(true).args(["node", "pod"])))]
+    Drain {
+        /// Name of the cluster.
+        name: String,
+        /// All pods on this node.
+        #[arg(long)]
+        node: Option<String>,
+        /// One pod, for example a gateway.
+        #[arg(long)]
+        pod: Option<String>,
     },
     /// Lets the operator carry out the plan that waits (`spec.rollout.approval: Required`).
     Approve {
@@ -252,6 +288,15 @@ async fn main() -> anyhow::Result<()> {
             let wanted =
                 logs::Wanted { service: service.clone(), problems: *problems, operation: operation.clone() };
             logs(client, &namespace, name, &wanted, *minutes).await
+        }
+        Command::Backup { name, backup: called } => {
+            backup::backup(client, &namespace, name, called.clone()).await
+        }
+        Command::Restore { name, backup: called, replace, advance } => {
+            backup::restore(client, &namespace, name, called, *replace, *advance).await
+        }
+        Command::Drain { name, node, pod } => {
+            drain::drain(client, &namespace, name, node.as_deref(), pod.as_deref()).await
         }
         Command::Approve { name } => approve(client, &namespace, name).await,
         Command::Plan { filename, operator_namespace } => {

@@ -1,10 +1,10 @@
-//! The Job that creates topics, indexes and administrators before services of a version run. Its name holds what it depends on, so
-//! it runs once for each.
+//! The Job that creates topics, indexes and administrators before services of a version run: its name holds what it depends on, so it
+//! runs once for each. And Jobs that a person asked for.
 
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::{PodSpec, PodTemplateSpec},
+        core::v1::{Container, PodSpec, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -28,15 +28,22 @@ pub fn name(cluster: &Cluster, settings: &Settings) -> String {
 
 /// The Job.
 pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
-    let mut container = container(cluster, settings, "migrate");
+    let container = container(cluster, settings, "migrate");
+    let job = once(cluster, settings, &name(cluster, settings), container, 20);
+    dynamic(&job)
+}
+
+/// A Job of a service's image that runs until it succeeds.
+fn once(cluster: &Cluster, settings: &Settings, name: &str, mut container: Container, tries: i32) -> Job {
+    let component = container.name.clone();
     container.resources = Some(resources("20m", "48Mi", "256Mi"));
-    let job = Job {
-        metadata: metadata(cluster, &name(cluster, settings), "migrate"),
+    Job {
+        metadata: metadata(cluster, name, &component),
         spec: Some(JobSpec {
-            backoff_limit: Some(20),
+            backoff_limit: Some(tries),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(pod_labels(cluster, "migrate")),
+                    labels: Some(pod_labels(cluster, &component)),
                     ..Default::default()
                 }),
                 spec: Some(PodSpec {
@@ -52,6 +59,27 @@ pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
             ..Default::default()
         }),
         ..Default::default()
-    };
-    dynamic(&job)
+    }
+}
+
+/// A Job that a person asked for (`backup`, `restore`): words for the program. It is not the operator's to remove.
+pub fn asked_for(
+    cluster: &Cluster,
+    settings: &Settings,
+    name: &str,
+    component: &str,
+    words: Vec<String>,
+) -> Job {
+    let mut container = container(cluster, settings, component);
+    container.args = Some(words);
+    let mut job = once(cluster, settings, name, container, 3);
+    job.metadata.owner_references = None;
+    if let Some(spec) = &mut job.spec {
+        spec.ttl_seconds_after_finished = Some(86_400);
+        // What it said stays to be read.
+        if let Some(pod) = &mut spec.template.spec {
+            pod.restart_policy = Some("Never".into());
+        }
+    }
+    job
 }

@@ -1,0 +1,70 @@
+// A backup into real object storage, and the way back: what was there is there, what came after is gone, and no seq is given out twice.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { before, test } from 'node:test';
+import { until } from '../sdk/lib/wait.mjs';
+import { admin, at, login, ok, user } from './lib/api.mjs';
+
+const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster, PLUGIN: plugin } = process.env;
+const run = (program, ...words) => execFileSync(program, words, { encoding: 'utf8', env: { ...process.env, KUBECONFIG: at.kubeconfig }, stdio: ['ignore', 'pipe', 'pipe'] });
+const openim = (...words) => run(plugin, '-n', namespace, ...words);
+const kubectl = (...words) => run('kubectl', '-n', namespace, ...words);
+const refused = (...words) => {
+  try {
+    openim(...words);
+  } catch (error) {
+    return error.stderr;
+  }
+  return assert.fail(`${words.join(' ')} was not refused`);
+};
+const backup = `test-${randomUUID().slice(0, 8)}`;
+
+let alice, bob, conversation, sent;
+const newest = async () => (await ok(bob, '/msg/newest_seq', { userID: bob.userID })).maxSeqs?.[conversation] ?? 0;
+const say = async (content) => (await ok({ token: (await login()).token }, '/msg/send_msg', {
+  sendID: alice.userID, recvID: bob.userID, sessionType: 1, contentType: 101, content: { content },
+})).clientMsgID;
+async function pulled() {
+  const seqRanges = [{ conversationID: conversation, begin: 1, end: await newest(), num: 5000 }];
+  const { msgs } = await ok(bob, '/msg/pull_msg_by_seq', { userID: bob.userID, seqRanges });
+  return (msgs?.[conversation]?.Msgs ?? []).map(({ seq, clientMsgID }) => [seq, clientMsgID]);
+}
+const ready = () => {
+  const { metadata, status } = JSON.parse(kubectl('get', 'openimcluster', cluster, '-o', 'json'));
+  return status.observedGeneration === metadata.generation && status.conditions.find(({ type }) => type === 'Ready').status === 'True' &&
+    status.components.every(({ desired, ready }) => desired > 0 && ready === desired);
+};
+
+before(async () => {
+  await login();
+  [alice, bob] = await Promise.all([user('alice'), user('bob')]);
+  conversation = `si_${[alice.userID, bob.userID].sort().join('_')}`;
+});
+
+test('a backup is written while the services go on', async () => {
+  sent = [];
+  for (const content of ['one', 'two', 'three']) sent.push(await say(content));
+  await until('three messages', async () => await newest() === 3, 20_000);
+  assert.match(openim('backup', cluster, '--backup', backup), new RegExp(`backup ${backup}: \\d+ documents in \\d+ collections`));
+  assert.match(refused('backup', cluster, '--backup', backup), /there is a backup .*choose another name/);
+});
+
+test('what is in use is not overwritten unless that is asked for, and an unknown backup names the known ones', () => {
+  assert.match(refused('restore', cluster, backup), /the database holds users or messages/);
+  assert.match(refused('restore', cluster, 'lunch', '--replace'), new RegExp(`there is no backup lunch; backups: .*${backup}`));
+});
+
+test('a restore brings back what was there, and no seq comes twice', async () => {
+  await until('the services serve', ready, 120_000);
+  await until('a message after the backup', () => say('four'), 30_000);
+  await until('it is stored', async () => await newest() === 4, 20_000);
+  assert.match(openim('restore', cluster, backup, '--replace'), new RegExp(`restored ${backup}: \\d+ documents`));
+  await until('the services serve', ready, 180_000);
+  assert.deepEqual(await pulled(), sent.map((id, index) => [index + 1, id]));
+  const later = await say('five');
+  await until('a message after the restore', async () => (await pulled()).length === 4, 30_000);
+  const [seq, id] = (await pulled()).at(-1);
+  assert.deepEqual([seq, id], [1004, later]);
+  assert.equal((await admin('/user/get_users_info', { userIDs: [alice.userID] })).data.usersInfo.length, 1);
+});
