@@ -46,9 +46,9 @@ wait_ready "$name" 300
 refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
 grep -q "replicas cannot be taken away" <<< "$refusal" || { echo "$refusal"; exit 1; }
 
-# This cluster has no ingress.
+# This cluster has no ingress. A forward ends when a connection through it breaks: then it is made again.
 forward() { # SERVICE PORT LOCAL_PORT
-  kube -n "$ns" port-forward "service/$name-$1" "$3:$2" > /dev/null 2>&1 & background+=($!)
+  while true; do kube -n "$ns" port-forward "service/$name-$1" "$3:$2" || sleep 0.2; done > "$OPENIM_CACHE/log/forward-$1.log" 2>&1 & background+=($!)
   local end=$((SECONDS + 15))
   until (exec 3<> "/dev/tcp/127.0.0.1/$3") 2> /dev/null; do
     [ $SECONDS -lt $end ] || { echo "nothing listens on port $3"; exit 1; }

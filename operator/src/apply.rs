@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
-    ByteString, NamespaceResourceScope,
+    ByteString,
     api::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
@@ -22,7 +22,6 @@ use kube::{
         PostParams, Preconditions, TypeMeta,
     },
 };
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -80,13 +79,9 @@ fn is_404(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn resource(types: &TypeMeta) -> ApiResource {
+fn api_for(client: &Client, types: &TypeMeta, namespace: &str) -> Api<DynamicObject> {
     let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind))
-}
-
-fn api_for(client: &Client, object: &DynamicObject, namespace: &str) -> Api<DynamicObject> {
-    let resource = resource(&object.types.clone().unwrap_or_default());
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
@@ -124,15 +119,20 @@ async fn carry_out(
     dry_run: bool,
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
+    let there = all_of(client, cluster).await?;
     for object in &plan.apply {
-        let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
+        let types = object.types.clone().unwrap_or_default();
         let name = object.name_any();
-        let what = format!("{kind}/{name}");
-        let api = api_for(client, object, &cluster.namespace);
-        let optional = object.types == Some(http_route_type());
-        let live = match api.get_opt(&name).await {
-            Err(error) if optional && is_404(&error) => None,
-            live => live.map_err(api_error(&what))?,
+        let what = format!("{}/{name}", types.kind);
+        let api = api_for(client, &types, &cluster.namespace);
+        let optional = types == http_route_type();
+        let live = match there.get(&(types.kind.clone(), name.clone())) {
+            Some(live) => Some(live.clone()),
+            // One without our label: somebody else's.
+            None => match api.get_opt(&name).await {
+                Err(error) if optional && is_404(&error) => None,
+                live => live.map_err(api_error(&what))?,
+            },
         };
         if let Some(live) = live {
             if !live.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid) {
@@ -143,16 +143,14 @@ async fn carry_out(
                 serde_json::to_value(object).unwrap_or_default(),
             );
             // A Job's template never changes; its name does.
-            if kind == "Job" || covers(&live_value, &desired) {
+            if types.kind == "Job" || covers(&live_value, &desired) {
                 continue;
             }
         }
         let parameters = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
         match api.patch(&name, &parameters, &Patch::Apply(object)).await {
             Ok(_) => applied.written.push(what),
-            Err(kube::Error::Api(status))
-                if status.code == 404 && object.types == Some(http_route_type()) =>
-            {
+            Err(error) if optional && is_404(&error) => {
                 applied.refused.push(Blocker {
                     component: "ingress".into(),
                     gate: Reason::DependencyNotReady.as_str().into(),
@@ -162,9 +160,48 @@ async fn carry_out(
             Err(error) => return Err(api_error(&what)(error)),
         }
     }
-    applied.deleted = remove_orphans(client, cluster, plan, dry_run).await?;
+    applied.deleted = remove_orphans(client, cluster, plan, &there, dry_run).await?;
     grow(client, cluster, plan, dry_run, &mut applied).await?;
     Ok(applied)
+}
+
+/// What bears the cluster's label, by kind and name.
+type There = BTreeMap<(String, String), DynamicObject>;
+
+/// The kinds that a cluster is made of, in the order in which what is not wanted any more is removed.
+fn kinds() -> Vec<TypeMeta> {
+    fn of<K: Resource<DynamicType = ()>>() -> TypeMeta {
+        TypeMeta { api_version: K::api_version(&()).into_owned(), kind: K::kind(&()).into_owned() }
+    }
+    vec![
+        of::<Deployment>(),
+        of::<StatefulSet>(),
+        of::<Service>(),
+        of::<ConfigMap>(),
+        of::<Ingress>(),
+        http_route_type(),
+        of::<NetworkPolicy>(),
+        of::<PodDisruptionBudget>(),
+        of::<HorizontalPodAutoscaler>(),
+        of::<Job>(),
+    ]
+}
+
+async fn all_of(client: &Client, cluster: &Cluster) -> Result<There, ApplyError> {
+    let mut there = There::new();
+    let labelled = ListParams::default().labels(&selector(&cluster.name));
+    for types in kinds() {
+        let listed = match api_for(client, &types, &cluster.namespace).list(&labelled).await {
+            // Not every API server has it.
+            Err(error) if types == http_route_type() && is_404(&error) => continue,
+            listed => listed.map_err(api_error(&types.kind))?,
+        };
+        there.extend(listed.into_iter().map(|mut object| {
+            object.types = Some(types.clone());
+            ((types.kind.clone(), object.name_any()), object)
+        }));
+    }
+    Ok(there)
 }
 
 /// Makes claims ask for more. That a volume cannot grow is for a person to mend; it holds up nothing else.
@@ -198,94 +235,40 @@ async fn remove_orphans(
     client: &Client,
     cluster: &Cluster,
     plan: &Plan,
+    there: &There,
     dry_run: bool,
 ) -> Result<Vec<String>, ApplyError> {
-    let wanted: BTreeSet<(String, String)> = plan
+    let mut wanted: BTreeSet<(String, String)> = plan
         .objects()
         .map(|object| {
             (object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(), object.name_any())
         })
         .collect();
+    wanted.extend(plan.kept_config.iter().flatten().map(|name| ("ConfigMap".to_owned(), name.clone())));
     let mut deleted = Vec::new();
-    deleted.extend(remove_kind::<Deployment>(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_kind::<StatefulSet>(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_kind::<Service>(client, cluster, &wanted, dry_run).await?);
-    if let Some(kept) = &plan.kept_config {
-        let kept = kept.iter().map(|name| ("ConfigMap".to_owned(), name.clone()));
-        let wanted: BTreeSet<(String, String)> = wanted.iter().cloned().chain(kept).collect();
-        deleted.extend(remove_kind::<ConfigMap>(client, cluster, &wanted, dry_run).await?);
-    }
-    deleted.extend(remove_kind::<Ingress>(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_routes(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_kind::<NetworkPolicy>(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_kind::<PodDisruptionBudget>(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_kind::<HorizontalPodAutoscaler>(client, cluster, &wanted, dry_run).await?);
-    deleted.extend(remove_kind::<Job>(client, cluster, &wanted, dry_run).await?);
-    Ok(deleted)
-}
-
-/// HTTPRoutes; none where the API server does not know them.
-async fn remove_routes(
-    client: &Client,
-    cluster: &Cluster,
-    wanted: &BTreeSet<(String, String)>,
-    dry_run: bool,
-) -> Result<Vec<String>, ApplyError> {
-    let resource = resource(&http_route_type());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &cluster.namespace, &resource);
-    match remove(&api, &resource.kind, cluster, wanted, dry_run).await {
-        Err(ApplyError::Api { source, .. }) if is_404(&source) => Ok(vec![]),
-        removed => removed,
-    }
-}
-
-async fn remove_kind<K>(
-    client: &Client,
-    cluster: &Cluster,
-    wanted: &BTreeSet<(String, String)>,
-    dry_run: bool,
-) -> Result<Vec<String>, ApplyError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), &cluster.namespace);
-    remove(&api, &K::kind(&()), cluster, wanted, dry_run).await
-}
-
-async fn remove<K>(
-    api: &Api<K>,
-    kind: &str,
-    cluster: &Cluster,
-    wanted: &BTreeSet<(String, String)>,
-    dry_run: bool,
-) -> Result<Vec<String>, ApplyError>
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let listed =
-        api.list(&ListParams::default().labels(&selector(&cluster.name))).await.map_err(api_error(kind))?;
-    let mut deleted = Vec::new();
-    for object in listed {
-        let name = object.name_any();
-        let ours = object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid);
-        if !ours
-            || wanted.contains(&(kind.to_owned(), name.clone()))
-            || object.meta().deletion_timestamp.is_some()
-        {
+    for types in kinds() {
+        if types.kind == "ConfigMap" && plan.kept_config.is_none() {
             continue;
         }
-        let what = format!("{kind}/{name}");
-        // Exactly this object: one that was made anew under the name meanwhile stays.
-        let preconditions = Preconditions { uid: object.uid(), resource_version: None };
-        let parameters =
-            DeleteParams { preconditions: Some(preconditions), dry_run, ..DeleteParams::background() };
-        match api.delete(&name, &parameters).await {
-            Ok(_) => deleted.push(what),
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-            Err(error) => return Err(api_error(&what)(error)),
+        let api = api_for(client, &types, &cluster.namespace);
+        for ((kind, name), object) in there.iter().filter(|((kind, _), _)| *kind == types.kind) {
+            let ours = object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid);
+            if !ours
+                || wanted.contains(&(kind.clone(), name.clone()))
+                || object.metadata.deletion_timestamp.is_some()
+            {
+                continue;
+            }
+            let what = format!("{kind}/{name}");
+            // Exactly this object: one that was made anew under the name meanwhile stays.
+            let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+            let parameters =
+                DeleteParams { preconditions: Some(preconditions), dry_run, ..DeleteParams::background() };
+            match api.delete(name, &parameters).await {
+                Ok(_) => deleted.push(what),
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+                Err(error) => return Err(api_error(&what)(error)),
+            }
         }
     }
     Ok(deleted)

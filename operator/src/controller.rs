@@ -19,7 +19,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::DeserializeGuard,
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         controller::{self, Action, Controller},
         events::{Event, EventType, Recorder, Reporter},
@@ -33,12 +33,15 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::ConstGauge},
     registry::Registry,
 };
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     MANAGER, apply,
     build::{labels, settings::live_revision},
-    by_hand, dereference, live, plan, probe, scaling, status, validate,
+    by_hand, dereference, live,
+    memo::Memo,
+    plan, probe, scaling, status, validate,
 };
 
 /// Dependencies are asked again after this long even when nothing changed.
@@ -103,6 +106,7 @@ struct Operator {
     own_namespace: String,
     recorder: Recorder,
     metrics: OperatorMetrics,
+    memo: Arc<Memo>,
 }
 
 /// Why a pass failed; it is tried again.
@@ -139,23 +143,23 @@ pub async fn run(
         own_namespace: own_namespace.to_owned(),
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
+        memo: Arc::default(),
     });
-    let owned = watcher::Config::default().labels(labels::any_cluster());
     let controller = Controller::new(scoped::<Guarded>(&client, namespace), watcher::Config::default())
         .with_config(
             controller::Config::default().concurrency(CONCURRENT).debounce(Duration::from_millis(200)),
-        )
-        .owns(scoped::<Deployment>(&client, namespace), owned.clone())
-        .owns(scoped::<StatefulSet>(&client, namespace), owned.clone())
-        .owns(scoped::<Service>(&client, namespace), owned.clone())
-        .owns(scoped::<ConfigMap>(&client, namespace), owned.clone())
-        .owns(scoped::<Ingress>(&client, namespace), owned.clone())
-        .owns(scoped::<NetworkPolicy>(&client, namespace), owned.clone())
-        .owns(scoped::<PodDisruptionBudget>(&client, namespace), owned.clone())
-        .owns(scoped::<HorizontalPodAutoscaler>(&client, namespace), owned.clone())
-        .owns(scoped::<OpenIMService>(&client, namespace), owned.clone())
-        .owns(scoped::<Job>(&client, namespace), owned)
-        .graceful_shutdown_on(stop.cancelled_owned());
+        );
+    let watch = Watch { client: &client, namespace, memo: &operator.memo };
+    let controller = watch.owned::<Deployment>(controller);
+    let controller = watch.owned::<StatefulSet>(controller);
+    let controller = watch.owned::<Service>(controller);
+    let controller = watch.owned::<ConfigMap>(controller);
+    let controller = watch.owned::<Ingress>(controller);
+    let controller = watch.owned::<NetworkPolicy>(controller);
+    let controller = watch.owned::<PodDisruptionBudget>(controller);
+    let controller = watch.owned::<HorizontalPodAutoscaler>(controller);
+    let controller = watch.owned::<OpenIMService>(controller);
+    let controller = watch.owned::<Job>(controller).graceful_shutdown_on(stop.cancelled_owned());
     // A second leadership in one process does not exist: a lost lease ends it.
     let _first = operator.metrics.clusters.0.set(controller.store());
     controller
@@ -178,6 +182,42 @@ where
     }
 }
 
+/// Watches what clusters own: each change of it is one of its cluster.
+struct Watch<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    memo: &'a Arc<Memo>,
+}
+
+impl Watch<'_> {
+    fn owned<K>(&self, controller: Controller<Guarded>) -> Controller<Guarded>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + 'static,
+        PartialObjectMeta<K>: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync,
+    {
+        let memo = self.memo.clone();
+        let owned = watcher::Config::default().labels(labels::any_cluster());
+        // Names and owners are enough: a pass reads what it needs.
+        controller.watches(
+            scoped::<PartialObjectMeta<K>>(self.client, self.namespace),
+            owned,
+            move |object: PartialObjectMeta<K>| {
+                let namespace = object.namespace().unwrap_or_default();
+                let owner = object.owner_references().iter().find(|owner| owner.controller == Some(true));
+                owner.map(|owner| {
+                    memo.changed(&owner.uid);
+                    ObjectRef::new(&owner.name).within(&namespace)
+                })
+            },
+        )
+    }
+}
+
 async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
     let cluster = match &guarded.0 {
         Ok(cluster) => cluster,
@@ -189,6 +229,7 @@ async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Act
     };
     if cluster.metadata.deletion_timestamp.is_some() {
         // Everything is owned; the garbage collector takes it.
+        operator.memo.forget(cluster);
         return Ok(Action::await_change());
     }
     let done = operator.pass(cluster).await;
@@ -215,6 +256,12 @@ impl Operator {
                 return Ok(Action::await_change());
             }
         };
+        if self.memo.still_rests(&self.client, object, &cluster).await {
+            return Ok(Action::requeue(PROBE_EVERY));
+        }
+        // Read first: one that changes meanwhile is noticed by the next pass.
+        let secrets =
+            dereference::secret_digests(&self.client, &cluster).await.map_err(ReconcileError::Read)?;
         let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
         let observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
             .await
@@ -267,6 +314,17 @@ impl Operator {
             .iter()
             .any(|entry| entry.type_ == condition::PROGRESSING && entry.status == "True");
         let waiting = progressing || written || status.message != before.message;
+        let at_rest = !waiting
+            && failure.is_none()
+            && plan.blockers.is_empty()
+            && plan.changes.is_empty()
+            && observed.load.is_empty()
+            && status == before
+            && observed.dependencies.iter().all(|server| server.reachable && server.message.is_empty());
+        if at_rest {
+            let target = probe::Target::of(&cluster, &observed);
+            self.memo.put_to_rest(object, target, observed.dependencies.clone(), secrets);
+        }
         self.write_status(object, &before, status).await?;
         match failure {
             Some(error) => Err(error.into()),

@@ -8,6 +8,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerState, PersistentVolumeClaim, Pod, Secret},
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
+use sha2::{Digest, Sha256};
 
 use crate::{
     build::{
@@ -171,6 +172,50 @@ fn trouble(pod: &Pod) -> Option<String> {
     (waiting.reason.as_deref() != Some("ContainerCreating")).then(|| text(waiting.reason, waiting.message))
 }
 
+/// The Secrets that the spec names, and the fields that do.
+fn named_secrets(cluster: &Cluster) -> Vec<(&'static str, String)> {
+    let mut needed = Vec::new();
+    if let Backing::External(mongodb) = &cluster.mongodb {
+        needed.push(("spec.mongodb.external.secretName", mongodb.secret_name.clone()));
+    }
+    if let Backing::External(redis) = &cluster.redis {
+        needed.push(("spec.redis.external.secretName", redis.secret_name.clone()));
+    }
+    if let Backing::External(kafka) = &cluster.kafka {
+        needed.push(("spec.kafka.external.secretName", kafka.secret_name.clone()));
+    }
+    if let Some(storage) = &cluster.spec.object_storage {
+        needed.push(("spec.objectStorage.secretName", storage.secret_name.clone()));
+    }
+    if let Some(webhooks) = &cluster.spec.webhooks {
+        needed.push(("spec.webhooks.signingSecretName", webhooks.signing_secret_name.clone()));
+    }
+    if let Some(push) = &cluster.spec.offline_push {
+        needed.push(("spec.offlinePush.secretName", push.secret_name.clone()));
+    }
+    needed.retain(|(_, name): &(&str, String)| !name.is_empty());
+    needed
+}
+
+/// Digests of the generated Secret and of those that the spec names; `None` for one that does not exist.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub async fn secret_digests(
+    client: &Client,
+    cluster: &Cluster,
+) -> kube::Result<BTreeMap<String, Option<String>>> {
+    let named = named_secrets(cluster).into_iter().map(|(_, name)| name);
+    let mut digests = BTreeMap::new();
+    for name in named.chain([cluster.credentials()]) {
+        let data = secret(client, cluster, &name).await?;
+        let digest =
+            data.map(|data| hex::encode(Sha256::digest(serde_json::to_vec(&data).unwrap_or_default())));
+        digests.insert(name, digest);
+    }
+    Ok(digests)
+}
+
 /// Everything the planner must know; `credentials` are those that this pass completed.
 ///
 /// # Errors
@@ -187,8 +232,7 @@ pub async fn dereference(
         observed.behind = live::behind(client, cluster, &revision).await?;
     }
     observed.load = scaling::measure(client, cluster, &observed).await?;
-    let probed =
-        probe::all(cluster, &observed.credentials, &observed.external, &observed.stateful_sets).await;
+    let probed = probe::Target::of(cluster, &observed).probe().await;
     observed.dependencies = probed.dependencies;
     observed.redis_master = probed.redis_master;
     Ok(observed)
@@ -212,26 +256,8 @@ pub async fn read(
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace).list(&ours).await?;
     let mut missing_secrets = Vec::new();
     let mut external = BTreeMap::new();
-    let mut needed: Vec<(&str, String)> = Vec::new();
-    if let Backing::External(mongodb) = &cluster.mongodb {
-        needed.push(("spec.mongodb.external.secretName", mongodb.secret_name.clone()));
-    }
-    if let Backing::External(redis) = &cluster.redis {
-        needed.push(("spec.redis.external.secretName", redis.secret_name.clone()));
-    }
-    if let Backing::External(kafka) = &cluster.kafka {
-        needed.push(("spec.kafka.external.secretName", kafka.secret_name.clone()));
-    }
-    if let Some(storage) = &cluster.spec.object_storage {
-        needed.push(("spec.objectStorage.secretName", storage.secret_name.clone()));
-    }
-    if let Some(webhooks) = &cluster.spec.webhooks {
-        needed.push(("spec.webhooks.signingSecretName", webhooks.signing_secret_name.clone()));
-    }
-    if let Some(push) = &cluster.spec.offline_push {
-        needed.push(("spec.offlinePush.secretName", push.secret_name.clone()));
-    }
-    for (field, name) in needed.into_iter().filter(|(_, name)| !name.is_empty()) {
+    let needed = named_secrets(cluster);
+    for (field, name) in needed {
         match secret(&client, cluster, &name).await? {
             Some(data) => {
                 external.insert(name, data);

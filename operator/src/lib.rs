@@ -12,6 +12,7 @@ pub mod drain;
 pub mod lease;
 pub mod live;
 pub mod logs;
+mod memo;
 pub mod plan;
 mod pods;
 pub mod probe;

@@ -17,6 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 type Secrets = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The addresses and credentials the services use.
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Connection string.
     pub mongo_uri: String,
@@ -139,11 +140,11 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
 
 // Each of these answers with what is not as it should be although the server answers, or nothing.
 
-async fn mongodb(cluster: &Cluster, set: &ReplicaSet, uri: &str) -> Result<String, String> {
-    if cluster.mongodb.is_managed() {
-        return set.ensure().await;
+async fn mongodb(set: Option<&ReplicaSet>, uri: &str) -> Result<String, String> {
+    match set {
+        Some(managed) => managed.ensure().await,
+        None => replica_set::ask(uri, PATIENCE).await.map(|()| String::new()),
     }
-    replica_set::ask(uri, PATIENCE).await.map(|()| String::new())
 }
 
 async fn redis(
@@ -181,19 +182,6 @@ pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     }
 }
 
-fn outcome(
-    name: &str,
-    managed: bool,
-    asked: Result<Result<String, String>, tokio::time::error::Elapsed>,
-) -> Dependency {
-    let (reachable, message) = match asked {
-        Ok(Ok(remark)) => (true, remark),
-        Ok(Err(problem)) => (false, problem.chars().take(300).collect()),
-        Err(_elapsed) => (false, format!("no answer within {} s", PATIENCE.as_secs() + 1)),
-    };
-    Dependency { name: name.into(), managed, reachable, message }
-}
-
 /// What the servers said.
 #[derive(Debug, Default)]
 pub struct Probed {
@@ -203,53 +191,67 @@ pub struct Probed {
     pub redis_master: Option<i32>,
 }
 
-/// Probes all three. A managed server without a ready pod is not asked.
-pub async fn all(
-    cluster: &Cluster,
-    credentials: &BTreeMap<String, String>,
-    external: &Secrets,
-    stateful_sets: &BTreeMap<String, Rollout>,
-) -> Probed {
-    let settings = settings(cluster, credentials, external, stateful_sets);
-    let hosts = redis_hosts(cluster, stateful_sets);
-    let mut redis_master = None;
-    let limit = PATIENCE + Duration::from_secs(1);
-    let starting = |server: &str, managed: bool| -> Option<Dependency> {
-        let ready = stateful_sets.get(&cluster.part(server)).is_some_and(|set| set.ready > 0);
-        (managed && !ready).then(|| Dependency {
-            name: server.into(),
-            managed,
-            reachable: false,
-            message: "its pod is not ready yet".into(),
-        })
-    };
-    let mongodb = async {
-        let managed = cluster.mongodb.is_managed();
-        match starting("mongodb", managed) {
-            Some(waiting) => waiting,
-            None => {
-                let set = credentials::replica_set(cluster, credentials);
-                outcome("mongodb", managed, timeout(limit, mongodb(cluster, &set, &settings.mongo_uri)).await)
+/// What is asked, and how.
+pub struct Target {
+    settings: Settings,
+    /// The managed MongoDB.
+    set: Option<ReplicaSet>,
+    redis_hosts: Vec<String>,
+    /// Each server: run by the operator, and without a ready pod.
+    servers: [Server; 3],
+}
+
+struct Server {
+    name: &'static str,
+    managed: bool,
+    starting: bool,
+}
+
+impl Target {
+    /// The servers of a cluster.
+    pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
+        let Observed { credentials, external, stateful_sets, .. } = observed;
+        let server = |name: &'static str, managed: bool| {
+            let ready = stateful_sets.get(&cluster.part(name)).is_some_and(|set| set.ready > 0);
+            Server { name, managed, starting: managed && !ready }
+        };
+        Self {
+            settings: settings(cluster, credentials, external, stateful_sets),
+            set: cluster.mongodb.is_managed().then(|| credentials::replica_set(cluster, credentials)),
+            redis_hosts: redis_hosts(cluster, stateful_sets),
+            servers: [
+                server("mongodb", cluster.mongodb.is_managed()),
+                server("redis", cluster.redis.is_managed()),
+                server("kafka", cluster.kafka.is_managed()),
+            ],
+        }
+    }
+
+    /// Asks all three. A managed server without a ready pod is not asked.
+    pub async fn probe(&self) -> Probed {
+        let mut redis_master = None;
+        let [mongo, cache, queue] = &self.servers;
+        let (mongo, cache, queue) = tokio::join!(
+            mongo.ask(mongodb(self.set.as_ref(), &self.settings.mongo_uri)),
+            cache.ask(redis(&self.settings.redis, &self.redis_hosts, &mut redis_master)),
+            queue.ask(kafka(self.settings.kafka.clone())),
+        );
+        Probed { dependencies: vec![mongo, cache, queue], redis_master }
+    }
+}
+
+impl Server {
+    async fn ask(&self, asking: impl Future<Output = Result<String, String>>) -> Dependency {
+        let limit = PATIENCE + Duration::from_secs(1);
+        let (reachable, message) = if self.starting {
+            (false, "its pod is not ready yet".to_owned())
+        } else {
+            match timeout(limit, asking).await {
+                Ok(Ok(remark)) => (true, remark),
+                Ok(Err(problem)) => (false, problem.chars().take(300).collect()),
+                Err(_elapsed) => (false, format!("no answer within {} s", limit.as_secs())),
             }
-        }
-    };
-    let redis = async {
-        let managed = cluster.redis.is_managed();
-        match starting("redis", managed) {
-            Some(waiting) => waiting,
-            None => {
-                let asked = timeout(limit, redis(&settings.redis, &hosts, &mut redis_master)).await;
-                outcome("redis", managed, asked)
-            }
-        }
-    };
-    let kafka = async {
-        let managed = cluster.kafka.is_managed();
-        match starting("kafka", managed) {
-            Some(waiting) => waiting,
-            None => outcome("kafka", managed, timeout(limit, kafka(settings.kafka.clone())).await),
-        }
-    };
-    let (mongodb, redis, kafka) = tokio::join!(mongodb, redis, kafka);
-    Probed { dependencies: vec![mongodb, redis, kafka], redis_master }
+        };
+        Dependency { name: self.name.into(), managed: self.managed, reachable, message }
+    }
 }

@@ -115,8 +115,8 @@ fn one(object: DynamicObject) -> Plan {
     Plan { apply: vec![object], kept_config: Some(BTreeSet::new()), ..Default::default() }
 }
 
-/// The lists in which orphans are looked for; `config_maps` is the answer for that kind.
-fn orphan_lists(config_maps: Value) -> Vec<Exchange> {
+/// The lists of what is there; `config_maps` is the answer for that kind.
+fn lists(config_maps: Value) -> Vec<Exchange> {
     let list = |items: Value| json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items});
     [
         "deployments",
@@ -146,7 +146,8 @@ fn get(status: u16, answer: Value) -> Exchange {
 
 #[tokio::test]
 async fn what_is_missing_is_applied_server_side_as_our_own() {
-    let mut script = vec![
+    let mut script = lists(json!([]));
+    script.extend([
         get(404, not_found()),
         Exchange::new(
             Method::PATCH,
@@ -155,8 +156,7 @@ async fn what_is_missing_is_applied_server_side_as_our_own() {
             live("x", "uid-of-chat"),
         )
         .checking(|body| assert_eq!(body["data"]["a"], "x")),
-    ];
-    script.extend(orphan_lists(json!([])));
+    ]);
     let cluster = cluster("{}");
     let applied =
         converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
@@ -165,8 +165,7 @@ async fn what_is_missing_is_applied_server_side_as_our_own() {
 
 #[tokio::test]
 async fn what_is_as_planned_is_not_written() {
-    let mut script = vec![get(200, live("x", "uid-of-chat"))];
-    script.extend(orphan_lists(json!([])));
+    let script = lists(json!([live("x", "uid-of-chat")]));
     let cluster = cluster("{}");
     let applied =
         converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
@@ -178,11 +177,11 @@ async fn a_route_without_the_gateway_api_holds_up_nothing_else() {
     let types = TypeMeta { api_version: "gateway.networking.k8s.io/v1".into(), kind: "HTTPRoute".into() };
     let mut route = DynamicObject { types: Some(types), metadata: Default::default(), data: json!({}) };
     route.metadata.name = Some("chat".into());
-    let mut script = vec![
+    let mut script = lists(json!([]));
+    script.extend([
         Exchange::new(Method::GET, &["/httproutes/chat"], 404, not_found()),
         Exchange::new(Method::PATCH, &["/httproutes/chat"], 404, not_found()),
-    ];
-    script.extend(orphan_lists(json!([])));
+    ]);
     let cluster = cluster("{}");
     let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(route)).await);
     let refused = applied.await.unwrap().refused;
@@ -191,7 +190,8 @@ async fn a_route_without_the_gateway_api_holds_up_nothing_else() {
 
 #[tokio::test]
 async fn an_object_of_somebody_else_is_not_touched() {
-    let script = vec![get(200, live("theirs", "another-uid"))];
+    let mut script = lists(json!([]));
+    script.push(get(200, live("theirs", "another-uid")));
     let cluster = cluster("{}");
     let applied =
         converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
@@ -207,16 +207,14 @@ async fn orphans_are_removed_and_only_ours_and_only_as_they_were_seen() {
             {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat", "uid": owner}
         ]}})
     };
-    let found = json!([orphan("old", "u7", "uid-of-chat"), orphan("theirs", "u8", "another-uid")]);
-    let mut script = vec![get(200, live("x", "uid-of-chat"))];
-    for exchange in orphan_lists(found) {
-        let config_maps = exchange.contains[0] == "configmaps";
-        script.push(exchange);
-        if config_maps {
-            let delete = Exchange::new(Method::DELETE, &["/configmaps/old"], 404, not_found());
-            script.push(delete.checking(|body| assert_eq!(body["preconditions"]["uid"], "u7")));
-        }
-    }
+    let found = json!([
+        live("x", "uid-of-chat"),
+        orphan("old", "u7", "uid-of-chat"),
+        orphan("theirs", "u8", "another-uid")
+    ]);
+    let mut script = lists(found);
+    let delete = Exchange::new(Method::DELETE, &["/configmaps/old"], 404, not_found());
+    script.push(delete.checking(|body| assert_eq!(body["preconditions"]["uid"], "u7")));
     let cluster = cluster("{}");
     let applied =
         converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
@@ -229,10 +227,11 @@ async fn a_refusing_api_server_is_an_error_that_names_the_object() {
     for (code, reason) in
         [(429, "TooManyRequests"), (500, "InternalError"), (403, "Forbidden"), (409, "Conflict")]
     {
-        let script = vec![
+        let mut script = lists(json!([]));
+        script.extend([
             get(404, not_found()),
             Exchange::new(Method::PATCH, &["/configmaps/chat-config"], code, refusal(code, reason)),
-        ];
+        ]);
         let cluster = cluster("{}");
         let applied =
             converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
