@@ -36,9 +36,12 @@ contract: ## what the last test run showed of the wire contract
 bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
 
+fleet: ## many clusters on one operator, on nodes of kwok; COUNT=100
+	@e2e/fleet.sh $(COUNT)
+
 generate: ## generated files: the CRDs, docs/REFERENCE.md and the schema of the configuration
 	@cargo run -q -p crds --bin crdgen crds
 	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast planted contract bench generate
+.PHONY: help up down status endpoints demo test test-fast planted contract bench fleet generate

@@ -101,6 +101,14 @@ pub struct RolloutPolicy {
     /// themselves may be changed while they are behind.
     #[schemars(range(min = 0, max = 1000000000))]
     pub max_lag: i64,
+    /// The next service is changed while no more than this part of the calls that new pods of the ones before answered failed inside, in percent;
+    /// 100: whatever fails.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_error_percent: i64,
+    /// The gateways are changed while none has more connections than it can close at this rate while it drains
+    /// (`config.gatewayDrainSeconds`); 0: whatever they have.
+    #[schemars(range(min = 0, max = 1000000))]
+    pub reconnects_per_second: i64,
     /// When changes that restart pods may begin; always when there is none. One service that is being changed is finished after a window
     /// has closed. What needs no restart, scaling, repairs and rolling back go on at any time.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
@@ -156,6 +164,8 @@ impl Default for RolloutPolicy {
             deadline_seconds: 300,
             on_failure: OnFailure::default(),
             max_lag: 10_000,
+            max_error_percent: 10,
+            reconnects_per_second: 0,
             windows: vec![],
             approval: Approval::default(),
         }

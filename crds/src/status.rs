@@ -37,6 +37,10 @@ pub enum Reason {
     OutsideWindow,
     /// Changes wait until transfer and push have caught up.
     ConsumerLag,
+    /// Changes wait because new pods of a service fail too many calls.
+    ErrorRate,
+    /// Changes wait because the gateways would send too many clients elsewhere at once.
+    ReconnectBudget,
     /// New pods of a service did not become ready.
     RolloutFailed,
     /// `spec.version` cannot follow the version that runs.
@@ -60,6 +64,8 @@ impl Reason {
             Self::AwaitingApproval => "AwaitingApproval",
             Self::OutsideWindow => "OutsideWindow",
             Self::ConsumerLag => "ConsumerLag",
+            Self::ErrorRate => "ErrorRate",
+            Self::ReconnectBudget => "ReconnectBudget",
             Self::RolloutFailed => "RolloutFailed",
             Self::UpgradeRefused => "UpgradeRefused",
             Self::InvalidSpec => "InvalidSpec",
@@ -155,7 +161,7 @@ pub struct Change {
 pub struct Blocker {
     /// The service or backing server; empty: the whole cluster.
     pub component: String,
-    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, RolloutFailed, UpgradeRefused, InvalidSpec.
+    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, ErrorRate, ReconnectBudget, RolloutFailed, UpgradeRefused, InvalidSpec.
     pub gate: String,
     /// What is seen, and what to do about it.
     pub message: String,

@@ -355,7 +355,8 @@ impl Operator {
             |status: &OpenIMClusterStatus| status.conditions.first().map(|ready| ready.reason.clone());
         if reason(before) != reason(&after) {
             let reason = reason(&after).unwrap_or_default();
-            let warnings = [Reason::InvalidSpec, Reason::RolloutFailed, Reason::UpgradeRefused];
+            let warnings =
+                [Reason::InvalidSpec, Reason::RolloutFailed, Reason::UpgradeRefused, Reason::ErrorRate];
             let warn = warnings.iter().any(|warning| warning.as_str() == reason);
             let type_ = if warn { EventType::Warning } else { EventType::Normal };
             self.tell(object, type_, &reason, after.message, None).await;

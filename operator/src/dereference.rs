@@ -15,7 +15,7 @@ use crate::{
         labels::{COMPONENT, selector},
         settings::live_revision,
     },
-    by_hand, credentials, live,
+    by_hand, calls, credentials, live,
     plan::{Observed, Rollout},
     probe,
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
@@ -232,6 +232,7 @@ pub async fn dereference(
         observed.behind = live::behind(client, cluster, &revision).await?;
     }
     observed.load = scaling::measure(client, cluster, &observed).await?;
+    observed.calls = calls::measure(client, cluster, &observed).await?;
     let probed = probe::Target::of(cluster, &observed).probe().await;
     observed.dependencies = probed.dependencies;
     observed.redis_master = probed.redis_master;

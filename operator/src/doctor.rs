@@ -81,6 +81,8 @@ fn advice(reason: &str) -> &'static str {
             Reason::ConsumerLag,
             "wait, give transfer more pods (spec.services.transfer), or set spec.rollout.maxLag",
         ),
+        (Reason::ErrorRate, "kubectl openim logs NAME --problems, then kubectl openim rollback NAME"),
+        (Reason::ReconnectBudget, "wait until fewer are connected, or set spec.rollout.reconnectsPerSecond"),
         (Reason::RolloutFailed, "edit the spec, or kubectl openim rollback NAME"),
         (Reason::UpgradeRefused, "set spec.version to what the message names"),
         (Reason::InvalidSpec, "correct the field that the message names"),

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod backup;
 pub mod build;
 pub mod by_hand;
+pub mod calls;
 pub mod controller;
 pub mod credentials;
 pub mod dereference;

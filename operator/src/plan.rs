@@ -10,6 +10,7 @@ use kube::api::DynamicObject;
 use crate::{
     build,
     by_hand::Held,
+    calls::Calls,
     probe,
     rollout::{self, Permissions},
     scaling,
@@ -103,6 +104,8 @@ pub struct Observed {
     pub by_hand: BTreeMap<String, Held>,
     /// What pods have to do, of the services that are scaled by it.
     pub load: BTreeMap<String, scaling::Load>,
+    /// While services are changed: what the new pods of each answered.
+    pub calls: BTreeMap<String, Calls>,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
     /// The member of a managed Redis with sentinels that is the master.

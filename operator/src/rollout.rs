@@ -125,6 +125,20 @@ fn seen(live: &Rollout) -> String {
     format!("{} of {} pods are ready{trouble}", live.ready, live.desired)
 }
 
+/// Why the gateways cannot be changed now, if so: a pod that drains would send its clients elsewhere faster than they may come.
+fn too_crowded(cluster: &Cluster, observed: &Observed) -> Option<String> {
+    let budget = cluster.spec.rollout.reconnects_per_second;
+    let drain = i64::from(cluster.spec.config.gateway_drain_seconds).max(1);
+    let load = observed.load.get("gateway")?.as_ref()?;
+    let (pod, count) = load.iter().max_by_key(|(_, count)| **count)?;
+    (budget > 0 && *count > budget * drain).then(|| {
+        format!(
+            "{pod} has {count} connections and would close {} a second while it drains, {budget} may be: wait until fewer are connected, or raise spec.rollout.reconnectsPerSecond",
+            count / drain
+        )
+    })
+}
+
 /// Decides. A service whose new pods do not serve stops all changes of templates, until it is changed itself.
 pub fn decide(
     cluster: &Cluster,
@@ -148,7 +162,15 @@ pub fn decide(
             decision.blockers.push(blocker(item.service, gate, seen(live)));
         }
     }
-    let mut may_change = permissions.held.is_none() && decision.blockers.is_empty();
+    // Of those that have what is wanted: an edit that takes it back is not held up by what it mends.
+    let failing = wanted.iter().find_map(|item| {
+        let live = observed.deployments.get(&cluster.part(item.service))?;
+        let changed = revision_of(&live.template) == revision_of(template(&item.deployment));
+        let calls = observed.calls.get(item.service).filter(|_| changed)?;
+        Some((item.service, calls.too_many(cluster.spec.rollout.max_error_percent)?, *calls))
+    });
+    let crowded = too_crowded(cluster, observed);
+    let mut may_change = permissions.held.is_none() && decision.blockers.is_empty() && failing.is_none();
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
     let first_that = |is: fn(&Rollout) -> bool| {
         let mut services = wanted.iter().map(|item| item.service);
@@ -185,7 +207,8 @@ pub fn decide(
         let in_time = permissions.behind.is_empty()
             || first == Some(item.service)
             || permissions.behind.iter().any(|(behind, _)| *behind == item.service);
-        if may_change && in_time && first.is_none_or(|first| first == item.service) {
+        let in_budget = item.service != "gateway" || crowded.is_none();
+        if may_change && in_time && in_budget && first.is_none_or(|first| first == item.service) {
             may_change = false;
             decision.started = decision.changes.last().cloned();
             decision.apply.push(item.deployment);
@@ -208,6 +231,17 @@ pub fn decide(
         );
         decision.blockers.push(blocker(service, Reason::ConsumerLag, message));
     }
+    if let Some((service, percent, calls)) = failing.filter(|_| waits && !decision.changes.is_empty()) {
+        let message = format!(
+            "{percent} % of the calls that its new pods answered failed ({} of {}), {} % may: set back what was changed, or raise spec.rollout.maxErrorPercent",
+            calls.failed, calls.answered, cluster.spec.rollout.max_error_percent
+        );
+        decision.blockers.push(blocker(service, Reason::ErrorRate, message));
+    }
+    let waits = decision.started.is_none() && decision.blockers.is_empty() && permissions.held.is_none();
+    if let Some(message) = crowded.filter(|_| waits && !decision.changes.is_empty()) {
+        decision.blockers.push(blocker("gateway", Reason::ReconnectBudget, message));
+    }
     if let Some(held) = permissions.held.as_ref().filter(|_| !decision.changes.is_empty()) {
         decision.blockers.insert(0, blocker("", held.reason, held.message.clone()));
     }
@@ -220,7 +254,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        build, credentials, scaling,
+        build,
+        calls::Calls,
+        credentials, scaling,
         validate::{SERVICES, tests::object, validate},
     };
 
@@ -328,6 +364,46 @@ mod tests {
         assert!(world.pass(&whatever, None).started.is_some());
         world.observed.load = [("transfer".to_owned(), None)].into();
         assert!(world.pass(&cluster("version: 1.1.0"), None).started.is_some(), "not known");
+    }
+
+    #[test]
+    fn new_pods_that_fail_calls_stop_the_change_until_it_is_taken_back() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        world.pass(&cluster("version: 1.1.0"), None);
+        assert_eq!(world.changed, ["auth"]);
+        world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
+        let decision = world.pass(&cluster("version: 1.1.0"), None);
+        let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
+        assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("auth", "ErrorRate"));
+        assert!(blocker.message.starts_with("11 % of the calls"), "{}", blocker.message);
+        assert_eq!(world.changed, ["auth"]);
+        assert_eq!(world.pass(&cluster("version: 1.0.0"), None).started.unwrap().component, "auth");
+        let whatever = cluster("{version: 1.1.0, rollout: {maxErrorPercent: 100}}");
+        assert!(world.pass(&whatever, None).started.is_some());
+    }
+
+    #[test]
+    fn gateways_that_would_send_too_many_elsewhere_wait() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        let connections =
+            |count: i64| BTreeMap::from([("gateway".to_owned(), Some([("pod".to_owned(), count)].into()))]);
+        world.observed.load = connections(1001);
+        let wanted = cluster("{version: 1.1.0, rollout: {reconnectsPerSecond: 100}}");
+        for _ in 0..SERVICES.len() {
+            world.pass(&wanted, None);
+        }
+        let decision = world.pass(&wanted, None);
+        assert!(
+            !world.changed.contains(&"gateway") && world.changed.contains(&"cron"),
+            "{:?}",
+            world.changed
+        );
+        assert_eq!(decision.blockers[0].gate, "ReconnectBudget");
+        assert!(decision.blockers[0].message.contains("would close 100 a second"), "{:?}", decision.blockers);
+        world.observed.load = connections(1000);
+        assert_eq!(world.pass(&wanted, None).started.unwrap().component, "gateway");
     }
 
     #[test]

@@ -97,7 +97,10 @@ fn of_interest(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
         let live = observed.deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
         let paces_changes =
             cluster.changing && cluster.spec.rollout.max_lag > 0 && CONSUMERS.contains(service);
+        let has_budget =
+            cluster.changing && cluster.spec.rollout.reconnects_per_second > 0 && *service == GATEWAY;
         paces_changes
+            || has_budget
             || match &wanted.autoscaling {
                 Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
                 None => *service == GATEWAY && by_hand::replicas(cluster, service, observed) < live,

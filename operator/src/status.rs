@@ -120,6 +120,8 @@ pub fn of(
             Reason::AwaitingApproval,
             Reason::OutsideWindow,
             Reason::ConsumerLag,
+            Reason::ErrorRate,
+            Reason::ReconnectBudget,
             Reason::RolloutFailed,
         ];
         Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
@@ -135,9 +137,9 @@ pub fn of(
                 format!(" Not changed: {}.", coming.join(", "))
             };
             Verdict {
-                progressing: reason == Reason::ConsumerLag,
+                progressing: [Reason::ConsumerLag, Reason::ReconnectBudget].contains(&reason),
                 // Those that are wanted end by themselves or by a word; the others need an edit.
-                stalled: [Reason::UpgradeRefused, Reason::RolloutFailed].contains(&reason),
+                stalled: [Reason::UpgradeRefused, Reason::RolloutFailed, Reason::ErrorRate].contains(&reason),
                 ..waiting(reason, format!("{about}{}{pending}", with_end(&blocker.message)))
             }
         }

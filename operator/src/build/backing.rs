@@ -24,8 +24,8 @@ use super::{
     dynamic,
     labels::{metadata, pod_labels, pod_selector},
     pods::{
-        container_security, empty_dir, from_field, from_secret, mount, pod_security, port, resources,
-        tcp_probe, value,
+        container_security, empty_dir, from_field, from_secret, mount, pod_security, port, pull_secrets,
+        resources, tcp_probe, value,
     },
 };
 use crate::{
@@ -174,6 +174,7 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> S
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(60),
+                    image_pull_secrets: pull_secrets(&cluster.spec.pods),
                     ..Default::default()
                 }),
             },

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{
     dynamic,
     labels::{metadata, pod_labels},
-    pods::{pod_security, resources},
+    pods::{placed, pod_security, resources},
     services::{SERVICE_USER, config_volume, container},
     settings::Settings,
 };
@@ -53,7 +53,7 @@ fn once(cluster: &Cluster, settings: &Settings, name: &str, mut container: Conta
                     security_context: Some(pod_security(SERVICE_USER)),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
-                    ..Default::default()
+                    ..placed(&cluster.spec.pods)
                 }),
             },
             ..Default::default()

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-        ObjectFieldSelector, PodSecurityContext, Probe, ResourceRequirements, SeccompProfile,
-        SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
+        LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
+        SeccompProfile, SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
+
+use crate::validate::affinity;
+use crds::Pods;
 
 /// The "restricted" pod security standard.
 pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
@@ -21,6 +24,23 @@ pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..Default::default() }),
         ..Default::default()
     }
+}
+
+/// Where a pod may run, how important it is, and what its images are pulled with.
+pub(crate) fn placed(pods: &Pods) -> PodSpec {
+    PodSpec {
+        node_selector: (!pods.node_selector.is_empty()).then(|| pods.node_selector.clone()),
+        tolerations: (!pods.tolerations.is_empty()).then(|| pods.tolerations.clone()),
+        priority_class_name: (!pods.priority_class_name.is_empty()).then(|| pods.priority_class_name.clone()),
+        affinity: pods.affinity.as_ref().and_then(|given| affinity(given).ok()),
+        image_pull_secrets: pull_secrets(pods),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn pull_secrets(pods: &Pods) -> Option<Vec<LocalObjectReference>> {
+    let secrets = pods.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
+    (!pods.image_pull_secrets.is_empty()).then(|| secrets.collect())
 }
 
 pub(crate) fn container_security() -> SecurityContext {

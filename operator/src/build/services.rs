@@ -7,9 +7,9 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            ConfigMapProjection, Container, Lifecycle, LifecycleHandler, LocalObjectReference, PodSpec,
-            PodTemplateSpec, ProjectedVolumeSource, SecretVolumeSource, Service, ServicePort, ServiceSpec,
-            SleepAction, Volume, VolumeProjection,
+            ConfigMapProjection, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
+            ProjectedVolumeSource, SecretVolumeSource, Service, ServicePort, ServiceSpec, SleepAction,
+            Volume, VolumeProjection,
         },
         networking::v1::{
             HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
@@ -25,14 +25,14 @@ use sha2::{Digest, Sha256};
 use super::{
     availability, dynamic,
     labels::{metadata, pod_labels, pod_selector},
-    pods::{container_security, from_field, http_probe, mount, pod_security, port, resources, value},
+    pods::{container_security, from_field, http_probe, mount, placed, pod_security, port, resources, value},
     settings::{Settings, config_map_name, live_name},
 };
 use crate::{
     plan::Observed,
     rollout::{BUILT_BY, CONFIG_HASH, REVISION, Wanted},
     scaling::{self, SCALED_AT, Scale},
-    validate::{Cluster, SERVICES, affinity},
+    validate::{Cluster, SERVICES},
 };
 
 /// The user of the service image.
@@ -238,7 +238,8 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
         ("prometheus.io/port".to_owned(), ADMIN_PORT.to_string()),
     ]);
     let policy = &cluster.spec.rollout;
-    let pull_secrets = pods.image_pull_secrets.iter();
+    // One gateway drains at a time: the next goes when the one before has sent its clients elsewhere.
+    let drain = if name == "gateway" { cluster.spec.config.gateway_drain_seconds.cast_signed() } else { 0 };
     let mut metadata = metadata(cluster, &cluster.part(name), name);
     if let Some(changed) = scale.changed {
         metadata.annotations.get_or_insert_default().insert(SCALED_AT.to_owned(), changed.to_string());
@@ -247,8 +248,8 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
         metadata,
         spec: Some(DeploymentSpec {
             replicas: Some(scale.replicas),
-            min_ready_seconds: Some(policy.soak_seconds),
-            progress_deadline_seconds: Some(policy.deadline_seconds),
+            min_ready_seconds: Some(policy.soak_seconds.max(drain)),
+            progress_deadline_seconds: Some(policy.deadline_seconds + drain),
             selector: pod_selector(cluster, name),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
@@ -271,16 +272,8 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(grace),
-                    node_selector: (!pods.node_selector.is_empty()).then(|| pods.node_selector.clone()),
-                    tolerations: (!pods.tolerations.is_empty()).then(|| pods.tolerations.clone()),
-                    priority_class_name: (!pods.priority_class_name.is_empty())
-                        .then(|| pods.priority_class_name.clone()),
-                    image_pull_secrets: (!pods.image_pull_secrets.is_empty()).then(|| {
-                        pull_secrets.map(|name| LocalObjectReference { name: name.clone() }).collect()
-                    }),
-                    affinity: pods.affinity.as_ref().and_then(|given| affinity(given).ok()),
                     topology_spread_constraints: availability::spread(cluster, name, pods.spread),
-                    ..Default::default()
+                    ..placed(&pods)
                 }),
             },
             ..Default::default()

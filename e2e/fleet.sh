@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Many clusters on one operator, their pods on nodes of kwok: how long it takes, and what it costs the operator and the API server.
+#   e2e/fleet.sh [COUNT]       100 when left out; needs `make up`. Removes what it made.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+count=${1:-100}
+fleet=fleet work=$(mktemp -d)
+[ -x "$bin/kwok" ] || GOBIN=$bin go install -trimpath -ldflags "-s -w" sigs.k8s.io/kwok/cmd/kwok@v0.8.0
+stages=$(go mod download -json sigs.k8s.io/kwok@v0.8.0 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/kustomize/stage
+
+finish() {
+  kube delete namespace "$fleet" --ignore-not-found --wait=true --timeout=600s > /dev/null || true
+  [ -z "${kwok:-}" ] || kill "$kwok" 2> /dev/null || true
+  kube delete node -l type=kwok > /dev/null || true
+  rm -rf "$work"
+}
+trap finish EXIT
+
+# A pod that is pretended says of its settings what a real one does.
+real=$(kube -n "$cluster_namespace" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=auth" -o 'jsonpath={.items[0].status.podIP}')
+for stage in "$stages"/node/fast/node-initialize.yaml "$stages"/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml "$stages"/pod/fast/pod-{ready,complete,delete}.yaml; do
+  [ -f "$stage" ] || continue
+  sed "s/podIP: {{ index . 0 | Quote }}/podIP: $real/; s/- ip: {{ . | Quote }}/- ip: $real/" "$stage"; echo "---"
+done > "$work/stages.yaml"
+"$bin/kwok" --kubeconfig "$state/admin.kubeconfig" --config "$work/stages.yaml" --manage-nodes-with-label-selector type=kwok \
+  --node-lease-duration-seconds 40 > "$work/kwok.log" 2>&1 & kwok=$!
+nodes=$((count / 20 + 1))
+for node in $(seq "$nodes"); do
+  printf 'apiVersion: v1\nkind: Node\nmetadata: {name: kwok-%s, labels: {type: kwok, kubernetes.io/hostname: kwok-%s}}\nspec: {taints: [{key: kwok, effect: NoSchedule}]}\nstatus: {allocatable: {cpu: 1000, memory: 1Ti, pods: 1000}, capacity: {cpu: 1000, memory: 1Ti, pods: 1000}}\n---\n' "$node" "$node"
+done | kube apply --server-side -f - > /dev/null
+kube create namespace "$fleet" > /dev/null
+
+# The servers are real: those of the cluster that runs, asked by the operator for each of the others.
+of() { kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
+kube -n "$fleet" create secret generic servers --from-literal=uri="$(of mongo-uri)" --from-literal=password="$(of redis-password)" > /dev/null
+kube -n "$fleet" create secret generic kafka --from-literal=username=openim --from-literal=password="$(of kafka-password)" > /dev/null
+
+operator() { kube get --raw "/api/v1/namespaces/openim-system/pods/$(kube -n openim-system get pods -l app.kubernetes.io/name=openim-operator -o 'jsonpath={.items[0].metadata.name}'):12000/proxy/metrics"; }
+metric() { operator | awk -v name="$1" '$1 == name {print $2}'; }
+megabytes() { metric process_resident_memory_bytes | awk '{printf "%d", $1 / 1e6}'; }
+seconds() { metric process_cpu_seconds_total; }
+requests() { cat "$state"/log/operator-audit*.log | awk -F'"verb":"' '{split($2, verb, "\""); n[verb[1]]++} END {printf "%d %d\n", n["get"] + n["list"], n["create"] + n["patch"] + n["update"] + n["delete"]}'; }
+ready() { kube -n "$fleet" get openimclusters -o 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' | grep -c True || true; }
+
+before=$(megabytes) began=$SECONDS cpu=$(seconds); read -r reads writes <<< "$(requests)"
+for number in $(seq "$count"); do
+  cat << END
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: c$number, namespace: $fleet}
+spec:
+  ingress: {enabled: false}
+  pods: {nodeSelector: {type: kwok}, tolerations: [{key: kwok, operator: Exists}]}
+  mongodb: {external: {secretName: servers}}
+  redis: {external: {address: "$cluster_name-redis.$cluster_namespace.svc:6379", secretName: servers}}
+  kafka: {external: {address: ["$cluster_name-kafka.$cluster_namespace.svc:9092"], secretName: kafka, replicationFactor: 1}}
+---
+END
+done > "$work/clusters.yaml"
+kube apply --server-side -f "$work/clusters.yaml" > /dev/null
+until [ "$(ready)" = "$count" ]; do
+  [ $((SECONDS - began)) -lt $((600 + count * 6)) ] || { echo "$(ready) of $count are Ready after $((SECONDS - began)) s"; exit 1; }
+  sleep 5; printf '\r%5d of %d are Ready' "$(ready)" "$count" >&2
+done
+echo >&2
+made=$((SECONDS - began)); read -r reads_made writes_made <<< "$(requests)"
+cpu_made=$(seconds)
+# One full look at all of them, then a minute of rest.
+sleep 60
+rest=$SECONDS cpu_rest=$(seconds); read -r reads_rest writes_rest <<< "$(requests)"
+sleep 60
+rested=$((SECONDS - rest)); read -r reads_end writes_end <<< "$(requests)"
+cpu_end=$(seconds)
+# From an edit to the first pod that is changed for it.
+edited=$(date +%s%N)
+kube -n "$fleet" patch openimcluster c1 --type merge -p '{"spec":{"services":{"auth":{"env":{"NOTE":"edited"}}}}}' > /dev/null
+until [ "$(kube -n "$fleet" get deployment c1-auth -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="NOTE")].value}')" = edited ]; do sleep 0.02; done
+changed=$((($(date +%s%N) - edited) / 1000000))
+awk -v count="$count" -v before="$before" -v memory="$(megabytes)" -v made="$made" -v cpu="$cpu" -v cpu_made="$cpu_made" -v cpu_rest="$cpu_rest" -v cpu_end="$cpu_end" \
+  -v reads="$reads" -v reads_made="$reads_made" -v writes="$writes" -v writes_made="$writes_made" -v reads_rest="$reads_rest" -v reads_end="$reads_end" \
+  -v writes_rest="$writes_rest" -v writes_end="$writes_end" -v rested="$rested" -v changed="$changed" 'BEGIN {
+    print "| | |"; print "|---|---|"
+    printf "| clusters, pods that are pretended | %d, %d |\n", count, count * 12
+    printf "| all Ready after | %d s |\n", made
+    printf "| requests until then, of each cluster: reads, writes | %.0f, %.0f |\n", (reads_made - reads) / count, (writes_made - writes) / count
+    printf "| CPU of the operator until then, of each cluster | %.2f s |\n", (cpu_made - cpu) / count
+    printf "| resident memory of the operator before, with all | %d MB, %d MB |\n", before, memory
+    printf "| at rest: reads a second, writes in %d s | %.1f, %d |\n", rested, (reads_end - reads_rest) / rested, writes_end - writes_rest
+    printf "| at rest: CPU of the operator | %.1f %% of a core |\n", (cpu_end - cpu_rest) * 100 / rested
+    printf "| from an edit to the changed Deployment | %d ms |\n", changed
+  }'
