@@ -39,9 +39,12 @@ bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 2
 fleet: ## many clusters on one operator, on nodes of kwok; COUNT=100
 	@e2e/fleet.sh $(COUNT)
 
+sbom: ## a bill of materials for each program, in dist/sbom
+	@e2e/sbom.sh
+
 generate: ## generated files: the CRDs, docs/REFERENCE.md and the schema of the configuration
 	@cargo run -q -p crds --bin crdgen crds
 	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast planted contract bench fleet generate
+.PHONY: help up down status endpoints demo test test-fast planted contract bench fleet sbom generate

@@ -68,8 +68,25 @@ pub struct OpenIMClusterSpec {
     pub pods: Pods,
     /// Who may connect to the pods.
     pub network_policies: NetworkPolicies,
+    /// Whether services encrypt what they say to each other and show each other certificates. Decided when a cluster is created.
+    #[serde(rename = "internalTLS")]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "self == oldSelf",
+        "message": "services with and without TLS do not understand each other: set it back, or make a cluster with another name"
+    }]))]
+    pub internal_tls: InternalTls,
     /// What happens to volumes when the cluster is deleted.
     pub volumes: VolumePolicy,
+}
+
+/// TLS between the services.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InternalTls {
+    /// Calls are authenticated by the cluster's secret, and not encrypted.
+    #[default]
+    Disabled,
+    /// Calls are encrypted, and both sides show a certificate of the cluster's own authority. The operator makes and renews it.
+    Required,
 }
 
 /// Who may connect to the pods; needs a network plugin that enforces NetworkPolicies.

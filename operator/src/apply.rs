@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::{
     ByteString,
     api::{
@@ -25,7 +26,7 @@ use kube::{
 use serde_json::Value;
 
 use crate::{
-    MANAGER,
+    MANAGER, authority,
     build::{
         labels::{metadata, selector},
         services::http_route_type,
@@ -35,7 +36,7 @@ use crate::{
     validate::Cluster,
     volumes,
 };
-use crds::{Blocker, Reason, VolumePolicy};
+use crds::{Blocker, InternalTls, Reason, VolumePolicy};
 
 /// Why applying stopped.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,14 @@ pub enum ApplyError {
         what: String,
         /// The answer.
         source: Box<kube::Error>,
+    },
+    /// The certificates in the generated Secret were edited.
+    #[error("{what}: the certificates of the services cannot be read ({source}): remove its keys internal-*")]
+    Certificates {
+        /// Kind and name.
+        what: String,
+        /// What is wrong.
+        source: rcgen::Error,
     },
     /// An object of that name belongs to somebody else.
     #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
@@ -297,7 +306,7 @@ pub async fn ensure_credentials(
         data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into_bytes()))).collect()
     };
     let Some(mut secret) = existing else {
-        let data = credentials::complete(cluster, BTreeMap::new());
+        let data = completed(cluster, BTreeMap::new(), &what)?;
         let secret = Secret {
             metadata: owned(metadata(cluster, &name, "credentials")),
             data: Some(encode(&data)),
@@ -312,13 +321,26 @@ pub async fn ensure_credentials(
         return Err(ApplyError::Foreign { what });
     }
     let found = credentials::text(&secret);
-    let data = credentials::complete(cluster, found.clone());
+    let data = completed(cluster, found.clone(), &what)?;
     let owners = owned(metadata(cluster, &name, "credentials")).owner_references;
     if data != found || secret.metadata.owner_references != owners {
         secret.data = Some(encode(&data));
         secret.metadata.owner_references = owners;
         // `replace` with the version that was read: nobody else's change is overwritten.
         api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
+    }
+    Ok(data)
+}
+
+fn completed(
+    cluster: &Cluster,
+    data: BTreeMap<String, String>,
+    what: &str,
+) -> Result<BTreeMap<String, String>, ApplyError> {
+    let mut data = credentials::complete(cluster, data);
+    if cluster.spec.internal_tls == InternalTls::Required {
+        authority::complete(&cluster.name, &mut data, Timestamp::now())
+            .map_err(|source| ApplyError::Certificates { what: what.to_owned(), source })?;
     }
     Ok(data)
 }

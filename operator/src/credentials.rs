@@ -30,6 +30,16 @@ pub mod key {
     pub const KAFKA_JAAS: &str = "kafka-jaas";
     /// Identity of the Kafka cluster.
     pub const KAFKA_CLUSTER_ID: &str = "kafka-cluster-id";
+    /// Certificate of the authority of the services' own.
+    pub const AUTHORITY: &str = "internal-ca.crt";
+    /// Its key.
+    pub const AUTHORITY_KEY: &str = "internal-ca.key";
+    /// Certificate of the services.
+    pub const CERTIFICATE: &str = "internal-tls.crt";
+    /// Its key.
+    pub const CERTIFICATE_KEY: &str = "internal-tls.key";
+    /// When it is renewed.
+    pub const CERTIFICATE_RENEWAL: &str = "internal-tls-renewal";
 }
 
 /// User name in MongoDB and Kafka.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use config::RedisMode;
+use crds::InternalTls;
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
 use kube::api::DynamicObject;
 use serde_json::json;
@@ -73,6 +74,10 @@ impl Settings {
         if servers.kafka.tls.enable_tls {
             config["kafka"]["tls"] = json!({ "enableTLS": true });
         }
+        let encrypted = cluster.spec.internal_tls == InternalTls::Required;
+        if encrypted {
+            config["internalTLS"] = json!({ "enable": true });
+        }
         if !wanted.notifications.is_empty() {
             config["notification"] = json!(wanted.notifications);
         }
@@ -114,6 +119,11 @@ impl Settings {
                 }
             }
             Backing::External(_) => {}
+        }
+        if encrypted {
+            references.push(("IMENV_INTERNALTLS_CACRT", &generated, key::AUTHORITY));
+            references.push(("IMENV_INTERNALTLS_CRT", &generated, key::CERTIFICATE));
+            references.push(("IMENV_INTERNALTLS_KEY", &generated, key::CERTIFICATE_KEY));
         }
         if let Some(storage) = &cluster.spec.object_storage {
             let name = &storage.secret_name;

@@ -54,6 +54,9 @@ pub struct Config {
     pub discovery: Discovery,
     /// etcd, for `discovery.enable: etcd`.
     pub etcd: Etcd,
+    /// TLS between the services.
+    #[serde(rename = "internalTLS")]
+    pub internal_tls: InternalTls,
     /// REST.
     pub api: Api,
     /// WebSocket.
@@ -197,6 +200,24 @@ pub struct KafkaTls {
     /// Believe whoever answers: for trials alone.
     pub insecure_skip_verify: bool,
 }
+
+/// TLS of calls between services: both sides show a certificate of the same authority, for the name `openim.internal`. All services of
+/// a cluster have it or none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct InternalTls {
+    /// Speak TLS.
+    pub enable: bool,
+    /// The authority's certificate: a file name, or the PEM text itself.
+    pub ca_crt: String,
+    /// The certificate of the services.
+    pub crt: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// The name in the certificates of the services.
+pub const INTERNAL_NAME: &str = "openim.internal";
 
 /// How services find each other.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -372,6 +393,7 @@ impl Default for Config {
             kafka: Kafka::default(),
             discovery: Discovery::default(),
             etcd: Etcd::default(),
+            internal_tls: InternalTls::default(),
             api: Api::default(),
             gateway: Gateway::default(),
             transfer: Transfer::default(),
@@ -520,6 +542,12 @@ impl Config {
         if let Some(problem) = log_level_problem(&self.log.level) {
             return refuse("log.level", &problem);
         }
+        let tls = &self.internal_tls;
+        for (key, value) in [("caCrt", &tls.ca_crt), ("crt", &tls.crt), ("key", &tls.key)] {
+            if tls.enable && value.is_empty() {
+                return refuse(&format!("internalTLS.{key}"), "is required with internalTLS.enable");
+            }
+        }
         if ![1, 24].contains(&self.log.rotation_time) {
             return refuse("log.rotationTime", "must be 1 or 24 hours");
         }
@@ -586,6 +614,7 @@ impl Config {
             &mut shown.kafka.tls.client_key,
             &mut shown.kafka.tls.client_key_pwd,
             &mut shown.etcd.password,
+            &mut shown.internal_tls.key,
             &mut shown.push.web_push.private_key,
             &mut shown.push.jpush.master_secret,
             &mut shown.push.getui.master_secret,

@@ -211,7 +211,7 @@ mod tests {
         let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
         let stop = CancellationToken::new();
         stop.cancel();
-        let peers = Peers::start(&config, &TaskTracker::new(), &stop);
+        let peers = Peers::start(&config, None, &TaskTracker::new(), &stop);
         let routes = Routes::connect(&config.redis).unwrap();
         let webhooks = Webhooks::new(&config, None).unwrap();
         GatewayService(

@@ -186,7 +186,7 @@ mod tests {
     fn gateways() -> Gateways {
         let config = Config { secret: SECRET.into(), ..Default::default() };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let peers = Peers::start(&config, &tasks, &stop);
+        let peers = Peers::start(&config, None, &tasks, &stop);
         Gateways::new(peers, PushMetrics::default(), tasks, stop)
     }
 
@@ -213,8 +213,14 @@ mod tests {
         let listener = TcpListener::bind(address).await.unwrap();
         let key = InternalKey::derive(SECRET);
         let taker = Taker { taken: taken.clone(), ..Default::default() };
-        let serving =
-            rpc::serve(Arc::new(taker), listener, key, rpc::RpcMetrics::default(), gateways.stop.clone());
+        let serving = rpc::serve(
+            Arc::new(taker),
+            listener,
+            key,
+            None,
+            rpc::RpcMetrics::default(),
+            gateways.stop.clone(),
+        );
         gateways.tasks.spawn(serving);
         until(|| gateways.down.lock().is_empty()).await;
         assert_eq!(taken.load(Ordering::Relaxed), 0, "what asks whether it is back delivers nothing");
@@ -238,6 +244,7 @@ mod tests {
                 Arc::new(taker),
                 listener,
                 key,
+                None,
                 rpc::RpcMetrics::default(),
                 gateways.stop.clone(),
             ));

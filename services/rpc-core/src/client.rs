@@ -23,6 +23,7 @@ use crate::{
     Context, InternalKey,
     discovery::{self, Found},
     server::MAX_MESSAGE_BYTES,
+    tls::{Tls, endpoint},
 };
 
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
@@ -103,24 +104,25 @@ impl Client {
 pub struct Peers {
     clients: Arc<HashMap<Service, Client>>,
     key: InternalKey,
+    tls: Option<Tls>,
     direct: Arc<Mutex<HashMap<String, Client>>>,
     gateways: watch::Receiver<HashSet<SocketAddr>>,
 }
 
 impl Peers {
     /// Starts following discovery; tasks end with `stop`.
-    pub fn start(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+    pub fn start(config: &Config, tls: Option<Tls>, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let key = InternalKey::derive(&config.secret);
         let (gateways_sender, gateways) = watch::channel(HashSet::new());
         let mut gateways_sender = Some(gateways_sender);
         let clients = Service::ALL.into_iter().map(|service| {
             let (channel, changes) = Channel::balance_channel(64);
             let all = if service == Service::Gateway { gateways_sender.take() } else { None };
-            let found = Found::new(changes, all);
+            let found = Found::new(changes, all, tls.clone());
             tasks.spawn(discovery::follow(config.clone(), service, found, stop.clone()));
             (service, Client { channel, service, key: key.clone() })
         });
-        Self { clients: Arc::new(clients.collect()), key, direct: Arc::default(), gateways }
+        Self { clients: Arc::new(clients.collect()), key, tls, direct: Arc::default(), gateways }
     }
 
     /// A service, balanced over its instances.
@@ -175,9 +177,10 @@ impl Peers {
         if let Some(client) = self.direct.lock().get(address) {
             return Ok(client.clone());
         }
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(Error::internal)?;
+        let endpoint = endpoint(address, self.tls.as_ref())
+            .ok_or_else(|| Error::internal(format!("{address:?} is no address of a gateway")))?;
         let client = Client {
-            channel: tuned(endpoint)
+            channel: endpoint
                 .http2_keep_alive_interval(GATEWAY_PING)
                 .keep_alive_timeout(GATEWAY_PING)
                 .connect_lazy(),
@@ -225,7 +228,7 @@ mod tests {
     fn listed(addresses: &[SocketAddr]) -> (watch::Sender<HashSet<SocketAddr>>, Peers) {
         let (sender, gateways) = watch::channel(addresses.iter().copied().collect());
         let key = InternalKey::derive("a secret of the cluster");
-        (sender, Peers { clients: Arc::default(), key, direct: Arc::default(), gateways })
+        (sender, Peers { clients: Arc::default(), key, tls: None, direct: Arc::default(), gateways })
     }
 
     async fn ask(peers: &Peers) -> (Vec<KickUserOfflineResp>, Option<Error>) {
@@ -240,8 +243,14 @@ mod tests {
         let address = live.local_addr().unwrap();
         let (sender, peers) = listed(&[address, dead]);
         let stop = CancellationToken::new();
-        let serving =
-            crate::serve(Arc::new(Kicker), live, peers.key.clone(), RpcMetrics::default(), stop.clone());
+        let serving = crate::serve(
+            Arc::new(Kicker),
+            live,
+            peers.key.clone(),
+            None,
+            RpcMetrics::default(),
+            stop.clone(),
+        );
         let dropped = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             sender.send_replace(HashSet::from([address]));
@@ -263,9 +272,16 @@ mod tests {
         let serving = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             let listener = TcpListener::bind(address).await.unwrap();
-            crate::serve(Arc::new(Kicker), listener, peers.key.clone(), RpcMetrics::default(), stop.clone())
-                .await
-                .unwrap();
+            crate::serve(
+                Arc::new(Kicker),
+                listener,
+                peers.key.clone(),
+                None,
+                RpcMetrics::default(),
+                stop.clone(),
+            )
+            .await
+            .unwrap();
         };
         let asking = async {
             let (answers, failure) = ask(&peers).await;

@@ -7,7 +7,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Endpoint, channel::Change};
 
-use crate::{client::tuned, etcd};
+use crate::{
+    etcd,
+    tls::{Tls, endpoint_at},
+};
 
 /// How often names are resolved.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -18,14 +21,16 @@ pub(crate) struct Found {
     changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
     /// Of the gateways: for callers that ask each of them.
     all: Option<watch::Sender<HashSet<SocketAddr>>>,
+    tls: Option<Tls>,
 }
 
 impl Found {
     pub(crate) fn new(
         changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
         all: Option<watch::Sender<HashSet<SocketAddr>>>,
+        tls: Option<Tls>,
     ) -> Self {
-        Self { known: HashSet::new(), changes, all }
+        Self { known: HashSet::new(), changes, all, tls }
     }
 
     /// Tells what came and went; whether anybody listens.
@@ -36,8 +41,8 @@ impl Found {
             }
         }
         for new in seen.difference(&self.known) {
-            let Ok(endpoint) = Endpoint::from_shared(format!("http://{new}")) else { continue };
-            if self.changes.send(Change::Insert(*new, tuned(endpoint))).await.is_err() {
+            let Some(endpoint) = endpoint_at(*new, self.tls.as_ref()) else { continue };
+            if self.changes.send(Change::Insert(*new, endpoint)).await.is_err() {
                 return false;
             }
         }
@@ -86,7 +91,7 @@ mod tests {
     async fn what_comes_and_goes_is_told_once() {
         let (changes, mut told) = mpsc::channel(8);
         let (all, listed) = watch::channel(HashSet::new());
-        let mut found = Found::new(changes, Some(all));
+        let mut found = Found::new(changes, Some(all), None);
         let [a, b]: [SocketAddr; 2] = ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
         for seen in [vec![a], vec![a, b], vec![a, b], vec![b]] {
             assert!(found.set(seen.into_iter().collect()).await);

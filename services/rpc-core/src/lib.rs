@@ -7,6 +7,7 @@ mod discovery;
 mod etcd;
 mod metrics;
 mod server;
+mod tls;
 
 pub use async_trait::async_trait;
 pub use client::{Client, Peers};
@@ -14,6 +15,7 @@ pub use context::{Context, InternalKey};
 pub use etcd::{announce, announce_metrics, metrics_targets};
 pub use metrics::RpcMetrics;
 pub use server::{RpcService, decode, encode, serve};
+pub use tls::Tls;
 
 /// Implements [`RpcService`] by a table `method => handler`; every handler is `async fn(&self, &Context, Req) -> Result<Resp>`.
 /// A method that is not in the table answers a clear error.

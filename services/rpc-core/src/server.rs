@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, server::UnaryService};
 
-use crate::{Context, InternalKey, RpcMetrics};
+use crate::{Context, InternalKey, RpcMetrics, Tls};
 
 /// A service's methods by name.
 #[async_trait]
@@ -103,6 +103,7 @@ pub async fn serve(
     service: Arc<dyn RpcService>,
     listener: TcpListener,
     key: InternalKey,
+    tls: Option<Tls>,
     metrics: RpcMetrics,
     stop: CancellationToken,
 ) -> std::result::Result<(), tonic::transport::Error> {
@@ -118,7 +119,11 @@ pub async fn serve(
         }),
     );
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
+    let mut server = tonic::transport::Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls.server)?;
+    }
+    server
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .add_routes(tonic::service::Routes::from(router))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())

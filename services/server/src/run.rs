@@ -13,7 +13,7 @@ use model::{Clock, SystemClock};
 use objects::Objects;
 use push::{Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
 use routes::Routes;
-use rpc::{InternalKey, Peers, RpcMetrics, RpcService};
+use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
 use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages};
 use store::Store;
 use telemetry::{LogLevel, Metrics, Readiness};
@@ -39,6 +39,7 @@ struct Process {
     routes: Routes,
     webhooks: Webhooks,
     peers: Peers,
+    tls: Option<Tls>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     rpc_metrics: RpcMetrics,
@@ -55,6 +56,7 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let level = telemetry::start_logging(&config.log, &role.name())?;
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
+    let tls = Tls::of(&config.internal_tls).context("internalTLS")?;
     let mut metrics = Metrics::default();
     let process = Process {
         role,
@@ -63,7 +65,8 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
         store: Store::connect(&config.mongo).await.context("mongo.uri")?,
         routes: Routes::connect(&config.redis).context("redis.address")?,
         webhooks: webhooks(&config)?,
-        peers: Peers::start(&config, &tasks, &stop),
+        peers: Peers::start(&config, tls.clone(), &tasks, &stop),
+        tls,
         clock: Arc::new(SystemClock),
         metrics,
         tasks: tasks.clone(),
@@ -289,7 +292,14 @@ impl Process {
         self.tasks.spawn(rpc::announce((*self.config).clone(), name, leave.clone()));
         self.spawn(
             name.name(),
-            rpc::serve(Arc::new(service), listener, key, self.rpc_metrics.clone(), self.stop.clone()),
+            rpc::serve(
+                Arc::new(service),
+                listener,
+                key,
+                self.tls.clone(),
+                self.rpc_metrics.clone(),
+                self.stop.clone(),
+            ),
         );
         Ok(())
     }
