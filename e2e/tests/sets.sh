@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A cluster on three brokers and three Redis servers with sentinels: each broker and the master of Redis are killed under load, then all get
+# A cluster with TLS between its services, on three brokers and three Redis servers with sentinels: each broker and the master of Redis are killed under load, then all get
 # a new template; a member is changed only while no copy is missing, and the master of Redis only after another one has taken over.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
@@ -19,13 +19,18 @@ kube -n "$ns" apply -f - <<END
 apiVersion: openim.io/v1alpha1
 kind: OpenIMCluster
 metadata: {name: $name}
-spec: {volumes: Delete, ingress: {enabled: false}, kafka: {managed: {brokers: 3}}, config: {kafkaPartitions: 3}}
+spec: {volumes: Delete, ingress: {enabled: false}, internalTLS: Required, kafka: {managed: {brokers: 3}}, config: {kafkaPartitions: 3}}
 END
 wait_ready "$name" 240
 
-echo "the number of brokers cannot be changed"
-refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"kafka":{"managed":{"brokers":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
-grep -q "the number of brokers is decided when a cluster is created" <<< "$refusal" || { echo "$refusal"; exit 1; }
+refused() { # SPEC WORDS
+  local answer
+  answer=$(kube -n "$ns" patch openimcluster "$name" --type merge -p "{\"spec\":$1}" 2>&1) && { echo "it was accepted: $1"; exit 1; }
+  grep -q "$2" <<< "$answer" || { echo "$answer"; exit 1; }
+}
+echo "what is decided when a cluster is created cannot be changed"
+refused '{"kafka":{"managed":{"brokers":1}}}' "the number of brokers is decided when a cluster is created"
+refused '{"internalTLS":"Disabled"}' "services with and without TLS do not understand each other"
 
 redis_password=$(get secret "$name-credentials" -o jsonpath='{.data.redis-password}' | base64 -d)
 redis() { # MEMBER WORDS…
@@ -43,8 +48,7 @@ master() { # the member of Redis that says it is the master and has both others 
 echo "Redis grows to a set with sentinels"
 kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":3}}}}'
 wait_ready "$name" 300
-refusal=$(kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":1}}}}' 2>&1) && { echo "it was accepted"; exit 1; }
-grep -q "replicas cannot be taken away" <<< "$refusal" || { echo "$refusal"; exit 1; }
+refused '{"redis":{"managed":{"replicas":1}}}' "replicas cannot be taken away"
 
 # This cluster has no ingress. A forward ends when a connection through it breaks: then it is made again.
 forward() { # SERVICE PORT LOCAL_PORT
@@ -57,6 +61,9 @@ forward() { # SERVICE PORT LOCAL_PORT
 }
 forward api-http 10002 18102
 forward gateway-ws 10001 18101
+forward auth 10102 18103
+echo "services show each other certificates of the cluster's own authority"
+openssl s_client -connect 127.0.0.1:18103 -alpn h2 < /dev/null 2> /dev/null | grep -q "issuer=.*OpenIM cluster $name" || { echo "auth shows no certificate"; exit 1; }
 secret=$(get secret "$name-credentials" -o jsonpath='{.data.secret}' | base64 -d)
 OPENIM_ENDPOINTS=$(printf '{"api":"http://%s","ws":"ws://%s/","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}' \
   127.0.0.1:18102 127.0.0.1:18101 "$secret" "$state/admin.kubeconfig")
