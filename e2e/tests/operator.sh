@@ -44,6 +44,31 @@ until_is 30 "$kept" config '{.items[*].metadata.name}'
 [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
 wait_ready "$cluster_name" 60
 
+echo "kubectl scale and an autoscaler of one's own reach a service, and the last edit counts"
+service() { kube -n "$ns" get openimservice "$cluster_name-user" -o "jsonpath={.$1}"; }
+replicas() { kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'; }
+kube -n "$ns" scale "openimservice/$cluster_name-user" --replicas 2
+until_is 30 2 replicas
+until_is 60 2 service status.ready
+kube -n "$ns" apply -f - <<END
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: own}
+spec:
+  scaleTargetRef: {apiVersion: openim.io/v1alpha1, kind: OpenIMService, name: $cluster_name-user}
+  minReplicas: 3
+  maxReplicas: 4
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
+END
+until_is 60 3 replicas
+kube -n "$ns" delete horizontalpodautoscaler own
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"user":{"replicas":2}}}}'
+until_is 30 2 replicas
+until_is 10 2 service spec.replicas
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"user":null}}}'
+until_is 30 1 replicas
+wait_ready "$cluster_name" 60
+
 echo "an ingress that is not wanted any more is removed"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":false}}}'
 until_is 30 "" kube -n "$ns" get ingress -o name
