@@ -44,6 +44,16 @@ until_is 30 "$kept" config '{.items[*].metadata.name}'
 [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
 wait_ready "$cluster_name" 60
 
+echo "what the spec does not name any more is taken away, others' fields stay"
+ingress() { kube -n "$ns" get ingress "$cluster_name" -o "jsonpath={$1}"; }
+kube -n "$ns" annotate ingress "$cluster_name" example.org/note=mine --overwrite
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"host":"im.example.test","annotations":{"example.org/ours":"1"}}}}'
+until_is 30 im.example.test ingress '.spec.rules[0].host'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"host":null,"annotations":null}}}'
+until_is 30 "" ingress '.spec.rules[0].host'
+until_is 10 "" ingress '.metadata.annotations.example\.org/ours'
+[ "$(ingress '.metadata.annotations.example\.org/note')" = mine ]
+
 echo "kubectl scale and an autoscaler of one's own reach a service, and the last edit counts"
 service() { kube -n "$ns" get openimservice "$cluster_name-user" -o "jsonpath={.$1}"; }
 replicas() { kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'; }

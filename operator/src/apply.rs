@@ -88,6 +88,40 @@ fn is_404(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
+/// Whether all that we own in an object, as `managedFields` tells, is still wanted: what is not is given back by applying the rest.
+fn wants_all(owned: &Value, desired: &Value) -> bool {
+    let Value::Object(owned) = owned else { return true };
+    owned.iter().all(|(path, inside)| {
+        let found = match path.split_once(':') {
+            Some(("f", name)) => desired.get(name),
+            // An item of a list, by its keys; one that has a default may be left out.
+            Some(("k", keys)) => {
+                let keys: Value = serde_json::from_str(keys).unwrap_or_default();
+                desired.as_array().and_then(|items| {
+                    items.iter().find(|item| {
+                        let mut keys = keys.as_object().into_iter().flatten();
+                        keys.all(|(key, value)| item.get(key).is_none_or(|found| found == value))
+                    })
+                })
+            }
+            Some(("v", value)) => {
+                let value: Value = serde_json::from_str(value).unwrap_or_default();
+                desired.as_array().and_then(|items| items.iter().find(|item| **item == value))
+            }
+            _ => return true,
+        };
+        found.is_some_and(|found| wants_all(inside, found))
+    })
+}
+
+/// The fields that we applied.
+fn owned_fields(live: &DynamicObject) -> Value {
+    let ours = live.managed_fields().iter().find(|entry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    });
+    ours.and_then(|entry| entry.fields_v1.as_ref()).map_or(Value::Null, |fields| fields.0.clone())
+}
+
 fn api_for(client: &Client, types: &TypeMeta, namespace: &str) -> Api<DynamicObject> {
     let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
@@ -152,7 +186,9 @@ async fn carry_out(
                 serde_json::to_value(object).unwrap_or_default(),
             );
             // A Job's template never changes; its name does.
-            if types.kind == "Job" || covers(&live_value, &desired) {
+            if types.kind == "Job"
+                || covers(&live_value, &desired) && wants_all(&owned_fields(&live), &desired)
+            {
                 continue;
             }
         }
@@ -363,6 +399,34 @@ mod tests {
             assert!(!covers(&live, &change), "{change}");
         }
         assert!(!covers(&json!({"spec": {"template": {"containers": []}}}), &desired));
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_given_back() {
+        let owned = json!({
+            "f:metadata": {"f:labels": {"f:a": {}}},
+            "f:spec": {
+                "f:tls": {},
+                "f:ports": {"k:{\"port\":1,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}},
+                "f:set": {"v:\"x\"": {}},
+            },
+        });
+        let wanted = json!({
+            "metadata": {"labels": {"a": "1"}},
+            "spec": {"tls": [], "ports": [{"port": 1}], "set": ["x", "y"]},
+        });
+        assert!(wants_all(&owned, &wanted));
+        assert!(wants_all(&Value::Null, &wanted), "what we never applied");
+        for (pointer, key) in
+            [("/metadata/labels", "a"), ("/spec", "tls"), ("/spec", "ports"), ("/spec", "set")]
+        {
+            let mut less = wanted.clone();
+            less.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(key);
+            assert!(!wants_all(&owned, &less), "{pointer}/{key}");
+        }
+        let mut other = wanted;
+        other["spec"]["ports"][0]["port"] = json!(2);
+        assert!(!wants_all(&owned, &other));
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
