@@ -9,7 +9,11 @@ ns=$cluster_namespace name=trio
 get() { kube -n "$ns" get "$@"; }
 background=()
 finish() {
-  local id
+  local failed=$? id
+  if [ "$failed" != 0 ]; then
+    get pods -l "openim.io/cluster=$name"
+    for id in gateway msg; do echo "the end of what $id said:"; kube -n "$ns" logs "deployment/$name-$id" --tail=15 | cut -c1-400; done
+  fi
   for id in "${background[@]}"; do kill "$id" $(pgrep -P "$id") 2> /dev/null || true; done
   kube -n "$ns" delete openimcluster "$name" --ignore-not-found --wait=false > /dev/null
 }
@@ -50,26 +54,22 @@ kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"ma
 wait_ready "$name" 300
 refused '{"redis":{"managed":{"replicas":1}}}' "replicas cannot be taken away"
 
-# This cluster has no ingress. A forward ends when a connection through it breaks: then it is made again.
-forward() { # SERVICE PORT LOCAL_PORT
-  while true; do kube -n "$ns" port-forward "service/$name-$1" "$3:$2" || sleep 0.2; done > "$OPENIM_CACHE/log/forward-$1.log" 2>&1 & background+=($!)
-  local end=$((SECONDS + 15))
-  until (exec 3<> "/dev/tcp/127.0.0.1/$3") 2> /dev/null; do
-    [ $SECONDS -lt $end ] || { echo "nothing listens on port $3"; exit 1; }
-    sleep 0.2
-  done
+# This cluster has no ingress: it is reached from where pods are.
+inside() { "$bin/localkube" exec "$@"; }
+address() { # SERVICE: that of its Service, or of its first pod
+  local ip; ip=$(get service "$name-$1" -o jsonpath='{.spec.clusterIP}')
+  [ "$ip" != None ] || ip=$(get pods -l "openim.io/cluster=$name,app.kubernetes.io/component=$1" -o 'jsonpath={.items[0].status.podIP}')
+  echo "$ip"
 }
-forward api-http 10002 18102
-forward gateway-ws 10001 18101
-forward auth 10102 18103
 echo "services show each other certificates of the cluster's own authority"
-openssl s_client -connect 127.0.0.1:18103 -alpn h2 < /dev/null 2> /dev/null | grep -q "issuer=.*OpenIM cluster $name" || { echo "auth shows no certificate"; exit 1; }
+shown=$(inside openssl s_client -connect "$(address auth):10102" -alpn h2 < /dev/null 2>&1) || true
+grep -q "issuer=.*OpenIM cluster $name" <<< "$shown" || { echo "auth shows no certificate: $shown"; exit 1; }
 secret=$(get secret "$name-credentials" -o jsonpath='{.data.secret}' | base64 -d)
-OPENIM_ENDPOINTS=$(printf '{"api":"http://%s","ws":"ws://%s/","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}' \
-  127.0.0.1:18102 127.0.0.1:18101 "$secret" "$state/admin.kubeconfig")
+OPENIM_ENDPOINTS=$(printf '{"api":"http://%s:10002","ws":"ws://%s:10001/","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}' \
+  "$(address api-http)" "$(address gateway-ws)" "$secret" "$state/admin-inside.kubeconfig")
 export OPENIM_ENDPOINTS
 check() { # OUTPUT SECONDS [KILL]
-  "$checker_bin/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
+  inside "$checker_bin/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
 }
 
 echo "each broker is killed in turn, and the master of Redis hangs for a while"
