@@ -115,11 +115,11 @@ fn wants_all(owned: &Value, desired: &Value) -> bool {
 }
 
 /// The fields that we applied.
-fn owned_fields(live: &DynamicObject) -> Value {
+fn owned_fields(live: &DynamicObject) -> &Value {
     let ours = live.managed_fields().iter().find(|entry| {
         entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
     });
-    ours.and_then(|entry| entry.fields_v1.as_ref()).map_or(Value::Null, |fields| fields.0.clone())
+    ours.and_then(|entry| entry.fields_v1.as_ref()).map_or(&Value::Null, |fields| &fields.0)
 }
 
 fn api_for(client: &Client, types: &TypeMeta, namespace: &str) -> Api<DynamicObject> {
@@ -169,25 +169,28 @@ async fn carry_out(
         let what = format!("{}/{name}", types.kind);
         let api = api_for(client, &types, &cluster.namespace);
         let optional = types == http_route_type();
+        let unlabelled;
         let live = match there.get(&(types.kind.clone(), name.clone())) {
-            Some(live) => Some(live.clone()),
+            Some(live) => Some(live),
             // One without our label: somebody else's.
-            None => match api.get_opt(&name).await {
-                Err(error) if optional && is_404(&error) => None,
-                live => live.map_err(api_error(&what))?,
-            },
+            None => {
+                unlabelled = match api.get_opt(&name).await {
+                    Err(error) if optional && is_404(&error) => None,
+                    live => live.map_err(api_error(&what))?,
+                };
+                unlabelled.as_ref()
+            }
         };
         if let Some(live) = live {
             if !live.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid) {
                 return Err(ApplyError::Foreign { what });
             }
             let (live_value, desired) = (
-                serde_json::to_value(&live).unwrap_or_default(),
+                serde_json::to_value(live).unwrap_or_default(),
                 serde_json::to_value(object).unwrap_or_default(),
             );
             // A Job's template never changes; its name does.
-            if types.kind == "Job"
-                || covers(&live_value, &desired) && wants_all(&owned_fields(&live), &desired)
+            if types.kind == "Job" || covers(&live_value, &desired) && wants_all(owned_fields(live), &desired)
             {
                 continue;
             }

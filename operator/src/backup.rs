@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     build::{labels, migration, settings::Settings},
-    credentials, dereference,
+    dereference,
     validate::{self, Cluster, SERVICES},
 };
 
@@ -25,10 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Cluster, Settings)> {
     let object: OpenIMCluster = Api::namespaced(client.clone(), namespace).get(name).await?;
     let cluster = validate::validate(&object)?;
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = cluster.credentials();
-    let found = secrets.get(&secret).await.with_context(|| format!("reading the Secret {secret}"))?;
-    let observed = dereference::read(client, &cluster, credentials::text(&found), "").await?;
+    let observed = dereference::read_as_it_is(client, &cluster, "").await?;
     let settings = Settings::of(&cluster, &observed);
     ensure!(
         cluster.spec.object_storage.is_some(),
@@ -37,11 +34,24 @@ async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Clu
     Ok((cluster, settings))
 }
 
-/// Runs a Job to its end; what it said last.
-async fn run(client: &Client, namespace: &str, job: &Job) -> anyhow::Result<String> {
+/// The time, as names can have it.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%S").to_string()
+}
+
+/// Runs a Job with these words for the program, the first of which names what it does, to its end; what it said last.
+async fn run(
+    client: &Client,
+    cluster: &Cluster,
+    settings: &Settings,
+    words: Vec<String>,
+) -> anyhow::Result<String> {
+    let namespace = cluster.namespace.as_str();
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let name = job.name_any();
-    jobs.create(&PostParams::default(), job).await.with_context(|| format!("creating the Job {name}"))?;
+    let verb = words.first().cloned().unwrap_or_default();
+    let name = format!("{}-{}", cluster.part(&verb), now());
+    let job = migration::asked_for(cluster, settings, &name, &verb, words);
+    jobs.create(&PostParams::default(), &job).await.with_context(|| format!("creating the Job {name}"))?;
     println!("Job {name} runs; it goes on when this command is ended.");
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     loop {
@@ -75,17 +85,9 @@ pub async fn backup(
     backup: Option<String>,
 ) -> anyhow::Result<()> {
     let (cluster, settings) = of(&client, namespace, name).await?;
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%S").to_string();
-    let backup = backup.unwrap_or_else(|| now.clone());
+    let backup = backup.unwrap_or_else(now);
     let words = ["backup", "--config", "/config", &backup].map(str::to_owned).to_vec();
-    let job = migration::asked_for(
-        &cluster,
-        &settings,
-        &format!("{}-{now}", cluster.part("backup")),
-        "backup",
-        words,
-    );
-    println!("{}", run(&client, namespace, &job).await?);
+    println!("{}", run(&client, &cluster, &settings, words).await?);
     Ok(())
 }
 
@@ -133,18 +135,10 @@ pub async fn restore(
     let theirs = format!("{},{} in ({})", labels::selector(name), labels::COMPONENT, serving.join(","));
     let outcome = async {
         until_gone(&client, namespace, &theirs).await?;
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%S");
         let mut words: Vec<String> = ["restore", "--config", "/config", backup].map(str::to_owned).to_vec();
         words.push(format!("--advance={advance}"));
         words.extend(replace.then(|| "--replace".to_owned()));
-        let job = migration::asked_for(
-            &cluster,
-            &settings,
-            &format!("{}-{now}", cluster.part("restore")),
-            "restore",
-            words,
-        );
-        run(&client, namespace, &job).await
+        run(&client, &cluster, &settings, words).await
     }
     .await;
     // Whatever came of it, they serve again.

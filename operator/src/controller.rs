@@ -259,9 +259,6 @@ impl Operator {
         if self.memo.still_rests(&self.client, object, &cluster).await {
             return Ok(Action::requeue(PROBE_EVERY));
         }
-        // Read first: one that changes meanwhile is noticed by the next pass.
-        let secrets =
-            dereference::secret_digests(&self.client, &cluster).await.map_err(ReconcileError::Read)?;
         let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
         let observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
             .await
@@ -323,6 +320,7 @@ impl Operator {
             && observed.dependencies.iter().all(|server| server.reachable && server.message.is_empty());
         if at_rest {
             let target = probe::Target::of(&cluster, &observed);
+            let secrets = dereference::secrets_digest(&observed.external, &observed.credentials);
             self.memo.put_to_rest(object, target, observed.dependencies.clone(), secrets);
         }
         self.write_status(object, &before, status).await?;

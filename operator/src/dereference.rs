@@ -1,7 +1,8 @@
 //! Reads what is there. This step only performs I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
@@ -17,7 +18,7 @@ use crate::{
     },
     by_hand, calls, credentials, live,
     plan::{Observed, Rollout},
-    probe,
+    probe::{self, Secrets},
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
     scaling::{self, SCALED_AT},
     validate::{Backing, Cluster},
@@ -197,23 +198,48 @@ fn named_secrets(cluster: &Cluster) -> Vec<(&'static str, String)> {
     needed
 }
 
-/// Digests of the generated Secret and of those that the spec names; `None` for one that does not exist.
+/// Those of them that exist, each read once.
+async fn external_secrets(client: &Client, cluster: &Cluster) -> kube::Result<Secrets> {
+    let names: BTreeSet<String> = named_secrets(cluster).into_iter().map(|(_, name)| name).collect();
+    let mut found = Secrets::new();
+    for name in names {
+        if let Some(data) = secret(client, cluster, &name).await? {
+            found.insert(name, data);
+        }
+    }
+    Ok(found)
+}
+
+/// Changes when the generated Secret or one that the spec names does.
+pub fn secrets_digest(external: &Secrets, credentials: &BTreeMap<String, String>) -> String {
+    hex::encode(Sha256::digest(serde_json::to_vec(&(external, credentials)).unwrap_or_default()))
+}
+
+/// [`secrets_digest`] of what is there now.
 ///
 /// # Errors
 /// When the API server refuses or cannot be reached.
-pub async fn secret_digests(
+pub async fn read_secrets_digest(client: &Client, cluster: &Cluster) -> kube::Result<String> {
+    let external = external_secrets(client, cluster).await?;
+    let credentials = secret(client, cluster, &cluster.credentials()).await?.unwrap_or_default();
+    Ok(secrets_digest(&external, &credentials))
+}
+
+/// [`read`], with the generated credentials that are there: for a person, who makes none.
+///
+/// # Errors
+/// What could not be read.
+pub async fn read_as_it_is(
     client: &Client,
     cluster: &Cluster,
-) -> kube::Result<BTreeMap<String, Option<String>>> {
-    let named = named_secrets(cluster).into_iter().map(|(_, name)| name);
-    let mut digests = BTreeMap::new();
-    for name in named.chain([cluster.credentials()]) {
-        let data = secret(client, cluster, &name).await?;
-        let digest =
-            data.map(|data| hex::encode(Sha256::digest(serde_json::to_vec(&data).unwrap_or_default())));
-        digests.insert(name, digest);
-    }
-    Ok(digests)
+    operator_namespace: &str,
+) -> anyhow::Result<Observed> {
+    let secret = cluster.credentials();
+    let found: Secret = Api::namespaced(client.clone(), &cluster.namespace)
+        .get(&secret)
+        .await
+        .with_context(|| format!("reading the Secret {secret}, which the templates of the pods depend on"))?;
+    Ok(read(client, cluster, credentials::text(&found), operator_namespace).await?)
 }
 
 /// Everything the planner must know; `credentials` are those that this pass completed.
@@ -255,19 +281,12 @@ pub async fn read(
     let sets = Api::<StatefulSet>::namespaced(client.clone(), namespace).list(&ours).await?;
     let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?;
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace).list(&ours).await?;
-    let mut missing_secrets = Vec::new();
-    let mut external = BTreeMap::new();
-    let needed = named_secrets(cluster);
-    for (field, name) in needed {
-        match secret(&client, cluster, &name).await? {
-            Some(data) => {
-                external.insert(name, data);
-            }
-            None => {
-                missing_secrets.push(format!("{field}: there is no Secret {name} in namespace {namespace}"))
-            }
-        }
-    }
+    let external = external_secrets(&client, cluster).await?;
+    let missing_secrets = named_secrets(cluster)
+        .into_iter()
+        .filter(|(_, name)| !external.contains_key(name))
+        .map(|(field, name)| format!("{field}: there is no Secret {name} in namespace {namespace}"))
+        .collect();
     let mut rollouts = BTreeMap::new();
     for item in &deployments {
         let mut rollout = rollout_of_deployment(item);

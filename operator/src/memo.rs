@@ -25,7 +25,7 @@ struct Rest {
     since: Instant,
     target: Target,
     dependencies: Vec<Dependency>,
-    secrets: BTreeMap<String, Option<String>>,
+    secrets_digest: String,
 }
 
 /// All clusters, by uid.
@@ -46,12 +46,12 @@ impl Memo {
         let uid = object.uid()?;
         let changed = self.changed.lock().remove(&uid);
         let mut at_rest = self.at_rest.lock();
-        let rest = at_rest.remove(&uid)?;
+        let rest = at_rest.get(&uid)?.clone();
         let same = rest.generation == object.metadata.generation && rest.annotations == *object.annotations();
         if changed || !same || rest.since.elapsed() > FULL_EVERY {
+            at_rest.remove(&uid);
             return None;
         }
-        at_rest.insert(uid, rest.clone());
         Some(rest)
     }
 
@@ -63,8 +63,8 @@ impl Memo {
         cluster: &Cluster,
     ) -> bool {
         let Some(rest) = self.resting(object) else { return false };
-        let secrets = dereference::secret_digests(client, cluster).await;
-        let same = secrets.is_ok_and(|secrets| secrets == rest.secrets)
+        let digest = dereference::read_secrets_digest(client, cluster).await;
+        let same = digest.is_ok_and(|digest| digest == rest.secrets_digest)
             && rest.target.probe().await.dependencies == rest.dependencies;
         if !same {
             self.at_rest.lock().remove(&object.uid().unwrap_or_default());
@@ -78,7 +78,7 @@ impl Memo {
         object: &OpenIMCluster,
         target: Target,
         dependencies: Vec<Dependency>,
-        secrets: BTreeMap<String, Option<String>>,
+        secrets_digest: String,
     ) {
         let rest = Rest {
             generation: object.metadata.generation,
@@ -86,7 +86,7 @@ impl Memo {
             since: Instant::now(),
             target,
             dependencies,
-            secrets,
+            secrets_digest,
         };
         self.at_rest.lock().insert(object.uid().unwrap_or_default(), Arc::new(rest));
     }
@@ -113,7 +113,7 @@ mod tests {
         let mut cluster = object("{}");
         let put = |object: &OpenIMCluster| {
             let target = Target::of(&validate(object).unwrap(), &Observed::default());
-            memo.put_to_rest(object, target, vec![], BTreeMap::new());
+            memo.put_to_rest(object, target, vec![], String::new());
         };
         assert!(memo.resting(&cluster).is_none(), "nobody has looked yet");
         put(&cluster);

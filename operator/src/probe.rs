@@ -14,7 +14,8 @@ use crate::{
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
-type Secrets = BTreeMap<String, BTreeMap<String, String>>;
+/// Secrets by name.
+pub type Secrets = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The addresses and credentials the services use.
 #[derive(Debug, Clone)]

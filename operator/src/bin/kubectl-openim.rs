@@ -5,17 +5,14 @@ use std::{io::Write, path::PathBuf};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use crds::OpenIMCluster;
-use k8s_openapi::api::{
-    coordination::v1::Lease,
-    core::v1::{Pod, Secret},
-};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{ListParams, LogParams, Patch},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use operator::{
-    apply, backup, build::labels, credentials, dereference, doctor, drain, logs, plan, validate, view, window,
+    apply, backup, build::labels, dereference, doctor, drain, logs, plan, validate, view, window,
 };
 
 /// OpenIM clusters, for people.
@@ -204,13 +201,7 @@ async fn preview(
     };
     object.spec = wanted.spec;
     let cluster = validate::validate(&object)?;
-    let secret = cluster.credentials();
-    let found: Secret = Api::namespaced(client.clone(), &namespace)
-        .get(&secret)
-        .await
-        .with_context(|| format!("reading the Secret {secret}, which the templates of the pods depend on"))?;
-    let credentials = credentials::text(&found);
-    let mut observed = dereference::read(&client, &cluster, credentials, operator_namespace).await?;
+    let mut observed = dereference::read_as_it_is(&client, &cluster, operator_namespace).await?;
     // From outside, servers cannot be asked; the operator has asked them a moment ago.
     observed.dependencies = object.status.map(|status| status.dependencies).unwrap_or_default();
     let plan = plan::plan(&cluster, &observed);

@@ -183,6 +183,18 @@ mod tests {
 
     const SECRET: &str = "a secret of the cluster";
 
+    fn serve(gateways: &Gateways, taker: Taker, listener: TcpListener) {
+        let (key, metrics) = (InternalKey::derive(SECRET), rpc::RpcMetrics::default());
+        gateways.tasks.spawn(rpc::serve(
+            Arc::new(taker),
+            listener,
+            key,
+            None,
+            metrics,
+            gateways.stop.clone(),
+        ));
+    }
+
     fn gateways() -> Gateways {
         let config = Config { secret: SECRET.into(), ..Default::default() };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -211,17 +223,7 @@ mod tests {
 
         let taken = Arc::new(AtomicU64::new(0));
         let listener = TcpListener::bind(address).await.unwrap();
-        let key = InternalKey::derive(SECRET);
-        let taker = Taker { taken: taken.clone(), ..Default::default() };
-        let serving = rpc::serve(
-            Arc::new(taker),
-            listener,
-            key,
-            None,
-            rpc::RpcMetrics::default(),
-            gateways.stop.clone(),
-        );
-        gateways.tasks.spawn(serving);
+        serve(&gateways, Taker { taken: taken.clone(), ..Default::default() }, listener);
         until(|| gateways.down.lock().is_empty()).await;
         assert_eq!(taken.load(Ordering::Relaxed), 0, "what asks whether it is back delivers nothing");
         gateways.push(address.to_string(), one(), &[]).await;
@@ -239,15 +241,7 @@ mod tests {
             let taker = Taker { taken: taken.clone(), told: told.clone(), keeps, ..Default::default() };
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let key = InternalKey::derive(SECRET);
-            gateways.tasks.spawn(rpc::serve(
-                Arc::new(taker),
-                listener,
-                key,
-                None,
-                rpc::RpcMetrics::default(),
-                gateways.stop.clone(),
-            ));
+            serve(&gateways, taker, listener);
             let users = Arc::new(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]);
             let audience = Audience { name: "g/1/2".into(), users, except: "b".into() };
             for _ in 0..3 {

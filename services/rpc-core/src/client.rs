@@ -206,14 +206,14 @@ pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::{RpcMetrics, RpcService};
 
-    struct Kicker;
+    pub(crate) struct Kicker;
 
     #[crate::async_trait]
     impl RpcService for Kicker {
@@ -231,6 +231,15 @@ mod tests {
         (sender, Peers { clients: Arc::default(), key, tls: None, direct: Arc::default(), gateways })
     }
 
+    async fn serve(
+        peers: &Peers,
+        listener: TcpListener,
+        stop: &CancellationToken,
+    ) -> std::result::Result<(), tonic::transport::Error> {
+        let key = peers.key.clone();
+        crate::serve(Arc::new(Kicker), listener, key, None, RpcMetrics::default(), stop.clone()).await
+    }
+
     async fn ask(peers: &Peers) -> (Vec<KickUserOfflineResp>, Option<Error>) {
         peers.every_gateway(&Context::system("test"), "kickUserOffline", &KickUserOfflineReq::default()).await
     }
@@ -243,14 +252,7 @@ mod tests {
         let address = live.local_addr().unwrap();
         let (sender, peers) = listed(&[address, dead]);
         let stop = CancellationToken::new();
-        let serving = crate::serve(
-            Arc::new(Kicker),
-            live,
-            peers.key.clone(),
-            None,
-            RpcMetrics::default(),
-            stop.clone(),
-        );
+        let serving = serve(&peers, live, &stop);
         let dropped = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             sender.send_replace(HashSet::from([address]));
@@ -272,16 +274,7 @@ mod tests {
         let serving = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
             let listener = TcpListener::bind(address).await.unwrap();
-            crate::serve(
-                Arc::new(Kicker),
-                listener,
-                peers.key.clone(),
-                None,
-                RpcMetrics::default(),
-                stop.clone(),
-            )
-            .await
-            .unwrap();
+            serve(&peers, listener, &stop).await.unwrap();
         };
         let asking = async {
             let (answers, failure) = ask(&peers).await;

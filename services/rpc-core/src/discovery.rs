@@ -9,7 +9,7 @@ use tonic::transport::{Endpoint, channel::Change};
 
 use crate::{
     etcd,
-    tls::{Tls, endpoint_at},
+    tls::{Tls, endpoint},
 };
 
 /// How often names are resolved.
@@ -41,7 +41,7 @@ impl Found {
             }
         }
         for new in seen.difference(&self.known) {
-            let Some(endpoint) = endpoint_at(*new, self.tls.as_ref()) else { continue };
+            let Some(endpoint) = endpoint(new, self.tls.as_ref()) else { continue };
             if self.changes.send(Change::Insert(*new, endpoint)).await.is_err() {
                 return false;
             }

@@ -1,6 +1,6 @@
 //! TLS of calls between services: both sides show a certificate of the cluster's own authority.
 
-use std::net::SocketAddr;
+use std::fmt::Display;
 
 use config::{INTERNAL_NAME, InternalTls};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig};
@@ -41,7 +41,7 @@ impl Tls {
 }
 
 /// A service's instance; `None` when the address or the certificates are malformed.
-pub(crate) fn endpoint(address: &str, tls: Option<&Tls>) -> Option<Endpoint> {
+pub(crate) fn endpoint(address: impl Display, tls: Option<&Tls>) -> Option<Endpoint> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = tuned(Endpoint::from_shared(format!("{scheme}://{address}")).ok()?);
     match tls {
@@ -53,39 +53,18 @@ pub(crate) fn endpoint(address: &str, tls: Option<&Tls>) -> Option<Endpoint> {
     }
 }
 
-/// For discovery, which knows addresses alone.
-pub(crate) fn endpoint_at(address: SocketAddr, tls: Option<&Tls>) -> Option<Endpoint> {
-    endpoint(&address.to_string(), tls)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
-    use config::{Config, DiscoveryKind, Service};
-    use protocol::{
-        Result,
-        msggateway::{KickUserOfflineReq, KickUserOfflineResp},
-    };
+    use config::{Config, DiscoveryKind};
+    use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use tokio::net::TcpListener;
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
     use super::*;
-    use crate::{Context, InternalKey, Peers, RpcMetrics, RpcService};
-
-    struct Kicker;
-
-    #[crate::async_trait]
-    impl RpcService for Kicker {
-        fn service(&self) -> Service {
-            Service::Gateway
-        }
-        async fn call(&self, _context: &Context, _method: &str, _payload: Bytes) -> Result<Bytes> {
-            Ok(Bytes::new())
-        }
-    }
+    use crate::{Context, InternalKey, Peers, RpcMetrics, client::tests::Kicker};
 
     fn issued() -> InternalTls {
         let mut authority = CertificateParams::new(vec![]).unwrap();
