@@ -42,6 +42,9 @@ cargo_static() { # COMMAND OPTIONS…
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
     cargo "$command" --locked --release --target x86_64-unknown-linux-gnu -p server -p operator -p checker --manifest-path "$root/Cargo.toml" "$@"
 }
+# … | has PATTERN: grep -q, which would stop reading at the first match: pipefail then takes the death of what writes for a failure.
+has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }
+workspace_version() { sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
 # wait_ready NAME SECONDS: until the cluster is Ready for its newest generation.
 wait_ready() {
   local end=$((SECONDS + $2)) now

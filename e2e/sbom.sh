@@ -11,7 +11,7 @@ mkdir -p "$to"
 cd "$root"
 PATH=$OPENIM_CACHE/cargo-cyclonedx/bin:$PATH cargo cyclonedx --format json --describe binaries --target x86_64-unknown-linux-gnu --quiet
 for program in openim-server openim-operator kubectl-openim; do
-  mv "$(find . -name "${program}_bin.cdx.json" -not -path "./target/*" | head -1)" "$to/$program.cdx.json"
+  mv "$(find . -name "${program}_bin.cdx.json" -not -path "./target/*" -print -quit)" "$to/$program.cdx.json"
   printf '%-18s %4d packages\n' "$program" "$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1])).components.length' "$to/$program.cdx.json")"
 done
 find . -name '*.cdx.json' -not -path "./dist/*" -not -path "./target/*" -delete

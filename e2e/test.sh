@@ -32,7 +32,7 @@ tests_in() {
 
 chart() {
   helm lint charts/openim-operator && helm template openim-operator charts/openim-operator -n openim-system > /dev/null &&
-    helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | grep -q 'kind: Role$' &&
+    helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | has 'kind: Role$' &&
     [ "$(helm template openim-operator charts/openim-operator --set podMonitors=true | grep -c 'kind: PodMonitor$')" = 2 ] &&
     ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null &&
     helm_here test openim-operator -n openim-system --logs

@@ -5,7 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${OPENIM_CACHE:-$HOME/.cache/openim}
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -1)
+version=$(workspace_version)
 images=$cache/images
 mkdir -p "$images" "$cache/bin"
 localkube=$cache/bin/localkube
@@ -45,8 +45,8 @@ dependencies() {
   key=$(sum "$cache/bin/contour" "$cache/bin/envoy")
   fresh "$images/contour.tar" "$key" || {
     local contour_tag envoy_tag
-    contour_tag=$(grep -o 'ghcr.io/projectcontour/contour:[^ ]*' "$cache/contour.yaml" | head -1)
-    envoy_tag=$(grep -o 'docker.io/envoyproxy/envoy:[^ ]*' "$cache/contour.yaml" | head -1)
+    contour_tag=$(grep -m1 -o 'ghcr.io/projectcontour/contour:[^ ]*' "$cache/contour.yaml")
+    envoy_tag=$(grep -m1 -o 'docker.io/envoyproxy/envoy:[^ ]*' "$cache/contour.yaml")
     "$localkube" image -name "$contour_tag" -out "$images/contour.tar" -dir /tmp:1777 -entrypoint /bin/contour "$cache/bin/contour:/bin/contour"
     "$localkube" image -name "$envoy_tag" -out "$images/envoy.tar" -libs -dir /tmp:1777 -entrypoint /usr/local/bin/envoy \
       "$cache/bin/envoy:/usr/local/bin/envoy" "$cache/bin/contour:/bin/contour"; made "$images/contour.tar" "$key"; }

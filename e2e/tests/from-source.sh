@@ -70,7 +70,7 @@ until_registered() { # SECONDS SERVICE COUNT
 }
 until_registered 10 msg 2
 until_registered 10 gateway 2
-curl -sf http://127.0.0.1:23002/prometheus_discovery/msg | grep -q '"targets":\["127.0.0.1:240[0-9]*","127.0.0.1:240[0-9]*"\]'
+curl -sf http://127.0.0.1:23002/prometheus_discovery/msg | has '"targets":\["127.0.0.1:240[0-9]*","127.0.0.1:240[0-9]*"\]'
 check 8
 echo "one that dies is dropped, one that stops leaves at once, and etcd may be away: nothing is lost"
 start_checker 45

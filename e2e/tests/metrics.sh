@@ -34,9 +34,9 @@ for metric in http_count_total $monitored; do
 done
 [ "$(query 'sum(msg_insert_mongo_success_total)')" -ge 0 ]
 ip=$(kube -n "$cluster_namespace" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[0].status.podIP}')
-inside curl -sf -X PUT --data debug "http://$ip:12000/loglevel" | grep -q ok
-inside curl -s "http://$ip:12000/loglevel" | grep -q debug
-inside curl -s -X PUT --data '!!!=' "http://$ip:12000/loglevel" | grep -qi 'log level'
+inside curl -sf -X PUT --data debug "http://$ip:12000/loglevel" | has ok
+inside curl -s "http://$ip:12000/loglevel" | has debug
+inside curl -s -X PUT --data '!!!=' "http://$ip:12000/loglevel" | has -i 'log level'
 inside curl -sf -X PUT --data info "http://$ip:12000/loglevel" > /dev/null
 kube -n "$cluster_namespace" logs "deployment/$cluster_name-msg" --tail=5 | python3 -c '
 import json, sys
@@ -54,4 +54,4 @@ call /user/get_users_info "{\"userIDs\":[\"$tag\"]}" "$tag-4" "$admin" > /dev/nu
 call /user/update_user_info_ex "{\"userInfo\":{\"userID\":\"$tag\",\"nickname\":\"b\"}}" "$tag-5" "$own" > /dev/null
 noted=$(kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | grep '"target":"audit"' | grep -o "\"operation_id\":\"$tag-[0-9]\"" | sort | tr '\n' ' ')
 [ "$noted" = "\"operation_id\":\"$tag-2\" \"operation_id\":\"$tag-3\" " ] || { echo "the audit log has: $noted"; exit 1; }
-if kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | grep -qF "$(field secret)"; then echo "the secret is in the log"; exit 1; fi
+if kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | has -F "$(field secret)"; then echo "the secret is in the log"; exit 1; fi

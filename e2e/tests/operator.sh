@@ -21,7 +21,7 @@ pods_before=$(all_uids)
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"info,transfer=debug","retainDays":30}}}'
 wait_ready "$cluster_name" 60
 [ "$(of_pod transfer loglevel)" = "transfer=debug,info" ] || { echo "transfer logs at $(of_pod transfer loglevel)"; exit 1; }
-of_pod cron config | grep -q "\"$(get "$cluster_name" '{.status.liveConfig}')\""
+of_pod cron config | has "\"$(get "$cluster_name" '{.status.liveConfig}')\""
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"verbose"}}}'
 until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":null,"retainDays":null}}}'
@@ -117,7 +117,7 @@ said=$(openim status "$cluster_name")
 [[ $said == "✔ $cluster_name in $ns: All "*"pods run version"*"✔ gateway       2/2"* ]] || { echo "$said"; exit 1; }
 said=$(openim doctor "$cluster_name") || { echo "$said"; exit 1; }
 grep -q "^✔ $cluster_name: all works" <<< "$said" && grep -q 'mongodb is one server' <<< "$said" || { echo "$said"; exit 1; }
-openim logs "$cluster_name" --service auth --minutes 60 | grep -q '^20[0-9T:.-]*Z INFO  .*process.started' || { openim logs "$cluster_name" --service auth | tail -3; exit 1; }
+openim logs "$cluster_name" --service auth --minutes 60 | has '^20[0-9T:.-]*Z INFO  .*process.started' || { openim logs "$cluster_name" --service auth | tail -3; exit 1; }
 generation=$(get "$cluster_name" '{.metadata.generation}')
 spec=$(kube -n "$ns" get openimcluster "$cluster_name" -o json | node -e '
   const object = JSON.parse(require("node:fs").readFileSync(0));

@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 planted=$OPENIM_CACHE/planted
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -1)
+version=$(workspace_version)
 mkdir -p "$planted"
 build_services --features server/planted-commit-first
 cp "$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server" "$planted/openim-server"

@@ -85,7 +85,7 @@ for port in 23691 23692 23693; do
   until_listens "redis-$port" $port
 done
 redis-cli --cluster create 127.0.0.1:23691 127.0.0.1:23692 127.0.0.1:23693 --cluster-yes > "$work/create.out" || { cat "$work/create.out"; exit 1; }
-until_said "the cluster is whole" 20 eval 'redis-cli -p 23691 cluster info | grep -q cluster_state:ok && redis-cli -p 23693 cluster info | grep -q cluster_state:ok'
+until_said "the cluster is whole" 20 eval 'redis-cli -p 23691 cluster info | has cluster_state:ok && redis-cli -p 23693 cluster info | has cluster_state:ok'
 write_config "$(by_tls ca)" 'redis: {redisMode: cluster, address: "127.0.0.1:23690,127.0.0.1:23692"}'
 start all "$server" all --config "$work/config"
 until_ready all 23000

@@ -44,7 +44,7 @@ redis() { # MEMBER WORDS…
 master() { # the member of Redis that says it is the master and has both others behind it
   local member
   for member in 0 1 2; do
-    redis "$member" INFO replication 2> /dev/null | tr -d '\r' | grep -cxE 'role:master|connected_slaves:2' | grep -qx 2 && { echo "$member"; return; }
+    redis "$member" INFO replication 2> /dev/null | tr -d '\r' | grep -cxE 'role:master|connected_slaves:2' | has -x 2 && { echo "$member"; return; }
   done
   return 1
 }
@@ -77,7 +77,7 @@ first=$(master)
 hang() { # POD SECONDS: its redis-server, not the sentinel
   local uid process; uid=$(get pod "$1" -o jsonpath='{.metadata.uid}')
   for process in $(pgrep -x redis-server); do
-    if grep -q "${uid//-/[-_]}" "/proc/$process/cgroup" && ! tr '\0' ' ' < "/proc/$process/cmdline" | grep -q sentinel; then
+    if grep -q "${uid//-/[-_]}" "/proc/$process/cgroup" && ! tr '\0' ' ' < "/proc/$process/cmdline" | has sentinel; then
       kill -STOP "$process"; sleep "$2"; kill -CONT "$process"
     fi
   done

@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 ns=$cluster_namespace
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -1)
+version=$(workspace_version)
 next=${version%.*}.$((${version##*.} + 1)) broken=${version%.*}.$((${version##*.} + 2))
 repository=ghcr.io/openim-cluster/openim-server
 server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
@@ -28,7 +28,7 @@ expect() { # WHAT EXPECTED ACTUAL
 }
 until_says() { # SECONDS WORDS…: until the status does
   local end=$((SECONDS + $1)); shift
-  until get '{.status.message}' | grep -q "$*"; do
+  until get '{.status.message}' | has "$*"; do
     [ $SECONDS -lt $end ] || { echo "the status never said '$*': $(get '{.status.message}')"; exit 1; }
     sleep 0.3
   done
