@@ -3,15 +3,17 @@
 
 mod consumer;
 mod metrics;
+mod partitions;
 
 use std::time::Duration;
 
 pub use consumer::{Batch, Consumer, Order, PartitionHandler};
 pub use metrics::ConsumerMetrics;
 use parking_lot::Mutex;
+pub use partitions::Backlog;
 use rdkafka::{
     ClientConfig, ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     producer::{FutureProducer, FutureRecord, Producer as _},
@@ -23,6 +25,18 @@ pub enum BusError {
     /// Kafka refused, or did not answer in time.
     #[error("Kafka: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    /// Keys would have partitions that do not exist.
+    #[error(
+        "the topic {topic} has {there} partitions and kafka.partitions is {wanted}: run `openim-server migrate`, which adds them"
+    )]
+    TooFewPartitions {
+        /// The topic.
+        topic: String,
+        /// Its partitions.
+        there: usize,
+        /// The setting.
+        wanted: i32,
+    },
     /// No broker can be asked.
     #[error("Kafka: {error}; its client says: {seen}")]
     Unreachable {
@@ -35,6 +49,8 @@ pub enum BusError {
 
 /// How long a record may wait for its acknowledgement.
 const DELIVERY_TIMEOUT_MS: u64 = 8_000;
+/// How long an administrating call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn client(config: &config::Kafka) -> ClientConfig {
     let mut client = ClientConfig::new();
@@ -79,6 +95,8 @@ fn client(config: &config::Kafka) -> ClientConfig {
 #[derive(Clone)]
 pub struct Producer {
     producer: FutureProducer,
+    /// Keys are spread over so many partitions; none: over all that the topic has.
+    within: Option<i32>,
 }
 
 impl Producer {
@@ -97,7 +115,13 @@ impl Producer {
             .set("queue.buffering.max.messages", "200000")
             .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS.to_string())
             .create()?;
-        Ok(Self { producer })
+        Ok(Self { producer, within: None })
+    }
+
+    /// Spreads keys over the first `partitions` of a topic, however many it has.
+    pub fn within(mut self, partitions: i32) -> Self {
+        self.within = Some(partitions);
+        self
     }
 
     /// Sends one record and waits until all in-sync replicas have it.
@@ -105,7 +129,8 @@ impl Producer {
     /// # Errors
     /// When that was not confirmed in time: the record may or may not be there.
     pub async fn send(&self, topic: &str, key: &str, payload: &[u8]) -> Result<(), BusError> {
-        let record = FutureRecord::to(topic).key(key).payload(payload);
+        let mut record = FutureRecord::to(topic).key(key).payload(payload);
+        record.partition = self.within.map(|count| partitions::partition_of(key, count));
         let sent = self.producer.send(record, Duration::from_millis(DELIVERY_TIMEOUT_MS)).await;
         sent.map(|_| ()).map_err(|(error, _)| error.into())
     }
@@ -118,6 +143,7 @@ impl Producer {
         let mut waiting = Vec::with_capacity(records.len());
         for (key, payload) in records {
             let mut record = FutureRecord::to(topic).key(key).payload(payload);
+            record.partition = self.within.map(|count| partitions::partition_of(key, count));
             loop {
                 match self.producer.send_result(record) {
                     Ok(delivery) => break waiting.push(delivery),
@@ -151,29 +177,53 @@ impl Producer {
     }
 }
 
-/// Creates topics that do not exist; repeating it changes nothing.
+/// Creates topics that do not exist, and adds partitions to those that have fewer than they should; repeating it changes nothing.
 ///
 /// # Errors
 /// When Kafka cannot be reached or refuses.
 pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     // An administrating client says "timed out", whatever the reason.
     let settings = config.clone();
-    let asked = tokio::task::spawn_blocking(move || ping(&settings, Duration::from_secs(10))).await;
+    let asked = tokio::task::spawn_blocking(move || ping(&settings, PATIENCE)).await;
     asked.map_err(|_stopped| rdkafka::error::KafkaError::Canceled)??;
     let admin: AdminClient<_> = client(config).create()?;
-    let topics = [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
-        .map(|name| {
-            let topic =
-                NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor));
-            // acks=all means all that are in sync: one alone must not do where there are three.
-            if config.replication_factor >= 3 { topic.set("min.insync.replicas", "2") } else { topic }
-        });
-    let options = AdminOptions::new()
-        .operation_timeout(Some(Duration::from_secs(10)))
-        .request_timeout(Some(Duration::from_secs(10)));
-    for outcome in admin.create_topics(&topics, &options).await? {
+    let names = [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic];
+    let topics = names.map(|name| {
+        let topic =
+            NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor));
+        // acks=all means all that are in sync: one alone must not do where there are three.
+        if config.replication_factor >= 3 { topic.set("min.insync.replicas", "2") } else { topic }
+    });
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    let done = admin.create_topics(&topics, &options).await?;
+    accepted(done, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)?;
+    let wanted = usize::try_from(config.partitions).unwrap_or(0);
+    let metadata = admin.inner().fetch_metadata(None, PATIENCE)?;
+    let short = metadata.topics().iter().filter(|topic| {
+        // One that was created in this moment may not be known yet: it has them all.
+        let there = topic.partitions().len();
+        names.iter().any(|name| *name == topic.name()) && (1..wanted).contains(&there)
+    });
+    let short: Vec<NewPartitions<'_>> = short.map(|topic| NewPartitions::new(topic.name(), wanted)).collect();
+    if short.is_empty() {
+        return Ok(());
+    }
+    for topic in &short {
+        tracing::info!(topic = topic.topic_name, partitions = wanted, "topic.grows");
+    }
+    // Somebody else may have added them in between.
+    let done = admin.create_partitions(&short, &options).await?;
+    accepted(done, rdkafka::types::RDKafkaErrorCode::InvalidPartitions)
+}
+
+/// All topics were accepted, or refused with the code that means that there is nothing to do.
+fn accepted(
+    outcomes: Vec<rdkafka::admin::TopicResult>,
+    nothing_to_do: rdkafka::types::RDKafkaErrorCode,
+) -> Result<(), BusError> {
+    for outcome in outcomes {
         if let Err((topic, code)) = outcome
-            && code != rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists
+            && code != nothing_to_do
         {
             tracing::warn!(topic, %code, "topic.refused");
             return Err(rdkafka::error::KafkaError::AdminOp(code).into());

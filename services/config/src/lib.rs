@@ -129,6 +129,8 @@ pub struct Redis {
     pub redis_mode: RedisMode,
     /// For `sentinel`.
     pub sentinel_mode: RedisSentinel,
+    /// Encryption on the way to the servers, and to the sentinels.
+    pub tls: ClientTls,
 }
 
 /// See [`Redis::redis_mode`].
@@ -167,7 +169,7 @@ pub struct Kafka {
     /// SASL/PLAIN password.
     pub password: String,
     /// Encryption on the way to the brokers.
-    pub tls: KafkaTls,
+    pub tls: ClientTls,
     /// Topic of accepted messages.
     pub message_topic: String,
     /// Topic of stored messages.
@@ -176,29 +178,47 @@ pub struct Kafka {
     pub webhook_topic: String,
     /// Topic of messages whose receivers are to be told by push vendors.
     pub offline_topic: String,
-    /// Partitions of both topics when they are created.
+    /// Partitions that are used; topics that have fewer get more.
     pub partitions: i32,
     /// Replicas of both topics when they are created.
     pub replication_factor: i32,
 }
 
-/// TLS to Kafka. A certificate or key is the name of a file, or the PEM text itself.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+/// TLS to a server. A certificate or key is the name of a file, or the PEM text itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct KafkaTls {
+pub struct ClientTls {
     /// Speak TLS.
     #[serde(rename = "enableTLS")]
     pub enable_tls: bool,
-    /// Certificates that brokers are trusted by; empty: those of the system.
+    /// Certificates that servers are trusted by; empty: those of the system.
     pub ca_crt: String,
-    /// Certificate that brokers know this client by; empty for none.
+    /// Certificate that servers know this client by; empty for none.
     pub client_crt: String,
     /// Its key.
     pub client_key: String,
-    /// Password of the key; empty for none.
+    /// Password of the key; empty for none. Kafka alone.
     pub client_key_pwd: String,
     /// Believe whoever answers: for trials alone.
     pub insecure_skip_verify: bool,
+}
+
+impl ClientTls {
+    /// The PEM text of one of the fields.
+    ///
+    /// # Errors
+    /// When it names a file that cannot be read.
+    pub fn pem(field: &str) -> std::io::Result<Vec<u8>> {
+        if field.contains("-----BEGIN") {
+            return Ok(field.as_bytes().to_vec());
+        }
+        std::fs::read(field).map_err(|error| std::io::Error::new(error.kind(), format!("{field}: {error}")))
+    }
+
+    fn problem(&self) -> Option<(&'static str, &'static str)> {
+        (self.client_crt.is_empty() != self.client_key.is_empty())
+            .then_some(("tls.clientCrt", "and clientKey belong together"))
+    }
 }
 
 /// TLS of calls between services: both sides show a certificate of the same authority, for the name `openim.internal`. All services of
@@ -372,7 +392,10 @@ impl Redis {
                 Some(("sentinelMode.masterName", "must name the master"))
             }
             RedisMode::Cluster if self.db != 0 => Some(("db", "must be 0: clusters have no other database")),
-            _ => None,
+            _ if !self.tls.client_key_pwd.is_empty() => {
+                Some(("tls.clientKeyPwd", "is for Kafka alone: give the key without a password"))
+            }
+            _ => self.tls.problem(),
         }
     }
 }
@@ -418,11 +441,11 @@ defaults! {
     Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
     Redis {
         address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0,
-        redis_mode: RedisMode::Standalone, sentinel_mode: RedisSentinel::default(),
+        redis_mode: RedisMode::Standalone, sentinel_mode: RedisSentinel::default(), tls: ClientTls::default(),
     }
     RedisSentinel { master_name: "redis-master".into(), sentinels_addrs: vec![], password: String::new() }
     Kafka {
-        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(), tls: KafkaTls::default(),
+        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(), tls: ClientTls::default(),
         message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery {
@@ -560,8 +583,8 @@ impl Config {
         if let Some((key, problem)) = self.redis.problem() {
             return refuse(&format!("redis.{key}"), problem);
         }
-        if self.kafka.tls.client_crt.is_empty() != self.kafka.tls.client_key.is_empty() {
-            return refuse("kafka.tls.clientCrt", "and clientKey belong together");
+        if let Some((key, problem)) = self.kafka.tls.problem() {
+            return refuse(&format!("kafka.{key}"), problem);
         }
         if self.kafka.address.is_empty() {
             return refuse("kafka.address", "must name at least one host:port");
@@ -610,6 +633,7 @@ impl Config {
             &mut shown.mongo.uri,
             &mut shown.redis.password,
             &mut shown.redis.sentinel_mode.password,
+            &mut shown.redis.tls.client_key,
             &mut shown.kafka.password,
             &mut shown.kafka.tls.client_key,
             &mut shown.kafka.tls.client_key_pwd,

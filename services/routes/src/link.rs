@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use config::RedisMode;
+use config::{ClientTls, RedisMode};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue,
+    IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode,
+    Value,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -21,7 +22,7 @@ const CONCURRENT: usize = 256;
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Link {
-    Server { client: Client, manager: ConnectionManager },
+    Server { client: Box<Client>, manager: ConnectionManager },
     Sentinel(Arc<Master>),
     Cluster(Arc<Cluster>),
 }
@@ -38,12 +39,52 @@ pub(crate) struct Cluster {
     nodes: Vec<Client>,
 }
 
-fn addresses(list: impl IntoIterator<Item = impl AsRef<str>>, port: u16) -> Vec<ConnectionAddr> {
+fn addresses(list: impl IntoIterator<Item = impl AsRef<str>>, port: u16) -> Vec<(String, u16)> {
     let parse = |address: &str| {
         let (host, given) = address.rsplit_once(':').unwrap_or((address, ""));
-        ConnectionAddr::Tcp(host.to_owned(), given.parse().unwrap_or(port))
+        (host.to_owned(), given.parse().unwrap_or(port))
     };
     list.into_iter().map(|address| parse(address.as_ref().trim())).collect()
+}
+
+/// How the servers are spoken to by TLS, where they are.
+pub(crate) struct Encryption {
+    mode: TlsMode,
+    certificates: TlsCertificates,
+}
+
+impl Encryption {
+    pub(crate) fn new(tls: &ClientTls) -> RedisResult<Option<Self>> {
+        if !tls.enable_tls {
+            return Ok(None);
+        }
+        let pem = |field: &str| (!field.is_empty()).then(|| ClientTls::pem(field)).transpose();
+        let client_tls = match (pem(&tls.client_crt)?, pem(&tls.client_key)?) {
+            (Some(client_cert), Some(client_key)) => Some(ClientTlsConfig { client_cert, client_key }),
+            _ => None,
+        };
+        let mode = if tls.insecure_skip_verify { TlsMode::Insecure } else { TlsMode::Secure };
+        Ok(Some(Self { mode, certificates: TlsCertificates { client_tls, root_cert: pem(&tls.ca_crt)? } }))
+    }
+}
+
+pub(crate) fn address((host, port): (String, u16), tls: Option<&Encryption>) -> ConnectionAddr {
+    match tls {
+        None => ConnectionAddr::Tcp(host, port),
+        Some(tls) => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: matches!(tls.mode, TlsMode::Insecure),
+            tls_params: None,
+        },
+    }
+}
+
+pub(crate) fn open(info: ConnectionInfo, tls: Option<&Encryption>) -> RedisResult<Client> {
+    match tls {
+        None => Client::open(info),
+        Some(tls) => Client::build_with_tls(info, tls.certificates.clone()),
+    }
 }
 
 impl Link {
@@ -56,24 +97,27 @@ impl Link {
         if !config.password.is_empty() {
             settings = settings.set_password(&config.password);
         }
+        let tls = Encryption::new(&config.tls)?;
+        let tls = tls.as_ref();
         let infos = addresses(config.address.split(','), 6379)
             .into_iter()
-            .map(|address| Ok(address.into_connection_info()?.set_redis_settings(settings.clone())))
+            .map(|of| Ok(address(of, tls).into_connection_info()?.set_redis_settings(settings.clone())))
             .collect::<RedisResult<Vec<_>>>()?;
         match config.redis_mode {
             RedisMode::Standalone => {
                 let first = infos.into_iter().next();
-                let client = Client::open(first.ok_or_else(|| invalid("redis.address is empty"))?)?;
+                let client = Box::new(open(first.ok_or_else(|| invalid("redis.address is empty"))?, tls)?);
                 let tuning = ConnectionManagerConfig::new()
                     .set_number_of_retries(1)
                     .set_max_delay(Duration::from_millis(500))
                     .set_connection_timeout(Some(CONNECT_TIMEOUT))
                     .set_response_timeout(Some(RESPONSE_TIMEOUT));
-                let manager = ConnectionManager::new_lazy_with_config(client.clone(), tuning)?;
+                let manager = ConnectionManager::new_lazy_with_config((*client).clone(), tuning)?;
                 Ok(Self::Server { client, manager })
             }
             RedisMode::Sentinel => {
                 let sentinels = addresses(&config.sentinel_mode.sentinels_addrs, 26379);
+                let sentinels = sentinels.into_iter().map(|of| address(of, tls)).collect::<Vec<_>>();
                 let name = &config.sentinel_mode.master_name;
                 let mut builder = SentinelClientBuilder::new(sentinels, name, SentinelServerType::Master)?
                     .set_client_to_redis_db(config.db);
@@ -86,16 +130,27 @@ impl Link {
                 if !config.sentinel_mode.password.is_empty() {
                     builder = builder.set_client_to_sentinel_password(&config.sentinel_mode.password);
                 }
+                if let Some(tls) = tls {
+                    builder = builder
+                        .set_client_to_redis_tls_mode(tls.mode)
+                        .set_client_to_redis_certificates(tls.certificates.clone())
+                        .set_client_to_sentinel_tls_mode(tls.mode)
+                        .set_client_to_sentinel_certificates(tls.certificates.clone());
+                }
                 let sentinels = Mutex::new(builder.build()?);
                 Ok(Self::Sentinel(Arc::new(Master { sentinels, current: Mutex::default() })))
             }
             RedisMode::Cluster => {
-                let nodes = infos.iter().cloned().map(Client::open).collect::<RedisResult<Vec<_>>>()?;
-                let client = ClusterClient::builder(infos)
+                let nodes =
+                    infos.iter().map(|info| open(info.clone(), tls)).collect::<RedisResult<Vec<_>>>()?;
+                let mut builder = ClusterClient::builder(infos)
                     .retries(2)
                     .connection_timeout(CONNECT_TIMEOUT)
-                    .response_timeout(RESPONSE_TIMEOUT)
-                    .build()?;
+                    .response_timeout(RESPONSE_TIMEOUT);
+                if let Some(tls) = tls {
+                    builder = builder.tls(tls.mode).certs(tls.certificates.clone());
+                }
+                let client = builder.build()?;
                 Ok(Self::Cluster(Arc::new(Cluster { client, connection: OnceCell::new(), nodes })))
             }
         }

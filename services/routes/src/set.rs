@@ -7,10 +7,14 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisResult, aio};
+use config::ClientTls;
+use redis::{AsyncConnectionConfig, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisResult, aio};
 use sha2::{Digest, Sha256};
 
-use crate::{Result, Routes};
+use crate::{
+    Result, Routes,
+    link::{Encryption, address, open},
+};
 
 /// Port of the servers.
 pub const PORT: u16 = 6379;
@@ -55,14 +59,21 @@ impl Routes {
     }
 }
 
-async fn ask<T: redis::FromRedisValue>(sentinel: &str, password: &str, command: &Cmd) -> RedisResult<T> {
+async fn ask<T: redis::FromRedisValue>(
+    sentinel: &str,
+    password: &str,
+    tls: &ClientTls,
+    command: &Cmd,
+) -> RedisResult<T> {
     let login = RedisConnectionInfo::default().set_password(password);
-    let info = (sentinel.to_owned(), SENTINEL_PORT).into_connection_info()?.set_redis_settings(login);
+    let tls = Encryption::new(tls)?;
+    let sentinel = address((sentinel.to_owned(), SENTINEL_PORT), tls.as_ref());
+    let info = sentinel.into_connection_info()?.set_redis_settings(login);
     let limits = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
     let mut connection: aio::MultiplexedConnection =
-        Client::open(info)?.get_multiplexed_async_connection_with_config(&limits).await?;
+        open(info, tls.as_ref())?.get_multiplexed_async_connection_with_config(&limits).await?;
     command.query_async(&mut connection).await
 }
 
@@ -70,11 +81,11 @@ async fn ask<T: redis::FromRedisValue>(sentinel: &str, password: &str, command: 
 ///
 /// # Errors
 /// What the last sentinel said when none takes the order, for example because there is no replica that could be it.
-pub async fn fail_over(hosts: &[String], password: &str) -> Result<()> {
+pub async fn fail_over(hosts: &[String], password: &str, tls: &ClientTls) -> Result<()> {
     let mut outcome = Ok(());
     let command = redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME).to_owned();
     for host in hosts {
-        outcome = ask::<()>(host, password, &command).await;
+        outcome = ask::<()>(host, password, tls, &command).await;
         if outcome.is_ok() {
             break;
         }
@@ -83,12 +94,22 @@ pub async fn fail_over(hosts: &[String], password: &str) -> Result<()> {
 }
 
 /// The master that most of the sentinels know.
-async fn known_master(hosts: &[String], password: &str) -> Option<String> {
+async fn known_master(hosts: &[String], password: &str, tls: &ClientTls) -> Option<String> {
     let command = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(MASTER_NAME).to_owned();
-    let asked = hosts.iter().map(|host| ask::<Option<(String, String)>>(host, password, &command));
+    let asked = hosts.iter().map(|host| ask::<Option<(String, String)>>(host, password, tls, &command));
     let answers = futures::future::join_all(asked).await;
     let named: Vec<String> = answers.into_iter().filter_map(|answer| Some(answer.ok()??.0)).collect();
     named.iter().max_by_key(|name| named.iter().filter(|other| other == name).count()).cloned()
+}
+
+/// How servers with this configuration, and their sentinels, are spoken to.
+fn tls_of(base: &str) -> ClientTls {
+    let value = |name: &str| base.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    ClientTls {
+        enable_tls: value("tls-port").is_some(),
+        ca_crt: value("tls-ca-cert-file").unwrap_or_default().to_owned(),
+        ..Default::default()
+    }
 }
 
 /// A member of a set on its way up.
@@ -114,13 +135,21 @@ impl Member {
         conf
     }
 
-    fn sentinel_conf(&self, master: &str) -> String {
+    fn sentinel_conf(&self, base: &str, master: &str) -> String {
         let Self { host, password, hosts, .. } = self;
+        let port = if tls_of(base).enable_tls {
+            let files =
+                base.lines().filter(|line| line.starts_with("tls-") && !line.starts_with("tls-port "));
+            let files: String = files.map(|line| format!("{line}\n")).collect();
+            format!("port 0\ntls-port {SENTINEL_PORT}\n{files}")
+        } else {
+            format!("port {SENTINEL_PORT}\n")
+        };
         let quorum = hosts.len() / 2 + 1;
         // The same after a restart: the others must not count it twice.
         let id = &hex::encode(Sha256::digest(host))[..40];
         format!(
-            "port {SENTINEL_PORT}\nbind * -::*\nprotected-mode no\ndir /tmp\nrequirepass {password}\nsentinel sentinel-pass {password}\n\
+            "{port}bind * -::*\nprotected-mode no\ndir /tmp\nrequirepass {password}\nsentinel sentinel-pass {password}\n\
              sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\nsentinel announce-ip {host}\nsentinel announce-port {SENTINEL_PORT}\n\
              sentinel myid {id}\nsentinel monitor {MASTER_NAME} {master} {PORT} {quorum}\nsentinel auth-pass {MASTER_NAME} {password}\n\
              sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {MASTER_NAME} {FAILOVER_TIMEOUT_MS}\n\
@@ -136,7 +165,7 @@ impl Member {
     pub async fn prepare(&self, directory: &Path) -> std::io::Result<()> {
         let base = tokio::fs::read_to_string(&self.base).await?;
         let others: Vec<String> = self.hosts.iter().filter(|host| **host != self.host).cloned().collect();
-        let known = known_master(&others, &self.password).await;
+        let known = known_master(&others, &self.password, &tls_of(&base)).await;
         let master = known.or_else(|| self.hosts.first().cloned()).unwrap_or_else(|| self.host.clone());
         // A sentinel ends when it cannot resolve the names that it starts with; a pod's own may take a moment.
         let deadline = tokio::time::Instant::now() + NAMES;
@@ -149,7 +178,7 @@ impl Member {
             }
         }
         tokio::fs::write(directory.join("redis.conf"), self.server_conf(&base, &master)).await?;
-        tokio::fs::write(directory.join("sentinel.conf"), self.sentinel_conf(&master)).await?;
+        tokio::fs::write(directory.join("sentinel.conf"), self.sentinel_conf(&base, &master)).await?;
         println!("{} starts; the master is {master}", self.host);
         Ok(())
     }
@@ -173,12 +202,24 @@ mod tests {
         assert!(conf.contains("\nreplicaof chat-redis-2.chat-redis.team.svc 6379\n"));
         assert!(!one.server_conf("", &one.host).contains("replicaof"));
         assert!(
-            one.sentinel_conf(&one.host).contains("monitor openim chat-redis-1.chat-redis.team.svc 6379 2\n")
+            one.sentinel_conf("", &one.host)
+                .contains("monitor openim chat-redis-1.chat-redis.team.svc 6379 2\n")
         );
+    }
+
+    #[test]
+    fn sentinels_speak_tls_where_the_servers_do() {
+        let one = member("chat-redis-1.chat-redis.team.svc");
+        assert!(one.sentinel_conf("requirepass p\n", &one.host).starts_with("port 26379\nbind"));
+        let base = "port 0\ntls-port 6379\ntls-ca-cert-file /tls/ca.crt\ntls-replication yes\n";
+        let conf = one.sentinel_conf(base, &one.host);
+        let wanted = "port 0\ntls-port 26379\ntls-ca-cert-file /tls/ca.crt\ntls-replication yes\nbind";
+        assert!(conf.starts_with(wanted), "{conf}");
+        assert_eq!(tls_of(base).ca_crt, "/tls/ca.crt");
     }
 
     #[tokio::test]
     async fn a_set_that_has_no_master_yet_begins_with_its_first_member() {
-        assert_eq!(known_master(&["127.0.0.1.invalid".into()], "p").await, None);
+        assert_eq!(known_master(&["127.0.0.1.invalid".into()], "p", &ClientTls::default()).await, None);
     }
 }

@@ -166,6 +166,21 @@ async fn names(objects: &Objects) -> anyhow::Result<Vec<String>> {
     Ok(whole.map(|name| name.trim_end_matches('/').to_owned()).collect())
 }
 
+/// Why a restore may not begin: `begun` is one that was interrupted.
+fn refusal(begun: Option<&str>, name: &str, replace: bool, unused: bool) -> Option<String> {
+    match begun {
+        Some(same) if same == name => None,
+        _ if replace => None,
+        Some(other) => {
+            Some(format!("a restore of {other} was interrupted here: finish it first, or use --replace"))
+        }
+        None if unused => None,
+        None => Some(
+            "the database holds users or messages: restore into a new cluster, or use --replace to remove them".into(),
+        ),
+    }
+}
+
 /// Fills the database from a backup.
 pub(crate) async fn restore(directory: &Path, name: &str, replace: bool, advance: i64) -> anyhow::Result<()> {
     let Places { store, objects, config } = Places::open(directory).await?;
@@ -182,16 +197,9 @@ pub(crate) async fn restore(directory: &Path, name: &str, replace: bool, advance
         manifest.version
     );
     let begun = store.restoring().await?;
-    match &begun {
-        Some(other) if other != name => {
-            bail!("a restore of {other} was interrupted here: finish it first, or use --replace")
-        }
-        None if !replace && !store.is_unused(&config.admin_user_ids).await? => {
-            bail!(
-                "the database holds users or messages: restore into a new cluster, or use --replace to remove them"
-            )
-        }
-        _ => {}
+    let unused = store.is_unused(&config.admin_user_ids).await?;
+    if let Some(reason) = refusal(begun.as_deref(), name, replace, unused) {
+        bail!("{reason}");
     }
     // From here on the database is neither what it was nor what it will be; the mark says so.
     store.begin_restore(name).await?;
@@ -236,6 +244,24 @@ mod tests {
         let bytes: Vec<u8> = written.iter().flat_map(|document| document.as_bytes().to_vec()).collect();
         assert_eq!(documents(&compressed(&bytes).unwrap()).unwrap(), written);
         assert!(documents(&compressed(&bytes[..bytes.len() - 1]).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_restore_replaces_nothing_that_it_was_not_told_to() {
+        for (begun, replace, unused, refused) in [
+            (None, false, true, ""),
+            (None, false, false, "the database holds users or messages"),
+            (None, true, false, ""),
+            (Some("monday"), false, false, ""),
+            (Some("sunday"), false, false, "a restore of sunday was interrupted here"),
+            (Some("sunday"), true, false, ""),
+        ] {
+            let reason = refusal(begun, "monday", replace, unused).unwrap_or_default();
+            assert!(
+                reason.starts_with(refused) && reason.is_empty() == refused.is_empty(),
+                "{begun:?}: {reason}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod backup;
 mod helper;
+mod partitions;
 mod run;
 
 use std::path::PathBuf;

@@ -23,7 +23,7 @@ use transfer::{Transfer, TransferMetrics};
 
 use webhooks::{Deliveries, DeliveryMetrics, Webhooks};
 
-use crate::Role;
+use crate::{Role, partitions};
 
 /// Time from the stop signal to the end of serving other services, for a process without connections to drain.
 const LAME_DUCK: Duration = Duration::from_secs(2);
@@ -169,6 +169,10 @@ impl Process {
         if self.role == Role::All {
             self.migrate().await?;
         }
+        // Messages may have to wait for it.
+        if self.runs(Role::Transfer) {
+            self.start_transfer()?;
+        }
         self.start_services().await?;
         if self.runs(Role::Gateway) {
             self.start_gateway().await?;
@@ -178,9 +182,6 @@ impl Process {
             let listener = listen(self.config.api.open_im_api_port, "api.openImApiPort").await?;
             let api = Api::new(self.config.clone(), self.peers.clone(), metrics);
             self.spawn("api", api.run(listener, self.stop.clone()));
-        }
-        if self.runs(Role::Transfer) {
-            self.start_transfer()?;
         }
         if self.runs(Role::Push) {
             self.start_push()?;
@@ -263,7 +264,8 @@ impl Process {
         if self.runs(Role::Msg) {
             let facts = Facts::new(store.clone(), FactMetrics::register(&mut self.metrics.0));
             self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
-            let producer = Producer::new(&config.kafka)?;
+            partitions::settle(&store, &config.kafka).await?;
+            let producer = Producer::new(&config.kafka)?.within(config.kafka.partitions);
             let metrics = MessageMetrics::register(&mut self.metrics.0);
             self.serve(Messages {
                 store,
@@ -330,7 +332,7 @@ impl Process {
             metrics: TransferMetrics::register(&mut self.metrics.0),
         };
         let topic = &self.config.kafka.message_topic;
-        let consumer = self.consumer(topic, "transfer")?;
+        let consumer = self.consumer(topic, partitions::TRANSFER)?;
         let stop = self.draining.clone();
         self.spawn("transfer", consumer.run(move |partition| transfer.partition(partition), stop));
         Ok(())

@@ -45,6 +45,7 @@ pub mod friends;
 pub mod groups;
 pub mod messages;
 pub mod objects;
+pub mod partitions;
 pub mod reactions;
 pub mod requests;
 pub mod seqs;

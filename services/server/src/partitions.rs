@@ -1,0 +1,56 @@
+//! The number of partitions that conversations are spread over changes only when nothing waits in Kafka (docs/adr/0012-partitions.md): a message
+//! that goes another way than the one before it must not overtake it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bus::Backlog;
+use config::Kafka;
+use store::Store;
+
+/// The group that reads what is accepted.
+pub(crate) const TRANSFER: &str = "transfer";
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Kubernetes starts a process that gave up again, and shows what it said.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Waits, when the number changes, until all that was accepted before is stored. Then the new number is the one in use, for the processes
+/// that start after this one too. None that sends with the number of before may run meanwhile. A server that is away is waited for.
+pub(crate) async fn settle(store: &Store, kafka: &Kafka) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut backlog = None;
+    loop {
+        let problem = match look(store, kafka, &mut backlog).await {
+            Ok(0) => return Ok(()),
+            Ok(left) => anyhow::anyhow!(
+                "kafka.partitions changes to {} when transfer has stored all that was sent before: {left} records wait, see why it does not",
+                kafka.partitions
+            ),
+            Err(error) => error,
+        };
+        if begun.elapsed() > LONGEST {
+            return Err(problem);
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// How many records are still to be stored before the number may be used. What the topic held is looked at once: others may send already.
+async fn look(store: &Store, kafka: &Kafka, backlog: &mut Option<Backlog>) -> anyhow::Result<i64> {
+    let (used, wanted) = (store.message_partitions().await?, kafka.partitions);
+    if used == Some(wanted) {
+        return Ok(0);
+    }
+    let (settings, topic, known) = (kafka.clone(), kafka.message_topic.clone(), backlog.take());
+    let asked = tokio::task::spawn_blocking(move || {
+        let found = known.map_or_else(|| Backlog::of(&settings, &topic, TRANSFER), Ok)?;
+        Ok::<_, bus::BusError>((found.left()?, found))
+    });
+    let (left, found) = asked.await?.context("asking Kafka what transfer has finished")?;
+    *backlog = Some(found);
+    if left == 0 {
+        store.set_message_partitions(wanted).await?;
+        tracing::info!(?used, wanted, "partitions.changed");
+    }
+    Ok(left)
+}
