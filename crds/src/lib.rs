@@ -81,7 +81,7 @@ mod tests {
         let text = super::reference_markdown();
         for line in [
             "| `spec.services.api.replicas` | integer, 0 to 200 | `1` | Pods, 0 to 200. |",
-            "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What then happens while pods of before still serve. |",
+            "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What then happens while pods of before still serve; and what happens to the service that was changed last when its new pods fail too many calls. |",
             "*volumes cannot shrink: set the size back.* |",
         ] {
             assert!(text.contains(line), "no line with: {line}");

@@ -60,6 +60,9 @@ pub struct OpenIMClusterSpec {
     /// How clients come in by the Gateway API, beside the Ingress or in its place (`ingress.enabled: false`).
     #[serde(rename = "gatewayAPI", skip_serializing_if = "Option::is_none")]
     pub gateway_api: Option<GatewayApi>,
+    /// Have the Prometheus operator scrape the services: a PodMonitor. Left out: none; the pods have the `prometheus.io` annotations in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
     /// Settings of the services.
     pub config: ServiceConfig,
     /// How changes reach the pods.
@@ -68,7 +71,7 @@ pub struct OpenIMClusterSpec {
     pub pods: Pods,
     /// Who may connect to the pods.
     pub network_policies: NetworkPolicies,
-    /// Whether services encrypt what they say to each other and show each other certificates. Decided when a cluster is created.
+    /// Whether services encrypt what they say to each other and to the managed servers. Decided when a cluster is created.
     #[serde(rename = "internalTLS")]
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
@@ -85,7 +88,8 @@ pub enum InternalTls {
     /// Calls are authenticated by the cluster's secret, and not encrypted.
     #[default]
     Disabled,
-    /// Calls are encrypted, and both sides show a certificate of the cluster's own authority. The operator makes and renews it.
+    /// Calls are encrypted, and both sides show a certificate of the cluster's own authority. The managed servers speak TLS alone, with a
+    /// certificate of the same authority. The operator makes and renews them.
     Required,
 }
 
@@ -112,14 +116,15 @@ pub struct RolloutPolicy {
     /// Seconds without progress after which a change of a service has failed. More than soakSeconds.
     #[schemars(range(min = 10, max = 7200))]
     pub deadline_seconds: i32,
-    /// What then happens while pods of before still serve.
+    /// What then happens while pods of before still serve; and what happens to the service that was changed last when its new pods fail too
+    /// many calls.
     pub on_failure: OnFailure,
     /// The next service is changed when no more records than this wait in Kafka for transfer, and for push; 0: whatever waits. Transfer and push
     /// themselves may be changed while they are behind.
     #[schemars(range(min = 0, max = 1000000000))]
     pub max_lag: i64,
     /// The next service is changed while no more than this part of the calls that new pods of the ones before answered failed inside, in percent;
-    /// 100: whatever fails.
+    /// 100: whatever fails. See onFailure.
     #[schemars(range(min = 0, max = 100))]
     pub max_error_percent: i64,
     /// The gateways are changed while none has more connections than it can close at this rate while it drains
@@ -189,10 +194,10 @@ impl Default for RolloutPolicy {
     }
 }
 
-/// What happens to a service whose new pods do not become ready.
+/// What happens to a service whose new pods do not become ready, or fail too many calls.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It gets back the template of the pods that serve; the services after it are not touched.
+    /// It gets back the template of the pods of before; the services after it are not touched.
     #[default]
     RollBack,
     /// It stays as it is, for somebody to look at; the services after it are not touched.
@@ -498,13 +503,10 @@ pub struct MongoDb {
 /// A MongoDB that the operator runs.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.members >= oldSelf.members",
-    "message": "members cannot be taken away from a replica set here: set the number back"
-}]))]
 pub struct ManagedMongoDb {
-    /// 1, or 3 of which one may be away. Can grow, not shrink.
-    #[schemars(extend("enum" = [1, 3]))]
+    /// 1, 3 of which one may be away, or 5 of which two may. Members are added and taken away one by one; the volumes of those that are taken
+    /// away stay.
+    #[schemars(extend("enum" = [1, 3, 5]))]
     pub members: i32,
     /// Size and image of each member.
     #[serde(flatten)]
@@ -581,10 +583,14 @@ pub struct ExternalRedis {
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub master_name: String,
-    /// Secret whose key `password` holds the password; empty for none.
+    /// Secret with the key `password`, and with `tls` `ca.crt` (the system's authorities without it), `tls.crt` and `tls.key` (no client certificate
+    /// without them); empty for none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
+    /// Speak TLS to the servers, and to the sentinels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 /// How a Redis is reached.
@@ -824,6 +830,24 @@ pub struct ParentRef {
     pub section_name: String,
 }
 
+/// The PodMonitor of a cluster.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Monitoring {
+    /// More labels of the PodMonitor: those by which your Prometheus selects, for example `release: prometheus`.
+    #[schemars(extend("maxProperties" = 64))]
+    pub labels: BTreeMap<String, String>,
+    /// Seconds between two scrapes.
+    #[schemars(range(min = 5, max = 3600))]
+    pub interval_seconds: i32,
+}
+
+impl Default for Monitoring {
+    fn default() -> Self {
+        Self { labels: BTreeMap::new(), interval_seconds: 30 }
+    }
+}
+
 /// Settings of the services; what is not here has the default of config.yaml. Running pods take over those that are marked *Live*; a
 /// change of the others restarts pods, one service after the other.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -850,7 +874,8 @@ pub struct ServiceConfig {
     /// Seconds over which a stopping gateway spreads its closes. A change restarts the gateways alone.
     #[schemars(range(max = 540))]
     pub gateway_drain_seconds: u32,
-    /// Partitions of the topics when they are created.
+    /// Kafka partitions that are used; topics that have fewer get more. A change replaces all pods of msg at once, so that no message overtakes one
+    /// that was sent before: senders wait for some seconds.
     #[schemars(range(min = 1, max = 1024))]
     pub kafka_partitions: i32,
     /// How system messages travel, by name, for example groupCreated; what is not here stays as in config/notification.yaml.

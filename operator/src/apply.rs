@@ -29,6 +29,7 @@ use crate::{
     MANAGER, authority,
     build::{
         labels::{metadata, selector},
+        monitoring::pod_monitor_type,
         services::http_route_type,
     },
     credentials,
@@ -50,7 +51,7 @@ pub enum ApplyError {
         source: Box<kube::Error>,
     },
     /// The certificates in the generated Secret were edited.
-    #[error("{what}: the certificates of the services cannot be read ({source}): remove its keys internal-*")]
+    #[error("{what}: the certificates cannot be read ({source}): remove its keys internal-*")]
     Certificates {
         /// Kind and name.
         what: String,
@@ -168,14 +169,13 @@ async fn carry_out(
         let name = object.name_any();
         let what = format!("{}/{name}", types.kind);
         let api = api_for(client, &types, &cluster.namespace);
-        let optional = types == http_route_type();
         let unlabelled;
         let live = match there.get(&(types.kind.clone(), name.clone())) {
             Some(live) => Some(live),
             // One without our label: somebody else's.
             None => {
                 unlabelled = match api.get_opt(&name).await {
-                    Err(error) if optional && is_404(&error) => None,
+                    Err(error) if is_404(&error) && needed_for(&types).is_some() => None,
                     live => live.map_err(api_error(&what))?,
                 };
                 unlabelled.as_ref()
@@ -198,19 +198,33 @@ async fn carry_out(
         let parameters = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
         match api.patch(&name, &parameters, &Patch::Apply(object)).await {
             Ok(_) => applied.written.push(what),
-            Err(error) if optional && is_404(&error) => {
-                applied.refused.push(Blocker {
-                    component: "ingress".into(),
+            Err(error) => match needed_for(&types).filter(|_| is_404(&error)) {
+                Some((component, field, remedy)) => applied.refused.push(Blocker {
+                    component: component.into(),
                     gate: Reason::DependencyNotReady.as_str().into(),
-                    message: "spec.gatewayAPI: the API server knows no HTTPRoute: install the Gateway API, or remove it".into(),
-                });
-            }
-            Err(error) => return Err(api_error(&what)(error)),
+                    message: format!(
+                        "{field}: the API server knows no {}: install {remedy}, or remove it",
+                        types.kind
+                    ),
+                }),
+                None => return Err(api_error(&what)(error)),
+            },
         }
     }
     applied.deleted = remove_orphans(client, cluster, plan, &there, dry_run).await?;
     grow(client, cluster, plan, dry_run, &mut applied).await?;
     Ok(applied)
+}
+
+/// Of a kind that not every API server has: the component and the field of the spec that want it, and what brings it.
+fn needed_for(types: &TypeMeta) -> Option<(&'static str, &'static str, &'static str)> {
+    if *types == http_route_type() {
+        Some(("ingress", "spec.gatewayAPI", "the Gateway API"))
+    } else if *types == pod_monitor_type() {
+        Some(("monitoring", "spec.monitoring", "the Prometheus operator"))
+    } else {
+        None
+    }
 }
 
 /// What bears the cluster's label, by kind and name.
@@ -228,6 +242,7 @@ fn kinds() -> Vec<TypeMeta> {
         of::<ConfigMap>(),
         of::<Ingress>(),
         http_route_type(),
+        pod_monitor_type(),
         of::<NetworkPolicy>(),
         of::<PodDisruptionBudget>(),
         of::<HorizontalPodAutoscaler>(),
@@ -241,7 +256,7 @@ async fn all_of(client: &Client, cluster: &Cluster) -> Result<There, ApplyError>
     for types in kinds() {
         let listed = match api_for(client, &types, &cluster.namespace).list(&labelled).await {
             // Not every API server has it.
-            Err(error) if types == http_route_type() && is_404(&error) => continue,
+            Err(error) if is_404(&error) && needed_for(&types).is_some() => continue,
             listed => listed.map_err(api_error(&types.kind))?,
         };
         there.extend(listed.into_iter().map(|mut object| {
@@ -322,6 +337,29 @@ async fn remove_orphans(
     Ok(deleted)
 }
 
+fn encoded(data: &BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
+    data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into_bytes()))).collect()
+}
+
+/// Writes a key of the generated Secret.
+///
+/// # Errors
+/// When the API server refuses, as when somebody else has changed the Secret meanwhile.
+pub async fn put_credential(
+    client: &Client,
+    cluster: &Cluster,
+    key: &str,
+    value: &str,
+) -> Result<(), ApplyError> {
+    let name = cluster.credentials();
+    let what = format!("Secret/{name}");
+    let api: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
+    let mut secret = api.get(&name).await.map_err(api_error(&what))?;
+    secret.data.get_or_insert_default().insert(key.to_owned(), ByteString(value.to_owned().into_bytes()));
+    api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
+    Ok(())
+}
+
 /// Makes the Secret with the generated credentials complete. Returns its data.
 ///
 /// # Errors
@@ -341,14 +379,11 @@ pub async fn ensure_credentials(
         }
         metadata
     };
-    let encode = |data: &BTreeMap<String, String>| {
-        data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into_bytes()))).collect()
-    };
     let Some(mut secret) = existing else {
         let data = completed(cluster, BTreeMap::new(), &what)?;
         let secret = Secret {
             metadata: owned(metadata(cluster, &name, "credentials")),
-            data: Some(encode(&data)),
+            data: Some(encoded(&data)),
             type_: Some("Opaque".into()),
             ..Default::default()
         };
@@ -363,7 +398,7 @@ pub async fn ensure_credentials(
     let data = completed(cluster, found.clone(), &what)?;
     let owners = owned(metadata(cluster, &name, "credentials")).owner_references;
     if data != found || secret.metadata.owner_references != owners {
-        secret.data = Some(encode(&data));
+        secret.data = Some(encoded(&data));
         secret.metadata.owner_references = owners;
         // `replace` with the version that was read: nobody else's change is overwritten.
         api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
@@ -373,15 +408,20 @@ pub async fn ensure_credentials(
 
 fn completed(
     cluster: &Cluster,
-    data: BTreeMap<String, String>,
+    mut data: BTreeMap<String, String>,
     what: &str,
 ) -> Result<BTreeMap<String, String>, ApplyError> {
-    let mut data = credentials::complete(cluster, data);
+    let fresh = data.is_empty();
     if cluster.spec.internal_tls == InternalTls::Required {
-        authority::complete(&cluster.name, &mut data, Timestamp::now())
-            .map_err(|source| ApplyError::Certificates { what: what.to_owned(), source })?;
+        let now = Timestamp::now();
+        let mut made = authority::complete(&cluster.name, &mut data, now);
+        // Servers that were made without TLS stay so: those that speak to them would have to change at the same moment.
+        if made.is_ok() && (fresh || credentials::servers_speak_tls(&data)) {
+            made = authority::complete_servers(credentials::server_names(cluster), &mut data, now);
+        }
+        made.map_err(|source| ApplyError::Certificates { what: what.to_owned(), source })?;
     }
-    Ok(data)
+    Ok(credentials::complete(cluster, data))
 }
 
 #[cfg(test)]

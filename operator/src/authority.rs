@@ -1,5 +1,5 @@
-//! The certificates by which the services of a cluster know each other: an authority of the cluster's own, made once, and one certificate
-//! for all services, renewed in time. Pure but for the random keys.
+//! The certificates by which the services of a cluster know each other and the managed servers: an authority of the cluster's own, made once,
+//! one certificate for all services and one for all servers, renewed in time. Pure but for the random keys.
 
 use std::collections::BTreeMap;
 
@@ -39,10 +39,15 @@ fn make_authority(name: &str, now: Timestamp) -> Result<(String, String), rcgen:
     Ok((parameters.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-fn issue(authority: &str, authority_key: &str, now: Timestamp) -> Result<(String, String), rcgen::Error> {
+fn issue(
+    authority: &str,
+    authority_key: &str,
+    names: Vec<String>,
+    now: Timestamp,
+) -> Result<(String, String), rcgen::Error> {
     let issuer = Issuer::from_ca_cert_pem(authority, KeyPair::from_pem(authority_key)?)?;
     let key = KeyPair::generate()?;
-    let mut parameters = CertificateParams::new(vec![INTERNAL_NAME.to_owned()])?;
+    let mut parameters = CertificateParams::new(names)?;
     parameters.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     valid(&mut parameters, now, VALID);
@@ -59,15 +64,46 @@ pub fn complete(name: &str, data: &mut BTreeMap<String, String>, now: Timestamp)
         data.insert(key::AUTHORITY.into(), authority);
         data.insert(key::AUTHORITY_KEY.into(), authority_key);
         data.remove(key::CERTIFICATE_RENEWAL);
+        data.remove(key::SERVERS_RENEWAL);
     }
-    let renewal = data.get(key::CERTIFICATE_RENEWAL).and_then(|text| text.parse::<Timestamp>().ok());
-    if renewal.is_none_or(|renewal| now >= renewal) {
-        let (certificate, certificate_key) = issue(&data[key::AUTHORITY], &data[key::AUTHORITY_KEY], now)?;
-        data.insert(key::CERTIFICATE.into(), certificate);
-        data.insert(key::CERTIFICATE_KEY.into(), certificate_key);
-        data.insert(key::CERTIFICATE_RENEWAL.into(), (now + VALID - RENEW_BEFORE).to_string());
+    let items = [key::CERTIFICATE, key::CERTIFICATE_KEY, key::CERTIFICATE_RENEWAL];
+    renew(data, items, vec![INTERNAL_NAME.to_owned()], now)?;
+    Ok(())
+}
+
+/// The same for the managed servers; after [`complete`].
+///
+/// # Errors
+/// As [`complete`].
+pub fn complete_servers(
+    names: Vec<String>,
+    data: &mut BTreeMap<String, String>,
+    now: Timestamp,
+) -> Result<(), rcgen::Error> {
+    let items = [key::SERVERS_CERTIFICATE, key::SERVERS_KEY, key::SERVERS_RENEWAL];
+    if renew(data, items, names, now)? {
+        let both = format!("{}{}", data[key::SERVERS_KEY], data[key::SERVERS_CERTIFICATE]);
+        data.insert(key::SERVERS_PEM.into(), both);
     }
     Ok(())
+}
+
+/// Makes a certificate where there is none, or one that ends soon; whether it did.
+fn renew(
+    data: &mut BTreeMap<String, String>,
+    [certificate, certificate_key, renewal]: [&str; 3],
+    names: Vec<String>,
+    now: Timestamp,
+) -> Result<bool, rcgen::Error> {
+    let due = data.get(renewal).and_then(|text| text.parse::<Timestamp>().ok());
+    if due.is_some_and(|due| now < due) {
+        return Ok(false);
+    }
+    let (made, made_key) = issue(&data[key::AUTHORITY], &data[key::AUTHORITY_KEY], names, now)?;
+    data.insert(certificate.into(), made);
+    data.insert(certificate_key.into(), made_key);
+    data.insert(renewal.into(), (now + VALID - RENEW_BEFORE).to_string());
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -85,6 +121,12 @@ mod tests {
         complete("chat", &mut data, now + VALID - RENEW_BEFORE).unwrap();
         assert_eq!(data[key::AUTHORITY], first[key::AUTHORITY]);
         assert_ne!(data[key::CERTIFICATE], first[key::CERTIFICATE]);
+        complete_servers(vec!["*.chat-kafka.team.svc".into()], &mut data, now).unwrap();
+        let servers = data.clone();
+        complete_servers(vec!["*.chat-kafka.team.svc".into()], &mut data, now).unwrap();
+        assert_eq!(data, servers);
+        assert!(data[key::SERVERS_PEM].starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert!(data[key::SERVERS_PEM].contains("-----BEGIN CERTIFICATE-----"));
         data.insert(key::AUTHORITY_KEY.into(), "edited".into());
         data.remove(key::CERTIFICATE_RENEWAL);
         assert!(complete("chat", &mut data, now).is_err());

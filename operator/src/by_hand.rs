@@ -52,7 +52,7 @@ pub fn replicas(cluster: &Cluster, service: &str, observed: &Observed) -> i32 {
 }
 
 fn status(cluster: &Cluster, service: &str, observed: &Observed) -> OpenIMServiceStatus {
-    let selector = format!("{},{}={service}", labels::selector(&cluster.name), labels::COMPONENT);
+    let selector = labels::component_selector(&cluster.name, service);
     observed.deployments.get(&cluster.part(service)).map_or_else(
         || OpenIMServiceStatus { selector: selector.clone(), ..Default::default() },
         |live| OpenIMServiceStatus {

@@ -39,7 +39,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     MANAGER, apply,
     build::{labels, settings::live_revision},
-    by_hand, dereference, live,
+    by_hand,
+    credentials::{self, key},
+    dereference, live,
     memo::Memo,
     plan, probe, scaling, status, validate,
 };
@@ -260,9 +262,13 @@ impl Operator {
             return Ok(Action::requeue(PROBE_EVERY));
         }
         let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
-        let observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
+        let mut observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
             .await
             .map_err(ReconcileError::Read)?;
+        if let Some(uri) = credentials::shortened(&cluster, &observed) {
+            apply::put_credential(&self.client, &cluster, key::MONGO_URI, &uri).await?;
+            observed.credentials.insert(key::MONGO_URI.to_owned(), uri);
+        }
         let mut plan = plan::plan(&cluster, &observed);
         // Before pods are taken away: which of them.
         scaling::prefer(&self.client, &cluster, &plan.deletion_costs)

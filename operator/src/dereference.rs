@@ -6,14 +6,14 @@ use anyhow::Context;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::{ContainerState, PersistentVolumeClaim, Pod, Secret},
+    core::v1::{ContainerState, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret},
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use sha2::{Digest, Sha256};
 
 use crate::{
     build::{
-        labels::{COMPONENT, selector},
+        labels::{COMPONENT, component_selector, selector},
         settings::live_revision,
     },
     by_hand, calls, credentials, live,
@@ -24,6 +24,9 @@ use crate::{
     validate::{Backing, Cluster},
     volumes::Volume,
 };
+
+/// Annotation of ReplicaSets: the newest has the highest number.
+const SET_NUMBER: &str = "deployment.kubernetes.io/revision";
 
 async fn secret(
     client: &Client,
@@ -58,6 +61,8 @@ fn rollout_of_deployment(item: &Deployment) -> Rollout {
         failed_revision: note(FAILED_REVISION),
         failed_reason: note(FAILED_REASON),
         scaled_at: note(SCALED_AT).parse().ok(),
+        recreates: item.spec.as_ref().and_then(|spec| spec.strategy.as_ref()?.type_.as_deref())
+            == Some("Recreate"),
         ..Default::default()
     }
 }
@@ -101,29 +106,44 @@ fn volume(claim: &PersistentVolumeClaim) -> Volume {
     }
 }
 
-/// Why the pods of a Deployment are not all ready, and what the ones that serve are made from.
-async fn explain(client: &Client, item: &Deployment, rollout: &mut Rollout) -> kube::Result<()> {
-    let namespace = item.namespace().unwrap_or_default();
-    let labels = item.spec.as_ref().and_then(|spec| spec.selector.match_labels.clone()).unwrap_or_default();
-    let labels: Vec<String> = labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let same = ListParams::default().labels(&labels.join(","));
-    let pods = Api::<Pod>::namespaced(client.clone(), &namespace).list(&same).await?;
-    rollout.trouble = pods.iter().find_map(trouble).unwrap_or_default();
-    if rollout.stuck {
-        let sets = Api::<ReplicaSet>::namespaced(client.clone(), &namespace).list(&same).await?;
-        let newest = revision_of(&rollout.template);
-        let serving = sets
-            .into_iter()
-            .filter_map(|set| Some((set.status?.ready_replicas?, set.spec?.template?)))
-            .filter(|(ready, template)| *ready > 0 && revision_of(template) != newest)
-            .max_by_key(|(ready, _)| *ready);
-        rollout.serving = serving.map(|(_, mut template)| {
-            let labels = template.metadata.as_mut().and_then(|metadata| metadata.labels.as_mut());
-            labels.map(|labels| labels.remove("pod-template-hash"));
-            template
-        });
-    }
-    Ok(())
+/// What a pod that is not ready says of itself, if there is one.
+async fn explain(client: &Client, cluster: &Cluster, service: &str) -> kube::Result<String> {
+    let same = ListParams::default().labels(&component_selector(&cluster.name, service));
+    let pods = Api::<Pod>::namespaced(client.clone(), &cluster.namespace).list(&same).await?;
+    Ok(pods.iter().find_map(trouble).unwrap_or_default())
+}
+
+/// The template that most pods of before which serve are made from. Where none serves any more: the one that the newest replaced, unless the
+/// newest does not serve either.
+async fn template_before(
+    client: &Client,
+    cluster: &Cluster,
+    service: &str,
+    rollout: &Rollout,
+) -> kube::Result<Option<PodTemplateSpec>> {
+    let same = ListParams::default().labels(&component_selector(&cluster.name, service));
+    let sets = Api::<ReplicaSet>::namespaced(client.clone(), &cluster.namespace).list(&same).await?;
+    let number = |set: &ReplicaSet| -> i64 {
+        set.annotations().get(SET_NUMBER).and_then(|number| number.parse().ok()).unwrap_or_default()
+    };
+    let before = sets
+        .into_iter()
+        .filter_map(|set| {
+            let ready = set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+            Some(((ready, number(&set)), set.spec?.template?))
+        })
+        .filter(|((ready, _), template)| {
+            let revision = revision_of(template);
+            (*ready > 0 || !rollout.stuck)
+                && revision != revision_of(&rollout.template)
+                && revision != rollout.failed_revision
+        })
+        .max_by_key(|(order, _)| *order);
+    Ok(before.map(|(_, mut template)| {
+        let labels = template.metadata.as_mut().and_then(|metadata| metadata.labels.as_mut());
+        labels.map(|labels| labels.remove("pod-template-hash"));
+        template
+    }))
 }
 
 fn has_failed(pod: &Pod) -> bool {
@@ -259,9 +279,18 @@ pub async fn dereference(
     }
     observed.load = scaling::measure(client, cluster, &observed).await?;
     observed.calls = calls::measure(client, cluster, &observed).await?;
+    for (service, calls) in &observed.calls {
+        let live = observed.deployments.get_mut(&cluster.part(service));
+        if let Some(live) = live.filter(|live| live.before.is_none())
+            && calls.too_many(cluster.spec.rollout.max_error_percent).is_some()
+        {
+            live.before = template_before(client, cluster, service, live).await?;
+        }
+    }
     let probed = probe::Target::of(cluster, &observed).probe().await;
     observed.dependencies = probed.dependencies;
     observed.redis_master = probed.redis_master;
+    observed.mongodb_members = probed.mongodb_members;
     Ok(observed)
 }
 
@@ -291,7 +320,11 @@ pub async fn read(
     for item in &deployments {
         let mut rollout = rollout_of_deployment(item);
         if !rollout.is_done() && rollout.desired > 0 {
-            explain(&client, item, &mut rollout).await?;
+            let service = item.labels().get(COMPONENT).map_or("", String::as_str);
+            rollout.trouble = explain(&client, cluster, service).await?;
+            if rollout.stuck {
+                rollout.before = template_before(&client, cluster, service, &rollout).await?;
+            }
         }
         rollouts.insert(item.name_any(), rollout);
     }

@@ -46,7 +46,6 @@ pub async fn drain(
             && node.is_none_or(|node| here == Some(node))
             && pod.is_none_or(|pod| item.name_any() == pod)
     });
-    ensure!(!found.is_empty(), "{name} has no such running pods in namespace {namespace}");
     if let Some(node) = node {
         let nodes: Api<Node> = Api::all(client.clone());
         let cordoned = nodes.get(node).await?.spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
@@ -56,6 +55,7 @@ pub async fn drain(
             );
         }
     }
+    ensure!(!found.is_empty(), "{name} has no such running pods in namespace {namespace}");
     let count = found.len();
     for (number, item) in found.iter().enumerate() {
         let evicted = item.name_any();

@@ -10,6 +10,10 @@ use operator::{MANAGER, controller, lease::Candidate};
 use telemetry::{Metrics, Readiness};
 use tokio_util::sync::CancellationToken;
 
+/// Passes are many small objects: they leave no holes in memory.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The OpenIM cluster operator.
 #[derive(Debug, Parser)]
 #[command(name = "openim-operator", version)]

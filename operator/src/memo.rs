@@ -2,7 +2,7 @@
 //! and the API server is left in peace.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -28,31 +28,41 @@ struct Rest {
     secrets_digest: String,
 }
 
-/// All clusters, by uid.
-#[derive(Default)]
-pub(crate) struct Memo {
-    changed: Mutex<HashSet<String>>,
-    at_rest: Mutex<HashMap<String, Arc<Rest>>>,
+/// What is known of a cluster.
+enum State {
+    /// A full pass is to find out.
+    Passing {
+        /// Something has changed since it began.
+        changed: bool,
+    },
+    AtRest(Arc<Rest>),
 }
+
+/// All clusters that were looked at, by uid.
+#[derive(Default)]
+pub(crate) struct Memo(Mutex<HashMap<String, State>>);
 
 impl Memo {
     /// Something that a cluster owns has changed.
     pub(crate) fn changed(&self, uid: &str) {
-        self.changed.lock().insert(uid.to_owned());
+        if let Some(state) = self.0.lock().get_mut(uid) {
+            *state = State::Passing { changed: true };
+        }
     }
 
-    /// Before a full pass: what changes from here on leads to another one. Whether there has to be one.
+    /// What the last full pass found, if there need not be another. Where there is to be one: what changes from here on leads to one more.
     fn resting(&self, object: &OpenIMCluster) -> Option<Arc<Rest>> {
         let uid = object.uid()?;
-        let changed = self.changed.lock().remove(&uid);
-        let mut at_rest = self.at_rest.lock();
-        let rest = at_rest.get(&uid)?.clone();
-        let same = rest.generation == object.metadata.generation && rest.annotations == *object.annotations();
-        if changed || !same || rest.since.elapsed() > FULL_EVERY {
-            at_rest.remove(&uid);
-            return None;
+        let mut clusters = self.0.lock();
+        if let Some(State::AtRest(rest)) = clusters.get(&uid) {
+            let same =
+                rest.generation == object.metadata.generation && rest.annotations == *object.annotations();
+            if same && rest.since.elapsed() <= FULL_EVERY {
+                return Some(rest.clone());
+            }
         }
-        Some(rest)
+        clusters.insert(uid, State::Passing { changed: false });
+        None
     }
 
     /// Whether a cluster is still as the last full pass left it: asks its servers, and for its Secrets, which nobody watches.
@@ -67,7 +77,7 @@ impl Memo {
         let same = digest.is_ok_and(|digest| digest == rest.secrets_digest)
             && rest.target.probe().await.dependencies == rest.dependencies;
         if !same {
-            self.at_rest.lock().remove(&object.uid().unwrap_or_default());
+            self.0.lock().insert(object.uid().unwrap_or_default(), State::Passing { changed: false });
         }
         same
     }
@@ -88,14 +98,17 @@ impl Memo {
             dependencies,
             secrets_digest,
         };
-        self.at_rest.lock().insert(object.uid().unwrap_or_default(), Arc::new(rest));
+        let mut clusters = self.0.lock();
+        if let Some(state @ State::Passing { changed: false }) =
+            clusters.get_mut(&object.uid().unwrap_or_default())
+        {
+            *state = State::AtRest(Arc::new(rest));
+        }
     }
 
     /// A cluster that is gone.
     pub(crate) fn forget(&self, object: &OpenIMCluster) {
-        let uid = object.uid().unwrap_or_default();
-        self.changed.lock().remove(&uid);
-        self.at_rest.lock().remove(&uid);
+        self.0.lock().remove(&object.uid().unwrap_or_default());
     }
 }
 
@@ -136,5 +149,8 @@ mod tests {
         memo.changed("0000-1111");
         put(&cluster);
         assert!(memo.resting(&cluster).is_none());
+        memo.forget(&cluster);
+        memo.changed("0000-1111");
+        assert!(memo.0.lock().is_empty(), "nothing is kept of a cluster that is gone");
     }
 }

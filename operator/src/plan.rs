@@ -37,8 +37,8 @@ pub struct Rollout {
     pub template: PodTemplateSpec,
     /// Nothing went forward for the whole deadline.
     pub stuck: bool,
-    /// When stuck: the template of the pods that still serve.
-    pub serving: Option<PodTemplateSpec>,
+    /// When the newest pods do not serve, or fail too many calls: the template to go back to.
+    pub before: Option<PodTemplateSpec>,
     /// While pods are not ready: what one of them says.
     pub trouble: String,
     /// The revision that was rolled back; empty: none.
@@ -49,6 +49,8 @@ pub struct Rollout {
     pub scaled_at: Option<Timestamp>,
     /// Image of the first init container in the template; empty without one.
     pub init_image: String,
+    /// Of a Deployment: all pods of before go before a new one starts.
+    pub recreates: bool,
     /// Of a StatefulSet: pods from this ordinal on may be changed; 0 without a bound.
     pub partition: i32,
     /// Of a StatefulSet: it starts and stops its pods in parallel.
@@ -110,6 +112,8 @@ pub struct Observed {
     pub dependencies: Vec<Dependency>,
     /// The member of a managed Redis with sentinels that is the master.
     pub redis_master: Option<i32>,
+    /// Members of the managed MongoDB's replica set, when it could be asked.
+    pub mongodb_members: Option<i32>,
 }
 
 /// What keeps the rest of the plan waiting.
@@ -211,6 +215,8 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.later.extend(later.iter().map(build::dynamic));
     plan.apply.extend(services.others);
     plan.apply.extend(build::network::policies(cluster, observed));
+    let monitoring = cluster.spec.monitoring.as_ref();
+    plan.apply.extend(monitoring.map(|wanted| build::monitoring::pod_monitor(cluster, wanted)));
     let settled = decision.changes.is_empty()
         && decision.later.is_empty()
         && observed.deployments.values().all(Rollout::is_done);

@@ -40,12 +40,23 @@ pub fn settings(
     let of = |secret: &str, name: &str| {
         external.get(secret).and_then(|data| data.get(name)).cloned().unwrap_or_default()
     };
+    let generated_tls = managed_tls(credentials);
+    let tls = |enable_tls: bool, secret: &str| config::ClientTls {
+        enable_tls,
+        ca_crt: of(secret, "ca.crt"),
+        client_crt: of(secret, "tls.crt"),
+        client_key: of(secret, "tls.key"),
+        ..Default::default()
+    };
     let mongo_uri = match &cluster.mongodb {
         Backing::Managed(_) => generated(key::MONGO_URI),
         Backing::External(external) => of(&external.secret_name, "uri"),
     };
     let redis = match &cluster.redis {
-        Backing::Managed(_) => managed_redis(cluster, stateful_sets, generated(key::REDIS_PASSWORD)),
+        Backing::Managed(_) => config::Redis {
+            tls: generated_tls.clone(),
+            ..managed_redis(cluster, stateful_sets, generated(key::REDIS_PASSWORD))
+        },
         Backing::External(external) => {
             let listed = || external.address.split(',').map(|address| address.trim().to_owned());
             config::Redis {
@@ -61,6 +72,7 @@ pub fn settings(
                     sentinels_addrs: listed().filter(|_| external.mode == RedisMode::Sentinel).collect(),
                     ..Default::default()
                 },
+                tls: tls(external.tls, &external.secret_name),
                 ..Default::default()
             }
         }
@@ -72,6 +84,7 @@ pub fn settings(
                 .collect(),
             username: USER.into(),
             password: generated(key::KAFKA_PASSWORD),
+            tls: generated_tls,
             replication_factor: brokers,
             ..Default::default()
         },
@@ -79,18 +92,21 @@ pub fn settings(
             address: external.address.clone(),
             username: of(&external.secret_name, "username"),
             password: of(&external.secret_name, "password"),
-            tls: config::KafkaTls {
-                enable_tls: external.tls,
-                ca_crt: of(&external.secret_name, "ca.crt"),
-                client_crt: of(&external.secret_name, "tls.crt"),
-                client_key: of(&external.secret_name, "tls.key"),
-                ..Default::default()
-            },
+            tls: tls(external.tls, &external.secret_name),
             replication_factor: external.replication_factor,
             ..Default::default()
         },
     };
     Settings { mongo_uri, redis, kafka }
+}
+
+/// How managed Kafka and Redis are spoken to.
+fn managed_tls(credentials: &BTreeMap<String, String>) -> config::ClientTls {
+    config::ClientTls {
+        enable_tls: credentials::servers_speak_tls(credentials),
+        ca_crt: credentials.get(key::AUTHORITY).cloned().unwrap_or_default(),
+        ..Default::default()
+    }
 }
 
 fn managed_redis(
@@ -141,9 +157,12 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
 
 // Each of these answers with what is not as it should be although the server answers, or nothing.
 
-async fn mongodb(set: Option<&ReplicaSet>, uri: &str) -> Result<String, String> {
+async fn mongodb(set: Option<&ReplicaSet>, uri: &str, members: &mut Option<i32>) -> Result<String, String> {
     match set {
-        Some(managed) => managed.ensure().await,
+        Some(managed) => managed.ensure().await.map(|seen| {
+            *members = Some(seen.members);
+            seen.remark
+        }),
         None => replica_set::ask(uri, PATIENCE).await.map(|()| String::new()),
     }
 }
@@ -177,7 +196,8 @@ async fn kafka(settings: config::Kafka) -> Result<String, String> {
 pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     let hosts = redis_hosts(cluster, &observed.stateful_sets);
     let password = observed.credentials.get(key::REDIS_PASSWORD).map_or("", String::as_str);
-    match Box::pin(routes::set::fail_over(&hosts, password)).await {
+    let tls = managed_tls(&observed.credentials);
+    match Box::pin(routes::set::fail_over(&hosts, password, &tls)).await {
         Ok(()) => tracing::info!(cluster = cluster.name, "redis.fails_over"),
         Err(error) => tracing::warn!(cluster = cluster.name, %error, "redis.failover_refused"),
     }
@@ -190,6 +210,8 @@ pub struct Probed {
     pub dependencies: Vec<Dependency>,
     /// The member of a managed Redis with sentinels that is the master.
     pub redis_master: Option<i32>,
+    /// Members of the managed MongoDB's replica set.
+    pub mongodb_members: Option<i32>,
 }
 
 /// What is asked, and how.
@@ -230,14 +252,14 @@ impl Target {
 
     /// Asks all three. A managed server without a ready pod is not asked.
     pub async fn probe(&self) -> Probed {
-        let mut redis_master = None;
+        let (mut redis_master, mut mongodb_members) = (None, None);
         let [mongo, cache, queue] = &self.servers;
         let (mongo, cache, queue) = tokio::join!(
-            mongo.ask(mongodb(self.set.as_ref(), &self.settings.mongo_uri)),
+            mongo.ask(mongodb(self.set.as_ref(), &self.settings.mongo_uri, &mut mongodb_members)),
             cache.ask(redis(&self.settings.redis, &self.redis_hosts, &mut redis_master)),
             queue.ask(kafka(self.settings.kafka.clone())),
         );
-        Probed { dependencies: vec![mongo, cache, queue], redis_master }
+        Probed { dependencies: vec![mongo, cache, queue], redis_master, mongodb_members }
     }
 }
 

@@ -1,15 +1,18 @@
-//! The managed MongoDB as a replica set: initiated once, then grown member by member. The set itself elects, replicates and hands over.
+//! The managed MongoDB as a replica set: initiated once, then grown or made smaller member by member. The set itself elects, replicates and hands over.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use mongodb::{
     Client, Database,
     bson::{Document, doc},
     options::ClientOptions,
 };
+use sha2::{Digest, Sha256};
 
 /// The name of the set.
 pub const SET: &str = "rs0";
+/// What a service needs to know of TLS.
+const SERVICES_TLS: &str = "&tls=true&tlsCAFile=/config/ca.crt";
 const PRIMARY: i32 = 1;
 const SECONDARY: i32 = 2;
 
@@ -17,10 +20,23 @@ const SECONDARY: i32 = 2;
 pub struct ReplicaSet {
     /// host:port of the members, in the order of their pods.
     pub hosts: Vec<String>,
+    /// Those that are to leave it, if they are in it still.
+    pub leaving: Vec<String>,
     /// `user:password@`, or empty.
     pub login: String,
+    /// Certificate of the authority that vouches for the members; empty: they do not speak TLS.
+    pub authority: String,
     /// How long a member may take to answer.
     pub patience: Duration,
+}
+
+/// What a set that can be written to looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// What is not as it should be yet, or nothing.
+    pub remark: String,
+    /// Members, whether they serve or not.
+    pub members: i32,
 }
 
 fn text(error: mongodb::error::Error) -> String {
@@ -80,28 +96,73 @@ fn grown(config: &Document, hosts: &[String]) -> Option<(String, Document)> {
     Some((missing.clone(), grown))
 }
 
-/// The first member that neither leads nor follows.
-fn trouble(status: &Document) -> Option<String> {
-    let member = documents(status, "members")
-        .find(|member| ![PRIMARY, SECONDARY].contains(&number(member, "state")))?;
-    let (name, state) =
-        (member.get_str("name").unwrap_or("?"), member.get_str("stateStr").unwrap_or("unknown"));
-    Some(format!("{name} is {state}"))
+/// The last member that is to leave, and the configuration without it.
+fn without_last(config: &Document, leaving: &[String]) -> Option<(String, Document)> {
+    let host_of = |member: &Document| member.get_str("host").unwrap_or_default().to_owned();
+    let there: Vec<String> = documents(config, "members").map(host_of).collect();
+    let last = leaving.iter().rfind(|host| there.contains(host))?;
+    let rest: Vec<mongodb::bson::Bson> = documents(config, "members")
+        .filter(|member| host_of(member) != *last)
+        .map(|member| member.clone().into())
+        .collect();
+    let mut smaller = config.clone();
+    smaller.insert("version", number(config, "version") + 1);
+    smaller.insert("members", rest);
+    Some((last.clone(), smaller))
+}
+
+/// The first member that neither leads nor follows, but for those that leave.
+fn trouble(status: &Document, leaving: &[String]) -> Option<String> {
+    let name_of = |member: &Document| member.get_str("name").unwrap_or("?").to_owned();
+    let member = documents(status, "members").find(|member| {
+        ![PRIMARY, SECONDARY].contains(&number(member, "state")) && !leaving.contains(&name_of(member))
+    })?;
+    Some(format!("{} is {}", name_of(member), member.get_str("stateStr").unwrap_or("unknown")))
+}
+
+/// Whether a member is the one that is written to.
+fn leads(status: &Document, host: &str) -> bool {
+    documents(status, "members").any(|member| {
+        number(member, "state") == PRIMARY && member.get_str("name").is_ok_and(|name| name == host)
+    })
 }
 
 impl ReplicaSet {
-    /// The connection string of the services.
+    /// The hosts of all members, those that leave among them.
+    pub fn all_hosts(&self) -> Vec<String> {
+        self.hosts.iter().chain(&self.leaving).cloned().collect()
+    }
+
+    /// The connection string of the services, which find the authority's certificate beside their configuration.
     pub fn uri(&self) -> String {
-        let way = if self.hosts.len() == 1 {
-            "directConnection=true".to_owned()
-        } else {
-            format!("replicaSet={SET}")
-        };
-        format!("mongodb://{}{}/?authSource=admin&{way}", self.login, self.hosts.join(","))
+        format!("{}{}", self.plain_uri(), if self.authority.is_empty() { "" } else { SERVICES_TLS })
+    }
+
+    fn plain_uri(&self) -> String {
+        let hosts = self.all_hosts();
+        let way =
+            if hosts.len() == 1 { "directConnection=true".to_owned() } else { format!("replicaSet={SET}") };
+        format!("mongodb://{}{}/?authSource=admin&{way}", self.login, hosts.join(","))
     }
 
     async fn admin(&self, uri: &str) -> Result<Database, String> {
-        admin(uri, self.patience).await
+        if self.authority.is_empty() {
+            return admin(uri, self.patience).await;
+        }
+        let path = self.authority_file().map_err(|error| format!("the authority's certificate: {error}"))?;
+        admin(&format!("{uri}&tls=true&tlsCAFile={}", path.display()), self.patience).await
+    }
+
+    /// The driver takes the certificate from a file alone. Whoever is second finds the same one.
+    fn authority_file(&self) -> std::io::Result<PathBuf> {
+        let digest = hex::encode(Sha256::digest(&self.authority));
+        let path = std::env::temp_dir().join(format!("openim-ca-{}.crt", &digest[..16]));
+        if !path.exists() {
+            let part = path.with_extension(format!("{:x}", rand::random::<u64>()));
+            std::fs::write(&part, &self.authority)?;
+            std::fs::rename(&part, &path)?;
+        }
+        Ok(path)
     }
 
     /// What a member says of itself; needs no login.
@@ -110,39 +171,54 @@ impl ReplicaSet {
         admin.run_command(doc! { "hello": 1 }).await.map_err(text)
     }
 
-    /// Takes the next step to the set as it should be. `Ok` when it can be written to: what is still missing, or nothing.
+    /// Takes the next step to the set as it should be. `Ok` when it can be written to.
     ///
     /// # Errors
     /// Why it cannot be written to.
-    pub async fn ensure(&self) -> Result<String, String> {
+    pub async fn ensure(&self) -> Result<Seen, String> {
         let first = &self.hosts[0];
         let hello = self.hello(first).await?;
         if is_blank(&hello) {
             return Err(self.initiate().await?);
         }
-        if self.hosts.len() == 1 && !hello.get_bool("isWritablePrimary").unwrap_or(false) {
+        let alone = self.hosts.len() + self.leaving.len() == 1;
+        if alone && !hello.get_bool("isWritablePrimary").unwrap_or(false) {
             return Err("there is no primary yet".into());
         }
-        let admin = self.admin(&self.uri()).await?;
+        let admin = self.admin(&self.plain_uri()).await?;
         logged_in(&admin).await?;
-        if self.hosts.len() == 1 {
-            return Ok(String::new());
+        if alone {
+            return Ok(Seen { remark: String::new(), members: 1 });
         }
         let answer = admin.run_command(doc! { "replSetGetConfig": 1 }).await.map_err(text)?;
         let config = answer.get_document("config").map_err(|error| error.to_string())?;
         let status = admin.run_command(doc! { "replSetGetStatus": 1 }).await.map_err(text)?;
+        let members = documents(config, "members").count() as i32;
+        let seen = |remark: String, members: i32| Ok(Seen { remark, members });
         // One after the other: the next is added when all others have all data.
-        if let Some(trouble) = trouble(&status) {
-            return Ok(trouble);
+        if let Some(trouble) = trouble(&status, &self.leaving) {
+            return seen(trouble, members);
         }
-        let Some((host, config)) = grown(config, &self.hosts) else { return Ok(String::new()) };
+        if let Some((host, config)) = without_last(config, &self.leaving) {
+            if leads(&status, &host) {
+                // It closes its connections when it does: that is no failure. What it refuses is asked for again in the next pass.
+                let asked = admin.run_command(doc! { "replSetStepDown": 60 }).await;
+                tracing::info!(host, outcome = ?asked.err().map(text), "mongodb.steps_down");
+                return seen(format!("{host} is to leave the set and leads it: another takes over"), members);
+            }
+            admin.run_command(doc! { "replSetReconfig": config }).await.map_err(text)?;
+            return seen(format!("{host} has left the set"), members - 1);
+        }
+        let Some((host, config)) = grown(config, &self.hosts) else { return seen(String::new(), members) };
         match self.hello(&host).await {
             Ok(hello) if is_blank(&hello) => {
                 admin.run_command(doc! { "replSetReconfig": config }).await.map_err(text)?;
-                Ok(format!("{host} was added and copies the data"))
+                seen(format!("{host} was added and copies the data"), members + 1)
             }
-            Ok(_) => Ok(format!("{host} is in another set and is not added: give it an empty volume")),
-            Err(error) => Ok(format!("{host} is to be added: {error}")),
+            Ok(_) => {
+                seen(format!("{host} is in another set and is not added: give it an empty volume"), members)
+            }
+            Err(error) => seen(format!("{host} is to be added: {error}"), members),
         }
     }
 
@@ -150,7 +226,7 @@ impl ReplicaSet {
     /// and gets a copy from the others.
     async fn initiate(&self) -> Result<String, String> {
         let first = &self.hosts[0];
-        for host in &self.hosts[1..] {
+        for host in &self.all_hosts()[1..] {
             let hello =
                 self.hello(host).await.map_err(|error| format!("waiting for {host} to begin: {error}"))?;
             if !is_blank(&hello) {
@@ -189,6 +265,8 @@ mod tests {
     struct World {
         hosts: Vec<String>,
         config: Option<Document>,
+        /// Who leads, where it is not the first.
+        leader: Option<String>,
         /// Members that lost their volume since.
         blank: Vec<String>,
         copied: Vec<String>,
@@ -209,7 +287,8 @@ mod tests {
             let members = self.members();
             let inside =
                 members.iter().any(|member| member == host) && !self.blank.iter().any(|blank| blank == host);
-            let leads = inside && members.first().is_some_and(|first| first == host);
+            let leader = self.leader.clone().or_else(|| members.first().cloned());
+            let leads = inside && leader.as_deref() == Some(host);
             let mut answer = doc! { "ok": 1.0 };
             match name {
                 "hello" | "isMaster" | "ismaster" => {
@@ -218,7 +297,7 @@ mod tests {
                         "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000, "helloOk": true },
                     );
                     if inside {
-                        answer.extend(doc! { "setName": SET, "hosts": &members, "me": host, "primary": &members[0], "setVersion": 1,
+                        answer.extend(doc! { "setName": SET, "hosts": &members, "me": host, "primary": &leader, "setVersion": 1,
                             "isWritablePrimary": leads, "ismaster": leads, "secondary": !leads });
                     } else {
                         answer.extend(doc! { "isreplicaset": true, "isWritablePrimary": false, "ismaster": false, "secondary": false });
@@ -243,19 +322,22 @@ mod tests {
                     unique.dedup();
                     if version != number(self.config.as_ref().unwrap(), "version") + 1
                         || unique != ids
-                        || ids.len() != members.len() + 1
+                        || ids.len().abs_diff(members.len()) != 1
+                        || !leads
                     {
                         return doc! { "ok": 0.0, "errmsg": "refused", "code": 103 };
                     }
                     self.config = Some(config);
                 }
+                "replSetStepDown" => {
+                    self.leader = members.iter().find(|member| *member != host).cloned();
+                }
                 "replSetGetStatus" => {
                     let members: Vec<Document> = members
                         .iter()
-                        .enumerate()
-                        .map(|(place, name)| {
-                            let state = match place {
-                                0 => PRIMARY,
+                        .map(|name| {
+                            let state = match name {
+                                name if Some(name) == leader.as_ref() => PRIMARY,
                                 _ if self.copied.contains(name) => SECONDARY,
                                 _ => STARTUP2,
                             };
@@ -323,7 +405,13 @@ mod tests {
 
         fn set(&self) -> ReplicaSet {
             let hosts = self.world.lock().hosts.clone();
-            ReplicaSet { hosts, login: String::new(), patience: Duration::from_secs(5) }
+            ReplicaSet {
+                hosts,
+                leaving: vec![],
+                login: String::new(),
+                authority: String::new(),
+                patience: Duration::from_secs(5),
+            }
         }
 
         fn copy_all(&self) {
@@ -345,15 +433,59 @@ mod tests {
         let set = servers.set();
         assert_eq!(set.ensure().await, Err("the replica set was initiated in this moment".into()));
         for added in [1, 2] {
-            let said = set.ensure().await.unwrap();
+            let said = set.ensure().await.unwrap().remark;
             assert_eq!(said, format!("{} was added and copies the data", set.hosts[added]));
             // While it copies nothing else is changed.
-            assert_eq!(set.ensure().await.unwrap(), format!("{} is STARTUP2", set.hosts[added]));
+            assert_eq!(set.ensure().await.unwrap().remark, format!("{} is STARTUP2", set.hosts[added]));
             assert_eq!(servers.world.lock().members().len(), added + 1);
             servers.copy_all();
         }
-        assert_eq!(set.ensure().await, Ok(String::new()));
+        assert_eq!(set.ensure().await, well(3));
         assert_eq!(servers.world.lock().members(), set.hosts);
+        assert_eq!(servers.world.lock().initiated, 1);
+    }
+
+    fn well(members: i32) -> Result<Seen, String> {
+        Ok(Seen { remark: String::new(), members })
+    }
+
+    #[tokio::test]
+    async fn members_leave_one_by_one_and_one_that_leads_hands_over_first() {
+        let servers = Servers::start(3).await;
+        let mut set = servers.set();
+        while set.ensure().await != well(3) {
+            servers.copy_all();
+        }
+        set.leaving = set.hosts.split_off(1);
+        servers.world.lock().leader = Some(set.leaving[0].clone());
+        let next = async || set.ensure().await.unwrap();
+        // One that leaves may be dead: that must not keep it.
+        servers.world.lock().copied.retain(|host| *host != set.leaving[1]);
+        let gone = Seen { remark: format!("{} has left the set", set.leaving[1]), members: 2 };
+        assert_eq!(next().await, gone);
+        let leads = format!("{} is to leave the set and leads it: another takes over", set.leaving[0]);
+        assert_eq!(next().await, Seen { remark: leads, members: 2 });
+        assert_eq!(servers.world.lock().leader.as_ref(), Some(&set.hosts[0]));
+        assert_eq!(next().await.members, 1);
+        assert_eq!(set.ensure().await, well(1));
+        assert_eq!(servers.world.lock().members(), set.hosts);
+        // It comes back as a member that knows nothing of the set.
+        set.hosts.append(&mut set.leaving);
+        while set.ensure().await != well(3) {
+            servers.copy_all();
+        }
+    }
+
+    #[tokio::test]
+    async fn no_second_set_is_made_while_those_that_leave_hold_the_data() {
+        let servers = Servers::start(3).await;
+        let mut set = servers.set();
+        while set.ensure().await != well(3) {
+            servers.copy_all();
+        }
+        set.leaving = set.hosts.split_off(1);
+        servers.world.lock().blank = vec![set.hosts[0].clone()];
+        assert!(set.ensure().await.unwrap_err().contains("waiting for"));
         assert_eq!(servers.world.lock().initiated, 1);
     }
 
@@ -373,7 +505,7 @@ mod tests {
         let servers = Servers::start(1).await;
         let set = servers.set();
         assert!(set.ensure().await.is_err());
-        assert_eq!(set.ensure().await, Ok(String::new()));
+        assert_eq!(set.ensure().await, well(1));
         assert!(set.uri().ends_with("directConnection=true"));
     }
 

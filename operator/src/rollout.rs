@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Blocker, Change, OnFailure, Reason};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
+use crds::{Blocker, Change, OnFailure, Reason, ServiceConfig};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, DeploymentStrategy},
+    core::v1::PodTemplateSpec,
+};
 
 use crate::{
     plan::{Gate, Observed, Rollout},
@@ -21,6 +24,9 @@ pub const FAILED_REVISION: &str = "openim.io/failed-revision";
 pub const FAILED_REASON: &str = "openim.io/failed-reason";
 /// Annotation of pod templates: changes with config.yaml and the secrets.
 pub const CONFIG_HASH: &str = "openim.io/config-hash";
+/// Annotation of the pod templates of msg: among how many partitions they spread conversations. Pods with two numbers must not send at the
+/// same time (docs/adr/0012-partitions.md).
+pub const PARTITIONS: &str = "openim.io/kafka-partitions";
 const LONGEST_REASON: usize = 600;
 
 /// A service as it should be.
@@ -83,6 +89,24 @@ pub fn version_of(template: &PodTemplateSpec) -> &str {
     image.rsplit_once(':').map_or(image, |(_, tag)| tag)
 }
 
+/// Among how many partitions the pods spread conversations, if they do.
+pub fn partitions_of(template: &PodTemplateSpec) -> String {
+    match annotation(template, PARTITIONS) {
+        "" => ServiceConfig::default().kafka_partitions.to_string(),
+        known => known.to_owned(),
+    }
+}
+
+/// Where pods of before and new ones must not run at the same time: all old ones go first.
+fn one_way(mut deployment: Deployment, live: &Rollout) -> Deployment {
+    let changes = partitions_of(template(&deployment)) != partitions_of(&live.template);
+    let changing = live.recreates && !live.is_done();
+    if let Some(spec) = deployment.spec.as_mut().filter(|_| changes || changing) {
+        spec.strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
+    }
+    deployment
+}
+
 fn with_template(mut deployment: Deployment, template: &PodTemplateSpec) -> Deployment {
     if let Some(spec) = deployment.spec.as_mut() {
         spec.template = template.clone();
@@ -109,6 +133,10 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
     }
     if annotation(live, CONFIG_HASH) != annotation(wanted, CONFIG_HASH) {
         reasons.push("configuration".to_owned());
+    }
+    let (before, after) = (partitions_of(live), partitions_of(wanted));
+    if before != after {
+        reasons.push(format!("{before} to {after} partitions (all pods at once)"));
     }
     if reasons.is_empty() {
         reasons.push("settings of the pods".to_owned());
@@ -153,7 +181,7 @@ pub fn decide(
         let revision = revision_of(template(&item.deployment));
         if live.failed_revision == revision {
             let message = format!(
-                "the new pods did not become ready ({}); the pods of before were kept: edit the spec, or set spec.version back",
+                "the new pods {}; those of before serve: edit the spec, or set spec.version back",
                 live.failed_reason
             );
             decision.blockers.push(blocker(item.service, Reason::RolloutFailed, message));
@@ -162,13 +190,18 @@ pub fn decide(
             decision.blockers.push(blocker(item.service, gate, seen(live)));
         }
     }
-    // Of those that have what is wanted: an edit that takes it back is not held up by what it mends.
-    let failing = wanted.iter().find_map(|item| {
+    // Of those that have what is wanted: an edit that takes it back is not held up by what it mends. The one that was changed last is the
+    // likeliest cause; those that it calls, or that call it, fail with it.
+    let failing = wanted.iter().rev().find_map(|item| {
         let live = observed.deployments.get(&cluster.part(item.service))?;
         let changed = revision_of(&live.template) == revision_of(template(&item.deployment));
         let calls = observed.calls.get(item.service).filter(|_| changed)?;
         Some((item.service, calls.too_many(cluster.spec.rollout.max_error_percent)?, *calls))
     });
+    let may_roll_back = cluster.spec.rollout.on_failure == OnFailure::RollBack;
+    // Their counters tell of the time with the cause too: after one went back the others are looked at by a person.
+    let rolled_back = decision.blockers.iter().any(|blocker| blocker.gate == Reason::RolloutFailed.as_str());
+    let culprit = failing.filter(|_| permissions.create && !rolled_back);
     let crowded = too_crowded(cluster, observed);
     let mut may_change = permissions.held.is_none() && decision.blockers.is_empty() && failing.is_none();
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
@@ -187,15 +220,25 @@ pub fn decide(
         let new = template(&item.deployment);
         let revision = revision_of(new).to_owned();
         if revision_of(&live.template) == revision {
-            let roll_back = live.stuck && cluster.spec.rollout.on_failure == OnFailure::RollBack;
-            let deployment = match &live.serving {
-                Some(serving) if roll_back => {
-                    with_failure(with_template(item.deployment, serving), &revision, &seen(live))
+            let failed = if live.stuck {
+                Some(format!("did not become ready ({})", seen(live)))
+            } else {
+                culprit.filter(|(service, ..)| *service == item.service).map(|(_, _, calls)| {
+                    let most = cluster.spec.rollout.max_error_percent;
+                    format!(
+                        "failed {} of the {} calls that they answered, {most} % may",
+                        calls.failed, calls.answered
+                    )
+                })
+            };
+            let deployment = match (&live.before, failed) {
+                (Some(before), Some(reason)) if may_roll_back => {
+                    with_failure(with_template(item.deployment, before), &revision, &reason)
                 }
                 _ if annotation(&live.template, BUILT_BY) == annotation(new, BUILT_BY) => item.deployment,
                 _ => with_template(item.deployment, &live.template),
             };
-            decision.apply.push(deployment);
+            decision.apply.push(one_way(deployment, live));
             continue;
         }
         decision.changes.push(Change {
@@ -211,14 +254,13 @@ pub fn decide(
         if may_change && in_time && in_budget && first.is_none_or(|first| first == item.service) {
             may_change = false;
             decision.started = decision.changes.last().cloned();
-            decision.apply.push(item.deployment);
+            decision.apply.push(one_way(item.deployment, live));
         } else {
-            let held = with_template(item.deployment, &live.template);
-            decision.apply.push(if failed {
-                with_failure(held, &revision, &live.failed_reason)
-            } else {
-                held
-            });
+            let mut held = with_template(item.deployment, &live.template);
+            if failed {
+                held = with_failure(held, &revision, &live.failed_reason);
+            }
+            decision.apply.push(one_way(held, live));
         }
     }
     let waits = decision.started.is_none() && decision.blockers.is_empty() && permissions.held.is_none();
@@ -306,12 +348,14 @@ mod tests {
                 }
                 (live.failed_revision, live.failed_reason) = (note(FAILED_REVISION), note(FAILED_REASON));
                 let bad = (self.broken)(service, &spec.template);
+                live.recreates =
+                    spec.strategy.is_some_and(|strategy| strategy.type_.as_deref() == Some("Recreate"));
                 (live.current, live.desired, live.total) = (true, desired, desired);
                 live.stuck = bad;
-                live.serving = before
-                    .filter(|before| bad && !before.stuck && before.template != spec.template)
+                live.before = before
+                    .filter(|before| !before.stuck && before.template != spec.template)
                     .map(|before| before.template)
-                    .or(live.serving.filter(|_| bad));
+                    .or(live.before);
                 (live.ready, live.updated) = (desired, if bad { 0 } else { desired });
                 live.template = spec.template;
                 self.observed.deployments.insert(name, live);
@@ -367,13 +411,54 @@ mod tests {
     }
 
     #[test]
-    fn new_pods_that_fail_calls_stop_the_change_until_it_is_taken_back() {
+    fn new_pods_that_fail_calls_are_rolled_back_and_those_they_fail_with_are_not() {
         let mut world = World::new(|_, _| false);
         world.pass(&cluster("version: 1.0.0"), None);
         world.pass(&cluster("version: 1.1.0"), None);
+        world.pass(&cluster("version: 1.1.0"), None);
+        assert_eq!(world.changed, ["auth", "user"]);
+        let calls = Calls { answered: 100, failed: 11 };
+        world.observed.calls = [("auth".to_owned(), calls), ("user".to_owned(), calls)].into();
+        let mut waits = world.permissions(&cluster("{}"), None);
+        waits.create = false;
+        let wanted = world.wanted(&cluster("version: 1.1.0"));
+        let decision = decide(&cluster("version: 1.1.0"), wanted, &world.observed, &waits);
+        assert!(
+            decision.apply.iter().all(|item| item
+                .metadata
+                .annotations
+                .as_ref()
+                .is_none_or(|notes| !notes.contains_key(FAILED_REVISION))),
+            "a server is away: that is the cause"
+        );
+        for _ in 0..5 {
+            world.pass(&cluster("version: 1.1.0"), None);
+        }
+        assert_eq!(world.changed, ["auth", "user", "user"], "there, and back, and nothing more");
+        let decision = world.pass(&cluster("version: 1.1.0"), None);
+        let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
+        assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("user", "RolloutFailed"));
+        assert!(
+            blocker.message.starts_with("the new pods failed 11 of the 100 calls"),
+            "{}",
+            blocker.message
+        );
+        world.observed.calls.clear();
+        for _ in 0..SERVICES.len() + 1 {
+            world.pass(&cluster("version: 1.1.1"), None);
+        }
+        assert!(world.versions().iter().all(|version| *version == "1.1.1"));
+    }
+
+    #[test]
+    fn new_pods_that_fail_calls_stop_the_change_until_it_is_taken_back() {
+        let mut world = World::new(|_, _| false);
+        let stop = |version: &str| cluster(&format!("{{version: {version}, rollout: {{onFailure: Stop}}}}"));
+        world.pass(&stop("1.0.0"), None);
+        world.pass(&stop("1.1.0"), None);
         assert_eq!(world.changed, ["auth"]);
         world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
-        let decision = world.pass(&cluster("version: 1.1.0"), None);
+        let decision = world.pass(&stop("1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("auth", "ErrorRate"));
         assert!(blocker.message.starts_with("11 % of the calls"), "{}", blocker.message);
@@ -419,6 +504,32 @@ mod tests {
         assert!(world.versions().iter().all(|version| *version == "1.0.0"), "{:?}", world.versions());
         let image = image(&world.observed.deployments["chat-msg"].template);
         assert_eq!(image, format!("host:5000/a:1.0.0@{digest}"));
+    }
+
+    #[test]
+    fn pods_that_spread_conversations_differently_never_run_together() {
+        let mut world = World::new(|_, _| false);
+        world.pass(&cluster("version: 1.0.0"), None);
+        let more = cluster("{version: 1.0.0, config: {kafkaPartitions: 12}}");
+        let mut seen = vec![];
+        for _ in 0..SERVICES.len() {
+            let started = world.pass(&more, None).started.unwrap();
+            if world.observed.deployments[&more.part(&started.component)].recreates {
+                seen.push(format!("{}: {}", started.component, started.reason));
+            }
+        }
+        assert_eq!(seen, ["msg: configuration, 8 to 12 partitions (all pods at once)"]);
+        assert!(!world.observed.deployments["chat-msg"].recreates, "the next change is a rolling one again");
+        // While pods of before are still there whatever is asked for must wait for them.
+        world.pass(&cluster("{version: 1.0.0, config: {kafkaPartitions: 8}}"), None);
+        for _ in 0..SERVICES.len() {
+            world.pass(&cluster("{version: 1.0.0, config: {kafkaPartitions: 8}}"), None);
+        }
+        let msg = world.observed.deployments.get_mut("chat-msg").unwrap();
+        (msg.recreates, msg.ready) = (true, 0);
+        world.pass(&cluster("{version: 1.0.1, config: {kafkaPartitions: 8}}"), None);
+        let msg = &world.observed.deployments["chat-msg"];
+        assert!(msg.recreates && version_of(&msg.template) == "1.0.1");
     }
 
     #[test]

@@ -182,7 +182,7 @@ pub async fn prefer(client: &Client, cluster: &Cluster, costs: &BTreeMap<String,
         return Ok(());
     }
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let gateways = format!("{},{}={GATEWAY}", labels::selector(&cluster.name), labels::COMPONENT);
+    let gateways = labels::component_selector(&cluster.name, GATEWAY);
     let known: BTreeMap<String, String> = api
         .list_metadata(&ListParams::default().labels(&gateways))
         .await?

@@ -164,6 +164,22 @@ fn quantity(field: String, text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// Why the API server would refuse a label.
+fn label_problem(name: &str, value: &str) -> Option<String> {
+    let is_word = |text: &str| {
+        let bytes = text.as_bytes();
+        let ends = [bytes.first(), bytes.last()].into_iter().flatten().all(u8::is_ascii_alphanumeric);
+        ends && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    };
+    let (prefix, short) = name.split_once('/').unwrap_or(("", name));
+    if short.is_empty() || short.len() > 63 || !is_word(short) || prefix.len() > 253 || !is_word(prefix) {
+        return Some("is not the name of a label; write for example release or example.com/team".into());
+    }
+    (value.len() > 63 || !is_word(value)).then(|| {
+        format!("{value:?} is not the value of a label: at most 63 letters, digits, -, _ and ., a letter or digit at both ends")
+    })
+}
+
 /// An affinity as Kubernetes reads it.
 pub(crate) fn affinity(given: &AnyObject) -> Result<Affinity, String> {
     let given = serde_json::to_value(given).unwrap_or_default();
@@ -253,6 +269,11 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             );
         }
     }
+    for (name, value) in spec.monitoring.iter().flat_map(|wanted| &wanted.labels) {
+        if let Some(problem) = label_problem(name, value) {
+            return refuse(&format!("spec.monitoring.labels.{name}"), problem);
+        }
+    }
     let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
     let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;
     let kafka = backing("spec.kafka", &spec.kafka.managed, &spec.kafka.external)?;
@@ -263,10 +284,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     }
     if let Backing::Managed(managed) = &mongodb {
         quantity("spec.mongodb.managed.storage".into(), &managed.server.storage)?;
-        if ![1, 3].contains(&managed.members) {
+        if ![1, 3, 5].contains(&managed.members) {
             return refuse(
                 "spec.mongodb.managed.members",
-                format!("{} is not possible: set 1 or 3", managed.members),
+                format!("{} is not possible: set 1, 3 or 5", managed.members),
             );
         }
     }

@@ -18,6 +18,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::api::DynamicObject;
+use sha2::{Digest, Sha256};
 
 use super::{
     availability::{budget, spread},
@@ -29,7 +30,7 @@ use super::{
     },
 };
 use crate::{
-    credentials::{USER, key, member_host, replica_set},
+    credentials::{TLS_DIR, USER, key, member_host, mongodb_pods, servers_speak_tls},
     plan::{Observed, Rollout},
     probe::{brokers, redis_hosts},
     validate::{Backing, Cluster},
@@ -39,6 +40,8 @@ use crds::{Managed, ManagedKafka, ManagedRedis, VolumePolicy};
 const MONGODB_IMAGE: &str = "docker.io/library/mongo:8";
 const REDIS_IMAGE: &str = "docker.io/library/redis:8";
 const KAFKA_IMAGE: &str = "docker.io/apache/kafka:4.1.1";
+/// Annotation of the pod templates of servers: names their certificate.
+const CERTIFICATE: &str = "openim.io/certificate";
 /// The container with the sentinel.
 pub(crate) const SENTINEL: &str = "sentinel";
 const MONGODB_USER: i64 = 999;
@@ -50,12 +53,13 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
     let mut objects = Vec::new();
     if let Backing::Managed(managed) = &cluster.mongodb {
         objects.push(dynamic(&headless(cluster, "mongodb", 27017)));
-        let members = replica_set(cluster, &observed.credentials).hosts.len() as i32;
+        let members = mongodb_pods(cluster, observed);
         if members > 1 {
             objects.push(dynamic(&budget(cluster, "mongodb")));
         }
         let mut set = mongodb(cluster, &managed.server, observed);
         as_set(cluster, &mut set, "mongodb", members, observed);
+        encrypt(cluster, &mut set, observed);
         objects.push(dynamic(&set));
     }
     if let Backing::Managed(managed) = &cluster.redis {
@@ -64,7 +68,9 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         if hosts.len() > 1 {
             objects.push(dynamic(&budget(cluster, "redis")));
         }
-        objects.push(dynamic(&redis(cluster, managed, &hosts, observed)));
+        let mut set = redis(cluster, managed, &hosts, observed);
+        encrypt(cluster, &mut set, observed);
+        objects.push(dynamic(&set));
     }
     if let Backing::Managed(managed) = &cluster.kafka {
         objects.push(dynamic(&headless(cluster, "kafka", 9092)));
@@ -72,7 +78,9 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         if brokers > 1 {
             objects.push(dynamic(&budget(cluster, "kafka")));
         }
-        objects.push(dynamic(&kafka(cluster, managed, brokers, observed)));
+        let mut set = kafka(cluster, managed, brokers, observed);
+        encrypt(cluster, &mut set, observed);
+        objects.push(dynamic(&set));
     }
     objects
 }
@@ -198,6 +206,41 @@ fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
     }
 }
 
+/// The certificate of the servers.
+fn certificate(cluster: &Cluster) -> Volume {
+    let files = [
+        (key::SERVERS_CERTIFICATE, "server.crt"),
+        (key::SERVERS_KEY, "server.key"),
+        (key::SERVERS_PEM, "server.pem"),
+        (key::AUTHORITY, "ca.crt"),
+    ];
+    let item =
+        |(key, path): (&str, &str)| KeyToPath { key: key.into(), path: path.into(), ..Default::default() };
+    Volume {
+        name: "tls".into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(cluster.credentials()),
+            items: Some(files.map(item).to_vec()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Gives all containers of a server the certificate, and new pods when it is renewed.
+fn encrypt(cluster: &Cluster, set: &mut StatefulSet, observed: &Observed) {
+    let Some(certificate_text) = observed.credentials.get(key::SERVERS_CERTIFICATE) else { return };
+    let Some(template) = set.spec.as_mut().map(|spec| &mut spec.template) else { return };
+    let digest = hex::encode(Sha256::digest(certificate_text));
+    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+    annotations.insert(CERTIFICATE.to_owned(), digest[..8].to_owned());
+    let Some(pod) = &mut template.spec else { return };
+    pod.volumes.get_or_insert_default().push(certificate(cluster));
+    for container in pod.containers.iter_mut().chain(pod.init_containers.iter_mut().flatten()) {
+        container.volume_mounts.get_or_insert_default().push(mount("tls", TLS_DIR, true));
+    }
+}
+
 fn server(name: &str, image: String, number: u16) -> Container {
     Container {
         name: name.into(),
@@ -223,7 +266,14 @@ fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> Statefu
         "/keys/mongo-keyfile",
     ];
     let mut container = server("mongodb", or_default(&managed.image, MONGODB_IMAGE), 27017);
-    container.args = Some(words.into_iter().map(str::to_owned).collect());
+    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    if servers_speak_tls(&observed.credentials) {
+        let file = |name: &str| format!("{TLS_DIR}/{name}");
+        words.extend(["--tlsMode", "requireTLS", "--tlsAllowConnectionsWithoutCertificates"].map(Into::into));
+        words.extend(["--tlsCertificateKeyFile".into(), file("server.pem")]);
+        words.extend(["--tlsCAFile".into(), file("ca.crt")]);
+    }
+    container.args = Some(words);
     container.env = Some(vec![
         value("MONGO_INITDB_ROOT_USERNAME", USER),
         from_secret("MONGO_INITDB_ROOT_PASSWORD", &cluster.credentials(), key::MONGO_PASSWORD),
@@ -316,12 +366,12 @@ pub(crate) fn master_is_next(cluster: &Cluster, observed: &Observed) -> bool {
 }
 
 /// A broker that is its own controller.
-fn alone(cluster: &Cluster) -> Vec<EnvVar> {
+fn alone(cluster: &Cluster, protocol: &str) -> Vec<EnvVar> {
     vec![
         value("KAFKA_NODE_ID", "1"),
         value("KAFKA_LISTENERS", "CLIENT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093"),
         value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{}:9092", member_host(cluster, "kafka", 0))),
-        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", &format!("CLIENT:{protocol},CONTROLLER:PLAINTEXT")),
         value("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
         value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
         value("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
@@ -330,7 +380,7 @@ fn alone(cluster: &Cluster) -> Vec<EnvVar> {
 }
 
 /// One of several brokers that are all controllers too. Every record is kept by all of three; two copies acknowledge it.
-fn member(cluster: &Cluster, brokers: i32) -> Vec<EnvVar> {
+fn member(cluster: &Cluster, brokers: i32, protocol: &str) -> Vec<EnvVar> {
     let voters: Vec<String> = (0..brokers)
         .map(|broker| format!("{broker}@{}:9093", member_host(cluster, "kafka", broker)))
         .collect();
@@ -341,7 +391,7 @@ fn member(cluster: &Cluster, brokers: i32) -> Vec<EnvVar> {
         from_field("KAFKA_NODE_ID", "metadata.labels['apps.kubernetes.io/pod-index']"),
         value("KAFKA_LISTENERS", "CLIENT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093"),
         value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{host}:9092")),
-        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"),
+        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", &format!("CLIENT:{protocol},CONTROLLER:{protocol}")),
         value("KAFKA_CONTROLLER_QUORUM_VOTERS", &voters.join(",")),
         value("KAFKA_SASL_MECHANISM_CONTROLLER_PROTOCOL", "PLAIN"),
         from_secret(
@@ -362,7 +412,9 @@ fn member(cluster: &Cluster, brokers: i32) -> Vec<EnvVar> {
 
 fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Observed) -> StatefulSet {
     let mut container = server("kafka", or_default(&managed.server.image, KAFKA_IMAGE), 9092);
-    let identity = if brokers == 1 { alone(cluster) } else { member(cluster, brokers) };
+    let encrypted = servers_speak_tls(&observed.credentials);
+    let protocol = if encrypted { "SASL_SSL" } else { "SASL_PLAINTEXT" };
+    let identity = if brokers == 1 { alone(cluster, protocol) } else { member(cluster, brokers, protocol) };
     if brokers > 1 {
         container.ports.get_or_insert_default().push(port("controller", 9093));
     }
@@ -386,6 +438,14 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
         value("KAFKA_HEAP_OPTS", "-Xmx384m -Xms256m"),
         from_secret("CLUSTER_ID", &cluster.credentials(), key::KAFKA_CLUSTER_ID),
     ]);
+    if encrypted {
+        container.env.get_or_insert_default().extend([
+            value("KAFKA_SSL_KEYSTORE_TYPE", "PEM"),
+            value("KAFKA_SSL_KEYSTORE_LOCATION", &format!("{TLS_DIR}/server.pem")),
+            value("KAFKA_SSL_TRUSTSTORE_TYPE", "PEM"),
+            value("KAFKA_SSL_TRUSTSTORE_LOCATION", &format!("{TLS_DIR}/ca.crt")),
+        ]);
+    }
     container.resources = Some(resources("200m", "512Mi", "2Gi"));
     container.volume_mounts = Some(vec![
         mount("data", "/var/lib/kafka/data", false),
@@ -452,6 +512,8 @@ fn changeable_from(live: Option<&Rollout>, members: i32, in_sync: bool) -> i32 {
                 live.partition.clamp(0, members)
             }
         }
+        // What was decided in the pass before is on its way.
+        Some(live) if !live.current => live.partition.clamp(0, members),
         _ => members,
     }
 }
@@ -595,6 +657,8 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(see(alone, 0, ""), (0, false), "a single server grows at once");
+        let unseen = Rollout { current: false, ..redis_set(1, 0, 0) };
+        assert_eq!(see(unseen, 0, ""), (0, false), "its new members are not made of the template of before");
     }
 
     fn replicas(cluster: &Cluster, observed: &Observed, name: &str) -> Option<serde_json::Value> {
@@ -607,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_set_grows_and_does_not_shrink() {
+    fn a_replica_set_grows() {
         let three = validate(&object("mongodb: {managed: {members: 3}}")).unwrap();
         let one = validate(&object("{}")).unwrap();
         let live = Rollout { desired: 7, current: true, settled: true, ..Default::default() };
@@ -616,15 +680,10 @@ mod tests {
             stateful_sets: BTreeMap::from([(one.part("mongodb"), live)]),
             ..Default::default()
         };
-        assert_eq!(
-            replicas(&one, &observed, "chat-mongodb"),
-            Some(1.into()),
-            "a hand's seven are not followed"
-        );
+        let pods = |cluster: &Cluster, observed: &Observed| replicas(cluster, observed, "chat-mongodb");
+        assert_eq!(pods(&one, &observed), Some(1.into()), "a hand's seven are not followed");
         observed.credentials = complete(&three, observed.credentials);
-        assert_eq!(replicas(&three, &observed, "chat-mongodb"), Some(3.into()));
-        observed.credentials = complete(&one, observed.credentials);
-        assert_eq!(replicas(&one, &observed, "chat-mongodb"), Some(3.into()));
+        assert_eq!(pods(&three, &observed), Some(3.into()));
     }
 
     #[test]

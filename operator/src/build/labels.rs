@@ -16,6 +16,11 @@ pub fn selector(cluster: &str) -> String {
     format!("{CLUSTER}={cluster}")
 }
 
+/// Selects the pods of a part of a cluster, and what Kubernetes makes for them.
+pub fn component_selector(cluster: &str, component: &str) -> String {
+    format!("{CLUSTER}={cluster},{COMPONENT}={component}")
+}
+
 /// Selects everything of all clusters, for watches.
 pub fn any_cluster() -> &'static str {
     CLUSTER

@@ -4,6 +4,7 @@ pub mod availability;
 pub mod backing;
 pub mod labels;
 pub mod migration;
+pub mod monitoring;
 pub mod network;
 pub mod pods;
 pub mod services;

@@ -7,9 +7,9 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            ConfigMapProjection, Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
-            ProjectedVolumeSource, SecretVolumeSource, Service, ServicePort, ServiceSpec, SleepAction,
-            Volume, VolumeProjection,
+            ConfigMapProjection, Container, KeyToPath, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
+            ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Service, ServicePort, ServiceSpec,
+            SleepAction, Volume, VolumeProjection,
         },
         networking::v1::{
             HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
@@ -29,8 +29,9 @@ use super::{
     settings::{Settings, config_map_name, live_name},
 };
 use crate::{
+    credentials::key,
     plan::Observed,
-    rollout::{BUILT_BY, CONFIG_HASH, REVISION, Wanted},
+    rollout::{BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, Wanted},
     scaling::{self, SCALED_AT, Scale},
     validate::{Cluster, SERVICES},
 };
@@ -140,13 +141,20 @@ fn front_door(
     }
 }
 
-/// The volume with config.yaml and live.yaml. The first is of these very pods, the second changes under them.
+/// The volume with config.yaml and live.yaml. The first is of these very pods, the second changes under them. Where the managed MongoDB speaks
+/// TLS, the certificate of its authority lies beside them.
 pub(crate) fn config_volume(cluster: &Cluster, settings: &Settings) -> Volume {
     let source = |name: String| VolumeProjection {
         config_map: Some(ConfigMapProjection { name, ..Default::default() }),
         ..Default::default()
     };
-    let sources = vec![source(config_map_name(cluster, settings)), source(live_name(cluster))];
+    let mut sources = vec![source(config_map_name(cluster, settings)), source(live_name(cluster))];
+    if settings.mongodb_by_tls {
+        let item = KeyToPath { key: key::AUTHORITY.into(), path: "ca.crt".into(), ..Default::default() };
+        let secret =
+            SecretProjection { name: cluster.credentials(), items: Some(vec![item]), ..Default::default() };
+        sources.push(VolumeProjection { secret: Some(secret), ..Default::default() });
+    }
     let projected = ProjectedVolumeSource { sources: Some(sources), ..Default::default() };
     Volume { name: "config".into(), projected: Some(projected), ..Default::default() }
 }
@@ -237,6 +245,9 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
         ("prometheus.io/scrape".to_owned(), "true".to_owned()),
         ("prometheus.io/port".to_owned(), ADMIN_PORT.to_string()),
     ]);
+    if name == "msg" {
+        annotations.insert(PARTITIONS.to_owned(), cluster.spec.config.kafka_partitions.to_string());
+    }
     let policy = &cluster.spec.rollout;
     // One gateway drains at a time: the next goes when the one before has sent its clients elsewhere.
     let drain = if name == "gateway" { cluster.spec.config.gateway_drain_seconds.cast_signed() } else { 0 };

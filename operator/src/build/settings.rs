@@ -12,11 +12,40 @@ use sha2::{Digest, Sha256};
 
 use super::{dynamic, labels::metadata, pods::from_secret};
 use crate::{
-    credentials::key,
+    credentials::{key, servers_speak_tls},
     plan::Observed,
     probe,
     validate::{Backing, Cluster},
 };
+
+/// Variables for what the Secret of an external server may hold; from the second on they are for TLS.
+const REDIS_SECRET: [(&str, &str); 4] = [
+    ("IMENV_REDIS_PASSWORD", "password"),
+    ("IMENV_REDIS_TLS_CACRT", "ca.crt"),
+    ("IMENV_REDIS_TLS_CLIENTCRT", "tls.crt"),
+    ("IMENV_REDIS_TLS_CLIENTKEY", "tls.key"),
+];
+const KAFKA_SECRET: [(&str, &str); 4] = [
+    ("IMENV_KAFKA_PASSWORD", "password"),
+    ("IMENV_KAFKA_TLS_CACRT", "ca.crt"),
+    ("IMENV_KAFKA_TLS_CLIENTCRT", "tls.crt"),
+    ("IMENV_KAFKA_TLS_CLIENTKEY", "tls.key"),
+];
+
+/// References to what a Secret does hold.
+fn given<'a>(
+    observed: &Observed,
+    secret: &'a str,
+    items: &[(&'static str, &'static str); 4],
+    tls: bool,
+) -> Vec<(&'a str, &'a str, &'a str)> {
+    let data = observed.external.get(secret);
+    let wanted = items.iter().take(if tls { items.len() } else { 1 });
+    wanted
+        .filter(|(_, item)| data.is_some_and(|data| data.contains_key(*item)))
+        .map(|(name, item)| (*name, secret, *item))
+        .collect()
+}
 
 /// Settings of all services of a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +56,8 @@ pub struct Settings {
     pub environment: Vec<EnvVar>,
     /// Changes when the file or a referenced secret does.
     pub hash: String,
+    /// The managed MongoDB is spoken to by TLS.
+    pub mongodb_by_tls: bool,
 }
 
 impl Settings {
@@ -71,6 +102,9 @@ impl Settings {
                 "sentinelsAddrs": servers.redis.sentinel_mode.sentinels_addrs,
             });
         }
+        if servers.redis.tls.enable_tls {
+            config["redis"]["tls"] = json!({ "enableTLS": true });
+        }
         if servers.kafka.tls.enable_tls {
             config["kafka"]["tls"] = json!({ "enableTLS": true });
         }
@@ -94,29 +128,24 @@ impl Settings {
                 if servers.redis.redis_mode == RedisMode::Sentinel {
                     references.push(("IMENV_REDIS_SENTINELMODE_PASSWORD", &generated, key::REDIS_PASSWORD));
                 }
+                if servers.redis.tls.enable_tls {
+                    references.push(("IMENV_REDIS_TLS_CACRT", &generated, key::AUTHORITY));
+                }
             }
             Backing::External(external) if !external.secret_name.is_empty() => {
-                references.push(("IMENV_REDIS_PASSWORD", &external.secret_name, "password"));
+                references.extend(given(observed, &external.secret_name, &REDIS_SECRET, external.tls));
             }
             Backing::External(_) => {}
         }
         match &cluster.kafka {
-            Backing::Managed(_) => references.push(("IMENV_KAFKA_PASSWORD", &generated, key::KAFKA_PASSWORD)),
+            Backing::Managed(_) => {
+                references.push(("IMENV_KAFKA_PASSWORD", &generated, key::KAFKA_PASSWORD));
+                if servers.kafka.tls.enable_tls {
+                    references.push(("IMENV_KAFKA_TLS_CACRT", &generated, key::AUTHORITY));
+                }
+            }
             Backing::External(external) if !external.secret_name.is_empty() => {
-                let data = observed.external.get(&external.secret_name);
-                let given = |item: &str| data.is_some_and(|data| data.contains_key(item));
-                let mut refer = |name, item| references.push((name, external.secret_name.as_str(), item));
-                if given("password") {
-                    refer("IMENV_KAFKA_PASSWORD", "password");
-                }
-                let files = [
-                    ("IMENV_KAFKA_TLS_CACRT", "ca.crt"),
-                    ("IMENV_KAFKA_TLS_CLIENTCRT", "tls.crt"),
-                    ("IMENV_KAFKA_TLS_CLIENTKEY", "tls.key"),
-                ];
-                for (name, item) in files.into_iter().filter(|(_, item)| external.tls && given(item)) {
-                    refer(name, item);
-                }
+                references.extend(given(observed, &external.secret_name, &KAFKA_SECRET, external.tls));
             }
             Backing::External(_) => {}
         }
@@ -156,6 +185,7 @@ impl Settings {
         ])];
         asked.extend(config["redis"].get("redisMode").cloned());
         asked.extend(config["redis"].get("sentinelMode").cloned());
+        asked.extend(config["redis"].get("tls").cloned());
         asked.extend(config["kafka"].get("tls").cloned());
         let mut hash = Sha256::new();
         for part in asked {
@@ -179,7 +209,12 @@ impl Settings {
         }
         let environment =
             references.iter().map(|(name, secret, item)| from_secret(name, secret, item)).collect();
-        Self { config_yaml, environment, hash: hex::encode(hash.finalize())[..16].to_owned() }
+        Self {
+            config_yaml,
+            environment,
+            hash: hex::encode(hash.finalize())[..16].to_owned(),
+            mongodb_by_tls: cluster.mongodb.is_managed() && servers_speak_tls(&observed.credentials),
+        }
     }
 }
 
