@@ -34,6 +34,8 @@ chart() {
   helm lint charts/openim-operator && helm template openim-operator charts/openim-operator -n openim-system > /dev/null &&
     helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | has 'kind: Role$' &&
     [ "$(helm template openim-operator charts/openim-operator --set podMonitors=true | grep -c 'kind: PodMonitor$')" = 2 ] &&
+    [ "$(helm template openim-operator charts/openim-operator --set prometheusRule=true | grep -c 'alert: OpenIM')" = "$(grep -c 'alert: OpenIM' config/monitoring/alerts.yaml)" ] &&
+    helm template openim-operator charts/openim-operator --set grafanaDashboard=true | has '"title": "OpenIM cluster"' &&
     ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null &&
     helm_here test openim-operator -n openim-system --logs
 }
@@ -78,7 +80,7 @@ if [ "$mode" != fast ]; then
     part "operator on the real cluster" e2e/tests/operator.sh
     part "gateways by connections" e2e/tests/scaling.sh
     part "backup and restore" e2e/tests/backup.sh
-    part "every pod is evicted" e2e/tests/drain.sh
+    part "nodes are drained" e2e/tests/drain.sh
     part "Gateway API" e2e/tests/gateway-api.sh
     part "upgrades under load" e2e/tests/upgrade.sh
     part "sets of three" e2e/tests/sets.sh

@@ -63,6 +63,12 @@ envoy() {
 # A stand-in: built quickly rather than for speed.
 secantus() { CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
 kafka() { mvn -q -B -f "$here/../images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$cache/kafka/libs"; }
+# The definitions alone: what the operator makes for it is checked against them.
+prometheus_operator() {
+  local module=github.com/prometheus-operator/prometheus-operator@v0.85.0
+  cp -f "$(go mod download -json $module | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml" "$cache/podmonitors.yaml"
+  chmod u+w "$cache/podmonitors.yaml"
+}
 cargo_deny() { cargo install cargo-deny --version 0.20.2 --locked --root "$cache/cargo-deny" --target-dir "$cache/cargo-deny-target" && rm -rf "$cache/cargo-deny-target" && ln -sf "$cache/cargo-deny/bin/cargo-deny" "$bin/"; }
 
 once debian-packages 4 debian_packages
@@ -72,6 +78,7 @@ case ${1:-} in
     # What only the tests need.
     once s3-server 1.8.0 go_tool github.com/versity/versitygw/cmd/versitygw@v1.8.0
     once cargo-deny 0.20.2 cargo_deny
+    once prometheus-operator 0.85.0 prometheus_operator
     exit ;;
 esac
 once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube

@@ -2,9 +2,9 @@
 # Builds image archives into the cache, without an engine. Each is rebuilt only when its inputs changed.
 #   e2e/images/build.sh dependencies | tests | services TARGET_DIR
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-cache=${OPENIM_CACHE:-$HOME/.cache/openim}
+. "$(dirname "$0")/../lib.sh"
+here=$root/e2e/images
+cache=$OPENIM_CACHE
 version=$(workspace_version)
 images=$cache/images
 mkdir -p "$images" "$cache/bin"

@@ -54,6 +54,26 @@ until_is 30 "" ingress '.spec.rules[0].host'
 until_is 10 "" ingress '.metadata.annotations.example\.org/ours'
 [ "$(ingress '.metadata.annotations.example\.org/note')" = mine ]
 
+echo "a PodMonitor is made where the Prometheus operator is known, changed and removed with the spec"
+monitoring() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"monitoring\":$1}}" > /dev/null; }
+pod_monitor() { kube -n "$ns" get podmonitor "$cluster_name" -o "jsonpath={$1}"; }
+messages() { get "$cluster_name" '{.status.blockers[*].message}'; }
+monitoring '{"labels":{"release":"-"}}'
+until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
+get "$cluster_name" '{.status.message}' | has 'spec.monitoring.labels.release: "-" is not the value of a label'
+monitoring '{"labels":{"release":"prometheus"}}'
+if ! kube get customresourcedefinition podmonitors.monitoring.coreos.com > /dev/null 2>&1; then
+  until_is 30 "spec.monitoring: the API server knows no PodMonitor: install the Prometheus operator, or remove it" messages
+  kube apply --server-side -f "$OPENIM_CACHE/podmonitors.yaml"
+fi
+until_is 60 "prometheus 30s" pod_monitor '.metadata.labels.release} {.spec.podMetricsEndpoints[0].interval'
+wait_ready "$cluster_name" 60
+monitoring '{"intervalSeconds":15}'
+until_is 30 15s pod_monitor '.spec.podMetricsEndpoints[0].interval'
+monitoring null
+until_is 30 "" kube -n "$ns" get podmonitors -o name
+wait_ready "$cluster_name" 60
+
 echo "kubectl scale and an autoscaler of one's own reach a service, and the last edit counts"
 service() { kube -n "$ns" get openimservice "$cluster_name-user" -o "jsonpath={.$1}"; }
 replicas() { kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'; }

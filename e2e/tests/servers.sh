@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Other ways to the servers: Redis by Sentinel, whose master is killed, Redis as a cluster, Kafka by TLS with client certificates. Everything
+# Other ways to the servers: Redis by Sentinel, whose master is killed, Redis as a cluster, both and Kafka by TLS with client certificates. Everything
 # of this test listens on loopback alone.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
@@ -29,15 +29,23 @@ by_tls() { # CA
   echo "kafka: {address: ['127.0.0.1:23092'], partitions: 4, tls: {enableTLS: true, caCrt: $work/tls/$1.crt, clientCrt: $work/tls/client.crt, clientKey: $work/tls/client.key}}"
 }
 
+# Servers, sentinels and clients of Redis show each other certificates too.
+redis_tls=(--tls-cert-file "$work/tls/broker.crt" --tls-key-file "$work/tls/broker.key" --tls-ca-cert-file "$work/tls/ca.crt")
+redis-cli() { command redis-cli --tls --cert "$work/tls/client.crt" --key "$work/tls/client.key" --cacert "$work/tls/ca.crt" "$@"; }
+redis_client() { # CA
+  echo "tls: {enableTLS: true, caCrt: $work/tls/$1.crt, clientCrt: $work/tls/client.crt, clientKey: $work/tls/client.key}"
+}
 replica() { # PORT [MASTER_PORT]
   mkdir -p "$work/redis-$1"
-  start "redis-$1" redis-server --bind 127.0.0.1 --port "$1" --dir "$work/redis-$1" --save '' ${2:+--replicaof 127.0.0.1 "$2"}
+  start "redis-$1" redis-server --bind 127.0.0.1 --port 0 --tls-port "$1" "${redis_tls[@]}" --tls-replication yes --dir "$work/redis-$1" --save '' \
+    ${2:+--replicaof 127.0.0.1 "$2"}
   until_listens "redis-$1" "$1"
 }
 replica 23679; replica 23680 23679; replica 23681 23679
 for port in 23379 23380 23381; do
   mkdir "$work/sentinel-$port"
-  printf '%s\n' "port $port" 'bind 127.0.0.1' "dir $work/sentinel-$port" 'sentinel monitor chat 127.0.0.1 23679 2' \
+  printf '%s\n' 'port 0' "tls-port $port" "tls-cert-file $work/tls/broker.crt" "tls-key-file $work/tls/broker.key" "tls-ca-cert-file $work/tls/ca.crt" \
+    'tls-replication yes' 'bind 127.0.0.1' "dir $work/sentinel-$port" 'sentinel monitor chat 127.0.0.1 23679 2' \
     'sentinel down-after-milliseconds chat 3000' 'sentinel failover-timeout chat 6000' > "$work/sentinel-$port/sentinel.conf"
   start "sentinel-$port" redis-server "$work/sentinel-$port/sentinel.conf" --sentinel
   until_listens "sentinel-$port" $port
@@ -54,15 +62,23 @@ until_said "every sentinel knows the other two and both replicas" 30 \
   eval '[ "$(redis-cli -p 23381 sentinel master chat | grep -A1 -E "^num-(slaves|other-sentinels)$" | grep -c "^2$")" = 2 ]'
 
 echo "a Kafka that the authority does not vouch for is not talked to"
-write_config "$(by_tls other-ca)" 'redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}}'
+sentinels='redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}'
+write_config "$(by_tls other-ca)" "$sentinels, $(redis_client ca)}"
 start all "$server" all --config "$work/config"
 until_said "the refusal in the log" 20 eval 'grep -q "certificate verify failed" "$work"/log/all.*.log "$work/all.out"'
 curl -sf -o /dev/null http://127.0.0.1:23000/readyz && { echo "it is ready"; exit 1; }
 stop all KILL
 rm -rf "$work/log"
 
+echo "nor a Redis"
+write_config "$(by_tls ca)" "$sentinels, $(redis_client other-ca)}"
+start all "$server" all --config "$work/config"
+until_said "the refusal in the log" 20 eval 'grep -qi "certificate" "$work"/log/all.*.log "$work/all.out"'
+stop all KILL
+rm -rf "$work/log"
+
 echo "Kafka by TLS, Redis by Sentinel; its master dies"
-write_config "$(by_tls ca)" 'redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}}'
+write_config "$(by_tls ca)" "$sentinels, $(redis_client ca)}"
 start all "$server" all --config "$work/config"
 until_ready all 23000
 [ "$(master)" = 23679 ]
@@ -81,12 +97,13 @@ for port in 23680 23681; do stop "redis-$port" KILL; done
 echo "Redis as a cluster"
 for port in 23691 23692 23693; do
   mkdir "$work/redis-$port"
-  start "redis-$port" redis-server --bind 127.0.0.1 --port $port --dir "$work/redis-$port" --save '' --cluster-enabled yes
+  start "redis-$port" redis-server --bind 127.0.0.1 --port 0 --tls-port $port "${redis_tls[@]}" --tls-cluster yes --tls-replication yes \
+    --dir "$work/redis-$port" --save '' --cluster-enabled yes
   until_listens "redis-$port" $port
 done
 redis-cli --cluster create 127.0.0.1:23691 127.0.0.1:23692 127.0.0.1:23693 --cluster-yes > "$work/create.out" || { cat "$work/create.out"; exit 1; }
 until_said "the cluster is whole" 20 eval 'redis-cli -p 23691 cluster info | has cluster_state:ok && redis-cli -p 23693 cluster info | has cluster_state:ok'
-write_config "$(by_tls ca)" 'redis: {redisMode: cluster, address: "127.0.0.1:23690,127.0.0.1:23692"}'
+write_config "$(by_tls ca)" "redis: {redisMode: cluster, address: '127.0.0.1:23690,127.0.0.1:23692', $(redis_client ca)}"
 start all "$server" all --config "$work/config"
 until_ready all 23000
 start_checker 12

@@ -39,7 +39,7 @@ refused '{"internalTLS":"Disabled"}' "services with and without TLS do not under
 redis_password=$(get secret "$name-credentials" -o jsonpath='{.data.redis-password}' | base64 -d)
 redis() { # MEMBER WORDS…
   local member=$1; shift
-  kube -n "$ns" exec "$name-redis-$member" -c redis -- redis-cli --no-auth-warning -a "$redis_password" "$@"
+  kube -n "$ns" exec "$name-redis-$member" -c redis -- redis-cli --tls --cacert /tls/ca.crt --no-auth-warning -a "$redis_password" "$@"
 }
 master() { # the member of Redis that says it is the master and has both others behind it
   local member

@@ -69,17 +69,23 @@ until [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.stat
 done
 expect "the images" "12 $repository:$version" "$(images)"
 
+check() { # NAME CONVERSATIONS: in the background, for two minutes
+  "$checker_bin/checker" --conversations "$2" --seconds 120 --pause-ms 40 --name "$cluster_name" --namespace "$ns" \
+    > "$root/e2e/out/$1.json" 2> "$root/e2e/out/$1.log" & checker=$!
+}
+checked() { # NAME
+  wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
+  cat "$root/e2e/out/$1.json"
+}
 echo "an upgrade under load: one service after the other, nothing lost"
-"$checker_bin/checker" --conversations 8 --seconds 120 --pause-ms 40 --name "$cluster_name" --namespace "$ns" \
-  > "$root/e2e/out/upgrade-checker.json" 2> "$root/e2e/out/upgrade-checker.log" & checker=$!
+check upgrade-checker 8
 started=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
 patch '{"spec":{"rollout":{"paused":false}}}'
 wait_ready "$cluster_name" 300
 expect "the version" "$next" "$(get '{.status.version}')"
 expect "the images" "12 $repository:$next" "$(images)"
 expect "the order" "auth user relation conversation group third msg transfer push gateway api cron" "$(order "$started")"
-wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/upgrade-checker.log"; cat "$root/e2e/out/upgrade-checker.json"; exit 1; }
-cat "$root/e2e/out/upgrade-checker.json"
+checked upgrade-checker
 
 echo "a version whose pods fail is rolled back, told, and stops there"
 before=$(uids)
@@ -103,10 +109,22 @@ wait_ready "$cluster_name" 60
 expect "the pods" "$before" "$(uids)"
 expect "the images" "12 $repository:$next" "$(images)"
 
-echo "back to the version before"
-restore
+echo "back to the version before, and conversations spread over more partitions, under load: nothing overtakes what was sent before"
+check partitions-checker 24
+patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"kafkaPartitions\":12}}}"
+until_says 30 "msg"
+get '{.status.plan[?(@.component=="msg")].reason}' | has "8 to 12 partitions (all pods at once)"
 wait_ready "$cluster_name" 300
 expect "the images" "12 $repository:$version" "$(images)"
+checked partitions-checker
+kube -n "$ns" logs "deployment/$cluster_name-msg" --all-pods --tail=-1 | has '"partitions.changed"'
+# Records lie in what was added.
+added() { find "$state" -path '*/toTransfer-*/*.log' -size +0 | sed -n 's|.*/toTransfer-\([0-9]*\)/.*|\1|p' | sort -un | tail -1; }
+[ "$(added)" -ge 8 ] || { echo "the last partition with records is $(added)"; exit 1; }
+
+echo "back to fewer"
+restore
+wait_ready "$cluster_name" 300
 config_maps() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o name | wc -l; }
 end=$((SECONDS + 30))
 until [ "$(config_maps)" = 1 ]; do

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -45,10 +44,8 @@ func components() []component {
 			"--node-monitor-grace-period=40s", "--bind-address=127.0.0.1"}},
 		{name: "kube-scheduler", args: []string{stateDir("bin", "kube-scheduler"),
 			"--kubeconfig=" + inside("scheduler"), "--leader-elect=false", "--bind-address=127.0.0.1"}},
-		{name: "containerd", args: []string{"containerd", "--config", stateDir("containerd.toml")}},
-		{name: "kubelet", args: []string{stateDir("bin", "kubelet"), "--config=" + stateDir("kubelet.yaml"),
-			"--kubeconfig=" + inside("kubelet"), "--hostname-override=" + nodeName, "--node-ip=" + nodeAddress,
-			"--root-dir=" + stateDir("kubelet")}},
+		firstNode.containerd(),
+		firstNode.kubelet(),
 		{name: "kube-proxy", args: []string{stateDir("bin", "kube-proxy"), "--kubeconfig=" + inside("kube-proxy"),
 			"--proxy-mode=iptables", "--cluster-cidr=" + podCIDR, "--hostname-override=" + nodeName, "--conntrack-max-per-core=0",
 			"--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s", "--metrics-bind-address=127.0.0.1:10249"}},
@@ -57,7 +54,7 @@ func components() []component {
 }
 
 func writeConfigs() error {
-	for _, dir := range []string{"bin", "kubelet", "containerd", "containerd-run", "volumes", "static-pods"} {
+	for _, dir := range []string{"bin", "volumes"} {
 		if err := os.MkdirAll(stateDir(dir), 0o755); err != nil {
 			return err
 		}
@@ -71,51 +68,10 @@ func writeConfigs() error {
 			return err
 		}
 	}
-	containerd := fmt.Sprintf(`version = 2
-root = "%s"
-state = "%s"
-[grpc]
-  address = "%s"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "openim.local/pause:1"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "%s"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-`, stateDir("containerd"), stateDir("containerd-run"), stateDir("containerd.sock"), stateDir("cni"))
-	if err := os.WriteFile(stateDir("containerd.toml"), []byte(containerd), 0o644); err != nil {
-		return err
-	}
 	if err := os.WriteFile(stateDir("resolv.conf"), []byte("options ndots:5\n"), 0o644); err != nil {
 		return err
 	}
-	kubelet := fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-containerRuntimeEndpoint: unix://%s
-cgroupDriver: cgroupfs
-failCgroupV1: false
-failSwapOn: false
-clusterDNS: [%s]
-clusterDomain: cluster.local
-resolvConf: %s
-authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %s}}
-authorization: {mode: Webhook}
-tlsCertFile: %s
-tlsPrivateKeyFile: %s
-evictionHard: {memory.available: 100Mi}
-imageGCHighThresholdPercent: 100
-imageGCLowThresholdPercent: 99
-maxPods: 200
-registerWithTaints: []
-serializeImagePulls: false
-nodeStatusUpdateFrequency: 5s
-shutdownGracePeriod: 0s
-logging: {verbosity: 1}
-`, stateDir("containerd.sock"), dnsServiceIP, stateDir("resolv.conf"), stateDir("pki", "ca.crt"),
-		stateDir("pki", "kubelet.crt"), stateDir("pki", "kubelet.key"))
-	if err := os.WriteFile(stateDir("kubelet.yaml"), []byte(kubelet), 0o644); err != nil {
+	if err := firstNode.writeConfigs(); err != nil {
 		return err
 	}
 	// What the operator asks for is compared with what it may.
@@ -201,46 +157,6 @@ func kubectl(input string, args ...string) (string, error) {
 	return string(output), nil
 }
 
-func ctr(args ...string) error {
-	_, err := runCommand(append([]string{"ctr", "--address", stateDir("containerd.sock"), "-n", "k8s.io"}, args...)...)
-	return err
-}
-
-func load(files []string) error {
-	for _, file := range files {
-		if err := ctr("images", "import", "--snapshotter", "overlayfs", file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func loadImages() error {
-	files, err := filepath.Glob(toolDir("images", "*.tar"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		info, err := os.Stat(file)
-		if err != nil {
-			return err
-		}
-		mark := stateDir("loaded", filepath.Base(file))
-		stamp := fmt.Sprint(info.ModTime().UnixNano())
-		if known, err := os.ReadFile(mark); err == nil && string(known) == stamp {
-			continue
-		}
-		if err := load([]string{file}); err != nil {
-			return err
-		}
-		_ = os.MkdirAll(stateDir("loaded"), 0o755)
-		if err := os.WriteFile(mark, []byte(stamp), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // volumesYAML: static volumes that any user may write; claims bind to them.
 func volumesYAML() (string, error) {
 	var text strings.Builder
@@ -304,11 +220,7 @@ func up([]string) error {
 		if err := begin("kube-controller-manager", "kube-scheduler"); err != nil {
 			return err
 		}
-		ready := func() error { return ctr("version") }
-		if err := waitFor("containerd", "containerd", 30*time.Second, ready); err != nil {
-			return err
-		}
-		return loadImages()
+		return firstNode.loadImages()
 	}); err != nil {
 		return err
 	}
@@ -316,10 +228,7 @@ func up([]string) error {
 		if err := begin("kubelet", "kube-proxy"); err != nil {
 			return err
 		}
-		return waitFor("the node", "kubelet", 90*time.Second, func() error {
-			_, err := kubectl("", "wait", "--for=condition=Ready", "node/"+nodeName, "--timeout=1s")
-			return err
-		})
+		return firstNode.waitReady()
 	}); err != nil {
 		return err
 	}
@@ -406,57 +315,17 @@ func status([]string) error {
 }
 
 func down([]string) error {
+	secondNode.stop()
+	firstNode.stop()
 	parts := components()
-	stopComponent("kubelet", 10*time.Second)
-	// Containers outlive containerd: stop them while it can still be asked.
-	if _, alive := running("containerd"); alive {
-		ids, _ := runCommand("ctr", "--address", stateDir("containerd.sock"), "-n", "k8s.io", "tasks", "ls", "-q")
-		for _, id := range strings.Fields(ids) {
-			_ = ctr("tasks", "kill", "--signal", "SIGKILL", id)
-		}
-		deadline := time.Now().Add(10 * time.Second)
-		for time.Now().Before(deadline) {
-			ids, _ = runCommand("ctr", "--address", stateDir("containerd.sock"), "-n", "k8s.io", "tasks", "ls", "-q")
-			for _, id := range strings.Fields(ids) {
-				_ = ctr("tasks", "delete", "--force", id)
-			}
-			if strings.TrimSpace(ids) == "" {
-				break
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-		ids, _ = runCommand("ctr", "--address", stateDir("containerd.sock"), "-n", "k8s.io", "containers", "ls", "-q")
-		for _, id := range strings.Fields(ids) {
-			_ = ctr("containers", "delete", id)
-		}
-	}
 	for i := len(parts) - 1; i >= 0; i-- {
 		stopComponent(parts[i].name, 10*time.Second)
 	}
-	endShims()
-	unmountBelow(stateDir("kubelet"))
-	unmountBelow(stateDir("containerd-run"))
 	removePodNetworks()
 	if err := removeNetwork(); err != nil {
 		return err
 	}
-	removeCgroups()
 	return os.RemoveAll(stateDir())
-}
-
-// endShims ends the container shims of this containerd, known by its socket on their command line.
-func endShims() {
-	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range processes {
-		line, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(line, []byte("containerd-shim-runc")) || !bytes.Contains(line, []byte(stateDir("containerd.sock"))) {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	}
 }
 
 // removePodNetworks removes the namespaces of our pods, which CNI recorded under the name of our network.
@@ -473,35 +342,5 @@ func removePodNetworks() {
 			}
 		}
 		_ = os.Remove(record)
-	}
-}
-
-func unmountBelow(dir string) {
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return
-	}
-	lines := strings.Split(string(mounts), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		fields := strings.Fields(lines[i])
-		if len(fields) > 1 && (fields[1] == dir || strings.HasPrefix(fields[1], dir+"/")) {
-			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH)
-		}
-	}
-}
-
-func removeCgroups() {
-	roots, _ := filepath.Glob("/sys/fs/cgroup/*/kubepods")
-	for _, root := range append(roots, "/sys/fs/cgroup/kubepods") {
-		var dirs []string
-		_ = filepath.WalkDir(root, func(path string, item os.DirEntry, err error) error {
-			if err == nil && item.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return nil
-		})
-		for i := len(dirs) - 1; i >= 0; i-- {
-			_ = syscall.Rmdir(dirs[i])
-		}
 	}
 }

@@ -10,6 +10,8 @@ const usage = `localkube <command>
   down               stop everything it started and remove its network namespace
   status             what runs
   load FILE…         import image archives
+  join [FILE…]       start a second node, with these images besides the cluster's
+  leave              end it again; drain it first
   image …            build an image archive (see image.go)
   exec COMMAND…      run a command inside the cluster's network namespace
   forward            serve the outer addresses (started by up)
@@ -21,7 +23,7 @@ func main() {
 		os.Exit(2)
 	}
 	commands := map[string]func([]string) error{
-		"up": up, "down": down, "status": status, "load": load, "image": buildImage, "exec": execInside, "forward": forward,
+		"up": up, "down": down, "status": status, "load": load, "join": join, "leave": leave, "image": buildImage, "exec": execInside, "forward": forward,
 	}
 	run, known := commands[os.Args[1]]
 	if !known {

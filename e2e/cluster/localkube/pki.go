@@ -126,13 +126,16 @@ func ensurePKI() error {
 		{"controller-manager", "system:kube-controller-manager", nil},
 		{"scheduler", "system:kube-scheduler", nil},
 		{"kube-proxy", "system:kube-proxy", nil},
-		{"kubelet", "system:node:" + nodeName, []string{"system:nodes"}},
+		{"kubelet", "system:node:" + firstNode.name, []string{"system:nodes"}},
+		{"kubelet" + secondNode.suffix, "system:node:" + secondNode.name, []string{"system:nodes"}},
 		{"apiserver-kubelet", "apiserver-kubelet", []string{"system:masters"}},
 	}
 	for _, user := range users {
 		hosts := []string(nil)
-		if user.name == "kubelet" {
-			hosts = []string{nodeName, nodeAddress, "127.0.0.1"}
+		for _, n := range []node{firstNode, secondNode} {
+			if user.name == "kubelet"+n.suffix {
+				hosts = []string{n.name, n.address, "127.0.0.1"}
+			}
 		}
 		if err := ca.issue(pki, user.name, user.user, user.groups, hosts); err != nil {
 			return err

@@ -1,9 +1,11 @@
 // Takes the flags and environment of the image mongo:8 and runs a server that speaks MongoDB's protocol:
-// mongod [--dbpath D] [--port P] [--bind_ip_all] [--replSet N] [--keyFile F], MONGO_INITDB_ROOT_USERNAME and _PASSWORD.
+// mongod [--dbpath D] [--port P] [--bind_ip_all] [--replSet N] [--keyFile F] [--tlsMode requireTLS --tlsCertificateKeyFile F --tlsCAFile F
+// --tlsAllowConnectionsWithoutCertificates], MONGO_INITDB_ROOT_USERNAME and _PASSWORD.
 package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -17,7 +19,7 @@ import (
 )
 
 func main() {
-	dbpath, port := "/data/db", "27017"
+	dbpath, port, certificate := "/data/db", "27017", ""
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == "mongod" {
 		args = args[1:]
@@ -36,6 +38,16 @@ func main() {
 			dbpath = next()
 		case "--port":
 			port = next()
+		case "--tlsMode":
+			if mode := next(); mode != "requireTLS" {
+				fmt.Fprintln(os.Stderr, "mongod: not done here: --tlsMode", mode)
+				os.Exit(2)
+			}
+		case "--tlsCertificateKeyFile":
+			certificate = next()
+		case "--tlsCAFile":
+			next() // clients need no certificate
+		case "--tlsAllowConnectionsWithoutCertificates":
 		case "--replSet", "--keyFile", "--wiredTigerCacheSizeGB", "--bind_ip":
 			next() // a set of one with no peers to know it
 		case "--bind_ip_all", "--auth":
@@ -44,8 +56,11 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	server := exec.Command("/usr/local/bin/secantusd-rs", "--host", "0.0.0.0", "--port", port, "--storage-path", dbpath, "--auth",
-		"--cache-size", "256M", "--log-file-max", "64MB")
+	flags := []string{"--host", "0.0.0.0", "--port", port, "--storage-path", dbpath, "--auth", "--cache-size", "256M", "--log-file-max", "64MB"}
+	if certificate != "" {
+		flags = append(flags, "--tls-cert-file", certificate, "--tls-key-file", certificate)
+	}
+	server := exec.Command("/usr/local/bin/secantusd-rs", flags...)
 	server.Stdout, server.Stderr = os.Stdout, os.Stderr
 	if err := server.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "mongod:", err)
@@ -55,7 +70,7 @@ func main() {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() { _ = server.Process.Signal(<-signals) }()
 	if user := os.Getenv("MONGO_INITDB_ROOT_USERNAME"); user != "" {
-		if err := createRoot("127.0.0.1:"+port, user, os.Getenv("MONGO_INITDB_ROOT_PASSWORD")); err != nil {
+		if err := createRoot("127.0.0.1:"+port, certificate != "", user, os.Getenv("MONGO_INITDB_ROOT_PASSWORD")); err != nil {
 			fmt.Fprintln(os.Stderr, "mongod: root user:", err)
 		}
 	}
@@ -66,7 +81,7 @@ func main() {
 }
 
 // createRoot uses the localhost exception: it only works while there is no user.
-func createRoot(address, user, password string) error {
+func createRoot(address string, encrypted bool, user, password string) error {
 	var connection net.Conn
 	var err error
 	for range 150 {
@@ -79,6 +94,10 @@ func createRoot(address, user, password string) error {
 		return err
 	}
 	defer connection.Close()
+	if encrypted {
+		// This very machine: there is nobody between.
+		connection = tls.Client(connection, &tls.Config{InsecureSkipVerify: true})
+	}
 	roles := document(text("0", "root"))
 	command := document(text("createUser", user), text("pwd", password), element(4, "roles", roles), text("$db", "admin"))
 	body := append([]byte{0, 0, 0, 0, 0}, command...) // flags, then one section of kind 0
