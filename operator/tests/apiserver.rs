@@ -125,6 +125,7 @@ fn lists(config_maps: Value) -> Vec<Exchange> {
         "configmaps",
         "ingresses",
         "httproutes",
+        "podmonitors",
         "networkpolicies",
         "poddisruptionbudgets",
         "horizontalpodautoscalers",
@@ -133,8 +134,9 @@ fn lists(config_maps: Value) -> Vec<Exchange> {
     .into_iter()
     .map(|kind| {
         let items = if kind == "configmaps" { config_maps.clone() } else { json!([]) };
-        // Not every cluster has the Gateway API.
-        let (status, answer) = if kind == "httproutes" { (404, not_found()) } else { (200, list(items)) };
+        // Not every cluster has the Gateway API and the Prometheus operator.
+        let unknown = ["httproutes", "podmonitors"].contains(&kind);
+        let (status, answer) = if unknown { (404, not_found()) } else { (200, list(items)) };
         Exchange::new(Method::GET, &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"], status, answer)
     })
     .collect()
