@@ -414,6 +414,19 @@ mod tests {
             }
         }
 
+        /// A set of all of them, grown to its end.
+        async fn whole(&self) -> ReplicaSet {
+            let set = self.set();
+            self.grow(&set).await;
+            set
+        }
+
+        async fn grow(&self, set: &ReplicaSet) {
+            while set.ensure().await != well(set.hosts.len() as i32) {
+                self.copy_all();
+            }
+        }
+
         fn copy_all(&self) {
             let mut world = self.world.lock();
             world.copied = world.members();
@@ -452,10 +465,7 @@ mod tests {
     #[tokio::test]
     async fn members_leave_one_by_one_and_one_that_leads_hands_over_first() {
         let servers = Servers::start(3).await;
-        let mut set = servers.set();
-        while set.ensure().await != well(3) {
-            servers.copy_all();
-        }
+        let mut set = servers.whole().await;
         set.leaving = set.hosts.split_off(1);
         servers.world.lock().leader = Some(set.leaving[0].clone());
         let next = async || set.ensure().await.unwrap();
@@ -471,18 +481,13 @@ mod tests {
         assert_eq!(servers.world.lock().members(), set.hosts);
         // It comes back as a member that knows nothing of the set.
         set.hosts.append(&mut set.leaving);
-        while set.ensure().await != well(3) {
-            servers.copy_all();
-        }
+        servers.grow(&set).await;
     }
 
     #[tokio::test]
     async fn no_second_set_is_made_while_those_that_leave_hold_the_data() {
         let servers = Servers::start(3).await;
-        let mut set = servers.set();
-        while set.ensure().await != well(3) {
-            servers.copy_all();
-        }
+        let mut set = servers.whole().await;
         set.leaving = set.hosts.split_off(1);
         servers.world.lock().blank = vec![set.hosts[0].clone()];
         assert!(set.ensure().await.unwrap_err().contains("waiting for"));

@@ -199,8 +199,8 @@ func (n node) cgroups() []string {
 	roots, _ := filepath.Glob("/sys/fs/cgroup/*/cgroup.procs")
 	var dirs []string
 	for _, root := range roots {
-		// The first version has a tree for each controller.
-		if _, err := os.Stat(filepath.Join(filepath.Dir(root), "release_agent")); err == nil {
+		// The first version has a tree for each controller; what has a type is a group inside of a tree.
+		if _, err := os.Stat(filepath.Join(filepath.Dir(root), "cgroup.type")); os.IsNotExist(err) {
 			dirs = append(dirs, filepath.Dir(root)+n.cgroup)
 		}
 	}

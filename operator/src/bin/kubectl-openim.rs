@@ -235,10 +235,10 @@ async fn logs(
     wanted: &logs::Wanted,
     minutes: u16,
 ) -> anyhow::Result<()> {
-    let mut selector = labels::selector(name);
-    if let Some(service) = &wanted.service {
-        selector = format!("{selector},{}={service}", labels::COMPONENT);
-    }
+    let selector = match &wanted.service {
+        Some(service) => labels::component_selector(name, service),
+        None => labels::selector(name),
+    };
     let found = pods(&client, namespace, &selector).await?;
     if found.is_empty() {
         bail!("{name} has no such pods in namespace {namespace}");

@@ -192,39 +192,27 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> S
     }
 }
 
-/// A volume with one key of the generated Secret.
-fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
-    let items = vec![KeyToPath { key: item.into(), path: item.into(), ..Default::default() }];
+/// A volume with keys of the generated Secret, each under a name of its own.
+fn secret_files(cluster: &Cluster, name: &str, files: &[(&str, &str)]) -> Volume {
+    let item = |(key, path): &(&str, &str)| KeyToPath {
+        key: (*key).into(),
+        path: (*path).into(),
+        ..Default::default()
+    };
     Volume {
         name: name.into(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(cluster.credentials()),
-            items: Some(items),
+            items: Some(files.iter().map(item).collect()),
             ..Default::default()
         }),
         ..Default::default()
     }
 }
 
-/// The certificate of the servers.
-fn certificate(cluster: &Cluster) -> Volume {
-    let files = [
-        (key::SERVERS_CERTIFICATE, "server.crt"),
-        (key::SERVERS_KEY, "server.key"),
-        (key::SERVERS_PEM, "server.pem"),
-        (key::AUTHORITY, "ca.crt"),
-    ];
-    let item =
-        |(key, path): (&str, &str)| KeyToPath { key: key.into(), path: path.into(), ..Default::default() };
-    Volume {
-        name: "tls".into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(cluster.credentials()),
-            items: Some(files.map(item).to_vec()),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
+/// A volume with one key of the generated Secret.
+fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
+    secret_files(cluster, name, &[(item, item)])
 }
 
 /// Gives all containers of a server the certificate, and new pods when it is renewed.
@@ -235,7 +223,13 @@ fn encrypt(cluster: &Cluster, set: &mut StatefulSet, observed: &Observed) {
     let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
     annotations.insert(CERTIFICATE.to_owned(), digest[..8].to_owned());
     let Some(pod) = &mut template.spec else { return };
-    pod.volumes.get_or_insert_default().push(certificate(cluster));
+    let files = [
+        (key::SERVERS_CERTIFICATE, "server.crt"),
+        (key::SERVERS_KEY, "server.key"),
+        (key::SERVERS_PEM, "server.pem"),
+        (key::AUTHORITY, "ca.crt"),
+    ];
+    pod.volumes.get_or_insert_default().push(secret_files(cluster, "tls", &files));
     for container in pod.containers.iter_mut().chain(pod.init_containers.iter_mut().flatten()) {
         container.volume_mounts.get_or_insert_default().push(mount("tls", TLS_DIR, true));
     }

@@ -197,7 +197,8 @@ pub(crate) async fn restore(directory: &Path, name: &str, replace: bool, advance
         manifest.version
     );
     let begun = store.restoring().await?;
-    let unused = store.is_unused(&config.admin_user_ids).await?;
+    // Asked only where it decides.
+    let unused = begun.is_none() && !replace && store.is_unused(&config.admin_user_ids).await?;
     if let Some(reason) = refusal(begun.as_deref(), name, replace, unused) {
         bail!("{reason}");
     }
