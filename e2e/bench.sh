@@ -4,4 +4,4 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 export OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")}
 build_checker
-exec "$checker_bin/bench" "$@"
+exec "$built/bench" "$@"

@@ -31,16 +31,18 @@ step() {
 build_services() { cargo_static build --bin openim-server --bin openim-operator "$@"; }
 # What tests in JavaScript need.
 node_modules() { (cd "$root/e2e/sdk" && npm ci --no-audit --no-fund --silent); }
-# The raw protocol clients: the checker and the bench, in $checker_bin.
+# The raw protocol clients: the checker and the bench, in $built.
 build_checker() { cargo_static build -q --bin checker --bin bench; }
-# kubectl openim, in $checker_bin.
+# kubectl openim, in $built.
 build_plugin() { cargo_static build -q --bin kubectl-openim; }
-checker_bin=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release
-# Always the same packages: what they share is then built once, with the same features.
+# release, or what the tests build (see Cargo.toml)
+profile=${OPENIM_PROFILE:-release}
+built=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/$profile
+# Always the whole workspace: what its programs and tests share is then built once, with the same features.
 cargo_static() { # COMMAND OPTIONS…
   local command=$1; shift
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
-    cargo "$command" --locked --release --target x86_64-unknown-linux-gnu -p server -p operator -p checker --manifest-path "$root/Cargo.toml" "$@"
+    cargo "$command" --locked --profile "$profile" --target x86_64-unknown-linux-gnu --workspace --manifest-path "$root/Cargo.toml" "$@"
 }
 # … | has PATTERN: grep -q, which would stop reading at the first match: pipefail then takes the death of what writes for a failure.
 has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }
@@ -63,4 +65,4 @@ until_is() {
   while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
   echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
 }
-service_images() { "$root/e2e/images/build.sh" services "$OPENIM_CACHE/target"; }
+service_images() { "$root/e2e/images/build.sh" services "$built"; }

@@ -2,6 +2,7 @@
 # Everything: formatting, clippy, unit and property tests, drift, chart, then e2e on the real cluster. One closing summary line.
 #   e2e/test.sh [fast | cluster]      fast: what needs no cluster; cluster: only what needs one
 set -uo pipefail
+export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 mode=${1:-all}
@@ -50,11 +51,10 @@ alerts() {
 }
 scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh .ci/run; do bash -n "$script" || return 1; done; }
 
-export CARGO_TARGET_DIR=$OPENIM_CACHE/target
 if [ "$mode" != cluster ]; then
   part "formatting" cargo fmt --all --check
-  part "clippy" cargo clippy --locked -q --workspace --all-targets -- -D warnings
-  part "unit and property tests" cargo test --locked --workspace --lib --bins --tests --no-fail-fast
+  part "clippy" cargo_static clippy -q --all-targets -- -D warnings
+  part "unit and property tests" cargo_static test --lib --bins --tests --no-fail-fast
   simulation() { SIMULATION_RUNS=10000 cargo_static test --test simulation; }
   part "10 000 simulated rollouts" simulation
   part "fuzzing" e2e/tests/fuzz.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds image archives into the cache, without an engine. Each is rebuilt only when its inputs changed.
-#   e2e/images/build.sh dependencies | tests | services TARGET_DIR
+#   e2e/images/build.sh dependencies | tests | services FOLDER
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 here=$root/e2e/images
@@ -67,7 +67,7 @@ tests() {
 }
 
 services() {
-  local built=$1/x86_64-unknown-linux-gnu/release key
+  local built=$1 key
   key=$(sum "$built/openim-server")
   fresh "$images/openim-server.tar" "$key" || {
     "$localkube" image -name "ghcr.io/openim-cluster/openim-server:$version" -out "$images/openim-server.tar" \
@@ -81,6 +81,6 @@ services() {
 case ${1:-} in
   dependencies) dependencies ;;
   tests) tests ;;
-  services) services "${2:?target directory}" ;;
-  *) echo "usage: $0 dependencies | tests | services TARGET_DIR" >&2; exit 2 ;;
+  services) services "${2:?the folder with the programs}" ;;
+  *) echo "usage: $0 dependencies | tests | services FOLDER" >&2; exit 2 ;;
 esac

@@ -4,5 +4,5 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_plugin
 export OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")}
-CLUSTER_NAMESPACE=$cluster_namespace CLUSTER_NAME=$cluster_name PLUGIN=$checker_bin/kubectl-openim \
+CLUSTER_NAMESPACE=$cluster_namespace CLUSTER_NAME=$cluster_name PLUGIN=$built/kubectl-openim \
   node --no-warnings --test --test-reporter=spec "$root/e2e/tests/backup.test.mjs"

@@ -5,5 +5,5 @@ set -euo pipefail
 mkdir -p "$root/e2e/out"
 build_checker
 parts=${CHECKER_KILL:-transfer,gateway,msg,push,redis,conversation,auth,kafka,user,group,relation,mongodb,third,api,cron,transfer,gateway}
-"$checker_bin/checker" --conversations 8 --seconds "${CHECKER_SECONDS:-90}" --pause-ms 40 --kill "$parts" \
+"$built/checker" --conversations 8 --seconds "${CHECKER_SECONDS:-90}" --pause-ms 40 --kill "$parts" \
   --name "$cluster_name" --namespace "$cluster_namespace" | tee "$root/e2e/out/checker.json"

@@ -5,16 +5,17 @@ set -euo pipefail
 build_checker
 build_plugin
 ns=$cluster_namespace
-openim() { KUBECONFIG=$state/admin.kubeconfig "$checker_bin/kubectl-openim" -n "$ns" "$@"; }
+openim() { KUBECONFIG=$state/admin.kubeconfig "$built/kubectl-openim" -n "$ns" "$@"; }
 first=$(kube get nodes -o 'jsonpath={.items[0].metadata.name}') second=
 nodes() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u; }
-check() { # SECONDS WHAT…: the checker, and when it has begun this is done
-  local seconds=$1 doing log; shift
-  log=$(mktemp)
-  { sleep 8; "$@"; } > "$log" 2>&1 & doing=$!
-  "$checker_bin/checker" --conversations 6 --seconds "$seconds" --pause-ms 50
-  wait "$doing" || { cat "$log"; exit 1; }
-  cat "$log"; rm -f "$log"
+check() { # WHAT…: this is done while the checker sends
+  local checker
+  "$built/checker" --conversations 6 --seconds 280 --pause-ms 50 & checker=$!
+  sleep 5
+  "$@" || { kill "$checker"; exit 1; }
+  sleep 5
+  kill "$checker"
+  wait "$checker"
 }
 # A failing test leaves one node.
 leave() {
@@ -35,12 +36,12 @@ echo "kubectl openim drain: one pod after the other"
 said=$(openim drain "$cluster_name" --node "$second" 2>&1) && { echo "there is nothing to drain: $said"; exit 1; }
 [[ $said == *"still takes pods: "*"kubectl cordon $second"* ]] || { echo "it does not say that the node takes pods: $said"; exit 1; }
 kube cordon "$first"
-check 150 openim drain "$cluster_name" --node "$first"
+check openim drain "$cluster_name" --node "$first"
 wait_ready "$cluster_name" 120
 [ "$(nodes)" = "$second" ] || { echo "there are pods on: $(nodes)"; exit 1; }
 
 echo "kubectl drain: all that budgets let go, at once"
 kube uncordon "$first"
-check 90 kube drain "$second" --ignore-daemonsets --delete-emptydir-data --timeout=300s
+check kube drain "$second" --ignore-daemonsets --delete-emptydir-data --timeout=300s
 wait_ready "$cluster_name" 180
 [ "$(nodes)" = "$first" ] || { echo "there are pods on: $(nodes)"; exit 1; }

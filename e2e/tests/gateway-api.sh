@@ -41,7 +41,7 @@ patch '{"spec":{"gatewayAPI":{"hostnames":[]}}}'
 until_is 30 200 answers
 [ -z "$(kube -n "$ns" get ingress -o name)" ] || { echo "the Ingress is still there"; exit 1; }
 wait_ready "$cluster_name" 60
-"$checker_bin/checker" --conversations 4 --seconds 15 --pause-ms 50
+"$built/checker" --conversations 4 --seconds 15 --pause-ms 50
 
 echo "a route that is not wanted any more is removed"
 patch '{"spec":{"gatewayAPI":null}}'

@@ -21,5 +21,5 @@ work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work" # it keeps a folder of its own where it runs
 for token in "$own" "$admin"; do
   "$tool/bin/schemathesis" run "$api/openapi.json" --header "token: $token" --header "operationID: openapi" --checks "$checks" \
-    --phases examples,coverage,fuzzing --max-examples "${OPENAPI_EXAMPLES:-15}" --seed 1 --request-timeout 20 --workers 2 --continue-on-failure --warnings off
+    --phases examples,coverage,fuzzing --max-examples "${OPENAPI_EXAMPLES:-6}" --seed 1 --request-timeout 20 --workers 2 --continue-on-failure --warnings off
 done

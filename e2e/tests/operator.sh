@@ -130,8 +130,8 @@ wait_ready "$cluster_name" 60
 echo "kubectl openim says what is, and what an edit would do without doing it"
 build_plugin
 openim() {
-  if [ -n "${CONTEXT:-}" ]; then "$checker_bin/kubectl-openim" --context "$CONTEXT" -n "$ns" "$@"
-  else KUBECONFIG=$state/admin.kubeconfig "$checker_bin/kubectl-openim" -n "$ns" "$@"; fi
+  if [ -n "${CONTEXT:-}" ]; then "$built/kubectl-openim" --context "$CONTEXT" -n "$ns" "$@"
+  else KUBECONFIG=$state/admin.kubeconfig "$built/kubectl-openim" -n "$ns" "$@"; fi
 }
 said=$(openim status "$cluster_name")
 [[ $said == "✔ $cluster_name in $ns: All "*"pods run version"*"✔ gateway       2/2"* ]] || { echo "$said"; exit 1; }

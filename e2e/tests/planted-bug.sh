@@ -7,7 +7,7 @@ planted=$OPENIM_CACHE/planted
 version=$(workspace_version)
 mkdir -p "$planted"
 build_services --features server/planted-commit-first
-cp "$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server" "$planted/openim-server"
+cp "$built/openim-server" "$planted/openim-server"
 build_services
 "$bin/localkube" image -name "ghcr.io/openim-cluster/openim-server:$version-planted" -out "$planted/openim-server.tar" \
   -entrypoint /openim-server "$planted/openim-server:/openim-server"
@@ -20,7 +20,7 @@ use_version() {
 }
 use_version "$version-planted"
 found=0
-"$checker_bin/checker" --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
+"$built/checker" --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
   --name "$cluster_name" --namespace "$cluster_namespace" > "$planted/checker.json" 2> "$planted/checker.log" || found=1
 use_version "$version"
 cat "$planted/checker.json"; tail -3 "$planted/checker.log"

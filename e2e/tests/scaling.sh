@@ -32,13 +32,13 @@ until_field() { # SECONDS EXPECTED PATH
 
 scaling 1 null
 wait_ready "$cluster_name" 120
-"$checker_bin/checker" --conversations 4 --seconds 110 --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+"$built/checker" --conversations 4 --seconds 110 --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
 running+=("$checking")
 sleep 3
 
 echo "more connections than one gateway is to have: more gateways"
 scaling 1 '{"minReplicas":1,"maxReplicas":3,"connections":20,"scaleDownDelaySeconds":3}'
-"$checker_bin/bench" --connections 60 --rate 5 --seconds 300 > "$work/bench.json" 2> "$work/bench.log" & load=$!
+"$built/bench" --connections 60 --rate 5 --seconds 300 > "$work/bench.json" 2> "$work/bench.log" & load=$!
 running+=("$load")
 until_field 90 3 '{.status.readyReplicas}'
 kill $load 2> /dev/null || { echo "the load has ended by itself"; cat "$work/bench.log"; exit 1; }

@@ -69,7 +69,7 @@ OPENIM_ENDPOINTS=$(printf '{"api":"http://%s:10002","ws":"ws://%s:10001/","admin
   "$(address api-http)" "$(address gateway-ws)" "$secret" "$state/admin-inside.kubeconfig")
 export OPENIM_ENDPOINTS
 check() { # OUTPUT SECONDS [KILL]
-  inside "$checker_bin/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
+  inside "$built/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
 }
 
 echo "each broker is killed in turn, and the master of Redis hangs for a while"

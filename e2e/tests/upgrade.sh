@@ -7,7 +7,7 @@ ns=$cluster_namespace
 version=$(workspace_version)
 next=${version%.*}.$((${version##*.} + 1)) broken=${version%.*}.$((${version##*.} + 2))
 repository=ghcr.io/openim-cluster/openim-server
-server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
+server=$built/openim-server
 (cd "$root/e2e/images/entrypoints" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$bin/broken" ./broken)
 image() { # TAG ENTRYPOINT FILE…
   local tag=$1 entry=$2; shift 2
@@ -44,7 +44,10 @@ order() { # services that were changed since a time, in order
       console.log(events.map((event) => event.related.name.split("-").at(-1)).join(" "));' "$1"
 }
 # A failing test leaves the cluster as it was.
-restore() { patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null},\"services\":{\"user\":null}}}" > /dev/null; }
+restore() {
+  [ -z "${checker:-}" ] || kill "$checker" 2> /dev/null || true
+  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null},\"services\":{\"user\":null}}}" > /dev/null
+}
 trap restore EXIT
 patch "{\"spec\":{\"version\":\"$version\"}}"
 wait_ready "$cluster_name" 300
@@ -69,11 +72,13 @@ until [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.stat
 done
 expect "the images" "12 $repository:$version" "$(images)"
 
-check() { # NAME CONVERSATIONS: in the background, for two minutes
-  "$checker_bin/checker" --conversations "$2" --seconds 120 --pause-ms 40 --name "$cluster_name" --namespace "$ns" \
+check() { # NAME CONVERSATIONS: in the background, until it is asked
+  "$built/checker" --conversations "$2" --seconds 280 --pause-ms 40 --name "$cluster_name" --namespace "$ns" \
     > "$root/e2e/out/$1.json" 2> "$root/e2e/out/$1.log" & checker=$!
 }
 checked() { # NAME
+  sleep 5
+  kill "$checker"
   wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
   cat "$root/e2e/out/$1.json"
 }

@@ -12,14 +12,13 @@ kube -n openim-hooks rollout status deployment/hooks --timeout=60s
 kube -n "$cluster_namespace" create secret generic "$cluster_name-hooks" --dry-run=client -o yaml \
   --from-literal=secret=a-signing-secret | kube apply --server-side -f -
 hooks=$(sed -n 's/^\([a-zA-Z]*\): {enable.*/"\1":{"failedContinue":false,"timeout":2}/p' "$root/config/webhooks.yaml" | paste -sd,)
-kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"webhooks\":{
-  \"url\":\"http://hooks.openim-hooks.svc:8080/hook-recorder/hooks\",\"signingSecretName\":\"$cluster_name-hooks\",\"hooks\":{$hooks}}}}"
 # A push vendor is a receiver too: JPush's requests go to the recorder.
 kube -n "$cluster_namespace" create secret generic "$cluster_name-push" --dry-run=client -o yaml --from-literal=push.yaml='
 enable: [jpush]
 jpush: {appKey: app, masterSecret: master, pushURL: "http://hooks.openim-hooks.svc:8080/hook-recorder/hooks/jpush"}
 ' | kube apply --server-side -f -
-kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"offlinePush\":{\"secretName\":\"$cluster_name-push\"}}}"
+kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"webhooks\":{
+  \"url\":\"http://hooks.openim-hooks.svc:8080/hook-recorder/hooks\",\"signingSecretName\":\"$cluster_name-hooks\",\"hooks\":{$hooks}},\"offlinePush\":{\"secretName\":\"$cluster_name-push\"}}}"
 wait_ready "$cluster_name" 300
 off() {
   kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"webhooks":null,"offlinePush":null}}'

@@ -2,7 +2,7 @@
 build_services
 build_checker
 node_modules
-server=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/release/openim-server
+server=$built/openim-server
 work=$(mktemp -d)
 export RUST_BACKTRACE=0 # an error is one line, and the last lines are shown
 secret=a-secret-of-this-test-alone
@@ -86,7 +86,7 @@ until_ready() { # NAME ADMIN_PORT
   done
 }
 start_checker() { # SECONDS
-  "$checker_bin/checker" --conversations 4 --seconds "$1" --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+  "$built/checker" --conversations 4 --seconds "$1" --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
 }
 until_checked() { # the checker has found nothing
   wait $checking || { cat "$work/checker.json"; tail -5 "$work/checker.log"; exit 1; }

@@ -19,8 +19,11 @@ use checker::{
 use clap::Parser;
 use protocol::sdkws::MsgData;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
-use tokio_util::task::TaskTracker;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const PLATFORM: i32 = 2;
 /// How long a reader whose connection ended tries again, whatever it has waited before.
@@ -35,7 +38,7 @@ struct Arguments {
     /// Pairs of users, each a conversation with one sender on either side.
     #[arg(long, default_value_t = 10)]
     conversations: usize,
-    /// Seconds of sending; kills happen within.
+    /// Seconds of sending, less when SIGTERM says that it is enough; kills happen within.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// Milliseconds between two messages of a sender.
@@ -61,6 +64,7 @@ struct Run {
     acknowledged: AtomicU64,
     retried: AtomicU64,
     pushed: Arc<AtomicU64>,
+    enough: CancellationToken,
 }
 
 impl Run {
@@ -96,7 +100,7 @@ impl Run {
         let mut client = self.connect(&from, &token, patience).await?;
         let mut sent = Sent::default();
         let mut number = 0_u64;
-        while Instant::now() < end {
+        while Instant::now() < end && !self.enough.is_cancelled() {
             number += 1;
             let id = format!("{from}-{number}");
             loop {
@@ -244,6 +248,13 @@ async fn main() -> anyhow::Result<()> {
         acknowledged: AtomicU64::new(0),
         retried: AtomicU64::new(0),
         pushed: Arc::default(),
+        enough: CancellationToken::new(),
+    });
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let enough = run.enough.clone();
+    tokio::spawn(async move {
+        terminate.recv().await;
+        enough.cancel();
     });
     let tag = &model::random_id()[..8];
     let pairs: Vec<(String, String)> =
