@@ -252,7 +252,7 @@ async fn main() -> anyhow::Result<()> {
     });
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let enough = run.enough.clone();
-    tokio::spawn(async move {
+    run.tasks.spawn(async move {
         terminate.recv().await;
         enough.cancel();
     });
@@ -261,12 +261,14 @@ async fn main() -> anyhow::Result<()> {
         (0..arguments.conversations).map(|i| (format!("chk{tag}a{i}"), format!("chk{tag}b{i}"))).collect();
     let users: Vec<String> = pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     run.admin.register(&users).await?;
-    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let started = Instant::now();
+    let end = started + Duration::from_secs(arguments.seconds);
     let pause = Duration::from_millis(arguments.pause_ms);
     let senders = pairs.iter().flat_map(|(a, b)| [(a.clone(), b.clone()), (b.clone(), a.clone())]);
     let senders = futures::future::try_join_all(senders.map(|(from, to)| run.sender(from, to, pause, end)));
     let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments));
     let (sent, killed) = (sent?, killed?);
+    let seconds = started.elapsed().as_secs();
     let sent: BTreeMap<String, Sent> = sent.into_iter().collect();
     let settle = Duration::from_secs(arguments.settle_seconds);
     let mut anomalies = Vec::new();
@@ -287,7 +289,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let summary = json!({
         "conversations": pairs.len(),
-        "seconds": arguments.seconds,
+        "seconds": seconds,
         "killed": killed,
         "acknowledged": run.acknowledged.load(Ordering::Relaxed),
         "retried": run.retried.load(Ordering::Relaxed),
