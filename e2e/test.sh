@@ -23,6 +23,21 @@ part() {
     echo "--- the end of $log"; grep -nE "^(error|test .* FAILED|thread .* panicked)|✖" -A4 "$log" | head -60; tail -40 "$log"; echo "---"
   fi
 }
+# begin NAME COMMAND…: runs it beside the parts that follow, in the time that these leave the processors; `part NAME ended NAME` waits for it.
+declare -A beside=()
+begin() {
+  local name=$1; shift
+  (renice -n 19 "$BASHPID" > /dev/null; "$@") > "$OPENIM_CACHE/log/beside-${name// /-}.log" 2>&1 & beside[$name]=$!
+}
+ended() {
+  local code=0
+  wait "${beside[$1]}" || code=$?
+  cat "$OPENIM_CACHE/log/beside-${1// /-}.log"
+  unset "beside[$1]"
+  return $code
+}
+stop_beside() { local id; for id in "${beside[@]}"; do pkill -P "$id"; kill "$id"; done 2> /dev/null; }
+trap stop_beside EXIT
 # How many tests a log reports (cargo test, node --test); 1 for a check without a count.
 tests_in() {
   local cargo node
@@ -56,8 +71,8 @@ if [ "$mode" != cluster ]; then
   part "clippy" cargo_static clippy -q --all-targets -- -D warnings
   part "unit and property tests" cargo_static test --lib --bins --tests --no-fail-fast
   simulation() { SIMULATION_RUNS=10000 cargo_static test --test simulation; }
-  part "10 000 simulated rollouts" simulation
-  part "fuzzing" e2e/tests/fuzz.sh
+  begin "10 000 simulated rollouts" simulation
+  begin "fuzzing" e2e/tests/fuzz.sh
   part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../coredns && go vet . && cd ../../images/entrypoints && go vet ./...'
   part "scripts parse" scripts_parse
 fi
@@ -92,6 +107,9 @@ if [ "$mode" != fast ]; then
     part "a large group" e2e/tests/large-group.sh
     part "metrics are scraped" e2e/tests/metrics.sh
   fi
+fi
+if [ "$mode" != cluster ]; then
+  for name in "10 000 simulated rollouts" fuzzing; do part "$name" ended "$name"; done
 fi
 [ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[@]}"
 echo "$passed passed, $failed failed"
