@@ -1,17 +1,20 @@
 //! How many of the calls that new pods answer fail: what decides whether the next service may be changed too. Pure, but for [`measure`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
-use kube::Client;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
+    build::labels::selector,
+    dereference::set_number,
     plan::Observed,
     pods,
     validate::{Cluster, SERVICES},
 };
 
-/// What older pods count may have failed long before this change.
+/// What a ReplicaSet's pods count that is older has nothing to do with this change; nor has what moved pods of before count.
 const NEW: SignedDuration = SignedDuration::from_mins(30);
 /// Fewer calls say nothing.
 const FEWEST: i64 = 50;
@@ -48,6 +51,15 @@ impl Calls {
     }
 }
 
+/// ReplicaSets that a change made a short time ago; the first of a Deployment changed nothing.
+fn fresh(sets: &[ReplicaSet], now: Timestamp) -> BTreeSet<String> {
+    let is_fresh = |set: &&ReplicaSet| {
+        let made = set.metadata.creation_timestamp.as_ref();
+        set_number(set) > 1 && made.is_some_and(|made| now.duration_since(made.0) < NEW)
+    };
+    sets.iter().filter(is_fresh).map(ResourceExt::name_any).collect()
+}
+
 /// The calls of each service's new pods, while services are being changed.
 ///
 /// # Errors
@@ -61,8 +73,14 @@ pub async fn measure(
     if !cluster.changing || cluster.spec.rollout.max_error_percent >= 100 || observed.deployments.is_empty() {
         return Ok(calls);
     }
+    let ours = ListParams::default().labels(&selector(&cluster.name));
+    let sets = Api::<ReplicaSet>::namespaced(client.clone(), &cluster.namespace).list(&ours).await?;
+    let fresh = fresh(&sets.items, observed.now);
+    if fresh.is_empty() {
+        return Ok(calls);
+    }
     for answer in pods::ask(client, cluster, &SERVICES, "/metrics").await? {
-        let new = answer.since.is_some_and(|since| observed.now.duration_since(since) < NEW);
+        let new = fresh.contains(&answer.made_by);
         // One that does not answer is the business of its probes.
         let Some(metrics) = answer.said.ok().filter(|_| new) else { continue };
         let of_pod = Calls::of(&metrics);
@@ -75,7 +93,25 @@ pub async fn measure(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
+    use crate::dereference::SET_NUMBER;
+
+    #[test]
+    fn pods_that_only_moved_are_not_new() {
+        let now = Timestamp::constant(100_000, 0);
+        let set = |name: &str, number: i64, minutes: i64| {
+            let mut set = ReplicaSet::default();
+            set.metadata.name = Some(name.into());
+            set.metadata.creation_timestamp =
+                Some(Time(now.checked_sub(SignedDuration::from_mins(minutes)).unwrap()));
+            set.annotations_mut().insert(SET_NUMBER.into(), number.to_string());
+            set
+        };
+        let sets = [set("first", 1, 2), set("old", 2, 40), set("new", 3, 2)];
+        assert_eq!(fresh(&sets, now), BTreeSet::from(["new".to_owned()]));
+    }
 
     #[test]
     fn what_failed_inside_counts_and_what_was_refused_does_not() {

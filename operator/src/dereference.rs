@@ -6,7 +6,7 @@ use anyhow::Context;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::{ContainerState, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret},
+    core::v1::{ConfigMap, ContainerState, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret},
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use crate::{
         settings::live_revision,
     },
     by_hand, calls, credentials, live,
-    plan::{Observed, Rollout},
+    plan::{Observed, Rollout, config_maps},
     probe::{self, Secrets},
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
     scaling::{self, SCALED_AT},
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Annotation of ReplicaSets: the newest has the highest number.
-const SET_NUMBER: &str = "deployment.kubernetes.io/revision";
+pub(crate) const SET_NUMBER: &str = "deployment.kubernetes.io/revision";
 
 async fn secret(
     client: &Client,
@@ -113,6 +113,11 @@ async fn explain(client: &Client, cluster: &Cluster, service: &str) -> kube::Res
     Ok(pods.iter().find_map(trouble).unwrap_or_default())
 }
 
+/// Which of the ReplicaSets of a Deployment it is, counted from 1.
+pub(crate) fn set_number(set: &ReplicaSet) -> i64 {
+    set.annotations().get(SET_NUMBER).and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
 /// The template that most pods of before which serve are made from. Where none serves any more: the one that the newest replaced, unless the
 /// newest does not serve either.
 async fn template_before(
@@ -123,20 +128,22 @@ async fn template_before(
 ) -> kube::Result<Option<PodTemplateSpec>> {
     let same = ListParams::default().labels(&component_selector(&cluster.name, service));
     let sets = Api::<ReplicaSet>::namespaced(client.clone(), &cluster.namespace).list(&same).await?;
-    let number = |set: &ReplicaSet| -> i64 {
-        set.annotations().get(SET_NUMBER).and_then(|number| number.parse().ok()).unwrap_or_default()
-    };
+    // What was removed when all ran without it cannot be gone back to.
+    let ours = ListParams::default().labels(&selector(&cluster.name));
+    let files = Api::<ConfigMap>::namespaced(client.clone(), &cluster.namespace).list_metadata(&ours).await?;
+    let there: BTreeSet<String> = files.iter().map(ResourceExt::name_any).collect();
     let before = sets
         .into_iter()
         .filter_map(|set| {
             let ready = set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
-            Some(((ready, number(&set)), set.spec?.template?))
+            Some(((ready, set_number(&set)), set.spec?.template?))
         })
         .filter(|((ready, _), template)| {
             let revision = revision_of(template);
             (*ready > 0 || !rollout.stuck)
                 && revision != revision_of(&rollout.template)
                 && revision != rollout.failed_revision
+                && config_maps(template).iter().all(|name| there.contains(name))
         })
         .max_by_key(|(order, _)| *order);
     Ok(before.map(|(_, mut template)| {

@@ -261,7 +261,7 @@ fn hold(cluster: &Cluster, observed: &Observed, plan_id: &str) -> Option<Gate> {
 }
 
 /// Names of the ConfigMaps that a template mounts.
-fn config_maps(template: &PodTemplateSpec) -> Vec<String> {
+pub(crate) fn config_maps(template: &PodTemplateSpec) -> Vec<String> {
     let volumes = template.spec.as_ref().and_then(|pod| pod.volumes.as_ref());
     let projected =
         volumes.into_iter().flatten().filter_map(|volume| volume.projected.as_ref()?.sources.as_ref());

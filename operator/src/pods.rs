@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
@@ -24,8 +23,8 @@ const AT_A_TIME: usize = 20;
 pub(crate) struct Answer {
     pub(crate) pod: String,
     pub(crate) service: String,
-    /// When the pod was made.
-    pub(crate) since: Option<Timestamp>,
+    /// The name of the ReplicaSet that made the pod.
+    pub(crate) made_by: String,
     /// The body, or why there is none.
     pub(crate) said: Result<String, String>,
 }
@@ -49,7 +48,8 @@ pub(crate) async fn ask(
         let http = http.clone();
         async move {
             let (name, service) = (pod.name_any(), pod.labels().get(labels::COMPONENT).cloned());
-            let since = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+            let made_by = owner.map(|owner| owner.name.clone()).unwrap_or_default();
             let address = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
             let host = if address.contains(':') { format!("[{address}]") } else { address };
             let answer = async {
@@ -61,7 +61,7 @@ pub(crate) async fn ask(
                     .await
             };
             let said = answer.await.map_err(|error| error.without_url().to_string());
-            Answer { pod: name, service: service.unwrap_or_default(), since, said }
+            Answer { pod: name, service: service.unwrap_or_default(), made_by, said }
         }
     });
     Ok(futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await)
