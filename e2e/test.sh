@@ -25,14 +25,15 @@ part() {
 }
 # begin NAME COMMAND…: runs it beside the parts that follow, in the time that these leave the processors; `part NAME ended NAME` waits for it.
 declare -A beside=()
+log_beside() { echo "$OPENIM_CACHE/log/beside-${1// /-}.log"; }
 begin() {
   local name=$1; shift
-  (renice -n 19 "$BASHPID" > /dev/null; "$@") > "$OPENIM_CACHE/log/beside-${name// /-}.log" 2>&1 & beside[$name]=$!
+  (renice -n 19 "$BASHPID" > /dev/null; "$@") > "$(log_beside "$name")" 2>&1 & beside[$name]=$!
 }
 ended() {
   local code=0
   wait "${beside[$1]}" || code=$?
-  cat "$OPENIM_CACHE/log/beside-${1// /-}.log"
+  cat "$(log_beside "$1")"
   unset "beside[$1]"
   return $code
 }

@@ -14,7 +14,7 @@ for name in frame envelope message rest_body; do
     corpus=$OPENIM_CACHE/fuzz-corpus/$name bounds=("-max_total_time=$seconds")
     mkdir -p "$corpus"
   else
-    corpus=$(mktemp -d) bounds=(-seed=1 -runs=2000000 -max_total_time=40)
+    corpus=$(mktemp -d) bounds=(-seed=1 -runs=2000000 -max_total_time=120)
   fi
   seeds=()
   [ ! -d "$root/e2e/fuzz/seeds/$name" ] || seeds=("$root/e2e/fuzz/seeds/$name")

@@ -201,14 +201,6 @@ pub fn decide(
     let may_roll_back = cluster.spec.rollout.on_failure == OnFailure::RollBack;
     // Their counters tell of the time with the cause too: after one went back the others are looked at by a person.
     let rolled_back = decision.blockers.iter().any(|blocker| blocker.gate == Reason::RolloutFailed.as_str());
-    // When all have what is wanted it served, and what fails later has other reasons.
-    let unfinished = wanted.iter().any(|item| {
-        let live = observed.deployments.get(&cluster.part(item.service));
-        live.is_some_and(|live| {
-            !live.is_done() || revision_of(&live.template) != revision_of(template(&item.deployment))
-        })
-    });
-    let culprit = failing.filter(|_| permissions.create && !rolled_back && unfinished);
     let crowded = too_crowded(cluster, observed);
     let mut may_change = permissions.held.is_none() && decision.blockers.is_empty() && failing.is_none();
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
@@ -218,6 +210,13 @@ pub fn decide(
     };
     let first = first_that(|live| !live.current || live.updated < live.total)
         .or_else(|| first_that(|live| !live.is_done()));
+    // When all are done and have what is wanted it served, and what fails later has other reasons.
+    let unfinished = first.is_some()
+        || wanted.iter().any(|item| {
+            let live = observed.deployments.get(&cluster.part(item.service));
+            live.is_some_and(|live| revision_of(&live.template) != revision_of(template(&item.deployment)))
+        });
+    let culprit = failing.filter(|_| permissions.create && !rolled_back && unfinished);
     for item in wanted {
         let Some(live) = observed.deployments.get(&cluster.part(item.service)) else {
             let list = if permissions.create { &mut decision.apply } else { &mut decision.later };
