@@ -44,6 +44,25 @@ cargo_static() { # COMMAND OPTIONS…
   RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
     cargo "$command" --locked --profile "$profile" --target x86_64-unknown-linux-gnu --workspace --manifest-path "$root/Cargo.toml" "$@"
 }
+# An earlier version of the services, $previous_server: built once, with the dependencies of today.
+previous=3480bf9
+previous_server=$OPENIM_CACHE/versions/$previous/openim-server
+build_previous() {
+  local folder=$OPENIM_CACHE/versions/$previous
+  [ ! -x "$previous_server" ] || return 0
+  (
+    rm -rf "$folder" && mkdir -p "$folder/source" && cd "$folder/source"
+    git -C "$root" archive "$previous" | tar -xm
+    cp "$root"/Cargo.{toml,lock} .
+    # A name of its own for what is compiled: both have one target directory.
+    sed -i "0,/^version = /s/^version = .*/version = \"0.0.1-$previous\"/" Cargo.toml
+    RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
+      cargo build -q --offline --profile "$profile" --target x86_64-unknown-linux-gnu --workspace --bin openim-server
+    mv "$built/openim-server" ..
+    rm -rf "$folder/source"
+  )
+  build_services -q
+}
 # … | has PATTERN: grep -q, which would stop reading at the first match: pipefail then takes the death of what writes for a failure.
 has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }
 workspace_version() { sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }

@@ -16,8 +16,14 @@ image() { # TAG ENTRYPOINT FILE…
   rm "$OPENIM_CACHE/test-images/upgrade.tar"
 }
 mkdir -p "$OPENIM_CACHE/test-images" "$root/e2e/out"
-# The same program under the next version's name: what is tested is the way from one to the other.
-image "$next" /openim-server "$server:/openim-server"
+# What is tested is the way to another version and back; which of the two is newer does not matter to it.
+another=$previous_server
+if [ -x "$another" ] || git -C "$root" cat-file -e "$previous^{commit}"; then
+  build_previous
+else
+  echo "a clone without the history of the project: the other version is the same program"; another=$server
+fi
+image "$next" /openim-server "$another:/openim-server"
 image "$broken" /broken "$server:/openim-server" "$bin/broken:/broken"
 build_checker
 
