@@ -12,6 +12,7 @@ use k8s_openapi::api::{
 use crate::{
     plan::{Gate, Observed, Rollout},
     validate::Cluster,
+    version,
 };
 
 /// Annotation of pod templates: changes when what the user asks for changes, never with the operator alone.
@@ -198,7 +199,12 @@ pub fn decide(
         let calls = observed.calls.get(item.service).filter(|_| changed)?;
         Some((item.service, calls.too_many(cluster.spec.rollout.max_error_percent)?, *calls))
     });
-    let may_roll_back = cluster.spec.rollout.on_failure == OnFailure::RollBack;
+    // What is older than all that run may not know their data any more.
+    let running = version::running(cluster, observed);
+    let may_go_back_to = |before: &PodTemplateSpec| {
+        cluster.spec.rollout.on_failure == OnFailure::RollBack
+            && version::upgrade_problem(&running, version_of(before)).is_none()
+    };
     // Their counters tell of the time with the cause too: after one went back the others are looked at by a person.
     let rolled_back = decision.blockers.iter().any(|blocker| blocker.gate == Reason::RolloutFailed.as_str());
     let crowded = too_crowded(cluster, observed);
@@ -238,7 +244,7 @@ pub fn decide(
                 })
             };
             let deployment = match (&live.before, failed) {
-                (Some(before), Some(reason)) if may_roll_back => {
+                (Some(before), Some(reason)) if may_go_back_to(before) => {
                     with_failure(with_template(item.deployment, before), &revision, &reason)
                 }
                 _ if annotation(&live.template, BUILT_BY) == annotation(new, BUILT_BY) => item.deployment,
@@ -454,6 +460,22 @@ mod tests {
             world.pass(&cluster("version: 1.1.1"), None);
         }
         assert!(world.versions().iter().all(|version| *version == "1.1.1"));
+    }
+
+    #[test]
+    fn nothing_goes_back_behind_the_data() {
+        for (before, goes_back) in [("1.0.0", false), ("1.1.0", true)] {
+            let mut world = World::new(|_, _| false);
+            world.pass(&cluster("version: 1.1.0"), None);
+            world.pass(&cluster("version: 1.1.1"), None);
+            let auth = world.observed.deployments.get_mut("chat-auth").unwrap();
+            let older = auth.before.as_mut().unwrap().spec.as_mut().unwrap();
+            older.containers[0].image = Some(format!("openim-server:{before}"));
+            world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
+            let decision = world.pass(&cluster("version: 1.1.1"), None);
+            assert_eq!(version_of(&world.observed.deployments["chat-auth"].template) == before, goes_back);
+            assert!(goes_back || decision.blockers[0].gate == "ErrorRate", "{:?}", decision.blockers);
+        }
     }
 
     #[test]

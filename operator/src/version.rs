@@ -9,13 +9,14 @@ use crate::{
 };
 
 /// The lowest version that runs. While services are being changed it is the one from before; while a cluster is being made, that of the
-/// first pods that serve; before that none, so that a version without an image can be corrected.
+/// first pods that serve; before that none, so that a version without an image can be corrected. It does not fall behind data that newer
+/// services may have changed: one that was made older than the others, in a cluster that never ran, is what has to follow.
 pub fn running(cluster: &Cluster, observed: &Observed) -> String {
     let found = || SERVICES.iter().map(|service| observed.deployments.get(&cluster.part(service)));
     let done: Option<Vec<&str>> = found()
         .map(|found| found.filter(|live| live.is_done()).map(|live| version_of(&live.template)))
         .collect();
-    if let Some(lowest) = done.and_then(lowest) {
+    if let Some(lowest) = done.and_then(lowest).filter(|lowest| !is_downgrade(&cluster.ran, lowest)) {
         return lowest.to_owned();
     }
     if !cluster.ran.is_empty() {
@@ -30,6 +31,11 @@ fn lowest(versions: Vec<&str>) -> Option<&str> {
         (Ok(a), Ok(b)) => a.cmp(&b),
         _ => a.cmp(b),
     })
+}
+
+fn is_downgrade(from: &str, to: &str) -> bool {
+    let minor = |text| Version::parse(text).map(|version| (version.major, version.minor));
+    matches!((minor(from), minor(to)), (Ok(from), Ok(to)) if to < from)
 }
 
 /// Services of neighbouring minor versions work together and on the same data; others do not. Tags that are not versions are the user's
@@ -96,5 +102,26 @@ mod tests {
         };
         assert_eq!(running(&cluster, &with_ready(0)), "");
         assert_eq!(running(&cluster, &with_ready(1)), "1.2.0");
+    }
+
+    #[test]
+    fn what_runs_does_not_fall_behind_the_data() {
+        let mut cluster = validate(&object("version: 1.2.9")).unwrap();
+        let all = |relation: &str| {
+            let mut observed = Observed::default();
+            for service in SERVICES {
+                let version = if service == "relation" { relation } else { "1.2.1" };
+                let image = Some(format!("openim-server:{version}"));
+                let mut live = Rollout { current: true, ..Default::default() };
+                let containers = &mut live.template.spec.get_or_insert_default().containers;
+                containers.push(k8s_openapi::api::core::v1::Container { image, ..Default::default() });
+                observed.deployments.insert(cluster.part(service), live);
+            }
+            observed
+        };
+        let (older, patch) = (all("1.0.0"), all("1.2.0"));
+        cluster.ran = "1.2.1".into();
+        assert_eq!(running(&cluster, &older), "1.2.1", "relation has to follow the others");
+        assert_eq!(running(&cluster, &patch), "1.2.0");
     }
 }

@@ -19,9 +19,10 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 use operator::{
+    calls::Calls,
     credentials,
     plan::{Observed, Plan, Rollout, plan},
-    rollout::{FAILED_REASON, FAILED_REVISION, revision_of, version_of},
+    rollout::{FAILED_REASON, FAILED_REVISION, partitions_of, revision_of, version_of},
     status,
     validate::{Cluster, SERVICES, validate},
     version, window,
@@ -61,6 +62,10 @@ struct Workload {
     complete: bool,
     quiet: u32,
     pods: Vec<Pod>,
+    /// All pods of before go before a new one starts.
+    recreates: bool,
+    /// What the template replaced.
+    before: Option<Arc<PodTemplateSpec>>,
 }
 
 impl Workload {
@@ -84,6 +89,12 @@ impl Workload {
             return;
         }
         let mut progress = false;
+        if self.recreates && self.updated() < self.pods.len() {
+            let goes = self.pods.iter().position(|pod| !Arc::ptr_eq(&pod.template, &self.template));
+            goes.map(|goes| self.pods.remove(goes));
+            self.quiet = 0;
+            return;
+        }
         for pod in &mut self.pods {
             if !pod.ready && !broken(&pod.template) {
                 pod.wait = pod.wait.saturating_sub(1);
@@ -138,9 +149,14 @@ impl Workload {
             total: self.pods.len() as i32,
             template: (*self.template).clone(),
             stuck,
-            before: serving.filter(|_| stuck).map(|pod| (*pod.template).clone()),
+            before: if stuck {
+                serving.map(|pod| (*pod.template).clone())
+            } else {
+                self.before.as_deref().cloned()
+            },
             failed_revision: note(FAILED_REVISION),
             failed_reason: note(FAILED_REASON),
+            recreates: self.recreates,
             ..Default::default()
         }
     }
@@ -158,6 +174,8 @@ struct World {
     credentials: BTreeMap<String, String>,
     /// Services whose pods of a version never serve.
     broken: BTreeSet<(String, String)>,
+    /// Services whose pods of a version serve, and fail calls.
+    failing: BTreeSet<(String, String)>,
     /// It was Ready once.
     ran: bool,
     what: Vec<String>,
@@ -176,15 +194,15 @@ impl World {
         object.metadata.generation = Some(1);
         object.spec.version = "1.0.0".into();
         let credentials = credentials::complete(&validate(&object).expect("a good object"), BTreeMap::new());
-        let broken = ["1.0.1", "1.1.0", "1.1.1", "1.2.0"]
-            .into_iter()
-            .filter(|_| rng.random_bool(0.4))
-            .map(|version| version.to_owned())
-            .collect::<Vec<_>>();
-        let broken = broken
-            .into_iter()
-            .map(|version| (SERVICES[rng.random_range(0..SERVICES.len())].to_owned(), version))
-            .collect();
+        let mut some = |part: f64| {
+            let versions: Vec<&str> =
+                ["1.0.1", "1.1.0", "1.1.1", "1.2.0"].into_iter().filter(|_| rng.random_bool(part)).collect();
+            let of_service = |version: &str| {
+                (SERVICES[rng.random_range(0..SERVICES.len())].to_owned(), version.to_owned())
+            };
+            versions.into_iter().map(of_service).collect::<BTreeSet<_>>()
+        };
+        let (broken, failing) = (some(0.4), some(0.2));
         Self {
             rng,
             object,
@@ -193,6 +211,7 @@ impl World {
             away: [1, 2, 3],
             credentials,
             broken,
+            failing,
             ran: false,
             what: vec![],
         }
@@ -226,6 +245,10 @@ impl World {
                     }
                 }
                 format!("replicas of {which}: {replicas}")
+            }),
+            5 if self.rng.random_bool(0.4) => self.edit(|spec, rng| {
+                spec.config.kafka_partitions = [8, 12][rng.random_range(0..2)];
+                format!("partitions {}", spec.config.kafka_partitions)
             }),
             5 => self.edit(|spec, rng| {
                 spec.config.multi_login_policy = [0, 1, 4, 5, 99][rng.random_range(0..5)];
@@ -281,9 +304,24 @@ impl World {
                 .map(|(name, _)| name.clone())
                 .collect(),
             dependencies,
+            calls: self.calls(),
             now: NOON,
             ..Default::default()
         }
+    }
+
+    /// What pods of the newest template answered.
+    fn calls(&self) -> BTreeMap<String, Calls> {
+        let mut calls = BTreeMap::new();
+        for (name, live) in &self.workloads {
+            let service = name.trim_start_matches("chat-").to_owned();
+            let new = live.pods.iter().any(|pod| pod.ready && Arc::ptr_eq(&pod.template, &live.template));
+            let fails = self.failing.contains(&(service.clone(), version_of(&live.template).to_owned()));
+            if new {
+                calls.insert(service, Calls { answered: 100, failed: if fails { 50 } else { 0 } });
+            }
+        }
+        calls
     }
 
     /// One pass of the operator; it may break off after some objects.
@@ -303,7 +341,7 @@ impl World {
         let observed = self.observe();
         let plan = plan(&cluster, &observed);
         let upto = if breaks { self.rng.random_range(0..=plan.apply.len()) } else { plan.apply.len() };
-        let written = self.apply(&cluster, &plan, upto);
+        let written = self.apply(&cluster, &observed, &plan, upto);
         if upto == plan.apply.len() {
             let status = status::of(&cluster, &observed, &plan, written, &before, now);
             self.check_status(&status, Some(&cluster));
@@ -312,7 +350,7 @@ impl World {
     }
 
     /// Applies the first objects of a plan, and checks what it does to what runs.
-    fn apply(&mut self, cluster: &Cluster, plan: &Plan, upto: usize) -> bool {
+    fn apply(&mut self, cluster: &Cluster, observed: &Observed, plan: &Plan, upto: usize) -> bool {
         let kind = |object: &DynamicObject| {
             object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default()
         };
@@ -334,8 +372,7 @@ impl World {
             .collect();
         let held = self.away != [0; 3]
             || self.object.spec.rollout.paused
-            || version::upgrade_problem(&version::running(cluster, &self.observe()), &cluster.version)
-                .is_some()
+            || version::upgrade_problem(&version::running(cluster, observed), &cluster.version).is_some()
             || window::closed(cluster, &plan.id, NOON).is_some();
         let (mut written, mut changed) = (false, 0);
         for object in plan.apply.iter().take(upto) {
@@ -373,6 +410,8 @@ impl World {
                             complete: false,
                             quiet: 0,
                             pods: vec![],
+                            recreates: false,
+                            before: None,
                         };
                         self.workloads.insert(name, fresh);
                         written = true;
@@ -393,7 +432,8 @@ impl World {
                             let earlier = SERVICES.iter().take_while(|earlier| **earlier != service);
                             let fails = earlier
                                 .filter(|earlier| {
-                                    self.broken.contains(&((**earlier).to_owned(), version.to_owned()))
+                                    let bad = ((**earlier).to_owned(), version.to_owned());
+                                    self.broken.contains(&bad) || self.failing.contains(&bad)
                                 })
                                 .filter(|earlier| cluster.service(earlier).replicas > 0)
                                 .collect::<Vec<_>>();
@@ -403,11 +443,14 @@ impl World {
                             );
                         }
                         (live.seen, live.complete, live.quiet) = (false, false, 0);
+                        live.before = Some(live.template.clone());
                         // Pods of that template may be there still, from before it was changed.
                         let known = live.pods.iter().find(|pod| *pod.template == spec.template);
                         live.template =
                             known.map_or_else(|| Arc::new(spec.template), |pod| pod.template.clone());
                     }
+                    live.recreates =
+                        spec.strategy.is_some_and(|strategy| strategy.type_.as_deref() == Some("Recreate"));
                     (live.replicas, live.notes) = (replicas, notes);
                 }
                 _ => {}
@@ -464,6 +507,15 @@ impl World {
             }
         }
         self.check_versions();
+        self.check_partitions();
+    }
+
+    /// A conversation has one partition at a time.
+    fn check_partitions(&self) {
+        let Some(msg) = self.workloads.get("chat-msg") else { return };
+        let numbers: BTreeSet<String> =
+            msg.pods.iter().filter(|pod| pod.ready).map(|pod| partitions_of(&pod.template)).collect();
+        assert!(numbers.len() <= 1, "pods of msg spread conversations over {numbers:?} partitions");
     }
 
     /// Services that run together are of neighbouring minor versions, once there was anything that could be lost.
@@ -492,7 +544,14 @@ impl World {
         // Somebody mends the spec, and nothing goes wrong any more.
         let versions = self.workloads.values().map(|live| version_of(&live.template));
         let versions = versions.filter_map(|version| version.rsplit_once('.')).map(|(minor, _)| minor);
-        let version = if self.ran { versions.max() } else { versions.min() };
+        // Of a cluster that was never Ready the status says with which versions to stay, once any pod served.
+        let serves = validate(&self.object).map(|cluster| version::running(&cluster, &self.observe()));
+        let serves = serves.unwrap_or_default();
+        let version = match serves.rsplit_once('.') {
+            Some((minor, _)) if !self.ran => Some(minor),
+            _ if self.ran => versions.max(),
+            _ => versions.min(),
+        };
         let mended = format!("{}.9", version.unwrap_or("1.0"));
         self.edit(|spec, _| {
             spec.version = mended;
@@ -520,9 +579,13 @@ impl World {
     /// When all is well there is nothing to write.
     fn check_steady(&mut self) {
         let cluster = validate(&self.object).expect("a good object");
-        let plan = plan(&cluster, &self.observe());
+        let observed = self.observe();
+        let plan = plan(&cluster, &observed);
         assert!(plan.changes.is_empty() && plan.blockers.is_empty() && plan.later.is_empty());
-        assert!(!self.apply(&cluster, &plan, plan.apply.len()), "something is written in a steady state");
+        assert!(
+            !self.apply(&cluster, &observed, &plan, plan.apply.len()),
+            "something is written in a steady state"
+        );
     }
 }
 
@@ -534,7 +597,10 @@ fn broken_promise(seed: u64) -> Option<String> {
     let text = panic.downcast_ref::<String>().cloned();
     let text =
         text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
-    Some(format!("seed {seed}: {text}\n  edits: {:?}\n  broken: {:?}", world.what, world.broken))
+    Some(format!(
+        "seed {seed}: {text}\n  edits: {:?}\n  broken: {:?}\n  failing: {:?}",
+        world.what, world.broken, world.failing
+    ))
 }
 
 fn number(name: &str) -> Option<u64> {
