@@ -80,6 +80,11 @@ pub struct OpenIMClusterSpec {
     pub internal_tls: InternalTls,
     /// What happens to volumes when the cluster is deleted.
     pub volumes: VolumePolicy,
+    /// Any text, for example the date. Another one gives the managed MongoDB, Redis and Kafka new passwords: they take both while the
+    /// services change over, then the ones of before are refused.
+    #[schemars(length(max = 64))]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub password_rotation: String,
 }
 
 /// TLS between the services.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A cluster with TLS between its services, on three brokers and three Redis servers with sentinels: each broker and the master of Redis are killed under load, then all get
-# a new template; a member is changed only while no copy is missing, and the master of Redis only after another one has taken over.
+# A cluster with TLS between its services, on three brokers and three Redis servers with sentinels: each broker and the master of Redis are killed under load, then all passwords
+# change and with them every member; a member is changed only while no copy is missing, and the master of Redis only after another one has taken over.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_checker
@@ -36,7 +36,8 @@ echo "what is decided when a cluster is created cannot be changed"
 refused '{"kafka":{"managed":{"brokers":1}}}' "the number of brokers is decided when a cluster is created"
 refused '{"internalTLS":"Disabled"}' "services with and without TLS do not understand each other"
 
-redis_password=$(get secret "$name-credentials" -o jsonpath='{.data.redis-password}' | base64 -d)
+credential() { get secret "$name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
+redis_password=$(credential redis-password)
 redis() { # MEMBER WORDS…
   local member=$1; shift
   kube -n "$ns" exec "$name-redis-$member" -c redis -- redis-cli --tls --cacert /tls/ca.crt --no-auth-warning -a "$redis_password" "$@"
@@ -64,7 +65,7 @@ address() { # SERVICE: that of its Service, or of its first pod
 echo "services show each other certificates of the cluster's own authority"
 shown=$(inside openssl s_client -connect "$(address auth):10102" -alpn h2 < /dev/null 2>&1) || true
 grep -q "issuer=.*OpenIM cluster $name" <<< "$shown" || { echo "auth shows no certificate: $shown"; exit 1; }
-secret=$(get secret "$name-credentials" -o jsonpath='{.data.secret}' | base64 -d)
+secret=$(credential secret)
 OPENIM_ENDPOINTS=$(printf '{"api":"http://%s:10002","ws":"ws://%s:10001/","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}' \
   "$(address api-http)" "$(address gateway-ws)" "$secret" "$state/admin-inside.kubeconfig")
 export OPENIM_ENDPOINTS
@@ -89,10 +90,10 @@ moved() { local now; now=$(master) && [ "$now" != "$first" ] && echo moved; }
 # The old one follows the new one: whoever was true to it is not left behind.
 until_is 60 moved moved
 
-echo "all members get a new template"
+echo "all passwords change: members and services are replaced, nobody is turned away, and the ones of before are refused"
 uids() { get pods -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)" -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
 before=$(uids)
-kube -n "$ns" rollout restart "statefulset/$name-kafka" "statefulset/$name-redis"
+old=$redis_password
 away() { # how many members of a set do not serve at once, seen as often as possible while the checker sends
   local most=0 ready server
   while [ ! -e "$1" ]; do
@@ -105,7 +106,13 @@ away() { # how many members of a set do not serve at once, seen as often as poss
   echo "$most" > "$1"
 }
 mark=$(mktemp -u); away "$mark" & watcher=$!; background+=("$watcher")
-check set-restart 90
+"$bin/localkube" exec "$built/checker" --conversations 6 --seconds 580 --pause-ms 40 --name "$name" --namespace "$ns" > "$root/e2e/out/set-passwords.json" & checker=$!
+background+=("$checker")
+sleep 3
+kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"passwordRotation":"of this test"}}'
+wait_ready "$name" 560
+sleep 3; kill "$checker"; wait "$checker" || { cat "$root/e2e/out/set-passwords.json"; exit 1; }
+cat "$root/e2e/out/set-passwords.json"
 settled() { get statefulset "$name-$1" -o 'jsonpath={.status.currentRevision} {.status.updateRevision} {.status.readyReplicas}' | awk '{print ($1 == $2 && $3 == 3)}'; }
 until_is 60 1 settled kafka
 until_is 60 1 settled redis
@@ -113,4 +120,8 @@ touch "$mark"; wait "$watcher"
 [ "$(cat "$mark")" -le 1 ] || { echo "$(cat "$mark") members of a set were away at once"; exit 1; }
 [ -z "$(comm -12 <(echo "$before") <(uids))" ] || { echo "a member was not restarted"; exit 1; }
 wait_ready "$name" 120
+redis_password=$(credential redis-password-b)
 master > /dev/null || { echo "Redis has no master with two replicas"; exit 1; }
+said=$(redis_password=$old redis 0 PING 2>&1) || true
+grep -qE 'WRONGPASS|NOAUTH' <<< "$said" || { echo "the password of before is taken still: $said"; exit 1; }
+[ -z "$(credential redis-password)$(credential mongo-password)$(credential kafka-password)" ] || { echo "passwords of before are kept"; exit 1; }

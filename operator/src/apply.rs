@@ -58,6 +58,12 @@ pub enum ApplyError {
         /// What is wrong.
         source: rcgen::Error,
     },
+    /// Somebody else was faster; the next pass begins with what they wrote.
+    #[error("{what} was changed meanwhile; it is tried again")]
+    Changed {
+        /// Kind and name.
+        what: String,
+    },
     /// An object of that name belongs to somebody else.
     #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
     Foreign {
@@ -341,21 +347,24 @@ fn encoded(data: &BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
     data.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into_bytes()))).collect()
 }
 
-/// Writes a key of the generated Secret.
+/// Changes the data of the generated Secret.
 ///
 /// # Errors
-/// When the API server refuses, as when somebody else has changed the Secret meanwhile.
-pub async fn put_credential(
+/// When the API server refuses, or somebody else has changed the Secret meanwhile.
+pub async fn replace_credentials(
     client: &Client,
     cluster: &Cluster,
-    key: &str,
-    value: &str,
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
 ) -> Result<(), ApplyError> {
     let name = cluster.credentials();
     let what = format!("Secret/{name}");
     let api: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
     let mut secret = api.get(&name).await.map_err(api_error(&what))?;
-    secret.data.get_or_insert_default().insert(key.to_owned(), ByteString(value.to_owned().into_bytes()));
+    if credentials::text(&secret) != *before {
+        return Err(ApplyError::Changed { what });
+    }
+    secret.data = Some(encoded(after));
     api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
     Ok(())
 }
@@ -412,6 +421,9 @@ fn completed(
     what: &str,
 ) -> Result<BTreeMap<String, String>, ApplyError> {
     let fresh = data.is_empty();
+    if fresh && !cluster.spec.password_rotation.is_empty() {
+        data.insert(credentials::key::ROTATION.to_owned(), cluster.spec.password_rotation.clone());
+    }
     if cluster.spec.internal_tls == InternalTls::Required {
         let now = Timestamp::now();
         let mut made = authority::complete(&cluster.name, &mut data, now);

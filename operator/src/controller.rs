@@ -40,10 +40,10 @@ use crate::{
     MANAGER, apply,
     build::{labels, settings::live_revision},
     by_hand,
-    credentials::{self, key},
+    credentials::{self, Account},
     dereference, live,
     memo::Memo,
-    plan, probe, scaling, status, validate,
+    plan, probe, rotation, scaling, status, validate,
 };
 
 /// Dependencies are asked again after this long even when nothing changed.
@@ -266,8 +266,10 @@ impl Operator {
             .await
             .map_err(ReconcileError::Read)?;
         if let Some(uri) = credentials::shortened(&cluster, &observed) {
-            apply::put_credential(&self.client, &cluster, key::MONGO_URI, &uri).await?;
-            observed.credentials.insert(key::MONGO_URI.to_owned(), uri);
+            let before = observed.credentials.clone();
+            let name = Account::in_use(&before).mongo_uri;
+            observed.credentials.insert(name.to_owned(), uri);
+            apply::replace_credentials(&self.client, &cluster, &before, &observed.credentials).await?;
         }
         let mut plan = plan::plan(&cluster, &observed);
         // Before pods are taken away: which of them.
@@ -308,6 +310,12 @@ impl Operator {
             };
             self.tell(object, EventType::Normal, "Changing", note, Some(related)).await;
         }
+        let rotated =
+            match rotation::next(&cluster, &observed, &plan).filter(|_| failure.is_none() && !written) {
+                Some(step) => self.rotate(&cluster, &observed, step, &mut plan).await?,
+                None => false,
+            };
+        let written = written || rotated;
         let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
         if let Some(error) = &failure {
             status.message = format!("{error}.");
@@ -334,6 +342,25 @@ impl Operator {
             Some(error) => Err(error.into()),
             None => Ok(Action::requeue(if waiting { WAITING } else { PROBE_EVERY })),
         }
+    }
+
+    /// Takes the next step to other passwords: MongoDB first, whose users are made and removed by word; the Secret tells everybody else. A
+    /// process that dies between the two does both again.
+    async fn rotate(
+        &self,
+        cluster: &validate::Cluster,
+        observed: &plan::Observed,
+        step: rotation::Step,
+        plan: &mut plan::Plan,
+    ) -> Result<bool, ReconcileError> {
+        if let Err(problem) = rotation::prepare(cluster, &observed.credentials, step).await {
+            plan.blockers.push(rotation::blocker(&problem));
+            return Ok(false);
+        }
+        let after = rotation::taken(cluster, &observed.credentials, step);
+        apply::replace_credentials(&self.client, cluster, &observed.credentials, &after).await?;
+        tracing::info!(cluster = cluster.name, ?step, "passwords.rotate");
+        Ok(true)
     }
 
     /// Writes the status when it differs, then tells of the transition.

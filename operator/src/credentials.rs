@@ -15,18 +15,16 @@ use crate::{
 pub mod key {
     /// Signs tokens and internal calls.
     pub const SECRET: &str = "secret";
-    /// Password of MongoDB's root user.
-    pub const MONGO_PASSWORD: &str = "mongo-password";
     /// Shared by the members of the replica set.
     pub const MONGO_KEYFILE: &str = "mongo-keyfile";
-    /// Connection string of the services.
-    pub const MONGO_URI: &str = "mongo-uri";
-    /// Password of Redis.
-    pub const REDIS_PASSWORD: &str = "redis-password";
-    /// Configuration of Redis, with the password.
+    /// The user that is in use; missing: the first.
+    pub const USER: &str = "user";
+    /// The rotation that the passwords in use are of; missing: none.
+    pub const ROTATION: &str = "rotation";
+    /// The rotation that has begun, until it is through.
+    pub const NEXT_ROTATION: &str = "rotation-next";
+    /// Configuration of Redis, with the passwords.
     pub const REDIS_CONF: &str = "redis.conf";
-    /// Password of the Kafka user.
-    pub const KAFKA_PASSWORD: &str = "kafka-password";
     /// JAAS line of the broker.
     pub const KAFKA_JAAS: &str = "kafka-jaas";
     /// Identity of the Kafka cluster.
@@ -65,8 +63,60 @@ pub fn server_names(cluster: &Cluster) -> Vec<String> {
     ["mongodb", "redis", "kafka"].map(of).into_iter().chain(["localhost".to_owned()]).collect()
 }
 
-/// User name in MongoDB and Kafka.
-pub const USER: &str = "openim";
+/// A user of the managed servers and the keys of what belongs to it. There are two of them while passwords change: whoever starts with
+/// what it was given before the change is let in until the end of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name in MongoDB and Kafka; Redis knows passwords alone.
+    pub user: &'static str,
+    /// Password in MongoDB, of its root user.
+    pub mongo_password: &'static str,
+    /// Connection string of the services.
+    pub mongo_uri: &'static str,
+    /// Password of Redis.
+    pub redis_password: &'static str,
+    /// Password in Kafka.
+    pub kafka_password: &'static str,
+}
+
+/// The one that a cluster is made with.
+pub const FIRST: Account = Account {
+    user: "openim",
+    mongo_password: "mongo-password",
+    mongo_uri: "mongo-uri",
+    redis_password: "redis-password",
+    kafka_password: "kafka-password",
+};
+/// The one that it changes to, and back from the next time.
+pub const SECOND: Account = Account {
+    user: "openim-b",
+    mongo_password: "mongo-password-b",
+    mongo_uri: "mongo-uri-b",
+    redis_password: "redis-password-b",
+    kafka_password: "kafka-password-b",
+};
+
+impl Account {
+    /// The one in use.
+    pub fn in_use(data: &BTreeMap<String, String>) -> &'static Self {
+        if data.get(key::USER).is_some_and(|user| user == SECOND.user) { &SECOND } else { &FIRST }
+    }
+
+    /// The other one.
+    pub fn other(&self) -> &'static Self {
+        if *self == FIRST { &SECOND } else { &FIRST }
+    }
+
+    /// Whether the servers know it, or are about to.
+    pub fn exists(&self, data: &BTreeMap<String, String>) -> bool {
+        data.contains_key(self.redis_password)
+    }
+
+    /// The keys of its passwords.
+    pub fn passwords(&self) -> [&'static str; 3] {
+        [self.mongo_password, self.redis_password, self.kafka_password]
+    }
+}
 
 /// The data of a Secret as text.
 pub fn text(secret: &Secret) -> BTreeMap<String, String> {
@@ -82,24 +132,34 @@ pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
 
 /// How many members the connection string names: those that there may be.
 fn named_members(credentials: &BTreeMap<String, String>) -> i32 {
-    credentials.get(key::MONGO_URI).map_or(1, |uri| uri.matches(":27017").count() as i32)
+    let uri = credentials.get(Account::in_use(credentials).mongo_uri);
+    uri.map_or(1, |uri| uri.matches(":27017").count() as i32)
 }
 
 /// The managed MongoDB, of as many members as the spec asks for. Those that the connection string names besides are to leave.
 pub fn replica_set(cluster: &Cluster, credentials: &BTreeMap<String, String>) -> ReplicaSet {
+    replica_set_as(Account::in_use(credentials), cluster, credentials)
+}
+
+/// The same, for one of its users.
+pub fn replica_set_as(
+    account: &Account,
+    cluster: &Cluster,
+    credentials: &BTreeMap<String, String>,
+) -> ReplicaSet {
     let named = named_members(credentials);
     let wanted = match &cluster.mongodb {
         Backing::Managed(managed) => managed.members,
         Backing::External(_) => named,
     };
-    let password = credentials.get(key::MONGO_PASSWORD).map_or("", String::as_str);
+    let password = credentials.get(account.mongo_password).map_or("", String::as_str);
     let hosts = |members: std::ops::Range<i32>| {
         members.map(|member| format!("{}:27017", member_host(cluster, "mongodb", member))).collect()
     };
     ReplicaSet {
         hosts: hosts(0..wanted),
         leaving: hosts(wanted..named),
-        login: format!("{USER}:{password}@"),
+        login: format!("{}:{password}@", account.user),
         authority: if servers_speak_tls(credentials) {
             credentials.get(key::AUTHORITY).cloned().unwrap_or_default()
         } else {
@@ -132,7 +192,7 @@ pub fn shortened(cluster: &Cluster, observed: &Observed) -> Option<String> {
     })
 }
 
-fn random_hex() -> String {
+pub(crate) fn random_hex() -> String {
     hex::encode(rand::random::<[u8; 24]>())
 }
 
@@ -143,34 +203,56 @@ fn kafka_cluster_id() -> String {
 
 /// The complete data of the Secret: what exists, and new values for what is missing.
 pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    for name in
-        [key::SECRET, key::MONGO_PASSWORD, key::MONGO_KEYFILE, key::REDIS_PASSWORD, key::KAFKA_PASSWORD]
-    {
+    let used = Account::in_use(&data);
+    for name in [key::SECRET, key::MONGO_KEYFILE].into_iter().chain(used.passwords()) {
         data.entry(name.to_owned()).or_insert_with(random_hex);
     }
     data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);
-    let uri = replica_set(cluster, &data).uri();
-    let mut redis = format!(
-        "requirepass {}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n",
-        data[key::REDIS_PASSWORD]
+    let accounts: Vec<&Account> =
+        [used, used.other()].into_iter().filter(|account| account.exists(&data)).collect();
+    let uris: Vec<(String, String)> = accounts
+        .iter()
+        .map(|account| (account.mongo_uri.to_owned(), replica_set_as(account, cluster, &data).uri()))
+        .collect();
+    let (redis, kafka) = (redis_conf(&accounts, &data), kafka_jaas(&accounts, &data));
+    data.extend(uris);
+    data.extend([(key::REDIS_CONF.to_owned(), redis), (key::KAFKA_JAAS.to_owned(), kafka)]);
+    data
+}
+
+/// Whoever has one of the passwords is let in.
+fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String {
+    let passwords: Vec<&str> = accounts.iter().map(|account| data[account.redis_password].as_str()).collect();
+    let access = match passwords[..] {
+        [password] => format!("requirepass {password}"),
+        _ => format!("{} >{}", routes::set::EVERYTHING, passwords.join(" >")),
+    };
+    let mut conf = format!(
+        "{access}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n"
     );
-    if servers_speak_tls(&data) {
-        redis += &format!(
+    if servers_speak_tls(data) {
+        conf += &format!(
             "port 0\ntls-port {}\ntls-cert-file {TLS_DIR}/server.crt\ntls-key-file {TLS_DIR}/server.key\ntls-ca-cert-file {TLS_DIR}/ca.crt\n\
              tls-auth-clients no\ntls-replication yes\n",
             routes::set::PORT
         );
     }
-    let kafka = &data[key::KAFKA_PASSWORD];
-    let jaas = format!(
-        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{USER}\" password=\"{kafka}\" user_{USER}=\"{kafka}\";"
+    conf
+}
+
+/// Brokers speak to each other as the first of the users.
+fn kafka_jaas(accounts: &[&Account], data: &BTreeMap<String, String>) -> String {
+    let password = |account: &Account| &data[account.kafka_password];
+    let own = accounts[0];
+    let mut line = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\"",
+        own.user,
+        password(own)
     );
-    data.extend([
-        (key::MONGO_URI.to_owned(), uri),
-        (key::REDIS_CONF.to_owned(), redis),
-        (key::KAFKA_JAAS.to_owned(), jaas),
-    ]);
-    data
+    for account in accounts {
+        line += &format!(" user_{}=\"{}\"", account.user, password(account));
+    }
+    line + ";"
 }
 
 #[cfg(test)]
@@ -189,12 +271,12 @@ mod tests {
         assert_ne!(complete(&cluster, BTreeMap::new())[key::SECRET], first[key::SECRET]);
         assert!(first[key::SECRET].len() >= 16);
         assert_eq!(first[key::KAFKA_CLUSTER_ID].len(), 22);
-        assert!(first[key::MONGO_URI].ends_with(
+        assert!(first[FIRST.mongo_uri].ends_with(
             "@chat-mongodb-0.chat-mongodb.team.svc:27017/?authSource=admin&directConnection=true"
         ));
         let grown = complete(&validate(&object("mongodb: {managed: {members: 3}}")).unwrap(), first);
         assert!(
-            grown[key::MONGO_URI]
+            grown[FIRST.mongo_uri]
                 .ends_with("chat-mongodb-2.chat-mongodb.team.svc:27017/?authSource=admin&replicaSet=rs0")
         );
         assert_eq!(complete(&cluster, grown.clone()), grown, "who is to leave is named until then");

@@ -20,6 +20,7 @@ mod pods;
 pub mod probe;
 pub mod replica_set;
 pub mod rollout;
+pub mod rotation;
 pub mod scaling;
 pub mod status;
 pub mod validate;

@@ -13,7 +13,7 @@ use crate::{
     calls::Calls,
     probe,
     rollout::{self, Permissions},
-    scaling,
+    rotation, scaling,
     validate::{Backing, Cluster},
     version,
     volumes::{self, Growth, Volume},
@@ -225,6 +225,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.changes = decision.changes;
     plan.started = decision.started;
     plan.blockers = decision.blockers;
+    plan.changes.extend(rotation::pending(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));
     let (grow, too_large) = volumes::growth(cluster, observed);
     plan.grow = grow;
@@ -249,7 +250,7 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
 }
 
 /// Why templates may not change, whatever the state of the cluster.
-fn hold(cluster: &Cluster, observed: &Observed, plan_id: &str) -> Option<Gate> {
+pub(crate) fn hold(cluster: &Cluster, observed: &Observed, plan_id: &str) -> Option<Gate> {
     if let Some(message) = version::upgrade_problem(&version::running(cluster, observed), &cluster.version) {
         return Some(Gate { reason: Reason::UpgradeRefused, message });
     }

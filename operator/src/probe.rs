@@ -6,7 +6,7 @@ use crds::{Dependency, RedisMode};
 use tokio::time::timeout;
 
 use crate::{
-    credentials::{self, USER, key, member_host},
+    credentials::{self, Account, key, member_host},
     plan::{Observed, Rollout},
     replica_set::{self, ReplicaSet},
     validate::{Backing, Cluster},
@@ -36,6 +36,7 @@ pub fn settings(
     stateful_sets: &BTreeMap<String, Rollout>,
 ) -> Settings {
     let brokers = brokers(cluster, stateful_sets);
+    let account = Account::in_use(credentials);
     let generated = |name: &str| credentials.get(name).cloned().unwrap_or_default();
     let of = |secret: &str, name: &str| {
         external.get(secret).and_then(|data| data.get(name)).cloned().unwrap_or_default()
@@ -49,13 +50,13 @@ pub fn settings(
         ..Default::default()
     };
     let mongo_uri = match &cluster.mongodb {
-        Backing::Managed(_) => generated(key::MONGO_URI),
+        Backing::Managed(_) => generated(account.mongo_uri),
         Backing::External(external) => of(&external.secret_name, "uri"),
     };
     let redis = match &cluster.redis {
         Backing::Managed(_) => config::Redis {
             tls: generated_tls.clone(),
-            ..managed_redis(cluster, stateful_sets, generated(key::REDIS_PASSWORD))
+            ..managed_redis(cluster, stateful_sets, generated(account.redis_password))
         },
         Backing::External(external) => {
             let listed = || external.address.split(',').map(|address| address.trim().to_owned());
@@ -82,8 +83,8 @@ pub fn settings(
             address: (0..brokers)
                 .map(|broker| format!("{}:9092", member_host(cluster, "kafka", broker)))
                 .collect(),
-            username: USER.into(),
-            password: generated(key::KAFKA_PASSWORD),
+            username: account.user.into(),
+            password: generated(account.kafka_password),
             tls: generated_tls,
             replication_factor: brokers,
             ..Default::default()
@@ -195,7 +196,8 @@ async fn kafka(settings: config::Kafka) -> Result<String, String> {
 /// Has the sentinels choose another master. What they refuse is asked for again in the next pass.
 pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     let hosts = redis_hosts(cluster, &observed.stateful_sets);
-    let password = observed.credentials.get(key::REDIS_PASSWORD).map_or("", String::as_str);
+    let account = Account::in_use(&observed.credentials);
+    let password = observed.credentials.get(account.redis_password).map_or("", String::as_str);
     let tls = managed_tls(&observed.credentials);
     match Box::pin(routes::set::fail_over(&hosts, password, &tls)).await {
         Ok(()) => tracing::info!(cluster = cluster.name, "redis.fails_over"),

@@ -222,6 +222,34 @@ impl ReplicaSet {
         }
     }
 
+    /// Lets another user do everything, as ours may, and sees that it can.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn admit(&self, other: &Self, user: &str, password: &str) -> Result<(), String> {
+        let admin = self.admin(&self.plain_uri()).await?;
+        let with =
+            |verb: &str| doc! { verb: user, "pwd": password, "roles": [{ "role": "root", "db": "admin" }] };
+        if let Err(refused) = admin.run_command(with("createUser")).await {
+            // It may be there, from a pass that broke off.
+            admin.run_command(with("updateUser")).await.map_err(|_| text(refused))?;
+        }
+        logged_in(&self.admin(&other.plain_uri()).await?).await
+    }
+
+    /// Lets a user in no more.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn dismiss(&self, user: &str) -> Result<(), String> {
+        let admin = self.admin(&self.plain_uri()).await?;
+        let known = admin.run_command(doc! { "usersInfo": user }).await.map_err(text)?;
+        if documents(&known, "users").next().is_some() {
+            admin.run_command(doc! { "dropUser": user }).await.map_err(text)?;
+        }
+        Ok(())
+    }
+
     /// Makes a set of the first member, which holds the users. Only while no member is in a set: the first one may have lost its volume,
     /// and gets a copy from the others.
     async fn initiate(&self) -> Result<String, String> {
@@ -271,6 +299,8 @@ mod tests {
         blank: Vec<String>,
         copied: Vec<String>,
         initiated: usize,
+        /// Users and their passwords.
+        users: std::collections::BTreeMap<String, String>,
     }
 
     impl World {
@@ -328,6 +358,26 @@ mod tests {
                         return doc! { "ok": 0.0, "errmsg": "refused", "code": 103 };
                     }
                     self.config = Some(config);
+                }
+                "createUser" | "updateUser" => {
+                    let user = value.as_str().unwrap().to_owned();
+                    if self.users.contains_key(&user) == (name == "createUser") {
+                        return doc! { "ok": 0.0, "errmsg": "it is there already, or is not", "code": 51003 };
+                    }
+                    self.users.insert(user, command.get_str("pwd").unwrap().to_owned());
+                }
+                "usersInfo" => {
+                    let user = value.as_str().filter(|user| self.users.contains_key(*user));
+                    answer.insert(
+                        "users",
+                        user.map(|user| doc! { "user": user }).into_iter().collect::<Vec<_>>(),
+                    );
+                }
+                "dropUser" => {
+                    let known = self.users.remove(value.as_str().unwrap());
+                    if known.is_none() {
+                        return doc! { "ok": 0.0, "errmsg": "no such user", "code": 11 };
+                    }
                 }
                 "replSetStepDown" => {
                     self.leader = members.iter().find(|member| *member != host).cloned();
@@ -512,6 +562,20 @@ mod tests {
         assert!(set.ensure().await.is_err());
         assert_eq!(set.ensure().await, well(1));
         assert!(set.uri().ends_with("directConnection=true"));
+    }
+
+    #[tokio::test]
+    async fn users_come_and_go_and_both_can_be_asked_twice() {
+        let servers = Servers::start(1).await;
+        let set = servers.whole().await;
+        for password in ["first", "second"] {
+            set.admit(&set, "openim-b", password).await.unwrap();
+            assert_eq!(servers.world.lock().users["openim-b"], password);
+        }
+        for _ in 0..2 {
+            set.dismiss("openim-b").await.unwrap();
+            assert!(servers.world.lock().users.is_empty());
+        }
     }
 
     #[tokio::test]

@@ -340,6 +340,16 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             }
         }
     }
+    if spec.password_rotation.len() > 64 {
+        return refuse("spec.passwordRotation", "is longer than 64 characters: a date is enough".into());
+    }
+    let managed = mongodb.is_managed() || redis.is_managed() || kafka.is_managed();
+    if !spec.password_rotation.is_empty() && !managed {
+        return refuse(
+            "spec.passwordRotation",
+            "there is no managed server: change the passwords where your servers are run, then in their Secrets, and remove it".into(),
+        );
+    }
     let running = object.status.as_ref().map_or("", |status| status.version.as_str());
     let version = [spec.version.as_str(), running, crate::VERSION].into_iter().find(|text| !text.is_empty());
     let version = version.unwrap_or_default().to_owned();

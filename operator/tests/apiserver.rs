@@ -293,7 +293,7 @@ async fn a_missing_password_is_added_and_the_others_stay() {
     let cluster = cluster("{}");
     let complete = credentials::complete(&cluster, BTreeMap::new());
     let mut partial = complete.clone();
-    partial.remove(credentials::key::KAFKA_PASSWORD);
+    partial.remove(credentials::FIRST.kafka_password);
     let stored = secret(&partial, "chat")["data"]["secret"].clone();
     let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&complete, "chat"))
         .checking(move |body| {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crds::{OpenIMCluster, OpenIMClusterSpec};
 use kube::ResourceExt;
 use operator::{
-    credentials::{self, key},
+    credentials::{self, FIRST, key},
     plan::{Observed, plan},
     validate::validate,
 };
@@ -73,10 +73,10 @@ fn pods(spec: &str) -> BTreeMap<String, String> {
     let cluster = validate(&object).expect("a valid spec");
     let known = [
         key::SECRET,
-        key::MONGO_PASSWORD,
+        FIRST.mongo_password,
         key::MONGO_KEYFILE,
-        key::REDIS_PASSWORD,
-        key::KAFKA_PASSWORD,
+        FIRST.redis_password,
+        FIRST.kafka_password,
         key::KAFKA_CLUSTER_ID,
     ];
     let known = known.into_iter().map(|name| (name.to_owned(), format!("generated {name}"))).collect();

@@ -30,7 +30,7 @@ use super::{
     },
 };
 use crate::{
-    credentials::{TLS_DIR, USER, key, member_host, mongodb_pods, servers_speak_tls},
+    credentials::{Account, FIRST, TLS_DIR, key, member_host, mongodb_pods, servers_speak_tls},
     plan::{Observed, Rollout},
     probe::{brokers, redis_hosts},
     validate::{Backing, Cluster},
@@ -42,6 +42,8 @@ const REDIS_IMAGE: &str = "docker.io/library/redis:8";
 const KAFKA_IMAGE: &str = "docker.io/apache/kafka:4.1.1";
 /// Annotation of the pod templates of servers: names their certificate.
 const CERTIFICATE: &str = "openim.io/certificate";
+/// Annotation of the pod templates of servers: names the passwords that they take, once these were changed.
+const PASSWORDS: &str = "openim.io/passwords";
 /// The container with the sentinel.
 pub(crate) const SENTINEL: &str = "sentinel";
 const MONGODB_USER: i64 = 999;
@@ -69,6 +71,7 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
             objects.push(dynamic(&budget(cluster, "redis")));
         }
         let mut set = redis(cluster, managed, &hosts, observed);
+        mark_passwords(&mut set, "redis", observed);
         encrypt(cluster, &mut set, observed);
         objects.push(dynamic(&set));
     }
@@ -79,6 +82,7 @@ pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
             objects.push(dynamic(&budget(cluster, "kafka")));
         }
         let mut set = kafka(cluster, managed, brokers, observed);
+        mark_passwords(&mut set, "kafka", observed);
         encrypt(cluster, &mut set, observed);
         objects.push(dynamic(&set));
     }
@@ -215,13 +219,58 @@ fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
     secret_files(cluster, name, &[(item, item)])
 }
 
+/// Names the passwords that a server reads when it starts. What a cluster was made with has no name: its servers need not restart for one.
+fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<String> {
+    let used = Account::in_use(credentials);
+    let changed = *used != FIRST || used.other().exists(credentials);
+    let read = match server {
+        "redis" => key::REDIS_CONF,
+        _ => key::KAFKA_JAAS,
+    };
+    let digest = hex::encode(Sha256::digest(credentials.get(read)?));
+    changed.then(|| digest[..8].to_owned())
+}
+
+fn annotate(template: &mut PodTemplateSpec, name: &str, value: String) {
+    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+    annotations.insert(name.to_owned(), value);
+}
+
+/// New pods when they are to take other passwords.
+fn mark_passwords(set: &mut StatefulSet, server: &str, observed: &Observed) {
+    if let (Some(spec), Some(mark)) = (&mut set.spec, passwords(server, &observed.credentials)) {
+        annotate(&mut spec.template, PASSWORDS, mark);
+    }
+}
+
+/// Whether all pods of the managed servers were made for the Secret as it is, and all servers are well.
+pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
+    let made = |server: &str| {
+        observed
+            .stateful_sets
+            .get(&cluster.part(server))
+            .filter(|live| live.current && live.settled && live.ready >= live.desired && live.desired > 0)
+    };
+    let takes = |server: &str| {
+        made(server).is_some_and(|live| {
+            let annotations = live.template.metadata.as_ref().and_then(|meta| meta.annotations.as_ref());
+            let mark = annotations.and_then(|annotations| annotations.get(PASSWORDS));
+            mark == passwords(server, &observed.credentials).as_ref()
+        })
+    };
+    let well = !observed.dependencies.is_empty()
+        && observed.dependencies.iter().all(|server| server.reachable && server.message.is_empty());
+    well && (!cluster.mongodb.is_managed() || made("mongodb").is_some())
+        && (!cluster.redis.is_managed() || takes("redis"))
+        && (!cluster.kafka.is_managed() || takes("kafka"))
+}
+
 /// Gives all containers of a server the certificate, and new pods when it is renewed.
 fn encrypt(cluster: &Cluster, set: &mut StatefulSet, observed: &Observed) {
     let Some(certificate_text) = observed.credentials.get(key::SERVERS_CERTIFICATE) else { return };
     let Some(template) = set.spec.as_mut().map(|spec| &mut spec.template) else { return };
     let digest = hex::encode(Sha256::digest(certificate_text));
-    let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
-    annotations.insert(CERTIFICATE.to_owned(), digest[..8].to_owned());
+    annotate(template, CERTIFICATE, digest[..8].to_owned());
     let Some(pod) = &mut template.spec else { return };
     let files = [
         (key::SERVERS_CERTIFICATE, "server.crt"),
@@ -259,6 +308,7 @@ fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> Statefu
         "--keyFile",
         "/keys/mongo-keyfile",
     ];
+    let account = Account::in_use(&observed.credentials);
     let mut container = server("mongodb", or_default(&managed.image, MONGODB_IMAGE), 27017);
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     if servers_speak_tls(&observed.credentials) {
@@ -269,8 +319,8 @@ fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> Statefu
     }
     container.args = Some(words);
     container.env = Some(vec![
-        value("MONGO_INITDB_ROOT_USERNAME", USER),
-        from_secret("MONGO_INITDB_ROOT_PASSWORD", &cluster.credentials(), key::MONGO_PASSWORD),
+        value("MONGO_INITDB_ROOT_USERNAME", account.user),
+        from_secret("MONGO_INITDB_ROOT_PASSWORD", &cluster.credentials(), account.mongo_password),
     ]);
     container.resources = Some(resources("100m", "256Mi", "2Gi"));
     container.volume_mounts = Some(vec![
@@ -331,9 +381,10 @@ fn redis(cluster: &Cluster, managed: &ManagedRedis, hosts: &[String], observed: 
         ]),
         ..helper(cluster, "redis", observed, words)
     };
+    let password = Account::in_use(&observed.credentials).redis_password;
     let volumes = vec![
         secret_file(cluster, "base", key::REDIS_CONF),
-        secret_file(cluster, "password", key::REDIS_PASSWORD),
+        secret_files(cluster, "password", &[(password, "redis-password")]),
         empty_dir("config"),
         empty_dir("tmp"),
     ];

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{dynamic, labels::metadata, pods::from_secret};
 use crate::{
-    credentials::{key, servers_speak_tls},
+    credentials::{Account, key, servers_speak_tls},
     plan::Observed,
     probe,
     validate::{Backing, Cluster},
@@ -117,16 +117,21 @@ impl Settings {
         }
         let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
         let generated = cluster.credentials();
+        let account = Account::in_use(&observed.credentials);
         let mut references = vec![("IMENV_SECRET", generated.as_str(), key::SECRET)];
         references.push(match &cluster.mongodb {
-            Backing::Managed(_) => ("IMENV_MONGO_URI", &generated, key::MONGO_URI),
+            Backing::Managed(_) => ("IMENV_MONGO_URI", &generated, account.mongo_uri),
             Backing::External(external) => ("IMENV_MONGO_URI", &external.secret_name, "uri"),
         });
         match &cluster.redis {
             Backing::Managed(_) => {
-                references.push(("IMENV_REDIS_PASSWORD", &generated, key::REDIS_PASSWORD));
+                references.push(("IMENV_REDIS_PASSWORD", &generated, account.redis_password));
                 if servers.redis.redis_mode == RedisMode::Sentinel {
-                    references.push(("IMENV_REDIS_SENTINELMODE_PASSWORD", &generated, key::REDIS_PASSWORD));
+                    references.push((
+                        "IMENV_REDIS_SENTINELMODE_PASSWORD",
+                        &generated,
+                        account.redis_password,
+                    ));
                 }
                 if servers.redis.tls.enable_tls {
                     references.push(("IMENV_REDIS_TLS_CACRT", &generated, key::AUTHORITY));
@@ -139,7 +144,7 @@ impl Settings {
         }
         match &cluster.kafka {
             Backing::Managed(_) => {
-                references.push(("IMENV_KAFKA_PASSWORD", &generated, key::KAFKA_PASSWORD));
+                references.push(("IMENV_KAFKA_PASSWORD", &generated, account.kafka_password));
                 if servers.kafka.tls.enable_tls {
                     references.push(("IMENV_KAFKA_TLS_CACRT", &generated, key::AUTHORITY));
                 }
@@ -342,7 +347,7 @@ mod tests {
         let mut observed =
             Observed { credentials: credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
         let before = Settings::of(&cluster, &observed).hash;
-        observed.credentials.insert(key::REDIS_PASSWORD.into(), "another".into());
+        observed.credentials.insert(credentials::FIRST.redis_password.into(), "another".into());
         assert_ne!(Settings::of(&cluster, &observed).hash, before);
     }
 }

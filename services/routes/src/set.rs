@@ -16,6 +16,8 @@ use crate::{
     link::{Encryption, address, open},
 };
 
+/// Rights of whoever has one of the passwords that follow, where there are several of them: what `requirepass` gives with one.
+pub const EVERYTHING: &str = "user default on ~* &* +@all";
 /// Port of the servers.
 pub const PORT: u16 = 6379;
 /// Port of the sentinels.
@@ -145,11 +147,14 @@ impl Member {
         } else {
             format!("port {SENTINEL_PORT}\n")
         };
+        // Sentinels let in whom the servers do.
+        let access = base.lines().find(|line| line.starts_with(EVERYTHING));
+        let access = access.map_or_else(|| format!("requirepass {password}"), str::to_owned);
         let quorum = hosts.len() / 2 + 1;
         // The same after a restart: the others must not count it twice.
         let id = &hex::encode(Sha256::digest(host))[..40];
         format!(
-            "{port}bind * -::*\nprotected-mode no\ndir /tmp\nrequirepass {password}\nsentinel sentinel-pass {password}\n\
+            "{port}bind * -::*\nprotected-mode no\ndir /tmp\n{access}\nsentinel sentinel-pass {password}\n\
              sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\nsentinel announce-ip {host}\nsentinel announce-port {SENTINEL_PORT}\n\
              sentinel myid {id}\nsentinel monitor {MASTER_NAME} {master} {PORT} {quorum}\nsentinel auth-pass {MASTER_NAME} {password}\n\
              sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {MASTER_NAME} {FAILOVER_TIMEOUT_MS}\n\

@@ -1,0 +1,279 @@
+//! Other passwords for the managed servers, one step a pass: the servers learn new ones and take both, the services change over, the servers
+//! forget the ones of before. Nobody is ever turned away: whoever starts meanwhile reads passwords that are still taken.
+
+use std::collections::BTreeMap;
+
+use crds::{Blocker, Change, Reason};
+
+use crate::{
+    build::backing::take_passwords,
+    credentials::{self, Account, complete, key, replica_set, replica_set_as},
+    plan::{Observed, Plan, Rollout, hold},
+    validate::Cluster,
+};
+
+/// Named so among the changes and the blockers.
+const COMPONENT: &str = "passwords";
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// New passwords are made; the servers are to take both.
+    Begin,
+    /// All servers take both: the services are to use the new ones.
+    Switch,
+    /// All services use the new ones: the servers are to forget the others.
+    Finish,
+    /// All servers have forgotten them.
+    End,
+}
+
+fn done(data: &BTreeMap<String, String>) -> &str {
+    data.get(key::ROTATION).map_or("", String::as_str)
+}
+
+/// The step that comes next, whenever it can be taken.
+fn due(cluster: &Cluster, data: &BTreeMap<String, String>) -> Option<Step> {
+    let both = Account::in_use(data).other().exists(data);
+    match data.get(key::NEXT_ROTATION) {
+        Some(next) if both && next != done(data) => Some(Step::Switch),
+        Some(_) if both => Some(Step::Finish),
+        Some(_) => Some(Step::End),
+        None => (cluster.spec.password_rotation != done(data) && !data.is_empty()).then_some(Step::Begin),
+    }
+}
+
+/// The passwords among the changes that are to come.
+pub fn pending(cluster: &Cluster, observed: &Observed) -> Option<Change> {
+    let reason = match due(cluster, &observed.credentials)? {
+        Step::Begin => {
+            format!("new ones are made (spec.passwordRotation {:?})", cluster.spec.password_rotation)
+        }
+        Step::Switch => "the servers learn the new ones".to_owned(),
+        Step::Finish => "the services change over; then the servers forget the ones of before".to_owned(),
+        Step::End => "the servers forget the ones of before".to_owned(),
+    };
+    Some(Change { component: COMPONENT.into(), reason, pods: 0 })
+}
+
+/// The next step, when it can be taken.
+pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step> {
+    let step = due(cluster, &observed.credentials)?;
+    let still = || {
+        plan.gate.is_none()
+            && plan.later.is_empty()
+            && plan.changes.iter().all(|change| change.component == COMPONENT)
+            && observed.deployments.values().all(Rollout::is_done)
+    };
+    let held = || {
+        let gate = hold(cluster, observed, &plan.id);
+        gate.is_some_and(|gate| gate.reason != Reason::AwaitingApproval)
+    };
+    let may = match step {
+        Step::Begin => still() && !cluster.ran.is_empty() && !held(),
+        Step::Finish => still(),
+        Step::Switch | Step::End => true,
+    };
+    (may && take_passwords(cluster, observed)).then_some(step)
+}
+
+/// What MongoDB must be told before the Secret has the step: its users are made and removed by word.
+///
+/// # Errors
+/// What it refused.
+pub async fn prepare(cluster: &Cluster, data: &BTreeMap<String, String>, step: Step) -> Result<(), String> {
+    if !cluster.mongodb.is_managed() {
+        return Ok(());
+    }
+    let set = replica_set(cluster, data);
+    let other = Account::in_use(data).other();
+    match step {
+        Step::Begin | Step::End => Ok(()),
+        Step::Switch => {
+            let password = data.get(other.mongo_password).map_or("", String::as_str);
+            Box::pin(set.admit(&replica_set_as(other, cluster, data), other.user, password)).await
+        }
+        Step::Finish => Box::pin(set.dismiss(other.user)).await,
+    }
+}
+
+/// The data of the Secret after a step.
+pub fn taken(cluster: &Cluster, data: &BTreeMap<String, String>, step: Step) -> BTreeMap<String, String> {
+    let mut data = data.clone();
+    let other = Account::in_use(&data).other();
+    match step {
+        Step::Begin => {
+            data.extend(other.passwords().map(|name| (name.to_owned(), credentials::random_hex())));
+            data.insert(key::NEXT_ROTATION.to_owned(), cluster.spec.password_rotation.clone());
+        }
+        Step::Switch => {
+            data.insert(key::USER.to_owned(), other.user.to_owned());
+            let rotation = data.get(key::NEXT_ROTATION).cloned().unwrap_or_default();
+            data.insert(key::ROTATION.to_owned(), rotation);
+        }
+        Step::Finish => {
+            for name in other.passwords().into_iter().chain([other.mongo_uri]) {
+                data.remove(name);
+            }
+        }
+        Step::End => {
+            data.remove(key::NEXT_ROTATION);
+        }
+    }
+    complete(cluster, data)
+}
+
+/// Why a step could not be taken.
+pub fn blocker(problem: &str) -> Blocker {
+    Blocker {
+        component: COMPONENT.into(),
+        gate: Reason::DependencyNotReady.as_str().into(),
+        message: format!("MongoDB's users cannot be changed: {problem}; it is tried again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::plan,
+        validate::{tests::object, validate},
+    };
+
+    /// Everything as the Secret and the spec want it, but for what a test takes back.
+    fn settled(cluster: &Cluster, data: BTreeMap<String, String>) -> Observed {
+        let mut observed = Observed { credentials: data, ..Default::default() };
+        observed.dependencies = ["mongodb", "redis", "kafka"]
+            .map(|name| crds::Dependency {
+                name: name.into(),
+                managed: true,
+                reachable: true,
+                message: String::new(),
+            })
+            .into();
+        for round in 0..2 {
+            let plan = plan(cluster, &observed);
+            for object in plan.objects() {
+                let name = object.metadata.name.clone().unwrap_or_default();
+                match object.types.as_ref().map(|types| types.kind.as_str()) {
+                    Some("Job") => {
+                        observed.finished_jobs.insert(name);
+                    }
+                    Some(kind @ ("StatefulSet" | "Deployment")) => {
+                        let template = object.data["spec"]["template"].clone();
+                        let count = object.data["spec"]["replicas"].as_i64().unwrap_or(1) as i32;
+                        let live = Rollout {
+                            current: true,
+                            settled: true,
+                            desired: count,
+                            ready: count,
+                            updated: count,
+                            total: count,
+                            partition: count,
+                            template: serde_json::from_value(template).unwrap(),
+                            ..Default::default()
+                        };
+                        let all = if kind == "Deployment" {
+                            &mut observed.deployments
+                        } else {
+                            &mut observed.stateful_sets
+                        };
+                        all.insert(name, live);
+                    }
+                    _ => {}
+                }
+            }
+            assert!(round == 0 || !observed.deployments.is_empty());
+        }
+        observed
+    }
+
+    fn cluster(rotation: &str) -> Cluster {
+        let mut cluster = validate(&object(&format!("passwordRotation: '{rotation}'"))).unwrap();
+        cluster.ran = cluster.version.clone();
+        cluster
+    }
+
+    fn step(cluster: &Cluster, observed: &Observed) -> Option<Step> {
+        next(cluster, observed, &plan(cluster, observed))
+    }
+
+    #[test]
+    fn passwords_change_in_steps_and_everybody_is_let_in_at_each() {
+        let before = cluster("");
+        let made = complete(&before, BTreeMap::new());
+        assert_eq!(step(&before, &settled(&before, made.clone())), None);
+
+        let wanted = cluster("2026");
+        let observed = settled(&wanted, made.clone());
+        assert_eq!(step(&wanted, &observed), Some(Step::Begin));
+        let both = taken(&wanted, &made, Step::Begin);
+        for (password, file) in [("redis-password", key::REDIS_CONF), ("kafka-password", key::KAFKA_JAAS)] {
+            assert!(
+                both[file].contains(&made[password]) && both[file].contains(&both[&format!("{password}-b")])
+            );
+        }
+        // The servers were not told yet; the services go on with what they have.
+        let mut told = observed.clone();
+        told.credentials = both.clone();
+        assert_eq!(step(&wanted, &told), None);
+        let untouched = plan(&wanted, &told).changes;
+        assert_eq!(untouched.len(), 1, "{untouched:?}");
+        let observed = settled(&wanted, both.clone());
+        assert_eq!(step(&wanted, &observed), Some(Step::Switch));
+
+        let switched = taken(&wanted, &both, Step::Switch);
+        assert_eq!(Account::in_use(&switched), &credentials::SECOND);
+        assert!(switched[key::KAFKA_JAAS].contains("username=\"openim-b\""));
+        for password in ["redis-password", "kafka-password", "mongo-password", "mongo-uri"] {
+            assert_eq!(switched[password], made[password], "who starts with the old ones is let in");
+        }
+        let mut changing = observed.clone();
+        changing.credentials = switched.clone();
+        assert_eq!(step(&wanted, &changing), None);
+        assert_eq!(plan(&wanted, &changing).changes.len(), 13, "the services change over");
+        let observed = settled(&wanted, switched.clone());
+        assert_eq!(step(&wanted, &observed), Some(Step::Finish));
+
+        let finished = taken(&wanted, &switched, Step::Finish);
+        assert!(!finished.values().any(|value| value.contains(&made["redis-password"])));
+        assert!(!finished.values().any(|value| value.contains(&made["kafka-password"])));
+        assert!(!finished.values().any(|value| value.contains(&made["mongo-password"])));
+        // Not before they are forgotten it is through.
+        let mut forgetting = observed;
+        forgetting.credentials = finished.clone();
+        assert_eq!(step(&wanted, &forgetting), None);
+        assert!(pending(&wanted, &forgetting).is_some());
+        assert_eq!(step(&wanted, &settled(&wanted, finished.clone())), Some(Step::End));
+        let finished = taken(&wanted, &finished, Step::End);
+        let observed = settled(&wanted, finished.clone());
+        assert_eq!((step(&wanted, &observed), pending(&wanted, &observed)), (None, None));
+
+        // The next time it goes back to the first name, with other passwords.
+        let again = cluster("2027");
+        let both = taken(&again, &finished, Step::Begin);
+        assert_ne!(both["redis-password"], made["redis-password"]);
+        let switched = taken(&again, &both, Step::Switch);
+        assert_eq!(Account::in_use(&switched), &credentials::FIRST);
+    }
+
+    #[test]
+    fn nothing_begins_while_something_else_is_going_on() {
+        let wanted = cluster("2026");
+        let made = complete(&wanted, BTreeMap::new());
+        let well = settled(&wanted, made);
+        assert_eq!(step(&wanted, &well), Some(Step::Begin));
+        let mut fresh = wanted.clone();
+        fresh.ran.clear();
+        assert_eq!(step(&fresh, &well), None, "it never ran");
+        let mut paused = wanted.clone();
+        paused.spec.rollout.paused = true;
+        assert_eq!(step(&paused, &well), None, "paused");
+        let mut short = well.clone();
+        short.dependencies[2].message = "1 partitions are short of a copy".into();
+        assert_eq!(step(&wanted, &short), None, "a server is not well");
+        let mut rolling = well;
+        rolling.deployments.get_mut("chat-msg").unwrap().updated = 0;
+        assert_eq!(step(&wanted, &rolling), None, "a service is being changed");
+    }
+}
