@@ -8,9 +8,8 @@ cluster_namespace=${OPENIM_NAMESPACE:-openim}
 # cargo and go as the usual installers leave them
 export PATH=$PATH:$HOME/.cargo/bin:/usr/local/go/bin:$bin
 
-kube() {
-  if [ -n "${CONTEXT:-}" ]; then kubectl --context "$CONTEXT" "$@"; else kubectl --kubeconfig "$state/admin.kubeconfig" "$@"; fi
-}
+if [ -n "${CONTEXT:-}" ]; then kubectl=(kubectl --context "$CONTEXT"); else kubectl=(kubectl --kubeconfig "$state/admin.kubeconfig"); fi
+kube() { "${kubectl[@]}" "$@"; }
 helm_here() {
   if [ -n "${CONTEXT:-}" ]; then helm --kube-context "$CONTEXT" "$@"; else "$bin/helm" --kubeconfig "$state/admin.kubeconfig" "$@"; fi
 }
@@ -68,11 +67,20 @@ has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }
 workspace_version() { sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
 # wait_ready NAME SECONDS: until the cluster is Ready for its newest generation.
 wait_ready() {
-  local end=$((SECONDS + $2)) now
+  local end=$((SECONDS + $2)) now watch watcher
   while [ $SECONDS -lt $end ]; do
-    now=$(kube -n "$cluster_namespace" get openimcluster "$1" \
-      -o 'jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].observedGeneration} {.status.conditions[?(@.type=="Ready")].status}')
-    [[ "$now" =~ ^([0-9]+)\ ([0-9]+)\ ([0-9]+)\ True$ ]] && [ "${BASH_REMATCH[1]}${BASH_REMATCH[2]}" = "${BASH_REMATCH[3]}${BASH_REMATCH[1]}" ] && return
+    # A watch costs the machine less than asking again and again; it is begun anew where it ends too early.
+    exec {watch}< <(exec timeout $((end - SECONDS)) "${kubectl[@]}" -n "$cluster_namespace" get openimcluster "$1" --watch -o \
+      'jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].observedGeneration} {.status.conditions[?(@.type=="Ready")].status}{"\n"}')
+    watcher=$!
+    while read -r now <&"$watch"; do
+      if [[ "$now" =~ ^([0-9]+)\ ([0-9]+)\ ([0-9]+)\ True$ ]] && [ "${BASH_REMATCH[1]}${BASH_REMATCH[2]}" = "${BASH_REMATCH[3]}${BASH_REMATCH[1]}" ]; then
+        kill "$watcher" 2> /dev/null || true
+        exec {watch}<&-
+        return
+      fi
+    done
+    exec {watch}<&-
     sleep 0.3
   done
   echo "$1 is not Ready after $2 s: $(kube -n "$cluster_namespace" get openimcluster "$1" -o 'jsonpath={.status.message}')"

@@ -78,9 +78,10 @@ until [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.stat
 done
 expect "the images" "12 $repository:$version" "$(images)"
 
-check() { # NAME CONVERSATIONS: in the background, until it is asked
-  "$built/checker" --conversations "$2" --seconds 280 --pause-ms 40 --name "$cluster_name" --namespace "$ns" \
-    > "$root/e2e/out/$1.json" 2> "$root/e2e/out/$1.log" & checker=$!
+check() { # NAME CONVERSATIONS OPTIONS…: in the background, until it is asked
+  local output=$root/e2e/out/$1 conversations=$2; shift 2
+  "$built/checker" --conversations "$conversations" --seconds 280 --pause-ms 40 --name "$cluster_name" --namespace "$ns" "$@" \
+    > "$output.json" 2> "$output.log" & checker=$!
 }
 checked() { # NAME
   sleep 5
@@ -88,8 +89,9 @@ checked() { # NAME
   wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
   cat "$root/e2e/out/$1.json"
 }
-echo "an upgrade under load: one service after the other, nothing lost"
-check upgrade-checker 8
+echo "an upgrade under load, while a pod of every service and server is killed: one service after the other, nothing lost"
+victims=kafka,auth,redis,user,mongodb,relation,conversation,group,third,msg,transfer,push,gateway,api,cron
+check upgrade-checker 8 --kill "$victims" --kill-every 5
 started=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
 patch '{"spec":{"rollout":{"paused":false}}}'
 wait_ready "$cluster_name" 300
@@ -97,6 +99,7 @@ expect "the version" "$next" "$(get '{.status.version}')"
 expect "the images" "12 $repository:$next" "$(images)"
 expect "the order" "auth user relation conversation group third msg transfer push gateway api cron" "$(order "$started")"
 checked upgrade-checker
+has '"killed":15' < "$root/e2e/out/upgrade-checker.json" || { echo "the upgrade had ended before all were killed"; exit 1; }
 
 echo "a version whose pods fail is rolled back, told, and stops there"
 before=$(uids)

@@ -2,4 +2,5 @@
 
 pub mod client;
 pub mod history;
+pub mod latency;
 pub mod rest;

@@ -10,11 +10,11 @@ use std::{
 use anyhow::Context;
 use checker::{
     client::{Client, Target},
+    latency::Latency,
     rest::{Admin, Endpoints},
 };
 use clap::Parser;
 use futures::{StreamExt, TryStreamExt};
-use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -62,9 +62,9 @@ struct Arguments {
 struct Seen {
     /// When the first measured message is due, in µs; known once the load begins.
     measured_from: u64,
-    warm_up_ack: Histogram<u64>,
-    ack: Histogram<u64>,
-    end_to_end: Histogram<u64>,
+    warm_up_ack: Latency,
+    ack: Latency,
+    end_to_end: Latency,
     sent: u64,
     failed: u64,
     delivered: u64,
@@ -73,18 +73,17 @@ struct Seen {
 }
 
 impl Seen {
-    fn new() -> anyhow::Result<Self> {
-        let histogram = Histogram::new_with_bounds(1, 120_000_000, 3)?;
-        Ok(Self {
+    fn new() -> Self {
+        Self {
             measured_from: u64::MAX,
-            warm_up_ack: histogram.clone(),
-            ack: histogram.clone(),
-            end_to_end: histogram,
+            warm_up_ack: Latency::default(),
+            ack: Latency::default(),
+            end_to_end: Latency::default(),
             sent: 0,
             failed: 0,
             delivered: 0,
             deliveries: BTreeMap::new(),
-        })
+        }
     }
 
     fn answered(&mut self, due: u64, took: u64, accepted: bool) {
@@ -96,9 +95,9 @@ impl Seen {
         self.deliveries.entry(due).or_default();
         if measured {
             self.sent += 1;
-            self.ack.saturating_record(took);
+            self.ack.record(Duration::from_micros(took));
         } else {
-            self.warm_up_ack.saturating_record(took);
+            self.warm_up_ack.record(Duration::from_micros(took));
         }
     }
 
@@ -106,7 +105,7 @@ impl Seen {
         *self.deliveries.entry(due).or_default() += 1;
         if due >= self.measured_from {
             self.delivered += 1;
-            self.end_to_end.saturating_record(took);
+            self.end_to_end.record(Duration::from_micros(took));
         }
     }
 }
@@ -139,14 +138,6 @@ fn usage(part: &str) -> (f64, u64) {
     total
 }
 
-fn percentiles(histogram: &Histogram<u64>) -> Value {
-    let ms = |value: u64| value as f64 / 1000.0;
-    json!({
-        "p50": ms(histogram.value_at_quantile(0.5)), "p99": ms(histogram.value_at_quantile(0.99)),
-        "p99.9": ms(histogram.value_at_quantile(0.999)), "max": ms(histogram.max()), "count": histogram.len(),
-    })
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -171,7 +162,7 @@ async fn main() -> anyhow::Result<()> {
     let group_seconds = group_started.elapsed().as_secs_f64();
 
     let epoch = Instant::now();
-    let seen = Arc::new(Mutex::new(Seen::new()?));
+    let seen = Arc::new(Mutex::new(Seen::new()));
     let tasks = TaskTracker::new();
     let before_connections: BTreeMap<String, (f64, u64)> =
         processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
@@ -288,9 +279,9 @@ async fn main() -> anyhow::Result<()> {
         "undeliveredBySecond": missing,
         "sentPerSecond": seen.sent as f64 / measured,
         "deliveredPerSecond": seen.delivered as f64 / measured,
-        "warmUpAckMs": percentiles(&seen.warm_up_ack),
-        "ackMs": percentiles(&seen.ack),
-        "endToEndMs": percentiles(&seen.end_to_end),
+        "warmUpAckMs": seen.warm_up_ack.percentiles(),
+        "ackMs": seen.ack.percentiles(),
+        "endToEndMs": seen.end_to_end.percentiles(),
         "messagesPerCpuSecond": if all_cpu > 0.0 { seen.sent as f64 / all_cpu } else { 0.0 },
         "processes": used,
     });

@@ -14,9 +14,11 @@ use anyhow::{Context, bail};
 use checker::{
     client::{Client, Target},
     history::{Sent, check},
+    latency::Latency,
     rest::{Admin, Endpoints},
 };
 use clap::Parser;
+use parking_lot::Mutex;
 use protocol::sdkws::MsgData;
 use serde_json::json;
 use tokio::{
@@ -50,6 +52,9 @@ struct Arguments {
     /// Parts of the cluster whose pods are killed in turn, for example transfer,push,gateway,redis.
     #[arg(long, value_delimiter = ',')]
     kill: Vec<String>,
+    /// Seconds between two kills, and before the first; evenly over the time when left out.
+    #[arg(long)]
+    kill_every: Option<u64>,
     /// Name of the cluster.
     #[arg(long, default_value = "chat")]
     name: String,
@@ -63,6 +68,8 @@ struct Run {
     tasks: TaskTracker,
     acknowledged: AtomicU64,
     retried: AtomicU64,
+    /// Between two acknowledgements of a sender.
+    gaps: Mutex<Latency>,
     pushed: Arc<AtomicU64>,
     enough: CancellationToken,
 }
@@ -100,6 +107,7 @@ impl Run {
         let mut client = self.connect(&from, &token, patience).await?;
         let mut sent = Sent::default();
         let mut number = 0_u64;
+        let mut last = Instant::now();
         while Instant::now() < end && !self.enough.is_cancelled() {
             number += 1;
             let id = format!("{from}-{number}");
@@ -122,6 +130,8 @@ impl Run {
                 }
             }
             self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            self.gaps.lock().record(last.elapsed());
+            last = Instant::now();
             sent.acknowledged.push(id);
             sleep(pause).await;
         }
@@ -189,7 +199,6 @@ async fn kubectl(endpoints: &Endpoints, arguments: &[&str]) -> anyhow::Result<St
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Kills one pod of each part in turn, evenly over the time, without grace.
 /// Ends the processes of a pod of this machine at once: deleting a pod, even by force, lets it stop in order first. Returns how many
 /// they were; none for pods of other machines.
 async fn kill_processes(pod_uid: &str) -> anyhow::Result<usize> {
@@ -211,10 +220,18 @@ async fn kill_processes(pod_uid: &str) -> anyhow::Result<usize> {
     Ok(ids.len())
 }
 
-async fn kill_in_turn(endpoints: &Endpoints, arguments: &Arguments) -> anyhow::Result<usize> {
-    let pause = Duration::from_secs(arguments.seconds) / (arguments.kill.len() as u32 + 1);
+/// Kills one pod of each part in turn, without grace, until it is enough. Returns how many.
+async fn kill_in_turn(
+    endpoints: &Endpoints,
+    arguments: &Arguments,
+    enough: &CancellationToken,
+) -> anyhow::Result<usize> {
+    let evenly = Duration::from_secs(arguments.seconds) / (arguments.kill.len() as u32 + 1);
+    let pause = arguments.kill_every.map_or(evenly, Duration::from_secs);
     for (number, part) in arguments.kill.iter().enumerate() {
-        sleep(pause).await;
+        if enough.run_until_cancelled(sleep(pause)).await.is_none() {
+            return Ok(number);
+        }
         // Each time another pod of the part.
         let before = arguments.kill[..number].iter().filter(|earlier| *earlier == part).count();
         let selector = format!("openim.io/cluster={},app.kubernetes.io/component={part}", arguments.name);
@@ -247,6 +264,7 @@ async fn main() -> anyhow::Result<()> {
         tasks: TaskTracker::new(),
         acknowledged: AtomicU64::new(0),
         retried: AtomicU64::new(0),
+        gaps: Mutex::default(),
         pushed: Arc::default(),
         enough: CancellationToken::new(),
     });
@@ -266,7 +284,7 @@ async fn main() -> anyhow::Result<()> {
     let pause = Duration::from_millis(arguments.pause_ms);
     let senders = pairs.iter().flat_map(|(a, b)| [(a.clone(), b.clone()), (b.clone(), a.clone())]);
     let senders = futures::future::try_join_all(senders.map(|(from, to)| run.sender(from, to, pause, end)));
-    let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments));
+    let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments, &run.enough));
     let (sent, killed) = (sent?, killed?);
     let seconds = started.elapsed().as_secs();
     let sent: BTreeMap<String, Sent> = sent.into_iter().collect();
@@ -293,6 +311,7 @@ async fn main() -> anyhow::Result<()> {
         "killed": killed,
         "acknowledged": run.acknowledged.load(Ordering::Relaxed),
         "retried": run.retried.load(Ordering::Relaxed),
+        "gapMs": run.gaps.lock().percentiles(),
         "pushed": run.pushed.load(Ordering::Relaxed),
         "read": read,
         "anomalies": anomalies.len(),
