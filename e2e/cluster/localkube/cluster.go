@@ -41,7 +41,7 @@ func components() []component {
 		{name: "kube-controller-manager", args: []string{stateDir("bin", "kube-controller-manager"),
 			"--kubeconfig=" + inside("controller-manager"), "--leader-elect=false", "--use-service-account-credentials=true",
 			"--service-account-private-key-file=" + pki("service-account.key"), "--root-ca-file=" + pki("ca.crt"),
-			"--node-monitor-grace-period=40s", "--bind-address=127.0.0.1"}},
+			"--node-monitor-grace-period=40s", "--bind-address=127.0.0.1", "--kube-api-qps=100", "--kube-api-burst=200"}},
 		{name: "kube-scheduler", args: []string{stateDir("bin", "kube-scheduler"),
 			"--kubeconfig=" + inside("scheduler"), "--leader-elect=false", "--bind-address=127.0.0.1"}},
 		firstNode.containerd(),
