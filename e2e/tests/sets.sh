@@ -97,11 +97,11 @@ old=$redis_password
 seen=$(mktemp)
 "${kubectl[@]}" -n "$ns" get statefulsets -l "openim.io/cluster=$name" --watch -o 'jsonpath={.metadata.name} {.status.readyReplicas}{"\n"}' > "$seen" & watcher=$!
 background+=("$watcher")
-"$bin/localkube" exec "$built/checker" --conversations 6 --seconds 580 --pause-ms 40 --name "$name" --namespace "$ns" > "$root/e2e/out/set-passwords.json" & checker=$!
+"$bin/localkube" exec "$built/checker" --conversations 4 --seconds 900 --pause-ms 150 --name "$name" --namespace "$ns" > "$root/e2e/out/set-passwords.json" & checker=$!
 background+=("$checker")
 sleep 3
 kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"passwordRotation":"of this test"}}'
-wait_ready "$name" 560
+wait_ready "$name" 880
 sleep 3; kill "$checker"; wait "$checker" || { cat "$root/e2e/out/set-passwords.json"; exit 1; }
 cat "$root/e2e/out/set-passwords.json"
 settled() { get statefulset "$name-$1" -o 'jsonpath={.status.currentRevision} {.status.updateRevision} {.status.readyReplicas}' | awk '{print ($1 == $2 && $3 == 3)}'; }
