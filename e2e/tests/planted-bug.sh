@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The checker must be able to go red: services built with a bug on purpose (offsets committed before the messages are written) run in
-# the cluster for a while, transfer is killed again and again, and the checker has to find lost messages. Then the real version comes back.
+# the cluster for a while, transfer is killed again and again, and the checker has to find lost messages. The real version comes back by itself afterwards.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 planted=$OPENIM_CACHE/planted
@@ -14,11 +14,9 @@ build_services
 "$bin/localkube" load "$planted/openim-server.tar"
 build_checker
 
-use_version() {
-  kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"version\":\"$1\"}}"
-  wait_ready "$cluster_name" 300
-}
+use_version() { kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"version\":\"$1\"}}"; }
 use_version "$version-planted"
+wait_ready "$cluster_name" 300
 found=0
 "$built/checker" --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
   --name "$cluster_name" --namespace "$cluster_namespace" > "$planted/checker.json" 2> "$planted/checker.log" || found=1
