@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Many clusters on one operator, their pods on nodes of kwok: how long it takes, and what it costs the operator and the API server.
+# Many clusters on one operator, each in a namespace of its own, their pods on nodes of kwok: how long it takes, and what it costs the operator and the API server.
 #   e2e/fleet.sh [COUNT]       100 when left out; needs `make up`. Removes what it made.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 count=${1:-100}
-fleet=fleet work=$(mktemp -d)
+work=$(mktemp -d)
 [ -x "$bin/kwok" ] || GOBIN=$bin go install -trimpath -ldflags "-s -w" sigs.k8s.io/kwok/cmd/kwok@v0.8.0
 stages=$(go mod download -json sigs.k8s.io/kwok@v0.8.0 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/kustomize/stage
 
 finish() {
-  kube delete namespace "$fleet" --ignore-not-found --wait=true --timeout=600s > /dev/null || true
+  kube delete namespace -l openim-fleet --wait=true --timeout=600s > /dev/null || true
   [ -z "${kwok:-}" ] || kill "$kwok" 2> /dev/null || true
   kube delete node -l type=kwok > /dev/null || true
   rm -rf "$work"
@@ -28,26 +28,38 @@ nodes=$((count / 20 + 1))
 for node in $(seq "$nodes"); do
   printf 'apiVersion: v1\nkind: Node\nmetadata: {name: kwok-%s, labels: {type: kwok, kubernetes.io/hostname: kwok-%s}}\nspec: {taints: [{key: kwok, effect: NoSchedule}]}\nstatus: {allocatable: {cpu: 1000, memory: 1Ti, pods: 1000}, capacity: {cpu: 1000, memory: 1Ti, pods: 1000}}\n---\n' "$node" "$node"
 done | kube apply --server-side -f - > /dev/null
-kube create namespace "$fleet" > /dev/null
 
 # The servers are real: those of the cluster that runs, asked by the operator for each of the others.
 of() { kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
-kube -n "$fleet" create secret generic servers --from-literal=uri="$(of mongo-uri)" --from-literal=password="$(of redis-password)" > /dev/null
-kube -n "$fleet" create secret generic kafka --from-literal=username=openim --from-literal=password="$(of kafka-password)" > /dev/null
+uri=$(of mongo-uri) redis=$(of redis-password) kafka=$(of kafka-password)
 
 operator() { kube get --raw "/api/v1/namespaces/openim-system/pods/$(kube -n openim-system get pods -l app.kubernetes.io/name=openim-operator -o 'jsonpath={.items[0].metadata.name}'):12000/proxy/metrics"; }
 metric() { operator | awk -v name="$1" '$1 == name {print $2}'; }
 megabytes() { metric process_resident_memory_bytes | awk '{printf "%d", $1 / 1e6}'; }
 seconds() { metric process_cpu_seconds_total; }
 requests() { cat "$state"/log/operator-audit*.log | awk -F'"verb":"' '{split($2, verb, "\""); n[verb[1]]++} END {printf "%d %d\n", n["get"] + n["list"], n["create"] + n["patch"] + n["update"] + n["delete"]}'; }
-ready() { kube -n "$fleet" get openimclusters -o 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' | grep -c True || true; }
+ready() { kube get openimclusters -A -o 'jsonpath={range .items[*]}{.metadata.namespace} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' | grep -c '^fleet-.* True' || true; }
 
 before=$(megabytes) began=$SECONDS cpu=$(seconds); read -r reads writes <<< "$(requests)"
 for number in $(seq "$count"); do
   cat << END
+apiVersion: v1
+kind: Namespace
+metadata: {name: fleet-$number, labels: {openim-fleet: ""}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: servers, namespace: fleet-$number}
+stringData: {uri: "$uri", password: "$redis"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: kafka, namespace: fleet-$number}
+stringData: {username: openim, password: "$kafka"}
+---
 apiVersion: openim.io/v1alpha1
 kind: OpenIMCluster
-metadata: {name: c$number, namespace: $fleet}
+metadata: {name: c$number, namespace: fleet-$number}
 spec:
   ingress: {enabled: false}
   pods: {nodeSelector: {type: kwok}, tolerations: [{key: kwok, operator: Exists}]}
@@ -73,8 +85,8 @@ rested=$((SECONDS - rest)); read -r reads_end writes_end <<< "$(requests)"
 cpu_end=$(seconds)
 # From an edit to the first pod that is changed for it.
 edited=$(date +%s%N)
-kube -n "$fleet" patch openimcluster c1 --type merge -p '{"spec":{"services":{"auth":{"env":{"NOTE":"edited"}}}}}' > /dev/null
-until [ "$(kube -n "$fleet" get deployment c1-auth -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="NOTE")].value}')" = edited ]; do sleep 0.02; done
+kube -n fleet-1 patch openimcluster c1 --type merge -p '{"spec":{"services":{"auth":{"env":{"NOTE":"edited"}}}}}' > /dev/null
+until [ "$(kube -n fleet-1 get deployment c1-auth -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="NOTE")].value}')" = edited ]; do sleep 0.02; done
 changed=$((($(date +%s%N) - edited) / 1000000))
 awk -v count="$count" -v before="$before" -v memory="$(megabytes)" -v made="$made" -v cpu="$cpu" -v cpu_made="$cpu_made" -v cpu_rest="$cpu_rest" -v cpu_end="$cpu_end" \
   -v reads="$reads" -v reads_made="$reads_made" -v writes="$writes" -v writes_made="$writes_made" -v reads_rest="$reads_rest" -v reads_end="$reads_end" \
