@@ -181,6 +181,13 @@ pub struct Dependency {
     pub message: String,
 }
 
+impl Dependency {
+    /// It answered, and nothing is wrong with it.
+    pub fn is_well(&self) -> bool {
+        self.reachable && self.message.is_empty()
+    }
+}
+
 /// Where clients connect, as far as the Ingress tells.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]

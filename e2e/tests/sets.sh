@@ -7,7 +7,7 @@ build_checker
 mkdir -p "$root/e2e/out"
 ns=$cluster_namespace name=trio
 get() { kube -n "$ns" get "$@"; }
-background=()
+background=() seen=$(mktemp)
 finish() {
   local failed=$? id
   if [ "$failed" != 0 ]; then
@@ -16,6 +16,7 @@ finish() {
   fi
   for id in "${background[@]}"; do kill "$id" $(pgrep -P "$id") 2> /dev/null || true; done
   kube -n "$ns" delete openimcluster "$name" --ignore-not-found --wait=false > /dev/null
+  rm -f "$seen"
 }
 trap finish EXIT
 
@@ -94,7 +95,6 @@ echo "all passwords change: members and services are replaced, nobody is turned 
 uids() { get pods -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)" -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
 before=$(uids)
 old=$redis_password
-seen=$(mktemp)
 "${kubectl[@]}" -n "$ns" get statefulsets -l "openim.io/cluster=$name" --watch -o 'jsonpath={.metadata.name} {.status.readyReplicas}{"\n"}' > "$seen" & watcher=$!
 background+=("$watcher")
 "$bin/localkube" exec "$built/checker" --conversations 4 --seconds 900 --pause-ms 150 --name "$name" --namespace "$ns" > "$root/e2e/out/set-passwords.json" & checker=$!

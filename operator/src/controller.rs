@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
+use crds::{Dependency, OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -331,7 +331,7 @@ impl Operator {
             && plan.changes.is_empty()
             && observed.load.is_empty()
             && status == before
-            && observed.dependencies.iter().all(|server| server.reachable && server.message.is_empty());
+            && observed.dependencies.iter().all(Dependency::is_well);
         if at_rest {
             let target = probe::Target::of(&cluster, &observed);
             let secrets = dereference::secrets_digest(&observed.external, &observed.credentials);

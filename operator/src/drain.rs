@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use crds::OpenIMCluster;
+use crds::{Dependency, OpenIMCluster};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client, ResourceExt,
@@ -21,7 +21,7 @@ fn is_whole(cluster: &OpenIMCluster) -> bool {
     let status = cluster.status.clone().unwrap_or_default();
     Some(status.observed_generation) == cluster.metadata.generation
         && status.components.iter().all(|service| service.ready >= service.desired)
-        && status.dependencies.iter().all(|server| server.reachable && server.message.is_empty())
+        && status.dependencies.iter().all(Dependency::is_well)
 }
 
 /// Evicts the pods of a cluster from a node, or one pod, one after the other: each within its disruption budget, each only when the

@@ -200,10 +200,10 @@ pub fn decide(
         Some((item.service, calls.too_many(cluster.spec.rollout.max_error_percent)?, *calls))
     });
     // What is older than all that run may not know their data any more.
-    let running = version::running(cluster, observed);
     let may_go_back_to = |before: &PodTemplateSpec| {
+        let running = || version::running(cluster, observed);
         cluster.spec.rollout.on_failure == OnFailure::RollBack
-            && version::upgrade_problem(&running, version_of(before)).is_none()
+            && version::upgrade_problem(&running(), version_of(before)).is_none()
     };
     // Their counters tell of the time with the cause too: after one went back the others are looked at by a person.
     let rolled_back = decision.blockers.iter().any(|blocker| blocker.gate == Reason::RolloutFailed.as_str());

@@ -33,6 +33,7 @@ fn lowest(versions: Vec<&str>) -> Option<&str> {
     })
 }
 
+/// Whether it goes back further than to a patch of the same minor version.
 fn is_downgrade(from: &str, to: &str) -> bool {
     let minor = |text| Version::parse(text).map(|version| (version.major, version.minor));
     matches!((minor(from), minor(to)), (Ok(from), Ok(to)) if to < from)
@@ -50,7 +51,7 @@ pub fn upgrade_problem(running: &str, wanted: &str) -> Option<String> {
             "read its release notes and restore into a new cluster".into(),
         );
     }
-    if to.minor < from.minor {
+    if is_downgrade(running, wanted) {
         return refuse(
             "is a downgrade: the data may have been changed already",
             format!("stay with {running} or a newer version"),
@@ -65,6 +66,8 @@ pub fn upgrade_problem(running: &str, wanted: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use k8s_openapi::api::core::v1::Container;
 
     use super::*;
     use crate::{
@@ -88,16 +91,18 @@ mod tests {
         }
     }
 
+    fn of_image(image: &str) -> Rollout {
+        let mut live = Rollout::default();
+        let container = Container { image: Some(image.to_owned()), ..Default::default() };
+        live.template.spec.get_or_insert_default().containers.push(container);
+        live
+    }
+
     #[test]
     fn a_cluster_that_is_half_made_has_the_version_of_what_serves() {
         let cluster = validate(&object("version: 1.2.0")).unwrap();
         let with_ready = |ready: i32| {
-            let mut live = Rollout { desired: 1, ready, ..Default::default() };
-            let pod = live.template.spec.get_or_insert_default();
-            pod.containers = vec![k8s_openapi::api::core::v1::Container {
-                image: Some(cluster.image.clone()),
-                ..Default::default()
-            }];
+            let live = Rollout { desired: 1, ready, ..of_image(&cluster.image) };
             Observed { deployments: BTreeMap::from([(cluster.part("auth"), live)]), ..Default::default() }
         };
         assert_eq!(running(&cluster, &with_ready(0)), "");
@@ -111,10 +116,7 @@ mod tests {
             let mut observed = Observed::default();
             for service in SERVICES {
                 let version = if service == "relation" { relation } else { "1.2.1" };
-                let image = Some(format!("openim-server:{version}"));
-                let mut live = Rollout { current: true, ..Default::default() };
-                let containers = &mut live.template.spec.get_or_insert_default().containers;
-                containers.push(k8s_openapi::api::core::v1::Container { image, ..Default::default() });
+                let live = Rollout { current: true, ..of_image(&format!("openim-server:{version}")) };
                 observed.deployments.insert(cluster.part(service), live);
             }
             observed

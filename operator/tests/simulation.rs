@@ -547,10 +547,10 @@ impl World {
         // Of a cluster that was never Ready the status says with which versions to stay, once any pod served.
         let serves = validate(&self.object).map(|cluster| version::running(&cluster, &self.observe()));
         let serves = serves.unwrap_or_default();
-        let version = match serves.rsplit_once('.') {
-            Some((minor, _)) if !self.ran => Some(minor),
-            _ if self.ran => versions.max(),
-            _ => versions.min(),
+        let version = if self.ran {
+            versions.max()
+        } else {
+            serves.rsplit_once('.').map(|(minor, _)| minor).or_else(|| versions.min())
         };
         let mended = format!("{}.9", version.unwrap_or("1.0"));
         self.edit(|spec, _| {

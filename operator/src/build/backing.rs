@@ -35,7 +35,7 @@ use crate::{
     probe::{brokers, redis_hosts},
     validate::{Backing, Cluster},
 };
-use crds::{Managed, ManagedKafka, ManagedRedis, VolumePolicy};
+use crds::{Dependency, Managed, ManagedKafka, ManagedRedis, VolumePolicy};
 
 const MONGODB_IMAGE: &str = "docker.io/library/mongo:8";
 const REDIS_IMAGE: &str = "docker.io/library/redis:8";
@@ -227,8 +227,12 @@ fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<Str
         "redis" => key::REDIS_CONF,
         _ => key::KAFKA_JAAS,
     };
-    let digest = hex::encode(Sha256::digest(credentials.get(read)?));
-    changed.then(|| digest[..8].to_owned())
+    credentials.get(read).filter(|_| changed).map(|text| mark_of(text))
+}
+
+/// Names a text in an annotation.
+fn mark_of(text: &str) -> String {
+    hex::encode(Sha256::digest(text))[..8].to_owned()
 }
 
 fn annotate(template: &mut PodTemplateSpec, name: &str, value: String) {
@@ -258,8 +262,7 @@ pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
             mark == passwords(server, &observed.credentials).as_ref()
         })
     };
-    let well = !observed.dependencies.is_empty()
-        && observed.dependencies.iter().all(|server| server.reachable && server.message.is_empty());
+    let well = !observed.dependencies.is_empty() && observed.dependencies.iter().all(Dependency::is_well);
     well && (!cluster.mongodb.is_managed() || made("mongodb").is_some())
         && (!cluster.redis.is_managed() || takes("redis"))
         && (!cluster.kafka.is_managed() || takes("kafka"))
@@ -269,8 +272,7 @@ pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
 fn encrypt(cluster: &Cluster, set: &mut StatefulSet, observed: &Observed) {
     let Some(certificate_text) = observed.credentials.get(key::SERVERS_CERTIFICATE) else { return };
     let Some(template) = set.spec.as_mut().map(|spec| &mut spec.template) else { return };
-    let digest = hex::encode(Sha256::digest(certificate_text));
-    annotate(template, CERTIFICATE, digest[..8].to_owned());
+    annotate(template, CERTIFICATE, mark_of(certificate_text));
     let Some(pod) = &mut template.spec else { return };
     let files = [
         (key::SERVERS_CERTIFICATE, "server.crt"),
@@ -540,10 +542,7 @@ fn as_set(cluster: &Cluster, object: &mut StatefulSet, server: &str, members: i3
 
 /// Every copy is there, by what the server itself says.
 fn in_sync(observed: &Observed, server: &str) -> bool {
-    observed
-        .dependencies
-        .iter()
-        .any(|dependency| dependency.name == server && dependency.reachable && dependency.message.is_empty())
+    observed.dependencies.iter().any(|dependency| dependency.name == server && dependency.is_well())
 }
 
 /// The first ordinal whose pod may get a new template. Members are changed one at a time, from the last, each only while all the others
