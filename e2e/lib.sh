@@ -32,6 +32,20 @@ build_services() { cargo_static build --bin openim-server --bin openim-operator 
 node_modules() { (cd "$root/e2e/sdk" && npm ci --no-audit --no-fund --silent); }
 # The raw protocol clients: the checker and the bench, in $built.
 build_checker() { cargo_static build -q --bin checker --bin bench; }
+# checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on; e2e/out/NAME.json is what it says in the end.
+checking() {
+  local output=$root/e2e/out/$1 conversations=$2; shift 2
+  mkdir -p "$root/e2e/out"
+  "$built/checker" --conversations "$conversations" --seconds 280 --pause-ms 40 --name "$cluster_name" --namespace "$cluster_namespace" "$@" \
+    > "$output.json" 2> "$output.log" & checker=$!
+}
+# checked NAME: it has sent enough, and has to be content.
+checked() {
+  sleep 5
+  kill "$checker"
+  wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
+  cat "$root/e2e/out/$1.json"
+}
 # kubectl openim, in $built.
 build_plugin() { cargo_static build -q --bin kubectl-openim; }
 # release, or what the tests build (see Cargo.toml)
@@ -65,6 +79,13 @@ build_previous() {
 # … | has PATTERN: grep -q, which would stop reading at the first match: pipefail then takes the death of what writes for a failure.
 has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }
 workspace_version() { sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
+# What the operator counts.
+operator_metrics() { kube get --raw "/api/v1/namespaces/openim-system/pods/$(kube -n openim-system get pods -l app.kubernetes.io/name=openim-operator -o 'jsonpath={.items[0].metadata.name}'):12000/proxy/metrics"; }
+# pods_that_stay FIELDS OPTIONS…: those that are not on their way out, a gateway that drains for a minute, say: the uid of each, and what the template FIELDS adds.
+pods_that_stay() {
+  local fields=$1; shift
+  kube -n "$cluster_namespace" get pods "$@" -o "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}$fields{{\"\n\"}}{{end}}{{end}}" | sort
+}
 # wait_ready NAME SECONDS: until the cluster is Ready for its newest generation.
 wait_ready() {
   local end=$((SECONDS + $2)) now watch watcher

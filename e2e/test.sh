@@ -94,6 +94,8 @@ if [ "$mode" != fast ]; then
     part "services without Kubernetes" e2e/tests/from-source.sh
     part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
     part "operator on the real cluster" e2e/tests/operator.sh
+    part "the API server hangs" e2e/tests/api-server.sh
+    part "deleted and made anew" e2e/tests/delete.sh
     part "gateways by connections" e2e/tests/scaling.sh
     part "backup and restore" e2e/tests/backup.sh
     part "nodes are drained" e2e/tests/drain.sh
@@ -102,6 +104,7 @@ if [ "$mode" != fast ]; then
     part "sets of three" e2e/tests/sets.sh
     part "real SDK in a real browser" e2e/tests/sdk.sh
     part "the operator's rights" e2e/tests/rights.sh
+    part "no secret is told" e2e/tests/secrets.sh
     part "what the contract asks for" node e2e/contract/report.mjs
     part "a large group" e2e/tests/large-group.sh
     part "metrics are scraped" e2e/tests/metrics.sh

@@ -86,7 +86,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "no line with: {line}");
         }
-        assert_eq!(text.matches("cpuRequest`").count(), 1, "what all services have is written once");
+        let written = text.matches("cpuRequest`").count();
+        assert_eq!(written, 2, "what all services have is written once, and what all servers have");
     }
 
     /// Paths of the lists in a schema that do not say how server-side apply merges them.

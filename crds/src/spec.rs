@@ -244,11 +244,11 @@ fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "maxProperties": 3 })
 }
 
-/// What is different for the pods of one service; what is left out is as in `spec.pods`.
+/// What is different for the pods of one component; what is left out is as in `spec.pods`, for servers as Kubernetes has it.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ServicePods {
-    /// Annotations besides those of `spec.pods`.
+pub struct ComponentPods {
+    /// More annotations; services have those of `spec.pods` too.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
@@ -380,7 +380,7 @@ pub struct Service {
     pub env: BTreeMap<String, String>,
     /// Where and how its pods run, where that differs from `spec.pods`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pods: Option<ServicePods>,
+    pub pods: Option<ComponentPods>,
 }
 
 /// Between how many pods, and by what. By CPU use a HorizontalPodAutoscaler decides, which needs a metrics server; by connections or lag the
@@ -482,12 +482,42 @@ pub struct Managed {
     /// Image, with tag; empty: the one this operator was tested with.
     #[schemars(length(max = 256))]
     pub image: String,
+    /// Requests and limits of each server. MongoDB's cache follows its limit, Kafka's heap its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ServerResources>,
+    /// Where and how the pods of the server run. Of `spec.pods` only `imagePullSecrets`, and `spread` where it is left out here, count for servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<ComponentPods>,
 }
 
 impl Default for Managed {
     fn default() -> Self {
-        Self { storage: "10Gi".into(), storage_class: String::new(), image: String::new() }
+        Self {
+            storage: "10Gi".into(),
+            storage_class: String::new(),
+            image: String::new(),
+            resources: None,
+            pods: None,
+        }
     }
+}
+
+/// Requests and limits of a managed server, as Kubernetes quantities.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServerResources {
+    /// CPU request; left out: 100m for MongoDB, 50m for Redis, 200m for Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub cpu_request: Option<String>,
+    /// Memory request; left out: 256Mi for MongoDB, 32Mi for Redis, 512Mi for Kafka, whose heap may grow to half of it, from 384Mi to 6Gi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub memory_request: Option<String>,
+    /// Memory limit; left out: 2Gi for MongoDB and Kafka, 1Gi for Redis, or the request where that is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    pub memory_limit: Option<String>,
 }
 
 /// MongoDB: `managed` (the default) or `external`.

@@ -147,7 +147,7 @@ pub struct Component {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// Name of the service.
+    /// Name of the service or managed server.
     pub component: String,
     /// Why, for example "version 0.1.0 to 0.2.0".
     pub reason: String,

@@ -9,13 +9,10 @@ openim() { KUBECONFIG=$state/admin.kubeconfig "$built/kubectl-openim" -n "$ns" "
 first=$(kube get nodes -o 'jsonpath={.items[0].metadata.name}') second=
 nodes() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u; }
 check() { # WHAT…: this is done while the checker sends
-  local checker
-  "$built/checker" --conversations 6 --seconds 280 --pause-ms 50 & checker=$!
+  checking drain-checker 6
   sleep 5
   "$@" || { kill "$checker"; exit 1; }
-  sleep 5
-  kill "$checker"
-  wait "$checker"
+  checked drain-checker
 }
 # A failing test leaves one node.
 leave() {

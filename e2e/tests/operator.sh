@@ -12,7 +12,7 @@ config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="IMENV_GATEWAY_DRAINSECONDS")].value}')" = 2 ]
 
 echo "live settings reach running pods without a restart, and a wrong one is refused"
-all_uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}{{"\n"}}{{end}}{{end}}' | sort; }
+all_uids() { pods_that_stay "" -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running; }
 of_pod() { # COMPONENT PATH: what its first pod's admin port says
   local pod; pod=$(kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=$1" -o 'jsonpath={.items[0].metadata.name}')
   kube get --raw "/api/v1/namespaces/$ns/pods/$pod:12000/proxy/$2"
@@ -34,8 +34,11 @@ OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} CLUSTER_NAMESP
   node --no-warnings --test --test-reporter=spec "$root/e2e/tests/retention.test.mjs"
 
 echo "hand edits are repaired, others' fields stay"
-kube -n "$ns" scale deployment "$cluster_name-user" --replicas=0
+kube -n "$ns" scale deployment "$cluster_name-user" --replicas=2
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
+told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=EditRepaired -o 'jsonpath={.items[*].note}'; }
+until_is 10 "Deployment/$cluster_name-user: spec.replicas, changed by kubectl, is set back; change the OpenIMCluster" told
+operator_metrics | has 'openim_operator_edits_repaired_total{kind="Deployment"} [1-9]'
 kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
 kept=$(config '{.items[*].metadata.name}')
 kube -n "$ns" delete "service/$cluster_name-api-http" "configmap/$kept"
@@ -208,6 +211,43 @@ for server in mongodb redis kafka; do
   wait_ready "$cluster_name" 90
 done
 [ "$pods_before" = "$(uids)" ]
+
+echo "what is asked of a server's pods waits while changes are paused; a mistake is told, and mended by an edit"
+redis() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"rollout\":{\"paused\":$1},\"redis\":{\"managed\":$2}}}" > /dev/null; }
+of_redis() { kube -n "$ns" get pod "$cluster_name-redis-0" -o "jsonpath={$1}"; }
+redis_before=$(of_redis .metadata.uid)
+redis true '{"pods":{"nodeSelector":{"example.org/disk":"none"}}}'
+until_is 30 "redis: where and how its pods run" get "$cluster_name" '{.status.plan[0].component}: {.status.plan[0].reason}'
+until_is 10 Paused get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'
+[ "$redis_before" = "$(of_redis .metadata.uid)" ]
+redis false '{"pods":{"nodeSelector":{"example.org/disk":"none"}}}'
+unscheduled() { get "$cluster_name" '{.status.message}' | grep -ci "^redis: pod $cluster_name-redis-0: Unschedulable: .*selector" || true; }
+until_is 60 1 unscheduled
+redis false '{"pods":null,"resources":{"memoryRequest":"48Mi","memoryLimit":"512Mi"}}'
+wait_ready "$cluster_name" 90
+[ "$(of_redis '.spec.containers[0].resources.requests.memory') $(of_redis '.spec.containers[0].resources.limits.memory')" = "48Mi 512Mi" ]
+told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=Changing -o 'jsonpath={range .items[*]}{.related.kind} {.note}{"\n"}{end}' | grep -c "^StatefulSet redis: requests and limits, where" || true; }
+[ "$(told)" -ge 1 ]
+[ "$pods_before" = "$(uids)" ]
+redis false '{"resources":null}'
+wait_ready "$cluster_name" 90
+
+echo "another operator takes over when the one that leads dies without a word"
+kube -n openim-system scale deployment/openim-operator --replicas=2
+kube -n openim-system rollout status deployment/openim-operator --timeout=60s
+leader() { kube -n openim-system get lease openim-operator -o 'jsonpath={.spec.holderIdentity}'; }
+dying=$(leader)
+uid=$(kube -n openim-system get pod "$dying" -o 'jsonpath={.metadata.uid}')
+for process in $(pgrep -x openim-operator); do
+  if grep -q "${uid//-/[-_]}" "/proc/$process/cgroup"; then kill -KILL "$process"; fi
+done
+# Or its container would start again and go on.
+kube -n openim-system delete pod "$dying" --grace-period=0 --force
+died=$SECONDS
+took_over() { local now; now=$(leader); [ "$now" = "$dying" ] || echo yes; }
+until_is 30 yes took_over
+echo "taken over after $((SECONDS - died)) s"
+kube -n openim-system scale deployment/openim-operator --replicas=1
 
 echo "the operator may die at any time"
 kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force

@@ -97,8 +97,9 @@ for port in 23680 23681; do stop "redis-$port" KILL; done
 echo "Redis as a cluster"
 for port in 23691 23692 23693; do
   mkdir "$work/redis-$port"
+  # The bus' own default, 10000 above, lies among the ports that outgoing connections take.
   start "redis-$port" redis-server --bind 127.0.0.1 --port 0 --tls-port $port "${redis_tls[@]}" --tls-cluster yes --tls-replication yes \
-    --dir "$work/redis-$port" --save '' --cluster-enabled yes
+    --dir "$work/redis-$port" --save '' --cluster-enabled yes --cluster-port $((port + 100))
   until_listens "redis-$port" $port
 done
 redis-cli --cluster create 127.0.0.1:23691 127.0.0.1:23692 127.0.0.1:23693 --cluster-yes > "$work/create.out" || { cat "$work/create.out"; exit 1; }

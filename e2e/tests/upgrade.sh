@@ -15,7 +15,7 @@ image() { # TAG ENTRYPOINT FILE…
   "$bin/localkube" load "$OPENIM_CACHE/test-images/upgrade.tar"
   rm "$OPENIM_CACHE/test-images/upgrade.tar"
 }
-mkdir -p "$OPENIM_CACHE/test-images" "$root/e2e/out"
+mkdir -p "$OPENIM_CACHE/test-images"
 # What is tested is the way to another version and back; which of the two is newer does not matter to it.
 another=$previous_server
 if [ -x "$another" ] || git -C "$root" cat-file -e "$previous^{commit}"; then
@@ -40,7 +40,7 @@ until_says() { # SECONDS WORDS…: until the status does
   done
 }
 images() { kube -n "$ns" get deployments -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.spec.template.spec.containers[0].image}{"\n"}{end}' | sort | uniq -c | sed 's/^ *//'; }
-uids() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}{{"\n"}}{{end}}{{end}}' | sort; }
+uids() { pods_that_stay "" -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running; }
 order() { # services that were changed since a time, in order
   kube -n "$ns" get events.events.k8s.io -o json |
     node -e '
@@ -78,17 +78,6 @@ until [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.stat
 done
 expect "the images" "12 $repository:$version" "$(images)"
 
-check() { # NAME CONVERSATIONS OPTIONS…: in the background, until it is asked
-  local output=$root/e2e/out/$1 conversations=$2; shift 2
-  "$built/checker" --conversations "$conversations" --seconds 280 --pause-ms 40 --name "$cluster_name" --namespace "$ns" "$@" \
-    > "$output.json" 2> "$output.log" & checker=$!
-}
-checked() { # NAME
-  sleep 5
-  kill "$checker"
-  wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
-  cat "$root/e2e/out/$1.json"
-}
 echo "an upgrade under load, while a pod of every service and server is killed, and the operator again and again: nothing lost"
 operator_dies() {
   local time
@@ -98,7 +87,7 @@ operator_dies() {
   done
 }
 victims=kafka,auth,redis,user,mongodb,relation,conversation,group,third,msg,transfer,push,gateway,api,cron,transfer,gateway
-check upgrade-checker 8 --kill "$victims" --kill-every 5
+checking upgrade-checker 8 --kill "$victims" --kill-every 5
 patch '{"spec":{"rollout":{"paused":false}}}'
 operator_dies & dying=$!
 wait_ready "$cluster_name" 300
@@ -132,7 +121,7 @@ expect "the pods" "$before" "$(uids)"
 expect "the images" "12 $repository:$next" "$(images)"
 
 echo "back to the version before, and conversations spread over more partitions, under load: one service after the other, nothing overtakes what was sent before"
-check partitions-checker 24
+checking partitions-checker 24
 started=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
 patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"kafkaPartitions\":12}}}"
 until_says 30 "msg"

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::{
     ByteString,
@@ -14,7 +15,7 @@ use k8s_openapi::{
         networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -64,6 +65,14 @@ pub enum ApplyError {
         /// Kind and name.
         what: String,
     },
+    /// The garbage collector has not come to it yet.
+    #[error(
+        "{what} is of the cluster of this name that was deleted; it goes on when Kubernetes has removed it"
+    )]
+    Leftover {
+        /// Kind and name.
+        what: String,
+    },
     /// An object of that name belongs to somebody else.
     #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
     Foreign {
@@ -95,29 +104,78 @@ fn is_404(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
+fn is_ours(object: &DynamicObject, cluster: &Cluster) -> bool {
+    object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid)
+}
+
+/// Why an object of somebody else is left alone.
+fn not_ours(object: &DynamicObject, cluster: &Cluster, what: String) -> ApplyError {
+    let of_before =
+        |owner: &OwnerReference| (&owner.kind, &owner.name) == (&cluster.owner.kind, &cluster.owner.name);
+    if object.owner_references().iter().any(of_before) {
+        ApplyError::Leftover { what }
+    } else {
+        ApplyError::Foreign { what }
+    }
+}
+
+/// What a step of a path of `managedFields` leads to: `Err` for the object itself.
+fn step<'a>(path: &str, value: &'a Value) -> Result<Option<&'a Value>, ()> {
+    match path.split_once(':') {
+        Some(("f", name)) => Ok(value.get(name)),
+        // An item of a list, by its keys; one that has a default may be left out.
+        Some(("k", keys)) => {
+            let keys: Value = serde_json::from_str(keys).unwrap_or_default();
+            Ok(value.as_array().and_then(|items| {
+                items.iter().find(|item| {
+                    let mut keys = keys.as_object().into_iter().flatten();
+                    keys.all(|(key, value)| item.get(key).is_none_or(|found| found == value))
+                })
+            }))
+        }
+        Some(("v", wanted)) => {
+            let wanted: Value = serde_json::from_str(wanted).unwrap_or_default();
+            Ok(value.as_array().and_then(|items| items.iter().find(|item| **item == wanted)))
+        }
+        _ => Err(()),
+    }
+}
+
 /// Whether all that we own in an object, as `managedFields` tells, is still wanted: what is not is given back by applying the rest.
 fn wants_all(owned: &Value, desired: &Value) -> bool {
     let Value::Object(owned) = owned else { return true };
-    owned.iter().all(|(path, inside)| {
-        let found = match path.split_once(':') {
-            Some(("f", name)) => desired.get(name),
-            // An item of a list, by its keys; one that has a default may be left out.
-            Some(("k", keys)) => {
-                let keys: Value = serde_json::from_str(keys).unwrap_or_default();
-                desired.as_array().and_then(|items| {
-                    items.iter().find(|item| {
-                        let mut keys = keys.as_object().into_iter().flatten();
-                        keys.all(|(key, value)| item.get(key).is_none_or(|found| found == value))
-                    })
-                })
-            }
-            Some(("v", value)) => {
-                let value: Value = serde_json::from_str(value).unwrap_or_default();
-                desired.as_array().and_then(|items| items.iter().find(|item| **item == value))
-            }
-            _ => return true,
+    owned.iter().all(|(path, inside)| match step(path, desired) {
+        Ok(found) => found.is_some_and(|found| wants_all(inside, found)),
+        Err(()) => true,
+    })
+}
+
+/// The first of somebody's fields that has another value than we want.
+fn altered(theirs: &Value, live: &Value, desired: &Value) -> Option<String> {
+    theirs.as_object()?.iter().find_map(|(path, inside)| {
+        let (Ok(Some(found)), Ok(Some(wanted))) = (step(path, live), step(path, desired)) else {
+            return None;
         };
-        found.is_some_and(|found| wants_all(inside, found))
+        let name = path.split_once(':').map_or("", |(_, name)| name);
+        if inside.as_object().is_some_and(|inside| !inside.is_empty()) {
+            return altered(inside, found, wanted).map(|rest| format!("{name}.{rest}"));
+        }
+        (!covers(found, wanted)).then(|| name.to_owned())
+    })
+}
+
+/// What somebody else has changed in an object that we applied.
+fn edit(live: &DynamicObject, live_value: &Value, desired: &Value) -> Option<Edit> {
+    // Kubernetes' own controllers do what they are told.
+    let is_ours = |manager: &str| [MANAGER, "kube-controller-manager"].contains(&manager);
+    let mut theirs =
+        live.managed_fields().iter().filter(|entry| !entry.manager.as_deref().is_some_and(is_ours));
+    theirs.find_map(|entry| {
+        Some(Edit {
+            object: format!("{}/{}", live.types.as_ref()?.kind, live.name_any()),
+            field: altered(&entry.fields_v1.as_ref()?.0, live_value, desired)?,
+            manager: entry.manager.clone().unwrap_or_default(),
+        })
     })
 }
 
@@ -144,32 +202,55 @@ pub struct Applied {
     pub deleted: Vec<String>,
     /// Volumes that may not grow, and why.
     pub refused: Vec<Blocker>,
+    /// What others had changed and is set back.
+    pub repaired: Vec<Edit>,
 }
 
-/// Applies the open part of the plan, then removes what the plan does not have.
+/// Somebody's edit of what is ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// Kind and name.
+    pub object: String,
+    /// Path of the field.
+    pub field: String,
+    /// Who, as the API server calls them: `kubectl-edit`.
+    pub manager: String,
+}
+
+/// Applies the open part of the plan where it differs from what is there, then removes what the plan does not have.
 ///
 /// # Errors
 /// At the first object that cannot be applied.
-pub async fn apply(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
-    carry_out(client, cluster, plan, false).await
+pub async fn apply(
+    client: &Client,
+    cluster: &Cluster,
+    plan: &Plan,
+    there: &There,
+) -> Result<Applied, ApplyError> {
+    carry_out(client, cluster, plan, there, false).await
 }
 
 /// What [`apply`] would do now; the API server checks it and keeps nothing.
 ///
 /// # Errors
 /// As [`apply`].
-pub async fn preview(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
-    carry_out(client, cluster, plan, true).await
+pub async fn preview(
+    client: &Client,
+    cluster: &Cluster,
+    plan: &Plan,
+    there: &There,
+) -> Result<Applied, ApplyError> {
+    carry_out(client, cluster, plan, there, true).await
 }
 
 async fn carry_out(
     client: &Client,
     cluster: &Cluster,
     plan: &Plan,
+    there: &There,
     dry_run: bool,
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
-    let there = all_of(client, cluster).await?;
     for object in &plan.apply {
         let types = object.types.clone().unwrap_or_default();
         let name = object.name_any();
@@ -187,9 +268,10 @@ async fn carry_out(
                 unlabelled.as_ref()
             }
         };
+        let mut edited = None;
         if let Some(live) = live {
-            if !live.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid) {
-                return Err(ApplyError::Foreign { what });
+            if !is_ours(live, cluster) {
+                return Err(not_ours(live, cluster, what));
             }
             let (live_value, desired) = (
                 serde_json::to_value(live).unwrap_or_default(),
@@ -200,10 +282,14 @@ async fn carry_out(
             {
                 continue;
             }
+            edited = edit(live, &live_value, &desired);
         }
         let parameters = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
         match api.patch(&name, &parameters, &Patch::Apply(object)).await {
-            Ok(_) => applied.written.push(what),
+            Ok(_) => {
+                applied.written.push(what);
+                applied.repaired.extend(edited);
+            }
             Err(error) => match needed_for(&types).filter(|_| is_404(&error)) {
                 Some((component, field, remedy)) => applied.refused.push(Blocker {
                     component: component.into(),
@@ -217,7 +303,7 @@ async fn carry_out(
             },
         }
     }
-    applied.deleted = remove_orphans(client, cluster, plan, &there, dry_run).await?;
+    applied.deleted = remove_orphans(client, cluster, plan, there, dry_run).await?;
     grow(client, cluster, plan, dry_run, &mut applied).await?;
     Ok(applied)
 }
@@ -234,7 +320,7 @@ fn needed_for(types: &TypeMeta) -> Option<(&'static str, &'static str, &'static 
 }
 
 /// What bears the cluster's label, by kind and name.
-type There = BTreeMap<(String, String), DynamicObject>;
+pub type There = BTreeMap<(String, String), DynamicObject>;
 
 /// The kinds that a cluster is made of, in the order in which what is not wanted any more is removed.
 fn kinds() -> Vec<TypeMeta> {
@@ -256,21 +342,28 @@ fn kinds() -> Vec<TypeMeta> {
     ]
 }
 
-async fn all_of(client: &Client, cluster: &Cluster) -> Result<There, ApplyError> {
-    let mut there = There::new();
+/// Enough for a pass to be short, too few for many passes to flood the API server.
+const LISTS_AT_A_TIME: usize = 4;
+
+/// Lists what bears the cluster's label.
+///
+/// # Errors
+/// When the API server refuses or cannot be reached.
+pub async fn there(client: &Client, cluster: &Cluster) -> kube::Result<There> {
     let labelled = ListParams::default().labels(&selector(&cluster.name));
-    for types in kinds() {
+    let lists = kinds().into_iter().map(async |types| {
         let listed = match api_for(client, &types, &cluster.namespace).list(&labelled).await {
             // Not every API server has it.
-            Err(error) if is_404(&error) && needed_for(&types).is_some() => continue,
-            listed => listed.map_err(api_error(&types.kind))?,
+            Err(error) if is_404(&error) && needed_for(&types).is_some() => Vec::new(),
+            listed => listed?.items,
         };
-        there.extend(listed.into_iter().map(|mut object| {
+        Ok(listed.into_iter().map(move |mut object| {
             object.types = Some(types.clone());
             ((types.kind.clone(), object.name_any()), object)
-        }));
-    }
-    Ok(there)
+        }))
+    });
+    let listed: kube::Result<Vec<_>> = stream::iter(lists).buffered(LISTS_AT_A_TIME).try_collect().await;
+    Ok(listed?.into_iter().flatten().collect())
 }
 
 /// Makes claims ask for more. That a volume cannot grow is for a person to mend; it holds up nothing else.
@@ -321,8 +414,7 @@ async fn remove_orphans(
         }
         let api = api_for(client, &types, &cluster.namespace);
         for ((kind, name), object) in there.iter().filter(|((kind, _), _)| *kind == types.kind) {
-            let ours = object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid);
-            if !ours
+            if !is_ours(object, cluster)
                 || wanted.contains(&(kind.clone(), name.clone()))
                 || object.metadata.deletion_timestamp.is_some()
             {
@@ -482,6 +574,32 @@ mod tests {
         let mut other = wanted;
         other["spec"]["ports"][0]["port"] = json!(2);
         assert!(!wants_all(&owned, &other));
+    }
+
+    #[test]
+    fn an_edit_is_told_with_its_field_and_who_made_it() {
+        let live: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "chat-msg", "managedFields": [
+                {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}},
+                {"manager": "theirs", "operation": "Update", "fieldsV1": {"f:spec": {"f:progressDeadlineSeconds": {}}}},
+                {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {
+                    "f:containers": {"k:{\"name\":\"msg\"}": {"f:image": {}}}}}}},
+            ]},
+            "spec": {"paused": true, "progressDeadlineSeconds": 7, "template": {"containers": [{"name": "msg", "image": "theirs"}]}},
+        }))
+        .unwrap();
+        let value = serde_json::to_value(&live).unwrap();
+        let mut wanted = json!({"spec": {"paused": false, "template": {"containers": [{"name": "msg", "image": "ours"}]}}});
+        let said = edit(&live, &value, &wanted).unwrap();
+        assert_eq!((said.object.as_str(), said.manager.as_str()), ("Deployment/chat-msg", "kubectl-edit"));
+        assert!(
+            said.field.starts_with("spec.template.containers.") && said.field.ends_with("image"),
+            "{said:?}"
+        );
+        // What only we have changed, and what nobody but them wants, is no edit of ours.
+        wanted["spec"]["template"] = live.data["spec"]["template"].clone();
+        assert_eq!(edit(&live, &value, &wanted), None);
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

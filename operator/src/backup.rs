@@ -132,7 +132,7 @@ pub async fn restore(
     let before = scale(&client, &cluster, |_| Some(0)).await?;
     println!("The services stop.");
     let serving: Vec<&str> = SERVICES.into_iter().filter(|service| *service != "cron").collect();
-    let theirs = format!("{},{} in ({})", labels::selector(name), labels::COMPONENT, serving.join(","));
+    let theirs = labels::components_selector(name, &serving);
     let outcome = async {
         until_gone(&client, namespace, &theirs).await?;
         let mut words: Vec<String> = ["restore", "--config", "/config", backup].map(str::to_owned).to_vec();

@@ -20,13 +20,15 @@ const NEW: SignedDuration = SignedDuration::from_mins(30);
 const FEWEST: i64 = 50;
 /// The counters of answers by errCode.
 const COUNTERS: [&str; 2] = ["rpc_count_total{", "api_count_total{"];
+/// Those of the answers that failed because a server or another service did not answer.
+const UNREACHABLE: [&str; 2] = ["rpc_unreachable_total ", "api_unreachable_total "];
 /// The errCode of what failed inside.
 const FAILED: &str = "code=\"500\"";
 
 /// Calls that new pods of a service answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// All.
+    /// All, but for those that failed because something else did not answer.
     pub answered: i64,
     /// Those that failed inside.
     pub failed: i64,
@@ -41,11 +43,17 @@ impl Calls {
 
     fn of(metrics: &str) -> Self {
         let mut calls = Self::default();
-        for line in metrics.lines().filter(|line| COUNTERS.iter().any(|name| line.starts_with(name))) {
+        for line in metrics.lines() {
+            let is = |names: [&str; 2]| names.iter().any(|name| line.starts_with(name));
             let Some((labels, value)) = line.rsplit_once(' ') else { continue };
-            let value = value.parse::<f64>().unwrap_or(0.0) as i64;
-            calls.answered += value;
-            calls.failed += if labels.contains(FAILED) { value } else { 0 };
+            let value = || value.parse::<f64>().unwrap_or(0.0) as i64;
+            if is(COUNTERS) {
+                calls.answered += value();
+                calls.failed += if labels.contains(FAILED) { value() } else { 0 };
+            } else if is(UNREACHABLE) {
+                calls.answered -= value();
+                calls.failed -= value();
+            }
         }
         calls
     }
@@ -123,6 +131,8 @@ mod tests {
         let calls = Calls::of(metrics);
         assert_eq!(calls, Calls { answered: 100, failed: 30 });
         assert_eq!((calls.too_many(29), calls.too_many(30)), (Some(30), None));
+        let while_kafka_was_away = format!("{metrics}rpc_unreachable_total 30\n");
+        assert_eq!(Calls::of(&while_kafka_was_away), Calls { answered: 70, failed: 0 });
         assert_eq!(Calls { answered: FEWEST - 1, failed: FEWEST - 1 }.too_many(10), None, "too few to say");
     }
 }

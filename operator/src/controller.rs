@@ -6,7 +6,7 @@ use std::{
 };
 
 use crds::{Dependency, OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -29,8 +29,8 @@ use kube::{
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::Counter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    metrics::{counter::Counter, family::Family, gauge::ConstGauge},
     registry::Registry,
 };
 use serde::de::DeserializeOwned;
@@ -43,14 +43,10 @@ use crate::{
     credentials::{self, Account},
     dereference, live,
     memo::Memo,
-    plan, probe, rotation, scaling, status, validate,
+    plan, pods, probe, rotation, scaling, status,
+    turns::{self, Turns},
+    validate::{self, SERVICES},
 };
-
-/// Dependencies are asked again after this long even when nothing changed.
-const PROBE_EVERY: Duration = Duration::from_secs(20);
-/// While something is awaited that sends no event (a server that comes back).
-const WAITING: Duration = Duration::from_secs(3);
-const CONCURRENT: u16 = 8;
 
 /// Counters of the operator.
 #[derive(Clone, Default)]
@@ -58,7 +54,13 @@ pub struct OperatorMetrics {
     reconciled: Counter,
     failed: Counter,
     written: Counter,
+    repaired: Family<Kind, Counter>,
     clusters: Clusters,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: String,
 }
 
 /// The clusters that the watch knows, for the metrics; empty until it runs.
@@ -97,6 +99,11 @@ impl OperatorMetrics {
             "Objects applied because they differed",
             metrics.written.clone(),
         );
+        registry.register(
+            "openim_operator_edits_repaired",
+            "Fields that somebody else had changed and that were set back",
+            metrics.repaired.clone(),
+        );
         registry.register_collector(Box::new(metrics.clusters.clone()));
         metrics
     }
@@ -109,6 +116,7 @@ struct Operator {
     recorder: Recorder,
     metrics: OperatorMetrics,
     memo: Arc<Memo>,
+    turns: Turns,
 }
 
 /// Why a pass failed; it is tried again.
@@ -146,11 +154,10 @@ pub async fn run(
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
         memo: Arc::default(),
+        turns: Turns::default(),
     });
     let controller = Controller::new(scoped::<Guarded>(&client, namespace), watcher::Config::default())
-        .with_config(
-            controller::Config::default().concurrency(CONCURRENT).debounce(Duration::from_millis(200)),
-        );
+        .with_config(controller::Config::default().debounce(Duration::from_millis(200)));
     let watch = Watch { client: &client, namespace, memo: &operator.memo };
     let controller = watch.owned::<Deployment>(controller);
     let controller = watch.owned::<StatefulSet>(controller);
@@ -161,15 +168,23 @@ pub async fn run(
     let controller = watch.owned::<PodDisruptionBudget>(controller);
     let controller = watch.owned::<HorizontalPodAutoscaler>(controller);
     let controller = watch.owned::<OpenIMService>(controller);
-    let controller = watch.owned::<Job>(controller).graceful_shutdown_on(stop.cancelled_owned());
+    let leading = operator.clone();
+    let controller = watch.owned::<Job>(controller).graceful_shutdown_on(async move {
+        stop.cancelled().await;
+        leading.turns.close();
+    });
     // A second leadership in one process does not exist: a lost lease ends it.
-    let _first = operator.metrics.clusters.0.set(controller.store());
+    let clusters = controller.store();
+    let _first = operator.metrics.clusters.0.set(clusters.clone());
+    let memo = operator.memo.clone();
     controller
         .run(reconcile, on_error, operator)
         .for_each(async |outcome| {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "controller.event");
+            let Err(error) = outcome else { return };
+            if matches!(error, controller::Error::ObjectNotFound(_)) {
+                memo.keep(&clusters.state().iter().filter_map(|cluster| cluster.uid()).collect());
             }
+            tracing::debug!(%error, "controller.event");
         })
         .await;
 }
@@ -221,22 +236,14 @@ impl Watch<'_> {
 }
 
 async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
-    let cluster = match &guarded.0 {
-        Ok(cluster) => cluster,
-        Err(broken) => {
-            // One that cannot even be read: nothing to do until it is edited. The others go on.
-            tracing::warn!(name = broken.metadata.name, error = broken.error, "cluster.unreadable");
-            return Ok(Action::await_change());
+    let done = operator.turns.take(async || {
+        // It may have been edited, or be gone, since it began to wait.
+        match operator.metrics.clusters.0.get().and_then(|all| all.get(&ObjectRef::from_obj(&*guarded))) {
+            Some(newest) => operator.look(&newest).await,
+            None => Ok(Action::await_change()),
         }
-    };
-    if cluster.metadata.deletion_timestamp.is_some() {
-        // Everything is owned; the garbage collector takes it.
-        operator.memo.forget(cluster);
-        return Ok(Action::await_change());
-    }
-    let done = operator.pass(cluster).await;
-    operator.metrics.reconciled.inc();
-    done
+    });
+    done.await.unwrap_or_else(|| Ok(Action::await_change()))
 }
 
 fn on_error(guarded: Arc<Guarded>, error: &ReconcileError, operator: Arc<Operator>) -> Action {
@@ -246,6 +253,30 @@ fn on_error(guarded: Arc<Guarded>, error: &ReconcileError, operator: Arc<Operato
 }
 
 impl Operator {
+    async fn look(&self, guarded: &Guarded) -> Result<Action, ReconcileError> {
+        let cluster = match &guarded.0 {
+            Ok(cluster) => cluster,
+            Err(broken) => {
+                // One that cannot even be read: nothing to do until it is edited. The others go on.
+                tracing::warn!(name = broken.metadata.name, error = broken.error, "cluster.unreadable");
+                return Ok(Action::await_change());
+            }
+        };
+        if cluster.metadata.deletion_timestamp.is_some() {
+            // Everything is owned; the garbage collector takes it.
+            return Ok(Action::await_change());
+        }
+        // Boxed: those that wait for their turn are small.
+        let done = self.pass(cluster).boxed().await;
+        self.metrics.reconciled.inc();
+        done
+    }
+
+    /// How long a cluster is left alone with which all is well.
+    fn rest(&self) -> Duration {
+        turns::rest(self.metrics.clusters.0.get().map_or(0, Store::len))
+    }
+
     async fn pass(&self, object: &OpenIMCluster) -> Result<Action, ReconcileError> {
         let before = object.status.clone().unwrap_or_default();
         let now = Timestamp::now();
@@ -259,7 +290,7 @@ impl Operator {
             }
         };
         if self.memo.still_rests(&self.client, object, &cluster).await {
-            return Ok(Action::requeue(PROBE_EVERY));
+            return Ok(Action::requeue(self.rest()));
         }
         let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
         let mut observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
@@ -276,7 +307,7 @@ impl Operator {
         scaling::prefer(&self.client, &cluster, &plan.deletion_costs)
             .await
             .map_err(ReconcileError::Prefer)?;
-        let applied = apply::apply(&self.client, &cluster, &plan).await;
+        let applied = apply::apply(&self.client, &cluster, &plan, &observed.there).await;
         let (written, failure) = match applied {
             Ok(applied) => {
                 self.metrics.written.inc_by((applied.written.len() + applied.deleted.len()) as u64);
@@ -284,11 +315,17 @@ impl Operator {
                     tracing::info!(cluster = cluster.name, written = ?applied.written, deleted = ?applied.deleted, "cluster.applied");
                 }
                 plan.blockers.extend(applied.refused);
+                for edit in applied.repaired {
+                    self.repaired(object, &cluster, edit).await;
+                }
                 (!applied.written.is_empty(), None)
             }
             Err(error) => (true, Some(error)),
         };
         by_hand::write(&self.client, &cluster, &observed).await.map_err(ReconcileError::Services)?;
+        for (pod, uid) in &observed.outdated {
+            pods::evict(&self.client, &cluster, pod, uid).await;
+        }
         if plan.fail_over {
             probe::fail_over(&cluster, &observed).await;
         }
@@ -301,9 +338,10 @@ impl Operator {
         if let (Some(change), None) = (&plan.started, &failure) {
             let note = format!("{}: {} (pods to replace: {})", change.component, change.reason, change.pods);
             tracing::info!(cluster = cluster.name, change = note, "cluster.changing");
+            let is_service = SERVICES.contains(&change.component.as_str());
             let related = ObjectReference {
                 api_version: Some("apps/v1".into()),
-                kind: Some("Deployment".into()),
+                kind: Some(if is_service { "Deployment" } else { "StatefulSet" }.into()),
                 name: Some(cluster.part(&change.component)),
                 namespace: Some(cluster.namespace.clone()),
                 ..Default::default()
@@ -340,7 +378,9 @@ impl Operator {
         self.write_status(object, &before, status).await?;
         match failure {
             Some(error) => Err(error.into()),
-            None => Ok(Action::requeue(if waiting { WAITING } else { PROBE_EVERY })),
+            None if waiting => Ok(Action::requeue(turns::wait(self.memo.under_way()))),
+            None if at_rest => Ok(Action::requeue(self.rest())),
+            None => Ok(Action::requeue(turns::PROBE_EVERY)),
         }
     }
 
@@ -361,6 +401,26 @@ impl Operator {
         apply::replace_credentials(&self.client, cluster, &observed.credentials, &after).await?;
         tracing::info!(cluster = cluster.name, ?step, "passwords.rotate");
         Ok(true)
+    }
+
+    /// Counts an edit that was undone, and says so to whoever made it.
+    async fn repaired(
+        &self,
+        object: &OpenIMCluster,
+        cluster: &validate::Cluster,
+        apply::Edit { object: edited, field, manager }: apply::Edit,
+    ) {
+        let (kind, name) = edited.split_once('/').unwrap_or_default();
+        self.metrics.repaired.get_or_create(&Kind { kind: kind.to_owned() }).inc();
+        tracing::warn!(cluster = cluster.name, edited, field, manager, "edit.repaired");
+        let note = format!("{edited}: {field}, changed by {manager}, is set back; change the OpenIMCluster");
+        let related = ObjectReference {
+            kind: Some(kind.to_owned()),
+            name: Some(name.to_owned()),
+            namespace: Some(cluster.namespace.clone()),
+            ..Default::default()
+        };
+        self.tell(object, EventType::Warning, "EditRepaired", note, Some(related)).await;
     }
 
     /// Writes the status when it differs, then tells of the transition.

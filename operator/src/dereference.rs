@@ -8,19 +8,26 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, ContainerState, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret},
 };
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{GetParams, ListParams},
+};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    apply::{self, There},
     build::{
-        labels::{COMPONENT, component_selector, selector},
+        labels::{COMPONENT, component_selector, components_selector, selector},
         settings::live_revision,
     },
     by_hand, calls, credentials, live,
     plan::{Observed, Rollout, config_maps},
+    pods::serves,
     probe::{self, Secrets},
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
     scaling::{self, SCALED_AT},
+    servers::ASKED,
     validate::{Backing, Cluster},
     volumes::Volume,
 };
@@ -28,16 +35,20 @@ use crate::{
 /// Annotation of ReplicaSets: the newest has the highest number.
 pub(crate) const SET_NUMBER: &str = "deployment.kubernetes.io/revision";
 
+/// Labels that the controller of StatefulSets gives its pods: the number, and the template.
+const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
+const SET_REVISION: &str = "controller-revision-hash";
+
 async fn secret(
     client: &Client,
     cluster: &Cluster,
     name: &str,
+    version: &GetParams,
 ) -> kube::Result<Option<BTreeMap<String, String>>> {
-    Ok(Api::<Secret>::namespaced(client.clone(), &cluster.namespace)
-        .get_opt(name)
-        .await?
-        .as_ref()
-        .map(credentials::text))
+    match Api::<Secret>::namespaced(client.clone(), &cluster.namespace).get_with(name, version).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        found => Ok(Some(credentials::text(&found?))),
+    }
 }
 
 fn rollout_of_deployment(item: &Deployment) -> Rollout {
@@ -73,6 +84,7 @@ fn rollout_of_set(item: &StatefulSet) -> Rollout {
     let init =
         spec.template.spec.as_ref().and_then(|pod| pod.init_containers.as_ref()?.first()?.image.clone());
     Rollout {
+        asked: item.annotations().get(ASKED).and_then(|text| serde_json::from_str(text).ok()),
         current: status.observed_generation.unwrap_or(0) >= item.metadata.generation.unwrap_or(0),
         desired: spec.replicas.unwrap_or(1),
         ready: status.ready_replicas.unwrap_or(0),
@@ -106,11 +118,48 @@ fn volume(claim: &PersistentVolumeClaim) -> Volume {
     }
 }
 
-/// What a pod that is not ready says of itself, if there is one.
-async fn explain(client: &Client, cluster: &Cluster, service: &str) -> kube::Result<String> {
-    let same = ListParams::default().labels(&component_selector(&cluster.name, service));
-    let pods = Api::<Pod>::namespaced(client.clone(), &cluster.namespace).list(&same).await?;
-    Ok(pods.iter().find_map(trouble).unwrap_or_default())
+/// The pods of services and servers.
+async fn pods_of(client: &Client, cluster: &Cluster, components: &[&str]) -> kube::Result<Vec<Pod>> {
+    if components.is_empty() {
+        return Ok(vec![]);
+    }
+    let theirs = ListParams::default().labels(&components_selector(&cluster.name, components));
+    Ok(Api::<Pod>::namespaced(client.clone(), &cluster.namespace).list(&theirs).await?.items)
+}
+
+fn component(pod: &Pod) -> &str {
+    pod.labels().get(COMPONENT).map_or("", String::as_str)
+}
+
+/// What a pod that is not ready says of itself, for each component that has one.
+fn explain(pods: &[Pod]) -> BTreeMap<&str, String> {
+    let mut told = BTreeMap::new();
+    for (pod, trouble) in pods.iter().filter_map(|pod| Some((pod, trouble(pod)?))) {
+        told.entry(component(pod)).or_insert(trouble);
+    }
+    told
+}
+
+/// Pods, name and uid, that a StatefulSet is to replace and does not: where it starts its pods in order, it waits for those that do not serve. One
+/// that is starting is left alone: MongoDB must not be interrupted while it makes its first user.
+fn outdated(set: &StatefulSet, rollout: &Rollout, pods: &[Pod]) -> BTreeMap<String, String> {
+    let newest = set.status.as_ref().and_then(|status| status.update_revision.as_deref());
+    let label = |pod: &Pod, key: &str| pod.labels().get(key).cloned().unwrap_or_default();
+    pods.iter()
+        .filter(|pod| {
+            let ordinal = label(pod, POD_INDEX).parse::<i32>().unwrap_or(-1);
+            let made_by_it =
+                pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref());
+            made_by_it
+                && rollout.current
+                && ordinal >= rollout.partition
+                && newest.is_some_and(|newest| label(pod, SET_REVISION) != newest)
+                && pod.metadata.deletion_timestamp.is_none()
+                && !serves(pod)
+                && trouble(pod).is_some()
+        })
+        .filter_map(|pod| Some((pod.name_any(), pod.uid()?)))
+        .collect()
 }
 
 /// Which of the ReplicaSets of a Deployment it is, counted from 1.
@@ -194,7 +243,9 @@ fn trouble(pod: &Pod) -> Option<String> {
         .or_else(|| container.state.as_ref().and_then(|state| state.terminated.clone()));
     if let Some(ended) = ended {
         let last_line = ended.message.as_deref().and_then(|log| log.trim().lines().last()).map(str::to_owned);
-        return Some(text(Some(format!("exit code {}", ended.exit_code)), last_line));
+        let killed = ended.reason.as_deref() == Some("OOMKilled");
+        let why = if killed { " (it used more memory than it may)" } else { "" };
+        return Some(text(Some(format!("exit code {}{why}", ended.exit_code)), last_line));
     }
     let waiting = container.state.as_ref()?.waiting.clone()?;
     (waiting.reason.as_deref() != Some("ContainerCreating")).then(|| text(waiting.reason, waiting.message))
@@ -225,12 +276,23 @@ fn named_secrets(cluster: &Cluster) -> Vec<(&'static str, String)> {
     needed
 }
 
+/// Those of a kind, with their fields.
+fn of_kind<K: Resource<DynamicType = ()> + DeserializeOwned>(there: &There) -> kube::Result<Vec<K>> {
+    let kind = K::kind(&());
+    there
+        .iter()
+        .filter(|((of, _), _)| *of == kind)
+        .map(|(_, object)| serde_json::from_value(serde_json::to_value(object)?))
+        .collect::<Result<_, _>>()
+        .map_err(kube::Error::SerdeError)
+}
+
 /// Those of them that exist, each read once.
-async fn external_secrets(client: &Client, cluster: &Cluster) -> kube::Result<Secrets> {
+async fn external_secrets(client: &Client, cluster: &Cluster, version: &GetParams) -> kube::Result<Secrets> {
     let names: BTreeSet<String> = named_secrets(cluster).into_iter().map(|(_, name)| name).collect();
     let mut found = Secrets::new();
     for name in names {
-        if let Some(data) = secret(client, cluster, &name).await? {
+        if let Some(data) = secret(client, cluster, &name, version).await? {
             found.insert(name, data);
         }
     }
@@ -242,13 +304,15 @@ pub fn secrets_digest(external: &Secrets, credentials: &BTreeMap<String, String>
     hex::encode(Sha256::digest(serde_json::to_vec(&(external, credentials)).unwrap_or_default()))
 }
 
-/// [`secrets_digest`] of what is there now.
+/// [`secrets_digest`] of what is there.
 ///
 /// # Errors
 /// When the API server refuses or cannot be reached.
 pub async fn read_secrets_digest(client: &Client, cluster: &Cluster) -> kube::Result<String> {
-    let external = external_secrets(client, cluster).await?;
-    let credentials = secret(client, cluster, &cluster.credentials()).await?.unwrap_or_default();
+    // The API server answers from memory; what it has there may be a moment old.
+    let version = GetParams::any();
+    let external = external_secrets(client, cluster, &version).await?;
+    let credentials = secret(client, cluster, &cluster.credentials(), &version).await?.unwrap_or_default();
     Ok(secrets_digest(&external, &credentials))
 }
 
@@ -281,11 +345,20 @@ pub async fn dereference(
 ) -> kube::Result<Observed> {
     let mut observed = read(client, cluster, credentials, operator_namespace).await?;
     let revision = live_revision(cluster);
-    if cluster.taken_over != revision {
-        observed.behind = live::behind(client, cluster, &revision).await?;
-    }
-    observed.load = scaling::measure(client, cluster, &observed).await?;
-    observed.calls = calls::measure(client, cluster, &observed).await?;
+    let behind = async {
+        if cluster.taken_over == revision {
+            return Ok(BTreeMap::new());
+        }
+        live::behind(client, cluster, &revision).await
+    };
+    let target = probe::Target::of(cluster, &observed);
+    let (probed, behind, load, calls) = tokio::join!(
+        target.probe(),
+        behind,
+        scaling::measure(client, cluster, &observed),
+        calls::measure(client, cluster, &observed),
+    );
+    (observed.behind, observed.load, observed.calls) = (behind?, load?, calls?);
     for (service, calls) in &observed.calls {
         let live = observed.deployments.get_mut(&cluster.part(service));
         if let Some(live) = live.filter(|live| live.before.is_none())
@@ -294,7 +367,6 @@ pub async fn dereference(
             live.before = template_before(client, cluster, service, live).await?;
         }
     }
-    let probed = probe::Target::of(cluster, &observed).probe().await;
     observed.dependencies = probed.dependencies;
     observed.redis_master = probed.redis_master;
     observed.mongodb_members = probed.mongodb_members;
@@ -313,30 +385,49 @@ pub async fn read(
 ) -> kube::Result<Observed> {
     let (client, namespace) = (client.clone(), cluster.namespace.as_str());
     let ours = ListParams::default().labels(&selector(&cluster.name));
-    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace).list(&ours).await?;
-    let sets = Api::<StatefulSet>::namespaced(client.clone(), namespace).list(&ours).await?;
-    let jobs = Api::<Job>::namespaced(client.clone(), namespace).list(&ours).await?;
+    let there = apply::there(&client, cluster).await?;
+    let (deployments, sets, jobs) =
+        (of_kind::<Deployment>(&there)?, of_kind::<StatefulSet>(&there)?, of_kind::<Job>(&there)?);
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace).list(&ours).await?;
-    let external = external_secrets(&client, cluster).await?;
+    let external = external_secrets(&client, cluster, &GetParams::default()).await?;
     let missing_secrets = named_secrets(cluster)
         .into_iter()
         .filter(|(_, name)| !external.contains_key(name))
         .map(|(field, name)| format!("{field}: there is no Secret {name} in namespace {namespace}"))
         .collect();
     let mut rollouts = BTreeMap::new();
+    let mut unready = Vec::new();
     for item in &deployments {
         let mut rollout = rollout_of_deployment(item);
         if !rollout.is_done() && rollout.desired > 0 {
             let service = item.labels().get(COMPONENT).map_or("", String::as_str);
-            rollout.trouble = explain(&client, cluster, service).await?;
+            unready.push(service);
             if rollout.stuck {
                 rollout.before = template_before(&client, cluster, service, &rollout).await?;
             }
         }
         rollouts.insert(item.name_any(), rollout);
     }
-    let stateful_sets: BTreeMap<String, Rollout> =
-        sets.iter().map(|item| (item.name_any(), rollout_of_set(item))).collect();
+    let mut stateful_sets = BTreeMap::new();
+    for item in &sets {
+        let rollout = rollout_of_set(item);
+        if rollout.ready < rollout.desired {
+            unready.extend(item.labels().get(COMPONENT).map(String::as_str));
+        }
+        stateful_sets.insert(item.name_any(), rollout);
+    }
+    let pods = pods_of(&client, cluster, &unready).await?;
+    for (component, trouble) in explain(&pods) {
+        let name = cluster.part(component);
+        if let Some(rollout) = rollouts.get_mut(&name).or_else(|| stateful_sets.get_mut(&name)) {
+            rollout.trouble = trouble;
+        }
+    }
+    let outdated = sets
+        .iter()
+        .filter_map(|set| Some(outdated(set, stateful_sets.get(&set.name_any())?, &pods)))
+        .flatten()
+        .collect();
     let finished_jobs = jobs
         .iter()
         .filter(|job| job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) > 0))
@@ -358,8 +449,10 @@ pub async fn read(
         credentials,
         external,
         missing_secrets,
+        there,
         deployments: rollouts,
         stateful_sets,
+        outdated,
         volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
         failed_jobs,
@@ -376,8 +469,8 @@ mod tests {
 
     use super::*;
 
-    fn pod(exit_code: i32) -> Pod {
-        let ended = json!({ "exitCode": exit_code, "message": "first\nlast\n" });
+    fn pod(exit_code: i32, reason: &str) -> Pod {
+        let ended = json!({ "exitCode": exit_code, "reason": reason, "message": "first\nlast\n" });
         let container = json!({ "name": "migrate", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": { "terminated": ended } });
         serde_json::from_value(
             json!({ "metadata": { "name": "migrate-1" }, "status": { "containerStatuses": [container] } }),
@@ -386,8 +479,56 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_set_from_its_newest_template_is_known() {
+        let set = |partition: i32| -> StatefulSet {
+            serde_json::from_value(json!({
+                "metadata": { "name": "chat-redis", "uid": "u", "generation": 2 },
+                "spec": {
+                    "serviceName": "r", "selector": {}, "template": {},
+                    "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": partition } },
+                },
+                "status": { "replicas": 1, "observedGeneration": 2, "updateRevision": "new", "currentRevision": "old" },
+            }))
+            .unwrap()
+        };
+        let pod = |revision: &str, status: serde_json::Value| -> Pod {
+            let owner =
+                json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "chat-redis", "uid": "u" });
+            let labels = json!({ POD_INDEX: "1", SET_REVISION: revision });
+            let metadata =
+                json!({ "name": "chat-redis-1", "uid": "p", "labels": labels, "ownerReferences": [owner] });
+            serde_json::from_value(json!({ "metadata": metadata, "status": status })).unwrap()
+        };
+        let condition =
+            |type_: &str, status: &str| json!({ "conditions": [{ "type": type_, "status": status }] });
+        let container = |state: serde_json::Value| {
+            let container = json!({ "name": "redis", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state });
+            json!({ "containerStatuses": [container] })
+        };
+        let unscheduled = condition("PodScheduled", "False");
+        let no_image = container(json!({ "waiting": { "reason": "ImagePullBackOff" } }));
+        for stuck in [&unscheduled, &no_image] {
+            let found = outdated(&set(0), &rollout_of_set(&set(0)), &[pod("old", stuck.clone())]);
+            assert_eq!(found, [("chat-redis-1".to_owned(), "p".to_owned())].into());
+        }
+        let starting = container(json!({ "running": {} }));
+        for (set, pod) in [
+            (set(0), pod("new", unscheduled.clone())),
+            (set(0), pod("old", condition("Ready", "True"))),
+            (set(0), pod("old", starting)),
+            (set(2), pod("old", unscheduled)),
+        ] {
+            assert!(outdated(&set, &rollout_of_set(&set), std::slice::from_ref(&pod)).is_empty(), "{pod:?}");
+        }
+    }
+
+    #[test]
     fn a_pod_that_ended_well_is_no_trouble() {
-        assert_eq!(trouble(&pod(1)).as_deref(), Some("pod migrate-1: exit code 1: last"));
-        assert_eq!(trouble(&pod(0)), None);
+        assert_eq!(trouble(&pod(1, "Error")).as_deref(), Some("pod migrate-1: exit code 1: last"));
+        assert_eq!(
+            trouble(&pod(137, "OOMKilled")).as_deref(),
+            Some("pod migrate-1: exit code 137 (it used more memory than it may): last")
+        );
+        assert_eq!(trouble(&pod(0, "Completed")), None);
     }
 }

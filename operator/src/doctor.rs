@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 
 use crate::{
-    build::labels::COMPONENT,
+    build::{labels::COMPONENT, network::SERVERS},
     validate::{self, Backing, Cluster},
 };
 
@@ -122,17 +122,27 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
 }
 
+/// Where the spec says what the pods of a component may use and where they run.
+fn section(component: &str) -> String {
+    if SERVERS.contains(&component) {
+        format!("spec.{component}.managed")
+    } else {
+        format!("spec.services.{component}")
+    }
+}
+
 fn about_pods(pods: &[Pod]) -> Vec<Finding> {
     let mut found = vec![];
     for pod in pods {
-        let (name, service) = (pod.name_any(), pod.labels().get(COMPONENT).cloned().unwrap_or_default());
+        let name = pod.name_any();
+        let section = section(pod.labels().get(COMPONENT).map_or("", String::as_str));
         for container in containers(pod) {
             let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
             let killed = last.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"));
             if killed {
                 found.push(broken(
                     format!("{name} was killed because it used more memory than it may"),
-                    &format!("raise spec.services.{service}.resources.memoryLimit"),
+                    &format!("raise {section}.resources.memoryLimit"),
                 ));
             } else if container.restart_count > RESTARTS {
                 found.push(broken(
@@ -145,7 +155,7 @@ fn about_pods(pods: &[Pod]) -> Vec<Finding> {
         for entry in unscheduled.filter(|entry| entry.type_ == "PodScheduled" && entry.status == "False") {
             found.push(broken(
                 format!("{name} has no node: {}", entry.message.clone().unwrap_or_default()),
-                "add nodes, or ask for less (spec.services.*.resources, spec.pods)",
+                &format!("add nodes, or ask for less ({section}.resources and .pods)"),
             ));
         }
     }
@@ -317,20 +327,23 @@ mod tests {
             reachable: false,
             message: "refused".into(),
         }];
-        let pod = |restarts: i32, reason: &str| -> Pod {
-            serde_json::from_value(json!({ "metadata": { "name": "chat-msg-1", "labels": { COMPONENT: "msg" } }, "status": {
-                "containerStatuses": [{ "name": "msg", "image": "", "imageID": "", "ready": true, "restartCount": restarts,
+        let pod = |component: &str, restarts: i32, reason: &str| -> Pod {
+            serde_json::from_value(json!({ "metadata": { "name": format!("chat-{component}-1"), "labels": { COMPONENT: component } }, "status": {
+                "containerStatuses": [{ "name": component, "image": "", "imageID": "", "ready": true, "restartCount": restarts,
                     "lastState": { "terminated": { "exitCode": 137, "reason": reason } } }],
             } })).unwrap()
         };
-        let said = seen(&cluster, &[pod(1, "OOMKilled"), pod(4, "Error"), pod(3, "Error")]);
-        assert!(said.starts_with("✖ chat: does not work: 4; to know: 0\n"), "{said}");
+        let mut pods = vec![pod("msg", 1, "OOMKilled"), pod("msg", 4, "Error"), pod("msg", 3, "Error")];
+        pods.push(pod("mongodb", 1, "OOMKilled"));
+        let said = seen(&cluster, &pods);
+        assert!(said.starts_with("✖ chat: does not work: 5; to know: 0\n"), "{said}");
         for expected in [
             "not ready: plan 5 waits",
             "→ kubectl openim approve chat",
             "redis does not answer: refused",
             "chat-msg-1 was killed because",
             "→ raise spec.services.msg.resources.memoryLimit",
+            "→ raise spec.mongodb.managed.resources.memoryLimit",
             "chat-msg-1 was restarted 4 times",
         ] {
             assert!(said.contains(expected), "{expected}: {said}");

@@ -2,7 +2,7 @@
 //! and the API server is left in peace.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -106,9 +106,14 @@ impl Memo {
         }
     }
 
-    /// A cluster that is gone.
-    pub(crate) fn forget(&self, object: &OpenIMCluster) {
-        self.0.lock().remove(&object.uid().unwrap_or_default());
+    /// How many are not at rest.
+    pub(crate) fn under_way(&self) -> usize {
+        self.0.lock().values().filter(|state| matches!(state, State::Passing { .. })).count()
+    }
+
+    /// The others are gone.
+    pub(crate) fn keep(&self, uids: &HashSet<String>) {
+        self.0.lock().retain(|uid, _| uids.contains(uid));
     }
 }
 
@@ -129,8 +134,10 @@ mod tests {
             memo.put_to_rest(object, target, vec![], String::new());
         };
         assert!(memo.resting(&cluster).is_none(), "nobody has looked yet");
+        assert_eq!(memo.under_way(), 1);
         put(&cluster);
         assert!(memo.resting(&cluster).is_some() && memo.resting(&cluster).is_some());
+        assert_eq!(memo.under_way(), 0);
         memo.changed("0000-1111");
         assert!(memo.resting(&cluster).is_none(), "something it owns");
         assert!(memo.resting(&cluster).is_none(), "until a full pass was made");
@@ -149,7 +156,9 @@ mod tests {
         memo.changed("0000-1111");
         put(&cluster);
         assert!(memo.resting(&cluster).is_none());
-        memo.forget(&cluster);
+        memo.keep(&HashSet::from(["0000-1111".to_owned()]));
+        assert_eq!(memo.0.lock().len(), 1);
+        memo.keep(&HashSet::new());
         memo.changed("0000-1111");
         assert!(memo.0.lock().is_empty(), "nothing is kept of a cluster that is gone");
     }

@@ -8,12 +8,14 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
 
 use crate::{
+    apply::There,
     build,
     by_hand::Held,
     calls::Calls,
     probe,
     rollout::{self, Permissions},
     rotation, scaling,
+    servers::{self, Asked},
     validate::{Backing, Cluster},
     version,
     volumes::{self, Growth, Volume},
@@ -57,6 +59,8 @@ pub struct Rollout {
     pub parallel: bool,
     /// Of a StatefulSet: its pods are all of the newest template.
     pub settled: bool,
+    /// Of a StatefulSet: what the spec asked when its template was made; `None` of one that an operator before made.
+    pub asked: Option<Asked>,
     /// Of a StatefulSet: what its claims are made from; Kubernetes lets nobody change it.
     pub claims: Option<Vec<PersistentVolumeClaim>>,
 }
@@ -86,10 +90,14 @@ pub struct Observed {
     pub external: BTreeMap<String, BTreeMap<String, String>>,
     /// Secrets that the spec names and that do not exist.
     pub missing_secrets: Vec<String>,
+    /// Everything that bears the cluster's label.
+    pub there: There,
     /// Deployments by name.
     pub deployments: BTreeMap<String, Rollout>,
     /// StatefulSets by name.
     pub stateful_sets: BTreeMap<String, Rollout>,
+    /// Pods of managed servers, name and uid, that do not serve and are to be replaced: Kubernetes waits for them to serve first.
+    pub outdated: BTreeMap<String, String>,
     /// Claims of managed servers by name.
     pub volumes: BTreeMap<String, Volume>,
     /// Jobs that succeeded.
@@ -162,8 +170,14 @@ impl Plan {
 /// Plans a cluster: backing servers, then the migration, then the services one after the other. A gate holds back new pods and changes
 /// of pod templates; it never takes away what runs, and scaling and repairs go on.
 pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
-    let mut plan = Plan { apply: build::backing::objects(cluster, observed), ..Default::default() };
     let settings = build::settings::Settings::of(cluster, observed);
+    let services = build::services::objects(cluster, &settings, observed);
+    let asked = servers::all_asked(cluster, observed);
+    let id = window::plan_id(&services.wanted, &asked);
+    let held = hold(cluster, observed, &id);
+    let servers = servers::decide(cluster, observed, asked, held.is_some());
+    let apply = build::backing::objects(cluster, observed, &servers.made_of);
+    let mut plan = Plan { id, apply, ..Default::default() };
     plan.apply.extend(build::settings::objects(cluster, &settings));
 
     let waiting: Vec<String> = observed
@@ -181,12 +195,9 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         plan.gate = Some(Gate { reason: Reason::DependencyNotReady, message });
     }
 
-    let services = build::services::objects(cluster, &settings, observed);
-    plan.id = window::plan_id(&services.wanted);
     let name = build::migration::name(cluster, &settings);
     let job = build::migration::job(cluster, &settings);
     let migrated = observed.finished_jobs.contains(&name);
-    let held = hold(cluster, observed, &plan.id);
     // A version that may not run yet must not change the data either.
     let wait = held.is_some() && !observed.deployments.is_empty();
     if plan.gate.is_some() || wait && !migrated {
@@ -205,7 +216,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
 
     let permissions = Permissions {
         create: plan.gate.is_none() && migrated,
-        held: plan.gate.clone().or(held),
+        held: plan.gate.clone().or(held.clone()),
         behind: scaling::behind(cluster, observed),
     };
     let decision = rollout::decide(cluster, services.wanted, observed, &permissions);
@@ -222,9 +233,14 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         && observed.deployments.values().all(Rollout::is_done);
     plan.kept_config =
         settled.then(|| observed.deployments.values().flat_map(|live| config_maps(&live.template)).collect());
-    plan.changes = decision.changes;
-    plan.started = decision.started;
+    plan.changes = servers.changes;
+    plan.changes.extend(decision.changes);
+    plan.started = servers.started.or(decision.started);
     plan.blockers = decision.blockers;
+    plan.blockers.extend(servers.blockers);
+    if let Some(gate) = held.filter(|gate| servers.waits && !names(&plan.blockers, gate.reason)) {
+        plan.blockers.insert(0, rollout::blocker("", gate.reason, gate.message));
+    }
     plan.changes.extend(rotation::pending(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));
     let (grow, too_large) = volumes::growth(cluster, observed);
@@ -233,6 +249,10 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.deletion_costs = scaling::deletion_costs(cluster, observed);
     plan.blockers.extend(too_large);
     plan
+}
+
+fn names(blockers: &[Blocker], reason: Reason) -> bool {
+    blockers.iter().any(|blocker| blocker.gate == reason.as_str())
 }
 
 /// A cluster that was made with another number of brokers keeps it.

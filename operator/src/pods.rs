@@ -6,7 +6,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::json;
 
@@ -40,9 +40,8 @@ pub(crate) async fn ask(
     path: &str,
 ) -> kube::Result<Vec<Answer>> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let components =
-        format!("{},{} in ({})", labels::selector(&cluster.name), labels::COMPONENT, services.join(","));
-    let pods = api.list(&ListParams::default().labels(&components)).await?;
+    let theirs = labels::components_selector(&cluster.name, services);
+    let pods = api.list(&ListParams::default().labels(&theirs)).await?;
     let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap_or_default();
     let asked = pods.into_iter().filter(serves).map(|pod| {
         let http = http.clone();
@@ -86,7 +85,18 @@ pub(crate) async fn annotate(
     }
 }
 
-fn serves(pod: &Pod) -> bool {
+/// Evicts a pod, within its disruption budget, if it is still this one. What the API server refuses now is asked for again in the next pass.
+pub(crate) async fn evict(client: &Client, cluster: &Cluster, pod: &str, uid: &str) {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let this_one = Preconditions { uid: Some(uid.to_owned()), ..Default::default() };
+    let delete_options = Some(DeleteParams { preconditions: Some(this_one), ..Default::default() });
+    match api.evict(pod, &EvictParams { delete_options, ..Default::default() }).await {
+        Ok(_) => tracing::info!(cluster = cluster.name, pod, "server.replaced"),
+        Err(error) => tracing::warn!(cluster = cluster.name, pod, %error, "server.not_replaced"),
+    }
+}
+
+pub(crate) fn serves(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()
         && conditions

@@ -229,7 +229,8 @@ pub struct Target {
 struct Server {
     name: &'static str,
     managed: bool,
-    starting: bool,
+    /// Why it is not asked: no pod of it serves.
+    starting: Option<String>,
 }
 
 impl Target {
@@ -237,8 +238,11 @@ impl Target {
     pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
         let Observed { credentials, external, stateful_sets, .. } = observed;
         let server = |name: &'static str, managed: bool| {
-            let ready = stateful_sets.get(&cluster.part(name)).is_some_and(|set| set.ready > 0);
-            Server { name, managed, starting: managed && !ready }
+            let live = stateful_sets.get(&cluster.part(name));
+            let ready = live.is_some_and(|set| set.ready > 0);
+            let seen = live.map(|set| set.trouble.as_str()).filter(|trouble| !trouble.is_empty());
+            let seen = seen.unwrap_or("its pod is not ready yet");
+            Server { name, managed, starting: (managed && !ready).then(|| seen.to_owned()) }
         };
         Self {
             settings: settings(cluster, credentials, external, stateful_sets),
@@ -268,8 +272,8 @@ impl Target {
 impl Server {
     async fn ask(&self, asking: impl Future<Output = Result<String, String>>) -> Dependency {
         let limit = PATIENCE + Duration::from_secs(1);
-        let (reachable, message) = if self.starting {
-            (false, "its pod is not ready yet".to_owned())
+        let (reachable, message) = if let Some(seen) = &self.starting {
+            (false, seen.chars().take(300).collect())
         } else {
             match timeout(limit, asking).await {
                 Ok(Ok(remark)) => (true, remark),

@@ -63,7 +63,7 @@ pub struct Permissions {
     pub behind: Vec<(&'static str, i64)>,
 }
 
-fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
+pub(crate) fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
     let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
     annotations.and_then(|annotations| annotations.get(key)).map_or("", String::as_str)
 }
@@ -78,7 +78,8 @@ pub(crate) fn template(deployment: &Deployment) -> &PodTemplateSpec {
     deployment.spec.as_ref().map_or(&NONE, |spec| &spec.template)
 }
 
-fn image(template: &PodTemplateSpec) -> &str {
+/// The image of the first container; empty: none.
+pub(crate) fn image(template: &PodTemplateSpec) -> &str {
     let pod = template.spec.as_ref();
     pod.and_then(|pod| pod.containers.first()?.image.as_deref()).unwrap_or_default()
 }
@@ -145,7 +146,7 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
     reasons.join(", ")
 }
 
-fn blocker(service: &str, gate: Reason, message: String) -> Blocker {
+pub(crate) fn blocker(service: &str, gate: Reason, message: String) -> Blocker {
     Blocker { component: service.to_owned(), gate: gate.as_str().to_owned(), message }
 }
 

@@ -112,7 +112,10 @@ pub fn of(
         message,
     };
     let coming: Vec<&str> = plan.changes.iter().map(|change| change.component.as_str()).collect();
-    let then = if coming.is_empty() { String::new() } else { format!(" Then: {}.", coming.join(", ")) };
+    // What is under way is waited for now.
+    let is_under_way = |name: &&str| plan.blockers.iter().any(|blocker| blocker.component == *name);
+    let later: Vec<&str> = coming.iter().copied().filter(|name| !is_under_way(name)).collect();
+    let then = if later.is_empty() { String::new() } else { format!(" Then: {}.", later.join(", ")) };
     let stopped = plan.blockers.iter().find_map(|blocker| {
         let reasons = [
             Reason::UpgradeRefused,
@@ -299,6 +302,30 @@ mod tests {
                 prop_assert!(condition.message.ends_with('.'));
             }
         }
+    }
+
+    #[test]
+    fn a_server_whose_pods_are_replaced_is_waited_for() {
+        let cluster = validate(&object("{}")).unwrap();
+        let done =
+            Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
+        let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        let observed = Observed { deployments, ..Default::default() };
+        let change = |server: &str| crds::Change { component: server.into(), ..Default::default() };
+        let gate = Reason::RollingOut.as_str().into();
+        let message = "1 of 3 pods are new, 2 serve".into();
+        let plan = Plan {
+            changes: vec![change("kafka"), change("redis")],
+            blockers: vec![Blocker { component: "kafka".into(), gate, message }],
+            ..Default::default()
+        };
+        let none = OpenIMClusterStatus::default();
+        let status = of(&cluster, &observed, &plan, false, &none, Timestamp::UNIX_EPOCH);
+        assert!(!is_true(&status, condition::READY));
+        assert_eq!(
+            status.message,
+            "12 of 12 pods are ready; waiting for kafka: 1 of 3 pods are new, 2 serve. Then: redis."
+        );
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! because objects may predate a rule.
 
 use crds::{
-    AnyObject, ExternalKafka, ExternalMongoDb, ExternalRedis, ManagedKafka, ManagedMongoDb, ManagedRedis,
-    OpenIMCluster, OpenIMClusterSpec, Pods, Service,
+    AnyObject, ComponentPods, ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka,
+    ManagedMongoDb, ManagedRedis, OpenIMCluster, OpenIMClusterSpec, Pods, Resources, Service,
 };
 use k8s_openapi::{api::core::v1::Affinity, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use crate::{apply::covers, window};
+use crate::{apply::covers, servers, window};
 
 /// Why a spec cannot be carried out: the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,16 +93,32 @@ impl Cluster {
 
     /// Where and how the pods of a service run.
     pub fn pods(&self, service: &str) -> Pods {
-        let mut pods = self.spec.pods.clone();
-        if let Some(own) = self.service(service).pods.clone() {
-            pods.annotations.extend(own.annotations);
-            pods.node_selector = own.node_selector.unwrap_or(pods.node_selector);
-            pods.tolerations = own.tolerations.unwrap_or(pods.tolerations);
-            pods.priority_class_name = own.priority_class_name.unwrap_or(pods.priority_class_name);
-            pods.spread = own.spread.unwrap_or(pods.spread);
-            pods.affinity = own.affinity.or(pods.affinity);
+        with_own(self.spec.pods.clone(), self.service(service).pods.clone())
+    }
+
+    /// Where and how the pods of a managed server run.
+    pub fn server_pods(&self, managed: &Managed) -> Pods {
+        let common = Pods {
+            image_pull_secrets: self.spec.pods.image_pull_secrets.clone(),
+            spread: self.spec.pods.spread,
+            ..Default::default()
+        };
+        with_own(common, managed.pods.clone())
+    }
+
+    /// The managed servers by name.
+    pub fn servers(&self) -> Vec<(&'static str, &Managed)> {
+        let mut servers = Vec::new();
+        if let Backing::Managed(mongodb) = &self.mongodb {
+            servers.push(("mongodb", &mongodb.server));
         }
-        pods
+        if let Backing::Managed(redis) = &self.redis {
+            servers.push(("redis", &redis.server));
+        }
+        if let Backing::Managed(kafka) = &self.kafka {
+            servers.push(("kafka", &kafka.server));
+        }
+        servers
     }
 
     /// The name of a part of this cluster.
@@ -114,6 +130,18 @@ impl Cluster {
     pub fn credentials(&self) -> String {
         self.part("credentials")
     }
+}
+
+fn with_own(mut pods: Pods, own: Option<ComponentPods>) -> Pods {
+    if let Some(own) = own {
+        pods.annotations.extend(own.annotations);
+        pods.node_selector = own.node_selector.unwrap_or(pods.node_selector);
+        pods.tolerations = own.tolerations.unwrap_or(pods.tolerations);
+        pods.priority_class_name = own.priority_class_name.unwrap_or(pods.priority_class_name);
+        pods.spread = own.spread.unwrap_or(pods.spread);
+        pods.affinity = own.affinity.or(pods.affinity);
+    }
+    pods
 }
 
 fn service_of<'a>(spec: &'a OpenIMClusterSpec, name: &str) -> &'a Service {
@@ -150,18 +178,45 @@ fn backing<M: Clone + Default, E: Clone>(
     }
 }
 
-fn quantity(field: String, text: &str) -> Result<(), Invalid> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = &text[digits.len()..];
-    let known = ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"].contains(&unit);
-    if known && digits.parse::<f64>().is_ok_and(|number| number > 0.0) {
-        Ok(())
-    } else {
-        Err(Invalid {
-            field,
-            problem: format!("{text:?} is not a quantity; write for example 100m, 64Mi or 10Gi"),
-        })
+/// How much a quantity is, in bytes or cores; `None` for what is none.
+pub(crate) fn amount(quantity: &str) -> Option<f64> {
+    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &quantity[digits.len()..] {
+        "" => 1.0,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "Ki" => 1024.0,
+        "Mi" => 1024_f64.powi(2),
+        "Gi" => 1024_f64.powi(3),
+        "Ti" => 1024_f64.powi(4),
+        _ => return None,
+    };
+    digits.parse::<f64>().ok().filter(|number| *number > 0.0).map(|number| number * factor)
+}
+
+fn quantity(field: String, text: &str) -> Result<f64, Invalid> {
+    let problem = || format!("{text:?} is not a quantity; write for example 100m, 64Mi or 10Gi");
+    amount(text).ok_or_else(|| Invalid { field, problem: problem() })
+}
+
+/// Checks requests and limits; the limit of the memory in bytes.
+fn resources(field: &str, wanted: &Resources) -> Result<f64, Invalid> {
+    quantity(format!("{field}.cpuRequest"), &wanted.cpu_request)?;
+    let request = quantity(format!("{field}.memoryRequest"), &wanted.memory_request)?;
+    let limit = quantity(format!("{field}.memoryLimit"), &wanted.memory_limit)?;
+    if request > limit {
+        return Err(Invalid {
+            field: format!("{field}.memoryRequest"),
+            problem: format!(
+                "{} is more than memoryLimit, {}: raise the limit too, or request less",
+                wanted.memory_request, wanted.memory_limit
+            ),
+        });
     }
+    Ok(limit)
 }
 
 /// Why the API server would refuse a label.
@@ -193,6 +248,29 @@ pub(crate) fn affinity(given: &AnyObject) -> Result<Affinity, String> {
     }
 }
 
+/// A broker needs at least this much memory.
+const LEAST_FOR_KAFKA: &str = "512Mi";
+
+/// Checks what all managed servers have.
+fn server(name: &str, managed: &Managed) -> Result<(), Invalid> {
+    let field = |field: &str| format!("spec.{name}.managed.{field}");
+    quantity(field("storage"), &managed.storage)?;
+    let limit = resources(
+        &field("resources"),
+        &servers::resources(name, &managed.resources.clone().unwrap_or_default()),
+    )?;
+    if name == "kafka" && Some(limit) < amount(LEAST_FOR_KAFKA) {
+        return Err(Invalid {
+            field: field("resources.memoryLimit"),
+            problem: format!("a broker needs at least {LEAST_FOR_KAFKA}: raise it"),
+        });
+    }
+    match managed.pods.as_ref().and_then(|pods| pods.affinity.as_ref()).map(affinity) {
+        Some(Err(problem)) => Err(Invalid { field: field("pods.affinity"), problem }),
+        _ => Ok(()),
+    }
+}
+
 /// Checks a cluster.
 ///
 /// # Errors
@@ -211,10 +289,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     };
     let spec = object.spec.clone();
     for service in SERVICES {
-        let resources = &service_of(&spec, service).resources;
-        quantity(format!("spec.services.{service}.resources.cpuRequest"), &resources.cpu_request)?;
-        quantity(format!("spec.services.{service}.resources.memoryRequest"), &resources.memory_request)?;
-        quantity(format!("spec.services.{service}.resources.memoryLimit"), &resources.memory_limit)?;
+        resources(&format!("spec.services.{service}.resources"), &service_of(&spec, service).resources)?;
         if let Some(given) = service_of(&spec, service).pods.as_ref().and_then(|pods| pods.affinity.as_ref())
             && let Err(problem) = affinity(given)
         {
@@ -283,7 +358,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         return refuse("spec.kafka.external.address", "must name at least one host:port".into());
     }
     if let Backing::Managed(managed) = &mongodb {
-        quantity("spec.mongodb.managed.storage".into(), &managed.server.storage)?;
+        server("mongodb", &managed.server)?;
         if ![1, 3, 5].contains(&managed.members) {
             return refuse(
                 "spec.mongodb.managed.members",
@@ -292,7 +367,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     if let Backing::Managed(managed) = &redis {
-        quantity("spec.redis.managed.storage".into(), &managed.server.storage)?;
+        server("redis", &managed.server)?;
         if ![1, 3].contains(&managed.replicas) {
             return refuse(
                 "spec.redis.managed.replicas",
@@ -301,7 +376,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     if let Backing::Managed(managed) = &kafka {
-        quantity("spec.kafka.managed.storage".into(), &managed.server.storage)?;
+        server("kafka", &managed.server)?;
         if ![1, 3].contains(&managed.brokers) {
             return refuse(
                 "spec.kafka.managed.brokers",
@@ -421,6 +496,20 @@ pub(crate) mod tests {
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),
             ("redis: {managed: {storage: lots}}", "spec.redis.managed.storage"),
             ("redis: {managed: {replicas: 2}}", "spec.redis.managed.replicas"),
+            ("redis: {managed: {resources: {cpuRequest: fast}}}", "spec.redis.managed.resources.cpuRequest"),
+            (
+                "mongodb: {managed: {resources: {memoryRequest: 4Gi, memoryLimit: 3.5Gi}}}",
+                "spec.mongodb.managed.resources.memoryRequest",
+            ),
+            (
+                "kafka: {managed: {resources: {memoryRequest: 100Mi, memoryLimit: 500Mi}}}",
+                "spec.kafka.managed.resources.memoryLimit",
+            ),
+            ("kafka: {managed: {pods: {affinity: {podAfinity: {}}}}}", "spec.kafka.managed.pods.affinity"),
+            (
+                "services: {api: {resources: {memoryRequest: 2G}}}",
+                "spec.services.api.resources.memoryRequest",
+            ),
             ("image: {digest: latest}", "spec.image.digest"),
             ("pods: {affinity: {nodeAffinity: 3}}", "spec.pods.affinity"),
             ("services: {api: {pods: {affinity: {nodeAfinity: {}}}}}", "spec.services.api.pods.affinity"),

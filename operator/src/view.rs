@@ -113,7 +113,7 @@ pub fn changes(changes: &[Change]) -> String {
         .map(|change| format!("{:<13} pods: {:<4} {}", change.component, change.pods, change.reason))
         .collect();
     let mut out = String::new();
-    branches(&mut out, "Pods are replaced, one service after the other", &pods);
+    branches(&mut out, "Pods are replaced, one service or server after the other", &pods);
     out
 }
 
@@ -126,7 +126,9 @@ pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
     let written: Vec<String> = applied
         .written
         .iter()
-        .filter(|what| !(what.starts_with("Deployment/") && replaced(what)))
+        .filter(|what| {
+            !(["Deployment/", "StatefulSet/"].iter().any(|kind| what.starts_with(kind)) && replaced(what))
+        })
         .cloned()
         .collect();
     branches(&mut out, "Written at once", &written);

@@ -1,11 +1,11 @@
 //! Volumes of managed servers: they grow with the spec, and never shrink. Kubernetes does not let a StatefulSet's claim template change,
 //! so the claims themselves are changed.
 
-use crds::{Blocker, Managed, Reason};
+use crds::{Blocker, Reason};
 
 use crate::{
     plan::Observed,
-    validate::{Backing, Cluster},
+    validate::{Cluster, amount},
 };
 
 /// A claim as it is.
@@ -28,46 +28,16 @@ pub struct Growth {
     pub storage: String,
 }
 
-/// Bytes of a quantity as claims have it; `None` for forms that nobody writes there.
-fn bytes(quantity: &str) -> Option<u128> {
-    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u128 = match &quantity[digits.len()..] {
-        "" => 1,
-        "k" => 1000,
-        "M" => 1000_u128.pow(2),
-        "G" => 1000_u128.pow(3),
-        "T" => 1000_u128.pow(4),
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        _ => return None,
-    };
-    digits.parse::<u128>().ok()?.checked_mul(factor)
-}
-
-fn managed(cluster: &Cluster) -> Vec<(&'static str, &Managed)> {
-    let mut servers = Vec::new();
-    if let Backing::Managed(mongodb) = &cluster.mongodb {
-        servers.push(("mongodb", &mongodb.server));
-    }
-    if let Backing::Managed(redis) = &cluster.redis {
-        servers.push(("redis", &redis.server));
-    }
-    if let Backing::Managed(kafka) = &cluster.kafka {
-        servers.push(("kafka", &kafka.server));
-    }
-    servers
-}
-
 /// What must grow, and what cannot be done.
 pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Blocker>) {
     let (mut grow, mut blockers) = (Vec::new(), Vec::new());
-    for (server, wanted) in managed(cluster) {
+    for (server, wanted) in cluster.servers() {
         let claims = observed.volumes.iter().filter(|(_, volume)| volume.server == server);
         let mut larger = None;
         for (claim, volume) in claims {
-            let (Some(has), Some(wants)) = (bytes(&volume.storage), bytes(&wanted.storage)) else { continue };
+            let (Some(has), Some(wants)) = (amount(&volume.storage), amount(&wanted.storage)) else {
+                continue;
+            };
             if wants > has {
                 grow.push(Growth {
                     server: server.to_owned(),

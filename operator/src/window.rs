@@ -1,5 +1,7 @@
 //! When changes that restart pods may begin: maintenance windows, and the approval of a plan. Pure.
 
+use std::collections::BTreeMap;
+
 use crds::{Approval, Day, Reason, Window};
 use hex::encode;
 use jiff::{SignedDuration, Timestamp, civil::Weekday, tz::TimeZone};
@@ -8,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     plan::Gate,
     rollout::{self, Wanted},
+    servers::Asked,
     validate::Cluster,
 };
 
@@ -62,12 +65,13 @@ pub fn next(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Names what the pods are to be made of; the same for as long as that is the same.
-pub fn plan_id(wanted: &[Wanted]) -> String {
+pub fn plan_id(wanted: &[Wanted], servers: &BTreeMap<&'static str, Asked>) -> String {
     let mut digest = Sha256::new();
     for item in wanted {
         digest.update(item.service);
         digest.update(rollout::revision_of(rollout::template(&item.deployment)));
     }
+    digest.update(serde_json::to_vec(servers).unwrap_or_default());
     encode(digest.finalize())[..8].to_owned()
 }
 

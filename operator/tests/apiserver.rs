@@ -16,7 +16,7 @@ use kube::{
     client::Body,
 };
 use operator::{
-    apply::{self, ApplyError},
+    apply::{self, Applied, ApplyError},
     credentials,
     lease::Candidate,
     plan::Plan,
@@ -142,6 +142,11 @@ fn lists(config_maps: Value) -> Vec<Exchange> {
     .collect()
 }
 
+async fn carried_out(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
+    let there = apply::there(client, cluster).await.expect("the lists");
+    apply::apply(client, cluster, plan, &there).await
+}
+
 fn get(status: u16, answer: Value) -> Exchange {
     Exchange::new(Method::GET, &["/namespaces/team/configmaps/chat-config"], status, answer)
 }
@@ -161,7 +166,7 @@ async fn what_is_missing_is_applied_server_side_as_our_own() {
     ]);
     let cluster = cluster("{}");
     let applied =
-        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+        converse(script, async |client| carried_out(&client, &cluster, &one(config_map("x"))).await);
     assert_eq!(applied.await.unwrap().written, ["ConfigMap/chat-config"]);
 }
 
@@ -170,8 +175,8 @@ async fn what_is_as_planned_is_not_written() {
     let script = lists(json!([live("x", "uid-of-chat")]));
     let cluster = cluster("{}");
     let applied =
-        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
-    assert_eq!(applied.await.unwrap(), apply::Applied::default());
+        converse(script, async |client| carried_out(&client, &cluster, &one(config_map("x"))).await);
+    assert_eq!(applied.await.unwrap(), Applied::default());
 }
 
 #[tokio::test]
@@ -185,19 +190,26 @@ async fn a_route_without_the_gateway_api_holds_up_nothing_else() {
         Exchange::new(Method::PATCH, &["/httproutes/chat"], 404, not_found()),
     ]);
     let cluster = cluster("{}");
-    let applied = converse(script, async |client| apply::apply(&client, &cluster, &one(route)).await);
+    let applied = converse(script, async |client| carried_out(&client, &cluster, &one(route)).await);
     let refused = applied.await.unwrap().refused;
     assert!(refused[0].message.contains("install the Gateway API"), "{refused:?}");
 }
 
 #[tokio::test]
 async fn an_object_of_somebody_else_is_not_touched() {
-    let mut script = lists(json!([]));
-    script.push(get(200, live("theirs", "another-uid")));
-    let cluster = cluster("{}");
-    let applied =
-        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
-    let error = applied.await.unwrap_err();
+    let met = async |found: Value| {
+        let mut script = lists(json!([]));
+        script.push(get(200, found));
+        let cluster = cluster("{}");
+        let applied =
+            converse(script, async |client| carried_out(&client, &cluster, &one(config_map("x"))).await);
+        applied.await.unwrap_err()
+    };
+    let mut theirs = live("theirs", "another-uid");
+    let error = met(theirs.clone()).await;
+    assert!(matches!(&error, ApplyError::Leftover { what } if what == "ConfigMap/chat-config"), "{error}");
+    theirs["metadata"]["ownerReferences"][0]["name"] = json!("another");
+    let error = met(theirs).await;
     assert!(matches!(&error, ApplyError::Foreign { what } if what == "ConfigMap/chat-config"), "{error}");
     assert!(error.to_string().contains("rename the cluster or remove the object"));
 }
@@ -219,9 +231,9 @@ async fn orphans_are_removed_and_only_ours_and_only_as_they_were_seen() {
     script.push(delete.checking(|body| assert_eq!(body["preconditions"]["uid"], "u7")));
     let cluster = cluster("{}");
     let applied =
-        converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+        converse(script, async |client| carried_out(&client, &cluster, &one(config_map("x"))).await);
     // It was gone already when it was to be removed: nothing to report, nothing failed.
-    assert_eq!(applied.await.unwrap(), apply::Applied::default());
+    assert_eq!(applied.await.unwrap(), Applied::default());
 }
 
 #[tokio::test]
@@ -236,7 +248,7 @@ async fn a_refusing_api_server_is_an_error_that_names_the_object() {
         ]);
         let cluster = cluster("{}");
         let applied =
-            converse(script, async |client| apply::apply(&client, &cluster, &one(config_map("x"))).await);
+            converse(script, async |client| carried_out(&client, &cluster, &one(config_map("x"))).await);
         let error = applied.await.unwrap_err().to_string();
         assert!(error.starts_with("ConfigMap/chat-config: ") && error.contains(reason), "{error}");
     }
@@ -318,7 +330,7 @@ fn lease(holder: &str, renewed: &str, version: &str) -> Value {
     json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {"name": "op", "namespace": "team", "resourceVersion": version},
-        "spec": {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15, "leaseTransitions": 4},
+        "spec": {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 10, "leaseTransitions": 4},
     })
 }
 
@@ -333,7 +345,7 @@ fn candidate(client: Client) -> Candidate {
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_not_renewed_is_taken_over_after_its_time_and_not_before() {
     const RENEWED: &str = "2026-01-01T00:00:00.000000Z";
-    // Asked every 3 s; 15 s must pass by our own clock.
+    // Asked every 2 s; 10 s must pass by our own clock.
     let mut script: Vec<Exchange> = (0..5).map(|_| get_lease(200, lease("other", RENEWED, "7"))).collect();
     script.push(get_lease(200, lease("other", RENEWED, "7")));
     script.push(Exchange::new(Method::PUT, &["/leases/op"], 200, lease("me", RENEWED, "8")).checking(
@@ -345,7 +357,7 @@ async fn a_lease_that_is_not_renewed_is_taken_over_after_its_time_and_not_before
     ));
     let started = tokio::time::Instant::now();
     converse(script, async |client| candidate(client).lead().await).await;
-    assert!(started.elapsed().as_secs() >= 15);
+    assert_eq!(started.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]

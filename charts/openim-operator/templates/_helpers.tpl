@@ -26,6 +26,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, patch]
+# A pod of a server that does not serve and keeps its StatefulSet from making the one that is wanted now.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 # Volumes grow with the spec.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

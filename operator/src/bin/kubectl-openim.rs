@@ -205,7 +205,7 @@ async fn preview(
     // From outside, servers cannot be asked; the operator has asked them a moment ago.
     observed.dependencies = object.status.map(|status| status.dependencies).unwrap_or_default();
     let plan = plan::plan(&cluster, &observed);
-    let applied = apply::preview(&client, &cluster, &plan).await?;
+    let applied = apply::preview(&client, &cluster, &plan, &observed.there).await?;
     print!("{}", view::preview(&format!("{name} in {namespace}"), &plan, &applied));
     Ok(())
 }

@@ -25,23 +25,21 @@ use super::{
     dynamic,
     labels::{metadata, pod_labels, pod_selector},
     pods::{
-        container_security, empty_dir, from_field, from_secret, mount, pod_security, port, pull_secrets,
-        resources, tcp_probe, value,
+        container_security, empty_dir, from_field, from_secret, mount, placed, pod_security, port, resources,
+        tcp_probe, value,
     },
 };
 use crate::{
     credentials::{Account, FIRST, TLS_DIR, key, member_host, mongodb_pods, servers_speak_tls},
     plan::{Observed, Rollout},
     probe::{brokers, redis_hosts},
-    validate::{Backing, Cluster},
+    servers::{ASKED, Asked},
+    validate::{Backing, Cluster, amount},
 };
 use crds::{Dependency, Managed, ManagedKafka, ManagedRedis, VolumePolicy};
 
-const MONGODB_IMAGE: &str = "docker.io/library/mongo:8";
-const REDIS_IMAGE: &str = "docker.io/library/redis:8";
-const KAFKA_IMAGE: &str = "docker.io/apache/kafka:4.1.1";
 /// Annotation of the pod templates of servers: names their certificate.
-const CERTIFICATE: &str = "openim.io/certificate";
+pub(crate) const CERTIFICATE: &str = "openim.io/certificate";
 /// Annotation of the pod templates of servers: names the passwords that they take, once these were changed.
 const PASSWORDS: &str = "openim.io/passwords";
 /// The container with the sentinel.
@@ -50,40 +48,44 @@ const MONGODB_USER: i64 = 999;
 const REDIS_USER: i64 = 999;
 const KAFKA_USER: i64 = 1000;
 
-/// All objects of the managed servers.
-pub fn objects(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
+/// All objects of the managed servers, their pods made of what `made_of` says.
+pub fn objects(
+    cluster: &Cluster,
+    observed: &Observed,
+    made_of: &BTreeMap<&'static str, Asked>,
+) -> Vec<DynamicObject> {
     let mut objects = Vec::new();
-    if let Backing::Managed(managed) = &cluster.mongodb {
+    if let (Backing::Managed(managed), Some(asked)) = (&cluster.mongodb, made_of.get("mongodb")) {
         objects.push(dynamic(&headless(cluster, "mongodb", 27017)));
         let members = mongodb_pods(cluster, observed);
         if members > 1 {
             objects.push(dynamic(&budget(cluster, "mongodb")));
         }
-        let mut set = mongodb(cluster, &managed.server, observed);
-        as_set(cluster, &mut set, "mongodb", members, observed);
-        encrypt(cluster, &mut set, observed);
+        let mut set = mongodb(cluster, &managed.server, asked, observed);
+        as_set(cluster, &mut set, "mongodb", members, asked, observed);
+        encrypt(cluster, &mut set, asked);
         objects.push(dynamic(&set));
     }
-    if let Backing::Managed(managed) = &cluster.redis {
+    if let (Backing::Managed(managed), Some(asked)) = (&cluster.redis, made_of.get("redis")) {
         objects.push(dynamic(&headless(cluster, "redis", routes::set::PORT.into())));
         let hosts = redis_hosts(cluster, &observed.stateful_sets);
         if hosts.len() > 1 {
             objects.push(dynamic(&budget(cluster, "redis")));
         }
-        let mut set = redis(cluster, managed, &hosts, observed);
+        let mut set = redis(cluster, managed, asked, &hosts, observed);
         mark_passwords(&mut set, "redis", observed);
-        encrypt(cluster, &mut set, observed);
+        encrypt(cluster, &mut set, asked);
         objects.push(dynamic(&set));
     }
-    if let Backing::Managed(managed) = &cluster.kafka {
+    if let (Backing::Managed(managed), Some(asked)) = (&cluster.kafka, made_of.get("kafka")) {
         objects.push(dynamic(&headless(cluster, "kafka", 9092)));
         let brokers = brokers(cluster, &observed.stateful_sets);
         if brokers > 1 {
             objects.push(dynamic(&budget(cluster, "kafka")));
         }
-        let mut set = kafka(cluster, managed, brokers, observed);
+        let mut set = kafka(cluster, managed, asked, brokers, observed);
         mark_passwords(&mut set, "kafka", observed);
-        encrypt(cluster, &mut set, observed);
+        encrypt(cluster, &mut set, asked);
         objects.push(dynamic(&set));
     }
     objects
@@ -101,10 +103,6 @@ fn helper(cluster: &Cluster, server: &str, observed: &Observed, words: Vec<Strin
         resources: Some(resources("10m", "16Mi", "64Mi")),
         ..Default::default()
     }
-}
-
-fn or_default(image: &str, default: &str) -> String {
-    if image.is_empty() { default.to_owned() } else { image.to_owned() }
 }
 
 fn headless(cluster: &Cluster, server: &str, number: i32) -> Service {
@@ -136,11 +134,16 @@ struct Server<'a> {
     init: Option<Container>,
     volumes: Vec<Volume>,
     managed: &'a Managed,
+    asked: &'a Asked,
 }
 
 fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> StatefulSet {
     let live = observed.stateful_sets.get(&cluster.part(server.name)).and_then(|live| live.claims.clone());
-    let Server { name: server, user, container, init, volumes, managed } = server;
+    let Server { name: server, user, container, init, volumes, managed, asked } = server;
+    let mut metadata = metadata(cluster, &cluster.part(server), server);
+    if let Ok(text) = serde_json::to_string(asked) {
+        metadata.annotations.get_or_insert_default().insert(ASKED.to_owned(), text);
+    }
     let claim = PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".into()),
@@ -163,7 +166,7 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> S
         VolumePolicy::Delete => "Delete",
     };
     StatefulSet {
-        metadata: metadata(cluster, &cluster.part(server), server),
+        metadata,
         spec: Some(StatefulSetSpec {
             replicas: Some(1),
             service_name: Some(cluster.part(server)),
@@ -176,6 +179,7 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> S
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(pod_labels(cluster, server)),
+                    annotations: (!asked.pods.annotations.is_empty()).then(|| asked.pods.annotations.clone()),
                     ..Default::default()
                 }),
                 spec: Some(PodSpec {
@@ -186,8 +190,7 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> S
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(60),
-                    image_pull_secrets: pull_secrets(&cluster.spec.pods),
-                    ..Default::default()
+                    ..placed(&asked.pods)
                 }),
             },
             ..Default::default()
@@ -231,7 +234,7 @@ fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<Str
 }
 
 /// Names a text in an annotation.
-fn mark_of(text: &str) -> String {
+pub(crate) fn mark_of(text: &str) -> String {
     hex::encode(Sha256::digest(text))[..8].to_owned()
 }
 
@@ -269,10 +272,12 @@ pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
 }
 
 /// Gives all containers of a server the certificate, and new pods when it is renewed.
-fn encrypt(cluster: &Cluster, set: &mut StatefulSet, observed: &Observed) {
-    let Some(certificate_text) = observed.credentials.get(key::SERVERS_CERTIFICATE) else { return };
+fn encrypt(cluster: &Cluster, set: &mut StatefulSet, asked: &Asked) {
+    if asked.certificate.is_empty() {
+        return;
+    }
     let Some(template) = set.spec.as_mut().map(|spec| &mut spec.template) else { return };
-    annotate(template, CERTIFICATE, mark_of(certificate_text));
+    annotate(template, CERTIFICATE, asked.certificate.clone());
     let Some(pod) = &mut template.spec else { return };
     let files = [
         (key::SERVERS_CERTIFICATE, "server.crt"),
@@ -286,10 +291,12 @@ fn encrypt(cluster: &Cluster, set: &mut StatefulSet, observed: &Observed) {
     }
 }
 
-fn server(name: &str, image: String, number: u16) -> Container {
+fn server(name: &str, asked: &Asked, number: u16) -> Container {
+    let limits = &asked.resources;
     Container {
         name: name.into(),
-        image: Some(image),
+        image: Some(asked.image.clone()),
+        resources: Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit)),
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![port(name, number)]),
         readiness_probe: Some(tcp_probe(number, 3, 3)),
@@ -299,7 +306,7 @@ fn server(name: &str, image: String, number: u16) -> Container {
     }
 }
 
-fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> StatefulSet {
+fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Observed) -> StatefulSet {
     let words = [
         "mongod",
         "--bind_ip_all",
@@ -311,7 +318,7 @@ fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> Statefu
         "/keys/mongo-keyfile",
     ];
     let account = Account::in_use(&observed.credentials);
-    let mut container = server("mongodb", or_default(&managed.image, MONGODB_IMAGE), 27017);
+    let mut container = server("mongodb", asked, 27017);
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     if servers_speak_tls(&observed.credentials) {
         let file = |name: &str| format!("{TLS_DIR}/{name}");
@@ -324,7 +331,6 @@ fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> Statefu
         value("MONGO_INITDB_ROOT_USERNAME", account.user),
         from_secret("MONGO_INITDB_ROOT_PASSWORD", &cluster.credentials(), account.mongo_password),
     ]);
-    container.resources = Some(resources("100m", "256Mi", "2Gi"));
     container.volume_mounts = Some(vec![
         mount("data", "/data/db", false),
         mount("keys", "/keys", true),
@@ -340,16 +346,20 @@ fn mongodb(cluster: &Cluster, managed: &Managed, observed: &Observed) -> Statefu
     let volumes =
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
     let server =
-        Server { name: "mongodb", user: MONGODB_USER, container, init: Some(init), volumes, managed };
+        Server { name: "mongodb", user: MONGODB_USER, container, init: Some(init), volumes, managed, asked };
     stateful_set(cluster, server, observed)
 }
 
 /// One server, or several with a sentinel each.
-fn redis(cluster: &Cluster, managed: &ManagedRedis, hosts: &[String], observed: &Observed) -> StatefulSet {
-    let image = or_default(&managed.server.image, REDIS_IMAGE);
-    let mut container = server("redis", image.clone(), routes::set::PORT);
+fn redis(
+    cluster: &Cluster,
+    managed: &ManagedRedis,
+    asked: &Asked,
+    hosts: &[String],
+    observed: &Observed,
+) -> StatefulSet {
+    let mut container = server("redis", asked, routes::set::PORT);
     container.command = Some(vec!["redis-server".into(), "/etc/redis/redis.conf".into()]);
-    container.resources = Some(resources("50m", "32Mi", "1Gi"));
     let is_set = hosts.len() > 1;
     container.volume_mounts = Some(vec![
         mount("config", "/etc/redis", !is_set),
@@ -364,6 +374,7 @@ fn redis(cluster: &Cluster, managed: &ManagedRedis, hosts: &[String], observed: 
         init,
         volumes,
         managed,
+        asked,
     };
     if !is_set {
         let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
@@ -391,7 +402,7 @@ fn redis(cluster: &Cluster, managed: &ManagedRedis, hosts: &[String], observed: 
         empty_dir("tmp"),
     ];
     let mut set = stateful_set(cluster, parts(container, Some(init), volumes), observed);
-    let mut sentinel = server(SENTINEL, image, routes::set::SENTINEL_PORT);
+    let mut sentinel = server(SENTINEL, asked, routes::set::SENTINEL_PORT);
     sentinel.command =
         Some(vec!["redis-server".into(), "/etc/redis/sentinel.conf".into(), "--sentinel".into()]);
     sentinel.resources = Some(resources("10m", "16Mi", "128Mi"));
@@ -399,7 +410,7 @@ fn redis(cluster: &Cluster, managed: &ManagedRedis, hosts: &[String], observed: 
     if let Some(pod) = set.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
         pod.containers.push(sentinel);
     }
-    as_set(cluster, &mut set, "redis", hosts.len() as i32, observed);
+    as_set(cluster, &mut set, "redis", hosts.len() as i32, asked, observed);
     set
 }
 
@@ -457,8 +468,20 @@ fn member(cluster: &Cluster, brokers: i32, protocol: &str) -> Vec<EnvVar> {
     ]
 }
 
-fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Observed) -> StatefulSet {
-    let mut container = server("kafka", or_default(&managed.server.image, KAFKA_IMAGE), 9092);
+/// The most that a broker's heap may grow to: half of what the pod requests. The rest is for the files that the system keeps in memory.
+fn heap(asked: &Asked) -> String {
+    let half = amount(&asked.resources.memory_request).unwrap_or_default() / 2.0 / 1024_f64.powi(2);
+    format!("-Xmx{:.0}m -Xms256m", half.clamp(384.0, 6144.0).floor())
+}
+
+fn kafka(
+    cluster: &Cluster,
+    managed: &ManagedKafka,
+    asked: &Asked,
+    brokers: i32,
+    observed: &Observed,
+) -> StatefulSet {
+    let mut container = server("kafka", asked, 9092);
     let encrypted = servers_speak_tls(&observed.credentials);
     let protocol = if encrypted { "SASL_SSL" } else { "SASL_PLAINTEXT" };
     let identity = if brokers == 1 { alone(cluster, protocol) } else { member(cluster, brokers, protocol) };
@@ -482,7 +505,7 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
         value("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
         value("KAFKA_MESSAGE_MAX_BYTES", "8388608"),
         value("KAFKA_LOG_DIRS", "/var/lib/kafka/data/logs"),
-        value("KAFKA_HEAP_OPTS", "-Xmx384m -Xms256m"),
+        value("KAFKA_HEAP_OPTS", &heap(asked)),
         from_secret("CLUSTER_ID", &cluster.credentials(), key::KAFKA_CLUSTER_ID),
     ]);
     if encrypted {
@@ -493,7 +516,6 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
             value("KAFKA_SSL_TRUSTSTORE_LOCATION", &format!("{TLS_DIR}/ca.crt")),
         ]);
     }
-    container.resources = Some(resources("200m", "512Mi", "2Gi"));
     container.volume_mounts = Some(vec![
         mount("data", "/var/lib/kafka/data", false),
         mount("tmp", "/tmp", false),
@@ -501,10 +523,10 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
         mount("logs", "/opt/kafka/logs", false),
     ]);
     let volumes = vec![empty_dir("tmp"), empty_dir("config"), empty_dir("logs")];
-    let parts =
-        Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed: &managed.server };
+    let managed = &managed.server;
+    let parts = Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed, asked };
     let mut object = stateful_set(cluster, parts, observed);
-    as_set(cluster, &mut object, "kafka", brokers, observed);
+    as_set(cluster, &mut object, "kafka", brokers, asked, observed);
     if brokers > 1
         && let Some(spec) = &mut object.spec
     {
@@ -515,7 +537,14 @@ fn kafka(cluster: &Cluster, managed: &ManagedKafka, brokers: i32, observed: &Obs
 }
 
 /// Several members, over hosts and zones, changed one at a time.
-fn as_set(cluster: &Cluster, object: &mut StatefulSet, server: &str, members: i32, observed: &Observed) {
+fn as_set(
+    cluster: &Cluster,
+    object: &mut StatefulSet,
+    server: &str,
+    members: i32,
+    asked: &Asked,
+    observed: &Observed,
+) {
     let Some(spec) = object.spec.as_mut().filter(|_| members > 1) else { return };
     let live = observed.stateful_sets.get(&cluster.part(server));
     spec.replicas = Some(members);
@@ -536,7 +565,7 @@ fn as_set(cluster: &Cluster, object: &mut StatefulSet, server: &str, members: i3
         }),
     });
     if let Some(pod) = &mut spec.template.spec {
-        pod.topology_spread_constraints = spread(cluster, server, cluster.spec.pods.spread);
+        pod.topology_spread_constraints = spread(cluster, server, asked.pods.spread);
     }
 }
 
@@ -567,6 +596,7 @@ mod tests {
     use super::*;
     use crate::{
         credentials::complete,
+        servers::all_asked,
         validate::{tests::object, validate},
     };
 
@@ -660,7 +690,7 @@ mod tests {
     }
 
     fn partition_of(cluster: &Cluster, observed: &Observed) -> i32 {
-        let objects = objects(cluster, observed);
+        let objects = objects(cluster, observed, &all_asked(cluster, observed));
         let set = objects.iter().find(|object| {
             object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
                 && object.metadata.name.as_deref() == Some("chat-redis")
@@ -706,12 +736,40 @@ mod tests {
     }
 
     fn replicas(cluster: &Cluster, observed: &Observed, name: &str) -> Option<serde_json::Value> {
-        let objects = objects(cluster, observed);
+        let objects = objects(cluster, observed, &all_asked(cluster, observed));
         let set = objects.iter().find(|object| {
             object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
                 && object.metadata.name.as_deref() == Some(name)
         });
         set.map(|set| set.data["spec"]["replicas"].clone())
+    }
+
+    #[test]
+    fn servers_get_the_memory_and_the_place_that_are_asked_for() {
+        let cluster = validate(&object(
+            "kafka: {managed: {brokers: 3, resources: {cpuRequest: '2', memoryRequest: 4Gi}, pods: {nodeSelector: {disk: fast}, spread: Required, annotations: {team: chat}}}}\n\
+             mongodb: {managed: {resources: {memoryLimit: 8Gi}}}\npods: {nodeSelector: {pool: chat}, spread: Disabled}",
+        ))
+        .unwrap();
+        let objects = objects(&cluster, &Observed::default(), &all_asked(&cluster, &Observed::default()));
+        let template = |name: &str| {
+            let is_it = |object: &&DynamicObject| {
+                object.metadata.name.as_deref() == Some(name)
+                    && object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
+            };
+            objects.iter().find(is_it).unwrap().data["spec"]["template"].clone()
+        };
+        let (kafka, mongodb) = (template("chat-kafka"), template("chat-mongodb"));
+        let broker = &kafka["spec"]["containers"][0];
+        assert_eq!(broker["resources"]["requests"], serde_json::json!({ "cpu": "2", "memory": "4Gi" }));
+        assert_eq!(broker["resources"]["limits"]["memory"], "4Gi");
+        assert!(broker["env"].to_string().contains("-Xmx2048m -Xms256m"), "{}", broker["env"]);
+        assert_eq!(kafka["spec"]["nodeSelector"], serde_json::json!({ "disk": "fast" }));
+        assert_eq!(kafka["metadata"]["annotations"]["team"], "chat");
+        let spread = &kafka["spec"]["topologySpreadConstraints"][0];
+        assert_eq!(spread["whenUnsatisfiable"], "DoNotSchedule");
+        assert_eq!(mongodb["spec"]["containers"][0]["resources"]["limits"]["memory"], "8Gi");
+        assert!(mongodb["spec"]["nodeSelector"].is_null(), "spec.pods is for services");
     }
 
     #[test]

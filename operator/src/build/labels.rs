@@ -21,6 +21,11 @@ pub fn component_selector(cluster: &str, component: &str) -> String {
     format!("{CLUSTER}={cluster},{COMPONENT}={component}")
 }
 
+/// Selects the pods of several parts of a cluster.
+pub(crate) fn components_selector(cluster: &str, components: &[&str]) -> String {
+    format!("{CLUSTER}={cluster},{COMPONENT} in ({})", components.join(","))
+}
+
 /// Selects everything of all clusters, for watches.
 pub fn any_cluster() -> &'static str {
     CLUSTER

@@ -19,7 +19,7 @@ use super::{
 use crate::{plan::Observed, validate::Cluster};
 use crds::NetworkPolicies;
 
-const SERVERS: [&str; 3] = ["mongodb", "redis", "kafka"];
+pub(crate) const SERVERS: [&str; 3] = ["mongodb", "redis", "kafka"];
 
 /// The cluster's own pods reach all of each other; clients, proxies and Prometheus reach the services' public ports; the operator reaches
 /// the backing servers, which nobody else does.

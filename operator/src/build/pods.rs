@@ -28,19 +28,15 @@ pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
 
 /// Where a pod may run, how important it is, and what its images are pulled with.
 pub(crate) fn placed(pods: &Pods) -> PodSpec {
+    let secrets = pods.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
     PodSpec {
         node_selector: (!pods.node_selector.is_empty()).then(|| pods.node_selector.clone()),
         tolerations: (!pods.tolerations.is_empty()).then(|| pods.tolerations.clone()),
         priority_class_name: (!pods.priority_class_name.is_empty()).then(|| pods.priority_class_name.clone()),
         affinity: pods.affinity.as_ref().and_then(|given| affinity(given).ok()),
-        image_pull_secrets: pull_secrets(pods),
+        image_pull_secrets: (!pods.image_pull_secrets.is_empty()).then(|| secrets.collect()),
         ..Default::default()
     }
-}
-
-pub(crate) fn pull_secrets(pods: &Pods) -> Option<Vec<LocalObjectReference>> {
-    let secrets = pods.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
-    (!pods.image_pull_secrets.is_empty()).then(|| secrets.collect())
 }
 
 pub(crate) fn container_security() -> SecurityContext {

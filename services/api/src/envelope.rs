@@ -17,13 +17,16 @@ struct Failure<'a> {
     detail: &'a str,
 }
 
-/// The code an answer carries, for the metrics.
+/// What the metrics count of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AnswerCode(pub(crate) i32);
+pub(crate) struct Answered {
+    pub(crate) code: i32,
+    pub(crate) unreachable: bool,
+}
 
-fn answer(code: i32, text: String) -> Response {
+fn answer(answered: Answered, text: String) -> Response {
     let mut response = ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response();
-    response.extensions_mut().insert(AnswerCode(code));
+    response.extensions_mut().insert(answered);
     response
 }
 
@@ -35,7 +38,7 @@ pub(crate) fn ok<T: Serialize>(data: &T) -> Response {
     } else {
         format!(r#"{{"errCode":0,"errMsg":"","errDlt":"","data":{data}}}"#)
     };
-    answer(0, text)
+    answer(Answered { code: 0, unreachable: false }, text)
 }
 
 /// Success or failure.
@@ -50,7 +53,8 @@ pub(crate) fn answer_of<T: Serialize>(outcome: protocol::Result<T>) -> Response 
 pub(crate) fn failed(error: &Error) -> Response {
     let code = error.code.number();
     let failure = Failure { code, message: error.code.name(), detail: &error.detail };
-    let mut response = answer(code, protocol::go_json::to_text(&failure));
+    let mut response =
+        answer(Answered { code, unreachable: error.unreachable }, protocol::go_json::to_text(&failure));
     // The one error whose status says so too (errors.json).
     if error.code == ErrorCode::TooManyRequests {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;

@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{Api, envelope::AnswerCode};
+use crate::{Api, envelope::Answered};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HttpLabels {
@@ -37,6 +37,7 @@ struct ApiLabels {
 pub struct ApiMetrics {
     http: Family<HttpLabels, Counter>,
     api: Family<ApiLabels, Counter>,
+    unreachable: Counter,
     seconds: Histogram,
 }
 
@@ -46,10 +47,16 @@ impl ApiMetrics {
         let metrics = Self {
             http: Family::default(),
             api: Family::default(),
+            unreachable: Counter::default(),
             seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
         };
         registry.register("http_count", "HTTP requests", metrics.http.clone());
         registry.register("api_count", "Answers with the envelope, by errCode", metrics.api.clone());
+        registry.register(
+            "api_unreachable",
+            "Answers with an error because a server or another service did not answer",
+            metrics.unreachable.clone(),
+        );
         registry.register("api_request_seconds", "Time to answer", metrics.seconds.clone());
         metrics
     }
@@ -65,8 +72,9 @@ pub(crate) async fn count(State(api): State<Api>, request: Request<Body>, next: 
     let labels =
         HttpLabels { path: path.clone(), method: method.clone(), status: response.status().as_u16() };
     api.metrics.http.get_or_create(&labels).inc();
-    if let Some(AnswerCode(code)) = response.extensions().get() {
-        api.metrics.api.get_or_create(&ApiLabels { path, method, code: *code }).inc();
+    if let Some(answered) = response.extensions().get::<Answered>() {
+        api.metrics.api.get_or_create(&ApiLabels { path, method, code: answered.code }).inc();
+        api.metrics.unreachable.inc_by(answered.unreachable.into());
     }
     response
 }

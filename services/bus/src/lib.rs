@@ -47,6 +47,32 @@ pub enum BusError {
     },
 }
 
+impl BusError {
+    /// No broker answered, or too few have a copy.
+    pub fn is_unreachable(&self) -> bool {
+        use rdkafka::types::RDKafkaErrorCode as Code;
+        match self {
+            Self::Kafka(error) => matches!(
+                error.rdkafka_error_code(),
+                Some(
+                    Code::MessageTimedOut
+                        | Code::OperationTimedOut
+                        | Code::RequestTimedOut
+                        | Code::BrokerTransportFailure
+                        | Code::AllBrokersDown
+                        | Code::Resolve
+                        | Code::LeaderNotAvailable
+                        | Code::NotLeaderForPartition
+                        | Code::NotEnoughReplicas
+                        | Code::NotEnoughReplicasAfterAppend
+                )
+            ),
+            Self::Unreachable { .. } => true,
+            Self::TooFewPartitions { .. } => false,
+        }
+    }
+}
+
 /// How long a record may wait for its acknowledgement.
 const DELIVERY_TIMEOUT_MS: u64 = 8_000;
 /// How long an administrating call may take.

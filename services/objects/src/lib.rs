@@ -65,7 +65,7 @@ pub enum ObjectError {
 
 impl From<ObjectError> for protocol::Error {
     fn from(error: ObjectError) -> Self {
-        protocol::Error::internal(error)
+        Self { unreachable: matches!(error, ObjectError::Http(_)), ..Self::internal(error) }
     }
 }
 

@@ -8,6 +8,8 @@ pub struct Error {
     pub code: ErrorCode,
     /// Free text for a person: what was wrong and what to do.
     pub detail: String,
+    /// A server or another service did not answer: no fault of the code that met it.
+    pub unreachable: bool,
 }
 
 /// The result of every operation a client can ask for.
@@ -81,7 +83,7 @@ codes! {
 impl ErrorCode {
     /// An error of this code with a detail text.
     pub fn with(self, detail: impl Into<String>) -> Error {
-        Error { code: self, detail: detail.into() }
+        Error { code: self, detail: detail.into(), unreachable: false }
     }
 }
 
@@ -94,6 +96,11 @@ impl Error {
     /// Shorthand for a refused access.
     pub fn no_permission(detail: impl Into<String>) -> Self {
         ErrorCode::NoPermission.with(detail)
+    }
+
+    /// [`Error::internal`] when a server or another service did not answer.
+    pub fn unreachable(detail: impl std::fmt::Display) -> Self {
+        Self { unreachable: true, ..Self::internal(detail) }
     }
 
     /// A failure whose outcome the caller cannot know.

@@ -17,7 +17,7 @@ pub struct RouteError(#[from] pub redis::RedisError);
 
 impl From<RouteError> for protocol::Error {
     fn from(error: RouteError) -> Self {
-        protocol::Error::internal(error)
+        Self { unreachable: link::is_unreachable(&error.0), ..Self::internal(error) }
     }
 }
 

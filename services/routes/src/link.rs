@@ -212,8 +212,8 @@ async fn ask(mut connection: ClusterConnection, part: Vec<Cmd>) -> RedisResult<V
     }
 }
 
-/// Whether the server that answered so, or not at all, may not be the master any more.
-fn may_have_moved(error: &RedisError) -> bool {
+/// Whether there was no answer, or one of a server that serves nobody now: it may not be the master any more.
+pub(crate) fn is_unreachable(error: &RedisError) -> bool {
     use redis::{ErrorKind, ServerErrorKind};
     error.is_io_error()
         || error.is_timeout()
@@ -245,7 +245,7 @@ impl Master {
     /// Runs commands, and once more when the master may have changed. Everything that is said to Redis may be said twice.
     async fn run(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         match commands.query_async(&mut self.connection().await?).await {
-            Err(error) if may_have_moved(&error) => {
+            Err(error) if is_unreachable(&error) => {
                 *self.current.lock().await = None;
                 commands.query_async(&mut self.connection().await?).await
             }

@@ -82,19 +82,25 @@ impl Client {
         });
         let reply = match answer.await {
             Err(_elapsed) => {
-                return Err(Error::internal(format!(
+                return Err(Error::unreachable(format!(
                     "service {name} did not answer {method} within {:?}",
                     CALL_DEADLINE
                 )));
             }
             Ok(Err(status)) => {
-                return Err(Error::internal(format!("service {name}, {method}: {}", status.message())));
+                let detail = format!("service {name}, {method}: {}", status.message());
+                // What the other side decided is no such thing.
+                let unreachable = status.code() != tonic::Code::Unauthenticated;
+                return Err(Error { unreachable, ..Error::internal(detail) });
             }
             Ok(Ok(response)) => response.into_inner(),
         };
         match reply.err_code {
             0 => Ok(reply.payload),
-            code => Err(ErrorCode::from_number(code).with(reply.err_dlt)),
+            code => Err(Error {
+                unreachable: reply.unreachable,
+                ..ErrorCode::from_number(code).with(reply.err_dlt)
+            }),
         }
     }
 }
@@ -152,7 +158,10 @@ impl Peers {
                     Ok(answer) => return Ok(Some(answer)),
                     Err(_gone) if !self.gateways().contains(&address) => return Ok(None),
                     Err(error) if error.code != ErrorCode::Internal || Instant::now() >= deadline => {
-                        return Err(error.code.with(format!("gateway {address}: {}", error.detail)));
+                        return Err(Error {
+                            detail: format!("gateway {address}: {}", error.detail),
+                            ..error
+                        });
                     }
                     Err(_again) => tokio::time::sleep(RETRY_PAUSE).await,
                 }
@@ -264,6 +273,49 @@ pub(crate) mod tests {
         };
         let ((), (), served) = tokio::join!(asking, dropped, serving);
         served.unwrap();
+    }
+
+    struct Failing(Error);
+
+    #[crate::async_trait]
+    impl RpcService for Failing {
+        fn service(&self) -> Service {
+            Service::Gateway
+        }
+        async fn call(&self, _context: &Context, _method: &str, _payload: Bytes) -> Result<Bytes> {
+            Err(self.0.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_did_not_answer_is_told_from_who_failed() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (_sender, peers) = listed(&[gone]);
+        let ask = async |address: SocketAddr| {
+            let gateway = peers.gateway(&address.to_string()).unwrap();
+            let asked = gateway.call_raw(&Context::system("test"), "kickUserOffline", Bytes::new()).await;
+            asked.unwrap_err()
+        };
+        let unreachable = ask(gone).await;
+        assert!(unreachable.unreachable, "{unreachable}");
+        // It stays so through the service that met it, and is counted there.
+        for (error, counted) in [(unreachable, 1), (Error::internal("a bug"), 0)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+            let mut registry = prometheus_client::registry::Registry::default();
+            let metrics = RpcMetrics::register(&mut registry);
+            let service = Arc::new(Failing(error.clone()));
+            let serving = crate::serve(service, listener, peers.key.clone(), None, metrics, stop.clone());
+            let asking = async {
+                assert_eq!(ask(address).await, error);
+                stop.cancel();
+            };
+            let (served, ()) = tokio::join!(serving, asking);
+            served.unwrap();
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            assert!(text.contains(&format!("rpc_unreachable_total {counted}\n")), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use protocol::internal::Reply;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -23,12 +24,17 @@ struct Labels {
 #[derive(Clone)]
 pub struct RpcMetrics {
     calls: Family<Labels, Counter>,
+    unreachable: Counter,
     seconds: Histogram,
 }
 
 impl Default for RpcMetrics {
     fn default() -> Self {
-        Self { calls: Family::default(), seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 15)) }
+        Self {
+            calls: Family::default(),
+            unreachable: Counter::default(),
+            seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 15)),
+        }
     }
 }
 
@@ -37,14 +43,21 @@ impl RpcMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("rpc_count", "Calls answered, by errCode", metrics.calls.clone());
+        registry.register(
+            "rpc_unreachable",
+            "Calls that failed because a server or another service did not answer",
+            metrics.unreachable.clone(),
+        );
         registry.register("rpc_seconds", "Time to answer a call", metrics.seconds.clone());
         metrics
     }
 
     /// Only services call, with methods they know: the labels are bounded.
-    pub(crate) fn answered(&self, service: &str, method: &str, code: i32, took: Duration) {
+    pub(crate) fn answered(&self, service: &str, method: &str, reply: &Reply, took: Duration) {
         self.seconds.observe(took.as_secs_f64());
-        let labels = Labels { name: service.to_owned(), path: format!("/openim.{service}/{method}"), code };
+        let path = format!("/openim.{service}/{method}");
+        let labels = Labels { name: service.to_owned(), path, code: reply.err_code };
         self.calls.get_or_create(&labels).inc();
+        self.unreachable.inc_by(reply.unreachable.into());
     }
 }

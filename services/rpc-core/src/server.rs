@@ -85,11 +85,12 @@ impl UnaryService<Call> for Method {
                         err_code: error.code.number(),
                         err_msg: error.code.name().into(),
                         err_dlt: error.detail,
+                        unreachable: error.unreachable,
                         ..Default::default()
                     }
                 }
             };
-            metrics.answered(service.service().name(), &name, reply.err_code, started.elapsed());
+            metrics.answered(service.service().name(), &name, &reply, started.elapsed());
             Ok(tonic::Response::new(reply))
         })
     }

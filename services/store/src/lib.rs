@@ -95,6 +95,19 @@ impl StoreError {
         matches!(self.0.kind.as_ref(), ErrorKind::Command(error) if error.code == MAX_TIME_EXPIRED)
     }
 
+    /// No server answered, or one that is going.
+    pub fn is_unreachable(&self) -> bool {
+        use mongodb::error::{ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR};
+        [RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR].iter().any(|label| self.0.contains_label(label))
+            || matches!(
+                self.0.kind.as_ref(),
+                ErrorKind::Io(_)
+                    | ErrorKind::ConnectionPoolCleared { .. }
+                    | ErrorKind::DnsResolve { .. }
+                    | ErrorKind::ServerSelection { .. }
+            )
+    }
+
     /// Another transaction was faster; running it again may succeed.
     pub fn is_conflict(&self) -> bool {
         use mongodb::error::ErrorKind;
@@ -106,7 +119,7 @@ impl StoreError {
 
 impl From<StoreError> for protocol::Error {
     fn from(error: StoreError) -> Self {
-        protocol::Error::internal(error)
+        Self { unreachable: error.is_unreachable(), ..Self::internal(error) }
     }
 }
 

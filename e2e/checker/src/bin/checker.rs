@@ -75,6 +75,16 @@ struct Run {
 }
 
 impl Run {
+    /// Asks for a token again and again until the deadline.
+    async fn token(&self, user: &str, deadline: Instant) -> anyhow::Result<String> {
+        loop {
+            match self.admin.token(user, PLATFORM).await {
+                Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(200)).await,
+                asked => return asked,
+            }
+        }
+    }
+
     /// Connects again and again until the deadline.
     async fn connect(&self, user: &str, token: &str, deadline: Instant) -> anyhow::Result<Client> {
         loop {
@@ -102,8 +112,8 @@ impl Run {
         pause: Duration,
         end: Instant,
     ) -> anyhow::Result<(String, Sent)> {
-        let token = self.admin.token(&from, PLATFORM).await?;
         let patience = end + Duration::from_secs(90);
+        let token = self.token(&from, patience).await?;
         let mut client = self.connect(&from, &token, patience).await?;
         let mut sent = Sent::default();
         let mut number = 0_u64;
@@ -148,7 +158,7 @@ impl Run {
         settle: Duration,
     ) -> anyhow::Result<Vec<MsgData>> {
         let deadline = Instant::now() + settle;
-        let token = self.admin.token(user, PLATFORM).await?;
+        let token = self.token(user, deadline + RECONNECT).await?;
         let mut newest = 0;
         loop {
             let client = self.connect(user, &token, deadline + RECONNECT).await?;

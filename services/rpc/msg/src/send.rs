@@ -45,9 +45,9 @@ impl Messages {
         let key = partition_key(message);
         let encoded = message.encode_to_vec();
         self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
-            Error::internal(format!(
-                "{error}; the message may or may not be stored: retry with the same clientMsgID"
-            ))
+            let detail =
+                format!("{error}; the message may or may not be stored: retry with the same clientMsgID");
+            Error { unreachable: error.is_unreachable(), ..Error::internal(detail) }
         })?;
         self.tell_sent(context, message).await;
         Ok(SendMsgResp {
