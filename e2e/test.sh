@@ -9,10 +9,21 @@ mode=${1:-all}
 rm -f e2e/out/shown-*.json
 passed=0 failed=0 failures=()
 mkdir -p "$OPENIM_CACHE/log" e2e/out
+log_of() { echo "$OPENIM_CACHE/log/test-${1// /-}.log"; }
+# excerpt LOG: what failed in it, and its end.
+excerpt() { echo "--- the end of $1"; grep -nE "^(error|test .* FAILED|thread .* panicked)|✖" -A4 "$1" | head -60; tail -40 "$1"; echo "---"; }
+# gist LOG: the same in a few lines, for who sees only the end of a long output.
+gist() { { grep -E "^(error|test .* FAILED|thread .* panicked)|✖|AssertionError|errDlt|internal error|^- |expected|is not " "$1" | tail -5; tail -3 "$1"; } | cut -c1-300 | grep -v '^ *$' | uniq; }
+# What the cluster was like when a part failed.
+circumstances() {
+  uptime
+  kube -n "$cluster_namespace" get openimcluster,pods
+  kube get events -A --field-selector type=Warning --sort-by=.lastTimestamp | tail -20
+} 2>&1
 
 # part NAME COUNT_PATTERN COMMAND…: runs a part; its output is kept, and shown when it fails.
 part() {
-  local name=$1 started=$SECONDS log=$OPENIM_CACHE/log/test-${1// /-}.log
+  local name=$1 started=$SECONDS log; log=$(log_of "$1")
   shift
   printf '%-36s' "$name"
   if "$@" > "$log" 2>&1; then
@@ -20,7 +31,8 @@ part() {
     passed=$((passed + count)); printf 'ok     %4d s  %d tests\n' $((SECONDS - started)) "$count"
   else
     failed=$((failed + 1)); failures+=("$name"); printf 'FAILED %4d s\n' $((SECONDS - started))
-    echo "--- the end of $log"; grep -nE "^(error|test .* FAILED|thread .* panicked)|✖" -A4 "$log" | head -60; tail -40 "$log"; echo "---"
+    excerpt "$log"
+    [ "$mode" = fast ] || circumstances
   fi
 }
 # begin NAME COMMAND…: runs it beside the parts that follow, in the time that these leave the processors; `part NAME ended NAME` waits for it.
@@ -74,7 +86,7 @@ if [ "$mode" != cluster ]; then
   simulation() { SIMULATION_RUNS=10000 cargo_static test --test simulation; }
   begin "10 000 simulated rollouts" simulation
   begin "fuzzing" e2e/tests/fuzz.sh
-  part "go vet" bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../coredns && go vet . && cd ../../images/entrypoints && go vet ./...'
+  part "go vet" env CGO_ENABLED=0 GOFLAGS=-trimpath bash -c 'cd e2e/cluster/localkube && go vet ./... && cd ../coredns && go vet . && cd ../../images/entrypoints && go vet ./...'
   part "scripts parse" scripts_parse
 fi
 "$root/e2e/cluster/build.sh" tests || { failed=$((failed + 1)); failures+=("test tools"); }
@@ -114,6 +126,6 @@ fi
 if [ "$mode" != cluster ]; then
   for name in "10 000 simulated rollouts" fuzzing; do part "$name" ended "$name"; done
 fi
-[ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[@]}"
+for name in "${failures[@]}"; do echo "failed: $name"; [ ! -e "$(log_of "$name")" ] || gist "$(log_of "$name")"; done
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
