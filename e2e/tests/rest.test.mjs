@@ -130,6 +130,54 @@ test('groups: only members read, only administrators change', async () => {
   assert.ok(batch.data.respList[groupID]);
 });
 
+test('many who change the same at once are all served', async () => {
+  const people = await Promise.all(Array.from({ length: 24 }, (_, n) => user(`crowd${n}-`)));
+  const [owner, friend, ...crowd] = people;
+  const [open, asked] = await Promise.all([2, 0].map(async (needVerification) => {
+    const created = await as(owner, '/group/create_group', {
+      ownerUserID: owner.userID, memberUserIDs: [], groupInfo: { groupName: 'g', groupType: 2, needVerification },
+    });
+    assert.equal(created.errCode, 0, JSON.stringify(created));
+    return created.data.groupInfo.groupID;
+  }));
+  const all = async (calls) => {
+    for (const answer of await Promise.all(calls)) assert.equal(answer.errCode, 0, JSON.stringify(answer));
+  };
+  const join = (person, groupID) => as(person, '/group/join_group', { groupID, reqMessage: '', joinSource: 3, inviterUserID: person.userID });
+  // Each adds to the same list of members.
+  await all(crowd.map((person) => join(person, open)));
+  const members = await as(owner, '/group/get_group_member_list', { groupID: open, pagination: { pageNumber: 1, showNumber: 100 } });
+  assert.deepEqual(members.data.members.map((m) => m.userID).sort(), [owner, ...crowd].map((m) => m.userID).sort());
+  // Each adds to the same user's friends, conversations and groups.
+  await all(crowd.map((person) => as(person, '/friend/add_friend', { fromUserID: person.userID, toUserID: friend.userID, reqMsg: '' })));
+  await all(crowd.map((person) => as(friend, '/friend/add_friend_response', { fromUserID: person.userID, toUserID: friend.userID, handleResult: 1, handleMsg: '' })));
+  await all(crowd.map((person) => as(friend, '/conversation/set_conversations', {
+    userIDs: [friend.userID], conversation: { conversationID: `si_${[person.userID, friend.userID].sort().join('_')}`, conversationType: 1, userID: person.userID, isPinned: true },
+  })));
+  await all(crowd.map((person) => admin('/group/create_group', { ownerUserID: person.userID, memberUserIDs: [friend.userID], groupInfo: { groupName: 'g', groupType: 2 } })));
+  // Each makes the row that is not there yet.
+  const [eager] = crowd;
+  const times = (work) => Array.from({ length: 12 }, (_, n) => work(n));
+  await all(times(() => join(eager, asked)));
+  await all(times(() => as(owner, '/friend/add_friend', { fromUserID: owner.userID, toUserID: friend.userID, reqMsg: '' })));
+  await all(times((n) => admin('/user/set_user_client_config', { userID: owner.userID, configs: { size: `${n}` } })));
+  await all(times(() => as(owner, '/third/fcm_update_token', { platformID: 2, fcmToken: 't', account: owner.userID, expireTime: 0 })));
+  await all(times((n) => as(owner, '/third/set_app_badge', { userID: owner.userID, appUnreadCount: n })));
+  // Whoever is invited by several becomes a member once, and the others are told so.
+  const invited = await Promise.all(crowd.slice(0, 8).map((person) => as(person, '/group/invite_user_to_group', { groupID: open, invitedUserIDs: [friend.userID] })));
+  assert.deepEqual([...new Set(invited.map((answer) => answer.errCode))].sort(), [0, 1001], JSON.stringify(invited));
+  assert.equal(invited.filter((answer) => answer.errCode === 0).length, 1);
+  const conversationID = `sg_${open}`;
+  await all(crowd.flatMap((person) => [
+    as(person, '/conversation/set_conversations', { userIDs: [person.userID], conversation: { conversationID, conversationType: 3, groupID: open, isPinned: true } }),
+    as(person, '/conversation/set_conversations', { userIDs: [person.userID], conversation: { conversationID, conversationType: 3, groupID: open, recvMsgOpt: 2 } }),
+  ]));
+  for (const person of crowd) {
+    const { data: { conversation } } = await as(person, '/conversation/get_conversation', { ownerUserID: person.userID, conversationID });
+    assert.deepEqual([conversation.isPinned, conversation.recvMsgOpt], [true, 2]);
+  }
+});
+
 test('incremental sync says full, then nothing, then exactly the change', async () => {
   const [alice, bob] = [await user('alice'), await user('bob')];
   const ask = async (known = {}) => (await as(alice, '/friend/get_incremental_friends', { userID: alice.userID, ...known })).data;

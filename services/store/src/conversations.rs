@@ -121,14 +121,15 @@ impl Store {
             if missing.is_empty() {
                 return Ok(());
             }
-            let created = in_transaction!(self, |session| {
-                self.typed::<Conversation>("conversation")
-                    .insert_many(missing.iter().copied())
-                    .session(&mut *session)
-                    .await?;
-                let owners: Vec<&str> = missing.iter().map(|row| row.owner_user_id.as_str()).collect();
-                self.bump_lists(session, Kind::Conversation, &owners, id, State::Insert).await?;
-            });
+            let owners: Vec<&str> = missing.iter().map(|row| row.owner_user_id.as_str()).collect();
+            let created =
+                in_transaction!(self, owners.iter().map(|owner| (Kind::Conversation, *owner)), |session| {
+                    self.typed::<Conversation>("conversation")
+                        .insert_many(missing.iter().copied())
+                        .session(&mut *session)
+                        .await?;
+                    self.bump_lists(session, Kind::Conversation, &owners, id, State::Insert).await?;
+                });
             attempt += 1;
             match created {
                 // Somebody else created some of them meanwhile.
@@ -157,7 +158,7 @@ impl Store {
                 continue;
             }
             let owners: Vec<&str> = changed.iter().map(String::as_str).collect();
-            in_transaction!(self, |session| {
+            in_transaction!(self, owners.iter().map(|owner| (Kind::Conversation, *owner)), |session| {
                 let filter = doc! { "owner_user_id": { "$in": &owners }, "conversation_id": id };
                 let update = doc! { "$set": { "max_seq": max_seq } };
                 self.documents("conversation").update_many(filter, update).session(&mut *session).await?;
@@ -172,7 +173,7 @@ impl Store {
         if self.documents("conversation").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some() {
             return Ok(());
         }
-        let created = in_transaction!(self, |session| {
+        let created = in_transaction!(self, [(Kind::Conversation, row.owner_user_id.as_str())], |session| {
             self.typed::<Conversation>("conversation").insert_one(row).session(&mut *session).await?;
             let change = [(row.conversation_id.as_str(), State::Insert)];
             self.bump(session, Kind::Conversation, &row.owner_user_id, &change).await?;
@@ -185,7 +186,7 @@ impl Store {
 
     /// Sets fields of one owner's row; `false` when it does not exist.
     pub async fn update_conversation(&self, owner: &str, id: &str, fields: &Document) -> Result<bool> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::Conversation, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "conversation_id": id };
             let update = doc! { "$set": fields.clone() };
             let outcome =
@@ -203,7 +204,7 @@ impl Store {
 
     /// Removes rows of an owner.
     pub async fn delete_conversations(&self, owner: &str, ids: &[String]) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::Conversation, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
             self.documents("conversation").delete_many(filter).session(&mut *session).await?;
             let changes: Vec<(&str, State)> = ids.iter().map(|id| (id.as_str(), State::Delete)).collect();
@@ -213,7 +214,7 @@ impl Store {
 
     /// Sets `ex` of all rows of an owner that have another one.
     pub async fn set_conversations_ex(&self, owner: &str, ex: &str) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::Conversation, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "ex": { "$ne": ex } };
             let rows: Vec<Conversation> = self
                 .typed("conversation")

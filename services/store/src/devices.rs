@@ -40,12 +40,13 @@ impl Store {
 
     /// One more message on the icon of a user's app; the number then.
     pub async fn raise_badge(&self, user: &str) -> Result<i32> {
-        let raised = self
-            .documents("badge")
-            .find_one_and_update(doc! { "_id": user }, doc! { "$inc": { "count": 1 } })
-            .upsert(true)
-            .return_document(ReturnDocument::After)
-            .await?;
+        let badges = self.documents("badge");
+        let raised = racing!(
+            badges
+                .find_one_and_update(doc! { "_id": user }, doc! { "$inc": { "count": 1 } })
+                .upsert(true)
+                .return_document(ReturnDocument::After)
+        )?;
         Ok(raised.map_or(1, |row| number(&row, "count") as i32))
     }
 

@@ -66,7 +66,7 @@ impl Store {
             ex: String::new(),
             is_pinned: false,
         };
-        let added = in_transaction!(self, |session| {
+        let added = in_transaction!(self, [(Kind::Friend, owner)], |session| {
             self.typed::<Friend>("friend").insert_one(&row).session(&mut *session).await?;
             self.bump(session, Kind::Friend, owner, &[(friend, State::Insert)]).await?;
         });
@@ -84,7 +84,7 @@ impl Store {
 
     /// Removes one direction; `None` when there was nothing.
     pub async fn delete_friend(&self, owner: &str, friend: &str) -> Result<Option<Version>> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::Friend, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "friend_user_id": friend };
             let outcome = self.documents("friend").delete_one(filter).session(&mut *session).await?;
             if outcome.deleted_count == 0 {
@@ -102,7 +102,7 @@ impl Store {
         friends: &[String],
         fields: &Document,
     ) -> Result<Version> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::Friend, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "friend_user_id": { "$in": friends } };
             self.documents("friend")
                 .update_many(filter, doc! { "$set": fields.clone() })
@@ -152,7 +152,7 @@ impl Store {
 
     /// A friend's profile changed: the list of `owner` gets an update entry.
     pub async fn touch_friend(&self, owner: &str, friend: &str) -> Result<Version> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::Friend, owner)], |session| {
             self.bump(session, Kind::Friend, owner, &[(friend, State::Update)]).await?
         })
     }

@@ -121,18 +121,34 @@ fn order() -> Document {
     doc! { "role_level": -1, "join_time": 1, "user_id": 1 }
 }
 
+/// The lists that change when users join a group or leave it.
+fn changed<'l>(
+    group: &'l str,
+    users: impl Iterator<Item = &'l str>,
+) -> impl Iterator<Item = (Kind, &'l str)> {
+    std::iter::once((Kind::GroupMember, group)).chain(users.map(|user| (Kind::GroupJoin, user)))
+}
+
 impl Store {
     /// Creates a group with its first members.
     pub async fn create_group(&self, group: &Group, members: &[Member]) -> Result<()> {
-        in_transaction!(self, |session| {
-            self.typed::<Group>("group").insert_one(group).session(&mut *session).await?;
-            self.insert_members(session, &group.group_id, members).await?;
-        })
+        in_transaction!(
+            self,
+            changed(&group.group_id, members.iter().map(|member| member.user_id.as_str())),
+            |session| {
+                self.typed::<Group>("group").insert_one(group).session(&mut *session).await?;
+                self.insert_members(session, &group.group_id, members).await?;
+            }
+        )
     }
 
     /// Adds members; the whole call is repeated or not done at all.
     pub async fn add_members(&self, group: &str, members: &[Member]) -> Result<()> {
-        in_transaction!(self, |session| { self.insert_members(session, group, members).await? })
+        in_transaction!(
+            self,
+            changed(group, members.iter().map(|member| member.user_id.as_str())),
+            |session| { self.insert_members(session, group, members).await? }
+        )
     }
 
     async fn insert_members(
@@ -174,7 +190,7 @@ impl Store {
 
     /// Removes members.
     pub async fn remove_members(&self, group: &str, users: &[String]) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, changed(group, users.iter().map(String::as_str)), |session| {
             let filter = doc! { "group_id": group, "user_id": { "$in": users } };
             let gone = self.documents("group_member").delete_many(filter).session(&mut *session).await?;
             let changes: Vec<(&str, State)> =
@@ -188,7 +204,7 @@ impl Store {
 
     /// Sets fields of a group; members learn of it through the member log.
     pub async fn update_group(&self, group: &str, fields: &Document) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::GroupMember, group)], |session| {
             let update = doc! { "$set": fields.clone() };
             self.documents("group")
                 .update_one(doc! { "group_id": group }, update)
@@ -200,14 +216,14 @@ impl Store {
 
     /// Tells clients that a member appears differently (its profile changed).
     pub async fn touch_member(&self, group: &str, user: &str) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::GroupMember, group)], |session| {
             self.bump(session, Kind::GroupMember, group, &[(user, State::Update)]).await?;
         })
     }
 
     /// Sets fields of a member; a changed role changes the order.
     pub async fn update_member(&self, group: &str, user: &str, fields: &Document) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::GroupMember, group)], |session| {
             let filter = doc! { "group_id": group, "user_id": user };
             let update = doc! { "$set": fields.clone() };
             self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
@@ -227,7 +243,7 @@ impl Store {
         new_owner: &str,
         former_role: i32,
     ) -> Result<()> {
-        in_transaction!(self, |session| {
+        in_transaction!(self, [(Kind::GroupMember, group)], |session| {
             for (user, level) in [(old_owner, former_role), (new_owner, role::OWNER)] {
                 let filter = doc! { "group_id": group, "user_id": user };
                 let update = doc! { "$set": { "role_level": level } };

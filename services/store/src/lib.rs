@@ -1,12 +1,13 @@
 //! MongoDB, the only truth: one file per collection. All writes are majority-acknowledged and journaled; changes that clients
 //! sync incrementally are written in one transaction with their version log.
 
-/// Runs a block in a transaction; `?` inside leaves it. Write conflicts are retried a few times. Yields `Result<_, StoreError>`.
+/// Runs a block that changes lists in a transaction, when it is their turn; `?` inside leaves it. It is run again while others
+/// change the same documents. Yields `Result<_, StoreError>`.
 macro_rules! in_transaction {
-    ($store:expr, |$session:ident| $body:block) => {{
-        let mut attempt = 0_u32;
+    ($store:expr, $lists:expr, |$session:ident| $body:block) => {{
+        let _turn = $store.turns.take($lists).await;
+        let mut again = $crate::Again::new();
         loop {
-            attempt += 1;
             let outcome: Result<_, $crate::StoreError> = async {
                 let mut session_guard = $store.begin().await?;
                 let $session = &mut session_guard;
@@ -25,13 +26,21 @@ macro_rules! in_transaction {
             }
             .await;
             match outcome {
-                Err(error) if error.is_conflict() && attempt < 8 => {
-                    tokio::time::sleep(std::time::Duration::from_millis(u64::from(3 * attempt * attempt))).await;
-                }
+                Err(error) if again.may_pass(&error) => again.pause().await,
                 other => break other,
             }
         }
     }};
+}
+
+/// A write that makes its row where it is missing, once more when somebody else made it in the same moment: it is there then.
+macro_rules! racing {
+    ($write:expr) => {
+        match $write.await.map_err($crate::StoreError) {
+            Err(error) if error.is_duplicate_key() => $write.await.map_err($crate::StoreError),
+            outcome => outcome,
+        }
+    };
 }
 
 pub mod backup;
@@ -50,10 +59,11 @@ pub mod reactions;
 pub mod requests;
 pub mod seqs;
 pub mod tokens;
+mod turns;
 pub mod users;
 pub mod versions;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use bson::RawDocumentBuf;
 use bson::{Document, doc};
@@ -62,6 +72,36 @@ use mongodb::{
     Client, ClientSession, Collection, Database, IndexModel,
     options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
 };
+
+/// When a transaction is run again.
+pub(crate) struct Again {
+    since: Instant,
+    times: u32,
+}
+
+impl Again {
+    /// Well below the deadline of a call.
+    const AT_MOST: Duration = Duration::from_secs(5);
+    const LONGEST_PAUSE_MS: u32 = 200;
+
+    pub(crate) fn new() -> Self {
+        Self { since: Instant::now(), times: 0 }
+    }
+
+    /// Whether it may succeed when it is run again. A row that another one made in the same moment is there the next time: what a
+    /// unique index refuses thrice it refuses for good.
+    pub(crate) fn may_pass(&self, error: &StoreError) -> bool {
+        (error.is_conflict() || error.is_duplicate_key() && self.times < 3)
+            && self.since.elapsed() < Self::AT_MOST
+    }
+
+    /// Longer each time, and not the same for all who met the same conflict.
+    pub(crate) async fn pause(&mut self) {
+        self.times += 1;
+        let longest = (3 * self.times * self.times).min(Self::LONGEST_PAUSE_MS);
+        tokio::time::sleep(Duration::from_millis(rand::random_range(1..=longest).into())).await;
+    }
+}
 
 /// A failure of the store. The outcome of a write that failed is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -108,12 +148,11 @@ impl StoreError {
             )
     }
 
-    /// Another transaction was faster; running it again may succeed.
+    /// Another transaction was faster.
     pub fn is_conflict(&self) -> bool {
         use mongodb::error::ErrorKind;
         self.0.contains_label(mongodb::error::TRANSIENT_TRANSACTION_ERROR)
             || matches!(self.0.kind.as_ref(), ErrorKind::Command(error) if error.code == WRITE_CONFLICT)
-            || self.is_duplicate_key()
     }
 }
 
@@ -164,6 +203,7 @@ impl Page {
 pub struct Store {
     client: Client,
     database: Database,
+    turns: turns::Turns,
 }
 
 impl Store {
@@ -186,7 +226,7 @@ impl Store {
         );
         let client = Client::with_options(options)?;
         let database = client.database(&config.database);
-        Ok(Self { client, database })
+        Ok(Self { client, database, turns: turns::Turns::default() })
     }
 
     /// Asks the server whether it is there.
@@ -276,7 +316,8 @@ impl Store {
         Ok(session)
     }
 
-    /// Many upserts of one collection in one round trip: (filter, update) pairs, in any order.
+    /// Many upserts of one collection in one round trip: (filter, update) pairs, in any order. Those whose row somebody else made in the same
+    /// moment are made again.
     pub(crate) async fn upsert_many(
         &self,
         collection: &str,
@@ -287,21 +328,58 @@ impl Store {
                 .iter()
                 .map(|(filter, update)| doc! { "q": filter.clone(), "u": update.clone(), "upsert": true })
                 .collect();
-            let answer = self
-                .database
-                .run_command(doc! {
-                    "update": collection, "updates": updates, "ordered": false,
-                    "writeConcern": { "w": "majority", "j": true },
-                })
-                .await?;
-            if let Ok(errors) = answer.get_array("writeErrors") {
-                return Err(StoreError(mongodb::error::Error::custom(format!(
-                    "upsert into {collection}: {errors:?}"
-                ))));
+            let refused = self.run_updates(collection, &updates).await?;
+            let made_meanwhile = refused_as_duplicates(&updates, &refused);
+            let refused = match made_meanwhile {
+                Some(updates) => self.run_updates(collection, &updates).await?,
+                None => refused,
+            };
+            if !refused.is_empty() {
+                return Err(refusal(&format!("upsert into {collection}"), &refused));
             }
         }
         Ok(())
     }
+
+    /// The errors of those that failed.
+    async fn run_updates(&self, collection: &str, updates: &[Document]) -> Result<Vec<Document>> {
+        let answer = self
+            .database
+            .run_command(doc! {
+                "update": collection, "updates": updates, "ordered": false,
+                "writeConcern": { "w": "majority", "j": true },
+            })
+            .await?;
+        Ok(write_errors(&answer))
+    }
+}
+
+/// Of the answer to a command that writes.
+pub(crate) fn write_errors(answer: &Document) -> Vec<Document> {
+    let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    errors.iter().filter_map(|error| error.as_document().cloned()).collect()
+}
+
+/// Errors of a command that writes as the error of the store, with the code of the first.
+pub(crate) fn refusal(what: &str, errors: &[Document]) -> StoreError {
+    use mongodb::error::{CommandError, Error, ErrorKind};
+    let text = format!("{what}: {errors:?}");
+    let code = errors.first().map_or(0, |error| number(error, "code"));
+    let command = doc! { "code": code as i32, "codeName": "", "errmsg": &text };
+    StoreError(match bson::deserialize_from_document::<CommandError>(command) {
+        Ok(error) => ErrorKind::Command(error).into(),
+        Err(_unlike) => Error::custom(text),
+    })
+}
+
+/// The updates that failed, when all of them did because their row was there already.
+fn refused_as_duplicates(updates: &[Document], errors: &[Document]) -> Option<Vec<Document>> {
+    let duplicate = |error: &Document| {
+        let index = usize::try_from(error.get_i32("index").ok()?).ok()?;
+        if error.get_i32("code").ok()? == DUPLICATE_KEY { updates.get(index).cloned() } else { None }
+    };
+    let duplicates: Vec<Document> = errors.iter().map(duplicate).collect::<Option<_>>()?;
+    (!duplicates.is_empty()).then_some(duplicates)
 }
 
 /// A day in ms.
@@ -373,4 +451,35 @@ pub(crate) fn number(row: &Document, key: &str) -> i64 {
 /// Milliseconds of a stored time.
 pub fn millis(time: DateTime) -> i64 {
     time.timestamp_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_updates_whose_row_was_made_meanwhile_are_run_again() {
+        let updates: Vec<Document> = (0..3).map(|n| doc! { "q": { "_id": n } }).collect();
+        let error = |index: i32, code: i32| doc! { "index": index, "code": code };
+        assert_eq!(refused_as_duplicates(&updates, &[]), None);
+        assert_eq!(
+            refused_as_duplicates(&updates, &[error(0, DUPLICATE_KEY), error(2, DUPLICATE_KEY)]),
+            Some(vec![updates[0].clone(), updates[2].clone()])
+        );
+        assert_eq!(refused_as_duplicates(&updates, &[error(0, DUPLICATE_KEY), error(1, 2)]), None);
+        assert_eq!(refused_as_duplicates(&updates, &[error(3, DUPLICATE_KEY)]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_is_met_again_and_a_duplicate_is_soon_told() {
+        let command = |code: i32| refusal("a test", &[doc! { "index": 0, "code": code }]);
+        let (mut conflicts, mut duplicates) = (Again::new(), Again::new());
+        for times in 0..20 {
+            assert!(conflicts.may_pass(&command(WRITE_CONFLICT)));
+            assert_eq!(duplicates.may_pass(&command(DUPLICATE_KEY)), times < 3);
+            assert!(!conflicts.may_pass(&command(MAX_TIME_EXPIRED)));
+            conflicts.pause().await;
+            duplicates.pause().await;
+        }
+    }
 }

@@ -27,7 +27,7 @@ impl Store {
     /// Registers a name, in place of an older object under it.
     pub async fn put_object(&self, row: &Object) -> Result<()> {
         let filter = doc! { "_id": &row.name };
-        self.typed::<Object>("object").replace_one(filter, row).upsert(true).await?;
+        racing!(self.typed::<Object>("object").replace_one(filter.clone(), row).upsert(true))?;
         Ok(())
     }
 

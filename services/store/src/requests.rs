@@ -58,7 +58,8 @@ impl Store {
     /// Opens or re-opens a friend request.
     pub async fn put_friend_request(&self, request: &FriendRequest) -> Result<()> {
         let filter = doc! { "from_user_id": &request.from_user_id, "to_user_id": &request.to_user_id };
-        self.typed::<FriendRequest>("friend_request").replace_one(filter, request).upsert(true).await?;
+        let requests = self.typed::<FriendRequest>("friend_request");
+        racing!(requests.replace_one(filter.clone(), request).upsert(true))?;
         Ok(())
     }
 
@@ -114,7 +115,8 @@ impl Store {
     /// Opens or re-opens a join request.
     pub async fn put_group_request(&self, request: &GroupRequest) -> Result<()> {
         let filter = doc! { "group_id": &request.group_id, "user_id": &request.user_id };
-        self.typed::<GroupRequest>("group_request").replace_one(filter, request).upsert(true).await?;
+        let requests = self.typed::<GroupRequest>("group_request");
+        racing!(requests.replace_one(filter.clone(), request).upsert(true))?;
         Ok(())
     }
 

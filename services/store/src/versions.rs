@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use mongodb::{ClientSession, options::ReturnDocument};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Store};
+use crate::{Result, Store, refusal, write_errors};
 
 /// The element id that says "the list's own record changed" (group info in the member log).
 pub const SELF_ELEMENT: &str = "";
@@ -16,7 +16,7 @@ pub const SORT_ELEMENT: &str = "____S_O_R_T_I_D____";
 const MAX_CHANGES: i64 = 200;
 
 /// Which list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Friends of a user.
     Friend,
@@ -114,23 +114,14 @@ impl Store {
         if let Some(version) = found {
             return Ok(version);
         }
-        let created = self
-            .typed::<Version>(kind.collection())
-            .find_one_and_update(doc! { "d_id": list }, doc! { "$setOnInsert": { "version": 1_i64 } })
-            .upsert(true)
-            .return_document(ReturnDocument::After)
-            .await;
-        match created.map_err(crate::StoreError) {
-            Ok(version) => {
-                version.ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing").into())
-            }
-            // Somebody else created it in the same moment.
-            Err(error) if error.is_duplicate_key() => {
-                let found = self.typed::<Version>(kind.collection()).find_one(doc! { "d_id": list }).await?;
-                found.ok_or(error)
-            }
-            Err(error) => Err(error),
-        }
+        let versions = self.typed::<Version>(kind.collection());
+        let created = racing!(
+            versions
+                .find_one_and_update(doc! { "d_id": list }, doc! { "$setOnInsert": { "version": 1_i64 } })
+                .upsert(true)
+                .return_document(ReturnDocument::After)
+        )?;
+        created.ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing").into())
     }
 
     /// Records changes of elements as the next version of the list, inside the transaction that makes them.
@@ -178,12 +169,9 @@ impl Store {
         let updates: Vec<Document> = lists.iter().map(next).collect();
         let command = doc! { "update": kind.collection(), "updates": updates, "ordered": true };
         let answer = self.database.run_command(command).session(&mut *session).await?;
-        if let Ok(errors) = answer.get_array("writeErrors") {
-            return Err(mongodb::error::Error::custom(format!(
-                "versions of {}: {errors:?}",
-                kind.collection()
-            ))
-            .into());
+        let errors = write_errors(&answer);
+        if !errors.is_empty() {
+            return Err(refusal(&format!("versions of {}", kind.collection()), &errors));
         }
         let versions: Vec<ListVersion> = self
             .typed(kind.collection())

@@ -85,6 +85,10 @@ pub(crate) enum Standing {
     Privileged,
 }
 
+fn member_already(group: &str, user: &str) -> Error {
+    Error::args(format!("{user} is a member of group {group} already"))
+}
+
 impl Groups {
     fn now(&self) -> DateTime {
         DateTime::from_millis(self.clock.now_ms())
@@ -172,7 +176,16 @@ impl Groups {
         }
         self.create_conversations(context, group, users.clone()).await?;
         self.store.set_conversations_max_seq(&users, &conversation, 0).await?;
-        self.store.add_members(group, members).await?;
+        match self.store.add_members(group, members).await {
+            // Somebody else admitted one of them in the same moment.
+            Err(error) if error.is_duplicate_key() => {
+                match self.store.members(group, &users).await?.first() {
+                    Some(member) => return Err(member_already(group, &member.user_id)),
+                    None => return Err(error.into()),
+                }
+            }
+            added => added?,
+        }
         self.changed(group).await;
         Ok(())
     }

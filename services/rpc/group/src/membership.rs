@@ -25,7 +25,7 @@ use store::{
 };
 
 use crate::{
-    Groups, Standing, hooks,
+    Groups, Standing, hooks, member_already,
     settings::{MAX_NAME_BYTES, MAX_TEXT_BYTES},
 };
 
@@ -154,7 +154,7 @@ impl Groups {
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
         if self.store.member(id, applicant).await?.is_some() {
-            return Err(Error::args(format!("{applicant} is a member of group {id} already")));
+            return Err(member_already(id, applicant));
         }
         if self.store.user(applicant).await?.is_none() {
             return Err(ErrorCode::UserNotFound.with(format!("user {applicant} is not registered")));
@@ -274,7 +274,7 @@ impl Groups {
             return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
         }
         if let Some(member) = self.store.members(id, &request.invited_user_i_ds).await?.first() {
-            return Err(Error::args(format!("{} is a member of group {id} already", member.user_id)));
+            return Err(member_already(id, &member.user_id));
         }
         let body = json!({
             "operationID": context.operation_id, "groupID": id, "reason": request.reason, "invitedUserIDs": request.invited_user_i_ds,
