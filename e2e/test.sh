@@ -10,10 +10,11 @@ rm -f e2e/out/shown-*.json
 passed=0 failed=0 failures=()
 mkdir -p "$OPENIM_CACHE/log" e2e/out
 log_of() { echo "$OPENIM_CACHE/log/test-${1// /-}.log"; }
+what_failed='^(error|test .* FAILED|thread .* panicked)|✖'
 # excerpt LOG: what failed in it, and its end.
-excerpt() { echo "--- the end of $1"; grep -nE "^(error|test .* FAILED|thread .* panicked)|✖" -A4 "$1" | head -60; tail -40 "$1"; echo "---"; }
+excerpt() { echo "--- the end of $1"; grep -nE "$what_failed" -A4 "$1" | head -60; tail -40 "$1"; echo "---"; }
 # gist LOG: the same in a few lines, for who sees only the end of a long output.
-gist() { { grep -E "^(error|test .* FAILED|thread .* panicked)|✖|AssertionError|errDlt|internal error|^- |expected|is not " "$1" | tail -5; tail -3 "$1"; } | cut -c1-300 | grep -v '^ *$' | uniq; }
+gist() { { grep -E "$what_failed|AssertionError|errDlt|internal error|^- |expected|is not " "$1" | tail -5; tail -3 "$1"; } | cut -c1-300 | grep -v '^ *$' | uniq; }
 # What the cluster was like when a part failed.
 circumstances() {
   uptime

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { until } from '../sdk/lib/wait.mjs';
-import { admin, as, at, call, login, user } from './lib/api.mjs';
+import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 
 after(() => save('rest'));
@@ -134,46 +134,42 @@ test('many who change the same at once are all served', async () => {
   const people = await Promise.all(Array.from({ length: 24 }, (_, n) => user(`crowd${n}-`)));
   const [owner, friend, ...crowd] = people;
   const [open, asked] = await Promise.all([2, 0].map(async (needVerification) => {
-    const created = await as(owner, '/group/create_group', {
+    const created = await ok(owner, '/group/create_group', {
       ownerUserID: owner.userID, memberUserIDs: [], groupInfo: { groupName: 'g', groupType: 2, needVerification },
     });
-    assert.equal(created.errCode, 0, JSON.stringify(created));
-    return created.data.groupInfo.groupID;
+    return created.groupInfo.groupID;
   }));
-  const all = async (calls) => {
-    for (const answer of await Promise.all(calls)) assert.equal(answer.errCode, 0, JSON.stringify(answer));
-  };
-  const join = (person, groupID) => as(person, '/group/join_group', { groupID, reqMessage: '', joinSource: 3, inviterUserID: person.userID });
+  const join = (person, groupID) => ok(person, '/group/join_group', { groupID, reqMessage: '', joinSource: 3, inviterUserID: person.userID });
   // Each adds to the same list of members.
-  await all(crowd.map((person) => join(person, open)));
-  const members = await as(owner, '/group/get_group_member_list', { groupID: open, pagination: { pageNumber: 1, showNumber: 100 } });
-  assert.deepEqual(members.data.members.map((m) => m.userID).sort(), [owner, ...crowd].map((m) => m.userID).sort());
+  await Promise.all(crowd.map((person) => join(person, open)));
+  const { members } = await ok(owner, '/group/get_group_member_list', { groupID: open, pagination: { pageNumber: 1, showNumber: 100 } });
+  assert.deepEqual(members.map((m) => m.userID).sort(), [owner, ...crowd].map((m) => m.userID).sort());
   // Each adds to the same user's friends, conversations and groups.
-  await all(crowd.map((person) => as(person, '/friend/add_friend', { fromUserID: person.userID, toUserID: friend.userID, reqMsg: '' })));
-  await all(crowd.map((person) => as(friend, '/friend/add_friend_response', { fromUserID: person.userID, toUserID: friend.userID, handleResult: 1, handleMsg: '' })));
-  await all(crowd.map((person) => as(friend, '/conversation/set_conversations', {
+  await Promise.all(crowd.map((person) => ok(person, '/friend/add_friend', { fromUserID: person.userID, toUserID: friend.userID, reqMsg: '' })));
+  await Promise.all(crowd.map((person) => ok(friend, '/friend/add_friend_response', { fromUserID: person.userID, toUserID: friend.userID, handleResult: 1, handleMsg: '' })));
+  await Promise.all(crowd.map((person) => ok(friend, '/conversation/set_conversations', {
     userIDs: [friend.userID], conversation: { conversationID: `si_${[person.userID, friend.userID].sort().join('_')}`, conversationType: 1, userID: person.userID, isPinned: true },
   })));
-  await all(crowd.map((person) => admin('/group/create_group', { ownerUserID: person.userID, memberUserIDs: [friend.userID], groupInfo: { groupName: 'g', groupType: 2 } })));
+  await Promise.all(crowd.map((person) => ok(root, '/group/create_group', { ownerUserID: person.userID, memberUserIDs: [friend.userID], groupInfo: { groupName: 'g', groupType: 2 } })));
   // Each makes the row that is not there yet.
   const [eager] = crowd;
   const times = (work) => Array.from({ length: 12 }, (_, n) => work(n));
-  await all(times(() => join(eager, asked)));
-  await all(times(() => as(owner, '/friend/add_friend', { fromUserID: owner.userID, toUserID: friend.userID, reqMsg: '' })));
-  await all(times((n) => admin('/user/set_user_client_config', { userID: owner.userID, configs: { size: `${n}` } })));
-  await all(times(() => as(owner, '/third/fcm_update_token', { platformID: 2, fcmToken: 't', account: owner.userID, expireTime: 0 })));
-  await all(times((n) => as(owner, '/third/set_app_badge', { userID: owner.userID, appUnreadCount: n })));
+  await Promise.all(times(() => join(eager, asked)));
+  await Promise.all(times(() => ok(owner, '/friend/add_friend', { fromUserID: owner.userID, toUserID: friend.userID, reqMsg: '' })));
+  await Promise.all(times((n) => ok(root, '/user/set_user_client_config', { userID: owner.userID, configs: { size: `${n}` } })));
+  await Promise.all(times(() => ok(owner, '/third/fcm_update_token', { platformID: 2, fcmToken: 't', account: owner.userID, expireTime: 0 })));
+  await Promise.all(times((n) => ok(owner, '/third/set_app_badge', { userID: owner.userID, appUnreadCount: n })));
   // Whoever is invited by several becomes a member once, and the others are told so.
   const invited = await Promise.all(crowd.slice(0, 8).map((person) => as(person, '/group/invite_user_to_group', { groupID: open, invitedUserIDs: [friend.userID] })));
   assert.deepEqual([...new Set(invited.map((answer) => answer.errCode))].sort(), [0, 1001], JSON.stringify(invited));
   assert.equal(invited.filter((answer) => answer.errCode === 0).length, 1);
   const conversationID = `sg_${open}`;
-  await all(crowd.flatMap((person) => [
-    as(person, '/conversation/set_conversations', { userIDs: [person.userID], conversation: { conversationID, conversationType: 3, groupID: open, isPinned: true } }),
-    as(person, '/conversation/set_conversations', { userIDs: [person.userID], conversation: { conversationID, conversationType: 3, groupID: open, recvMsgOpt: 2 } }),
+  await Promise.all(crowd.flatMap((person) => [
+    ok(person, '/conversation/set_conversations', { userIDs: [person.userID], conversation: { conversationID, conversationType: 3, groupID: open, isPinned: true } }),
+    ok(person, '/conversation/set_conversations', { userIDs: [person.userID], conversation: { conversationID, conversationType: 3, groupID: open, recvMsgOpt: 2 } }),
   ]));
   for (const person of crowd) {
-    const { data: { conversation } } = await as(person, '/conversation/get_conversation', { ownerUserID: person.userID, conversationID });
+    const { conversation } = await ok(person, '/conversation/get_conversation', { ownerUserID: person.userID, conversationID });
     assert.deepEqual([conversation.isPinned, conversation.recvMsgOpt], [true, 2]);
   }
 });
