@@ -28,8 +28,13 @@ step() {
 
 # The services and the operator as static binaries; cargo itself knows what is stale.
 build_services() { cargo_static build --bin openim-server --bin openim-operator "$@"; }
-# What tests in JavaScript need.
-node_modules() { (cd "$root/e2e/sdk" && npm ci --no-audit --no-fund --silent); }
+# What tests in JavaScript need: installed once for each lock file.
+node_modules() {
+  local key mark=$root/e2e/sdk/node_modules/.installed
+  key=$(sha256sum < "$root/e2e/sdk/package-lock.json")
+  [ "$(cat "$mark" 2> /dev/null)" != "$key" ] || return 0
+  (cd "$root/e2e/sdk" && npm ci --no-audit --no-fund --silent) && printf '%s' "$key" > "$mark"
+}
 # The raw protocol clients: the checker and the bench, in $built.
 build_checker() { cargo_static build -q --bin checker --bin bench; }
 # checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on; e2e/out/NAME.json is what it says in the end.
