@@ -144,6 +144,20 @@ impl Client {
         self.closed.cancel();
     }
 
+    /// A request with an id of its own, and that id.
+    fn frame(&self, command: i64, request: &impl prost::Message) -> (String, Bytes) {
+        let msg_incr = format!("{}_{}", self.user, self.next.fetch_add(1, Ordering::Relaxed));
+        let request = Request {
+            req_identifier: command,
+            token: String::new(),
+            send_id: self.user.clone(),
+            operation_id: msg_incr.clone(),
+            msg_incr: msg_incr.clone(),
+            data: request.encode_to_vec().into(),
+        };
+        (msg_incr, request.encode(self.encoding))
+    }
+
     /// Sends a request and waits for its answer.
     ///
     /// # Errors
@@ -153,16 +167,7 @@ impl Client {
         command: i64,
         request: &Req,
     ) -> anyhow::Result<Resp> {
-        let msg_incr = format!("{}_{}", self.user, self.next.fetch_add(1, Ordering::Relaxed));
-        let frame = Request {
-            req_identifier: command,
-            token: String::new(),
-            send_id: self.user.clone(),
-            operation_id: msg_incr.clone(),
-            msg_incr: msg_incr.clone(),
-            data: request.encode_to_vec().into(),
-        }
-        .encode(self.encoding);
+        let (msg_incr, frame) = self.frame(command, request);
         let (sender, answer) = oneshot::channel();
         self.pending.lock().insert(msg_incr.clone(), sender);
         if self.closed.is_cancelled() {
@@ -191,11 +196,29 @@ impl Client {
         client_msg_id: &str,
         content: Bytes,
     ) -> anyhow::Result<SendMsgResp> {
+        self.request(command::SEND_MSG, &self.text(to, client_msg_id, content)).await
+    }
+
+    /// Sends a text and ends the connection at once, without waiting for the answer: the outcome is unknown.
+    pub async fn send_and_hang_up(&self, to: Target<'_>, client_msg_id: &str, content: Bytes) {
+        let message = self.text(to, client_msg_id, content);
+        let (_, frame) = self.frame(command::SEND_MSG, &message);
+        // Whether it went out is as unknown as what became of it.
+        let _sent = timeout(REQUEST_DEADLINE, async {
+            let mut writer = self.writer.lock().await;
+            writer.send(Message::Binary(frame)).await?;
+            writer.close().await
+        })
+        .await;
+        self.close();
+    }
+
+    fn text(&self, to: Target<'_>, client_msg_id: &str, content: Bytes) -> MsgData {
         let (session_type, recv_id, group_id) = match to {
             Target::User(user) => (session::SINGLE, user, ""),
             Target::Group(group) => (session::GROUP, "", group),
         };
-        let message = MsgData {
+        MsgData {
             send_id: self.user.clone(),
             recv_id: recv_id.to_owned(),
             group_id: group_id.to_owned(),
@@ -207,8 +230,7 @@ impl Client {
             content,
             status: 1,
             ..Default::default()
-        };
-        self.request(command::SEND_MSG, &message).await
+        }
     }
 
     /// The newest seq of every conversation.

@@ -28,6 +28,10 @@ pub enum Anomaly {
     Divergent(i64),
     /// Nobody sent it.
     Alien(String),
+    /// A connection that stayed open was not pushed it.
+    Unheard(String),
+    /// Something else was pushed under a seq than what is stored there.
+    PushedOther(i64),
 }
 
 /// Checks what each reader pulled of one conversation against what its senders did.

@@ -13,7 +13,8 @@ use std::{
 use anyhow::{Context, bail};
 use checker::{
     client::{Client, Target},
-    history::{Sent, check},
+    heard::Heard,
+    history::{Anomaly, Sent, check},
     latency::Latency,
     rest::{Admin, Endpoints},
 };
@@ -55,12 +56,33 @@ struct Arguments {
     /// Seconds between two kills, and before the first; evenly over the time when left out.
     #[arg(long)]
     kill_every: Option<u64>,
+    /// Each sender ends its connection right after so many messages, without waiting for the answer; 0: never.
+    #[arg(long, default_value_t = 50)]
+    hang_up_every: u64,
     /// Name of the cluster.
     #[arg(long, default_value = "chat")]
     name: String,
     /// Namespace of the cluster.
     #[arg(long, default_value = "openim")]
     namespace: String,
+}
+
+/// An open connection, and what it is pushed.
+struct Connection {
+    client: Client,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// What a sender did, and its last connection, still open.
+struct Sender {
+    user: String,
+    peer: String,
+    sent: Sent,
+    /// Acknowledged ids and when their first attempt began.
+    begun: Vec<(String, Instant)>,
+    client: Client,
+    /// One for each connection it had; the last is that of `client`.
+    heard: Vec<Arc<Mutex<Heard>>>,
 }
 
 struct Run {
@@ -71,6 +93,7 @@ struct Run {
     /// Between two acknowledgements of a sender.
     gaps: Mutex<Latency>,
     pushed: Arc<AtomicU64>,
+    hung_up: AtomicU64,
     enough: CancellationToken,
 }
 
@@ -85,17 +108,23 @@ impl Run {
         }
     }
 
-    /// Connects again and again until the deadline.
-    async fn connect(&self, user: &str, token: &str, deadline: Instant) -> anyhow::Result<Client> {
+    /// Connects again and again until the deadline. Also what the connection is pushed.
+    async fn connect(&self, user: &str, token: &str, deadline: Instant) -> anyhow::Result<Connection> {
         loop {
-            let pushed = self.pushed.clone();
-            let on_push = move |_: &str, _| {
+            // It is open a little earlier than it is known to be: what is sent in between may be missed without fault.
+            let (pushed, heard) = (self.pushed.clone(), Arc::new(Mutex::new(Heard::since(Instant::now()))));
+            let ear = heard.clone();
+            let on_push = move |conversation: &str, message| {
                 pushed.fetch_add(1, Ordering::Relaxed);
+                ear.lock().push(conversation, message);
             };
             match Client::connect(&self.admin.endpoints.ws, user, token, PLATFORM, true, &self.tasks, on_push)
                 .await
             {
-                Ok(client) => return Ok(client),
+                Ok(client) => {
+                    heard.lock().greeted(Instant::now());
+                    return Ok(Connection { client, heard });
+                }
                 Err(error) if Instant::now() > deadline => {
                     return Err(error.context(format!("{user} cannot connect any more")));
                 }
@@ -104,25 +133,33 @@ impl Run {
         }
     }
 
-    /// Sends numbered messages until `end`; each is repeated with its clientMsgID until it is acknowledged.
+    /// Sends numbered messages until `end`; each is repeated with its clientMsgID, and another body, until it is acknowledged.
     async fn sender(
         &self,
         from: String,
         to: String,
         pause: Duration,
         end: Instant,
-    ) -> anyhow::Result<(String, Sent)> {
+        hang_up_every: u64,
+    ) -> anyhow::Result<Sender> {
         let patience = end + Duration::from_secs(90);
         let token = self.token(&from, patience).await?;
-        let mut client = self.connect(&from, &token, patience).await?;
+        let Connection { mut client, heard } = self.connect(&from, &token, patience).await?;
+        let mut heard = vec![heard];
         let mut sent = Sent::default();
+        let mut begun = Vec::new();
         let mut number = 0_u64;
         let mut last = Instant::now();
         while Instant::now() < end && !self.enough.is_cancelled() {
             number += 1;
             let id = format!("{from}-{number}");
-            loop {
-                let content = json!({ "content": number.to_string() }).to_string();
+            begun.push((id.clone(), Instant::now()));
+            for attempt in 0_u64.. {
+                let content = json!({ "content": number.to_string(), "attempt": attempt }).to_string();
+                if attempt == 0 && hang_up_every > 0 && number.is_multiple_of(hang_up_every) {
+                    client.send_and_hang_up(Target::User(&to), &id, content.clone().into()).await;
+                    self.hung_up.fetch_add(1, Ordering::Relaxed);
+                }
                 match client.send_text(Target::User(&to), &id, content.into()).await {
                     Ok(_) => break,
                     Err(_) if Instant::now() > patience => {
@@ -132,7 +169,9 @@ impl Run {
                     Err(_) => {
                         self.retried.fetch_add(1, Ordering::Relaxed);
                         if client.is_closed() {
-                            client = self.connect(&from, &token, patience).await?;
+                            let again = self.connect(&from, &token, patience).await?;
+                            client = again.client;
+                            heard.push(again.heard);
                         } else {
                             sleep(Duration::from_millis(100)).await;
                         }
@@ -145,8 +184,31 @@ impl Run {
             sent.acknowledged.push(id);
             sleep(pause).await;
         }
-        client.close();
-        Ok((from, sent))
+        Ok(Sender { user: from, peer: to, sent, begun, client, heard })
+    }
+
+    /// Waits until every connection that is still open was pushed everything, `settle` at most; what is missing then.
+    async fn unheard(senders: &BTreeMap<String, Sender>, settle: Duration) -> Vec<String> {
+        let deadline = Instant::now() + settle;
+        loop {
+            let missing: Vec<String> = senders
+                .values()
+                .filter(|sender| !sender.client.is_closed())
+                .flat_map(|sender| {
+                    let last = sender.heard.last().map(|heard| heard.lock());
+                    let misses = last.map(|heard| {
+                        let of_peer = senders[&sender.peer].begun.as_slice();
+                        heard.misses(of_peer).into_iter().map(str::to_owned).collect::<Vec<_>>()
+                    });
+                    misses.unwrap_or_default()
+                })
+                .map(|id| format!("{:?}", Anomaly::Unheard(id)))
+                .collect();
+            if missing.is_empty() || Instant::now() > deadline {
+                return missing;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// What a user sees of a conversation once everything is through. The last kill may still be felt: it tries again.
@@ -161,7 +223,7 @@ impl Run {
         let token = self.token(user, deadline + RECONNECT).await?;
         let mut newest = 0;
         loop {
-            let client = self.connect(user, &token, deadline + RECONNECT).await?;
+            let Connection { client, .. } = self.connect(user, &token, deadline + RECONNECT).await?;
             match self.read_once(&client, conversation, expected, &mut newest, deadline).await {
                 Err(error) if client.is_closed() && Instant::now() < deadline + RECONNECT => {
                     eprintln!("{user}: {error}; reading again");
@@ -276,6 +338,7 @@ async fn main() -> anyhow::Result<()> {
         retried: AtomicU64::new(0),
         gaps: Mutex::default(),
         pushed: Arc::default(),
+        hung_up: AtomicU64::new(0),
         enough: CancellationToken::new(),
     });
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -293,18 +356,22 @@ async fn main() -> anyhow::Result<()> {
     let end = started + Duration::from_secs(arguments.seconds);
     let pause = Duration::from_millis(arguments.pause_ms);
     let senders = pairs.iter().flat_map(|(a, b)| [(a.clone(), b.clone()), (b.clone(), a.clone())]);
-    let senders = futures::future::try_join_all(senders.map(|(from, to)| run.sender(from, to, pause, end)));
+    let senders = senders.map(|(from, to)| run.sender(from, to, pause, end, arguments.hang_up_every));
+    let senders = futures::future::try_join_all(senders);
     let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments, &run.enough));
     let (sent, killed) = (sent?, killed?);
     let seconds = started.elapsed().as_secs();
-    let sent: BTreeMap<String, Sent> = sent.into_iter().collect();
+    let senders: BTreeMap<String, Sender> =
+        sent.into_iter().map(|sender| (sender.user.clone(), sender)).collect();
     let settle = Duration::from_secs(arguments.settle_seconds);
-    let mut anomalies = Vec::new();
+    let mut anomalies = Run::unheard(&senders, settle).await;
+    let open = senders.values().filter(|sender| !sender.client.is_closed()).count();
+    senders.values().for_each(|sender| sender.client.close());
     let mut read = 0;
     for (a, b) in &pairs {
         let conversation = model::conversation_id::single(a, b);
         let of_pair: BTreeMap<String, Sent> =
-            [a, b].into_iter().map(|user| (user.clone(), sent[user].clone())).collect();
+            [a, b].into_iter().map(|user| (user.clone(), senders[user].sent.clone())).collect();
         let expected = of_pair.values().map(|sent| sent.acknowledged.len()).sum();
         let readers = [
             run.read(a, &conversation, expected, settle).await?,
@@ -314,6 +381,11 @@ async fn main() -> anyhow::Result<()> {
         anomalies.extend(
             check(&of_pair, &readers).into_iter().map(|anomaly| format!("{conversation}: {anomaly:?}")),
         );
+        for heard in [a, b].into_iter().flat_map(|user| &senders[user].heard) {
+            let differing = heard.lock().differs(&conversation, &readers[0]);
+            let differing = differing.into_iter().map(Anomaly::PushedOther);
+            anomalies.extend(differing.map(|anomaly| format!("{conversation}: {anomaly:?}")));
+        }
     }
     let summary = json!({
         "conversations": pairs.len(),
@@ -321,6 +393,8 @@ async fn main() -> anyhow::Result<()> {
         "killed": killed,
         "acknowledged": run.acknowledged.load(Ordering::Relaxed),
         "retried": run.retried.load(Ordering::Relaxed),
+        "hungUp": run.hung_up.load(Ordering::Relaxed),
+        "openAtTheEnd": open,
         "gapMs": run.gaps.lock().percentiles(),
         "pushed": run.pushed.load(Ordering::Relaxed),
         "read": read,
