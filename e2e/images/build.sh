@@ -8,6 +8,9 @@ cache=$OPENIM_CACHE
 version=$(workspace_version)
 images=$cache/images
 mkdir -p "$images" "$cache/bin"
+# One at a time, whoever asks.
+exec 9> "$images/.lock"
+flock 9
 localkube=$cache/bin/localkube
 
 # fresh ARCHIVE KEY: whether the archive was made from inputs with this key; otherwise remembers the key for when it is made.
@@ -59,7 +62,6 @@ tests() {
     mkdir -p "$cache/test-images"
     "$localkube" image -name openim.local/versitygw:1.8.0 -out "$cache/test-images/s3.tar" -dir /tmp:1777 -entrypoint /versitygw "$cache/bin/versitygw:/versitygw"
     made "$cache/test-images/s3.tar" "$key"; }
-  (cd "$here/entrypoints" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$cache/bin/hooks" ./hooks)
   key=$(sum "$cache/bin/hooks")
   fresh "$cache/test-images/hooks.tar" "$key" || {
     "$localkube" image -name openim.local/hooks:1 -out "$cache/test-images/hooks.tar" -entrypoint /hooks "$cache/bin/hooks:/hooks"
