@@ -81,7 +81,7 @@ schemathesis() {
   python3 -m pip install -q --root-user-action=ignore --no-deps --require-hashes --only-binary :all: --target "$cache/schemathesis" -r "$here/../contract/requirements.txt"
 }
 # A stand-in: built quickly rather than for speed.
-secantus() { CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install secantus-mdb --version 0.5.3-beta.193 --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
+secantus() { CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install secantus-mdb --version 0.5.3-beta.193 --locked --ignore-rust-version --root "$cache/secantus" --target-dir "$cache/secantus-target" && rm -rf "$cache/secantus-target"; }
 kafka() { mvn -q -B -Dmaven.wagon.http.retryHandler.count=5 -f "$here/../images/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$cache/kafka/libs"; }
 # The definitions alone: what the operator makes for it is checked against them.
 prometheus_operator() {
