@@ -14,6 +14,12 @@ helm_here() {
   if [ -n "${CONTEXT:-}" ]; then helm --kube-context "$CONTEXT" "$@"; else "$bin/helm" --kubeconfig "$state/admin.kubeconfig" "$@"; fi
 }
 
+# Seconds that anything may take which is waited for. A deadline only turns a hang into a failure: a short one makes slow machines fail.
+deadline=300
+at_least() { echo $(($1 > $2 ? $1 : $2)); }
+# What is downloaded is asked for again when the network stumbles.
+export CARGO_NET_RETRY=5 PIP_RETRIES=5 npm_config_fetch_retries=5
+
 # step NAME COMMAND…: says what is done and for how long; on failure shows the end of the log.
 step() {
   local name=$1 started=$SECONDS log=$OPENIM_CACHE/log/${1// /-}.log
@@ -37,17 +43,17 @@ node_modules() {
 }
 # The raw protocol clients: the checker and the bench, in $built.
 build_checker() { cargo_static build -q --bin checker --bin bench; }
-# checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on; e2e/out/NAME.json is what it says in the end.
+# checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on until it is told that it is enough; e2e/out/NAME.json is what it says in the end.
 checking() {
   local output=$root/e2e/out/$1 conversations=$2; shift 2
   mkdir -p "$root/e2e/out"
-  "$built/checker" --conversations "$conversations" --seconds 280 --pause-ms 40 --name "$cluster_name" --namespace "$cluster_namespace" "$@" \
+  "$built/checker" --conversations "$conversations" --pause-ms 40 --name "$cluster_name" --namespace "$cluster_namespace" "$@" \
     > "$output.json" 2> "$output.log" & checker=$!
 }
-# checked NAME: it has sent enough, and has to be content.
+# checked NAME: it has sent enough, and has to be content. One that has ended before says why.
 checked() {
   sleep 5
-  kill "$checker"
+  kill "$checker" 2> /dev/null || true
   wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
   cat "$root/e2e/out/$1.json"
 }
@@ -84,16 +90,22 @@ build_previous() {
 # … | has PATTERN: grep -q, which would stop reading at the first match: pipefail then takes the death of what writes for a failure.
 has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }
 workspace_version() { sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
+# pod_of NAMESPACE SELECTOR [FIELD]: the name, or another field, of the first pod that is not on its way out.
+pod_of() {
+  kube -n "$1" get pods -l "$2" --field-selector=status.phase=Running -o \
+    "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{${3:-.metadata.name}}}{{\"\n\"}}{{end}}{{end}}" | sed -n 1p
+}
 # What the operator counts.
-operator_metrics() { kube get --raw "/api/v1/namespaces/openim-system/pods/$(kube -n openim-system get pods -l app.kubernetes.io/name=openim-operator -o 'jsonpath={.items[0].metadata.name}'):12000/proxy/metrics"; }
+operator_metrics() { kube get --raw "/api/v1/namespaces/openim-system/pods/$(pod_of openim-system app.kubernetes.io/name=openim-operator):12000/proxy/metrics"; }
 # pods_that_stay FIELDS OPTIONS…: those that are not on their way out, a gateway that drains for a minute, say: the uid of each, and what the template FIELDS adds.
 pods_that_stay() {
   local fields=$1; shift
   kube -n "$cluster_namespace" get pods "$@" -o "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}$fields{{\"\n\"}}{{end}}{{end}}" | sort
 }
-# wait_ready NAME SECONDS: until the cluster is Ready for its newest generation.
+# wait_ready NAME SECONDS: until the cluster is Ready for its newest generation, for $deadline at least.
 wait_ready() {
-  local end=$((SECONDS + $2)) now watch watcher
+  local seconds now watch watcher; seconds=$(at_least "$2" $deadline)
+  local end=$((SECONDS + seconds))
   while [ $SECONDS -lt $end ]; do
     # A watch costs the machine less than asking again and again; it is begun anew where it ends too early.
     exec {watch}< <(exec timeout $((end - SECONDS)) "${kubectl[@]}" -n "$cluster_namespace" get openimcluster "$1" --watch -o \
@@ -109,12 +121,12 @@ wait_ready() {
     exec {watch}<&-
     sleep 0.3
   done
-  echo "$1 is not Ready after $2 s: $(kube -n "$cluster_namespace" get openimcluster "$1" -o 'jsonpath={.status.message}')"
+  echo "$1 is not Ready after $seconds s: $(kube -n "$cluster_namespace" get openimcluster "$1" -o 'jsonpath={.status.message}')"
   kube -n "$cluster_namespace" get pods; exit 1
 }
-# until_is SECONDS EXPECTED COMMAND…: until the command prints it.
+# until_is SECONDS EXPECTED COMMAND…: until the command prints it, for $deadline at least.
 until_is() {
-  local end=$((SECONDS + $1)) expected=$2; shift 2
+  local end=$((SECONDS + $(at_least "$1" $deadline))) expected=$2; shift 2
   while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
   echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
 }

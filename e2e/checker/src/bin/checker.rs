@@ -4,13 +4,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use checker::{
     client::{Client, Target},
     heard::Heard,
@@ -31,6 +31,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const PLATFORM: i32 = 2;
 /// How long a reader whose connection ended tries again, whatever it has waited before.
 const RECONNECT: Duration = Duration::from_secs(20);
+/// How long a message may go without its acknowledgement after the end of sending, and a sender without its first connection.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a part may have no pod that can be killed: one may be on its way out, and the next one not there yet.
+const VICTIM: Duration = Duration::from_secs(120);
+/// Between two looks at what is not there yet.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Kills while messages flow, then checks.
 #[derive(Debug, Parser)]
@@ -41,9 +47,9 @@ struct Arguments {
     /// Pairs of users, each a conversation with one sender on either side.
     #[arg(long, default_value_t = 10)]
     conversations: usize,
-    /// Seconds of sending, less when SIGTERM says that it is enough; kills happen within.
-    #[arg(long, default_value_t = 30)]
-    seconds: u64,
+    /// Seconds of sending; until SIGTERM says that it is enough when left out. Kills happen within.
+    #[arg(long)]
+    seconds: Option<u64>,
     /// Milliseconds between two messages of a sender.
     #[arg(long, default_value_t = 50)]
     pause_ms: u64,
@@ -53,7 +59,7 @@ struct Arguments {
     /// Parts of the cluster whose pods are killed in turn, for example transfer,push,gateway,redis.
     #[arg(long, value_delimiter = ',')]
     kill: Vec<String>,
-    /// Seconds between two kills, and before the first; evenly over the time when left out.
+    /// Seconds between two kills, and before the first; evenly over `--seconds` when left out.
     #[arg(long)]
     kill_every: Option<u64>,
     /// Each sender ends its connection right after so many messages, without waiting for the answer; 0: never.
@@ -95,9 +101,22 @@ struct Run {
     pushed: Arc<AtomicU64>,
     hung_up: AtomicU64,
     enough: CancellationToken,
+    /// When sending ended.
+    ended: OnceLock<Instant>,
 }
 
 impl Run {
+    /// Ends the sending.
+    fn end(&self) {
+        self.ended.get_or_init(Instant::now);
+        self.enough.cancel();
+    }
+
+    /// Until when what was sent may still be acknowledged; for ever while sending goes on.
+    fn is_patient(&self) -> bool {
+        self.ended.get().is_none_or(|ended| ended.elapsed() < PATIENCE)
+    }
+
     /// Asks for a token again and again until the deadline.
     async fn token(&self, user: &str, deadline: Instant) -> anyhow::Result<String> {
         loop {
@@ -108,8 +127,13 @@ impl Run {
         }
     }
 
-    /// Connects again and again until the deadline. Also what the connection is pushed.
-    async fn connect(&self, user: &str, token: &str, deadline: Instant) -> anyhow::Result<Connection> {
+    /// Connects again and again for as long as the caller is patient. Also what the connection is pushed.
+    async fn connect(
+        &self,
+        user: &str,
+        token: &str,
+        is_patient: impl Fn() -> bool,
+    ) -> anyhow::Result<Connection> {
         loop {
             // It is open a little earlier than it is known to be: what is sent in between may be missed without fault.
             let (pushed, heard) = (self.pushed.clone(), Arc::new(Mutex::new(Heard::since(Instant::now()))));
@@ -125,7 +149,7 @@ impl Run {
                     heard.lock().greeted(Instant::now());
                     return Ok(Connection { client, heard });
                 }
-                Err(error) if Instant::now() > deadline => {
+                Err(error) if !is_patient() => {
                     return Err(error.context(format!("{user} cannot connect any more")));
                 }
                 Err(_) => sleep(Duration::from_millis(200)).await,
@@ -133,24 +157,23 @@ impl Run {
         }
     }
 
-    /// Sends numbered messages until `end`; each is repeated with its clientMsgID, and another body, until it is acknowledged.
+    /// Sends numbered messages until it is enough; each is repeated with its clientMsgID, and another body, until it is acknowledged.
     async fn sender(
         &self,
         from: String,
         to: String,
         pause: Duration,
-        end: Instant,
         hang_up_every: u64,
     ) -> anyhow::Result<Sender> {
-        let patience = end + Duration::from_secs(90);
-        let token = self.token(&from, patience).await?;
-        let Connection { mut client, heard } = self.connect(&from, &token, patience).await?;
+        let start = Instant::now() + PATIENCE;
+        let token = self.token(&from, start).await?;
+        let Connection { mut client, heard } = self.connect(&from, &token, || Instant::now() < start).await?;
         let mut heard = vec![heard];
         let mut sent = Sent::default();
         let mut begun = Vec::new();
         let mut number = 0_u64;
         let mut last = Instant::now();
-        while Instant::now() < end && !self.enough.is_cancelled() {
+        while !self.enough.is_cancelled() {
             number += 1;
             let id = format!("{from}-{number}");
             begun.push((id.clone(), Instant::now()));
@@ -162,14 +185,14 @@ impl Run {
                 }
                 match client.send_text(Target::User(&to), &id, content.into()).await {
                     Ok(_) => break,
-                    Err(_) if Instant::now() > patience => {
+                    Err(_) if !self.is_patient() => {
                         sent.unknown.insert(id.clone());
                         bail!("{from}: message {number} was not acknowledged within 90 s after the end");
                     }
                     Err(_) => {
                         self.retried.fetch_add(1, Ordering::Relaxed);
                         if client.is_closed() {
-                            let again = self.connect(&from, &token, patience).await?;
+                            let again = self.connect(&from, &token, || self.is_patient()).await?;
                             client = again.client;
                             heard.push(again.heard);
                         } else {
@@ -223,7 +246,8 @@ impl Run {
         let token = self.token(user, deadline + RECONNECT).await?;
         let mut newest = 0;
         loop {
-            let Connection { client, .. } = self.connect(user, &token, deadline + RECONNECT).await?;
+            let Connection { client, .. } =
+                self.connect(user, &token, || Instant::now() < deadline + RECONNECT).await?;
             match self.read_once(&client, conversation, expected, &mut newest, deadline).await {
                 Err(error) if client.is_closed() && Instant::now() < deadline + RECONNECT => {
                     eprintln!("{user}: {error}; reading again");
@@ -264,7 +288,8 @@ async fn kubectl(endpoints: &Endpoints, arguments: &[&str]) -> anyhow::Result<St
     if !endpoints.kubeconfig.is_empty() {
         command.args(["--kubeconfig", &endpoints.kubeconfig]);
     }
-    let output = command.args(arguments).output().await.context("kubectl")?;
+    // The API server may hang.
+    let output = command.arg("--request-timeout=20s").args(arguments).output().await.context("kubectl")?;
     if !output.status.success() {
         bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }
@@ -292,36 +317,72 @@ async fn kill_processes(pod_uid: &str) -> anyhow::Result<usize> {
     Ok(ids.len())
 }
 
+/// A pod as `kubectl get pods` lists it.
+struct Pod {
+    name: String,
+    uid: String,
+}
+
+/// The pods in lines of name, uid and time of removal: those that are not on their way out.
+fn pods_that_stay(listed: &str) -> Vec<Pod> {
+    let pod = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [name, uid] => Some(Pod { name: name.into(), uid: uid.into() }),
+        _ => None,
+    };
+    listed.lines().filter_map(pod).collect()
+}
+
+/// Kills a pod of the part, each time another one. False when there was none to kill: a roll-out may be replacing it just now.
+async fn kill_one(
+    endpoints: &Endpoints,
+    arguments: &Arguments,
+    part: &str,
+    earlier: usize,
+) -> anyhow::Result<bool> {
+    let selector = format!("openim.io/cluster={},app.kubernetes.io/component={part}", arguments.name);
+    let fields = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.deletionTimestamp}{'\\n'}{end}";
+    let namespace = arguments.namespace.as_str();
+    let listed = kubectl(endpoints, &["-n", namespace, "get", "pods", "-l", &selector, "-o", fields]).await?;
+    let pods = pods_that_stay(&listed);
+    let Some(Pod { name, uid }) = pods.get(earlier % pods.len().max(1)) else { return Ok(false) };
+    let pod = format!("pod/{name}");
+    let processes = kill_processes(uid).await?;
+    let deletion = ["delete", &pod, "--ignore-not-found", "--grace-period=0", "--force", "--wait=false"];
+    let deleted = kubectl(endpoints, &[&["-n", namespace][..], &deletion].concat()).await;
+    if processes == 0 && deleted?.trim().is_empty() {
+        return Ok(false);
+    }
+    eprintln!("killed {pod}, {processes} of its processes without a word");
+    Ok(true)
+}
+
 /// Kills one pod of each part in turn, without grace, until it is enough. Returns how many.
 async fn kill_in_turn(
     endpoints: &Endpoints,
     arguments: &Arguments,
     enough: &CancellationToken,
 ) -> anyhow::Result<usize> {
-    let evenly = Duration::from_secs(arguments.seconds) / (arguments.kill.len() as u32 + 1);
-    let pause = arguments.kill_every.map_or(evenly, Duration::from_secs);
+    let evenly =
+        arguments.seconds.map(|seconds| Duration::from_secs(seconds) / (arguments.kill.len() as u32 + 1));
+    let pause = arguments.kill_every.map(Duration::from_secs).or(evenly).unwrap_or_default();
     for (number, part) in arguments.kill.iter().enumerate() {
         if enough.run_until_cancelled(sleep(pause)).await.is_none() {
             return Ok(number);
         }
-        // Each time another pod of the part.
-        let before = arguments.kill[..number].iter().filter(|earlier| *earlier == part).count();
-        let selector = format!("openim.io/cluster={},app.kubernetes.io/component={part}", arguments.name);
-        let fields = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{'\\n'}{end}";
-        let found =
-            kubectl(endpoints, &["-n", &arguments.namespace, "get", "pods", "-l", &selector, "-o", fields])
-                .await?;
-        let pods: Vec<(&str, &str)> = found.lines().filter_map(|line| line.split_once(' ')).collect();
-        let (name, uid) =
-            *pods.get(before % pods.len().max(1)).with_context(|| format!("there is no pod of {part}"))?;
-        let pod = format!("pod/{name}");
-        let processes = kill_processes(uid).await?;
-        kubectl(
-            endpoints,
-            &["-n", &arguments.namespace, "delete", &pod, "--grace-period=0", "--force", "--wait=false"],
-        )
-        .await?;
-        eprintln!("killed {pod}, {processes} of its processes without a word");
+        let earlier = arguments.kill[..number].iter().filter(|earlier| *earlier == part).count();
+        let deadline = Instant::now() + VICTIM;
+        loop {
+            match kill_one(endpoints, arguments, part, earlier).await {
+                Ok(true) => break,
+                Ok(false) if Instant::now() > deadline => bail!("there is no pod of {part}"),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Ok(false) => {}
+                Err(error) => eprintln!("{part}: {error}; trying again"),
+            }
+            if enough.run_until_cancelled(sleep(AGAIN)).await.is_none() {
+                return Ok(number);
+            }
+        }
     }
     Ok(arguments.kill.len())
 }
@@ -329,6 +390,10 @@ async fn kill_in_turn(
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    ensure!(
+        arguments.kill.is_empty() || arguments.seconds.or(arguments.kill_every).is_some(),
+        "--kill: say --kill-every, or --seconds over which the kills are spread"
+    );
     let endpoints: Endpoints = serde_json::from_str(&arguments.endpoints).context("--endpoints")?;
     let admin = Admin::login(endpoints.clone()).await?;
     let run = Arc::new(Run {
@@ -340,25 +405,38 @@ async fn main() -> anyhow::Result<()> {
         pushed: Arc::default(),
         hung_up: AtomicU64::new(0),
         enough: CancellationToken::new(),
+        ended: OnceLock::new(),
     });
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let enough = run.enough.clone();
-    run.tasks.spawn(async move {
-        terminate.recv().await;
-        enough.cancel();
-    });
     let tag = &model::random_id()[..8];
     let pairs: Vec<(String, String)> =
         (0..arguments.conversations).map(|i| (format!("chk{tag}a{i}"), format!("chk{tag}b{i}"))).collect();
     let users: Vec<String> = pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     run.admin.register(&users).await?;
     let started = Instant::now();
-    let end = started + Duration::from_secs(arguments.seconds);
+    let seconds = arguments.seconds.map(Duration::from_secs);
+    let sending = run.clone();
+    run.tasks.spawn(async move {
+        let over = async {
+            match seconds {
+                Some(seconds) => sleep(seconds).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            () = over => {}
+        }
+        sending.end();
+    });
     let pause = Duration::from_millis(arguments.pause_ms);
     let senders = pairs.iter().flat_map(|(a, b)| [(a.clone(), b.clone()), (b.clone(), a.clone())]);
-    let senders = senders.map(|(from, to)| run.sender(from, to, pause, end, arguments.hang_up_every));
+    let senders = senders.map(|(from, to)| run.sender(from, to, pause, arguments.hang_up_every));
     let senders = futures::future::try_join_all(senders);
-    let (sent, killed) = tokio::join!(senders, kill_in_turn(&endpoints, &arguments, &run.enough));
+    // Whichever fails ends the other.
+    let (sent, killed) = tokio::join!(async { senders.await.inspect_err(|_| run.end()) }, async {
+        kill_in_turn(&endpoints, &arguments, &run.enough).await.inspect_err(|_| run.end())
+    },);
     let (sent, killed) = (sent?, killed?);
     let seconds = started.elapsed().as_secs();
     let senders: BTreeMap<String, Sender> =
@@ -405,8 +483,26 @@ async fn main() -> anyhow::Result<()> {
     if run.acknowledged.load(Ordering::Relaxed) == 0 {
         bail!("nothing was acknowledged: the run proves nothing");
     }
+    let asked = arguments.kill.len();
+    ensure!(
+        killed == asked,
+        "{killed} of {asked} were killed before it was enough: the run proves less than it was to"
+    );
     if !anomalies.is_empty() {
         bail!("{} anomalies", anomalies.len());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_is_removed_already_is_not_killed_again() {
+        let listed = "auth-1 u1 2026-01-01T00:00:00Z\nauth-2 u2 \n\n";
+        let found: Vec<String> =
+            pods_that_stay(listed).into_iter().map(|pod| format!("{} {}", pod.name, pod.uid)).collect();
+        assert_eq!(found, ["auth-2 u2"]);
+    }
 }
