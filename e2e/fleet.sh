@@ -18,7 +18,7 @@ finish() {
 trap finish EXIT
 
 # A pod that is pretended says of its settings what a real one does.
-real=$(kube -n "$cluster_namespace" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=auth" -o 'jsonpath={.items[0].status.podIP}')
+real=$(pod_of "$cluster_namespace" "openim.io/cluster=$cluster_name,app.kubernetes.io/component=auth" .status.podIP)
 for stage in "$stages"/node/fast/node-initialize.yaml "$stages"/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml "$stages"/pod/fast/pod-{ready,complete,delete}.yaml; do
   [ -f "$stage" ] || continue
   sed "s/podIP: {{ index . 0 | Quote }}/podIP: $real/; s/- ip: {{ . | Quote }}/- ip: $real/" "$stage"; echo "---"

@@ -22,7 +22,7 @@ fi
 echo "OpenIM"
 install_operator() {
   helm_here upgrade --install openim-operator "$root/charts/openim-operator" --namespace openim-system --create-namespace \
-    --take-ownership --force-conflicts --wait --timeout 120s &&
+    --take-ownership --force-conflicts --wait --timeout "${deadline}s" &&
     # A rebuilt image has the same tag: pods made from an older one are replaced.
     { [ -n "${CONTEXT:-}" ] || restart_stale; }
 }
@@ -31,12 +31,12 @@ restart_stale() {
   now=$(cat "$OPENIM_CACHE"/images/openim-{server,operator}.tar.key)
   if [ -f "$mark" ] && [ "$(cat "$mark")" != "$now" ]; then
     kube -n openim-system rollout restart deployment/openim-operator
-    kube -n openim-system rollout status deployment/openim-operator --timeout=120s
+    kube -n openim-system rollout status deployment/openim-operator --timeout="${deadline}s"
     kube -n "$cluster_namespace" get deployments -o name -l "openim.io/cluster=$cluster_name" 2>/dev/null | while read -r deployment; do
       kube -n "$cluster_namespace" rollout restart "$deployment"
     done
     kube -n "$cluster_namespace" get deployments -o name -l "openim.io/cluster=$cluster_name" 2>/dev/null | while read -r deployment; do
-      kube -n "$cluster_namespace" rollout status "$deployment" --timeout=120s
+      kube -n "$cluster_namespace" rollout status "$deployment" --timeout="${deadline}s"
     done
   fi
   printf '%s' "$now" > "$mark"
@@ -52,8 +52,8 @@ while true; do
   read -r generation observed ready message <<< "$line"
   if [ "$message" != "$said" ] && [ -n "$message" ]; then printf '  %4d s  %s\n' $((SECONDS - begun)) "$message"; said=$message; fi
   if [ "$ready" = True ] && [ "$generation" = "$observed" ]; then break; fi
-  if [ $((SECONDS - begun)) -gt 300 ]; then
-    echo "not Ready after 300 s; what there is:"; kube -n "$cluster_namespace" get pods; exit 1
+  if [ $((SECONDS - begun)) -gt $deadline ]; then
+    echo "not Ready after $deadline s; what there is:"; kube -n "$cluster_namespace" get pods; exit 1
   fi
   sleep 0.5
 done

@@ -39,4 +39,6 @@ done
 [[ $message == *"there is no Secret nowhere"* ]] || { echo "status says: $message"; exit 1; }
 [ "$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]
 [ "$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]
-kube -n "$cluster_namespace" get events --field-selector involvedObject.name=waiting -o jsonpath='{.items[*].reason}' | has DependencyNotReady
+# The status is written before the event is published.
+told() { kube -n "$cluster_namespace" get events --field-selector involvedObject.name=waiting -o jsonpath='{.items[*].reason}' | grep -c DependencyNotReady || true; }
+until_is 30 1 told

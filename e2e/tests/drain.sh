@@ -27,7 +27,7 @@ images=("$OPENIM_CACHE"/test-images/*.tar)
 [ -e "${images[0]}" ] || images=()
 "$bin/localkube" join "${images[@]}"
 second=$first-2
-kube -n projectcontour rollout status daemonset/envoy --timeout=120s
+kube -n projectcontour rollout status daemonset/envoy --timeout="${deadline}s"
 
 echo "kubectl openim drain: one pod after the other"
 said=$(openim drain "$cluster_name" --node "$second" 2>&1) && { echo "there is nothing to drain: $said"; exit 1; }

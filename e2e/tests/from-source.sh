@@ -62,7 +62,7 @@ registered() { # SERVICE: how many instances etcd has
     node -e 'console.log(JSON.parse(require("node:fs").readFileSync(0)).count ?? 0)'
 }
 until_registered() { # SECONDS SERVICE COUNT
-  local end=$((SECONDS + $1))
+  local end=$((SECONDS + $(at_least "$1" $deadline)))
   until [ "$(registered "$2")" = "$3" ]; do
     [ $SECONDS -lt $end ] || { echo "$(registered "$2") of $2 are registered, not $3"; exit 1; }
     sleep 0.3

@@ -7,7 +7,7 @@ set -euo pipefail
 "$root/e2e/images/build.sh" tests
 "$bin/localkube" load "$OPENIM_CACHE/test-images/s3.tar"
 kube apply --server-side -f "$root/e2e/objects/s3.yaml"
-kube -n openim-s3 rollout status deployment/s3 --timeout=60s
+kube -n openim-s3 rollout status deployment/s3 --timeout="${deadline}s"
 kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=client -o yaml \
   --from-literal=accessKeyID=openim --from-literal=secretAccessKey=a-secret-of-the-local-cluster | kube apply --server-side -f -
 api=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' <<< "$OPENIM_ENDPOINTS")

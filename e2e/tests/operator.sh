@@ -14,7 +14,7 @@ config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.
 echo "live settings reach running pods without a restart, and a wrong one is refused"
 all_uids() { pods_that_stay "" -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running; }
 of_pod() { # COMPONENT PATH: what its first pod's admin port says
-  local pod; pod=$(kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=$1" -o 'jsonpath={.items[0].metadata.name}')
+  local pod; pod=$(pod_of "$ns" "openim.io/cluster=$cluster_name,app.kubernetes.io/component=$1")
   kube get --raw "/api/v1/namespaces/$ns/pods/$pod:12000/proxy/$2"
 }
 pods_before=$(all_uids)
@@ -234,7 +234,7 @@ wait_ready "$cluster_name" 90
 
 echo "another operator takes over when the one that leads dies without a word"
 kube -n openim-system scale deployment/openim-operator --replicas=2
-kube -n openim-system rollout status deployment/openim-operator --timeout=60s
+kube -n openim-system rollout status deployment/openim-operator --timeout="${deadline}s"
 leader() { kube -n openim-system get lease openim-operator -o 'jsonpath={.spec.holderIdentity}'; }
 dying=$(leader)
 uid=$(kube -n openim-system get pod "$dying" -o 'jsonpath={.metadata.uid}')

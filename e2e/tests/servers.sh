@@ -52,7 +52,7 @@ for port in 23379 23380 23381; do
 done
 master() { redis-cli -p 23379 sentinel get-master-addr-by-name chat | tail -1; }
 until_said() { # WHAT SECONDS COMMAND…
-  local what=$1 end=$((SECONDS + $2)); shift 2
+  local what=$1 end=$((SECONDS + $(at_least "$2" $deadline))); shift 2
   until "$@" > /dev/null 2>&1; do
     [ $SECONDS -lt $end ] || { echo "$what did not come true"; exit 1; }
     sleep 0.3

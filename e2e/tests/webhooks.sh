@@ -8,7 +8,7 @@ set -euo pipefail
 kube apply --server-side -f "$root/e2e/webhooks/receiver.yaml"
 # Nothing of an earlier run: neither records nor answers.
 kube -n openim-hooks rollout restart deployment/hooks
-kube -n openim-hooks rollout status deployment/hooks --timeout=60s
+kube -n openim-hooks rollout status deployment/hooks --timeout="${deadline}s"
 kube -n "$cluster_namespace" create secret generic "$cluster_name-hooks" --dry-run=client -o yaml \
   --from-literal=secret=a-signing-secret | kube apply --server-side -f -
 hooks=$(sed -n 's/^\([a-zA-Z]*\): {enable.*/"\1":{"failedContinue":false,"timeout":2}/p' "$root/config/webhooks.yaml" | paste -sd,)

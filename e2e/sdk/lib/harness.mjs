@@ -53,7 +53,7 @@ export class World {
 
   async rest(path, body, token = this.adminToken) {
     const headers = { operationID: randomUUID(), 'content-type': 'application/json', ...(token ? { token } : {}) };
-    const answer = await fetch(this.at.api + path, { method: 'POST', headers, body: JSON.stringify(body) });
+    const answer = await fetch(this.at.api + path, { method: 'POST', headers, body: JSON.stringify(body), signal: AbortSignal.timeout(60_000) });
     return answer.json();
   }
 

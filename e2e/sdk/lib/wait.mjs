@@ -2,13 +2,25 @@
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function until(what, check, ms = 20_000) {
-  const end = Date.now() + ms;
-  let last;
+/** What is waited for may take this long at least: a deadline only turns a hang into a failure. */
+const DEADLINE = 60_000;
+
+/** A request that did not come through: the server may be on its way back. */
+const unanswered = (error) => error instanceof TypeError && error.message === 'fetch failed' || error.name === 'TimeoutError';
+
+export async function until(what, check, ms = DEADLINE) {
+  const patience = Math.max(ms, DEADLINE);
+  const end = Date.now() + patience;
+  let last, cause;
   while (Date.now() < end) {
-    last = await check();
+    try {
+      last = await check();
+    } catch (error) {
+      if (!unanswered(error)) throw error;
+      [last, cause] = [undefined, error];
+    }
     if (last) return last;
     await sleep(50);
   }
-  throw new Error(`not within ${ms} ms: ${what}`);
+  throw new Error(`not within ${patience} ms: ${what}`, { cause });
 }

@@ -7,7 +7,7 @@ export const at = JSON.parse(process.env.OPENIM_ENDPOINTS);
 
 export async function call(path, body, headers = {}, method = 'POST') {
   const answer = await fetch(at.api + path, {
-    method, headers: { operationID: randomUUID(), 'content-type': 'application/json', ...headers },
+    method, signal: AbortSignal.timeout(60_000), headers: { operationID: randomUUID(), 'content-type': 'application/json', ...headers },
     ...(method === 'GET' ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const parsed = await answer.json();

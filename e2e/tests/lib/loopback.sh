@@ -28,7 +28,7 @@ start() { # NAME COMMAND…
   "$@" > "$work/$name.out" 2>&1 & running[$name]=$!
 }
 until_listens() { # NAME PORT
-  local end=$((SECONDS + 60))
+  local end=$((SECONDS + deadline))
   until (exec 3<> "/dev/tcp/127.0.0.1/$2") 2> /dev/null; do
     kill -0 "${running[$1]}" 2> /dev/null || { echo "$1 has ended:"; tail -5 "$work/$1.out"; exit 1; }
     [ $SECONDS -lt $end ] || { echo "$1 does not listen on port $2:"; tail -5 "$work/$1.out"; exit 1; }
@@ -78,7 +78,7 @@ END_OF_FILE
   } > "$work/config/config.yaml"
 }
 until_ready() { # NAME ADMIN_PORT
-  local end=$((SECONDS + 60))
+  local end=$((SECONDS + deadline))
   until curl -sf -o /dev/null "http://127.0.0.1:$2/readyz"; do
     kill -0 "${running[$1]}" 2> /dev/null || { echo "$1 has ended:"; tail -5 "$work/$1.out" "$work"/log/"$1"*; exit 1; }
     [ $SECONDS -lt $end ] || { echo "$1 is not ready"; tail -5 "$work"/log/"$1"*; exit 1; }
