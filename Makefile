@@ -21,11 +21,17 @@ endpoints: ## addresses, administrator and secret, as one JSON object
 demo: ## two real SDK users chat in a headless browser; leaves a screenshot
 	@e2e/demo.sh
 
-test: ## everything, ending in one summary line
+test: ## everything that fits into an hour, ending in one summary line
 	@e2e/test.sh
 
 test-fast: ## formatting, clippy, unit and property tests, drift of generated files
 	@e2e/test.sh fast
+
+soak: ## what takes longer, remembered in e2e/soak.json; PART="sets drain", or all of it
+	@e2e/soak.sh $(PART)
+
+flake: ## one part again and again; PART=upgrade RUNS=20 LOAD=cpu
+	@e2e/flake.sh $(PART) $(or $(RUNS),20) $(or $(LOAD),none)
 
 planted: ## services with a bug on purpose: the checker must go red on the running cluster
 	@e2e/tests/planted-bug.sh
@@ -47,4 +53,4 @@ generate: ## generated files: the CRDs, docs/REFERENCE.md and the schema of the 
 	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast planted contract bench fleet sbom generate
+.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom generate

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes what comes from outside: the same inputs every time, or with FUZZ_SECONDS new ones for as long, from where the last time ended. What
-# breaks a promise is kept in e2e/out/fuzz.
+# Fuzzes what comes from outside: as many inputs every time, and the same for one FUZZ_SEED; or with FUZZ_SECONDS for as long, from where the last time
+# ended. What breaks a promise is kept in e2e/out/fuzz.
+#   e2e/tests/fuzz.sh [build]     build: only compiles
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 seconds=${FUZZ_SECONDS:-}
@@ -8,18 +9,20 @@ target=$OPENIM_CACHE/fuzz-target
 # Coverage of LLVM, as cargo fuzz asks for it, without a nightly compiler.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1"
 CARGO_TARGET_DIR=$target cargo build -q --locked --release --target x86_64-unknown-linux-gnu --manifest-path "$root/e2e/fuzz/Cargo.toml"
+[ "${1:-}" != build ] || exit 0
 mkdir -p "$root/e2e/out/fuzz"
 for name in frame envelope message rest_body; do
   if [ -n "$seconds" ]; then
     corpus=$OPENIM_CACHE/fuzz-corpus/$name bounds=("-max_total_time=$seconds")
     mkdir -p "$corpus"
   else
-    corpus=$(mktemp -d) bounds=(-seed=1 -runs=2000000 -max_total_time=120)
+    # No limit of time: what is tried must not depend on the machine.
+    corpus=$(mktemp -d) bounds=(-runs="${FUZZ_RUNS:-300000}")
   fi
   seeds=()
   [ ! -d "$root/e2e/fuzz/seeds/$name" ] || seeds=("$root/e2e/fuzz/seeds/$name")
   log=$root/e2e/out/fuzz/$name.log
-  "$target/x86_64-unknown-linux-gnu/release/$name" "${bounds[@]}" -max_len=8192 -rss_limit_mb=1024 -timeout=10 \
+  "$target/x86_64-unknown-linux-gnu/release/$name" "${bounds[@]}" -seed="${FUZZ_SEED:-1}" -max_len=8192 -rss_limit_mb=1024 -timeout=60 \
     -artifact_prefix="$root/e2e/out/fuzz/$name-" "$corpus" "${seeds[@]}" 2> "$log" || { tail -30 "$log"; exit 1; }
   runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log")
   covered=$(grep -o 'cov: [0-9]*' "$log" | tail -1)
