@@ -95,6 +95,11 @@ impl Again {
             && self.since.elapsed() < Self::AT_MOST
     }
 
+    /// Whether a write that may come twice is worth another try: the server is going, or its majority was late.
+    pub(crate) fn is_worth_it(&self, error: &StoreError) -> bool {
+        error.is_unreachable() && self.times < 3 && self.since.elapsed() < Self::AT_MOST
+    }
+
     /// Longer each time, and not the same for all who met the same conflict.
     pub(crate) async fn pause(&mut self) {
         self.times += 1;
@@ -111,14 +116,20 @@ pub struct StoreError(#[from] pub mongodb::error::Error);
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
+/// How long the majority may take to have a write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
+
 const DUPLICATE_KEY: i32 = 11000;
 const WRITE_CONFLICT: i32 = 112;
 const MAX_TIME_EXPIRED: i32 = 50;
 
 impl StoreError {
-    /// A unique index refused the write.
+    /// A unique index refused the write, and nothing else went wrong: what is there already may not be for good otherwise.
     pub fn is_duplicate_key(&self) -> bool {
         use mongodb::error::{ErrorKind, WriteFailure};
+        if self.lacks_majority() {
+            return false;
+        }
         match self.0.kind.as_ref() {
             ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
             ErrorKind::InsertMany(error) => {
@@ -135,10 +146,21 @@ impl StoreError {
         matches!(self.0.kind.as_ref(), ErrorKind::Command(error) if error.code == MAX_TIME_EXPIRED)
     }
 
+    /// The server has the write, but the majority may not: a failover may take it back.
+    fn lacks_majority(&self) -> bool {
+        use mongodb::error::{ErrorKind, WriteFailure};
+        match self.0.kind.as_ref() {
+            ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+            ErrorKind::InsertMany(error) => error.write_concern_error.is_some(),
+            _ => false,
+        }
+    }
+
     /// No server answered, or one that is going.
     pub fn is_unreachable(&self) -> bool {
         use mongodb::error::{ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR};
-        [RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR].iter().any(|label| self.0.contains_label(label))
+        self.lacks_majority()
+            || [RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR].iter().any(|label| self.0.contains_label(label))
             || matches!(
                 self.0.kind.as_ref(),
                 ErrorKind::Io(_)
@@ -221,7 +243,7 @@ impl Store {
             WriteConcern::builder()
                 .w(Acknowledgment::Majority)
                 .journal(true)
-                .w_timeout(Duration::from_secs(8))
+                .w_timeout(WRITE_TIMEOUT)
                 .build(),
         );
         let client = Client::with_options(options)?;
@@ -341,23 +363,51 @@ impl Store {
         Ok(())
     }
 
-    /// The errors of those that failed.
+    /// The errors of those that failed. Run again where the majority was not reached: these updates may come twice.
     async fn run_updates(&self, collection: &str, updates: &[Document]) -> Result<Vec<Document>> {
-        let answer = self
-            .database
-            .run_command(doc! {
+        let mut again = Again::new();
+        loop {
+            let command = doc! {
                 "update": collection, "updates": updates, "ordered": false,
-                "writeConcern": { "w": "majority", "j": true },
-            })
-            .await?;
-        Ok(write_errors(&answer))
+                "writeConcern": { "w": "majority", "j": true, "wtimeout": WRITE_TIMEOUT.as_millis() as i64 },
+            };
+            match self.write_by_command(command, None).await {
+                Err(error) if again.is_worth_it(&error) => again.pause().await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Every write that goes as a command goes here; the errors of its parts. The driver looks at nothing but `ok` of the answer.
+    pub(crate) async fn write_by_command(
+        &self,
+        command: Document,
+        session: Option<&mut ClientSession>,
+    ) -> Result<Vec<Document>> {
+        let run = self.database.run_command(command);
+        let answer = match session {
+            Some(session) => run.session(session).await?,
+            None => run.await?,
+        };
+        written(&answer)
     }
 }
 
-/// Of the answer to a command that writes.
-pub(crate) fn write_errors(answer: &Document) -> Vec<Document> {
+/// What the answer to a command that writes says: the errors of its parts.
+///
+/// # Errors
+/// When the majority may not have it, whatever became of the parts: a primary that goes down answers so.
+fn written(answer: &Document) -> Result<Vec<Document>> {
+    use mongodb::error::{Error, ErrorKind, WriteConcernError, WriteFailure};
+    if let Some(found) = answer.get("writeConcernError") {
+        let unlike = || Error::custom(format!("writeConcernError: {found}"));
+        let document = found.as_document().cloned().ok_or_else(unlike)?;
+        let error: WriteConcernError =
+            bson::deserialize_from_document(document).map_err(|_unlike| unlike())?;
+        return Err(Error::from(ErrorKind::Write(WriteFailure::WriteConcernError(error))).into());
+    }
     let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-    errors.iter().filter_map(|error| error.as_document().cloned()).collect()
+    Ok(errors.iter().filter_map(|error| error.as_document().cloned()).collect())
 }
 
 /// Errors of a command that writes as the error of the store, with the code of the first.
@@ -468,6 +518,24 @@ mod tests {
         );
         assert_eq!(refused_as_duplicates(&updates, &[error(0, DUPLICATE_KEY), error(1, 2)]), None);
         assert_eq!(refused_as_duplicates(&updates, &[error(3, DUPLICATE_KEY)]), None);
+    }
+
+    #[test]
+    fn a_write_that_the_majority_may_not_have_is_an_error_that_is_tried_again() {
+        let late = doc! { "ok": 1, "n": 1, "writeConcernError": { "code": 64, "codeName": "WriteConcernTimeout", "errmsg": "late" } };
+        let going = doc! {
+            "ok": 1, "n": 0, "writeErrors": [{ "index": 0, "code": DUPLICATE_KEY }],
+            "writeConcernError": { "code": 11602, "errmsg": "interrupted due to state change" },
+        };
+        for answer in [late, going, doc! { "ok": 1, "writeConcernError": "unlike any" }] {
+            let error = written(&answer).unwrap_err();
+            assert!(!error.is_duplicate_key(), "{error}");
+            assert!(error.is_unreachable() == answer.get_document("writeConcernError").is_ok(), "{error}");
+            assert_eq!(Again::new().is_worth_it(&error), error.is_unreachable(), "{error}");
+        }
+        assert_eq!(written(&doc! { "ok": 1, "n": 1 }).unwrap(), Vec::<Document>::new());
+        let refused = doc! { "index": 0, "code": DUPLICATE_KEY };
+        assert_eq!(written(&doc! { "ok": 1, "writeErrors": [refused.clone()] }).unwrap(), [refused]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use mongodb::{ClientSession, options::ReturnDocument};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Store, refusal, write_errors};
+use crate::{Result, Store, refusal};
 
 /// The element id that says "the list's own record changed" (group info in the member log).
 pub const SELF_ELEMENT: &str = "";
@@ -168,8 +168,7 @@ impl Store {
         let next = |list: &&str| doc! { "q": { "d_id": *list }, "u": { "$inc": { "version": 1_i64 } }, "upsert": true };
         let updates: Vec<Document> = lists.iter().map(next).collect();
         let command = doc! { "update": kind.collection(), "updates": updates, "ordered": true };
-        let answer = self.database.run_command(command).session(&mut *session).await?;
-        let errors = write_errors(&answer);
+        let errors = self.write_by_command(command, Some(&mut *session)).await?;
         if !errors.is_empty() {
             return Err(refusal(&format!("versions of {}", kind.collection()), &errors));
         }
