@@ -156,6 +156,36 @@ test('a form uploads exactly what was announced', async () => {
   assert.ok(!form.successCodes.includes(tooBig.status), 'a larger file than announced');
 });
 
+test('what a browser would run is saved instead of opened', async () => {
+  for (const [contentType, disposition] of [['text/html', 'attachment'], ['image/svg+xml', 'attachment'], ['image/png', null]]) {
+    const name = `${alice.userID}/${randomUUID()}`;
+    const body = randomBytes(64);
+    const { parts, answer } = await announce(alice, name, body, { contentType });
+    await put(answer.data.upload.sign, split(body));
+    await ok(alice, '/object/complete_multipart_upload', { uploadID: answer.data.upload.uploadID, parts, name, contentType, cause: '' });
+    const { url } = await ok(alice, '/object/access_url', { name });
+    assert.equal((await fetch(url)).headers.get('content-disposition'), disposition, contentType);
+  }
+});
+
+test('a part has the length that was announced, an object no more than is allowed', async () => {
+  const { answer } = await announce(alice, `${alice.userID}/long`, randomBytes(100));
+  const [part] = answer.data.upload.sign.parts;
+  assert.equal((await fetch(part.url, { method: 'PUT', body: randomBytes(101) })).status, 403);
+  const size = (1 << 30) + 1;
+  const tooLarge = await as(alice, '/object/initiate_form_data', { name: `${alice.userID}/big`, size, contentType: 'video/mp4' });
+  assert.equal(tooLarge.errCode, 1001);
+  assert.ok(tooLarge.errDlt.includes('maxBytes'), tooLarge.errDlt);
+});
+
+test('administrators do not write where the server keeps its own objects', async () => {
+  for (const name of ['backups/x/manifest.json', 'openim/data/hash/0123']) {
+    const answer = await as(root, '/object/initiate_form_data', { name, size: 1, contentType: '', absolute: true });
+    assert.equal(answer.errCode, 1002, JSON.stringify(answer));
+  }
+  assert.equal((await as(root, '/object/initiate_form_data', { name: 'a/../backups/x', size: 1, contentType: '', absolute: true })).errCode, 1001);
+});
+
 test('an upload that has expired must be begun again', async () => {
   const form = await ok(root, '/object/initiate_form_data', { name: `late/${randomUUID()}`, size: 10, contentType: 'text/plain', millisecond: 1 });
   await until('it has expired', async () => (await as(root, '/object/complete_form_data', { id: form.id })).errCode === 1701);

@@ -311,6 +311,10 @@ pub struct Object {
     /// Base URL of this API in the addresses of objects; empty: as the client called it.
     #[serde(rename = "apiURL")]
     pub api_url: String,
+    /// Largest object, in bytes.
+    pub max_bytes: u64,
+    /// Bytes that a user may upload in a UTC day; 0: any.
+    pub max_bytes_per_day: u64,
     /// Days after which objects uploaded for one of `deleteTypes` are removed; 0 keeps them for ever.
     pub expire_days: u32,
     /// What expiring objects were uploaded for (the `cause` of the upload).
@@ -453,7 +457,7 @@ defaults! {
     }
     Etcd { address: vec!["127.0.0.1:2379".into()], root_directory: "openim".into(), username: String::new(), password: String::new() }
     Object {
-        enable: ObjectKind::None, api_url: String::new(), expire_days: 0,
+        enable: ObjectKind::None, api_url: String::new(), max_bytes: 1 << 30, max_bytes_per_day: 100 << 30, expire_days: 0,
         delete_types: ["msg-picture", "msg-file", "msg-voice", "msg-video", "msg-video-snapshot", "sdklog"].map(String::from).to_vec(),
         s3: ObjectStorage::default()
     }
@@ -603,6 +607,9 @@ impl Config {
         }
         if self.object.enable == ObjectKind::S3 {
             let s3 = &self.object.s3;
+            if self.object.max_bytes == 0 {
+                return refuse("object.maxBytes", "must be at least 1");
+            }
             let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
             if !is_url(&s3.endpoint) {
                 return refuse("object.s3.endpoint", "must be an http:// or https:// URL");

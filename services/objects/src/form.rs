@@ -9,6 +9,8 @@ use rusty_s3::{Bucket, Credentials};
 use serde_json::json;
 use sha2::Sha256;
 
+use crate::served::{ATTACHMENT, opens_in_place};
+
 /// A form for one upload.
 #[derive(Debug, Clone)]
 pub struct Form {
@@ -50,6 +52,9 @@ pub(crate) fn sign(
     if !content_type.is_empty() {
         fields.insert("content-type".to_owned(), content_type.to_owned());
     }
+    if !opens_in_place(content_type) {
+        fields.insert("content-disposition".to_owned(), ATTACHMENT.to_owned());
+    }
     if let Some(token) = credentials.token() {
         fields.insert("x-amz-security-token".to_owned(), token.to_owned());
     }
@@ -88,5 +93,8 @@ mod tests {
         );
         assert_eq!(form.fields["x-amz-credential"], "id/20260131/eu/s3/aws4_request");
         assert_eq!(form.fields["x-amz-signature"].len(), 64);
+        assert!(!form.fields.contains_key("content-disposition"));
+        let page = sign(&bucket, &credentials, "k", 7, "text/html", Duration::from_secs(600), now);
+        assert_eq!(page.fields["content-disposition"], "attachment");
     }
 }

@@ -4,6 +4,7 @@
 
 mod form;
 mod seal;
+mod served;
 
 use std::time::Duration;
 
@@ -13,14 +14,15 @@ use reqwest::StatusCode;
 use rusty_s3::{
     Bucket, Credentials, S3Action, UrlStyle,
     actions::{
-        CreateBucket, CreateMultipartUpload, DeleteObject, GetObject, HeadBucket, HeadObject, ListObjectsV2,
-        PutObject,
+        AbortMultipartUpload, CreateBucket, CreateMultipartUpload, DeleteObject, GetObject, HeadBucket,
+        HeadObject, ListObjectsV2, PutObject,
     },
 };
 use url::Url;
 
 pub use form::Form;
 pub use seal::Seal;
+use served::{ATTACHMENT, opens_in_place};
 
 /// Smallest part but the last, in bytes (S3).
 pub const MIN_PART: i64 = 5 << 20;
@@ -145,15 +147,22 @@ impl Objects {
         accepted("creating the bucket", made).await.map(drop)
     }
 
-    /// Begins an upload in parts; its id.
+    /// Begins an upload in parts; its id. The storage remembers how the content is served where no address of ours says it.
     pub async fn create_upload(&self, key: &str, content_type: &str) -> Result<String> {
-        let mut action = CreateMultipartUpload::new(&self.internal, Some(&self.credentials), key);
+        let mut headers = Vec::new();
         if !content_type.is_empty() {
-            action.headers_mut().insert("content-type", content_type);
+            headers.push(("content-type", content_type));
+        }
+        if !opens_in_place(content_type) {
+            headers.push(("content-disposition", ATTACHMENT));
+        }
+        let mut action = CreateMultipartUpload::new(&self.internal, Some(&self.credentials), key);
+        for (name, value) in &headers {
+            action.headers_mut().insert(*name, *value);
         }
         let mut request = self.http.post(action.sign(DEADLINE));
-        if !content_type.is_empty() {
-            request = request.header("content-type", content_type);
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         let answer = accepted("beginning an upload", request.send().await?).await?;
         let parsed =
@@ -165,11 +174,22 @@ impl Objects {
         Ok(parsed.upload_id().to_owned())
     }
 
-    /// The address that a client puts a part to.
-    pub fn sign_part(&self, key: &str, upload: &str, number: u16) -> String {
-        let action =
+    /// The address that a client puts a part of this many bytes to; the storage refuses another length.
+    pub fn sign_part(&self, key: &str, upload: &str, number: u16, bytes: i64) -> String {
+        let mut action =
             rusty_s3::actions::UploadPart::new(&self.external, Some(&self.credentials), key, number, upload);
+        action.headers_mut().insert("content-length", bytes.to_string());
         action.sign(UPLOAD_VALID).into()
+    }
+
+    /// Gives an upload up and removes its parts; one that is finished or gone stays as it is.
+    pub async fn abort_upload(&self, key: &str, upload: &str) -> Result<()> {
+        let action = AbortMultipartUpload::new(&self.internal, Some(&self.credentials), key, upload);
+        let answer = self.http.delete(action.sign(DEADLINE)).send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        accepted("aborting an upload", answer).await.map(drop)
     }
 
     /// Puts the parts together; `false` when there is no such upload (any more). `etags` are the MD5 sums of the parts, in order.
@@ -216,6 +236,9 @@ impl Objects {
         let mut action = GetObject::new(&self.external, Some(&self.credentials), key);
         if !content_type.is_empty() {
             action.query_mut().insert("response-content-type", content_type);
+        }
+        if !opens_in_place(content_type) {
+            action.query_mut().insert("response-content-disposition", ATTACHMENT);
         }
         (action.sign(ACCESS_VALID).into(), until)
     }
@@ -290,6 +313,12 @@ async fn accepted(what: &'static str, answer: reqwest::Response) -> Result<Strin
     Err(ObjectError::Refused { what, status, body: body.chars().take(300).collect() })
 }
 
+/// How many bytes a part has; the last one has the rest. Parts count from 1.
+pub fn part_length(size: i64, number: i64) -> i64 {
+    let part = part_size(size);
+    (size - part * (number - 1)).clamp(0, part)
+}
+
 /// The part size that clients compute for an object (semantics.md 14).
 pub fn part_size(size: i64) -> i64 {
     if size <= MIN_PART * MAX_PARTS {
@@ -321,13 +350,15 @@ mod tests {
         assert_eq!(part_size(MIN_PART * MAX_PARTS), MIN_PART);
         assert_eq!(part_size(MIN_PART * MAX_PARTS + 1), MIN_PART + 1);
         assert_eq!(part_size(100_001), MIN_PART);
+        let size = 2 * MIN_PART + 7;
+        assert_eq!([1, 2, 3, 4].map(|number| part_length(size, number)), [MIN_PART, MIN_PART, 7, 0]);
         assert_eq!(part_size(MIN_PART * MAX_PARTS * 2 + 9), MIN_PART * 2 + 1);
     }
 
     #[test]
     fn clients_get_addresses_they_can_reach() {
         let objects = objects();
-        let part = objects.sign_part("openim/data/hash/x", "u1", 3);
+        let part = objects.sign_part("openim/data/hash/x", "u1", 3, 77);
         assert!(part.starts_with("https://files.example.org/chat/openim/data/hash/x?"), "{part}");
         assert!(
             part.contains("partNumber=3")
@@ -336,7 +367,19 @@ mod tests {
         );
         let (access, until) = objects.access("k", "image/png");
         assert!(access.contains("response-content-type=image%2Fpng"), "{access}");
+        assert!(!access.contains("disposition"), "{access}");
+        let (page, _) = objects.access("k", "text/html");
+        assert!(page.contains("response-content-disposition=attachment"), "{page}");
         assert!(until > Timestamp::now().as_millisecond());
+    }
+
+    #[test]
+    fn the_length_of_a_part_is_signed() {
+        let objects = objects();
+        let part = objects.sign_part("k", "u", 1, 77);
+        assert!(part.contains("X-Amz-SignedHeaders=content-length%3Bhost"), "{part}");
+        let signature = |url: &str| url.split_once("X-Amz-Signature=").unwrap().1.to_owned();
+        assert_ne!(signature(&part), signature(&objects.sign_part("k", "u", 1, 78)));
     }
 
     #[test]

@@ -73,6 +73,8 @@ fn key(backup: &str, name: &str) -> String {
 
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
+        // `.` and `..` lead elsewhere.
+        && !text.starts_with('.')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c))
 }
 
@@ -267,6 +269,13 @@ mod tests {
 
     #[test]
     fn names_stay_in_their_folder() {
-        assert!(is_name("2026-11-25T20-00-00") && !is_name("../x") && !is_name("") && !is_name("a/b"));
+        assert!(
+            is_name("2026-11-25T20-00-00")
+                && !is_name("..")
+                && !is_name(".")
+                && !is_name("../x")
+                && !is_name("")
+                && !is_name("a/b")
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! Collection `client_log`: where apps uploaded their logs to.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use bson::doc;
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{DateTime, Page, Result, Store, contains};
+
+/// How long they are remembered.
+pub(crate) const KEPT: Duration = Duration::from_secs(90 * 86_400);
 
 /// An uploaded log file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

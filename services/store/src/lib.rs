@@ -60,6 +60,7 @@ pub mod requests;
 pub mod seqs;
 pub mod tokens;
 mod turns;
+pub mod uploads;
 pub mod users;
 pub mod versions;
 
@@ -276,10 +277,11 @@ impl Store {
         self.index("group", doc! { "create_time": 1 }).await?;
         self.index("object", doc! { "key": 1 }).await?;
         self.index("object", doc! { "group": 1, "create_time": 1 }).await?;
+        self.ensure_upload_indexes().await?;
         self.unique("user_command", doc! { "user_id": 1, "type": 1, "uuid": 1 }).await?;
         self.unique("client_config", doc! { "user_id": 1, "key": 1 }).await?;
         self.unique("client_log", doc! { "log_id": 1 }).await?;
-        self.index("client_log", doc! { "create_time": -1 }).await?;
+        self.expiring("client_log", "create_time", client_logs::KEPT).await?;
         self.unique("friend", doc! { "owner_user_id": 1, "friend_user_id": 1 }).await?;
         self.index("friend", doc! { "friend_user_id": 1 }).await?;
         self.unique("black", doc! { "owner_user_id": 1, "block_user_id": 1 }).await?;
@@ -315,6 +317,14 @@ impl Store {
     async fn partial(&self, collection: &str, keys: Document, filter: Document) -> Result<()> {
         let options = IndexOptions::builder().partial_filter_expression(filter).build();
         let index = IndexModel::builder().keys(keys).options(options).build();
+        self.documents(collection).create_index(index).await?;
+        Ok(())
+    }
+
+    /// Documents go after a time.
+    async fn expiring(&self, collection: &str, field: &str, after: Duration) -> Result<()> {
+        let options = IndexOptions::builder().expire_after(after).build();
+        let index = IndexModel::builder().keys(doc! { field: 1 }).options(options).build();
         self.documents(collection).create_index(index).await?;
         Ok(())
     }

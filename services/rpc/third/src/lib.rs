@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ::objects::{ObjectError, Objects, Seal};
 use config::{Config, Service};
-use model::Clock;
+use model::{Clock, platform::Platform};
 use protocol::{
     Error, Result, check,
     push::{DelUserPushTokenReq, DelUserPushTokenResp},
@@ -23,8 +23,17 @@ pub struct Third {
     /// Time of uploads.
     pub clock: Arc<dyn Clock>,
     objects: Option<Objects>,
+    limits: Limits,
     upload_ids: Seal,
     form_ids: Seal,
+}
+
+/// What users may upload.
+struct Limits {
+    /// Of one object.
+    max_bytes: i64,
+    /// Of a user in a UTC day; 0: any.
+    max_bytes_per_day: i64,
 }
 
 rpc::service! { Third, Service::Third, {
@@ -54,6 +63,10 @@ impl Third {
             store,
             clock,
             objects: Objects::from_config(config)?,
+            limits: Limits {
+                max_bytes: i64::try_from(config.object.max_bytes).unwrap_or(i64::MAX),
+                max_bytes_per_day: i64::try_from(config.object.max_bytes_per_day).unwrap_or(i64::MAX),
+            },
             upload_ids: Seal::new(&config.secret, "openim upload id v1"),
             form_ids: Seal::new(&config.secret, "openim form id v1"),
         })
@@ -64,6 +77,7 @@ impl Third {
         context.require_self("account", &request.account)?;
         check::non_empty("fcmToken", &request.fcm_token)?;
         check::at_most("fcmToken", &request.fcm_token, 4096)?;
+        check_platform(request.platform_id)?;
         if request.expire_time < 0 {
             return Err(Error::args("expireTime must not be negative"));
         }
@@ -89,5 +103,24 @@ impl Third {
         }
         self.store.set_badge(&request.user_id, request.app_unread_count).await?;
         Ok(SetAppBadgeResp {})
+    }
+}
+
+/// One row for each platform of a user, and no more.
+fn check_platform(platform: i32) -> Result<()> {
+    match Platform::parse(platform) {
+        Some(_) => Ok(()),
+        None => Err(Error::args(format!("platformID {platform} is not a platform: 1 to 11"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_of_platforms() {
+        assert!((1..=11).all(|platform| check_platform(platform).is_ok()));
+        assert!([0, -1, 12, i32::MAX].into_iter().all(|platform| check_platform(platform).is_err()));
     }
 }

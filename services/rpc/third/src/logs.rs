@@ -14,7 +14,10 @@ use store::{DateTime, Page, client_logs::ClientLog, users::User};
 
 use crate::Third;
 
-const MAX_FILES: usize = 100;
+/// Each is a row with all the texts of its request.
+const MAX_FILES: usize = 10;
+/// Of each text, in bytes.
+const MAX_TEXT: usize = 4096;
 
 impl Third {
     pub(crate) async fn upload_logs(
@@ -28,13 +31,13 @@ impl Third {
         for (field, text) in
             [("appFramework", &request.app_framework), ("version", &request.version), ("ex", &request.ex)]
         {
-            check::at_most(field, text, 64 << 10)?;
+            check::at_most(field, text, MAX_TEXT)?;
         }
         let mut rows = Vec::with_capacity(request.file_ur_ls.len());
         for file in request.file_ur_ls {
             check::non_empty("fileURLs.URL", &file.url)?;
-            check::at_most("fileURLs.URL", &file.url, 8192)?;
-            check::at_most("fileURLs.filename", &file.filename, 4096)?;
+            check::at_most("fileURLs.URL", &file.url, MAX_TEXT)?;
+            check::at_most("fileURLs.filename", &file.filename, MAX_TEXT)?;
             rows.push(ClientLog {
                 log_id: rand::random_range(1_000_000_000_u64..10_000_000_000).to_string(),
                 platform: request.platform,

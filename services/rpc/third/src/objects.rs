@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::objects::{ACCESS_VALID, MAX_PART, MAX_PARTS, MIN_PART, Objects, UPLOAD_VALID, part_size};
+use ::objects::{ACCESS_VALID, MAX_PART, MAX_PARTS, MIN_PART, Objects, UPLOAD_VALID, part_length, part_size};
 use md5::{Digest, Md5};
 use protocol::{
     Error, ErrorCode, Result, check,
@@ -15,7 +15,7 @@ use protocol::{
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
-use store::{DateTime, objects::Object};
+use store::{DAY_MS, DateTime, objects::Object, uploads};
 
 use crate::Third;
 
@@ -77,11 +77,30 @@ fn check_name(context: &Context, name: &str) -> Result<()> {
     }
 }
 
-fn check_size(size: i64) -> Result<()> {
-    if (1..=MAX_PART * MAX_PARTS).contains(&size) {
+/// Where forms put what users send.
+const FORMS: &str = "openim/direct/";
+/// Where the server's own objects lie: no form writes there, whoever asks.
+const RESERVED: [&str; 2] = ["backups/", "openim/"];
+
+/// Keys that administrators choose themselves.
+fn check_key(key: &str) -> Result<()> {
+    if key.split('/').any(|part| part.is_empty() || part == ".") {
+        return Err(Error::args("name must not contain `.` or nothing between two `/`"));
+    }
+    match RESERVED.iter().find(|reserved| key.starts_with(*reserved)) {
+        Some(reserved) => Err(Error::no_permission(format!(
+            "name must not start with `{reserved}`: it is the server's own"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_size(size: i64, largest: i64) -> Result<()> {
+    let largest = largest.min(MAX_PART * MAX_PARTS);
+    if (1..=largest).contains(&size) {
         Ok(())
     } else {
-        Err(Error::args(format!("size must be between 1 and {} bytes", MAX_PART * MAX_PARTS)))
+        Err(Error::args(format!("size must be between 1 and {largest} bytes (object.maxBytes)")))
     }
 }
 
@@ -99,7 +118,7 @@ impl Third {
 
     pub(crate) async fn part_size(&self, _: &Context, request: PartSizeReq) -> Result<PartSizeResp> {
         self.bucket()?;
-        check_size(request.size)?;
+        check_size(request.size, self.limits.max_bytes)?;
         Ok(PartSizeResp { size: part_size(request.size) })
     }
 
@@ -110,7 +129,7 @@ impl Third {
     ) -> Result<InitiateMultipartUploadResp> {
         let bucket = self.bucket()?;
         check_name(context, &request.name)?;
-        check_size(request.size)?;
+        check_size(request.size, self.limits.max_bytes)?;
         check::at_most("contentType", &request.content_type, 256)?;
         check::at_most("cause", &request.cause, 256)?;
         let is_hash = request.hash.len() == 32 && request.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -139,6 +158,7 @@ impl Third {
             let url = format!("{}{}", request.url_prefix, request.name);
             return Ok(InitiateMultipartUploadResp { url, upload: None });
         }
+        self.spend(context, request.size).await?;
         let upload = Upload {
             user: context.user_id().to_owned(),
             upload: bucket.create_upload(&key, &request.content_type).await?,
@@ -147,6 +167,7 @@ impl Third {
             hash,
             expires: self.clock.now_ms() + UPLOAD_VALID.as_millis() as i64,
         };
+        self.remember(context, &upload.upload, &upload.key, upload.expires).await?;
         let wanted = i64::from(request.max_parts).clamp(1, MAX_SIGNED as i64).min(parts_of(request.size));
         let numbers: Vec<i32> = (1..=wanted as i32).collect();
         let expire_time = upload.expires;
@@ -160,6 +181,42 @@ impl Third {
                 expire_time,
             }),
         })
+    }
+
+    /// Counts bytes of a user's day; administrators and services are not counted.
+    async fn spend(&self, context: &Context, bytes: i64) -> Result<()> {
+        let limit = self.limits.max_bytes_per_day;
+        if limit == 0 || context.is_privileged() {
+            return Ok(());
+        }
+        let (user, now) = (context.user_id(), self.clock.now_ms());
+        if self.store.count_upload(user, now, bytes).await? <= limit {
+            return Ok(());
+        }
+        self.store.count_upload(user, now, -bytes).await?;
+        Err(Error::args(format!(
+            "size: more than {limit} bytes were announced today (object.maxBytesPerDay); go on tomorrow (UTC)"
+        )))
+    }
+
+    /// So that what is never finished is found and removed.
+    async fn remember(&self, context: &Context, id: &str, key: &str, expires: i64) -> Result<()> {
+        let until = expires.max(self.clock.now_ms()) + DAY_MS;
+        let row = uploads::Upload {
+            id: id.to_owned(),
+            user_id: context.user_id().to_owned(),
+            key: key.to_owned(),
+            until: DateTime::from_millis(until),
+        };
+        Ok(self.store.put_upload(&row).await?)
+    }
+
+    /// Removes what is not what was announced, unless a name leads to it: others upload under the same hash.
+    async fn discard(&self, bucket: &Objects, key: &str) -> Result<()> {
+        if !self.store.has_name(key).await? {
+            bucket.delete(key).await?;
+        }
+        Ok(())
     }
 
     fn open_upload(&self, context: &Context, id: &str) -> Result<Upload> {
@@ -198,7 +255,11 @@ impl Third {
         }
         // An upload that is gone may have been completed by an earlier, unanswered call: the object decides.
         bucket.complete_upload(&upload.key, &upload.upload, &request.parts).await?;
-        if bucket.size(&upload.key).await? != Some(upload.size) {
+        let found = bucket.size(&upload.key).await?;
+        if found != Some(upload.size) {
+            if found.is_some() {
+                self.discard(bucket, &upload.key).await?;
+            }
             return Err(Error::args(
                 "the parts that were uploaded do not have the announced size; upload again",
             ));
@@ -213,6 +274,7 @@ impl Third {
             &request.cause,
         );
         self.store.put_object(&row).await?;
+        self.store.forget_upload(&upload.upload).await?;
         Ok(CompleteMultipartUploadResp { url: format!("{}{}", request.url_prefix, request.name) })
     }
 
@@ -256,13 +318,18 @@ impl Third {
     ) -> Result<InitiateFormDataResp> {
         let bucket = self.bucket()?;
         check_name(context, &request.name)?;
-        check_size(request.size)?;
+        check_size(request.size, self.limits.max_bytes)?;
         if request.size > MAX_PART {
             return Err(Error::args(format!("size must be at most {MAX_PART} bytes; upload in parts")));
         }
         if (request.absolute || request.millisecond != 0) && !context.is_privileged() {
             return Err(Error::no_permission("absolute and millisecond are for administrators"));
         }
+        if request.absolute {
+            check_key(&request.name)?;
+        }
+        check::at_most("contentType", &request.content_type, 256)?;
+        check::at_most("group", &request.group, 256)?;
         let valid = match request.millisecond {
             0 => FORM_VALID,
             ms if ms > 0 && ms as u128 <= ACCESS_VALID.as_millis() => Duration::from_millis(ms as u64),
@@ -275,9 +342,13 @@ impl Third {
         let key = if request.absolute {
             request.name.clone()
         } else {
-            format!("openim/direct/{day}/{}/{}{extension}", context.user_id(), model::random_id())
+            format!("{FORMS}{day}/{}/{}{extension}", context.user_id(), model::random_id())
         };
+        self.spend(context, request.size).await?;
         let form = bucket.form(&key, request.size, &request.content_type, valid);
+        if !request.absolute {
+            self.remember(context, &key, &key, form.expires).await?;
+        }
         let id = self.form_ids.close(&FormUpload {
             user: context.user_id().to_owned(),
             name: request.name,
@@ -311,6 +382,10 @@ impl Third {
         match bucket.size(&form.key).await? {
             Some(size) if size == form.size => {}
             Some(size) => {
+                // What lies under a key of an administrator's choice may have been there before.
+                if form.key.starts_with(FORMS) {
+                    self.discard(bucket, &form.key).await?;
+                }
                 return Err(Error::args(format!(
                     "the object has {size} bytes, {} were announced",
                     form.size
@@ -323,6 +398,7 @@ impl Third {
         }
         let row = self.row(context, &form.name, &form.key, "", form.size, &form.content_type, &form.group);
         self.store.put_object(&row).await?;
+        self.store.forget_upload(&form.key).await?;
         Ok(CompleteFormDataResp { url: format!("{}{}", request.url_prefix, form.name) })
     }
 }
@@ -341,7 +417,8 @@ fn sign_parts(bucket: &Objects, upload: &Upload, numbers: &[i32]) -> Result<Vec<
         let valid = u16::try_from(*number).ok().filter(|number| (1..=count).contains(&i64::from(*number)));
         let number =
             valid.ok_or_else(|| Error::args(format!("partNumbers must be between 1 and {count}")))?;
-        let url = bucket.sign_part(&upload.key, &upload.upload, number);
+        let length = part_length(upload.size, i64::from(number));
+        let url = bucket.sign_part(&upload.key, &upload.upload, number, length);
         Ok(SignPart { part_number: i32::from(number), url, query: vec![], header: vec![] })
     };
     numbers.iter().map(sign).collect()
@@ -361,6 +438,25 @@ mod tests {
             assert!(check_name(&alice, name).is_err(), "{name}");
         }
         assert!(check_name(&Context::new(Kind::Admin, "root", 2, "op"), "bob/a.png").is_ok());
+    }
+
+    #[test]
+    fn nobody_writes_where_the_servers_own_objects_lie() {
+        for key in ["backups/b/manifest.json", "openim/data/hash/0", "openim/direct/x"] {
+            assert_eq!(check_key(key).unwrap_err().code, ErrorCode::NoPermission, "{key}");
+        }
+        for key in ["./backups/b", "a//b", "a/./b", "a/"] {
+            assert_eq!(check_key(key).unwrap_err().code, ErrorCode::Args, "{key}");
+        }
+        assert!(check_key("public/logo.png").is_ok() && check_key("openimage.png").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_bounded_by_the_setting_and_by_the_storage() {
+        assert!(check_size(1, 10).is_ok() && check_size(10, 10).is_ok());
+        for (size, largest) in [(0, 10), (-1, 10), (11, 10), (MAX_PART * MAX_PARTS + 1, i64::MAX)] {
+            assert_eq!(check_size(size, largest).unwrap_err().code, ErrorCode::Args, "{size}");
+        }
     }
 
     #[test]
