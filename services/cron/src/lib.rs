@@ -1,21 +1,26 @@
-//! What is done by the clock: message retention, per-conversation destruct, expired objects. Any number of replicas may run: every
-//! step can be repeated and works in small pieces.
+//! What is done by the clock: message retention, per-conversation destruct, expired objects, abandoned uploads. Any number of
+//! replicas may run: every step can be repeated and works in small pieces. A run of a job ends: it takes what is due at its start.
 
-use std::{sync::Arc, time::Duration};
+mod schedule;
+
+use std::sync::Arc;
 
 use bson::doc;
 use config::Live;
+use futures::TryStreamExt;
 use model::Clock;
 use notification::To;
 use objects::Objects;
 use protocol::{Result, content_type::CONVERSATION_CHANGED, sdkws::ConversationUpdateTips};
 use rpc::{Context, Peers};
-use store::{DAY_MS, DateTime, Store, conversations::Conversation, seqs::Bound};
+use store::{DAY_MS, DateTime, Store, conversations::Conversation, seqs::Bound, uploads::Upload};
 use tokio_util::sync::CancellationToken;
 
-const PERIOD: Duration = Duration::from_secs(3600);
-const MESSAGES_PER_STEP: i64 = 1000;
+use schedule::repeat;
+
 const ROWS_PER_STEP: i64 = 100;
+/// After so many rows that failed a run is given up: it is not the rows.
+const MOST_FAILURES: u32 = 10;
 
 /// The jobs.
 pub struct Cron {
@@ -34,46 +39,49 @@ pub struct Cron {
 impl Cron {
     /// Runs every job now and then every hour, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        loop {
-            tell("retention", self.remove_old_messages(&stop).await);
-            tell("destruct", self.destruct(&stop).await);
-            tell("objects", self.remove_old_objects(&stop).await);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PERIOD) => {}
-            }
-        }
+        tokio::join!(
+            repeat("retention", &stop, || self.remove_old_messages(&stop)),
+            repeat("destruct", &stop, || self.destruct(&stop)),
+            repeat("objects", &stop, || self.remove_old_objects(&stop)),
+            repeat("uploads", &stop, || self.abort_old_uploads(&stop)),
+        );
     }
 
     /// Messages older than `retainDays`. A conversation's lowest seq rises before its messages go: nobody sees a hole.
     async fn remove_old_messages(&self, stop: &CancellationToken) -> Result<u64> {
-        let mut removed = 0;
         let config = self.config.now();
-        if config.retain_days > 0 {
-            let before = self.clock.now_ms() - i64::from(config.retain_days) * DAY_MS;
-            while !stop.is_cancelled() {
-                let step = self.store.remove_oldest_messages(before, MESSAGES_PER_STEP).await?;
-                removed += step;
-                if step == 0 {
-                    break;
-                }
+        if config.retain_days == 0 {
+            return Ok(0);
+        }
+        let before = self.clock.now_ms() - i64::from(config.retain_days) * DAY_MS;
+        let mut pieces = self.store.messages_before(before).await?;
+        let mut removed = 0;
+        while let Some(old) = pieces.try_next().await? {
+            removed += self.store.remove_old_messages(&old, before).await?;
+            if stop.is_cancelled() {
+                break;
             }
         }
         Ok(removed)
     }
 
-    /// Conversations whose owners want messages to vanish after a time.
+    /// Conversations whose owners want messages to vanish after a time. All rows are asked for by one time: those that are due again
+    /// before the run ends wait for the next one.
     async fn destruct(&self, stop: &CancellationToken) -> Result<u64> {
-        let mut done = 0;
-        while !stop.is_cancelled() {
-            let now = self.clock.now_ms();
-            let due = self.store.conversations_to_destruct(now, ROWS_PER_STEP).await?;
-            if due.is_empty() {
-                break;
+        let now = self.clock.now_ms();
+        let mut due = self.store.conversations_to_destruct(now).await?;
+        let (mut done, mut failed) = (0, 0);
+        while let Some(row) = due.try_next().await? {
+            match self.destruct_one(&row, now).await {
+                Ok(()) => done += 1,
+                Err(error) if failed < MOST_FAILURES => {
+                    tracing::warn!(owner = row.owner_user_id, conversation = row.conversation_id, %error, "cron.row_failed");
+                    failed += 1;
+                }
+                Err(error) => return Err(error),
             }
-            for row in &due {
-                self.destruct_one(row, now).await?;
-                done += 1;
+            if stop.is_cancelled() {
+                break;
             }
         }
         Ok(done)
@@ -82,17 +90,48 @@ impl Cron {
     async fn destruct_one(&self, row: &Conversation, now: i64) -> Result<()> {
         let (owner, id) = (&row.owner_user_id, &row.conversation_id);
         let before = now.saturating_sub(row.msg_destruct_time.saturating_mul(1000));
-        let newest = self.store.newest_seq_before(id, before).await?;
+        let last = self.store.last_old_seq(id, row.min_seq.max(1), before).await?;
         let mut fields = doc! { "latest_msg_destruct_time": DateTime::from_millis(now) };
-        if newest >= row.min_seq && newest > 0 {
-            self.store.set_user_bound(std::slice::from_ref(owner), id, Bound::Min, newest + 1).await?;
-            fields.insert("min_seq", newest + 1);
+        if last > 0 {
+            self.store.set_user_bound(std::slice::from_ref(owner), id, Bound::Min, last + 1).await?;
+            fields.insert("min_seq", last + 1);
         }
         self.store.update_conversation(owner, id, &fields).await?;
         let tips = ConversationUpdateTips { user_id: owner.clone(), conversation_id_list: vec![id.clone()] };
         let context = Context::system(format!("cron-destruct-{}", model::random_id()));
         notification::tell(&self.peers, &context, owner, To::User(owner), CONVERSATION_CHANGED, &tips).await;
         Ok(())
+    }
+
+    /// Uploads that nobody finished: their parts take space that no name leads to.
+    async fn abort_old_uploads(&self, stop: &CancellationToken) -> Result<u64> {
+        let Some(objects) = &self.objects else { return Ok(0) };
+        let now = self.clock.now_ms();
+        let (mut removed, mut failed) = (0, 0);
+        let mut old = self.store.unfinished_uploads(now).await?;
+        while let Some(upload) = old.try_next().await? {
+            match self.abort_one(objects, &upload).await {
+                Ok(()) => removed += 1,
+                Err(error) if failed < MOST_FAILURES => {
+                    tracing::warn!(key = upload.key, %error, "cron.upload_not_aborted");
+                    failed += 1;
+                }
+                Err(error) => return Err(error),
+            }
+            if stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn abort_one(&self, objects: &Objects, upload: &Upload) -> Result<()> {
+        if !upload.is_form() {
+            objects.abort_upload(&upload.key, &upload.id).await?;
+        } else if !self.store.has_name(&upload.key).await? {
+            objects.delete(&upload.key).await?;
+        }
+        Ok(self.store.forget_upload(&upload.id).await?)
     }
 
     /// Objects of the configured kinds. The name goes first: an object without a name is only space, a name without one is an error.
@@ -118,13 +157,5 @@ impl Cron {
             }
         }
         Ok(removed)
-    }
-}
-
-fn tell(job: &str, outcome: Result<u64>) {
-    match outcome {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(job, count, "cron.done"),
-        Err(error) => tracing::warn!(job, %error, "cron.failed: tried again in an hour"),
     }
 }

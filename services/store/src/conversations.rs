@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bson::{Document, doc};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -234,15 +234,20 @@ impl Store {
         })
     }
 
-    /// Rows whose messages are due to vanish at a time (ms).
-    pub async fn conversations_to_destruct(&self, now_ms: i64, limit: i64) -> Result<Vec<Conversation>> {
+    /// Rows whose messages are due to vanish at a time (ms). It ends, also when they are due again soon after that time.
+    pub async fn conversations_to_destruct(
+        &self,
+        now_ms: i64,
+    ) -> Result<impl Stream<Item = Result<Conversation>> + Unpin + use<>> {
         let latest =
             doc! { "$toLong": { "$ifNull": ["$latest_msg_destruct_time", DateTime::from_millis(0)] } };
         let due = doc! { "$add": [latest, { "$multiply": ["$msg_destruct_time", 1000_i64] }] };
         let filter = doc! {
             "is_msg_destruct": true, "msg_destruct_time": { "$gt": 0 }, "$expr": { "$lt": [due, now_ms] },
         };
-        Ok(self.typed("conversation").find(filter).limit(limit).await?.try_collect().await?)
+        // Small pieces: the server forgets a cursor that is not asked for ten minutes.
+        let rows = self.typed::<Conversation>("conversation").find(filter).batch_size(100).await?;
+        Ok(rows.map_err(crate::StoreError))
     }
 
     /// One row.

@@ -57,6 +57,7 @@ pub mod objects;
 pub mod partitions;
 pub mod reactions;
 pub mod requests;
+pub mod retention;
 pub mod seqs;
 pub mod tokens;
 mod turns;

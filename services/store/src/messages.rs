@@ -279,26 +279,6 @@ impl Store {
         Ok(find.await?.try_collect().await?)
     }
 
-    /// Removes up to `limit` messages sent before a time; returns how many. The lowest seq of their conversations rises first.
-    pub async fn remove_oldest_messages(&self, before_ms: i64, limit: i64) -> Result<u64> {
-        let rows_of = self.typed::<IdAndKey>("messages");
-        let find = rows_of.find(doc! { "t": { "$lt": before_ms } }).sort(doc! { "t": 1 }).limit(limit);
-        let rows: Vec<IdAndKey> = find.projection(doc! { "_id": 1 }).await?.try_collect().await?;
-        let mut newest: HashMap<&str, i64> = HashMap::new();
-        for row in &rows {
-            let conversation =
-                row.id.rsplit_once(':').map_or(row.id.as_str(), |(conversation, _)| conversation);
-            let seq = newest.entry(conversation).or_default();
-            *seq = (*seq).max(seq_of(&row.id));
-        }
-        for (conversation, seq) in newest {
-            self.raise_min_seq(conversation, seq + 1).await?;
-        }
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        self.forget_reactions(&ids).await?;
-        Ok(self.documents("messages").delete_many(doc! { "_id": { "$in": ids } }).await?.deleted_count)
-    }
-
     /// Marks a message as revoked; `false` when it is missing or revoked already.
     pub async fn revoke_message(&self, conversation: &str, seq: i64, revoke: &Revoke) -> Result<bool> {
         let value = bson::serialize_to_document(revoke).map_err(mongodb::error::Error::custom)?;
@@ -338,24 +318,6 @@ impl Store {
         let nothing = Binary { subtype: BinarySubtype::Generic, bytes: vec![] };
         let change = doc! { "$set": { "m": nothing, "c": 0 }, "$unset": { "edit": 1 } };
         self.change_messages(conversation, seqs, change).await
-    }
-
-    /// The newest seq of a conversation sent before a time; 0 when there is none.
-    pub async fn newest_seq_before(&self, conversation: &str, before_ms: i64) -> Result<i64> {
-        let filter = doc! { "_id": { "$gt": document_id(conversation, 0), "$lt": format!("{conversation}:g") }, "t": { "$lt": before_ms } };
-        let rows_of = self.typed::<IdAndKey>("messages");
-        let newest = rows_of.find_one(filter).sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 }).await?;
-        Ok(newest.map_or(0, |row| seq_of(&row.id)))
-    }
-
-    /// Removes a conversation's messages up to a seq. The lowest visible seq rises first.
-    pub async fn remove_messages_up_to(&self, conversation: &str, seq: i64) -> Result<()> {
-        self.raise_min_seq(conversation, seq + 1).await?;
-        self.forget_reactions_in(conversation, 0..=seq).await?;
-        let range =
-            doc! { "_id": { "$gt": document_id(conversation, 0), "$lte": document_id(conversation, seq) } };
-        self.documents("messages").delete_many(range).await?;
-        Ok(())
     }
 
     /// Searches the messages of users for administrators, newest first. Returns a page and how many match, counted to 10 000.

@@ -114,7 +114,8 @@ impl Store {
         self.upsert_many("user_seq", updates).await
     }
 
-    /// Sets `min` or `max` of users in a conversation.
+    /// Sets the highest seq that users may see of a conversation, or raises the lowest one, which never falls: what was hidden from
+    /// somebody stays hidden.
     pub async fn set_user_bound(
         &self,
         users: &[String],
@@ -122,13 +123,9 @@ impl Store {
         bound: Bound,
         seq: i64,
     ) -> Result<()> {
-        let field = match bound {
-            Bound::Min => "min",
-            Bound::Max => "max",
-        };
         let updates: Vec<(Document, Document)> = users
             .iter()
-            .map(|user| (doc! { "_id": user_key(user, conversation) }, doc! { "$set": { field: seq } }))
+            .map(|user| (doc! { "_id": user_key(user, conversation) }, bound.update(seq)))
             .collect();
         self.upsert_many("user_seq", updates).await
     }
@@ -140,4 +137,44 @@ impl Store {
 pub enum Bound {
     Min,
     Max,
+}
+
+impl Bound {
+    fn update(self, seq: i64) -> Document {
+        match self {
+            Self::Min => doc! { "$max": { "min": seq } },
+            Self::Max => doc! { "$set": { "max": seq } },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the server makes of an update of one field.
+    fn apply(row: &mut HashMap<String, i64>, update: &Document) {
+        for (operator, fields) in update {
+            for (field, value) in fields.as_document().unwrap() {
+                let (value, old) = (value.as_i64().unwrap(), row.entry(field.clone()).or_default());
+                *old = if operator == "$max" { value.max(*old) } else { value };
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_lowest_seq_that_a_user_sees_never_falls(seqs in prop::collection::vec(0_i64..1000, 1..20)) {
+            let (mut row, mut lowest) = (HashMap::new(), 0);
+            for seq in seqs {
+                apply(&mut row, &Bound::Min.update(seq));
+                prop_assert!(row["min"] >= lowest && row["min"] >= seq);
+                lowest = row["min"];
+                apply(&mut row, &Bound::Max.update(seq));
+                prop_assert_eq!((row["max"], row["min"]), (seq, lowest));
+            }
+        }
+    }
 }

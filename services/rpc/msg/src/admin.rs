@@ -135,7 +135,7 @@ impl Messages {
         Ok(DeleteMsgPhysicalBySeqResp {})
     }
 
-    /// Removes messages older than `timestamp` seconds.
+    /// Removes messages older than `timestamp` seconds, but none that comes after a younger one.
     pub(crate) async fn remove_older(
         &self,
         context: &Context,
@@ -148,9 +148,9 @@ impl Messages {
         }
         let before = self.clock.now_ms().saturating_sub(request.timestamp.saturating_mul(1000));
         for id in &request.conversation_i_ds {
-            let newest = self.store.newest_seq_before(id, before).await?;
-            if newest > 0 {
-                self.store.remove_messages_up_to(id, newest).await?;
+            let last = self.store.last_old_seq(id, 1, before).await?;
+            if last > 0 {
+                self.store.remove_messages_up_to(id, last).await?;
             }
         }
         Ok(DeleteMsgPhysicalResp {})
