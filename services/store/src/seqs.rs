@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bson::{Document, doc};
 use futures::TryStreamExt;
+use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, Store};
@@ -61,6 +62,8 @@ impl Store {
         let rows: Vec<ConversationSeq> = self
             .typed("conversation_seq")
             .find(doc! { "_id": { "$in": conversations } })
+            // What only one server has may be taken back by a failover: nobody is told of it.
+            .read_concern(ReadConcern::majority())
             .await?
             .try_collect()
             .await?;
