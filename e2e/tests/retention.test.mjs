@@ -45,6 +45,36 @@ test('a message after all were removed is seen', async () => {
   assert.deepEqual(await pulled(3), [[3, clientMsgID]]);
 });
 
+test('one message with a time of long ago hides no other', async () => {
+  const [carol, dave] = await Promise.all([user('carol'), user('dave')]);
+  const pair = (one, other) => `si_${[one.userID, other.userID].sort().join('_')}`;
+  const tell = (to, content, extra = {}) => admin('/msg/send_msg', {
+    sendID: carol.userID, recvID: to.userID, sessionType: 1, contentType: 101, content: { content }, ...extra,
+  });
+  const newestOf = async (to) => (await data(as(carol, '/msg/newest_seq', { userID: carol.userID })))?.maxSeqs?.[pair(carol, to)] ?? 0;
+  const seen = async (to, end) => {
+    const seqRanges = [{ conversationID: pair(carol, to), begin: 1, end, num: 100 }];
+    const answer = await data(as(carol, '/msg/pull_msg_by_seq', { userID: carol.userID, seqRanges }));
+    return (answer?.msgs?.[pair(carol, to)]?.Msgs ?? []).map(({ seq }) => seq);
+  };
+  for (const content of ['one', 'two', 'three']) await data(tell(dave, content));
+  // In seconds instead of milliseconds; long ago; tomorrow.
+  for (const sendTime of [1_700_000_000, 1_700_000_000_000, Date.now() + 86_400_000]) {
+    const refused = await tell(dave, 'when?', { sendTime });
+    assert.equal(refused.errCode, 1001, JSON.stringify(refused));
+    assert.ok(refused.errDlt.includes('sendTime'), refused.errDlt);
+  }
+  await data(tell(dave, 'yesterday', { sendTime: Date.now() - 80_000_000 }));
+  // A back end that brings what was said elsewhere.
+  await data(tell(dave, 'imported', { sendTime: 1_700_000_000_000, isImport: true }));
+  await data(tell(bob, 'imported first', { sendTime: 1_700_000_000_001, isImport: true }));
+  await data(tell(bob, 'now'));
+  await until('all messages', async () => await newestOf(dave) === 5 && await newestOf(bob) === 2, 20_000);
+  kubectl('rollout', 'restart', `deployment/${cluster}-cron`);
+  await until('what is old at the front is gone', async () => (await seen(bob, 2)).join() === '2', 60_000);
+  assert.deepEqual(await seen(dave, 5), [1, 2, 3, 4, 5]);
+});
+
 test('messages vanish for who wants it so, by two crons at once', async () => {
   const spec = (replicas) => JSON.stringify({ spec: { services: { cron: { replicas } } } });
   const stays = (await data(as(alice, '/msg/newest_seq', { userID: alice.userID }))).maxSeqs[conversation];

@@ -59,7 +59,8 @@ fn by_hand(path: &str) -> [Value; 2] {
     let message = json!({
         "sendID": text(), "recvID": text(), "groupID": text(), "senderNickname": text(), "senderFaceURL": text(),
         "senderPlatformID": integer(), "content": { "type": "object" }, "contentType": integer(), "sessionType": integer(),
-        "isOnlineOnly": flag(), "notOfflinePush": flag(), "sendTime": { "type": "integer" }, "offlinePushInfo": push_info(), "ex": text(),
+        "isOnlineOnly": flag(), "notOfflinePush": flag(), "sendTime": { "type": "integer", "description": "ms, from a day ago to five minutes from now; 0: now" },
+        "isImport": { "type": "boolean", "description": "sendTime may be any time before now" }, "offlinePushInfo": push_info(), "ex": text(),
     });
     let strings = || json!({ "type": ["array", "null"], "items": { "type": "string" } });
     let users = json!({ "userIDs": { "type": "array", "items": { "type": "string" }, "maxItems": 1000 } });

@@ -46,6 +46,9 @@ struct Body {
     not_offline_push: bool,
     #[serde(default)]
     send_time: i64,
+    /// A message from elsewhere, with its time.
+    #[serde(default)]
+    is_import: bool,
     #[serde(default)]
     offline_push_info: Option<OfflinePushInfo>,
     #[serde(default)]
@@ -152,6 +155,10 @@ fn to_message(body: Body) -> Result<MsgData> {
     if body.not_offline_push {
         off.push(options::OFFLINE_PUSH);
     }
+    let mut options: options::Options = off.into_iter().map(|key| (key.to_owned(), false)).collect();
+    if body.is_import {
+        options.insert(options::IS_IMPORT.to_owned(), true);
+    }
     Ok(MsgData {
         send_id: body.send_id,
         recv_id: if session_type == session::GROUP { String::new() } else { body.recv_id },
@@ -165,7 +172,7 @@ fn to_message(body: Body) -> Result<MsgData> {
         content_type: body.content_type,
         content: content.into(),
         send_time: body.send_time,
-        options: off.into_iter().map(|key| (key.to_owned(), false)).collect(),
+        options,
         offline_push_info: body.offline_push_info,
         at_user_id_list,
         ex: body.ex,

@@ -19,6 +19,7 @@ keys! {
     SENDER_CONVERSATION_UPDATE = "senderConversationUpdate", "Becomes the latest message at the sender.";
     REACTION_FROM_CACHE = "reactionFromCache", "Unused; part of the contract.";
     IS_NOT_NOTIFICATION = "isNotNotification", "False: belongs to the `n_` conversation.";
+    IS_IMPORT = "isImport", "True: an administrator brings a message from elsewhere, with its time; not stored.";
     IS_SEND_MSG = "isSendMsg", "A notification that is also a chat message.";
 }
 

@@ -12,12 +12,18 @@ use protocol::{
     sdkws::MsgData,
 };
 use rpc::Context;
-use store::groups::{DISMISSED, MUTED, role};
+use store::{
+    DAY_MS,
+    groups::{DISMISSED, MUTED, role},
+};
 
 use crate::Messages;
 
 /// Largest content of a message, in bytes. The gateway's frame bound is lower; REST and services reach this one.
 const MAX_CONTENT_BYTES: usize = 512 << 10;
+
+/// How far clocks of back ends may be ahead.
+const MAX_AHEAD_MS: i64 = 5 * 60 * 1000;
 
 impl Messages {
     pub(crate) async fn send(&self, context: &Context, request: SendMsgReq) -> Result<SendMsgResp> {
@@ -36,6 +42,7 @@ impl Messages {
 
     async fn accept(&self, context: &Context, message: &mut MsgData) -> Result<SendMsgResp> {
         self.check(context, message)?;
+        self.check_send_time(context, message)?;
         self.complete(context, message);
         if context.caller.kind() == protocol::internal::caller::Kind::System {
             notification::configure(message, &self.config.notification);
@@ -68,6 +75,15 @@ impl Messages {
             }
             _ => self.verify_account(context, message).await,
         }
+    }
+
+    /// Retention goes by sendTime: one that is far off hides what is young or keeps what is old.
+    fn check_send_time(&self, context: &Context, message: &mut MsgData) -> Result<()> {
+        let is_import = message.options.remove(options::IS_IMPORT) == Some(true);
+        if message.send_time == 0 || !context.is_privileged() {
+            return Ok(());
+        }
+        in_bounds(message.send_time, self.clock.now_ms(), is_import)
     }
 
     /// Fills in what the server decides.
@@ -245,6 +261,16 @@ impl Messages {
     }
 }
 
+/// Whether a message may be said to have been sent then, in ms.
+fn in_bounds(send_time: i64, now: i64, is_import: bool) -> Result<()> {
+    let (first, last) = (if is_import { 1 } else { now - DAY_MS }, now + MAX_AHEAD_MS);
+    if (first..=last).contains(&send_time) {
+        return Ok(());
+    }
+    let remedy = if is_import { "" } else { "; isImport: true permits any time before now" };
+    Err(Error::args(format!("sendTime must be between {first} and {last} (ms), or 0 for now{remedy}")))
+}
+
 /// The same for every retry of a message.
 fn server_message_id(message: &MsgData) -> String {
     let mut hash = Md5::new();
@@ -267,6 +293,32 @@ fn partition_key(message: &MsgData) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_that_are_far_off_are_refused_unless_they_are_imported() {
+        let now = 1_800_000_000_000;
+        for (send_time, sent, imported) in [
+            (now, true, true),
+            (now - DAY_MS, true, true),
+            (now - DAY_MS - 1, false, true),
+            (now + MAX_AHEAD_MS, true, true),
+            (now + MAX_AHEAD_MS + 1, false, false),
+            // In seconds instead of milliseconds.
+            (now / 1000, false, true),
+            (-1, false, false),
+            (i64::MAX, false, false),
+        ] {
+            assert_eq!(in_bounds(send_time, now, false).is_ok(), sent, "{send_time}");
+            assert_eq!(in_bounds(send_time, now, true).is_ok(), imported, "{send_time}");
+        }
+        let error = in_bounds(1_700_000_000, now, false).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Args);
+        let named = format!("{error:?}");
+        assert!(
+            named.contains("sendTime") && named.contains("1799913600000") && named.contains("isImport"),
+            "{named}"
+        );
+    }
 
     #[test]
     fn a_retry_gets_the_same_server_id_and_partition() {
