@@ -54,7 +54,7 @@ async function frame(sender, body) {
     bytes(1, sender.userID), ...(body.recvID ? [bytes(2, body.recvID)] : []), ...(body.groupID ? [bytes(3, body.groupID)] : []),
     bytes(4, randomUUID()), Buffer.from([9 << 3, body.groupID ? 3 : 1]), Buffer.from([11 << 3, 101]), bytes(12, JSON.stringify({ content: body.text })),
   ]);
-  socket.send(Buffer.from(JSON.stringify({ reqIdentifier: 1003, token: '', sendID: sender.userID, operationID: randomUUID(), msgIncr: '1', data: message.toString('base64') })));
+  socket.send(Buffer.from(JSON.stringify({ reqIdentifier: 1003, token: '', sendID: sender.userID, operationID: body.operationID ?? randomUUID(), msgIncr: '1', data: message.toString('base64') })));
   const got = await until('an answer', () => frames.find((data) => typeof data !== 'string' && JSON.parse(Buffer.from(data)).reqIdentifier === 1003), 10_000);
   socket.close();
   return JSON.parse(Buffer.from(got));
@@ -177,6 +177,9 @@ describe('messages', () => {
     assert.equal(signature, `sha256=${createHmac('sha256', 'a-signing-secret').update(raw).digest('hex')}`);
     assert.ok(operationID);
     const sent = await called('afterSendSingleMsg', 'callbackAfterSendSingleMsgCommand', ({ content }) => content.includes('hello'));
+    const whole = createHmac('sha256', 'a-signing-secret').update(`${sent.timestamp}.${sent.query}.${sent.text}`).digest('hex');
+    assert.equal(sent.signedAll, `sha256=${whole}`);
+    assert.ok(Math.abs(Date.now() / 1000 - Number(sent.timestamp)) < 60, sent.timestamp);
     const key = JSON.parse(Buffer.from(new URLSearchParams(sent.query).get('key'), 'base64'));
     assert.deepEqual(key, { sendID: bob.userID, recvID: alice.userID, groupID: '' });
     assert.equal((await called('afterMsgSaveDB', 'callbackAfterMsgSaveDBCommand', ({ content }) => content.includes('hello'))).body.seq > 0, true);
@@ -225,6 +228,45 @@ describe('messages', () => {
     assert.equal((await send()).errCode, 90004);
     await answer('callbackBeforeSendGroupMsgCommand', GO_ON);
     assert.equal((await send()).errCode, 0);
+  });
+  test('failing closed: only 2xx is an answer, whatever the body says', async () => {
+    const send = () => as(root, '/msg/send_msg', { sendID: alice.userID, groupID, sessionType: 3, ...text('x') });
+    for (const status of [301, 401, 404, 413, 500, 503]) {
+      await answer('callbackBeforeSendGroupMsgCommand', GO_ON, { status });
+      assert.equal((await send()).errCode, 90004, `${status}`);
+    }
+    await answer('callbackBeforeSendGroupMsgCommand', GO_ON, { status: 201 });
+    assert.equal((await send()).errCode, 0);
+    await answer('callbackBeforeSendGroupMsgCommand', GO_ON);
+  });
+  test('an after hook that a proxy answers is delivered again', async () => {
+    const tag = randomUUID();
+    const times = async () => (await recorded()).filter((call) => call.command === 'callbackAfterSendSingleMsgCommand' && call.text.includes(tag)).length;
+    await answer('callbackAfterSendSingleMsgCommand', GO_ON, { status: 503 });
+    await ok(root, '/msg/send_msg', { sendID: alice.userID, recvID: bob.userID, sessionType: 1, ...text(tag) });
+    await until('it is tried again', async () => await times() > 1, 20_000);
+    await answer('callbackAfterSendSingleMsgCommand', GO_ON);
+    const next = randomUUID();
+    await ok(root, '/msg/send_msg', { sendID: alice.userID, recvID: bob.userID, sessionType: 1, ...text(next) });
+    await called('afterSendSingleMsg', 'callbackAfterSendSingleMsgCommand', ({ content }) => content.includes(next));
+  });
+  test('a hook that refuses one record gets the next ones', async () => {
+    const [bad, good] = [randomUUID(), randomUUID()];
+    await answer('callbackAfterSendSingleMsgCommand', GO_ON, { status: 413 });
+    for (const content of [bad, good]) {
+      await ok(root, '/msg/send_msg', { sendID: alice.userID, recvID: bob.userID, sessionType: 1, ...text(content) });
+    }
+    // Half a minute for each.
+    await until('the next one', async () => (await recorded()).some(({ text }) => text.includes(good) && text.includes('callbackAfterSendSingleMsgCommand')), 60_000);
+    await answer('callbackAfterSendSingleMsgCommand', GO_ON);
+  });
+  test('whatever operation id a client sends, a veto holds', async () => {
+    await answer('callbackBeforeSendSingleMsgCommand', VETO);
+    for (const operationID of ['\n', '\u007f', 'ä', 'x'.repeat(1000)]) {
+      const refused = await frame(bob, { recvID: alice.userID, text: 'spam', operationID });
+      assert.notEqual(refused.errCode, 0, JSON.stringify(refused));
+    }
+    await answer('callbackBeforeSendSingleMsgCommand', GO_ON);
   });
   test('after hooks survive the death of who delivers them', async () => {
     // The receiver is too slow for the time-out: deliveries queue up. Then push, which delivers them, is killed.

@@ -1,4 +1,4 @@
-//! Where webhooks may not go: link-local addresses (the metadata services of clouds), and addresses that are nobody's. The name
+//! Where webhooks may not go: link-local addresses and other metadata services of clouds, and addresses that are nobody's. The name
 //! is looked up once and the connection goes to what was checked. URLs with an address instead of a name are refused at the start.
 
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! Webhooks (contract: webhooks.json): HTTP calls to the integrator. *Before* hooks run inside an operation and may veto or change it;
 //! *after* hooks are records in Kafka, delivered in order and retried until the receiver answers, so that a restart loses none.
 
+mod call;
 mod deliver;
 mod guard;
 mod message;
@@ -9,7 +10,6 @@ use std::{sync::Arc, time::Duration};
 
 use bus::Producer;
 use config::{Hook, HookConfig};
-use hmac::{Hmac, Mac};
 use protocol::{
     Error, ErrorCode, Result,
     content_type::{TYPING, is_notification},
@@ -18,17 +18,10 @@ use protocol::{
 use rpc::Context;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sha2::Sha256;
 
+use call::{Call, CallError};
 pub use deliver::{Deliveries, DeliveryMetrics};
 pub use message::{Modified, about, reply_query};
-
-/// Longest time a receiver may take, whatever the configuration says.
-const MAX_TIMEOUT: Duration = Duration::from_secs(15);
-/// Largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 1 << 20;
-/// Header with `sha256=` and the HMAC of the body.
-const SIGNATURE: &str = "x-openim-signature";
 
 /// Calls hooks; cheap to clone.
 #[derive(Clone)]
@@ -73,6 +66,8 @@ impl Webhooks {
         let webhooks = config.webhooks.clone();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy would look names up by itself, past the resolver that leaves out what is forbidden.
+            .no_proxy()
             .dns_resolver(Arc::new(guard::Resolver { allowed: webhooks.allow_link_local }))
             .pool_max_idle_per_host(100)
             .build()
@@ -108,7 +103,7 @@ impl Webhooks {
     /// Asks the integrator; `Resp` holds the fields it may answer with. A hook that is off answers nothing.
     ///
     /// # Errors
-    /// The veto of the integrator; or, when it does not answer and `failedContinue` is off, `WebhookNetwork` or `WebhookData`.
+    /// The veto of the integrator; or, when it does not answer with 2xx and `failedContinue` is off, `WebhookNetwork` or `WebhookData`.
     pub async fn before<Resp: DeserializeOwned + Default>(
         &self,
         context: &Context,
@@ -118,6 +113,7 @@ impl Webhooks {
         let Some(config) = self.settings(hook) else { return Ok(Resp::default()) };
         let text = with_command(hook, body);
         let outcome = self.post(hook, "", &context.operation_id, text, config.timeout_duration()).await;
+        let outcome = outcome.map_err(|error| error.to_error(hook));
         let answer = match outcome.and_then(|answer| parse::<Resp>(hook, &answer)) {
             Ok(answer) => answer,
             Err(error) if config.failed_continue => {
@@ -170,40 +166,11 @@ impl Webhooks {
         operation_id: &str,
         body: String,
         timeout: Duration,
-    ) -> Result<String> {
-        let network = |error: &dyn std::fmt::Display| {
-            ErrorCode::WebhookNetwork.with(format!("webhook {}: {error}", hook.key()))
-        };
-        let url = format!("{}/{}{query}", self.0.config.url.trim_end_matches('/'), hook.command());
-        let mut request = self
-            .0
-            .http
-            .post(url)
-            .timeout(timeout.min(MAX_TIMEOUT))
-            .header("content-type", "application/json; charset=utf-8")
-            .header("operationID", operation_id);
-        if !self.0.config.signing_secret.is_empty() {
-            request = request.header(SIGNATURE, signature(&self.0.config.signing_secret, &body));
-        }
-        let mut answer = request.body(body).send().await.map_err(|error| network(&without_url(error)))?;
-        let mut text = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| network(&without_url(error)))? {
-            text.extend_from_slice(&chunk);
-            if text.len() > MAX_ANSWER {
-                return Err(
-                    ErrorCode::WebhookData.with(format!("webhook {}: the answer is too long", hook.key()))
-                );
-            }
-        }
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    ) -> std::result::Result<String, CallError> {
+        let config = &self.0.config;
+        let (base, secret) = (config.url.as_str(), config.signing_secret.as_str());
+        Call { base, hook, query, operation_id, body, timeout, secret }.send(&self.0.http).await
     }
-}
-
-/// Addresses of receivers may hold credentials.
-fn without_url(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 fn with_command(hook: Hook, mut body: Value) -> String {
@@ -223,13 +190,6 @@ fn parse<Resp: DeserializeOwned>(hook: Hook, answer: &str) -> Result<(Verdict, R
     Ok((verdict, serde_json::from_value(value).map_err(refuse)?))
 }
 
-fn signature(secret: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-        .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
-    mac.update(body.as_bytes());
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -237,11 +197,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_names_its_command_and_is_signed() {
+    fn the_body_names_its_command() {
         let body = with_command(Hook::AfterRevokeMsg, json!({ "seq": 3 }));
         assert!(body.contains(r#""callbackCommand":"callbackBeforeAfterMsgCommand""#), "{body}");
-        assert_eq!(signature("k", "b").len(), "sha256=".len() + 64);
-        assert_ne!(signature("k", "b"), signature("k", "c"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_2xx_is_no_answer_whatever_the_body_says() {
+        let answers: &[(&str, &str)] = &[
+            ("301 Moved Permanently", "{}"),
+            ("413 Payload Too Large", "<html>"),
+            ("503 Service Unavailable", "{}"),
+        ];
+        let context = Context::system("o");
+        for (failed_continue, refused) in [(true, false), (false, true)] {
+            let url = call::tests::receiver(answers).await;
+            let hook = config::HookConfig { enable: true, failed_continue, ..Default::default() };
+            let hooks = [(Hook::BeforeSendSingleMsg.key().to_owned(), hook)].into();
+            let config = config::Config {
+                webhooks: config::Webhooks { url, hooks, ..Default::default() },
+                ..Default::default()
+            };
+            let webhooks = Webhooks::new(&config, None).unwrap();
+            for _ in answers {
+                let asked = webhooks.before::<Value>(&context, Hook::BeforeSendSingleMsg, json!({})).await;
+                assert_eq!(asked.err().map(|error| error.code), refused.then_some(ErrorCode::WebhookNetwork));
+            }
+        }
     }
 
     #[derive(Debug, Default, Deserialize)]

@@ -19,6 +19,8 @@ type record struct {
 	Query     string          `json:"query"`
 	Operation string          `json:"operationID"`
 	Signature string          `json:"signature"`
+	Timestamp string          `json:"timestamp"`
+	SignedAll string          `json:"signedAll"`
 	Text      string          `json:"text"`
 	Body      json.RawMessage `json:"body"`
 }
@@ -45,7 +47,8 @@ func main() {
 		lock.Lock()
 		recorded = append(recorded, record{
 			Command: r.PathValue("command"), Query: r.URL.RawQuery, Operation: r.Header.Get("operationID"),
-			Signature: r.Header.Get("x-openim-signature"), Text: string(text), Body: text,
+			Signature: r.Header.Get("x-openim-signature"), Timestamp: r.Header.Get("x-openim-timestamp"),
+			SignedAll: r.Header.Get("x-openim-signature-v2"), Text: string(text), Body: text,
 		})
 		told, known := answers[r.PathValue("command")]
 		lock.Unlock()
