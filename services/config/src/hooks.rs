@@ -1,6 +1,10 @@
 //! Webhooks: which exist, and their settings (`webhooks.yaml`, or `webhooks:` in config.yaml).
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,14 +134,35 @@ impl HookConfig {
     }
 }
 
-/// Whether an address is one that no integrator's server has: link-local (the metadata services of clouds), or nobody's.
+/// Metadata services of clouds that are not link-local.
+const METADATA: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Whether an address is one that no integrator's server has: link-local, a metadata service of a cloud, or nobody's.
 pub fn is_forbidden(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_forbidden(IpAddr::V4(v4)),
-            None => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
-        },
+    METADATA.contains(&address)
+        || match address {
+            IpAddr::V4(v4) => {
+                v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()
+            }
+            IpAddr::V6(v6) => match embedded(v6) {
+                Some(v4) => is_forbidden(IpAddr::V4(v4)),
+                None => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
+            },
+        }
+}
+
+/// The IPv4 address that an IPv6 one leads to: mapped and compatible (RFC 4291), by NAT64 (RFC 6052), by 6to4 (RFC 3056).
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let of = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] if (high, low) != (0, 1) => of(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => of(high, low),
+        _ => None,
     }
 }
 
@@ -159,7 +184,7 @@ impl Webhooks {
         }
         if !self.allow_link_local && self.literal_address().is_some_and(is_forbidden) {
             return of_url(
-                "must not name a link-local, multicast or unspecified address; allowLinkLocal permits it",
+                "must not name a link-local, metadata, multicast or unspecified address; allowLinkLocal permits it",
             );
         }
         for (key, hook) in &self.hooks {
@@ -187,6 +212,20 @@ mod tests {
             ("fe80::1", true),
             ("0.0.0.0", true),
             ("224.0.0.1", true),
+            ("100.100.100.200", true),
+            ("168.63.129.16", true),
+            ("fd00:ec2::254", true),
+            ("fd20:ce::254", true),
+            ("64:ff9b::a9fe:a9fe", true),
+            ("64:ff9b::100.100.100.200", true),
+            ("2002:a9fe:a9fe::1", true),
+            ("::169.254.169.254", true),
+            ("::", true),
+            ("::1", false),
+            ("127.0.0.1", false),
+            ("64:ff9b::203.0.113.9", false),
+            ("2002:cb00:7109::1", false),
+            ("fd00:ec2::253", false),
             ("10.1.2.3", false),
             ("203.0.113.9", false),
             ("2001:db8::1", false),
