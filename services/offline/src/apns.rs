@@ -77,6 +77,11 @@ impl Apns {
     }
 
     async fn push_one(&self, device: &Device, note: &Note) -> Served {
+        // The token is part of the path, and the client's word.
+        if device.token.is_empty() || !device.token.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            tracing::info!(user = device.user, "apns.not_a_token");
+            return Served::Gone;
+        }
         let mut aps = json!({ "alert": { "title": note.title, "body": note.body }, "sound": note.sound });
         if let Some(badge) = device.badge {
             aps["badge"] = badge.into();
@@ -155,11 +160,13 @@ mod tests {
             base_url: server.url(""),
         })
         .unwrap();
-        let devices = ["fresh", "old", "wrong", "later", "never"].map(|token| device("u", 1, token));
+        let devices =
+            ["fresh", "old", "wrong", "later", "never", "../../x?y"].map(|token| device("u", 1, token));
         let note = Note { title: "t".into(), body: "b".into(), ex: "e".into(), sound: "s".into() };
         let mut outcome = vendor.push(&devices, &note).await;
         outcome.gone.sort_by(|a, b| a.token.cmp(&b.token));
-        assert_eq!(outcome.gone, [devices[1].clone(), devices[2].clone()]);
+        assert_eq!(outcome.gone, [devices[5].clone(), devices[1].clone(), devices[2].clone()]);
+        assert!(server.requests().iter().all(|request| !request.path.contains('?')));
         assert_eq!((outcome.again, outcome.refused), (vec![devices[3].clone()], vec![devices[4].clone()]));
         let requests = server.requests();
         let sent = requests.iter().find(|request| request.path == "/3/device/fresh").unwrap();

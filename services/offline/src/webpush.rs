@@ -21,6 +21,8 @@ use crate::{DEADLINE, Device, Note, Outcome, Served, Vendor, VendorError, WEB, i
 
 /// Push services take proofs for at most a day.
 const PROOF_MS: i64 = 12 * 60 * 60 * 1000;
+/// Most proofs that are kept: push services are few.
+const MAX_PROOFS: usize = 100;
 /// A browser that is away for longer does not hear of it.
 const KEPT: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 /// What push services take at least is 4096 bytes, encrypted (RFC 8030, 7.2).
@@ -86,13 +88,14 @@ impl WebPush {
         })
     }
 
-    /// Whether an address is one of the push services: a host of the list or below one.
+    /// Whether an address is one of the push services: a host of the list or below one, at the port of https.
     fn is_known(&self, endpoint: &Url) -> bool {
         let Some(host) = endpoint.host_str() else { return false };
         let below = |known: &String| {
             host.strip_suffix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        endpoint.scheme() == self.scheme && self.hosts.iter().any(below)
+        let right_port = self.scheme != "https" || endpoint.port_or_known_default() == Some(443);
+        endpoint.scheme() == self.scheme && right_port && self.hosts.iter().any(below)
     }
 
     fn proof(&self, origin: &str) -> String {
@@ -102,6 +105,13 @@ impl WebPush {
             && *until > now
         {
             return proof.clone();
+        }
+        // Names below a known one are the clients' words: what is old goes, and then all, so that they are never many.
+        if proofs.len() >= MAX_PROOFS {
+            proofs.retain(|_, (_, until)| *until > now);
+        }
+        if proofs.len() >= MAX_PROOFS {
+            proofs.clear();
         }
         // A proof is used for half the time that it is good for.
         let claims = Claims { aud: origin, exp: (now + PROOF_MS) / 1000, sub: &self.subject };
@@ -274,6 +284,8 @@ mod tests {
         for (endpoint, known) in [
             ("https://push.example/x", true),
             ("https://eu.push.example/x", true),
+            ("https://push.example:443/x", true),
+            ("https://push.example:8443/x", false),
             ("http://push.example/x", false),
             ("https://evilpush.example/x", false),
             ("https://push.example.evil/x", false),
@@ -282,6 +294,15 @@ mod tests {
         ] {
             assert_eq!(vendor.is_known(&endpoint.parse().unwrap()), known, "{endpoint}");
         }
+    }
+
+    #[test]
+    fn names_that_clients_make_up_do_not_fill_the_memory() {
+        let vendor = WebPush::new(&settings()).unwrap();
+        for n in 0..3 * MAX_PROOFS {
+            assert!(vendor.proof(&format!("https://{n}.push.example")).starts_with("vapid t="));
+        }
+        assert!(vendor.proofs.lock().len() <= MAX_PROOFS);
     }
 
     #[test]
