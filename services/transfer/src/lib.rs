@@ -81,7 +81,7 @@ impl PartitionHandler for Partition {
                 Ok(message) => messages.push(message),
                 // Only our own producer writes here. A record that never decodes would block its partition for ever.
                 Err(error) => {
-                    tracing::error!(partition = self.partition, %error, record = ?payload, "transfer.undecodable_record");
+                    tracing::error!(partition = self.partition, %error, bytes = payload.len(), "transfer.undecodable_record");
                     self.transfer.metrics.undecodable.inc();
                 }
             }
