@@ -1,6 +1,6 @@
 //! Log lines of the services for people: which are wanted, and how they read.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde_json::{Map, Value};
 
@@ -26,8 +26,24 @@ pub struct Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {:<5} {:<32} {}", self.time, self.level, self.pod, self.text)
+        let [time, level, pod, text] =
+            [&self.time, &self.level, &self.pod, &self.text].map(|part| shown(part));
+        write!(formatter, "{time} {level:<5} {pod:<32} {text}")
     }
+}
+
+/// A text without what a terminal obeys: lines hold what clients wrote.
+fn shown(text: &str) -> Cow<'_, str> {
+    // Controls, and the marks that turn the direction of writing.
+    let obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().flat_map(|c| {
+        let (kept, code) = if obeyed(c) { (None, Some(c.escape_default())) } else { (Some(c), None) };
+        kept.into_iter().chain(code.into_iter().flatten())
+    });
+    Cow::Owned(escaped.collect())
 }
 
 fn take(fields: &mut Map<String, Value>, key: &str) -> String {
@@ -68,6 +84,19 @@ mod tests {
     use super::*;
 
     const LINE: &str = r#"{"timestamp":"2026-01-01T00:00:02Z","level":"WARN","message":"push.slow","gateway":"10.0.0.1","ms":12,"operation_id":"o1","target":"push"}"#;
+
+    #[test]
+    fn what_a_client_wrote_does_not_command_the_terminal() {
+        for line in [
+            r#"{"level":"WARN","message":"x","operation_id":"\u001b]0;owned\u0007\u001b[2Jä\u202e\n\u009b"}"#,
+            "not JSON \u{1b}[31m\r\u{7}",
+        ] {
+            let text = Wanted::default().parse("p", line).unwrap().to_string();
+            assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+        }
+        let line = Wanted::default().parse("p", "\u{1b}[2Jä\n").unwrap().to_string();
+        assert!(line.ends_with(r"\u{1b}[2Jä\n"), "{line}");
+    }
 
     #[test]
     fn a_line_reads_as_a_sentence_with_its_fields() {
