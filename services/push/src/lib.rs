@@ -13,7 +13,7 @@ use config::{Hook, Service};
 pub use gateways::Gateways;
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
-pub use offline_push::{OfflineMetrics, OfflinePush, OfflineQueue};
+pub use offline_push::{OfflineMetrics, OfflinePush, OfflineQueue, somebody_pushes};
 use prometheus_client::{
     metrics::{
         counter::Counter,

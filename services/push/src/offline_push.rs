@@ -114,6 +114,11 @@ pub struct OfflinePush {
     pub metrics: OfflineMetrics,
 }
 
+/// Whether anybody tells those who are offline: a push vendor, or the integrator in `beforeOfflinePush`.
+pub fn somebody_pushes(vendors: &[Box<dyn Vendor>], webhooks: &Webhooks) -> bool {
+    !vendors.is_empty() || webhooks.wants(Hook::BeforeOfflinePush)
+}
+
 impl PartitionHandler for OfflinePush {
     async fn handle(&mut self, batch: Batch) {
         for (_, payload) in &batch.records {
@@ -253,4 +258,23 @@ fn title_of(content_type: i32) -> &'static str {
 /// Whether members who do not want to be disturbed are to be left out: single chats decide when the message is sent.
 pub(crate) fn asks_members(message: &MsgData) -> bool {
     message.session_type == session::GROUP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hook_is_asked_without_a_vendor_too() {
+        let with = |hooks: &[Hook]| {
+            let on = |hook: &Hook| {
+                (hook.key().to_owned(), config::HookConfig { enable: true, ..Default::default() })
+            };
+            let hooks = hooks.iter().map(on).collect();
+            let webhooks = config::Webhooks { url: "http://hooks".into(), hooks, ..Default::default() };
+            Webhooks::new(&config::Config { webhooks, ..Default::default() }, None).unwrap()
+        };
+        assert!(somebody_pushes(&[], &with(&[Hook::BeforeOfflinePush])));
+        assert!(!somebody_pushes(&[], &with(&[Hook::BeforeOnlinePush])));
+    }
 }

@@ -340,11 +340,11 @@ impl Process {
 
     fn start_push(&mut self) -> anyhow::Result<()> {
         let vendors = offline::vendors(&self.config.push)?;
-        let offline = if vendors.is_empty() {
-            None
-        } else {
+        let offline = if push::somebody_pushes(&vendors, &self.webhooks) {
             let topic = self.config.kafka.offline_topic.clone();
             Some(OfflineQueue { producer: Producer::new(&self.config.kafka)?, topic })
+        } else {
+            None
         };
         if offline.is_some() {
             let handler = OfflinePush {
