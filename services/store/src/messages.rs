@@ -98,6 +98,13 @@ fn key_text(key: &DedupKey) -> String {
     format!("{}\0{}\0{}", key.conversation, key.send_id, key.client_msg_id)
 }
 
+fn ids_of(places: &[(String, Vec<i64>)]) -> Vec<String> {
+    let ids = |(conversation, seqs): &(String, Vec<i64>)| -> Vec<String> {
+        seqs.iter().map(|seq| document_id(conversation, *seq)).collect()
+    };
+    places.iter().flat_map(ids).collect()
+}
+
 pub(crate) fn seq_of(id: &str) -> i64 {
     id.rsplit_once(':').and_then(|(_, seq)| i64::from_str_radix(seq, 16).ok()).unwrap_or(0)
 }
@@ -202,6 +209,9 @@ const SEARCH_TIME: Duration = Duration::from_secs(5);
 /// Longest time of a report.
 const REPORT_TIME: Duration = Duration::from_secs(8);
 
+/// Most ids in one query.
+const IDS_PER_QUERY: usize = 1000;
+
 #[derive(Deserialize)]
 struct IdAndKey {
     #[serde(rename = "_id")]
@@ -268,6 +278,27 @@ impl Store {
         }
         let mut found: Vec<StoredMessage> = find.await?.try_collect().await?;
         found.reverse();
+        Ok(found)
+    }
+
+    /// Messages of many conversations, in one query where they are few: a message's id follows from its conversation and seq. Each
+    /// conversation that is asked for is in the answer, without those that are missing.
+    pub async fn messages_at(
+        &self,
+        places: &[(String, Vec<i64>)],
+    ) -> Result<HashMap<String, Vec<StoredMessage>>> {
+        let mut found: HashMap<String, Vec<StoredMessage>> =
+            places.iter().map(|(conversation, _)| (conversation.clone(), vec![])).collect();
+        for ids in ids_of(places).chunks(IDS_PER_QUERY) {
+            let rows_of = self.typed::<StoredMessage>("messages");
+            let mut rows = rows_of.find(doc! { "_id": { "$in": ids } }).await?;
+            while let Some(row) = rows.try_next().await? {
+                let conversation = row.id.rsplit_once(':').map_or("", |(conversation, _)| conversation);
+                if let Some(messages) = found.get_mut(conversation) {
+                    messages.push(row);
+                }
+            }
+        }
         Ok(found)
     }
 
@@ -406,6 +437,14 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_small_ranges_are_one_query() {
+        let places: Vec<(String, Vec<i64>)> = (0..70).map(|n| (format!("si_a_{n}"), vec![7])).collect();
+        let ids = ids_of(&places);
+        assert_eq!(ids.chunks(IDS_PER_QUERY).len(), 1);
+        assert_eq!((ids.len(), ids[69].as_str()), (70, "si_a_69:0000000000000007"));
+    }
 
     #[test]
     fn ids_sort_like_their_seqs() {

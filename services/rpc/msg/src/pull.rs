@@ -1,7 +1,10 @@
 //! Reading stored messages (semantics.md 6). Every conversation is checked against the caller; one that the user has no part in is
 //! left out of the answer like one that does not exist.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+};
 
 use model::conversation_id as ids;
 use prost::Message;
@@ -29,6 +32,8 @@ use crate::{Messages, quote::Quote, read_state::check_seqs};
 
 /// Most messages of one conversation in one answer.
 const MAX_WINDOW: i64 = 1000;
+/// Ranges up to this many messages are asked for together.
+const SMALL_RANGE: i64 = 100;
 /// Most conversations in one request.
 const MAX_CONVERSATIONS: usize = 5000;
 
@@ -166,7 +171,8 @@ impl Messages {
         let wanted: Vec<String> =
             request.seq_ranges.iter().map(|range| range.conversation_id.clone()).collect();
         let windows = self.windows(&request.user_id, &wanted).await?;
-        let mut answer = PullMessageBySeqsResp::default();
+        // The last range of a conversation is the one that counts.
+        let mut wanted: BTreeMap<&String, (RangeInclusive<i64>, bool)> = BTreeMap::new();
         for range in &request.seq_ranges {
             let id = &range.conversation_id;
             let Some(window) = windows.get(id) else { continue };
@@ -179,11 +185,21 @@ impl Messages {
             } else {
                 range.num.min(MAX_WINDOW)
             };
-            let first = begin.max(end - limit + 1);
-            let msgs = self.readable(&request.user_id, id, first, end).await?;
             let is_end = match request.order() {
                 PullOrder::Asc => window.max <= range.end,
                 PullOrder::Desc => range.begin <= window.min,
+            };
+            wanted.insert(id, (begin.max(end - limit + 1)..=end, is_end));
+        }
+        let small = wanted.iter().filter(|(_, (seqs, _))| seqs.end() - seqs.start() < SMALL_RANGE);
+        let small: Vec<(String, Vec<i64>)> =
+            small.map(|(id, (seqs, _))| ((*id).clone(), seqs.clone().collect())).collect();
+        let mut found = self.store.messages_at(&small).await?;
+        let mut answer = PullMessageBySeqsResp::default();
+        for (id, (seqs, is_end)) in wanted {
+            let msgs = match found.remove(id) {
+                Some(stored) => self.rewritten(&request.user_id, id, seqs, stored).await?,
+                None => self.readable(&request.user_id, id, *seqs.start(), *seqs.end()).await?,
             };
             let pulled = PullMsgs { msgs, is_end, end_seq: 0 };
             if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
@@ -235,13 +251,25 @@ impl Messages {
     ) -> Result<GetLastMessageResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let windows = self.windows(&request.user_id, &request.conversation_i_ds).await?;
+        let user = &request.user_id;
+        let windows = self.windows(user, &request.conversation_i_ds).await?;
+        // The newest ones at once; where one was deleted, the last of those before it.
+        let with_messages = windows.into_iter().filter(|(_, window)| window.min <= window.max);
+        let windows: Vec<(String, Window)> = with_messages.collect();
+        let newest: Vec<(String, Vec<i64>)> =
+            windows.iter().map(|(id, window)| (id.clone(), vec![window.max])).collect();
+        let mut found = self.store.messages_at(&newest).await?;
+        let is_there = |message: &MsgData| message.status != status::DELETED;
         let mut msgs = BTreeMap::new();
         for (id, window) in windows {
-            let found =
-                self.readable(&request.user_id, &id, window.min.max(window.max - 50), window.max).await?;
-            if let Some(newest) = found.into_iter().rev().find(|message| message.status != status::DELETED) {
-                msgs.insert(id, newest);
+            let (last, stored) = (window.max, found.remove(&id).unwrap_or_default());
+            let mut message = self.rewritten(user, &id, last..=last, stored).await?.pop().filter(is_there);
+            if message.is_none() {
+                let before = self.readable(user, &id, window.min.max(last - 50), last - 1).await?;
+                message = before.into_iter().rev().find(is_there);
+            }
+            if let Some(message) = message {
+                msgs.insert(id, message);
             }
         }
         Ok(GetLastMessageResp { msgs })
