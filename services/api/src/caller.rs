@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use config::{Config, Service};
 use moka::future::Cache;
 use protocol::{
     Error, Result,
     auth::{ParseTokenReq, ParseTokenResp},
     internal::caller::Kind,
+    operation_id,
 };
 use rpc::{Context, Peers};
 
@@ -33,7 +34,12 @@ fn header(headers: &HeaderMap, name: &str) -> Result<String> {
 
 /// The operation id of a request.
 pub(crate) fn operation_id(headers: &HeaderMap) -> Result<String> {
-    header(headers, "operationID")
+    let given = headers.get("operationID").map_or(&[][..], HeaderValue::as_bytes);
+    if given.is_empty() || operation_id::is_valid(given) {
+        return header(headers, "operationID");
+    }
+    let most = operation_id::MAX_BYTES;
+    Err(Error::args(format!("header operationID must have 1 to {most} bytes of visible ASCII")))
 }
 
 impl Callers {
@@ -63,5 +69,28 @@ impl Callers {
             self.limits.count(&user)?;
         }
         Ok(Context::new(kind, &user, platform, operation_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(id: &[u8]) -> Result<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("operationID", HeaderValue::from_bytes(id).unwrap());
+        operation_id(&headers)
+    }
+
+    #[test]
+    fn an_operation_id_is_bounded_and_the_bound_is_told() {
+        assert_eq!(read(b"17-op").unwrap(), "17-op");
+        for bad in ["x".repeat(129), "x".repeat(30_000), "a b".into(), "caf\u{e9}".into(), "a\tb".into()] {
+            let error = read(bad.as_bytes()).unwrap_err();
+            assert!(error.detail.contains("operationID") && error.detail.contains("128 bytes"), "{error}");
+        }
+        // What is missing is told as ever.
+        assert_eq!(read(b"").unwrap_err().detail, "header must have operationID");
+        assert_eq!(operation_id(&HeaderMap::new()).unwrap_err().detail, "header must have operationID");
     }
 }
