@@ -9,6 +9,7 @@ use std::{collections::HashMap, time::Duration};
 use link::Link;
 use redis::Cmd;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// A failure of Redis.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,8 @@ fn route_key(user: &str) -> String {
 }
 
 fn send_status_key(operation_id: &str) -> String {
-    format!("openim:sent:{operation_id}")
+    // Clients choose operation ids: whatever one holds, its key is short.
+    format!("openim:sent:{}", hex::encode(&Sha256::digest(operation_id)[..16]))
 }
 
 fn ready_key(gateway: &str) -> String {
@@ -189,5 +191,15 @@ impl Routes {
     /// When Redis cannot be reached.
     pub async fn presence_changes(&self) -> Result<redis::aio::PubSub> {
         Ok(self.redis.subscribe(PRESENCE_CHANNEL).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_key_of_an_operation_is_short_whatever_its_id_holds() {
+        let keys = ["", "1", &"x".repeat(30_000)].map(super::send_status_key);
+        assert!(keys.iter().all(|key| key.len() == 44), "{keys:?}");
+        assert!(keys[0] != keys[1] && keys[1] != keys[2]);
     }
 }
