@@ -52,10 +52,9 @@ fn field_attribute(field: &protox::prost_reflect::FieldDescriptor) -> String {
         format!("{null}, serialize_with = \"crate::go_json::list\"")
     } else if field.kind() == protox::prost_reflect::Kind::Bytes {
         "with = \"crate::go_json::base64_bytes\"".to_owned()
-    } else if field.kind().as_message().is_some() || field.supports_presence() {
-        return format!("#[serde(rename = \"{name}\")]");
     } else {
-        null.to_owned()
+        // The reader itself leaves a field as it is where `null` stands.
+        return format!("#[serde(rename = \"{name}\")]");
     };
     format!("#[serde(rename = \"{name}\", {shape})]")
 }

@@ -15,7 +15,6 @@ use protocol::{
 };
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use crate::{Api, envelope, table::parse};
 
@@ -37,7 +36,10 @@ fn url_prefix(api: &Api, headers: &HeaderMap) -> Result<String> {
 }
 
 /// A route whose `urlPrefix` the server fills in.
-pub(crate) fn with_prefix<Req, Resp>(method: &'static str) -> MethodRouter<Api>
+pub(crate) fn with_prefix<Req, Resp>(
+    method: &'static str,
+    set_prefix: fn(&mut Req, String),
+) -> MethodRouter<Api>
 where
     Req: Message + DeserializeOwned + 'static,
     Resp: Message + Default + Serialize + 'static,
@@ -45,10 +47,8 @@ where
     post(async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
         let answer = async {
             let context = api.callers.verify(&headers).await?;
-            let mut body: serde_json::Map<String, Value> = parse(&body)?;
-            body.insert("urlPrefix".into(), url_prefix(&api, &headers)?.into());
-            let request: Req = serde_json::from_value(Value::Object(body))
-                .map_err(|error| Error::args(format!("request body: {error}")))?;
+            let mut request: Req = parse(&body)?;
+            set_prefix(&mut request, url_prefix(&api, &headers)?);
             api.peers.get(Service::Third).call::<Req, Resp>(&context, method, &request).await
         };
         envelope::answer_of(answer.await)

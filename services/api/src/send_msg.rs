@@ -19,6 +19,7 @@ use protocol::{
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{Api, envelope, table::parse};
 
@@ -37,7 +38,7 @@ struct Body {
     sender_face_url: String,
     #[serde(default, rename = "senderPlatformID")]
     sender_platform_id: i32,
-    content: serde_json::Map<String, serde_json::Value>,
+    content: Map<String, Value>,
     content_type: i32,
     session_type: i32,
     #[serde(default)]
@@ -64,21 +65,20 @@ struct Answer {
     client_msg_id: String,
     send_time: i64,
     /// What a webhook changed, by JSON name.
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    modify: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    modify: Map<String, Value>,
 }
 
 /// The fields that differ; the content as plain text.
-fn changes(before: &MsgData, after: Option<&MsgData>) -> serde_json::Map<String, serde_json::Value> {
-    let Some(after) = after else { return serde_json::Map::new() };
-    let text =
-        |message: &MsgData| serde_json::Value::from(String::from_utf8_lossy(&message.content).into_owned());
+fn changes(before: &MsgData, after: Option<&MsgData>) -> Map<String, Value> {
+    let Some(after) = after else { return Map::new() };
+    let text = |message: &MsgData| Value::from(String::from_utf8_lossy(&message.content).into_owned());
     let fields = |message: &MsgData| match serde_json::to_value(message) {
-        Ok(serde_json::Value::Object(mut fields)) => {
+        Ok(Value::Object(mut fields)) => {
             fields.insert("content".into(), text(message));
             fields
         }
-        _ => serde_json::Map::new(),
+        _ => Map::new(),
     };
     let known = fields(before);
     let decided = ["serverMsgID", "sendTime", "createTime", "status", "options"];
@@ -112,14 +112,34 @@ fn required_keys(content_type: i32) -> Result<&'static [&'static str]> {
     })
 }
 
+/// A field of the content, whose keys match without case too.
+fn content_field<'a>(content: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    let folded = || content.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+    content.get(key).or_else(folded)
+}
+
+/// Texts as back ends give them: in a list or alone, numbers as well.
+fn weak_texts(value: &Value) -> Result<Vec<String>> {
+    let text = |item: &Value| match item {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(Error::args("content.atUserList must be a list of user ids")),
+    };
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        Value::Null => Ok(vec![]),
+        one => Ok(vec![text(one)?]),
+    }
+}
+
 fn to_message(body: Body) -> Result<MsgData> {
     check::non_empty("sendID", &body.send_id)?;
     for key in required_keys(body.content_type)? {
-        match body.content.get(*key) {
-            None | Some(serde_json::Value::Null) => {
+        match content_field(&body.content, key) {
+            None | Some(Value::Null) => {
                 return Err(Error::args(format!("content.{key} is required")));
             }
-            Some(serde_json::Value::String(text)) if text.is_empty() => {
+            Some(Value::String(text)) if text.is_empty() => {
                 return Err(Error::args(format!("content.{key} must not be empty")));
             }
             Some(_) => {}
@@ -132,11 +152,8 @@ fn to_message(body: Body) -> Result<MsgData> {
     } else {
         check::non_empty("recvID", &body.recv_id)?;
     }
-    let at_user_id_list = match body.content.get("atUserList") {
-        Some(list) => serde_json::from_value(list.clone())
-            .map_err(|error| Error::args(format!("content.atUserList: {error}")))?,
-        None => vec![],
-    };
+    let at_user_id_list =
+        content_field(&body.content, "atUserList").map(weak_texts).transpose()?.unwrap_or_default();
     let content = protocol::go_json::to_text(&body.content);
     let content = if notification {
         protocol::go_json::to_text(&NotificationElem { detail: content })
@@ -225,6 +242,29 @@ mod tests {
         .unwrap();
         assert_eq!(message.content, r#"{"content":"hi"}"#);
         assert!(!options::is_set(&message.options, options::OFFLINE_PUSH));
+    }
+
+    #[test]
+    fn unset_fields_may_be_null_and_keys_in_another_case() {
+        let message = body(
+            r#"{"sendId":"a","recvID":null,"groupId":"g","senderNickname":null,"senderFaceURL":null,"senderPlatformID":null,
+                "content":{"Text":"hi","atuserlist":[1,"b"]},"contentType":106,"sessionType":3,"isOnlineOnly":null,
+                "notOfflinePush":null,"sendTime":null,"offlinePushInfo":null,"ex":null}"#,
+        )
+        .unwrap();
+        assert_eq!((message.send_id.as_str(), message.group_id.as_str()), ("a", "g"));
+        assert_eq!(message.at_user_id_list, ["1", "b"]);
+        assert!(message.offline_push_info.is_none());
+    }
+
+    #[test]
+    fn half_an_emoji_is_a_replacement_character() {
+        let message = body(
+            r#"{"sendID":"a","recvID":"b","senderNickname":"\ud83d","content":{"content":"x\ude00"},"contentType":101,"sessionType":1}"#,
+        )
+        .unwrap();
+        assert_eq!(message.sender_nickname, "\u{fffd}");
+        assert_eq!(message.content, "{\"content\":\"x\u{fffd}\"}");
     }
 
     #[test]

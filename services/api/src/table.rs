@@ -13,8 +13,8 @@ use axum::{
 use config::Service;
 use prost::{Message, Name};
 use protocol::{
-    Error, Result, auth, conversation, extension, group, jssdk as jssdk_types, msg, relation, sdkws, third,
-    user,
+    Error, Result, auth, conversation, extension, go_json, group, jssdk as jssdk_types, msg, relation, sdkws,
+    third, user,
 };
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,7 +31,7 @@ pub(crate) enum Access {
 }
 
 pub(crate) fn parse<Req: DeserializeOwned>(body: &[u8]) -> Result<Req> {
-    serde_json::from_slice(body).map_err(|error| Error::args(format!("request body: {error}")))
+    go_json::from_slice(body).map_err(|error| Error::args(format!("request body: {error}")))
 }
 
 async fn context(api: &Api, headers: &HeaderMap, access: Access) -> Result<Context> {
@@ -132,18 +132,21 @@ pub(crate) fn routes() -> Table {
             "/object/initiate_multipart_upload",
             objects::with_prefix::<third::InitiateMultipartUploadReq, third::InitiateMultipartUploadResp>(
                 "InitiateMultipartUpload",
+                |request, prefix| request.url_prefix = prefix,
             ),
         )
         .typed::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
             "/object/complete_multipart_upload",
             objects::with_prefix::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
                 "CompleteMultipartUpload",
+                |request, prefix| request.url_prefix = prefix,
             ),
         )
         .typed::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
             "/object/complete_form_data",
             objects::with_prefix::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
                 "CompleteFormData",
+                |request, prefix| request.url_prefix = prefix,
             ),
         )
         .route("/third/prometheus", get(operations::dashboards))

@@ -120,7 +120,7 @@ pub enum FrameError {
     Gob(#[from] GobError),
     /// Not the expected JSON.
     #[error("frame is not valid JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] go_json::ReadError),
 }
 
 static REQUEST: LazyLock<StructWriter> = LazyLock::new(|| {
@@ -174,7 +174,7 @@ impl Request {
     pub fn decode(frame: Bytes, encoding: Encoding) -> Result<Self, FrameError> {
         let plain = inflate(frame, encoding.gzip, MAX_INFLATED_BYTES)?;
         if encoding.codec == Codec::Json {
-            return Ok(serde_json::from_slice(&plain)?);
+            return Ok(go_json::from_slice(&plain)?);
         }
         let mut request = Request::default();
         gob::decode_struct(plain, |name, value| match name {
@@ -227,7 +227,7 @@ impl Response {
     pub fn decode(frame: Bytes, encoding: Encoding, limit: usize) -> Result<Self, FrameError> {
         let plain = inflate(frame, encoding.gzip, limit)?;
         if encoding.codec == Codec::Json {
-            return Ok(serde_json::from_slice(&plain)?);
+            return Ok(go_json::from_slice(&plain)?);
         }
         let mut response = Response::default();
         gob::decode_struct(plain, |name, value| match name {
@@ -360,6 +360,20 @@ mod tests {
         };
         assert_eq!(response.encode(GOB), expected);
         assert_eq!(Response::decode(expected, GOB, 1 << 20).unwrap(), response);
+    }
+
+    #[test]
+    fn a_json_frame_may_have_nulls_and_keys_in_another_case() {
+        let frame =
+            br#"{"ReqIdentifier":1003,"token":null,"SendId":"u","operationID":null,"msgIncr":"u_1","data":[8,1]}"#;
+        let json = Encoding { codec: Codec::Json, gzip: false };
+        let request = Request::decode(Bytes::from_static(frame), json).unwrap();
+        assert_eq!(
+            (request.req_identifier, request.send_id.as_str(), request.msg_incr.as_str()),
+            (1003, "u", "u_1")
+        );
+        assert_eq!(request.data.as_ref(), [8, 1]);
+        assert!(Request::decode(Bytes::from_static(br#"[1003,"","u"]"#), json).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use config::{Hook, HookConfig};
 use protocol::{
     Error, ErrorCode, Result,
     content_type::{TYPING, is_notification},
+    go_json,
     sdkws::MsgData,
 };
 use rpc::Context;
@@ -177,17 +178,16 @@ fn with_command(hook: Hook, mut body: Value) -> String {
     if let Some(object) = body.as_object_mut() {
         object.insert("callbackCommand".into(), hook.command().into());
     }
-    protocol::go_json::to_text(&body)
+    go_json::to_text(&body)
 }
 
 fn parse<Resp: DeserializeOwned>(hook: Hook, answer: &str) -> Result<(Verdict, Resp)> {
-    let refuse = |error: serde_json::Error| {
+    let refuse = |error: go_json::ReadError| {
         ErrorCode::WebhookData
             .with(format!("webhook {}: the answer is not the expected JSON: {error}", hook.key()))
     };
-    let value: Value = serde_json::from_str(answer).map_err(refuse)?;
-    let verdict = serde_json::from_value(value.clone()).map_err(refuse)?;
-    Ok((verdict, serde_json::from_value(value).map_err(refuse)?))
+    let verdict = go_json::from_slice(answer.as_bytes()).map_err(refuse)?;
+    Ok((verdict, go_json::from_slice(answer.as_bytes()).map_err(refuse)?))
 }
 
 #[cfg(test)]
@@ -237,7 +237,18 @@ mod tests {
         let answer = r#"{"actionCode":0,"errCode":5001,"errMsg":"no","nextCode":1,"remark":"x"}"#;
         let (verdict, fields) = parse::<Remark>(Hook::BeforeSetFriendRemark, answer).unwrap();
         assert_eq!((verdict.err_code, verdict.next_code, fields.remark.as_deref()), (5001, 1, Some("x")));
-        let error = parse::<Remark>(Hook::BeforeSetFriendRemark, "<html>").unwrap_err();
-        assert_eq!(error.code, ErrorCode::WebhookData);
+        for answer in ["<html>", "", "[]", "[0,5001]", r#"{"nextCode":"1"}"#] {
+            let error = parse::<Remark>(Hook::BeforeSetFriendRemark, answer).unwrap_err();
+            assert_eq!(error.code, ErrorCode::WebhookData, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_veto_is_a_veto_with_nulls_and_keys_in_another_case() {
+        let answer =
+            r#"{"ActionCode":0,"errCode":5001,"errMsg":null,"errDlt":null,"NextCode":1,"remark":null}"#;
+        let (verdict, fields) = parse::<Remark>(Hook::BeforeSetFriendRemark, answer).unwrap();
+        assert_eq!((verdict.action_code, verdict.err_code, verdict.next_code), (0, 5001, 1));
+        assert_eq!((verdict.err_msg.as_str(), verdict.err_dlt.as_str(), fields.remark), ("", "", None));
     }
 }

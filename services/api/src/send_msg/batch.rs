@@ -19,15 +19,13 @@ const PAGE: i32 = 500;
 /// Sends in flight at a time.
 const AT_A_TIME: usize = 16;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Batch {
-    #[serde(flatten)]
-    message: Body,
-    #[serde(default)]
+/// What a body has beside the message.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Receivers {
     is_send_all: bool,
-    #[serde(default, rename = "recvIDs")]
-    recv_ids: Option<Vec<String>>,
+    #[serde(rename = "recvIDs")]
+    recv_ids: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -53,12 +51,12 @@ pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Byt
 async fn run(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
     let context = api.callers.verify(headers).await?;
     context.require_admin()?;
-    let mut batch: Batch = parse(body)?;
+    let (receivers, mut body): (Receivers, Body) = (parse(body)?, parse(body)?);
     // The receiver is filled in per send.
-    batch.message.recv_id = "-".into();
-    let message = to_message(batch.message)?;
+    body.recv_id = "-".into();
+    let message = to_message(body)?;
     let mut answer = Answer::default();
-    if batch.is_send_all {
+    if receivers.is_send_all {
         for page_number in 1.. {
             let request =
                 GetAllUserIdReq { pagination: Some(RequestPagination { page_number, show_number: PAGE }) };
@@ -71,9 +69,8 @@ async fn run(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
             }
         }
     } else {
-        let receivers = batch.recv_ids.unwrap_or_default();
-        check::ids("recvIDs", &receivers, MAX_RECEIVERS)?;
-        send_to(api, &context, &message, receivers, &mut answer).await;
+        check::ids("recvIDs", &receivers.recv_ids, MAX_RECEIVERS)?;
+        send_to(api, &context, &message, receivers.recv_ids, &mut answer).await;
     }
     if answer.results.is_none() && answer.failed.is_none() {
         return Err(Error::args("there is nobody to send to"));

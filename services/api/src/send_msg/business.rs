@@ -26,7 +26,7 @@ struct Body {
     group: String,
     #[serde(default, rename = "sendMsg")]
     also_chat: bool,
-    /// 1 reaches whoever is online, 2 is stored.
+    /// 2 is stored; any other number reaches whoever is online, as 1 does.
     #[serde(default, rename = "reliabilityLevel")]
     reliability: Option<i32>,
 }
@@ -42,11 +42,7 @@ fn to_message(body: &Body) -> Result<MsgData> {
     if body.user.is_empty() == body.group.is_empty() {
         return Err(Error::args("exactly one of recvUserID and recvGroupID is required"));
     }
-    let stored = match body.reliability {
-        None | Some(1) => false,
-        Some(2) => true,
-        Some(_) => return Err(Error::args("reliabilityLevel must be 1 or 2")),
-    };
+    let stored = body.reliability == Some(2);
     let detail = protocol::go_json::to_text(&Detail { key: &body.key, data: &body.data });
     let options = NotificationOptions { also_chat: body.also_chat, offline_push: false, stored };
     Ok(MsgData {
@@ -78,11 +74,21 @@ mod tests {
 
     #[test]
     fn exactly_one_receiver() {
-        let parse = |json: &str| to_message(&serde_json::from_str(json).unwrap());
+        let parse = |json: &str| to_message(&super::parse(json.as_bytes()).unwrap());
         assert!(parse(r#"{"sendUserID":"a","key":"k","data":"d"}"#).is_err());
         assert!(parse(r#"{"sendUserID":"a","recvUserID":"b","recvGroupID":"g"}"#).is_err());
         let message = parse(r#"{"sendUserID":"a","recvGroupID":"g","key":"k","data":"{}"}"#).unwrap();
         assert_eq!((message.session_type, message.content_type), (session::GROUP, 2001));
         assert_eq!(message.content, r#"{"detail":"{\"key\":\"k\",\"data\":\"{}\"}"}"#);
+    }
+
+    #[test]
+    fn only_level_2_is_stored_and_no_level_is_refused() {
+        for (level, stored) in [("null", false), ("0", false), ("1", false), ("2", true), ("3", false)] {
+            let body =
+                format!(r#"{{"sendUserId":"a","recvUserID":"b","key":null,"reliabilityLevel":{level}}}"#);
+            let message = to_message(&parse(body.as_bytes()).unwrap()).unwrap();
+            assert_eq!(model::options::is_set(&message.options, model::options::HISTORY), stored, "{level}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use config::Service;
 use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, FROM_USER, session},
+    go_json,
     sdkws::{MsgData, OfflinePushInfo},
     user::{GetDesignateUsersReq, GetDesignateUsersResp},
 };
@@ -59,7 +60,7 @@ struct Content<'a> {
 fn parse_key(key: &str) -> Result<Chat> {
     let refuse = || Error::args("key must be base64 of a JSON object with sendID, recvID, groupID");
     let json = BASE64_STANDARD.decode(key).map_err(|_| refuse())?;
-    serde_json::from_slice(&json).map_err(|_| refuse())
+    go_json::from_slice(&json).map_err(|_| refuse())
 }
 
 fn to_message(chat: Chat, body: Body) -> Result<MsgData> {
@@ -79,7 +80,7 @@ fn to_message(chat: Chat, body: Body) -> Result<MsgData> {
         session_type,
         msg_from: FROM_USER,
         content_type: kind::MARKDOWN,
-        content: protocol::go_json::to_text(&Content { content: &body.content }).into(),
+        content: go_json::to_text(&Content { content: &body.content }).into(),
         offline_push_info: body.offline_push_info,
         ex: body.ex,
         ..Default::default()
