@@ -1,11 +1,15 @@
 //! The envelope of every answer: `{errCode, errMsg, errDlt, data}`, HTTP 200 for errors too.
 
+use std::{collections::BTreeSet, sync::LazyLock};
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use prost::Name;
 use protocol::{Error, ErrorCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 #[derive(Serialize)]
 struct Failure<'a> {
@@ -30,15 +34,30 @@ fn answer(answered: Answered, text: String) -> Response {
     response
 }
 
-/// Success; a message without fields leaves `data` out, as upstream does.
-pub(crate) fn ok<T: Serialize>(data: &T) -> Response {
+/// Success.
+fn ok<T: Serialize>(data: &T) -> Response {
     let data = protocol::go_json::to_text(data);
-    let text = if data == "{}" {
-        r#"{"errCode":0,"errMsg":"","errDlt":""}"#.to_owned()
-    } else {
-        format!(r#"{{"errCode":0,"errMsg":"","errDlt":"","data":{data}}}"#)
-    };
+    let text = format!(r#"{{"errCode":0,"errMsg":"","errDlt":"","data":{data}}}"#);
     answer(Answered { code: 0, unreachable: false }, text)
+}
+
+/// Types whose messages have no fields, by full name.
+static WITHOUT_FIELDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let schemas: Map<String, Value> = serde_json::from_str(protocol::JSON_SCHEMAS).unwrap_or_default();
+    let is_empty = |schema: &Value| schema["properties"].as_object().is_some_and(Map::is_empty);
+    schemas.into_iter().filter(|(_, schema)| is_empty(schema)).map(|(name, _)| name).collect()
+});
+
+/// Success with a message, or failure. Types without fields leave `data` out, as upstream does; a message of another type is there though
+/// all its fields be empty.
+pub(crate) fn answer_of_message<T: Name + Serialize>(outcome: protocol::Result<T>) -> Response {
+    match outcome {
+        Ok(_) if WITHOUT_FIELDS.contains(&T::full_name()) => {
+            let text = r#"{"errCode":0,"errMsg":"","errDlt":""}"#.to_owned();
+            answer(Answered { code: 0, unreachable: false }, text)
+        }
+        other => answer_of(other),
+    }
 }
 
 /// Success or failure.
@@ -66,4 +85,24 @@ pub(crate) fn failed(error: &Error) -> Response {
 /// An unknown route.
 pub(crate) async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "404 page not found").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{msg::DeleteMsgsResp, sdkws::GetMaxSeqResp, user::GetUserClientConfigResp};
+
+    use super::*;
+
+    async fn text<T: Name + Serialize>(message: T) -> String {
+        let body = answer_of_message(Ok(message)).into_body();
+        String::from_utf8(axum::body::to_bytes(body, 1000).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn data_is_left_out_by_type_and_not_by_value() {
+        const HEAD: &str = r#"{"errCode":0,"errMsg":"","errDlt":"""#;
+        assert_eq!(text(DeleteMsgsResp::default()).await, format!("{HEAD}}}"));
+        assert_eq!(text(GetMaxSeqResp::default()).await, format!(r#"{HEAD},"data":{{}}}}"#));
+        assert_eq!(text(GetUserClientConfigResp::default()).await, format!(r#"{HEAD},"data":{{}}}}"#));
+    }
 }

@@ -12,6 +12,7 @@ mod metrics;
 mod objects;
 mod openapi;
 mod operations;
+mod required;
 mod send_msg;
 mod status;
 mod table;
@@ -49,6 +50,8 @@ impl Api {
         table::routes()
             .router
             .fallback(envelope::not_found)
+            // Another method of a known path is an unknown route, as upstream's router has it.
+            .method_not_allowed_fallback(envelope::not_found)
             // What comes here has its whole body, which is within the limit.
             .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(limit, body::read))

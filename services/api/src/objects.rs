@@ -8,7 +8,7 @@ use axum::{
     routing::{MethodRouter, post},
 };
 use config::{ObjectKind, Service};
-use prost::Message;
+use prost::{Message, Name};
 use protocol::{
     Error, ErrorCode, Result,
     third::{AccessUrlReq, AccessUrlResp},
@@ -42,7 +42,7 @@ pub(crate) fn with_prefix<Req, Resp>(
 ) -> MethodRouter<Api>
 where
     Req: Message + DeserializeOwned + 'static,
-    Resp: Message + Default + Serialize + 'static,
+    Resp: Message + Name + Default + Serialize + 'static,
 {
     post(async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
         let answer = async {
@@ -51,7 +51,7 @@ where
             set_prefix(&mut request, url_prefix(&api, &headers)?);
             api.peers.get(Service::Third).call::<Req, Resp>(&context, method, &request).await
         };
-        envelope::answer_of(answer.await)
+        envelope::answer_of_message(answer.await)
     })
 }
 

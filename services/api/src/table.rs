@@ -19,7 +19,7 @@ use protocol::{
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, audit, caller, envelope, jssdk, objects, openapi, operations, send_msg, status};
+use crate::{Api, audit, caller, envelope, jssdk, objects, openapi, operations, required, send_msg, status};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,7 @@ impl Table {
         Req: Message + Name + DeserializeOwned + 'static,
         Resp: Message + Name + Default + Serialize + 'static,
     {
+        let list = required::list(path);
         let handler = async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
             let context = match context(&api, &headers, access).await {
                 Ok(context) => context,
@@ -69,12 +70,13 @@ impl Table {
             };
             let answer = async {
                 let request: Req = parse(&body)?;
+                required::check(&body, list)?;
                 api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
             };
             let answer = answer.await;
             let code = answer.as_ref().err().map_or(0, |error| error.code.number());
             audit::note(&context, path, &body, code);
-            envelope::answer_of(answer)
+            envelope::answer_of_message(answer)
         };
         self.typed::<Req, Resp>(path, post(handler))
     }
