@@ -21,6 +21,7 @@ if [ "$mode" != fast ]; then limit=3600 beside "$tools" tools; fi
 if [ "$mode" != cluster ]; then
   part "formatting" cargo fmt --all --check
   part "scripts parse" scripts_parse
+  part "what runs the parts" e2e/tests/runner.sh
   part "alerts" alerts
   limit=2400 part "clippy" cargo_static clippy -q --all-targets -- -D warnings
   limit=3600 build "$programs" compiled || blocked="the programs do not compile"
