@@ -74,17 +74,27 @@ check() { # OUTPUT SECONDS [KILL]
   inside "$built/checker" --conversations 6 --seconds "$2" --pause-ms 40 --name "$name" --namespace "$ns" ${3:+--kill "$3"} | tee "$root/e2e/out/$1.json"
 }
 
-echo "each broker is killed in turn, and the master of Redis hangs for a while"
+echo "each broker is killed in turn, and the master of Redis hangs until another one has taken over"
 first=$(master)
-hang() { # POD SECONDS: its redis-server, not the sentinel
-  local uid process; uid=$(get pod "$1" -o jsonpath='{.metadata.uid}')
+taken_over() { # whether another member than the first one says that it is the master
+  local member
+  for member in 0 1 2; do
+    [ "$member" != "$first" ] || continue
+    if redis "$member" INFO replication 2> /dev/null | tr -d '\r' | has -x role:master; then return 0; fi
+  done
+  return 1
+}
+hang() { # POD COMMAND: its redis-server, not the sentinel, until the command succeeds
+  local uid process end=$((SECONDS + deadline)); uid=$(get pod "$1" -o jsonpath='{.metadata.uid}')
   for process in $(pgrep -x redis-server); do
     if grep -q "${uid//-/[-_]}" "/proc/$process/cgroup" && ! tr '\0' ' ' < "/proc/$process/cmdline" | has sentinel; then
-      kill -STOP "$process"; sleep "$2"; kill -CONT "$process"
+      kill -STOP "$process"
+      until "$2" || [ $SECONDS -ge $end ]; do sleep 0.5; done
+      kill -CONT "$process"
     fi
   done
 }
-(sleep 15; hang "$name-redis-$first" 12) & background+=($!)
+(sleep 15; hang "$name-redis-$first" taken_over) & background+=($!)
 check set-kills 80 kafka,kafka,kafka
 wait_ready "$name" 120
 moved() { local now; now=$(master) && [ "$now" != "$first" ] && echo moved; }
