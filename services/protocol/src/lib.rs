@@ -7,6 +7,7 @@ pub mod error;
 pub mod frame;
 pub mod go_json;
 pub mod gob;
+pub mod lists;
 pub mod operation_id;
 
 mod generated {
