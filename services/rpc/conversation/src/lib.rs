@@ -25,6 +25,7 @@ use protocol::{
         SetConversationsReq, SetConversationsResp, UpdateConversationsByUserReq,
         UpdateConversationsByUserResp,
     },
+    lists,
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
 use routes::Routes;
@@ -307,11 +308,11 @@ impl Conversations {
     async fn get_many(
         &self,
         context: &Context,
-        request: GetConversationsReq,
+        mut request: GetConversationsReq,
     ) -> Result<GetConversationsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
-        check::unique_ids("conversationIDs", &request.conversation_i_ds, 1000)?;
+        lists::distinct("conversationIDs", &mut request.conversation_i_ds, 1000)?;
         let rows = self.store.conversations(&request.owner_user_id, &request.conversation_i_ds).await?;
         Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
     }

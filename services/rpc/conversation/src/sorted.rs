@@ -6,6 +6,7 @@ use config::Service;
 use protocol::{
     ErrorCode, Result, check,
     conversation::{ConversationElem, GetSortedConversationListReq, GetSortedConversationListResp, MsgInfo},
+    lists,
     msg::{
         GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
         GetLastMessageResp,
@@ -30,8 +31,9 @@ impl Conversations {
         let mut rows = if request.conversation_i_ds.is_empty() {
             self.store.all_conversations(user).await?
         } else {
-            check::unique_ids("conversationIDs", &request.conversation_i_ds, 1000)?;
-            self.store.conversations(user, &request.conversation_i_ds).await?
+            let mut ids = request.conversation_i_ds.clone();
+            lists::distinct("conversationIDs", &mut ids, 1000)?;
+            self.store.conversations(user, &ids).await?
         };
         if rows.is_empty() {
             return Err(ErrorCode::RecordNotFound.with(format!("{user} has no such conversation")));

@@ -9,6 +9,7 @@ use protocol::{
         GetGroupsReq, GetGroupsResp, GetSpecifiedUserGroupRequestInfoReq,
         GetSpecifiedUserGroupRequestInfoResp, GroupAbstractInfo, GroupCreateCountReq, GroupCreateCountResp,
     },
+    lists,
 };
 use rpc::Context;
 use store::Page;
@@ -43,9 +44,9 @@ impl Groups {
     pub(crate) async fn abstracts(
         &self,
         context: &Context,
-        request: GetGroupAbstractInfoReq,
+        mut request: GetGroupAbstractInfoReq,
     ) -> Result<GetGroupAbstractInfoResp> {
-        check::ids("groupIDs", &request.group_i_ds, 1000)?;
+        lists::distinct_some("groupIDs", &mut request.group_i_ds, 1000)?;
         let mut group_abstract_infos = Vec::with_capacity(request.group_i_ds.len());
         for id in &request.group_i_ds {
             self.existing(id).await?;
@@ -85,10 +86,10 @@ impl Groups {
     pub(crate) async fn requests_of_users(
         &self,
         context: &Context,
-        request: GetGroupUsersReqApplicationListReq,
+        mut request: GetGroupUsersReqApplicationListReq,
     ) -> Result<GetGroupUsersReqApplicationListResp> {
         check::non_empty("groupID", &request.group_id)?;
-        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
         self.existing(&request.group_id).await?;
         self.require(context, &request.group_id, Standing::Administrator).await?;
         let rows = self.store.group_requests_of(&request.group_id, &request.user_i_ds).await?;

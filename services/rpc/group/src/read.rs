@@ -15,6 +15,7 @@ use protocol::{
         GetIncrementalJoinGroupResp, GetJoinedGroupListReq, GetJoinedGroupListResp,
         GetUserReqApplicationListReq, GetUserReqApplicationListResp,
     },
+    lists,
     sdkws::{GroupInfo, GroupRequest},
 };
 use rpc::Context;
@@ -39,19 +40,19 @@ impl Groups {
     pub(crate) async fn groups_info(
         &self,
         _: &Context,
-        request: GetGroupsInfoReq,
+        mut request: GetGroupsInfoReq,
     ) -> Result<GetGroupsInfoResp> {
-        check::ids("groupIDs", &request.group_i_ds, 1000)?;
+        lists::distinct_some("groupIDs", &mut request.group_i_ds, 1000)?;
         Ok(GetGroupsInfoResp { group_infos: self.infos(&request.group_i_ds).await? })
     }
 
     pub(crate) async fn members_info(
         &self,
         context: &Context,
-        request: GetGroupMembersInfoReq,
+        mut request: GetGroupMembersInfoReq,
     ) -> Result<GetGroupMembersInfoResp> {
         check::non_empty("groupID", &request.group_id)?;
-        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
         self.require(context, &request.group_id, Standing::Member).await?;
         let members = self.store.members(&request.group_id, &request.user_i_ds).await?;
         Ok(GetGroupMembersInfoResp { members: self.member_infos(&members).await? })
@@ -225,8 +226,8 @@ impl Groups {
     ) -> Result<BatchGetIncrementalGroupMemberResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        let ids: Vec<String> = request.req_list.iter().map(|item| item.group_id.clone()).collect();
-        check::ids("reqList.groupID", &ids, 1000)?;
+        let mut ids: Vec<String> = request.req_list.iter().map(|item| item.group_id.clone()).collect();
+        lists::distinct_some("reqList.groupID", &mut ids, 1000)?;
         let mut resp_list = BTreeMap::new();
         for item in request.req_list {
             let (group, version, version_id) = (item.group_id.clone(), item.version, item.version_id.clone());

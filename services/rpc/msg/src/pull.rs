@@ -11,7 +11,7 @@ use prost::Message;
 use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, status},
-    go_json,
+    go_json, lists,
     msg::{
         GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
         GetLastMessageResp, GetSeqMessageReq, GetSeqMessageResp, Seqs,
@@ -286,8 +286,9 @@ impl Messages {
         let rows = if request.conversation_i_ds.is_empty() {
             self.store.all_conversations(user).await?
         } else {
-            check::unique_ids("conversationIDs", &request.conversation_i_ds, MAX_CONVERSATIONS)?;
-            self.store.conversations(user, &request.conversation_i_ds).await?
+            let mut ids = request.conversation_i_ds.clone();
+            lists::distinct("conversationIDs", &mut ids, MAX_CONVERSATIONS)?;
+            self.store.conversations(user, &ids).await?
         };
         let wanted: Vec<String> = rows.iter().map(|row| row.conversation_id.clone()).collect();
         let seqs = self.store.conversation_seqs(&wanted).await?;

@@ -4,6 +4,7 @@
 use protocol::{
     Error, Result, check, content_type as kind,
     extension::{FoundMsg, SearchOwnMsgReq, SearchOwnMsgResp},
+    lists,
     sdkws::MsgData,
 };
 use rpc::Context;
@@ -104,12 +105,12 @@ impl Messages {
     pub(crate) async fn search_own(
         &self,
         context: &Context,
-        request: SearchOwnMsgReq,
+        mut request: SearchOwnMsgReq,
     ) -> Result<SearchOwnMsgResp> {
         let user = &request.user_id;
         check::non_empty("userID", user)?;
         context.require_self("userID", user)?;
-        check::unique_ids("conversationIDs", &request.conversation_i_ds, MAX_CONVERSATIONS)?;
+        lists::distinct("conversationIDs", &mut request.conversation_i_ds, MAX_CONVERSATIONS)?;
         if !(1..=MAX_FOUND).contains(&request.count) {
             return Err(Error::args(format!("count must be between 1 and {MAX_FOUND}")));
         }

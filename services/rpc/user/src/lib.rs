@@ -13,6 +13,7 @@ use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
     group::{NotificationUserInfoUpdateReq, NotificationUserInfoUpdateResp},
+    lists,
     sdkws::{UserInfo, UserInfoUpdatedTips, UserInfoWithEx},
     user::{
         AccountCheckReq, AccountCheckResp, GetAllUserIdReq, GetAllUserIdResp, GetDesignateUsersReq,
@@ -151,11 +152,15 @@ impl Users {
         Ok(UserRegisterResp {})
     }
 
-    async fn get_users(&self, _: &Context, request: GetDesignateUsersReq) -> Result<GetDesignateUsersResp> {
+    async fn get_users(
+        &self,
+        _: &Context,
+        mut request: GetDesignateUsersReq,
+    ) -> Result<GetDesignateUsersResp> {
         if request.user_i_ds.is_empty() {
             return Ok(GetDesignateUsersResp::default());
         }
-        check::unique_ids("userIDs", &request.user_i_ds, 1000)?;
+        lists::distinct("userIDs", &mut request.user_i_ds, 1000)?;
         let users = self.store.users(&request.user_i_ds).await?;
         Ok(GetDesignateUsersResp { users_info: users.iter().map(User::to_info).collect() })
     }
@@ -318,8 +323,8 @@ impl Users {
         })
     }
 
-    async fn status(&self, _: &Context, request: GetUserStatusReq) -> Result<GetUserStatusResp> {
-        check::ids("userIDs", &request.user_i_ds, 1000)?;
+    async fn status(&self, _: &Context, mut request: GetUserStatusReq) -> Result<GetUserStatusResp> {
+        lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
         let routes = self.routes.of_users(&request.user_i_ds).await?;
         let status_list = request
             .user_i_ds
