@@ -1,44 +1,215 @@
-//! Reads a request's body before anything is decided. A server that answers without having read the body closes the connection behind its
-//! answer, and the next request that a proxy has sent on it meanwhile fails for nothing it did.
+//! Reads a request's body before it is decided. The caller's token comes with the head: whoever has none is told so without his body being
+//! kept, and how large a body may be follows from who sends it. A server that answers without having read the body closes the connection
+//! behind its answer, and the next request that a proxy has sent on it meanwhile fails for nothing it did: small bodies are read always.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
-    extract::{Request, State},
-    http::{StatusCode, header},
+    body::{Body, Bytes},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use rpc::Context;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-/// Hands the request on with its body in memory; `limit` is its largest size in bytes.
-pub(crate) async fn read(State(limit): State<usize>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    match to_bytes(body, limit).await {
-        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        // Too large, or the client has gone: the rest of it is never read, and whoever is there is told that this connection ends.
-        Err(error) => {
-            tracing::debug!(%error, "body.refused");
-            let text = format!("the body must have at most {limit} bytes (api.maxBodyBytes)");
-            (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], text).into_response()
+use crate::{caller, caller::Callers, envelope};
+
+/// Largest body of a request without a good token, in bytes.
+const OPEN: usize = 64 << 10;
+/// Largest body of a user's request, in bytes.
+const USER: usize = 1 << 20;
+/// Bodies that a process holds at a time, in kibibytes.
+const IN_FLIGHT: usize = 64 << 10;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What reading bodies needs to know; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    callers: Callers,
+    /// Routes that need no token, by path.
+    open: Arc<BTreeSet<&'static str>>,
+    /// Largest body of an administrator's request, in bytes.
+    administrator: usize,
+    budget: Arc<Semaphore>,
+}
+
+impl Reader {
+    pub(crate) fn new(callers: Callers, open: BTreeSet<&'static str>, administrator: usize) -> Self {
+        Self { callers, open: Arc::new(open), administrator, budget: Arc::new(Semaphore::new(IN_FLIGHT)) }
+    }
+
+    /// The caller of a route that is a call; none for the others, which show the same to everybody.
+    async fn caller(&self, head: &Parts) -> protocol::Result<Option<Context>> {
+        let Some(path) = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str) else {
+            return Ok(None);
+        };
+        if head.method != Method::POST {
+            return Ok(None);
         }
+        if self.open.contains(path) {
+            return Ok(Some(Context::anonymous(caller::operation_id(&head.headers)?)));
+        }
+        self.callers.verify(&head.headers).await.map(Some)
+    }
+
+    fn limit(&self, caller: Option<&Context>) -> usize {
+        match caller {
+            Some(caller) if caller.require_admin().is_ok() => self.administrator,
+            Some(caller) if !caller.user_id().is_empty() => USER.min(self.administrator),
+            _ => OPEN.min(self.administrator),
+        }
+    }
+}
+
+/// Hands the request on with its body in memory and its caller among the extensions.
+pub(crate) async fn read(State(reader): State<Reader>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    let caller = match reader.caller(&head).await {
+        Ok(caller) => caller,
+        Err(error) => return behind_its_body(body, envelope::failed(&error)).await,
+    };
+    let limit = reader.limit(caller.as_ref());
+    let kept = match timeout(PATIENCE, keep(body, limit, &reader.budget)).await {
+        Ok(Ok(kept)) => kept,
+        Ok(Err(refused)) => return refused.into_response(),
+        Err(_late) => return Refused::Late.into_response(),
+    };
+    if let Some(caller) = caller {
+        head.extensions.insert(caller);
+    }
+    // What the body takes of the budget is given back with the answer.
+    let _held = kept.held;
+    next.run(Request::from_parts(head, Body::from(kept.bytes))).await
+}
+
+/// A body in memory, and what it takes of the budget.
+struct Kept {
+    bytes: Bytes,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+async fn keep(mut body: Body, limit: usize, budget: &Arc<Semaphore>) -> Result<Kept, Refused> {
+    let mut kept = BytesMut::new();
+    let mut held: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        // The client has gone, or does not keep to HTTP.
+        let Ok(frame) = frame else { return Err(Refused::Broken) };
+        let Ok(data) = frame.into_data() else { continue };
+        let size = kept.len() + data.len();
+        if size > limit {
+            return Err(Refused::TooLarge { limit });
+        }
+        let wanted = size.div_ceil(1024) - held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if wanted > 0 {
+            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+            let more = Arc::clone(budget).try_acquire_many_owned(wanted).map_err(|_| Refused::Busy)?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                none => *none = Some(more),
+            }
+        }
+        kept.extend_from_slice(&data);
+    }
+    Ok(Kept { bytes: kept.freeze(), held })
+}
+
+/// Answers a request that is refused by its head: its body is passed over, so that the connection can go on.
+async fn behind_its_body(body: Body, mut answer: Response) -> Response {
+    let passed_over = timeout(PATIENCE, async {
+        let mut body = http_body_util::Limited::new(body, OPEN);
+        while let Some(frame) = body.frame().await {
+            frame?;
+        }
+        Ok::<_, axum::BoxError>(())
+    });
+    if !matches!(passed_over.await, Ok(Ok(()))) {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Why a body was not read to its end. The rest of it never is, so whoever is there is told that this connection ends.
+#[derive(Debug)]
+enum Refused {
+    TooLarge { limit: usize },
+    Late,
+    Busy,
+    Broken,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        tracing::debug!(reason = ?self, "body.refused");
+        let (status, text) = match self {
+            Self::TooLarge { limit } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body must have at most {limit} bytes (administrators: api.maxBodyBytes)"),
+            ),
+            Self::Late => (
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body must come within {} seconds", PATIENCE.as_secs()),
+            ),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy; retry later".to_owned()),
+            Self::Broken => (StatusCode::BAD_REQUEST, "the body does not end as its head says".to_owned()),
+        };
+        let mut answer = (status, [(header::CONNECTION, "close")], text).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        answer
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use axum::{Router, middleware, routing::post};
+    use futures::StreamExt;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
+        time::{Instant, sleep},
     };
 
     use super::*;
 
+    /// One kibibyte every so often.
+    fn dripping(pause: Duration, kibibytes: usize) -> Body {
+        let parts = futures::stream::iter(0..kibibytes).then(move |_| async move {
+            sleep(pause).await;
+            Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 1024]))
+        });
+        Body::from_stream(parts)
+    }
+
+    async fn read_with(State(budget): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+        let (parts, body) = request.into_parts();
+        match keep(body, 1000, &budget).await {
+            Ok(kept) => next.run(Request::from_parts(parts, Body::from(kept.bytes))).await,
+            Err(refused) => refused.into_response(),
+        }
+    }
+
     async fn server() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let budget = Arc::new(Semaphore::new(IN_FLIGHT));
+        let refused = async |request: Request| {
+            behind_its_body(request.into_body(), StatusCode::UNAUTHORIZED.into_response()).await
+        };
         let router = Router::new()
             .route("/early", post(async || "no body is needed"))
-            .layer(middleware::from_fn_with_state(1000_usize, read));
+            .layer(middleware::from_fn_with_state(budget, read_with))
+            .route("/refused", post(refused));
         // The runtime of the test ends it.
         #[expect(clippy::disallowed_methods, reason = "a server that lives as long as its test")]
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -51,25 +222,64 @@ mod tests {
         String::from_utf8_lossy(&buffer[..size]).into_owned()
     }
 
+    async fn ask(line: &mut TcpStream, path: &str, size: usize) -> String {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\n\r\n");
+        line.write_all(head.as_bytes()).await.unwrap();
+        // The body comes later than its head, as through a proxy.
+        sleep(Duration::from_millis(50)).await;
+        let _sent = line.write_all(&vec![b'x'; size]).await;
+        answer(line).await
+    }
+
     #[tokio::test]
     async fn a_connection_outlives_a_handler_that_wants_no_body() {
         let mut line = server().await;
         for _ in 0..3 {
-            line.write_all(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 600\r\n\r\n").await.unwrap();
-            // The body comes later than its head, as through a proxy.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            line.write_all(&[b'x'; 600]).await.unwrap();
-            let answer = answer(&mut line).await;
+            let answer = ask(&mut line, "/early", 600).await;
             assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("no body is needed"), "{answer}");
         }
     }
 
     #[tokio::test]
-    async fn a_body_that_is_too_large_is_refused_and_the_end_of_the_connection_told() {
+    async fn a_connection_outlives_a_caller_who_is_refused_by_the_head() {
         let mut line = server().await;
-        line.write_all(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n").await.unwrap();
-        line.write_all(&[b'x'; 2000]).await.unwrap();
-        let answer = answer(&mut line).await;
+        for _ in 0..3 {
+            let answer = ask(&mut line, "/refused", 600).await;
+            assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("connection: close"), "{answer}");
+        }
+        let answer = ask(&mut line, "/refused", OPEN + 1).await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_refused_and_the_end_of_the_connection_told() {
+        let answer = ask(&mut server().await, "/early", 2000).await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_late() {
+        let budget = Arc::new(Semaphore::new(100));
+        let started = Instant::now();
+        let slow = keep(dripping(Duration::from_secs(1), 20), OPEN, &budget);
+        assert!(timeout(PATIENCE, slow).await.is_err());
+        assert_eq!(started.elapsed(), PATIENCE);
+        assert_eq!(budget.available_permits(), 100, "what came is given back");
+        let in_time = keep(dripping(Duration::from_secs(1), 10), OPEN, &budget);
+        assert_eq!(timeout(PATIENCE, in_time).await.unwrap().unwrap().bytes.len(), 10 << 10);
+    }
+
+    #[tokio::test]
+    async fn bodies_over_the_budget_of_all_are_told_to_come_later() {
+        let budget = Arc::new(Semaphore::new(10));
+        let body = |kibibytes| keep(dripping(Duration::ZERO, kibibytes), OPEN, &budget);
+        let held = body(7).await.unwrap();
+        assert_eq!(budget.available_permits(), 3);
+        let refused = body(4).await.err().unwrap().into_response();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        assert!(body(3).await.is_ok());
+        drop(held);
+        assert_eq!(budget.available_permits(), 10);
     }
 }

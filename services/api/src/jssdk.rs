@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use axum::{Extension, body::Bytes, extract::State, response::Response};
 use config::Service;
 use protocol::{
-    Error, Result, check,
+    Error, Result,
     content_type::session,
     conversation::{Conversation, GetConversationsReq, GetConversationsResp},
     group::{GetGroupsInfoReq, GetGroupsInfoResp},
-    jssdk,
+    jssdk, lists,
     msg::{
         GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
         GetLastMessageResp, Seqs,
@@ -25,11 +25,14 @@ use crate::{Api, envelope, table::parse};
 const MAX_ACTIVE: i64 = 500;
 const DEFAULT_ACTIVE: i64 = 100;
 
-pub(crate) async fn conversations(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn conversations(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
     let answer = async {
-        let context = api.callers.verify(&headers).await?;
-        let request: jssdk::GetConversationsReq = parse(&body)?;
-        check::ids("conversationIDs", &request.conversation_i_ds, MAX_ACTIVE as usize)?;
+        let mut request: jssdk::GetConversationsReq = parse(&body)?;
+        lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, MAX_ACTIVE as usize)?;
         let seqs = seqs_of(&api, &context, request.conversation_i_ds).await?;
         let unread_count = unread(&seqs);
         let conversations = describe(&api, &context, seqs).await?;
@@ -38,9 +41,12 @@ pub(crate) async fn conversations(State(api): State<Api>, headers: HeaderMap, bo
     envelope::answer_of(answer.await)
 }
 
-pub(crate) async fn active(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn active(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
     let answer = async {
-        let context = api.callers.verify(&headers).await?;
         let request: jssdk::GetActiveConversationsReq = parse(&body)?;
         let count = if request.count == 0 { DEFAULT_ACTIVE } else { request.count };
         if !(1..=MAX_ACTIVE).contains(&count) {

@@ -14,6 +14,7 @@ mod openapi;
 mod operations;
 mod required;
 mod send_msg;
+mod serve;
 mod status;
 mod table;
 
@@ -46,15 +47,16 @@ impl Api {
 
     /// All routes.
     pub fn router(self) -> Router {
-        let limit = self.config.api.max_body_bytes;
-        table::routes()
+        let table = table::routes();
+        let bodies = body::Reader::new(self.callers.clone(), table.open, self.config.api.max_body_bytes);
+        table
             .router
             .fallback(envelope::not_found)
             // Another method of a known path is an unknown route, as upstream's router has it.
             .method_not_allowed_fallback(envelope::not_found)
-            // What comes here has its whole body, which is within the limit.
+            // What comes here has its whole body, which is within the limit, and its caller.
             .layer(DefaultBodyLimit::disable())
-            .layer(middleware::from_fn_with_state(limit, body::read))
+            .layer(middleware::from_fn_with_state(bodies, body::read))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .layer(middleware::from_fn(cors::apply))
             .layer(CompressionLayer::new().gzip(true))
@@ -66,6 +68,6 @@ impl Api {
     /// # Errors
     /// When serving fails.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop.cancelled_owned()).await
+        serve::run(listener, self.router(), stop).await
     }
 }

@@ -1,6 +1,7 @@
 //! Routes of the object storage that need more than JSON: the address of objects, and the redirect to them.
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
@@ -44,15 +45,20 @@ where
     Req: Message + DeserializeOwned + 'static,
     Resp: Message + Name + Default + Serialize + 'static,
 {
-    post(async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
-        let answer = async {
-            let context = api.callers.verify(&headers).await?;
-            let mut request: Req = parse(&body)?;
-            set_prefix(&mut request, url_prefix(&api, &headers)?);
-            api.peers.get(Service::Third).call::<Req, Resp>(&context, method, &request).await
-        };
-        envelope::answer_of_message(answer.await)
-    })
+    post(
+        async move |State(api): State<Api>,
+                    Extension(context): Extension<Context>,
+                    headers: HeaderMap,
+                    body: Bytes|
+                    -> Response {
+            let answer = async {
+                let mut request: Req = parse(&body)?;
+                set_prefix(&mut request, url_prefix(&api, &headers)?);
+                api.peers.get(Service::Third).call::<Req, Resp>(&context, method, &request).await
+            };
+            envelope::answer_of_message(answer.await)
+        },
+    )
 }
 
 /// `GET /object/{name}`: to the object. Open: names are what messages carry, and browsers send no token for a picture.

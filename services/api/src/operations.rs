@@ -1,14 +1,15 @@
 //! Routes for those who run the cluster: Prometheus discovery, the running configuration, restart.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use config::DiscoveryKind;
-use protocol::{Error, ErrorCode, Result};
+use protocol::{Error, ErrorCode};
+use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::{Api, envelope, table::parse};
@@ -97,24 +98,24 @@ struct Manager {
     enable: bool,
 }
 
-async fn admin(api: &Api, headers: &HeaderMap) -> Result<()> {
-    api.callers.verify(headers).await?.require_admin()
-}
-
-pub(crate) async fn config_list(State(api): State<Api>, headers: HeaderMap) -> Response {
+pub(crate) async fn config_list(State(api): State<Api>, Extension(context): Extension<Context>) -> Response {
     let environment = match api.config.discovery.enable {
         DiscoveryKind::Static => "source",
         DiscoveryKind::Kubernetes => "kubernetes",
         DiscoveryKind::Etcd => "etcd",
     };
     let list = ConfigList { environment, version: env!("CARGO_PKG_VERSION"), config_names: [CONFIG_NAME] };
-    envelope::answer_of(admin(&api, &headers).await.map(|()| list))
+    envelope::answer_of(context.require_admin().map(|()| list))
 }
 
 /// The running configuration as JSON text, without its secrets.
-pub(crate) async fn config(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn config(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
     let answer = async {
-        admin(&api, &headers).await?;
+        context.require_admin()?;
         let wanted: ConfigName = parse(&body)?;
         if wanted.name != CONFIG_NAME {
             return Err(ErrorCode::RecordNotFound.with(format!("configName must be {CONFIG_NAME}")));
@@ -125,8 +126,8 @@ pub(crate) async fn config(State(api): State<Api>, headers: HeaderMap, body: Byt
 }
 
 /// Changing the configuration or restarting by REST: refused, with what to do instead.
-pub(crate) async fn declared_elsewhere(State(api): State<Api>, headers: HeaderMap) -> Response {
-    let refused = admin(&api, &headers).await.and_then(|()| {
+pub(crate) async fn declared_elsewhere(Extension(context): Extension<Context>) -> Response {
+    let refused = context.require_admin().and_then(|()| {
         Err::<(), _>(Error::internal(
             "the configuration is declared in the OpenIMCluster object (or config.yaml); change it there",
         ))
@@ -134,6 +135,6 @@ pub(crate) async fn declared_elsewhere(State(api): State<Api>, headers: HeaderMa
     envelope::answer_of(refused)
 }
 
-pub(crate) async fn config_manager(State(api): State<Api>, headers: HeaderMap) -> Response {
-    envelope::answer_of(admin(&api, &headers).await.map(|()| Manager { enable: false }))
+pub(crate) async fn config_manager(Extension(context): Extension<Context>) -> Response {
+    envelope::answer_of(context.require_admin().map(|()| Manager { enable: false }))
 }

@@ -8,7 +8,7 @@ pub(crate) use batch::handle as batch;
 pub(crate) use business::handle as business;
 pub(crate) use simple::handle as simple;
 
-use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use axum::{Extension, body::Bytes, extract::State, response::Response};
 use config::Service;
 use model::options;
 use protocol::{
@@ -217,9 +217,12 @@ async fn send(api: &Api, context: &Context, message: MsgData) -> Result<Answer> 
     })
 }
 
-pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn handle(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
     let answer = async {
-        let context = api.callers.verify(&headers).await?;
         context.require_admin()?;
         send(&api, &context, to_message(parse(&body)?)?).await
     };

@@ -1,11 +1,12 @@
 //! `/user/get_users_online_status` and `get_users_online_token_detail`: live connections over all gateways.
 
-use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use axum::{Extension, body::Bytes, extract::State, response::Response};
 use model::platform::Platform;
 use protocol::{
-    Result, check,
+    Result, lists,
     msggateway::{GetUsersOnlineStatusReq, GetUsersOnlineStatusResp},
 };
+use rpc::Context;
 use serde::Serialize;
 
 use crate::{Api, envelope, table::parse};
@@ -31,8 +32,12 @@ struct Connection {
     token: String,
 }
 
-pub(crate) async fn users_online(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    envelope::answer_of(collect(&api, &headers, &body).await)
+pub(crate) async fn users_online(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
+    envelope::answer_of(collect(&api, &context, &body).await)
 }
 
 #[derive(Serialize)]
@@ -55,8 +60,12 @@ struct PlatformTokens {
     total: usize,
 }
 
-pub(crate) async fn token_detail(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    let answer = collect(&api, &headers, &body).await;
+pub(crate) async fn token_detail(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
+    let answer = collect(&api, &context, &body).await;
     envelope::answer_of(answer.map(|users| users.into_iter().map(by_platform).collect::<Vec<_>>()))
 }
 
@@ -78,11 +87,10 @@ fn by_platform(user: User) -> UserTokens {
     UserTokens { user_id: user.user_id, status: user.status, single_platform_token }
 }
 
-async fn collect(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Vec<User>> {
-    let context = api.callers.verify(headers).await?;
+async fn collect(api: &Api, context: &Context, body: &[u8]) -> Result<Vec<User>> {
     context.require_admin()?;
-    let request: GetUsersOnlineStatusReq = parse(body)?;
-    check::ids("userIDs", &request.user_i_ds, 1000)?;
+    let mut request: GetUsersOnlineStatusReq = parse(body)?;
+    lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
     let mut users: Vec<User> = request
         .user_i_ds
         .iter()
@@ -90,7 +98,7 @@ async fn collect(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Vec<User
         .collect();
     let (answers, failure) = api
         .peers
-        .every_gateway::<_, GetUsersOnlineStatusResp>(&context, "getUsersOnlineStatus", &request)
+        .every_gateway::<_, GetUsersOnlineStatusResp>(context, "getUsersOnlineStatus", &request)
         .await;
     if let Some(error) = failure {
         // Whoever is connected to a gateway that cannot be reached gets no messages either.

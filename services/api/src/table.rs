@@ -1,12 +1,11 @@
 //! The route table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     extract::State,
-    http::HeaderMap,
     response::Response,
     routing::{MethodRouter, get, post},
 };
@@ -19,7 +18,7 @@ use protocol::{
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, audit, caller, envelope, jssdk, objects, openapi, operations, required, send_msg, status};
+use crate::{Api, audit, envelope, jssdk, objects, openapi, operations, required, send_msg, status};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,25 +33,20 @@ pub(crate) fn parse<Req: DeserializeOwned>(body: &[u8]) -> Result<Req> {
     go_json::from_slice(body).map_err(|error| Error::args(format!("request body: {error}")))
 }
 
-async fn context(api: &Api, headers: &HeaderMap, access: Access) -> Result<Context> {
-    match access {
-        Access::Open => Ok(Context::anonymous(caller::operation_id(headers)?)),
-        Access::Token => api.callers.verify(headers).await,
-    }
-}
-
 /// The routes, and the types of those whose bodies are messages.
 #[derive(Default)]
 pub(crate) struct Table {
     pub(crate) router: Router<Api>,
     /// By path: full names of request and response.
     pub(crate) types: BTreeMap<&'static str, [String; 2]>,
+    /// Routes whose token is not looked at.
+    pub(crate) open: BTreeSet<&'static str>,
 }
 
 impl Table {
     /// A route that is an RPC: JSON in, the call, JSON out.
     fn rpc<Req, Resp>(
-        self,
+        mut self,
         path: &'static str,
         service: Service,
         method: &'static str,
@@ -62,12 +56,14 @@ impl Table {
         Req: Message + Name + DeserializeOwned + 'static,
         Resp: Message + Name + Default + Serialize + 'static,
     {
+        if access == Access::Open {
+            self.open.insert(path);
+        }
         let list = required::list(path);
-        let handler = async move |State(api): State<Api>, headers: HeaderMap, body: Bytes| -> Response {
-            let context = match context(&api, &headers, access).await {
-                Ok(context) => context,
-                Err(error) => return envelope::failed(&error),
-            };
+        let handler = async move |State(api): State<Api>,
+                                  Extension(context): Extension<Context>,
+                                  body: Bytes|
+                    -> Response {
             let answer = async {
                 let request: Req = parse(&body)?;
                 required::check(&body, list)?;

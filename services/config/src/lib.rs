@@ -285,7 +285,7 @@ pub enum DiscoveryKind {
 pub struct Api {
     /// Port of the REST API.
     pub open_im_api_port: u16,
-    /// Largest request body in bytes.
+    /// Largest request body of an administrator in bytes. Users may send 1 MiB of it, whoever has no good token 64 KiB.
     pub max_body_bytes: usize,
     /// Requests per second of one user, as many at once; more are answered with 429. 0: no limit. Administrators are not limited.
     pub requests_per_second: u32,

@@ -1,6 +1,6 @@
 //! `/msg/batch_send_msg`: one message to many users, or to all.
 
-use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use axum::{Extension, body::Bytes, extract::State, response::Response};
 use config::Service;
 use futures::StreamExt;
 use protocol::{
@@ -44,12 +44,15 @@ struct Sent {
     recv_id: String,
 }
 
-pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    envelope::answer_of(run(&api, &headers, &body).await)
+pub(crate) async fn handle(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
+    envelope::answer_of(run(&api, &context, &body).await)
 }
 
-async fn run(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
-    let context = api.callers.verify(headers).await?;
+async fn run(api: &Api, context: &Context, body: &[u8]) -> Result<Answer> {
     context.require_admin()?;
     let (receivers, mut body): (Receivers, Body) = (parse(body)?, parse(body)?);
     // The receiver is filled in per send.
@@ -61,16 +64,16 @@ async fn run(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
             let request =
                 GetAllUserIdReq { pagination: Some(RequestPagination { page_number, show_number: PAGE }) };
             let users: GetAllUserIdResp =
-                api.peers.get(Service::User).call(&context, "getAllUserID", &request).await?;
+                api.peers.get(Service::User).call(context, "getAllUserID", &request).await?;
             let last = users.user_i_ds.len() < PAGE as usize;
-            send_to(api, &context, &message, users.user_i_ds, &mut answer).await;
+            send_to(api, context, &message, users.user_i_ds, &mut answer).await;
             if last {
                 break;
             }
         }
     } else {
         check::ids("recvIDs", &receivers.recv_ids, MAX_RECEIVERS)?;
-        send_to(api, &context, &message, receivers.recv_ids, &mut answer).await;
+        send_to(api, context, &message, receivers.recv_ids, &mut answer).await;
     }
     if answer.results.is_none() && answer.failed.is_none() {
         return Err(Error::args("there is nobody to send to"));

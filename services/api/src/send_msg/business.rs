@@ -1,12 +1,13 @@
 //! `/msg/send_business_notification`: a notification of the integrator's own (contentType 2001).
 
-use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
+use axum::{Extension, body::Bytes, extract::State, response::Response};
 use model::options::NotificationOptions;
 use protocol::{
     Error, Result, check,
     content_type::{self as kind, FROM_SYSTEM, session},
     sdkws::{MsgData, NotificationElem},
 };
+use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use super::send;
@@ -59,9 +60,12 @@ fn to_message(body: &Body) -> Result<MsgData> {
     })
 }
 
-pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn handle(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
     let answer = async {
-        let context = api.callers.verify(&headers).await?;
         context.require_admin()?;
         send(&api, &context, to_message(&parse(&body)?)?).await
     };

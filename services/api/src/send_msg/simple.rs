@@ -1,9 +1,9 @@
 //! `/msg/send_simple_msg?key=…`: a bot answers in the chat that a webhook told it of.
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Query, State},
-    http::HeaderMap,
     response::Response,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,6 +15,7 @@ use protocol::{
     sdkws::{MsgData, OfflinePushInfo},
     user::{GetDesignateUsersReq, GetDesignateUsersResp},
 };
+use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, send};
@@ -90,25 +91,24 @@ fn to_message(chat: Chat, body: Body) -> Result<MsgData> {
 pub(crate) async fn handle(
     State(api): State<Api>,
     Query(parameters): Query<Parameters>,
-    headers: HeaderMap,
+    Extension(context): Extension<Context>,
     body: Bytes,
 ) -> Response {
-    envelope::answer_of(run(&api, &parameters, &headers, &body).await)
+    envelope::answer_of(run(&api, &parameters, &context, &body).await)
 }
 
-async fn run(api: &Api, parameters: &Parameters, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
-    let context = api.callers.verify(headers).await?;
+async fn run(api: &Api, parameters: &Parameters, context: &Context, body: &[u8]) -> Result<Answer> {
     let mut message = to_message(parse_key(&parameters.key)?, parse(body)?)?;
     context.require_self("sendID", &message.send_id)?;
     let request = GetDesignateUsersReq { user_i_ds: vec![message.send_id.clone()] };
     let found: GetDesignateUsersResp =
-        api.peers.get(Service::User).call(&context, "getDesignateUsers", &request).await?;
+        api.peers.get(Service::User).call(context, "getDesignateUsers", &request).await?;
     let Some(sender) = found.users_info.into_iter().next() else {
         return Err(ErrorCode::UserNotFound.with(format!("sender {} is not registered", message.send_id)));
     };
     message.sender_nickname = sender.nickname;
     message.sender_face_url = sender.face_url;
-    send(api, &context, message).await
+    send(api, context, message).await
 }
 
 #[cfg(test)]
