@@ -205,6 +205,55 @@ test('browsers may call from anywhere, answers are compressed, unknown routes ar
   const missing = await fetch(`${at.api}/no/such/route`, { method: 'POST' });
   assert.equal(missing.status, 404);
   assert.equal(missing.headers.get('access-control-allow-origin'), '*');
+  // Another method of a known path is an unknown route.
+  const other = await fetch(`${at.api}/user/get_users_info`);
+  assert.deepEqual([other.status, await other.text()], [404, '404 page not found']);
+});
+
+test('bodies are read as Go reads them: keys without case, nulls, repeats, half an emoji', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  for (const body of ['{"userIds":["ID"]}', '{"USERIDS":null,"userIDs":["ID"],"more":[{}]}', '{"userIDs":["x"],"userids":["ID"]}']) {
+    const found = await as(alice, '/user/get_users_info', body.replace('ID', bob.userID));
+    assert.deepEqual(found.data?.usersInfo?.map((who) => who.userID), [bob.userID], `${body} ${JSON.stringify(found)}`);
+  }
+  const half = `{"userInfo":{"userID":"${alice.userID}","nickname":"x\\ud83d","faceURL":null}}`;
+  assert.equal((await as(alice, '/user/update_user_info', half)).errCode, 0);
+  assert.equal((await as(bob, '/user/get_users_info', { userIDs: [alice.userID] })).data.usersInfo[0].nickname, 'x\ufffd');
+  for (const body of ['[]', '{"userIDs":{}}', '{"userIDs":[5]}', '{"userIDs":["a"]} x']) {
+    assert.equal((await as(alice, '/user/get_users_info', body)).errCode, 1001, body);
+  }
+  const sent = await admin('/msg/send_msg', {
+    sendID: alice.userID, recvId: bob.userID, groupID: null, senderNickname: null, content: { content: 'hi' }, contentType: 101, sessionType: 1,
+    isOnlineOnly: null, notOfflinePush: null, sendTime: null, offlinePushInfo: null, ex: null,
+  });
+  assert.equal(sent.errCode, 0, JSON.stringify(sent));
+});
+
+test('a list that is required may be empty but not missing, and reading drops repeats', async () => {
+  const alice = await user('alice');
+  for (const body of [{}, { userIDs: null }]) {
+    const refused = await as(alice, '/user/get_users_info', body);
+    assert.deepEqual([refused.errCode, refused.errDlt], [1001, 'userIDs is required']);
+  }
+  assert.equal((await as(alice, '/user/get_users_info', { userIDs: [] })).errCode, 0);
+  const twice = await as(alice, '/user/get_users_info', { userIDs: [alice.userID, alice.userID, 'nobody'] });
+  assert.deepEqual(twice.data?.usersInfo?.map((who) => who.userID), [alice.userID], JSON.stringify(twice));
+});
+
+test('data is there although all its maps are empty', async () => {
+  const alice = await user('alice');
+  const answer = await as(alice, '/user/get_user_client_config', { userID: alice.userID });
+  assert.deepEqual(answer, { errCode: 0, errMsg: '', errDlt: '', data: {} });
+});
+
+test('an operation id has 1 to 128 bytes of visible ASCII', async () => {
+  const alice = await user('alice');
+  for (const operationID of ['x'.repeat(129), 'x'.repeat(10_000), 'a b', 'caf\u00e9']) {
+    const answer = await as(alice, '/user/get_users_info', { userIDs: [] }, { operationID });
+    assert.equal(answer.errCode, 1001, operationID);
+    assert.match(answer.errDlt, /operationID.*128/);
+  }
+  assert.equal((await as(alice, '/user/get_users_info', { userIDs: [] }, { operationID: 'x'.repeat(128) })).errCode, 0);
 });
 
 test('a token is refused once it was replaced', async () => {
