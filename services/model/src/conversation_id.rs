@@ -18,6 +18,22 @@ pub fn group(group_id: &str) -> String {
     format!("sg_{group_id}")
 }
 
+/// `sn_<a>_<b>`: what an account of the operator tells a user, user ids sorted by bytes.
+pub fn account(a: &str, b: &str) -> String {
+    format!("sn_{}", pair(a, b))
+}
+
+/// The account that talks to `user` in a `sn_…` conversation; `None` when the id is none of `user`'s or leaves that open.
+pub fn account_of<'a>(conversation_id: &'a str, user: &str) -> Option<&'a str> {
+    let (a, b) = conversation_id.strip_prefix("sn_")?.split_once('_')?;
+    match (a == user, b == user) {
+        _ if a.is_empty() || b.is_empty() || b.contains('_') => None,
+        (true, _) => Some(b),
+        (_, true) => Some(a),
+        _ => None,
+    }
+}
+
 /// The notification conversation that belongs to a conversation: the part before the first `_` becomes `n`.
 pub fn notification_of(conversation_id: &str) -> String {
     match conversation_id.split_once('_') {
@@ -47,7 +63,7 @@ pub fn of_message(message: &MsgData) -> Option<String> {
     let chat = match message.session_type {
         session::SINGLE => single(&message.send_id, &message.recv_id),
         session::GROUP => group(&message.group_id),
-        session::NOTIFICATION => format!("sn_{}", pair(&message.send_id, &message.recv_id)),
+        session::NOTIFICATION => account(&message.send_id, &message.recv_id),
         _ => return None,
     };
     Some(if notification { notification_of(&chat) } else { chat })

@@ -1,6 +1,7 @@
 //! What all services agree on, without I/O: conversation ids, message options, platform classes, the clock, the multi-login
 //! arbiter and the sequencer. Everything here is a pure function or a small trait, and tested by the thousand.
 
+pub mod access;
 pub mod clock;
 pub mod conversation_id;
 pub mod id_hash;

@@ -231,6 +231,7 @@ pub(crate) async fn restore(directory: &Path, name: &str, replace: bool, advance
     }
     store.advance_seqs(advance).await?;
     store.ensure_indexes().await?;
+    store.remove_planted_conversations().await?;
     store.end_restore().await?;
     println!("restored {name}: {}", summary(&manifest));
     Ok(())

@@ -154,6 +154,13 @@ impl Process {
     /// Prepares the backing servers; every step can be repeated.
     async fn migrate(&self) -> anyhow::Result<()> {
         self.store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
+        let removed = self.store.migrate_conversations().await.context("looking through conversations")?;
+        if removed > 0 {
+            tracing::warn!(
+                removed,
+                "migrate.planted_conversations: rows of conversations that were not their owners'"
+            );
+        }
         rpc_user::ensure_admins(&self.store, &self.config, self.clock.as_ref())
             .await
             .context("creating the administrators")?;

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use bson::{Document, doc};
 use futures::{Stream, StreamExt, TryStreamExt};
+use model::access::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     DateTime, Page, Result, Store, millis,
+    planted::Participants,
     versions::{Kind, SORT_ELEMENT, State},
 };
 
@@ -67,6 +69,18 @@ impl Conversation {
         }
     }
 
+    /// Whether its id is the one that these participants have. Rows that were planted are not read: [`Claim::holds`].
+    fn holds(&self) -> bool {
+        let claim = Claim {
+            owner: &self.owner_user_id,
+            conversation: &self.conversation_id,
+            kind: self.conversation_type,
+            peer: &self.user_id,
+            group: &self.group_id,
+        };
+        claim.holds()
+    }
+
     /// The wire form.
     pub fn to_wire(&self) -> protocol::conversation::Conversation {
         protocol::conversation::Conversation {
@@ -89,6 +103,11 @@ impl Conversation {
             is_msg_destruct: self.is_msg_destruct,
         }
     }
+}
+
+fn that_hold(mut rows: Vec<Conversation>) -> Vec<Conversation> {
+    rows.retain(Conversation::holds);
+    rows
 }
 
 impl Store {
@@ -252,27 +271,24 @@ impl Store {
 
     /// One row.
     pub async fn conversation(&self, owner: &str, id: &str) -> Result<Option<Conversation>> {
-        Ok(self
-            .typed("conversation")
-            .find_one(doc! { "owner_user_id": owner, "conversation_id": id })
-            .await?)
+        let rows_of = self.typed("conversation");
+        let row: Option<Conversation> =
+            rows_of.find_one(doc! { "owner_user_id": owner, "conversation_id": id }).await?;
+        Ok(row.filter(Conversation::holds))
     }
 
     /// Named rows of an owner; unknown ones are left out.
     pub async fn conversations(&self, owner: &str, ids: &[String]) -> Result<Vec<Conversation>> {
         let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
-        Ok(self.typed("conversation").find(filter).await?.try_collect().await?)
+        let rows = self.typed("conversation").find(filter).await?.try_collect().await?;
+        Ok(that_hold(rows))
     }
 
     /// All rows of an owner, in order of creation.
     pub async fn all_conversations(&self, owner: &str) -> Result<Vec<Conversation>> {
-        Ok(self
-            .typed("conversation")
-            .find(doc! { "owner_user_id": owner })
-            .sort(doc! { "_id": 1 })
-            .await?
-            .try_collect()
-            .await?)
+        let rows_of = self.typed("conversation");
+        let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
+        Ok(that_hold(find.await?.try_collect().await?))
     }
 
     /// A page of an owner's rows, in order of creation, and their number.
@@ -281,19 +297,15 @@ impl Store {
         let total = self.documents("conversation").count_documents(filter.clone()).await?;
         let rows_of = self.typed("conversation");
         let find = rows_of.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit);
-        Ok((find.await?.try_collect().await?, total))
+        Ok((that_hold(find.await?.try_collect().await?), total))
     }
 
     /// The ids of an owner's conversations, in order of creation.
     pub async fn conversation_ids(&self, owner: &str) -> Result<Vec<String>> {
-        #[derive(Deserialize)]
-        struct Id {
-            conversation_id: String,
-        }
-        let rows_of = self.typed::<Id>("conversation");
+        let rows_of = self.typed::<Participants>("conversation");
         let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
-        let rows: Vec<Id> = find.projection(doc! { "conversation_id": 1 }).await?.try_collect().await?;
-        Ok(rows.into_iter().map(|row| row.conversation_id).collect())
+        let rows: Vec<Participants> = find.projection(Participants::fields()).await?.try_collect().await?;
+        Ok(rows.into_iter().filter(Participants::hold).map(Participants::into_id).collect())
     }
 
     /// Which of `owners` do not want to be disturbed by a conversation.

@@ -1,6 +1,6 @@
 //! Collections `group` and `group_member`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bson::{Document, doc};
 use futures::TryStreamExt;
@@ -362,6 +362,21 @@ impl Store {
         let rows_of = self.typed("group_member");
         let find = rows_of.find(filter).sort(doc! { "join_time": 1, "_id": 1 });
         Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+    }
+
+    /// Which of `groups` a user is a member of.
+    pub async fn joined_of(&self, user: &str, groups: &[String]) -> Result<HashSet<String>> {
+        #[derive(Deserialize)]
+        struct Id {
+            group_id: String,
+        }
+        if groups.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows_of = self.typed::<Id>("group_member");
+        let find = rows_of.find(doc! { "group_id": { "$in": groups }, "user_id": user });
+        let rows: Vec<Id> = find.projection(doc! { "group_id": 1 }).await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| row.group_id).collect())
     }
 
     /// All memberships of a user, in order of joining.

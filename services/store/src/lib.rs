@@ -55,6 +55,7 @@ pub mod groups;
 pub mod messages;
 pub mod objects;
 pub mod partitions;
+mod planted;
 pub mod reactions;
 pub mod requests;
 pub mod retention;

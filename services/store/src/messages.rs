@@ -134,6 +134,11 @@ impl StoredMessage {
         seq_of(&self.id)
     }
 
+    /// sendTime, ms; it stays when the content is removed.
+    pub fn time(&self) -> i64 {
+        self.t
+    }
+
     /// The encoded MsgData.
     pub fn into_encoded(self) -> Bytes {
         self.m.bytes.into()
@@ -308,6 +313,15 @@ impl Store {
         let rows_of = self.typed("messages");
         let find = rows_of.find(doc! { "_id": { "$in": ids } }).sort(doc! { "_id": 1 });
         Ok(find.await?.try_collect().await?)
+    }
+
+    /// The sendTime of the newest message below a seq, ms; 0 when there is none.
+    pub async fn time_below(&self, conversation: &str, seq: i64) -> Result<i64> {
+        let below =
+            doc! { "_id": { "$gt": document_id(conversation, 0), "$lt": document_id(conversation, seq) } };
+        let rows_of = self.documents("messages");
+        let newest = rows_of.find_one(below).sort(doc! { "_id": -1 }).projection(doc! { "t": 1 }).await?;
+        Ok(newest.map_or(0, |row| number(&row, "t")))
     }
 
     /// Marks a message as revoked; `false` when it is missing or revoked already.

@@ -1,12 +1,15 @@
-//! Reading stored messages (semantics.md 6). Every conversation is checked against the caller; one that the user has no part in is
-//! left out of the answer like one that does not exist.
+//! Reading stored messages (semantics.md 6). Which conversations are the user's, and which of their messages, `model::access` decides;
+//! a conversation that the user has no part in is left out of the answer like one that does not exist.
 
 use std::{
     collections::{BTreeMap, HashMap},
     ops::RangeInclusive,
 };
 
-use model::conversation_id as ids;
+use model::{
+    access::{self, Access, Part},
+    conversation_id as ids,
+};
 use prost::Message;
 use protocol::{
     Error, ErrorCode, Result, check,
@@ -42,15 +45,42 @@ const MAX_CONVERSATIONS: usize = 5000;
 pub(crate) struct Window {
     pub(crate) min: i64,
     pub(crate) max: i64,
+    /// Read up to here.
+    pub(crate) read: i64,
+    /// sendTime of the newest message, ms.
+    time: i64,
+    access: Access,
 }
 
-fn window(seq: Option<&ConversationSeq>, user: Option<&UserSeq>, row: Option<&Conversation>) -> Window {
+impl Window {
+    /// Whether the user sees a message of the conversation as far as participants are concerned; the content may still be gone.
+    pub(crate) fn shows(&self, user: &str, conversation: &str, message: &MsgData) -> bool {
+        self.access.shows(user, conversation, message)
+    }
+
+    pub(crate) fn contains(&self, seq: i64) -> bool {
+        (self.min..=self.max).contains(&seq)
+    }
+}
+
+fn window(
+    access: Access,
+    seq: Option<&ConversationSeq>,
+    user: Option<&UserSeq>,
+    row: Option<&Conversation>,
+) -> Window {
     let stored = seq.map_or(0, |seq| seq.max);
     let limits = [user.map_or(0, |user| user.max), row.map_or(0, |row| row.max_seq)];
     let max = limits.into_iter().filter(|limit| *limit > 0).fold(stored, i64::min);
     let min =
         [seq.map_or(0, |seq| seq.min), user.map_or(0, |user| user.min), row.map_or(0, |row| row.min_seq), 1];
-    Window { min: min.into_iter().max().unwrap_or(1), max }
+    Window {
+        min: min.into_iter().max().unwrap_or(1),
+        max,
+        read: user.map_or(0, |user| user.read),
+        time: seq.map_or(0, |seq| seq.time),
+        access,
+    }
 }
 
 impl Messages {
@@ -65,32 +95,43 @@ impl Messages {
                 "at most {MAX_CONVERSATIONS} conversations per request; split it"
             )));
         }
-        // A notification conversation of a group belongs to those who have the group's conversation.
-        let chat_of = |id: &String| match id.strip_prefix("n_") {
-            Some(rest) if !ids::pair_contains(id, user) => ids::group(rest),
-            _ => id.clone(),
-        };
-        let chats: Vec<String> = conversations.iter().map(chat_of).collect();
-        let rows: HashMap<String, Conversation> = self
-            .store
-            .conversations(user, &chats)
-            .await?
-            .into_iter()
-            .map(|row| (row.conversation_id.clone(), row))
-            .collect();
-        let seqs = self.store.conversation_seqs(conversations).await?;
-        let user_seqs = self.store.user_seqs(user, conversations).await?;
+        let rows = self.store.conversations(user, conversations).await?;
+        self.windows_of(user, conversations, &rows).await
+    }
+
+    /// [`Messages::windows`] of any number of conversations, some of which have these rows.
+    pub(crate) async fn windows_of(
+        &self,
+        user: &str,
+        conversations: &[String],
+        rows: &[Conversation],
+    ) -> Result<HashMap<String, Window>> {
+        let mut groups: Vec<String> =
+            conversations.iter().filter_map(|id| access::group_behind(id)).map(str::to_owned).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let (joined, seqs, user_seqs) = futures::try_join!(
+            self.store.joined_of(user, &groups),
+            self.store.conversation_seqs(conversations),
+            self.store.user_seqs(user, conversations),
+        )?;
+        let rows: HashMap<&str, &Conversation> =
+            rows.iter().map(|row| (row.conversation_id.as_str(), row)).collect();
         let visible = conversations.iter().filter_map(|id| {
-            let row = rows.get(&chat_of(id));
-            let own_pair = ids::is_notification(id) && ids::pair_contains(id, user);
-            if row.is_none() && !own_pair {
-                return None;
-            }
-            // Bounds of the chat do not apply to its notifications, which have seqs of their own.
-            let bounds = if ids::is_notification(id) { None } else { row };
-            Some((id.clone(), window(seqs.get(id), user_seqs.get(id), bounds)))
+            let user_seq = user_seqs.get(id);
+            let part = Part {
+                member: access::group_behind(id).is_some_and(|group| joined.contains(group)),
+                closed: user_seq.is_some_and(|seq| seq.max > 0),
+            };
+            let access = access::of(user, id, part)?;
+            Some((id.clone(), window(access, seqs.get(id), user_seq, rows.get(id.as_str()).copied())))
         });
         Ok(visible.collect())
+    }
+
+    /// The window of one conversation; `None` when it is not the user's.
+    pub(crate) async fn window_of(&self, user: &str, conversation: &str) -> Result<Option<Window>> {
+        Ok(self.windows(user, &[conversation.to_owned()]).await?.remove(conversation))
     }
 
     pub(crate) async fn newest_seqs(
@@ -108,17 +149,9 @@ impl Messages {
         all.push(ids::own_notifications(user));
         all.sort();
         all.dedup();
-        let seqs = self.store.conversation_seqs(&all).await?;
-        let user_seqs = self.store.user_seqs(user, &all).await?;
-        let by_id: HashMap<&str, &Conversation> =
-            rows.iter().map(|row| (row.conversation_id.as_str(), row)).collect();
-        let max_seqs = all
-            .iter()
-            .map(|id| {
-                (id.clone(), window(seqs.get(id), user_seqs.get(id), by_id.get(id.as_str()).copied()).max)
-            })
-            .filter(|(_, max)| *max > 0)
-            .collect();
+        let windows = self.windows_of(user, &all, &rows).await?;
+        let max_seqs =
+            windows.into_iter().map(|(id, window)| (id, window.max)).filter(|(_, max)| *max > 0).collect();
         Ok(GetMaxSeqResp { max_seqs, min_seqs: BTreeMap::new() })
     }
 
@@ -137,12 +170,11 @@ impl Messages {
         if ids::is_notification(conversation) {
             return Err(Error::args("conversationID is one of notifications"));
         }
-        let windows = self.windows(user, &[conversation.to_owned()]).await?;
-        let Some(window) = windows.get(conversation) else { return Ok(vec![]) };
+        let Some(window) = self.window_of(user, conversation).await? else { return Ok(vec![]) };
         let mut seqs = seqs.to_vec();
-        seqs.retain(|seq| (window.min..=window.max).contains(seq));
+        seqs.retain(|seq| window.contains(*seq));
         let stored = self.store.messages_by_seq(conversation, &seqs).await?;
-        let mut messages = self.rewritten(user, conversation, seqs.into_iter(), stored).await?;
+        let mut messages = self.rewritten(user, conversation, window, seqs.into_iter(), stored).await?;
         messages.retain(is_visible);
         Ok(messages)
     }
@@ -197,9 +229,10 @@ impl Messages {
         let mut found = self.store.messages_at(&small).await?;
         let mut answer = PullMessageBySeqsResp::default();
         for (id, (seqs, is_end)) in wanted {
+            let Some(window) = windows.get(id) else { continue };
             let msgs = match found.remove(id) {
-                Some(stored) => self.rewritten(&request.user_id, id, seqs, stored).await?,
-                None => self.readable(&request.user_id, id, *seqs.start(), *seqs.end()).await?,
+                Some(stored) => self.rewritten(&request.user_id, id, *window, seqs, stored).await?,
+                None => self.readable(&request.user_id, id, *window, *seqs.start(), *seqs.end()).await?,
             };
             let pulled = PullMsgs { msgs, is_end, end_seq: 0 };
             if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
@@ -234,9 +267,9 @@ impl Messages {
                 PullOrder::Asc => (seqs.last().is_some_and(|seq| *seq >= window.max), window.max),
                 PullOrder::Desc => (seqs.first().is_some_and(|seq| *seq <= window.min), window.min),
             };
-            seqs.retain(|seq| (window.min..=window.max).contains(seq));
+            seqs.retain(|seq| window.contains(*seq));
             let stored = self.store.messages_by_seq(id, &seqs).await?;
-            let msgs = self.rewritten(&request.user_id, id, seqs.into_iter(), stored).await?;
+            let msgs = self.rewritten(&request.user_id, id, *window, seqs.into_iter(), stored).await?;
             let pulled = PullMsgs { msgs, is_end, end_seq: if is_end { end_seq } else { 0 } };
             if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
                 .insert(id.clone(), pulled);
@@ -263,9 +296,10 @@ impl Messages {
         let mut msgs = BTreeMap::new();
         for (id, window) in windows {
             let (last, stored) = (window.max, found.remove(&id).unwrap_or_default());
-            let mut message = self.rewritten(user, &id, last..=last, stored).await?.pop().filter(is_there);
+            let mut message =
+                self.rewritten(user, &id, window, last..=last, stored).await?.pop().filter(is_there);
             if message.is_none() {
-                let before = self.readable(user, &id, window.min.max(last - 50), last - 1).await?;
+                let before = self.readable(user, &id, window, window.min.max(last - 50), last - 1).await?;
                 message = before.into_iter().rev().find(is_there);
             }
             if let Some(message) = message {
@@ -291,23 +325,16 @@ impl Messages {
             self.store.conversations(user, &ids).await?
         };
         let wanted: Vec<String> = rows.iter().map(|row| row.conversation_id.clone()).collect();
-        let seqs = self.store.conversation_seqs(&wanted).await?;
-        let user_seqs = self.store.user_seqs(user, &wanted).await?;
-        let of_row = |row: &Conversation| {
-            let id = &row.conversation_id;
-            let answer = Seqs {
-                max_seq: window(seqs.get(id), user_seqs.get(id), Some(row)).max,
-                has_read_seq: user_seqs.get(id).map_or(0, |seq| seq.read),
-                max_seq_time: seqs.get(id).map_or(0, |seq| seq.time),
-            };
-            (id.clone(), answer)
+        let windows = self.windows_of(user, &wanted, &rows).await?;
+        let of_window = |(id, window): (String, Window)| {
+            (id, Seqs { max_seq: window.max, has_read_seq: window.read, max_seq_time: window.time })
         };
         let pinned = rows
             .iter()
             .filter(|row| request.return_pinned && row.is_pinned)
             .map(|row| row.conversation_id.clone());
         Ok(GetConversationsHasReadAndMaxSeqResp {
-            seqs: rows.iter().map(of_row).collect(),
+            seqs: windows.into_iter().map(of_window).collect(),
             pinned_conversation_i_ds: pinned.collect(),
         })
     }
@@ -316,39 +343,45 @@ impl Messages {
         &self,
         user: &str,
         conversation: &str,
+        window: Window,
         first: i64,
         last: i64,
     ) -> Result<Vec<MsgData>> {
         let stored = self.store.messages_in_range(conversation, first, last, None).await?;
-        self.rewritten(user, conversation, first..=last, stored).await
+        self.rewritten(user, conversation, window, first..=last, stored).await
     }
 
-    /// One message per seq: as stored, rewritten where it was revoked or deleted, a placeholder where there is none.
+    /// One message per seq, of ascending ones: as stored, rewritten where it was revoked or deleted, a placeholder where there is none
+    /// for the user. A placeholder has a time, by which clients go on to older messages.
     async fn rewritten(
         &self,
         user: &str,
         conversation: &str,
+        window: Window,
         seqs: impl Iterator<Item = i64>,
         stored: Vec<StoredMessage>,
     ) -> Result<Vec<MsgData>> {
         let mut by_seq: HashMap<i64, StoredMessage> =
             stored.into_iter().map(|message| (message.seq(), message)).collect();
-        let mut nearest_time = 0;
-        let mut messages = seqs
-            .map(|seq| match by_seq.remove(&seq) {
+        let mut messages = Vec::new();
+        for seq in seqs {
+            let shown = match by_seq.remove(&seq) {
                 Some(stored) => {
                     let message = rewrite(user, conversation, seq, &stored)?;
-                    nearest_time = message.send_time;
-                    Ok(message)
+                    let shown = stored.encoded().is_empty() || window.shows(user, conversation, &message);
+                    shown.then_some(message)
                 }
-                None => Ok(MsgData {
-                    seq,
-                    status: status::DELETED,
-                    send_time: nearest_time,
-                    ..Default::default()
-                }),
-            })
-            .collect::<Result<Vec<MsgData>>>()?;
+                None => None,
+            };
+            let none = || MsgData { seq, status: status::DELETED, ..Default::default() };
+            messages.push(shown.unwrap_or_else(none));
+        }
+        if let Some(first) = messages.first().filter(|first| first.send_time == 0) {
+            let before = self.store.time_below(conversation, first.seq).await?;
+            fill_times(before, &mut messages);
+        } else {
+            fill_times(0, &mut messages);
+        }
         self.rewrite_quotes(conversation, &mut messages).await?;
         Ok(messages)
     }
@@ -384,6 +417,19 @@ impl Messages {
     }
 }
 
+/// Gives messages without a time the one of the nearest older message, or of the next when there is none older.
+fn fill_times(before: i64, messages: &mut [MsgData]) {
+    let next = messages.iter().map(|message| message.send_time).find(|time| *time > 0).unwrap_or(0);
+    let mut nearest = if before > 0 { before } else { next };
+    for message in messages {
+        if message.send_time == 0 {
+            message.send_time = nearest;
+        } else {
+            nearest = message.send_time;
+        }
+    }
+}
+
 fn revoked_content(message: &MsgData) -> String {
     let element: Option<NotificationElem> = serde_json::from_slice(&message.content).ok();
     element.map_or_else(|| "{}".to_owned(), |element| element.detail)
@@ -409,6 +455,7 @@ fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> 
     message.seq = seq;
     if stored.encoded().is_empty() {
         message.status = status::DELETED;
+        message.send_time = stored.time();
         return Ok(message);
     }
     message.is_read = stored.is_read;
@@ -434,4 +481,27 @@ fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> 
         message.status = status::DELETED;
     }
     Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(times: &[i64]) -> Vec<MsgData> {
+        times.iter().map(|time| MsgData { send_time: *time, ..Default::default() }).collect()
+    }
+
+    #[test]
+    fn a_placeholder_has_the_time_of_the_nearest_older_message() {
+        for (before, given, filled) in [
+            (7, [0, 0, 9, 0, 12], [7, 7, 9, 9, 12]),
+            (0, [0, 0, 9, 0, 12], [9, 9, 9, 9, 12]),
+            (0, [3, 0, 0, 0, 0], [3, 3, 3, 3, 3]),
+            (7, [0, 0, 0, 0, 0], [7, 7, 7, 7, 7]),
+        ] {
+            let mut messages = times(&given);
+            fill_times(before, &mut messages);
+            assert_eq!(messages.iter().map(|message| message.send_time).collect::<Vec<_>>(), filled);
+        }
+    }
 }

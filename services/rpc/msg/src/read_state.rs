@@ -21,11 +21,11 @@ use serde_json::json;
 use store::{
     conversations::Conversation,
     groups::role,
-    messages::Revoke,
+    messages::{Revoke, StoredMessage},
     seqs::{Bound, ConversationSeq},
 };
 
-use crate::Messages;
+use crate::{Messages, pull::Window};
 
 const MAX_SEQS: usize = 1000;
 
@@ -48,13 +48,36 @@ pub(crate) fn others_in_chat<'a>(message: &'a MsgData, from: &str) -> To<'a> {
     }
 }
 
+impl Window {
+    fn check_read(&self, up_to: i64) -> Result<()> {
+        if up_to > self.max {
+            return Err(Error::args(format!("hasReadSeq must not exceed the newest seq, {}", self.max)));
+        }
+        Ok(())
+    }
+}
+
 impl Messages {
-    async fn own_conversation(&self, context: &Context, user: &str, id: &str) -> Result<Conversation> {
+    /// The user's row of a conversation that the user may read, and what there is to read.
+    async fn own_conversation(
+        &self,
+        context: &Context,
+        user: &str,
+        id: &str,
+    ) -> Result<(Conversation, Window)> {
         check::non_empty("userID", user)?;
         check::non_empty("conversationID", id)?;
         context.require_self("userID", user)?;
-        let row = self.store.conversation(user, id).await?;
-        row.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("{user} has no conversation {id}")))
+        let own = self.own_conversations(user, &[id.to_owned()]).await?.pop();
+        own.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("{user} has no conversation {id}")))
+    }
+
+    /// [`Messages::own_conversation`] of many; others are left out.
+    async fn own_conversations(&self, user: &str, ids: &[String]) -> Result<Vec<(Conversation, Window)>> {
+        let rows = self.store.conversations(user, ids).await?;
+        let windows = self.windows_of(user, ids, &rows).await?;
+        let own = |row: Conversation| windows.get(&row.conversation_id).map(|window| (row, *window));
+        Ok(rows.into_iter().filter_map(own).collect())
     }
 
     /// Raises a read position, marks messages of a single chat as read, and tells who must know.
@@ -62,17 +85,13 @@ impl Messages {
         &self,
         context: &Context,
         user: &str,
-        row: &Conversation,
+        (row, window): (&Conversation, Window),
         up_to: i64,
         seqs: &[i64],
     ) -> Result<()> {
         let id = row.conversation_id.as_str();
-        let all = [id.to_owned()];
-        let max = self.store.conversation_seqs(&all).await?.get(id).map_or(0, |seq| seq.max);
-        if up_to > max {
-            return Err(Error::args(format!("hasReadSeq must not exceed the newest seq, {max}")));
-        }
-        let before = self.store.user_seqs(user, &all).await?.get(id).map_or(0, |seq| seq.read);
+        window.check_read(up_to)?;
+        let before = window.read;
         let single = row.conversation_type == session::SINGLE;
         let mut newly: Vec<i64> = seqs.to_vec();
         if single {
@@ -111,12 +130,14 @@ impl Messages {
         context: &Context,
         request: MarkConversationAsReadReq,
     ) -> Result<MarkConversationAsReadResp> {
-        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        let (row, window) =
+            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         if request.has_read_seq < 1 {
             return Err(Error::args("hasReadSeq must be at least 1"));
         }
         check_seqs(&request.seqs)?;
-        self.mark_read(context, &request.user_id, &row, request.has_read_seq, &request.seqs).await?;
+        let own = (&row, window);
+        self.mark_read(context, &request.user_id, own, request.has_read_seq, &request.seqs).await?;
         Ok(MarkConversationAsReadResp {})
     }
 
@@ -125,12 +146,13 @@ impl Messages {
         context: &Context,
         request: MarkMsgsAsReadReq,
     ) -> Result<MarkMsgsAsReadResp> {
-        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        let (row, window) =
+            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         check_seqs(&request.seqs)?;
         let Some(newest) = request.seqs.iter().max() else {
             return Err(Error::args("seqs must not be empty"));
         };
-        self.mark_read(context, &request.user_id, &row, *newest, &request.seqs).await?;
+        self.mark_read(context, &request.user_id, (&row, window), *newest, &request.seqs).await?;
         Ok(MarkMsgsAsReadResp {})
     }
 
@@ -139,15 +161,12 @@ impl Messages {
         context: &Context,
         request: SetConversationHasReadSeqReq,
     ) -> Result<SetConversationHasReadSeqResp> {
-        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        let (row, window) =
+            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         if request.has_read_seq < 1 {
             return Err(Error::args("hasReadSeq must be at least 1"));
         }
-        let id = [row.conversation_id.clone()];
-        let max = self.store.conversation_seqs(&id).await?.get(&row.conversation_id).map_or(0, |seq| seq.max);
-        if request.has_read_seq > max {
-            return Err(Error::args(format!("hasReadSeq must not exceed the newest seq, {max}")));
-        }
+        window.check_read(request.has_read_seq)?;
         let raise = (request.user_id.clone(), row.conversation_id.clone(), request.has_read_seq);
         self.store.raise_read_seqs(&[raise]).await?;
         if !request.no_notification {
@@ -173,22 +192,22 @@ impl Messages {
         let (id, seq, user) = (&request.conversation_id, request.seq, &request.user_id);
         let stored = self.store.messages_by_seq(id, &[seq]).await?.pop();
         let missing = || ErrorCode::RecordNotFound.with(format!("no message {seq} in {id}"));
-        let stored = stored.ok_or_else(missing)?;
-        if stored.revoke.is_some() {
-            return Err(ErrorCode::AlreadyRevoked.with("the message is revoked already"));
-        }
+        let stored = stored.filter(|stored| !stored.encoded().is_empty()).ok_or_else(missing)?;
         let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
-        let revoker_role = self.may_revoke(context, user, &message).await?;
-        let nickname = self.facts.user(user).await?.map(|user| user.nickname.clone()).unwrap_or_default();
-        let now = self.clock.now_ms();
-        let revoke = Revoke { role: revoker_role, user_id: user.clone(), nickname, time: now };
-        if !self.store.revoke_message(id, seq, &revoke).await? {
-            return Err(ErrorCode::AlreadyRevoked.with("the message is revoked already"));
+        // Whoever has no part in the conversation does not learn which messages it has.
+        let shown = match self.window_of(user, id).await? {
+            Some(window) => window.shows(user, id, &message),
+            None => false,
+        };
+        if !shown && !context.is_privileged() {
+            return Err(missing());
         }
+        let role = self.may_revoke(context, user, &message).await?;
+        let revoke = self.revoked_by(context, &stored, (id, seq), user, role).await?;
         let tips = RevokeMsgTips {
             revoker_user_id: user.clone(),
             client_msg_id: message.client_msg_id.clone(),
-            revoke_time: now,
+            revoke_time: revoke.time,
             sesstion_type: message.session_type,
             seq,
             conversation_id: id.clone(),
@@ -202,6 +221,30 @@ impl Messages {
         let body = json!({ "conversationID": id, "seq": seq, "userID": user });
         self.webhooks.after(context, Hook::AfterRevokeMsg, body).await;
         Ok(RevokeMsgResp {})
+    }
+
+    /// Stores the revocation, or finds the caller's own: whoever got no answer revokes again, until everybody has heard of it.
+    async fn revoked_by(
+        &self,
+        context: &Context,
+        stored: &StoredMessage,
+        (id, seq): (&str, i64),
+        user: &str,
+        role: i32,
+    ) -> Result<Revoke> {
+        let twice = || ErrorCode::AlreadyRevoked.with("the message is revoked already");
+        let own = |revoke: &Revoke| revoke.user_id == user;
+        if let Some(revoke) = &stored.revoke {
+            return Some(revoke.clone()).filter(own).ok_or_else(twice);
+        }
+        let nickname = self.facts.user(user).await?.map(|user| user.nickname.clone()).unwrap_or_default();
+        let revoke = Revoke { role, user_id: user.to_owned(), nickname, time: self.clock.now_ms() };
+        if self.store.revoke_message(id, seq, &revoke).await? {
+            return Ok(revoke);
+        }
+        tracing::debug!(operation_id = context.operation_id, "msg.revoked_meanwhile");
+        let now = self.store.messages_by_seq(id, &[seq]).await?.pop();
+        now.and_then(|stored| stored.revoke).filter(own).ok_or_else(twice)
     }
 
     /// Who may revoke: the sender; in groups also the owner, and administrators for ordinary members. Returns the role.
@@ -239,11 +282,12 @@ impl Messages {
     }
 
     pub(crate) async fn delete(&self, context: &Context, request: DeleteMsgsReq) -> Result<DeleteMsgsResp> {
-        let row = self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
+        let (row, window) =
+            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         check_seqs(&request.seqs)?;
         let sync = request.delete_sync_opt.unwrap_or_default();
         if sync.is_sync_other {
-            self.delete_for_everybody(context, &request.user_id, &row, request.seqs).await?;
+            self.delete_for_everybody(context, &request.user_id, (&row, window), request.seqs).await?;
             return Ok(DeleteMsgsResp {});
         }
         self.store.delete_messages_for(&row.conversation_id, &request.seqs, &request.user_id).await?;
@@ -264,16 +308,25 @@ impl Messages {
         &self,
         context: &Context,
         user: &str,
-        row: &Conversation,
+        (row, window): (&Conversation, Window),
         seqs: Vec<i64>,
     ) -> Result<()> {
         let id = &row.conversation_id;
-        if row.conversation_type == session::GROUP {
-            for stored in self.store.messages_by_seq(id, &seqs).await? {
-                if !stored.encoded().is_empty() {
-                    let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
-                    self.may_revoke(context, user, &message).await?;
-                }
+        let group = row.conversation_type == session::GROUP;
+        let found = self.store.messages_by_seq(id, &seqs).await?;
+        // What the server has no more, nobody can be asked about: members may not take it from the others' devices.
+        let seqs = if group { found.iter().map(StoredMessage::seq).collect() } else { seqs };
+        for stored in found {
+            if stored.encoded().is_empty() {
+                continue;
+            }
+            let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
+            if !window.shows(user, id, &message) {
+                let seq = stored.seq();
+                return Err(ErrorCode::RecordNotFound.with(format!("{user} sees no message {seq} in {id}")));
+            }
+            if group {
+                self.may_revoke(context, user, &message).await?;
             }
         }
         self.store.blank_messages(id, &seqs).await?;
@@ -290,8 +343,7 @@ impl Messages {
         check::non_empty("userID", &request.user_id)?;
         check::ids("conversationIDs", &request.conversation_i_ds, MAX_SEQS)?;
         context.require_self("userID", &request.user_id)?;
-        let known = self.store.conversations(&request.user_id, &request.conversation_i_ds).await?;
-        let known = known.into_iter().map(|row| row.conversation_id).collect();
+        let known = self.own_conversations(&request.user_id, &request.conversation_i_ds).await?;
         self.clear_conversations(
             context,
             &request.user_id,
@@ -310,6 +362,7 @@ impl Messages {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let all = self.store.conversation_ids(&request.user_id).await?;
+        let all = self.own_conversations(&request.user_id, &all).await?;
         self.clear_conversations(context, &request.user_id, all, request.delete_sync_opt.unwrap_or_default())
             .await?;
         Ok(UserClearAllMsgResp {})
@@ -320,10 +373,9 @@ impl Messages {
         &self,
         context: &Context,
         user: &str,
-        known: &[String],
+        rows: &[Conversation],
         newest: &HashMap<String, ConversationSeq>,
     ) -> Result<()> {
-        let rows = self.store.conversations(user, known).await?;
         for row in rows.iter().filter(|row| row.conversation_type == session::GROUP) {
             let owns = self
                 .facts
@@ -337,7 +389,7 @@ impl Messages {
                 )));
             }
         }
-        for row in &rows {
+        for row in rows {
             let id = &row.conversation_id;
             self.store.raise_min_seq(id, newest.get(id).map_or(0, |seq| seq.max) + 1).await?;
             let tips =
@@ -359,13 +411,15 @@ impl Messages {
         &self,
         context: &Context,
         user: &str,
-        known: Vec<String>,
+        own: Vec<(Conversation, Window)>,
         sync: DeleteSyncOpt,
     ) -> Result<()> {
+        let rows: Vec<Conversation> = own.into_iter().map(|(row, _)| row).collect();
+        let known: Vec<String> = rows.iter().map(|row| row.conversation_id.clone()).collect();
         let newest = self.store.conversation_seqs(&known).await?;
         let owner = [user.to_owned()];
         if sync.is_sync_other {
-            self.clear_for_everybody(context, user, &known, &newest).await?;
+            self.clear_for_everybody(context, user, &rows, &newest).await?;
         }
         for id in &known {
             let max = newest.get(id).map_or(0, |seq| seq.max);

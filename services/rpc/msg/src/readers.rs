@@ -27,10 +27,11 @@ impl Messages {
         let page = Page::parse(request.pagination.as_ref())?;
         let id = ids::group(group);
         let message = self.visible_one(context, user, &id, request.seq).await?;
-        let level = self.facts.member(group, user).await?.map_or(0, |member| member.role_level);
-        if message.send_id != *user && level < role::ADMIN && !context.is_privileged() {
+        let level = self.facts.member(group, user).await?.map(|member| member.role_level);
+        let allowed = level.is_some_and(|level| message.send_id == *user || level >= role::ADMIN);
+        if !allowed && !context.is_privileged() {
             return Err(Error::no_permission(
-                "only the sender, the owner and administrators of the group see who has read a message",
+                "only the sender as a member, the owner and administrators of the group see who has read a message",
             ));
         }
         if self.store.member_count(group).await? > MAX_MEMBERS {

@@ -142,7 +142,8 @@ impl Messages {
             let windows = self.windows(user, chunk).await?;
             for id in chunk {
                 let limit = std::mem::replace(&mut upper, i64::MAX);
-                let Some(Window { min, max }) = windows.get(id).copied() else { continue };
+                let Some(window) = windows.get(id).copied() else { continue };
+                let Window { min, max, .. } = window;
                 let mut last = max.min(limit);
                 while last >= min {
                     if left == 0 || found.len() == request.count as usize {
@@ -150,7 +151,7 @@ impl Messages {
                         return self.found(found, cursor).await;
                     }
                     let first = min.max(last - BATCH.min(left) + 1);
-                    for message in self.readable(user, id, first, last).await?.into_iter().rev() {
+                    for message in self.readable(user, id, window, first, last).await?.into_iter().rev() {
                         last = message.seq - 1;
                         left -= 1;
                         if wanted.matches(&message) {

@@ -1,0 +1,99 @@
+//! Rows of conversations that their owners have no part in. They were made before the participants of a row were checked; none is read
+//! any more, and these are removed for good.
+
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use model::access::Claim;
+use protocol::content_type::session;
+use serde::Deserialize;
+
+use crate::{Result, Store};
+
+/// A row without its settings.
+#[derive(Deserialize)]
+pub(crate) struct Participants {
+    owner_user_id: String,
+    conversation_id: String,
+    conversation_type: i32,
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    group_id: String,
+}
+
+impl Participants {
+    /// The fields of a row that are read.
+    pub(crate) fn fields() -> Document {
+        doc! { "owner_user_id": 1, "conversation_id": 1, "conversation_type": 1, "user_id": 1, "group_id": 1 }
+    }
+
+    /// See [`Claim::holds`].
+    pub(crate) fn hold(&self) -> bool {
+        let claim = Claim {
+            owner: &self.owner_user_id,
+            conversation: &self.conversation_id,
+            kind: self.conversation_type,
+            peer: &self.user_id,
+            group: &self.group_id,
+        };
+        claim.holds()
+    }
+
+    pub(crate) fn into_id(self) -> String {
+        self.conversation_id
+    }
+}
+
+impl Store {
+    /// [`Store::remove_planted_conversations`], once for each database: afterwards this reads one document.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    pub async fn migrate_conversations(&self) -> Result<u64> {
+        let done = doc! { "_id": "planted_conversations" };
+        if self.documents("migration").find_one(done.clone()).await?.is_some() {
+            return Ok(0);
+        }
+        let removed = self.remove_planted_conversations().await?;
+        self.upsert_many("migration", vec![(done, doc! { "$set": { "done": true } })]).await?;
+        Ok(removed)
+    }
+
+    /// Removes the rows that do not hold ([`Claim::holds`]); returns how many. Only rows of type 4 could be made for any id, so only they
+    /// are looked through.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    pub async fn remove_planted_conversations(&self) -> Result<u64> {
+        let rows_of = self.typed::<Participants>("conversation");
+        let find = rows_of.find(doc! { "conversation_type": session::NOTIFICATION });
+        let mut rows = find.projection(Participants::fields()).await?;
+        let mut removed = 0;
+        while let Some(row) = rows.try_next().await? {
+            if !row.hold() {
+                self.delete_conversations(&row.owner_user_id, &[row.conversation_id]).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_as_the_database_holds_it_is_judged_by_its_participants() {
+        let row = |conversation: &str, kind: i32, user: &str| {
+            let row = doc! {
+                "owner_user_id": "eve", "conversation_id": conversation, "conversation_type": kind, "user_id": user, "ex": "",
+            };
+            bson::deserialize_from_document::<Participants>(row).unwrap()
+        };
+        assert!(row("si_alice_eve", session::SINGLE, "alice").hold());
+        assert!(row("sn_alice_eve", session::NOTIFICATION, "").hold());
+        assert!(!row("si_alice_bob", session::NOTIFICATION, "").hold());
+        assert!(!row("si_alice_bob", session::SINGLE, "alice").hold());
+    }
+}
