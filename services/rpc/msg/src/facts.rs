@@ -97,6 +97,10 @@ impl Facts {
         }
         self.metrics.misses.inc();
         let fact = load.await?;
+        if matches!(fact, Fact::User(None)) {
+            // Nobody announces that somebody registers.
+            return Ok(fact);
+        }
         let mut known = facts.lock().await;
         if known.len() >= FACTS_PER_SCOPE {
             known.clear();

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use protocol::{
     Error, Result, check,
+    content_type::session,
     extension::{
         GetReactionUsersReq, GetReactionUsersResp, GetReactionsReq, GetReactionsResp, MsgReactions,
         ReactionCount, ReactionTips, ReactionUser, SetReactionReq, SetReactionResp,
     },
+    sdkws::MsgData,
 };
 use rpc::Context;
 use store::Page;
@@ -25,6 +27,19 @@ const MAX_KINDS: usize = 50;
 /// Key of the business notification.
 const REACTION: &str = "openim.reaction";
 
+/// A message of `user` in the chat of another: who may not send it may not react either.
+fn reply(user: &str, message: &MsgData) -> MsgData {
+    let peer = if message.send_id == user { &message.recv_id } else { &message.send_id };
+    MsgData {
+        send_id: user.to_owned(),
+        recv_id: if message.session_type == session::GROUP { String::new() } else { peer.clone() },
+        group_id: message.group_id.clone(),
+        session_type: message.session_type,
+        content_type: message.content_type,
+        ..Default::default()
+    }
+}
+
 impl Messages {
     pub(crate) async fn set_reaction(
         &self,
@@ -39,6 +54,9 @@ impl Messages {
             return Err(Error::args("reaction must not contain control characters"));
         }
         let message = self.visible_one(context, user, id, seq).await?;
+        if !request.remove {
+            self.may_speak(context, &reply(user, &message)).await?;
+        }
         let now = self.clock.now_ms();
         let changed = if request.remove {
             self.store.remove_reaction(id, seq, user, &request.reaction).await?
@@ -117,5 +135,24 @@ impl Messages {
         };
         let total = i64::try_from(total).unwrap_or(i64::MAX);
         Ok(GetReactionUsersResp { total, users: rows.into_iter().map(listed).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reaction_is_said_to_the_other_side() {
+        let message = MsgData {
+            send_id: "a".into(),
+            recv_id: "b".into(),
+            session_type: session::SINGLE,
+            ..Default::default()
+        };
+        for (user, peer) in [("a", "b"), ("b", "a")] {
+            let said = reply(user, &message);
+            assert_eq!((said.send_id.as_str(), said.recv_id.as_str()), (user, peer));
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Accepting a message (semantics.md 4). It is accepted when Kafka has it on all in-sync replicas; dying on any line before that
 //! leaves the sender without an answer, and a retry with the same clientMsgID finds it stored or stores it, once.
 
+use std::sync::Arc;
+
 use config::Hook;
 use md5::{Digest, Md5};
 use model::{conversation_id, options};
@@ -14,13 +16,16 @@ use protocol::{
 use rpc::Context;
 use store::{
     DAY_MS,
-    groups::{DISMISSED, MUTED, role},
+    groups::{DISMISSED, MUTED, Member, role},
+    users::User,
 };
 
 use crate::Messages;
 
 /// Largest content of a message, in bytes. The gateway's frame bound is lower; REST and services reach this one.
 const MAX_CONTENT_BYTES: usize = 512 << 10;
+/// appMangerLevel from which a user is an administrator or an account of the operator.
+const SYSTEM_ACCOUNT: i32 = 2;
 
 /// How far clocks of back ends may be ahead.
 const MAX_AHEAD_MS: i64 = 5 * 60 * 1000;
@@ -182,28 +187,16 @@ impl Messages {
             return Ok(());
         }
         let (from, to) = (message.send_id.clone(), message.recv_id.clone());
-        let Some(sender) = self.facts.user(&from).await? else {
-            return Err(ErrorCode::UserNotFound.with(format!("sender {from} is not registered")));
-        };
-        if message.sender_nickname.is_empty() {
-            message.sender_nickname.clone_from(&sender.nickname);
-        }
-        if message.sender_face_url.is_empty() {
-            message.sender_face_url.clone_from(&sender.face_url);
-        }
+        let sender = self.sender(&from).await?;
+        name_sender(context, message, &sender.nickname, &sender.face_url);
         if !context.is_privileged() {
             self.ask(context, Hook::BeforeSendSingleMsg, message).await?;
         }
-        if !context.is_privileged() && sender.app_manger_level < 2 {
-            if self.facts.blocks(&to, &from).await? {
-                return Err(ErrorCode::BlockedByPeer.with(format!("{to} has blocked {from}")));
-            }
-            if self.live.now().friend_verify && !self.facts.has_friend(&to, &from).await? {
-                return Err(ErrorCode::NotPeersFriend.with(format!("{to} does not have {from} as a friend")));
-            }
-        }
-        let global = self.facts.user(&to).await?.map_or(0, |user| user.global_recv_msg_opt);
-        let option = match global {
+        self.may_speak(context, message).await?;
+        let Some(receiver) = self.facts.user(&to).await? else {
+            return Err(ErrorCode::UserNotFound.with(format!("receiver {to} is not registered")));
+        };
+        let option = match receiver.global_recv_msg_opt {
             0 => self.facts.receive_option(&to, &conversation_id::single(&from, &to)).await?,
             global => global,
         };
@@ -217,11 +210,60 @@ impl Messages {
         Ok(())
     }
 
+    async fn sender(&self, id: &str) -> Result<Arc<User>> {
+        let sender = self.facts.user(id).await?;
+        sender.ok_or_else(|| ErrorCode::UserNotFound.with(format!("sender {id} is not registered")))
+    }
+
+    /// Whether the sender may speak there, by relations, membership and mutes. The rules are the sender's: whoever sends in the name of
+    /// another has the other's rights. Administrators and accounts of the operator may speak everywhere.
+    pub(crate) async fn may_speak(&self, context: &Context, message: &MsgData) -> Result<()> {
+        let from = &message.send_id;
+        let system = context.caller.kind() == protocol::internal::caller::Kind::System;
+        if system || self.sender(from).await?.app_manger_level >= SYSTEM_ACCOUNT {
+            return Ok(());
+        }
+        if message.session_type == session::GROUP {
+            return self.may_speak_in_group(&message.group_id, from).await;
+        }
+        let to = &message.recv_id;
+        if self.facts.blocks(to, from).await? {
+            return Err(ErrorCode::BlockedByPeer.with(format!("{to} has blocked {from}")));
+        }
+        if self.live.now().friend_verify && !self.facts.has_friend(to, from).await? {
+            return Err(ErrorCode::NotPeersFriend.with(format!("{to} does not have {from} as a friend")));
+        }
+        Ok(())
+    }
+
+    async fn may_speak_in_group(&self, group: &str, user: &str) -> Result<()> {
+        let Some(member) = self.facts.member(group, user).await? else {
+            return Err(ErrorCode::NotInGroup.with(format!("{user} is not a member of group {group}")));
+        };
+        if member.role_level == role::OWNER {
+            return Ok(());
+        }
+        if store::millis(member.mute_end_time) >= self.clock.now_ms() {
+            return Err(ErrorCode::MutedInGroup.with("the sender is muted in this group"));
+        }
+        let muted = self.facts.group(group).await?.is_some_and(|group| group.status == MUTED);
+        if muted && member.role_level != role::ADMIN {
+            return Err(
+                ErrorCode::MutedGroup.with("the group is muted; only its owner and administrators may send")
+            );
+        }
+        Ok(())
+    }
+
     /// OA notifications come from system accounts.
-    async fn verify_account(&self, context: &Context, message: &MsgData) -> Result<()> {
+    async fn verify_account(&self, context: &Context, message: &mut MsgData) -> Result<()> {
         let sender = self.facts.user(&message.send_id).await?;
-        let is_account = sender.is_some_and(|user| user.app_manger_level >= 2);
-        if is_account || context.caller.kind() == protocol::internal::caller::Kind::System {
+        let account = sender.filter(|user| user.app_manger_level >= SYSTEM_ACCOUNT);
+        if let Some(account) = account {
+            name_sender(context, message, &account.nickname, &account.face_url);
+            return Ok(());
+        }
+        if context.caller.kind() == protocol::internal::caller::Kind::System {
             return Ok(());
         }
         Err(Error::no_permission(format!(
@@ -238,25 +280,16 @@ impl Messages {
         if group.status == DISMISSED && message.content_type != kind::GROUP_DISMISSED {
             return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed")));
         }
-        if context.is_privileged() || is_notification(message.content_type) {
+        if is_notification(message.content_type) {
             return Ok(());
         }
-        let Some(member) = self.facts.member(id, &message.send_id).await? else {
-            return Err(
-                ErrorCode::NotInGroup.with(format!("{} is not a member of group {id}", message.send_id))
-            );
-        };
-        if member.role_level == role::OWNER {
-            return Ok(());
-        }
-        if store::millis(member.mute_end_time) >= self.clock.now_ms() {
-            return Err(ErrorCode::MutedInGroup.with("the sender is muted in this group"));
-        }
-        if group.status == MUTED && member.role_level != role::ADMIN {
-            return Err(
-                ErrorCode::MutedGroup.with("the group is muted; only its owner and administrators may send")
-            );
-        }
+        self.may_speak(context, message).await?;
+        let Some(profile) = self.facts.user(&message.send_id).await? else { return Ok(()) };
+        let member = self.facts.member(id, &message.send_id).await?;
+        let own = |of: fn(&Member) -> &String| member.as_deref().map(of).filter(|text| !text.is_empty());
+        let nickname = own(|member| &member.nickname).unwrap_or(&profile.nickname);
+        let face = own(|member| &member.face_url).unwrap_or(&profile.face_url);
+        name_sender(context, message, nickname, face);
         Ok(())
     }
 }
@@ -269,6 +302,17 @@ fn in_bounds(send_time: i64, now: i64, is_import: bool) -> Result<()> {
     }
     let remedy = if is_import { "" } else { "; isImport: true permits any time before now" };
     Err(Error::args(format!("sendTime must be between {first} and {last} (ms), or 0 for now{remedy}")))
+}
+
+/// The name and the face that receivers see. What an ordinary sender says of itself is not believed.
+fn name_sender(context: &Context, message: &mut MsgData, nickname: &str, face_url: &str) {
+    let believed = context.is_privileged();
+    for (field, known) in [(&mut message.sender_nickname, nickname), (&mut message.sender_face_url, face_url)]
+    {
+        if !believed || field.is_empty() {
+            known.clone_into(field);
+        }
+    }
 }
 
 /// The same for every retry of a message.
@@ -292,6 +336,8 @@ fn partition_key(message: &MsgData) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocol::internal::caller::Kind;
+
     use super::*;
 
     #[test]
@@ -318,6 +364,19 @@ mod tests {
             named.contains("sendTime") && named.contains("1799913600000") && named.contains("isImport"),
             "{named}"
         );
+    }
+
+    #[test]
+    fn what_an_ordinary_sender_says_of_its_name_is_not_believed() {
+        let named = |kind, said: &str| {
+            let mut message = MsgData { sender_nickname: said.into(), ..Default::default() };
+            name_sender(&Context::new(kind, "u", 1, "op"), &mut message, "Real", "face");
+            (message.sender_nickname, message.sender_face_url)
+        };
+        assert_eq!(named(Kind::User, "The Bank"), ("Real".into(), "face".into()));
+        assert_eq!(named(Kind::User, ""), ("Real".into(), "face".into()));
+        assert_eq!(named(Kind::Admin, "The Bank"), ("The Bank".into(), "face".into()));
+        assert_eq!(named(Kind::System, ""), ("Real".into(), "face".into()));
     }
 
     #[test]
