@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bson::{Document, doc};
 use config::{Hook, Service};
-use model::{Clock, conversation_id, id_hash};
+use model::{Clock, access::Claim, conversation_id, id_hash};
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check,
@@ -113,6 +113,11 @@ fn settings(request: &ConversationReq) -> Result<Document> {
     Ok(fields)
 }
 
+/// Messages arrive and nobody is notified of them (recvMsgOpt 2); with option 1 they are not sent at all.
+fn does_not_notify(row: &Conversation) -> bool {
+    row.recv_msg_opt == 2
+}
+
 impl Conversations {
     fn now(&self) -> DateTime {
         DateTime::from_millis(self.clock.now_ms())
@@ -185,12 +190,7 @@ impl Conversations {
                     "conversation.conversationID must be {id} for these participants"
                 )));
             }
-            if wanted.conversation_type == session::GROUP
-                && self.store.member(&wanted.group_id, owner).await?.is_none()
-            {
-                return Err(ErrorCode::NotInGroup
-                    .with(format!("{owner} is not a member of group {}", wanted.group_id)));
-            }
+            self.may_have(owner, &id, &wanted).await?;
             self.set_for(context, owner, &id, &wanted, &fields).await?;
             if wanted.conversation_type == session::SINGLE
                 && let Some(private) = &wanted.is_private_chat
@@ -199,6 +199,28 @@ impl Conversations {
             }
         }
         Ok(SetConversationsResp {})
+    }
+
+    /// A row that is there may be set, also when its owner has left the group. A new one must be of a conversation that is the owner's.
+    async fn may_have(&self, owner: &str, id: &str, wanted: &ConversationReq) -> Result<()> {
+        if wanted.conversation_type == session::SINGLE || self.store.conversation(owner, id).await?.is_some()
+        {
+            return Ok(());
+        }
+        let (group, account) = (&wanted.group_id, &wanted.user_id);
+        if wanted.conversation_type == session::GROUP {
+            let member = self.store.member(group, owner).await?;
+            let refused = || ErrorCode::NotInGroup.with(format!("{owner} is not a member of group {group}"));
+            return member.map(|_| ()).ok_or_else(refused);
+        }
+        let claim = Claim { owner, conversation: id, kind: session::NOTIFICATION, peer: account, group: "" };
+        if claim.holds() {
+            return Ok(());
+        }
+        Err(Error::no_permission(format!(
+            "conversation.conversationID must be one of {owner}, or {} for these participants",
+            conversation_id::account(owner, account)
+        )))
     }
 
     async fn set_for(
@@ -410,8 +432,7 @@ impl Conversations {
         context: &Context,
         request: GetNotNotifyConversationIDsReq,
     ) -> Result<GetNotNotifyConversationIDsResp> {
-        let conversation_i_ds =
-            self.ids_where(context, &request.user_id, |row| row.recv_msg_opt == 1).await?;
+        let conversation_i_ds = self.ids_where(context, &request.user_id, does_not_notify).await?;
         Ok(GetNotNotifyConversationIDsResp { conversation_i_ds })
     }
 

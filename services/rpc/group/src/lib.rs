@@ -168,11 +168,15 @@ impl Groups {
         let members = &self.asked_members(context, group, &ex, members.to_vec()).await?;
         let users: Vec<String> = members.iter().map(|member| member.user_id.clone()).collect();
         let conversation = conversation_id::group(group);
-        self.store.set_user_bound(&users, &conversation, Bound::Max, 0).await?;
-        if !self.live.now().history_for_new_members {
-            let newest = self.store.conversation_seqs(std::slice::from_ref(&conversation)).await?;
-            let after = newest.get(&conversation).map_or(0, |seq| seq.max) + 1;
-            self.store.set_user_bound(&users, &conversation, Bound::Min, after).await?;
+        // The notifications of a chat follow it: they hold what became of its messages.
+        let both = [conversation.clone(), conversation_id::notification_of(&conversation)];
+        let newest = self.store.conversation_seqs(&both).await?;
+        for id in &both {
+            self.store.set_user_bound(&users, id, Bound::Max, 0).await?;
+            if !self.live.now().history_for_new_members {
+                let after = newest.get(id).map_or(0, |seq| seq.max) + 1;
+                self.store.set_user_bound(&users, id, Bound::Min, after).await?;
+            }
         }
         self.create_conversations(context, group, users.clone()).await?;
         self.store.set_conversations_max_seq(&users, &conversation, 0).await?;
@@ -209,10 +213,13 @@ impl Groups {
     /// Removes members and freezes what they can read at the newest message.
     async fn remove(&self, group: &str, users: &[String]) -> Result<()> {
         let conversation = conversation_id::group(group);
-        let newest = self.store.conversation_seqs(std::slice::from_ref(&conversation)).await?;
-        let max = newest.get(&conversation).map_or(0, |seq| seq.max);
-        self.store.set_user_bound(users, &conversation, Bound::Max, max).await?;
-        self.store.set_conversations_max_seq(users, &conversation, max).await?;
+        let both = [conversation.clone(), conversation_id::notification_of(&conversation)];
+        let newest = self.store.conversation_seqs(&both).await?;
+        let max = |id: &String| newest.get(id).map_or(0, |seq| seq.max);
+        for id in &both {
+            self.store.set_user_bound(users, id, Bound::Max, max(id)).await?;
+        }
+        self.store.set_conversations_max_seq(users, &conversation, max(&conversation)).await?;
         self.store.remove_members(group, users).await?;
         self.changed(group).await;
         Ok(())
