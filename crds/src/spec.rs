@@ -903,6 +903,10 @@ pub struct ServiceConfig {
     pub token_expire_days: u32,
     /// The receiver of a message must have the sender as a friend. Live.
     pub friend_verify: bool,
+    /// New users may have ids with `_`, `/` or white space, as existing directories may need. The price: two pairs of users, or a group and a pair,
+    /// can then share a conversation id, its seqs, its unread count and what is cleared for everybody; messages stay apart. Live.
+    #[serde(rename = "allowAmbiguousIDs", skip_serializing_if = "std::ops::Not::not")]
+    pub allow_ambiguous_ids: bool,
     /// Days after which messages are removed; 0 keeps them for ever. Live.
     #[schemars(range(max = 36500))]
     pub retain_days: u32,
@@ -956,6 +960,7 @@ impl Default for ServiceConfig {
             multi_login_policy: 1,
             token_expire_days: 90,
             friend_verify: false,
+            allow_ambiguous_ids: false,
             retain_days: 365,
             gateway_drain_seconds: 10,
             kafka_partitions: 8,

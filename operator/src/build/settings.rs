@@ -175,6 +175,7 @@ impl Settings {
             log_level: String::new(),
             token_expire_days: 0,
             friend_verify: false,
+            allow_ambiguous_ids: false,
             retain_days: 0,
             gateway_drain_seconds: 0,
             ..wanted.clone()
@@ -247,6 +248,8 @@ pub fn live_yaml(cluster: &Cluster) -> String {
         friend_verify: Some(wanted.friend_verify),
         retain_days: Some(wanted.retain_days),
         history_for_new_members: None,
+        // Left out unless it is asked for: pods of an older version do not know it.
+        allow_ambiguous_ids: wanted.allow_ambiguous_ids.then_some(true),
     };
     serde_yaml_ng::to_string(&settings).unwrap_or_default()
 }
@@ -326,6 +329,7 @@ mod tests {
             "logLevel: debug",
             "tokenExpireDays: 3",
             "friendVerify: true",
+            "allowAmbiguousIDs: true",
             "retainDays: 3",
             "gatewayDrainSeconds: 3",
         ] {

@@ -42,6 +42,11 @@ pub struct Config {
     pub retain_days: u32,
     /// New group members see older messages.
     pub history_for_new_members: bool,
+    /// New users, and groups that administrators make, may have ids with `_`, `/` or white space, as an existing directory may need. The
+    /// price: conversation ids join ids with `_`, so two pairs of users (`a` with `b_c`, `a_b` with `c`), or a group and a pair, can have
+    /// one conversation id. Each still sees its own messages only, but they share seqs, unread counts and what is cleared for everybody.
+    #[serde(rename = "allowAmbiguousIDs")]
+    pub allow_ambiguous_ids: bool,
     /// Log settings.
     pub log: Log,
     /// MongoDB.
@@ -414,6 +419,7 @@ impl Default for Config {
             friend_verify: false,
             retain_days: 365,
             history_for_new_members: true,
+            allow_ambiguous_ids: false,
             log: Log::default(),
             mongo: Mongo::default(),
             redis: Redis::default(),

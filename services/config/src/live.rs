@@ -34,6 +34,9 @@ pub struct LiveSettings {
     /// New group members see older messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_for_new_members: Option<bool>,
+    /// See [`Config::allow_ambiguous_ids`].
+    #[serde(rename = "allowAmbiguousIDs", skip_serializing_if = "Option::is_none")]
+    pub allow_ambiguous_ids: Option<bool>,
 }
 
 /// What of the logs changes while a process runs.
@@ -122,6 +125,7 @@ impl Live {
                 config.friend_verify = loaded.friend_verify;
                 config.retain_days = loaded.retain_days;
                 config.history_for_new_members = loaded.history_for_new_members;
+                config.allow_ambiguous_ids = loaded.allow_ambiguous_ids;
                 self.0.config.store(Arc::new(config));
                 self.0.taken.store(Arc::new(Taken { revision, problem: String::new() }));
                 Ok(true)
@@ -149,10 +153,11 @@ mod tests {
         assert_eq!((live.now().retain_days, live.taken().revision.as_str()), (5, ""));
         assert!(!live.refresh().unwrap());
 
-        let text = "retainDays: 7\nlog: {level: debug}\n";
+        let text = "retainDays: 7\nlog: {level: debug}\nallowAmbiguousIDs: true\n";
         write(LIVE_FILE, text);
         assert!(live.refresh().unwrap());
         assert_eq!((live.now().retain_days, live.now().log.level.as_str()), (7, "debug"));
+        assert!(live.now().allow_ambiguous_ids);
         assert_eq!(*live.taken(), Taken { revision: revision(text), problem: String::new() });
 
         for (wrong, named) in [
