@@ -54,6 +54,28 @@ pub fn new_id(field: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// The id of a new user, or of a group that an administrator makes. Conversation ids join ids with `_` and are parts of paths: other
+/// characters would let two chats share an id. `ambiguous` is the setting of that name.
+pub fn unambiguous_id(field: &str, id: &str, ambiguous: bool) -> Result<()> {
+    new_id(field, id)?;
+    if !ambiguous && id.contains(|c: char| c == '_' || c == '/' || c.is_whitespace()) {
+        return Err(Error::args(format!(
+            "{field} must not contain `_`, `/` or white space, because conversation ids could no longer be told apart; where existing \
+             ids have them, set allowAmbiguousIDs"
+        )));
+    }
+    Ok(())
+}
+
+/// The id of a group that an ordinary user makes: ASCII letters and digits.
+pub fn plain_id(field: &str, id: &str) -> Result<()> {
+    new_id(field, id)?;
+    if id.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(Error::args(format!("{field} must consist of letters and digits; left out, the server chooses one")))
+}
+
 /// A range of time in ms since 1970, its end left out.
 pub fn time_range(start: i64, end: i64) -> Result<std::ops::Range<i64>> {
     if start > 0 && end >= start {
@@ -66,4 +88,24 @@ pub fn time_range(start: i64, end: i64) -> Result<std::ops::Range<i64>> {
 /// Refuses text over `max` bytes.
 pub fn at_most(field: &str, text: &str, max: usize) -> Result<()> {
     if text.len() > max { Err(Error::args(format!("{field} has more than {max} bytes"))) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_would_share_a_conversation_are_refused() {
+        for id in ["alice_bob", "a/b", "a b", "a\u{3000}b", "a\tb"] {
+            assert!(unambiguous_id("f", id, false).is_err() && plain_id("f", id).is_err(), "{id}");
+        }
+        assert!(unambiguous_id("f", "alice_bob", true).is_ok());
+        for id in ["a:b", "", "a\nb", &"x".repeat(MAX_ID_BYTES + 1)] {
+            assert!(unambiguous_id("f", id, true).is_err() && plain_id("f", id).is_err(), "{id}");
+        }
+        for id in ["alice", "Alice-7", "a.b@c", "Ä"] {
+            assert!(unambiguous_id("f", id, false).is_ok(), "{id}");
+        }
+        assert!(plain_id("f", "Team7").is_ok() && plain_id("f", "team-7").is_err());
+    }
 }

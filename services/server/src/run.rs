@@ -227,6 +227,7 @@ impl Process {
                 store: store.clone(),
                 routes: routes.clone(),
                 config: config.clone(),
+                live: self.live.clone(),
                 peers: peers.clone(),
                 webhooks: webhooks.clone(),
                 clock: clock.clone(),

@@ -68,7 +68,7 @@ impl Users {
         } else {
             request.user_id
         };
-        check::new_id("userID", &user_id)?;
+        check::unambiguous_id("userID", &user_id, self.live.now().allow_ambiguous_ids)?;
         let user = User {
             user_id,
             nickname: request.nick_name,

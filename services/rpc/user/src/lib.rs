@@ -7,7 +7,7 @@ mod commands;
 use std::sync::Arc;
 
 use bson::{Document, doc};
-use config::{Config, Hook, Service};
+use config::{Config, Hook, Live, Service};
 use model::Clock;
 use notification::To;
 use protocol::{
@@ -42,6 +42,8 @@ pub struct Users {
     pub routes: Routes,
     /// Administrators.
     pub config: Arc<Config>,
+    /// What may change meanwhile.
+    pub live: Live,
     /// For notifications.
     pub peers: Peers,
     /// Calls to the integrator.
@@ -111,12 +113,7 @@ impl Users {
         context.require_admin()?;
         let ids: Vec<String> = request.users.iter().map(|user| user.user_id.clone()).collect();
         check::ids("users", &ids, 1000)?;
-        for user in &request.users {
-            check::new_id("users.userID", &user.user_id)?;
-            check::non_empty("users.nickname", &user.nickname)?;
-            check::at_most("users.nickname", &user.nickname, MAX_NAME_BYTES)?;
-            check::at_most("users.ex", &user.ex, MAX_EX_BYTES)?;
-        }
+        self.check_new("", &request.users)?;
         if let Some(existing) = self.store.users(&ids).await?.first() {
             return Err(
                 ErrorCode::Registered.with(format!("user {} is registered already", existing.user_id))
@@ -128,6 +125,7 @@ impl Users {
             .before(context, Hook::BeforeUserRegister, json!({ "users": request.users }))
             .await?;
         let wanted = if answer.users.is_empty() { request.users } else { answer.users };
+        self.check_new("webhook beforeUserRegister: ", &wanted)?;
         let users: Vec<User> = wanted
             .into_iter()
             .map(|user| User {
@@ -150,6 +148,19 @@ impl Users {
         let infos: Vec<UserInfo> = users.iter().map(User::to_info).collect();
         self.webhooks.after(context, Hook::AfterUserRegister, json!({ "users": infos })).await;
         Ok(UserRegisterResp {})
+    }
+
+    /// `whose` says who made the list.
+    fn check_new(&self, whose: &str, users: &[UserInfo]) -> Result<()> {
+        let field = |name: &str| format!("{whose}users.{name}");
+        let ambiguous = self.live.now().allow_ambiguous_ids;
+        for user in users {
+            check::unambiguous_id(&field("userID"), &user.user_id, ambiguous)?;
+            check::non_empty(&field("nickname"), &user.nickname)?;
+            check::at_most(&field("nickname"), &user.nickname, MAX_NAME_BYTES)?;
+            check::at_most(&field("ex"), &user.ex, MAX_EX_BYTES)?;
+        }
+        Ok(())
     }
 
     async fn get_users(
