@@ -202,8 +202,8 @@ impl Relations {
         {
             return Err(ErrorCode::FriendRequestHandled.with("the request is handled already"));
         }
-        let row = self.store.friend_request(from, to).await?;
-        let row = row.map(|row| convert::request(&row, None, None));
+        let answered = self.store.friend_request(from, to).await?;
+        let row = convert::requests(&self.store, answered.into_iter().collect()).await?.pop();
         if request.handle_result == AGREE {
             self.store.answer_friend_request(to, from, AGREE, "", self.now()).await?;
             let version = self.store.version(Kind::Friend, from).await?;
