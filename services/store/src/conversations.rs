@@ -158,6 +158,17 @@ impl Store {
         }
     }
 
+    /// Which of `owners` have a row of a conversation.
+    pub async fn conversation_owners(&self, id: &str, owners: &[String]) -> Result<HashSet<String>> {
+        let filter = doc! { "owner_user_id": { "$in": owners }, "conversation_id": id };
+        Ok(self.owners(filter).await?.into_iter().collect())
+    }
+
+    /// How many rows an owner has.
+    pub async fn conversation_count(&self, owner: &str) -> Result<u64> {
+        Ok(self.documents("conversation").count_documents(doc! { "owner_user_id": owner }).await?)
+    }
+
     async fn owners(&self, filter: Document) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Owner {

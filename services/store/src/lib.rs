@@ -49,6 +49,7 @@ pub mod client_config;
 pub mod client_logs;
 pub mod commands;
 pub mod conversations;
+mod deleted;
 pub mod devices;
 pub mod friends;
 pub mod groups;
@@ -297,6 +298,7 @@ impl Store {
         self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
+        self.ensure_deleted_index().await?;
         let destructs = doc! { "is_msg_destruct": true };
         self.partial("conversation", doc! { "latest_msg_destruct_time": 1 }, destructs).await?;
         for kind in versions::Kind::ALL {

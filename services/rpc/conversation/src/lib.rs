@@ -2,31 +2,28 @@
 
 mod hooks;
 mod mentions;
+mod set;
 mod sorted;
 
 use std::sync::Arc;
 
-use bson::{Document, doc};
 use config::{Hook, Service};
-use model::{Clock, access::Claim, conversation_id, id_hash};
-use notification::To;
+use model::{Clock, conversation_id, id_hash};
 use protocol::{
     Error, ErrorCode, Result, check,
-    content_type::{self as kind, session},
+    content_type::session,
     conversation::{
-        ConversationReq, CreateGroupChatConversationsReq, CreateGroupChatConversationsResp,
-        CreateSingleChatConversationsReq, CreateSingleChatConversationsResp, DeleteConversationsReq,
-        DeleteConversationsResp, GetAllConversationsReq, GetAllConversationsResp,
-        GetConversationOfflinePushUserIDsReq, GetConversationOfflinePushUserIDsResp, GetConversationReq,
-        GetConversationResp, GetConversationsReq, GetConversationsResp, GetFullOwnerConversationIDsReq,
-        GetFullOwnerConversationIDsResp, GetIncrementalConversationReq, GetIncrementalConversationResp,
-        GetNotNotifyConversationIDsReq, GetNotNotifyConversationIDsResp, GetOwnerConversationReq,
-        GetOwnerConversationResp, GetPinnedConversationIDsReq, GetPinnedConversationIDsResp,
-        SetConversationsReq, SetConversationsResp, UpdateConversationsByUserReq,
+        CreateGroupChatConversationsReq, CreateGroupChatConversationsResp, CreateSingleChatConversationsReq,
+        CreateSingleChatConversationsResp, DeleteConversationsReq, DeleteConversationsResp,
+        GetAllConversationsReq, GetAllConversationsResp, GetConversationOfflinePushUserIDsReq,
+        GetConversationOfflinePushUserIDsResp, GetConversationReq, GetConversationResp, GetConversationsReq,
+        GetConversationsResp, GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp,
+        GetIncrementalConversationReq, GetIncrementalConversationResp, GetNotNotifyConversationIDsReq,
+        GetNotNotifyConversationIDsResp, GetOwnerConversationReq, GetOwnerConversationResp,
+        GetPinnedConversationIDsReq, GetPinnedConversationIDsResp, UpdateConversationsByUserReq,
         UpdateConversationsByUserResp,
     },
     lists,
-    sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
 use routes::Routes;
 use rpc::{Context, Peers};
@@ -68,51 +65,6 @@ rpc::service! { Conversations, Service::Conversation, {
     "GetConversationOfflinePushUserIDs" => offline_push_users,
 } }
 
-/// The settings of a request that are present, checked.
-fn settings(request: &ConversationReq) -> Result<Document> {
-    let mut fields = Document::new();
-    if let Some(option) = &request.recv_msg_opt {
-        if !(0..=2).contains(&option.value) {
-            return Err(Error::args("conversation.recvMsgOpt must be 0, 1 or 2"));
-        }
-        fields.insert("recv_msg_opt", option.value);
-    }
-    for (name, column, value) in
-        [("attachedInfo", "attached_info", &request.attached_info), ("ex", "ex", &request.ex)]
-    {
-        if let Some(text) = value {
-            check::at_most(&format!("conversation.{name}"), &text.value, MAX_TEXT_BYTES)?;
-            fields.insert(column, &text.value);
-        }
-    }
-    let flags = [
-        ("is_pinned", &request.is_pinned),
-        ("is_msg_destruct", &request.is_msg_destruct),
-        ("is_private_chat", &request.is_private_chat),
-    ];
-    for (column, value) in flags {
-        if let Some(flag) = value {
-            fields.insert(column, flag.value);
-        }
-    }
-    if let Some(at) = &request.group_at_type {
-        fields.insert("group_at_type", at.value);
-    }
-    if let Some(seconds) = &request.burn_duration {
-        fields.insert("burn_duration", seconds.value);
-    }
-    if let Some(seconds) = &request.msg_destruct_time {
-        if seconds.value < 0 {
-            return Err(Error::args("conversation.msgDestructTime must not be negative"));
-        }
-        fields.insert("msg_destruct_time", seconds.value);
-    }
-    if request.conversation_type == session::GROUP {
-        fields.remove("is_private_chat");
-    }
-    Ok(fields)
-}
-
 /// Messages arrive and nobody is notified of them (recvMsgOpt 2); with option 1 they are not sent at all.
 fn does_not_notify(row: &Conversation) -> bool {
     row.recv_msg_opt == 2
@@ -121,6 +73,11 @@ fn does_not_notify(row: &Conversation) -> bool {
 impl Conversations {
     fn now(&self) -> DateTime {
         DateTime::from_millis(self.clock.now_ms())
+    }
+
+    /// Before a list is read: what was deleted comes back when somebody has written there.
+    pub(crate) async fn renew(&self, owner: &str) -> Result<()> {
+        Ok(self.store.renew_conversations(owner, self.now()).await?)
     }
 
     async fn create_single(
@@ -164,115 +121,6 @@ impl Conversations {
         Ok(CreateGroupChatConversationsResp {})
     }
 
-    async fn set(&self, context: &Context, request: SetConversationsReq) -> Result<SetConversationsResp> {
-        check::ids("userIDs", &request.user_i_ds, 1000)?;
-        for user in &request.user_i_ds {
-            context.require_self("userIDs", user)?;
-        }
-        let wanted = check::present("conversation", request.conversation)?;
-        let id = match wanted.conversation_type {
-            session::SINGLE => check::non_empty("conversation.userID", &wanted.user_id).map(|()| None)?,
-            session::GROUP => {
-                check::non_empty("conversation.groupID", &wanted.group_id)?;
-                Some(conversation_id::group(&wanted.group_id))
-            }
-            session::NOTIFICATION => {
-                check::non_empty("conversation.conversationID", &wanted.conversation_id)?;
-                Some(wanted.conversation_id.clone())
-            }
-            _ => return Err(Error::args("conversation.conversationType must be 1, 3 or 4")),
-        };
-        let fields = settings(&wanted)?;
-        for owner in &request.user_i_ds {
-            let id = id.clone().unwrap_or_else(|| conversation_id::single(owner, &wanted.user_id));
-            if !wanted.conversation_id.is_empty() && wanted.conversation_id != id {
-                return Err(Error::args(format!(
-                    "conversation.conversationID must be {id} for these participants"
-                )));
-            }
-            self.may_have(owner, &id, &wanted).await?;
-            self.set_for(context, owner, &id, &wanted, &fields).await?;
-            if wanted.conversation_type == session::SINGLE
-                && let Some(private) = &wanted.is_private_chat
-            {
-                self.set_private(context, owner, &wanted.user_id, &id, private.value).await?;
-            }
-        }
-        Ok(SetConversationsResp {})
-    }
-
-    /// A row that is there may be set, also when its owner has left the group. A new one must be of a conversation that is the owner's.
-    async fn may_have(&self, owner: &str, id: &str, wanted: &ConversationReq) -> Result<()> {
-        if wanted.conversation_type == session::SINGLE || self.store.conversation(owner, id).await?.is_some()
-        {
-            return Ok(());
-        }
-        let (group, account) = (&wanted.group_id, &wanted.user_id);
-        if wanted.conversation_type == session::GROUP {
-            let member = self.store.member(group, owner).await?;
-            let refused = || ErrorCode::NotInGroup.with(format!("{owner} is not a member of group {group}"));
-            return member.map(|_| ()).ok_or_else(refused);
-        }
-        let claim = Claim { owner, conversation: id, kind: session::NOTIFICATION, peer: account, group: "" };
-        if claim.holds() {
-            return Ok(());
-        }
-        Err(Error::no_permission(format!(
-            "conversation.conversationID must be one of {owner}, or {} for these participants",
-            conversation_id::account(owner, account)
-        )))
-    }
-
-    async fn set_for(
-        &self,
-        context: &Context,
-        owner: &str,
-        id: &str,
-        wanted: &ConversationReq,
-        fields: &Document,
-    ) -> Result<()> {
-        let row = Conversation::new(
-            owner,
-            id,
-            wanted.conversation_type,
-            &wanted.user_id,
-            &wanted.group_id,
-            self.now(),
-        );
-        self.store.ensure_conversations(&[row]).await?;
-        if !fields.is_empty() {
-            self.store.update_conversation(owner, id, fields).await?;
-        }
-        self.routes.facts_changed(&[format!("user:{owner}")]).await;
-        let tips =
-            ConversationUpdateTips { user_id: owner.to_owned(), conversation_id_list: vec![id.to_owned()] };
-        notification::tell(&self.peers, context, owner, To::User(owner), kind::CONVERSATION_CHANGED, &tips)
-            .await;
-        Ok(())
-    }
-
-    /// Burn-after-reading belongs to both sides.
-    async fn set_private(
-        &self,
-        context: &Context,
-        owner: &str,
-        peer: &str,
-        id: &str,
-        private: bool,
-    ) -> Result<()> {
-        let row = Conversation::new(peer, id, session::SINGLE, owner, "", self.now());
-        self.store.ensure_conversations(&[row]).await?;
-        self.store.update_conversation(peer, id, &doc! { "is_private_chat": private }).await?;
-        let tips = ConversationSetPrivateTips {
-            recv_id: peer.to_owned(),
-            send_id: owner.to_owned(),
-            is_private: private,
-            conversation_id: id.to_owned(),
-        };
-        notification::tell(&self.peers, context, owner, To::User(peer), kind::PRIVATE_CHAT_SET, &tips).await;
-        Ok(())
-    }
-
     async fn delete(
         &self,
         context: &Context,
@@ -297,7 +145,7 @@ impl Conversations {
             request.conversation_i_ds
         };
         if !ids.is_empty() {
-            self.store.delete_conversations(owner, &ids).await?;
+            self.store.delete_conversations_until_written(owner, &ids).await?;
             self.routes.facts_changed(&[format!("user:{owner}")]).await;
         }
         Ok(DeleteConversationsResp {})
@@ -320,6 +168,7 @@ impl Conversations {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         check::non_empty("conversationID", &request.conversation_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
+        self.renew(&request.owner_user_id).await?;
         let row = self.store.conversation(&request.owner_user_id, &request.conversation_id).await?;
         let row = row.ok_or_else(|| {
             ErrorCode::RecordNotFound.with(format!("no conversation {}", request.conversation_id))
@@ -335,6 +184,7 @@ impl Conversations {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
         lists::distinct("conversationIDs", &mut request.conversation_i_ds, 1000)?;
+        self.renew(&request.owner_user_id).await?;
         let rows = self.store.conversations(&request.owner_user_id, &request.conversation_i_ds).await?;
         Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
     }
@@ -346,6 +196,7 @@ impl Conversations {
     ) -> Result<GetAllConversationsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
+        self.renew(&request.owner_user_id).await?;
         let rows = self.store.all_conversations(&request.owner_user_id).await?;
         Ok(GetAllConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
     }
@@ -357,6 +208,7 @@ impl Conversations {
     ) -> Result<GetOwnerConversationResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
+        self.renew(&request.user_id).await?;
         let (rows, total) =
             self.store.conversation_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
         Ok(GetOwnerConversationResp {
@@ -372,6 +224,7 @@ impl Conversations {
     ) -> Result<GetIncrementalConversationResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
+        self.renew(&request.user_id).await?;
         let changes = self
             .store
             .changes_since(Kind::Conversation, &request.user_id, &request.version_id, request.version)
@@ -395,6 +248,7 @@ impl Conversations {
     ) -> Result<GetFullOwnerConversationIDsResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
+        self.renew(&request.user_id).await?;
         let version = self.store.version(Kind::Conversation, &request.user_id).await?;
         let ids = self.store.conversation_ids(&request.user_id).await?;
         let equal = id_hash::of(&ids) == request.id_hash;
@@ -445,5 +299,19 @@ impl Conversations {
         let quiet = self.store.quiet_owners(&request.conversation_id, &request.user_i_ds).await?;
         let user_i_ds = request.user_i_ds.into_iter().filter(|user| !quiet.contains(user)).collect();
         Ok(GetConversationOfflinePushUserIDsResp { user_i_ds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_notified_is_who_asked_for_that() {
+        let row = |option: i32| {
+            let row = Conversation::new("a", "si_a_b", 1, "b", "", DateTime::from_millis(0));
+            Conversation { recv_msg_opt: option, ..row }
+        };
+        assert_eq!([0, 1, 2].map(|option| does_not_notify(&row(option))), [false, false, true]);
     }
 }

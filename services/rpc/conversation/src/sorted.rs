@@ -28,6 +28,7 @@ impl Conversations {
         check::non_empty("userID", user)?;
         context.require_self("userID", user)?;
         let page = Page::parse(request.pagination.as_ref())?;
+        self.renew(user).await?;
         let mut rows = if request.conversation_i_ds.is_empty() {
             self.store.all_conversations(user).await?
         } else {

@@ -134,6 +134,12 @@ impl Messages {
         Ok(self.windows(user, &[conversation.to_owned()]).await?.remove(conversation))
     }
 
+    /// Before a list is read: conversations that were deleted come back when somebody has written there.
+    async fn renew(&self, user: &str) -> Result<()> {
+        let now = store::DateTime::from_millis(self.clock.now_ms());
+        Ok(self.store.renew_conversations(user, now).await?)
+    }
+
     pub(crate) async fn newest_seqs(
         &self,
         context: &Context,
@@ -142,6 +148,7 @@ impl Messages {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
+        self.renew(user).await?;
         let rows = self.store.all_conversations(user).await?;
         let chats: Vec<String> = rows.iter().map(|row| row.conversation_id.clone()).collect();
         let mut all = chats.clone();
@@ -317,6 +324,7 @@ impl Messages {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
+        self.renew(user).await?;
         let rows = if request.conversation_i_ds.is_empty() {
             self.store.all_conversations(user).await?
         } else {
