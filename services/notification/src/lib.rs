@@ -162,6 +162,22 @@ pub async fn tell<T: Serialize>(
     }
 }
 
+/// [`tell`] of what is no message of the chat, though others of its kind are.
+pub async fn tell_outside_chat<T: Serialize>(
+    peers: &Peers,
+    context: &Context,
+    sender: &str,
+    to: To<'_>,
+    content_type: i32,
+    tips: &T,
+) {
+    let mut message = message(sender, to, content_type, tips);
+    message.options = NotificationOptions { also_chat: false, ..options_of(content_type) }.to_map();
+    if let Err(error) = deliver(peers, context, message).await {
+        tracing::warn!(operation_id = context.operation_id, content_type, %error, "notification.failed");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use config::{NotificationPush, NotificationSettings};

@@ -244,9 +244,13 @@ impl Store {
         former_role: i32,
     ) -> Result<()> {
         in_transaction!(self, [(Kind::GroupMember, group)], |session| {
-            for (user, level) in [(old_owner, former_role), (new_owner, role::OWNER)] {
+            let nobody_mutes = DateTime::from_millis(0);
+            for (user, change) in [
+                (old_owner, doc! { "role_level": former_role }),
+                (new_owner, doc! { "role_level": role::OWNER, "mute_end_time": nobody_mutes }),
+            ] {
                 let filter = doc! { "group_id": group, "user_id": user };
-                let update = doc! { "$set": { "role_level": level } };
+                let update = doc! { "$set": change };
                 self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
             }
             let changes =

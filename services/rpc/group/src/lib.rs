@@ -1,5 +1,6 @@
 //! The group service: groups, members, join requests, incremental sync of both.
 
+mod create;
 mod directory;
 mod hooks;
 mod membership;

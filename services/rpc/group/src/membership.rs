@@ -1,19 +1,18 @@
-//! Operations that change who is in a group: create, join, invite, quit, kick, dismiss, transfer.
+//! Operations that change who is in a group: join, invite, quit, kick, dismiss, transfer.
 
 use config::Hook;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
     group::{
-        CreateGroupReq, CreateGroupResp, DismissGroupReq, DismissGroupResp, GroupApplicationResponseReq,
-        GroupApplicationResponseResp, InviteUserToGroupReq, InviteUserToGroupResp, JoinGroupReq,
-        JoinGroupResp, KickGroupMemberReq, KickGroupMemberResp, QuitGroupReq, QuitGroupResp,
-        TransferGroupOwnerReq, TransferGroupOwnerResp,
+        DismissGroupReq, DismissGroupResp, GroupApplicationResponseReq, GroupApplicationResponseResp,
+        InviteUserToGroupReq, InviteUserToGroupResp, JoinGroupReq, JoinGroupResp, KickGroupMemberReq,
+        KickGroupMemberResp, QuitGroupReq, QuitGroupResp, TransferGroupOwnerReq, TransferGroupOwnerResp,
     },
     sdkws::{
-        GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupCreatedTips, GroupDismissedTips,
-        GroupOwnerTransferredTips, JoinGroupApplicationTips, MemberEnterTips, MemberInvitedTips,
-        MemberKickedTips, MemberQuitTips,
+        GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupDismissedTips,
+        GroupMemberCancelMutedTips, GroupOwnerTransferredTips, JoinGroupApplicationTips, MemberEnterTips,
+        MemberInvitedTips, MemberKickedTips, MemberQuitTips,
     },
 };
 use rpc::Context;
@@ -24,123 +23,17 @@ use store::{
     requests::GroupRequest,
 };
 
-use crate::{
-    Groups, Standing, hooks, member_already,
-    settings::{MAX_NAME_BYTES, MAX_TEXT_BYTES},
-};
+use crate::{Groups, Standing, member_already};
 
-const WORKING_GROUP: i32 = 2;
 const JOINED_BY_ADMIN: i32 = 1;
-const JOINED_BY_INVITATION: i32 = 2;
-const MAX_MEMBERS_PER_CALL: usize = 1000;
+pub(crate) const JOINED_BY_INVITATION: i32 = 2;
+pub(crate) const MAX_MEMBERS_PER_CALL: usize = 1000;
 /// needVerification: nobody needs approval.
 const JOIN_DIRECTLY: i32 = 2;
 /// needVerification: invitations need approval too.
 const ALL_NEED_VERIFICATION: i32 = 1;
 
 impl Groups {
-    pub(crate) async fn create(&self, context: &Context, request: CreateGroupReq) -> Result<CreateGroupResp> {
-        let info = check::present("groupInfo", request.group_info.clone())?;
-        check::non_empty("ownerUserID", &request.owner_user_id)?;
-        context.require_self("ownerUserID", &request.owner_user_id)?;
-        if info.group_type != WORKING_GROUP {
-            return Err(Error::args("groupInfo.groupType must be 2"));
-        }
-        check::at_most("groupInfo.groupName", &info.group_name, MAX_NAME_BYTES)?;
-        for (field, text) in
-            [("notification", &info.notification), ("introduction", &info.introduction), ("ex", &info.ex)]
-        {
-            check::at_most(&format!("groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
-        }
-        let mut ids = vec![request.owner_user_id.clone()];
-        ids.extend(request.admin_user_i_ds.iter().cloned());
-        ids.extend(request.member_user_i_ds.iter().cloned());
-        check::ids("memberUserIDs, adminUserIDs and ownerUserID together", &ids, MAX_MEMBERS_PER_CALL)?;
-        let known = self.store.users(&ids).await?;
-        if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
-            return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
-        }
-        let id =
-            if info.group_id.is_empty() { rand::random::<u32>().to_string() } else { info.group_id.clone() };
-        check::new_id("groupInfo.groupID", &id)?;
-        if self.store.group(&id).await?.is_some() {
-            return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
-        }
-        let operator = context.user_id();
-        let mut group = Group {
-            group_id: id.clone(),
-            group_name: info.group_name,
-            notification: info.notification,
-            introduction: info.introduction,
-            face_url: info.face_url,
-            create_time: self.now(),
-            ex: info.ex,
-            status: 0,
-            creator_user_id: if operator.is_empty() {
-                request.owner_user_id.clone()
-            } else {
-                operator.to_owned()
-            },
-            group_type: WORKING_GROUP,
-            need_verification: info.need_verification,
-            look_member_info: info.look_member_info,
-            apply_member_friend: info.apply_member_friend,
-            notification_update_time: DateTime::from_millis(0),
-            notification_user_id: String::new(),
-        };
-        self.ask_to_create(context, &mut group, &request).await?;
-        check::new_id("groupInfo.groupID", &group.group_id)?;
-        let id = group.group_id.clone();
-        let members: Vec<Member> = ids
-            .iter()
-            .enumerate()
-            .map(|(index, user)| {
-                let level = if index == 0 {
-                    role::OWNER
-                } else if index <= request.admin_user_i_ds.len() {
-                    role::ADMIN
-                } else {
-                    role::ORDINARY
-                };
-                self.member_row(&id, user, level, JOINED_BY_INVITATION, operator, operator)
-            })
-            .collect();
-        let members = self.asked_members(context, &id, &group.ex, members).await?;
-        self.create_conversations(context, &id, ids).await?;
-        match self.store.create_group(&group, &members).await {
-            Err(error) if error.is_duplicate_key() => {
-                return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
-            }
-            other => other?,
-        }
-        let info = self.info(&group).await?;
-        if request.send_message != Some(false) {
-            let version = self.store.member_version(&id).await?;
-            let member_list = self.member_infos(&members).await?;
-            let tips = GroupCreatedTips {
-                group: Some(info.clone()),
-                op_user: self.operator(context, &id).await?,
-                group_owner_user: member_list.first().cloned(),
-                member_list,
-                operation_time: self.clock.now_ms(),
-                group_member_version: version.number(),
-                group_member_version_id: version.id(),
-            };
-            notification::tell(
-                &self.peers,
-                context,
-                &group.creator_user_id,
-                To::Group(&id),
-                kind::GROUP_CREATED,
-                &tips,
-            )
-            .await;
-        }
-        let body = hooks::group(&info, &members);
-        self.webhooks.after(context, Hook::AfterCreateGroup, body).await;
-        Ok(CreateGroupResp { group_info: Some(info) })
-    }
-
     pub(crate) async fn join(&self, context: &Context, request: JoinGroupReq) -> Result<JoinGroupResp> {
         check::non_empty("groupID", &request.group_id)?;
         if !(1..=4).contains(&request.join_source) {
@@ -527,16 +420,22 @@ impl Groups {
             return Ok(DismissGroupResp {});
         }
         if group.status == DISMISSED {
-            return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed already")));
+            // Whoever got no answer dismisses again, as long as there is somebody to hear of it.
+            let (standing, _) = self.standing(context, id).await?;
+            if standing < Standing::Owner || self.store.member_count(id).await? == 0 {
+                return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed already")));
+            }
+        } else {
+            self.require(context, id, Standing::Owner).await?;
+            self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await?;
+            self.changed(id).await;
         }
-        self.require(context, id, Standing::Owner).await?;
+        let dismissed = Group { status: DISMISSED, ..group.clone() };
         let tips = GroupDismissedTips {
-            group: Some(self.info(&group).await?),
+            group: Some(self.info(&dismissed).await?),
             op_user: self.operator(context, id).await?,
             operation_time: self.clock.now_ms(),
         };
-        self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await?;
-        self.changed(id).await;
         let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
         let members = if self.webhooks.wants(Hook::AfterDismissGroup) {
             self.store.member_ids(id).await?
@@ -589,6 +488,17 @@ impl Groups {
             group_member_version_id: version.id(),
         };
         notification::tell(&self.peers, context, old, To::Group(id), kind::OWNER_TRANSFERRED, &tips).await;
+        if store::millis(successor.mute_end_time) >= self.clock.now_ms() {
+            let tips = GroupMemberCancelMutedTips {
+                group: tips.group,
+                op_user: tips.op_user,
+                operation_time: tips.operation_time,
+                muted_user: tips.new_group_owner,
+                group_member_version: version.number(),
+                group_member_version_id: version.id(),
+            };
+            notification::tell(&self.peers, context, old, To::Group(id), kind::MEMBER_UNMUTED, &tips).await;
+        }
         let body = json!({ "groupID": id, "oldOwnerUserID": old, "newOwnerUserID": new });
         self.webhooks.after(context, Hook::AfterTransferGroupOwner, body).await;
         Ok(TransferGroupOwnerResp {})

@@ -31,6 +31,14 @@ use crate::{Groups, Standing, hooks};
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
 pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
 
+/// Whether a change sets something besides the name and the announcement.
+fn sets_others(request: &SetGroupInfoExReq) -> bool {
+    [&request.introduction, &request.face_url, &request.ex].into_iter().any(Option::is_some)
+        || [&request.need_verification, &request.look_member_info, &request.apply_member_friend]
+            .into_iter()
+            .any(Option::is_some)
+}
+
 impl Groups {
     pub(crate) async fn set_info(
         &self,
@@ -94,54 +102,75 @@ impl Groups {
         }
         self.store.update_group(id, &fields).await?;
         self.changed(id).await;
+        self.tell_info_changed(context, request).await
+    }
+
+    /// One notification for each part of the group that was set: the name, the announcement, the others.
+    async fn tell_info_changed(&self, context: &Context, request: &SetGroupInfoExReq) -> Result<()> {
+        let id = &request.group_id;
         let version = self.store.member_version(id).await?;
-        let info = Some(self.info(&self.existing(id).await?).await?);
+        let group = Some(self.info(&self.existing(id).await?).await?);
         let op_user = self.operator(context, id).await?;
-        let (number, version_id) = (version.number(), version.id());
-        let sender = context.user_id();
-        if request.notification.is_some() {
-            let request = MarkMentionsReq {
-                group_id: id.clone(),
-                send_id: sender.to_owned(),
-                at_user_i_ds: vec![],
-                announcement: true,
-            };
-            let conversations = self.peers.get(Service::Conversation);
-            let marked: Result<MarkMentionsResp> =
-                conversations.call(&context.as_system(), "MarkMentions", &request).await;
-            // Like a notification: the announcement itself stands.
-            if let Err(error) = marked {
-                tracing::warn!(operation_id = context.operation_id, %error, "group.announcement_not_marked");
-            }
-            let tips = GroupInfoSetAnnouncementTips {
-                op_user,
-                group: info,
-                group_member_version: number,
-                group_member_version_id: version_id,
-            };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::ANNOUNCEMENT_SET, &tips)
-                .await;
-        } else if request.group_name.is_some() {
+        let (group_member_version, group_member_version_id) = (version.number(), version.id());
+        if request.group_name.is_some() {
             let tips = GroupInfoSetNameTips {
-                op_user,
-                group: info,
-                group_member_version: number,
-                group_member_version_id: version_id,
+                op_user: op_user.clone(),
+                group: group.clone(),
+                group_member_version,
+                group_member_version_id: group_member_version_id.clone(),
             };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_NAME_SET, &tips)
-                .await;
-        } else {
+            self.announce(context, id, kind::GROUP_NAME_SET, &tips).await?;
+        }
+        if let Some(announcement) = &request.notification {
+            let tips = GroupInfoSetAnnouncementTips {
+                op_user: op_user.clone(),
+                group: group.clone(),
+                group_member_version,
+                group_member_version_id: group_member_version_id.clone(),
+            };
+            self.tell_announcement(context, id, &announcement.value, &tips).await?;
+        }
+        if sets_others(request) {
             let tips = GroupInfoSetTips {
                 op_user,
                 mute_time: 0,
-                group: info,
-                group_member_version: number,
-                group_member_version_id: version_id,
+                group,
+                group_member_version,
+                group_member_version_id,
             };
-            notification::tell(&self.peers, context, sender, To::Group(id), kind::GROUP_INFO_SET, &tips)
-                .await;
+            self.announce(context, id, kind::GROUP_INFO_SET, &tips).await?;
         }
         Ok(())
+    }
+
+    /// A new announcement is a chat message too and marks the conversations of the members; that there is none any more is only told.
+    async fn tell_announcement(
+        &self,
+        context: &Context,
+        group: &str,
+        text: &str,
+        tips: &GroupInfoSetAnnouncementTips,
+    ) -> Result<()> {
+        if text.is_empty() {
+            let (sender, to) = (self.speaker(context, group).await?, To::Group(group));
+            let kind = kind::ANNOUNCEMENT_SET;
+            notification::tell_outside_chat(&self.peers, context, &sender, to, kind, tips).await;
+            return Ok(());
+        }
+        let request = MarkMentionsReq {
+            group_id: group.to_owned(),
+            send_id: context.user_id().to_owned(),
+            at_user_i_ds: vec![],
+            announcement: true,
+        };
+        let conversations = self.peers.get(Service::Conversation);
+        let marked: Result<MarkMentionsResp> =
+            conversations.call(&context.as_system(), "MarkMentions", &request).await;
+        // Like a notification: the announcement itself stands.
+        if let Err(error) = marked {
+            tracing::warn!(operation_id = context.operation_id, %error, "group.announcement_not_marked");
+        }
+        self.announce(context, group, kind::ANNOUNCEMENT_SET, tips).await
     }
 
     /// The older form: an empty text leaves a field as it is.
@@ -304,15 +333,17 @@ impl Groups {
         content_type: i32,
         tips: &T,
     ) -> Result<()> {
-        let creator;
-        let sender = if context.user_id().is_empty() {
-            creator = self.existing(group).await?.creator_user_id;
-            &creator
-        } else {
-            context.user_id()
-        };
-        notification::tell(&self.peers, context, sender, To::Group(group), content_type, tips).await;
+        let sender = self.speaker(context, group).await?;
+        notification::tell(&self.peers, context, &sender, To::Group(group), content_type, tips).await;
         Ok(())
+    }
+
+    /// In whose name the group is told: the caller's, or for services the creator's.
+    async fn speaker(&self, context: &Context, group: &str) -> Result<String> {
+        if context.user_id().is_empty() {
+            return Ok(self.existing(group).await?.creator_user_id);
+        }
+        Ok(context.user_id().to_owned())
     }
 
     pub(crate) async fn set_member_info(
@@ -323,7 +354,10 @@ impl Groups {
         if request.members.is_empty() || request.members.len() > 1000 {
             return Err(Error::args("members must have between 1 and 1000 items"));
         }
-        // All are checked before one is changed.
+        // All are checked before the integrator is asked about any, and again as it wants them before one is changed.
+        for wanted in &request.members {
+            self.member_change(context, wanted).await?;
+        }
         let mut changes = Vec::with_capacity(request.members.len());
         for wanted in &mut request.members {
             self.ask_member_change(context, wanted).await?;
