@@ -1,8 +1,10 @@
 // Who may do what: every operation of the contract that looks at its caller, by every relation of a caller to the object. Whoever may not is
 // refused with 1002 whatever else is wrong; whoever may gets past it, to the outcome or to an error about the (mostly harmless) arguments.
 import assert from 'node:assert/strict';
-import { before, describe, test } from 'node:test';
-import { admin, as, call, login, ok, root, user } from './lib/api.mjs';
+import { after, before, describe, test } from 'node:test';
+import { REQUESTS, Socket } from '../sdk/lib/socket.mjs';
+import { until } from '../sdk/lib/wait.mjs';
+import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { routes } from './lib/shown.mjs';
 
 const page = { pagination: { pageNumber: 1, showNumber: 10 } };
@@ -184,4 +186,176 @@ describe('operations', () => {
       if (path !== '/restart' && !path.startsWith('/config/')) assert.notEqual((await admin(path, {})).errCode, 1002);
     });
   }
+});
+
+// Which conversations a caller may read or touch, by what the caller is to it. A new operation that names a conversation is one line.
+const seqsOf = (who, { id }) => ({ userID: who.userID, conversationID: id });
+const rowsOf = (who, { id }) => ({ ownerUserID: who.userID, conversationIDs: [id] });
+const everybody = { deleteSyncOpt: { IsSyncSelf: true, IsSyncOther: true } };
+const setting = (conversationType) => (who, { id, peer, group }) => ({
+  userIDs: [who.userID], conversation: { conversationID: id, conversationType, userID: peer, groupID: group, isPinned: true, recvMsgOpt: 2 },
+});
+const set = '/conversation/set_conversations';
+/** Path, body, and the code for whoever has no part in the conversation; without one the answer says nothing of it. */
+const aboutConversations = [
+  // First those that might make a row, then what a row might open.
+  [set, setting(1), 1001], [set, setting(3), 'refused'], [set, setting(4), 1002],
+  ['/msg/newest_seq', (who) => ({ userID: who.userID })],
+  ['/msg/pull_msg_by_seq', (who, { id }) => ({ userID: who.userID, seqRanges: [{ conversationID: id, begin: 1, end: 100, num: 100 }] })],
+  ['/msg/get_conversations_has_read_and_max_seq', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] })],
+  ['/msg/revoke_msg', (who, c) => ({ ...seqsOf(who, c), seq: 1 }), 1004],
+  ['/msg/revoke_msg', (who, c) => ({ ...seqsOf(who, c), seq: 1_000_000 }), 1004],
+  ['/msg/mark_msgs_as_read', (who, c) => ({ ...seqsOf(who, c), seqs: [1] }), 1004],
+  ['/msg/mark_conversation_as_read', (who, c) => ({ ...seqsOf(who, c), hasReadSeq: 1, seqs: [1] }), 1004],
+  ['/msg/set_conversation_has_read_seq', (who, c) => ({ ...seqsOf(who, c), hasReadSeq: 1 }), 1004],
+  ['/msg/delete_msgs', (who, c) => ({ ...seqsOf(who, c), seqs: [1] }), 1004],
+  ['/msg/delete_msgs', (who, c) => ({ ...seqsOf(who, c), seqs: [1], ...everybody }), 1004],
+  ['/msg/clear_conversation_msg', (who, { id }) => ({ userID: who.userID, conversationIDs: [id], ...everybody })],
+  ['/msg/edit_msg', (who, c) => ({ ...seqsOf(who, c), seq: 1, content: '{"content":"y"}' }), 'refused'],
+  ['/msg/set_reaction', (who, c) => ({ ...seqsOf(who, c), seq: 1, reaction: '+1' }), 'refused'],
+  ['/msg/get_reactions', (who, c) => ({ ...seqsOf(who, c), seqs: [1] })],
+  ['/msg/get_reaction_users', (who, c) => ({ ...seqsOf(who, c), seq: 1, ...page }), 'refused'],
+  ['/msg/get_group_msg_readers', (who, { group }) => ({ userID: who.userID, groupID: group || NOBODY, seq: 1, ...page }), 1004],
+  ['/msg/search_own_msg', (who, { id }) => ({ userID: who.userID, keyword: 'kept', conversationIDs: [id], count: 9 })],
+  ['/conversation/get_conversation', (who, { id }) => ({ ownerUserID: who.userID, conversationID: id }), 1004],
+  ['/conversation/get_conversations', rowsOf],
+  ['/conversation/get_sorted_conversation_list', (who, { id }) => ({ userID: who.userID, conversationIDs: [id], ...page }), 1004],
+  ['/conversation/get_all_conversations', (who) => ({ ownerUserID: who.userID })],
+  ['/conversation/get_owner_conversation', (who) => ({ userID: who.userID, ...page })],
+  ['/conversation/get_full_conversation_ids', (who) => ({ userID: who.userID, idHash: 0 })],
+  ['/conversation/get_incremental_conversations', (who) => ({ userID: who.userID })],
+  ['/conversation/get_pinned_conversation_ids', (who) => ({ userID: who.userID })],
+  ['/conversation/get_not_notify_conversation_ids', (who) => ({ userID: who.userID })],
+  ['/conversation/delete_conversations', rowsOf],
+  ['/jssdk/get_conversations', (_, { id }) => ({ conversationIDs: [id] })],
+  ['/jssdk/get_active_conversations', () => ({ count: 100 })],
+];
+const commands = [
+  ['newestSeq', (who) => ({ userID: who.userID })],
+  ['pullByRange', (who, { id }) => ({ userID: who.userID, seqRanges: [{ conversationID: id, begin: 1, end: 100, num: 100 }] })],
+  ['pullBySeqs', (who, { id }) => ({ userID: who.userID, conversations: [{ conversationID: id, seqs: [1] }] })],
+  ['readAndMaxSeqs', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] })],
+  ['lastMessages', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] })],
+];
+const withoutConversation = [
+  '/msg/user_clear_all_msg', '/msg/get_server_time', '/msg/check_msg_is_send_success', '/msg/send_simple_msg', '/conversation/update_conversations_by_user',
+];
+
+describe('conversations', () => {
+  const cast = {};
+  const chats = {};
+  const readers = {
+    single: ['owner', 'peer'], singleNotifications: ['owner', 'peer'], account: ['peer'],
+    team: ['owner', 'administrator', 'member', 'muted', 'former'], teamNotifications: ['owner', 'administrator', 'member', 'muted', 'former'],
+  };
+  const pair = (a, b) => [a.userID, b.userID].sort().join('_');
+  const send = (from, target, text) => ok(root, '/msg/send_msg', { sendID: from.userID, content: { content: text }, contentType: 101, ...target });
+  /** What a reader finds, as texts. */
+  async function found(who, { id }) {
+    const { msgs, notificationMsgs } = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID: id, begin: 1, end: 100, num: 100 }] });
+    const list = { ...msgs, ...notificationMsgs }[id]?.Msgs ?? [];
+    return list.map(({ content }) => Buffer.from(content ?? '', 'base64').toString());
+  }
+  const holds = (what, who, chat, text) => until(what, async () => (await found(who, chat)).some((one) => one.includes(text)), 15_000);
+
+  before(async () => {
+    const names = ['owner', 'peer', 'administrator', 'member', 'muted', 'former', 'blocked', 'stranger'];
+    await Promise.all(names.map(async (name) => { cast[name] = await user(name); }));
+    const { owner, peer, administrator, member, muted, former, blocked } = cast;
+    const made = await ok(owner, '/group/create_group', {
+      ownerUserID: owner.userID, adminUserIDs: [administrator.userID], memberUserIDs: [member, muted, former].map((one) => one.userID),
+      groupInfo: { groupName: 'team', groupType: 2 },
+    });
+    const team = made.groupInfo.groupID;
+    const account = await ok(root, '/user/add_notification_account', { nickName: 'News', faceURL: '', appMangerLevel: 3 });
+    Object.assign(chats, {
+      single: { id: `si_${pair(owner, peer)}`, peer: owner.userID, group: '' }, singleNotifications: { id: `n_${pair(owner, peer)}`, peer: owner.userID, group: '' },
+      team: { id: `sg_${team}`, peer: '', group: team }, teamNotifications: { id: `n_${team}`, peer: '', group: team },
+      account: { id: `sn_${pair(account, peer)}`, peer: account.userID, group: '' },
+    });
+    await send(owner, { recvID: peer.userID, sessionType: 1 }, 'kept single');
+    await send(owner, { groupID: team, sessionType: 3 }, 'kept team');
+    await send(owner, { recvID: blocked.userID, sessionType: 1 }, 'kept before');
+    const news = { notificationName: 'n', notificationFaceURL: '', notificationType: 1, text: 'kept news', externalUrl: '', mixType: 0, ex: '' };
+    assert.equal((await admin('/msg/send_msg', { sendID: account.userID, recvID: peer.userID, content: news, contentType: 1400, sessionType: 4 })).errCode, 0);
+    await Promise.all([holds('single', peer, chats.single, 'kept'), holds('team', former, chats.team, 'kept'), holds('news', peer, chats.account, 'kept')]);
+    // Notifications that are stored: edits.
+    const edit = async (chat, before, text) => {
+      const seq = (await found(owner, chat)).findIndex((one) => one.includes(before)) + 1;
+      await ok(owner, '/msg/edit_msg', { userID: owner.userID, conversationID: chat.id, seq, content: JSON.stringify({ content: text }) });
+    };
+    await edit(chats.single, 'kept', 'kept and edited');
+    await edit(chats.team, 'kept', 'kept and edited');
+    await Promise.all([holds('edit', peer, chats.singleNotifications, 'edited'), holds('edit', former, chats.teamNotifications, 'edited')]);
+    await ok(owner, '/group/kick_group', { groupID: team, kickedUserIDs: [former.userID] });
+    await ok(owner, '/group/mute_group_member', { groupID: team, userID: muted.userID, mutedSeconds: 600 });
+    await ok(owner, '/friend/add_black', { ownerUserID: owner.userID, blackUserID: blocked.userID });
+    await send(owner, { groupID: team, sessionType: 3 }, 'kept later');
+    await holds('later', member, chats.team, 'kept later');
+    await edit(chats.team, 'kept later', 'kept and edited later');
+    await holds('later', member, chats.teamNotifications, 'edited later');
+    for (const who of Object.values(cast)) who.line = await Socket.open(at.ws, who);
+  });
+  after(() => { for (const who of Object.values(cast)) who.line?.close(); });
+
+  test('no operation and no command is left out', () => {
+    const here = new Set([...aboutConversations.map(([path]) => path), ...withoutConversation]);
+    const there = routes.filter((route) => route.token && !route.admin && /^\/(msg|conversation|jssdk)\//.test(route.path)).map(({ path }) => path);
+    assert.deepEqual(there.filter((path) => !here.has(path)), []);
+    const asked = Object.keys(REQUESTS).filter((name) => REQUESTS[name][0] < 2000 && !['send', 'signal'].includes(name));
+    assert.deepEqual(asked.sort(), commands.map(([name]) => name).sort());
+  });
+
+  for (const [kind, may] of Object.entries(readers)) {
+    test(`${kind}: read by ${may.join(', ')} and nobody else`, async () => {
+      const chat = chats[kind];
+      const others = Object.keys(cast).filter((name) => !may.includes(name));
+      await Promise.all(others.map(async (name) => {
+        const who = cast[name];
+        for (const [path, body, refusal] of aboutConversations) {
+          const answer = await as(who, path, body(who, chat));
+          const told = `${name} ${path}: ${JSON.stringify(answer)}`;
+          if (refusal === 'refused') assert.notEqual(answer.errCode, 0, told);
+          else if (refusal) assert.ok(answer.errCode === refusal || (kind !== 'single' && path === set && answer.errCode !== 0), told);
+          assert.ok(!JSON.stringify(answer.data ?? null).includes(chat.id) && !answer.data?.messages?.length, told);
+        }
+        for (const [command, fields] of commands) {
+          const { errCode, message } = await who.line.request(command, fields(who, chat));
+          assert.ok(errCode !== 0 || !JSON.stringify(message).includes(chat.id), `${name} ${command}: ${JSON.stringify(message)}`);
+        }
+      }));
+      for (const name of may) {
+        const text = JSON.stringify(await found(cast[name], chat));
+        assert.ok(text.includes('kept'), `${name}: ${text}`);
+        const { msgs, notificationMsgs } = await cast[name].line.must('pullByRange', commands[1][1](cast[name], chat));
+        assert.ok(({ ...msgs, ...notificationMsgs })[chat.id].Msgs.length > 0, name);
+        assert.equal(text.includes('later'), kind.startsWith('team') && name !== 'former', `${name}: ${text}`);
+      }
+    });
+  }
+
+  test('whoever may not speak there reads, and neither sends nor edits nor reacts', async () => {
+    const { owner, blocked, muted, former } = cast;
+    const own = { id: `si_${pair(owner, blocked)}` };
+    for (const [who, chat, target, code] of [
+      [blocked, own, { recvID: owner.userID, sessionType: 1 }, 1302], [muted, chats.team, { groupID: chats.team.group, sessionType: 3 }, 1402],
+      [former, chats.team, { groupID: chats.team.group, sessionType: 3 }, 1203],
+    ]) {
+      const text = JSON.stringify(await found(who, chat));
+      assert.ok(text.includes('kept'), text);
+      // Also when an administrator sends in their name: the rules are the sender's.
+      assert.equal((await admin('/msg/send_msg', { sendID: who.userID, content: { content: 'x' }, contentType: 101, ...target })).errCode, code);
+      const seq = (await found(who, chat)).findIndex((one) => one.includes('kept')) + 1;
+      assert.equal((await as(who, '/msg/set_reaction', { userID: who.userID, conversationID: chat.id, seq, reaction: '+1' })).errCode, code);
+    }
+  });
+
+  test('a group cannot be named like a pair', async () => {
+    const { owner, peer, stranger } = cast;
+    const make = (who, groupID) => as(who, '/group/create_group', { ownerUserID: stranger.userID, groupInfo: { groupName: 'g', groupType: 2, groupID } });
+    for (const groupID of [pair(owner, peer), 'a/b', 'a b', 'team-1', 'Ä']) assert.equal((await make(stranger, groupID)).errCode, 1001, groupID);
+    for (const groupID of [pair(owner, peer), 'a/b', 'a b']) assert.equal((await make(root, groupID)).errCode, 1001, groupID);
+    for (const userID of ['a_b', 'a/b', 'a b']) assert.equal((await admin('/user/user_register', { users: [{ userID, nickname: 'n' }] })).errCode, 1001, userID);
+    assert.equal((await admin('/user/add_notification_account', { userID: 'a_b', nickName: 'n', faceURL: '', appMangerLevel: 3 })).errCode, 1001);
+  });
 });

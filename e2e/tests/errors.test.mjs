@@ -78,5 +78,7 @@ test('a message is revoked once', async () => {
   const { seq, conversationID } = await line.message('it', (item) => item.contentType === 101);
   line.close();
   await ok(alice, '/msg/revoke_msg', { userID: alice.userID, conversationID, seq });
-  await fails(1404, alice, '/msg/revoke_msg', { userID: alice.userID, conversationID, seq });
+  // Whoever got no answer asks again: it is done, and told again.
+  await ok(alice, '/msg/revoke_msg', { userID: alice.userID, conversationID, seq });
+  await fails(1404, root, '/msg/revoke_msg', { userID: root.userID, conversationID, seq });
 });

@@ -43,6 +43,7 @@ const untold = (kind, who) => { for (const one of who) assert.ok(!one.line.messa
 
 describe('friends', () => {
   const pair = () => ({ fromUserID: stranger.userID, toUserID: owner.userID });
+  const sides = (request) => [request.fromUserID, request.fromNickname, request.toUserID, request.toNickname];
   test('1203 an application, 1202 its refusal', async () => {
     await ok(stranger, '/friend/add_friend', { ...pair(), reqMsg: 'hello' });
     const applied = await told(1203, [owner], { from: stranger });
@@ -50,12 +51,14 @@ describe('friends', () => {
     await ok(owner, '/friend/add_friend_response', { ...pair(), handleResult: -1, handleMsg: 'no' });
     const refused = await told(1202, [stranger], { from: owner });
     assert.deepEqual([refused.handleMsg, refused.request.handleResult], ['no', -1]);
+    assert.deepEqual(sides(refused.request), [stranger.userID, 'stranger', owner.userID, 'owner']);
   });
   test('1201 an acceptance is a chat message too', async () => {
     await ok(stranger, '/friend/add_friend', { ...pair(), reqMsg: 'please' });
     await ok(owner, '/friend/add_friend_response', { ...pair(), handleResult: 1, handleMsg: 'yes' });
     const accepted = await told(1201, [stranger], { from: owner, chat: true });
     assert.equal(accepted.fromToUserID.fromUserID, stranger.userID);
+    assert.deepEqual(sides(accepted.request), [stranger.userID, 'stranger', owner.userID, 'owner']);
   });
   test('1206 a remark, 1210 other settings of a friend, 1209 a friend\'s new profile', async () => {
     const friend = { ownerUserID: owner.userID, friendUserID: stranger.userID };
@@ -127,6 +130,32 @@ describe('groups', () => {
     assert.equal((await told(1519, everybody(), { holds: hasGroup, chat: true })).group.notification, 'tonight');
     await ok(owner, '/group/set_group_info_ex', { groupID, introduction: 'i', needVerification: 1 });
     assert.equal((await told(1502, everybody(), { holds: hasGroup })).group.introduction, 'i');
+    untold(1502, [stranger]);
+  });
+  test('a name, an announcement and another setting at once are told one by one', async () => {
+    await ok(owner, '/group/set_group_info_ex', { groupID, groupName: 'third', notification: 'at nine', introduction: 'j' });
+    await told(1520, everybody(), { holds: (t) => hasGroup(t) && t.group.groupName === 'third' });
+    await told(1519, everybody(), { holds: (t) => hasGroup(t) && t.group.notification === 'at nine' });
+    await told(1502, everybody(), { holds: (t) => hasGroup(t) && t.group.introduction === 'j' });
+  });
+  test('an announcement that is taken back is told, and neither written into the chat nor marked', async () => {
+    const conversationID = `sg_${groupID}`;
+    await ok(member, '/conversation/set_conversations', { userIDs: [member.userID], conversation: { conversationID, conversationType: 3, groupID, groupAtType: 0 } });
+    await ok(owner, '/group/set_group_info_ex', { groupID, notification: '' });
+    await told(1519, everybody(), { holds: (t) => hasGroup(t) && t.group.notification === '' });
+    await ok(owner, '/group/set_group_info_ex', { groupID, groupName: 'fourth' });
+    await told(1520, everybody(), { holds: (t) => hasGroup(t) && t.group.groupName === 'fourth', chat: true });
+    const inChat = member.line.messages().filter((item) => item.contentType === 1519 && !item.notification);
+    assert.deepEqual(inChat.map((item) => tips(item).group.notification).filter((text) => text === ''), []);
+    assert.equal((await ok(member, '/conversation/get_conversation', { ownerUserID: member.userID, conversationID })).conversation.groupAtType, 0);
+  });
+  test('a group that is made with an announcement tells it', async () => {
+    const made = await ok(owner, '/group/create_group', {
+      ownerUserID: owner.userID, memberUserIDs: [member.userID], groupInfo: { groupName: 'g', groupType: 2, notification: 'welcome' },
+    });
+    const about = (t) => t.group.groupID === made.groupInfo.groupID;
+    await told(1501, [owner, member], { holds: about });
+    assert.equal((await told(1519, [owner, member], { holds: about, chat: true })).group.notification, 'welcome');
   });
   test('1503 an application, 1506 its refusal, 1505 its acceptance with 1510 to all', async () => {
     const apply = () => ok(stranger, '/group/join_group', { groupID, reqMessage: 'me', joinSource: 3, inviterUserID: stranger.userID });
@@ -174,10 +203,13 @@ describe('groups', () => {
     await set({ roleLevel: 20 });
     assert.equal((await told(1518, everybody(), { holds: hasGroup })).changedUser.roleLevel, 20);
   });
-  test('1507 a new owner', async () => {
+  test('1507 a new owner, who is muted no longer (1513)', async () => {
+    await ok(owner, '/group/mute_group_member', { groupID, userID: helper.userID, mutedSeconds: 600 });
     await ok(owner, '/group/transfer_group', { groupID, oldOwnerUserID: owner.userID, newOwnerUserID: helper.userID });
     const moved = await told(1507, everybody(), { holds: hasGroup, chat: true });
     assert.deepEqual([moved.newGroupOwner.userID, moved.oldGroupOwnerInfo.userID], [helper.userID, owner.userID]);
+    const unmuted = await told(1513, everybody(), { holds: (t) => hasGroup(t) && t.mutedUser.userID === helper.userID });
+    assert.deepEqual([unmuted.opUser.userID, unmuted.mutedUser.muteEndTime, unmuted.mutedUser.roleLevel], [owner.userID, 0, 100]);
   });
 });
 
@@ -203,6 +235,11 @@ describe('messages', () => {
     await ok(owner, '/msg/revoke_msg', { userID: owner.userID, conversationID: single, seq: got.seq });
     const revoked = await told(2101, [owner, member], { holds: (t) => t.clientMsgID === got.clientMsgID });
     assert.deepEqual([revoked.revokerUserID, revoked.seq, revoked.conversationID, revoked.sesstionType, revoked.isAdminRevoke], [owner.userID, got.seq, single, 1, false]);
+    // Whoever got no answer revokes again, and everybody is told again, of the same revocation.
+    await ok(owner, '/msg/revoke_msg', { userID: owner.userID, conversationID: single, seq: got.seq });
+    const times = (who) => who.line.messages().filter((item) => item.contentType === 2101 && tips(item).clientMsgID === got.clientMsgID).map((item) => tips(item).revokeTime);
+    for (const who of [owner, member]) await until('told again', () => times(who).length === 2);
+    assert.deepEqual(times(member), [revoked.revokeTime, revoked.revokeTime]);
   });
   test('2102 messages were deleted on one\'s other devices', async () => {
     const got = await say(owner, member);
@@ -226,7 +263,7 @@ describe('endings', () => {
   test('1511 a group was dismissed', async () => {
     await ok(helper, '/group/dismiss_group', { groupID });
     const dismissed = await told(1511, [owner, helper, member], { chat: true, holds: (t) => t.group.groupID === groupID });
-    assert.equal(dismissed.opUser.userID, helper.userID);
+    assert.deepEqual([dismissed.opUser.userID, dismissed.group.status], [helper.userID, 2]);
     await until('nobody is in it', async () => ((await admin('/group/get_group_member_list', { groupID, ...page })).data?.members ?? []).length === 0);
   });
 });

@@ -853,7 +853,7 @@ describe('conversation', () => {
     await foreign(eve, path, { userID: dora.userID });
   });
   route('/conversation/get_not_notify_conversation_ids', async (path) => {
-    assert.deepEqual((await ok(dora, path, { userID: dora.userID })).conversationIDs ?? [], []);
+    assert.deepEqual((await ok(dora, path, { userID: dora.userID })).conversationIDs, [single]);
     await foreign(eve, path, { userID: dora.userID });
   });
   route('/conversation/update_conversations_by_user', async (path) => {
@@ -870,7 +870,14 @@ describe('conversation', () => {
     const change = await ok(dora, '/conversation/get_incremental_conversations', { userID: dora.userID, versionID: before.versionID, version: before.version });
     assert.deepEqual(change.delete, [group]);
     await ok(dora, path, { ...mine(), needDeleteTime: 1 });
-    assert.ok((await ok(dora, '/conversation/get_all_conversations', mine())).conversations.some((row) => row.conversationID === single));
+    const listed = async () => (await ok(dora, '/conversation/get_all_conversations', mine())).conversations.map((row) => row.conversationID);
+    assert.ok((await listed()).includes(single) && !(await listed()).includes(group));
+    assert.equal(await newest(dora, group), 0);
+    // It comes back with the next message, which whoever was offline finds.
+    await say(alice, groupID, 'still there?');
+    assert.ok(await newest(dora, group) > 0);
+    assert.equal(text((await pulled(dora, group)).at(-1)), '{"content":"still there?"}');
+    assert.ok((await listed()).includes(group));
   });
 });
 
