@@ -703,6 +703,16 @@ fn three() -> i32 {
     3
 }
 
+/// The default of `objectStorage.maxBytes`, also of the services themselves.
+pub const fn gibibyte() -> u64 {
+    1 << 30
+}
+
+/// The default of `objectStorage.maxBytesPerDay`, also of the services themselves.
+pub const fn hundred_gibibytes() -> u64 {
+    100 << 30
+}
+
 /// An S3-compatible object storage that exists.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -736,6 +746,14 @@ pub struct ObjectStorage {
     #[serde(default)]
     #[schemars(range(max = 36500))]
     pub expire_days: u32,
+    /// Largest file that a user may upload, in bytes.
+    #[serde(default = "gibibyte")]
+    #[schemars(range(min = 1, max = 52_428_800_000_000_i64))]
+    pub max_bytes: u64,
+    /// Bytes that a user may upload in a day (UTC); 0: any.
+    #[serde(default = "hundred_gibibytes")]
+    #[schemars(range(max = 1_000_000_000_000_000_i64))]
+    pub max_bytes_per_day: u64,
 }
 
 /// Webhooks of the OpenIM contract.
@@ -745,7 +763,7 @@ pub struct Webhooks {
     /// Base URL of the receiver; a hook is posted to url/command.
     #[schemars(length(min = 8, max = 1024), regex(pattern = "^https?://"))]
     pub url: String,
-    /// Secret whose key `secret` signs every body (header x-openim-signature); empty: no signature.
+    /// Secret whose key `secret` signs every call (header x-openim-signature-v2 over time, query and body); empty: no signature.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub signing_secret_name: String,

@@ -95,6 +95,14 @@ impl Settings {
             "webhooks": webhooks(cluster),
         });
         // Services of an earlier version refuse keys that they do not know: these are written where they are needed.
+        if let Some(storage) = &cluster.spec.object_storage {
+            if storage.max_bytes != crds::gibibyte() {
+                config["object"]["maxBytes"] = json!(storage.max_bytes);
+            }
+            if storage.max_bytes_per_day != crds::hundred_gibibytes() {
+                config["object"]["maxBytesPerDay"] = json!(storage.max_bytes_per_day);
+            }
+        }
         if servers.redis.redis_mode != RedisMode::Standalone {
             config["redis"]["redisMode"] = json!(servers.redis.redis_mode);
             config["redis"]["sentinelMode"] = json!({
@@ -319,6 +327,24 @@ mod tests {
             (created.is_send_msg, created.offline_push.as_ref().map(|push| push.enable)),
             (None, Some(true))
         );
+    }
+
+    #[test]
+    fn limits_of_uploads_are_written_where_they_are_not_the_defaults() {
+        let object_of = |limits: &str| {
+            let storage = format!("{{endpoint: 'http://s3', secretName: s{limits}}}");
+            let cluster = validate(&object(&format!("{{objectStorage: {storage}}}"))).unwrap();
+            let written = Settings::of(&cluster, &Observed::default()).config_yaml;
+            let config: serde_json::Value = serde_yaml_ng::from_str(&written).unwrap();
+            [config["object"]["maxBytes"].clone(), config["object"]["maxBytesPerDay"].clone()]
+        };
+        let services = config::Object::default();
+        assert_eq!(
+            (crds::gibibyte(), crds::hundred_gibibytes()),
+            (services.max_bytes, services.max_bytes_per_day)
+        );
+        assert_eq!(object_of(""), [json!(null), json!(null)]);
+        assert_eq!(object_of(", maxBytes: 7, maxBytesPerDay: 0"), [json!(7), json!(0)]);
     }
 
     #[test]
