@@ -220,7 +220,8 @@ impl Messages {
     pub(crate) async fn may_speak(&self, context: &Context, message: &MsgData) -> Result<()> {
         let from = &message.send_id;
         let system = context.caller.kind() == protocol::internal::caller::Kind::System;
-        if system || self.sender(from).await?.app_manger_level >= SYSTEM_ACCOUNT {
+        if system || self.config.is_admin(from) || self.sender(from).await?.app_manger_level >= SYSTEM_ACCOUNT
+        {
             return Ok(());
         }
         if message.session_type == session::GROUP {
