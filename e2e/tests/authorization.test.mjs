@@ -252,8 +252,8 @@ describe('conversations', () => {
   const send = (from, target, text) => ok(root, '/msg/send_msg', { sendID: from.userID, content: { content: text }, contentType: 101, ...target });
   /** What a reader finds, as texts. */
   async function found(who, { id }) {
-    const { msgs, notificationMsgs } = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID: id, begin: 1, end: 100, num: 100 }] });
-    const list = { ...msgs, ...notificationMsgs }[id]?.Msgs ?? [];
+    const answer = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID: id, begin: 1, end: 100, num: 100 }] });
+    const list = { ...answer?.msgs, ...answer?.notificationMsgs }[id]?.Msgs ?? [];
     return list.map(({ content }) => Buffer.from(content ?? '', 'base64').toString());
   }
   const holds = (what, who, chat, text) => until(what, async () => (await found(who, chat)).some((one) => one.includes(text)), 15_000);
