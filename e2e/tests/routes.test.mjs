@@ -312,7 +312,7 @@ describe('friend', () => {
   route('/friend/get_incremental_blacks', async (path) => {
     // The contract's server does not implement it; the answer says what to do instead.
     const answer = await as(alice, path, { userID: alice.userID });
-    assert.equal(answer.errCode, 500);
+    assert.equal(answer.errCode, 1001);
     assert.ok(answer.errDlt.includes('/friend/get_black_list'));
     await foreign(eve, path, { userID: alice.userID });
   });

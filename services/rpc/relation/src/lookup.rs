@@ -79,13 +79,13 @@ impl Relations {
         Ok(GetSpecifiedFriendsInfoResp { infos })
     }
 
-    /// Black lists have no version log in the protocol; upstream does not implement this call either.
+    /// Black lists have no version log in the protocol; upstream does not implement this call either. That is nothing that fails inside.
     pub(crate) async fn incremental_blacks(
         &self,
         context: &Context,
         request: GetIncrementalBlacksReq,
     ) -> Result<GetIncrementalBlacksResp> {
         context.require_self("userID", &request.user_id)?;
-        Err(Error::internal("black lists are not versioned; read them with /friend/get_black_list"))
+        Err(Error::args("black lists are not versioned; read them with /friend/get_black_list"))
     }
 }

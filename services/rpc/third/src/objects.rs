@@ -107,7 +107,9 @@ fn check_size(size: i64, largest: i64) -> Result<()> {
 impl Third {
     fn bucket(&self) -> Result<&Objects> {
         self.objects.as_ref().ok_or_else(|| {
-            Error::internal("object storage is not configured; set spec.objectStorage (object.enable: s3)")
+            // Nothing has failed: there is none.
+            ErrorCode::RecordNotFound
+                .with("object storage is not configured; set spec.objectStorage (object.enable: s3)")
         })
     }
 
