@@ -12,7 +12,8 @@ mod spec;
 mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, ValidationRule,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -21,8 +22,52 @@ pub use service::*;
 pub use spec::*;
 pub use status::*;
 
-/// Longest name of a cluster.
+/// Longest name of a cluster: with what is added, the names of its Services, Jobs and labels have at most 63 characters.
 pub const MAX_NAME: usize = 40;
+
+/// Why an object of this name cannot be a cluster, if so: Services are called after it, and they may not have every name.
+pub fn name_problem(name: &str) -> Option<String> {
+    if name.len() > MAX_NAME {
+        return Some(format!("has {} characters: choose one with at most {MAX_NAME}", name.len()));
+    }
+    let fits = name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    (!fits)
+        .then(|| format!("{name:?}: choose one that begins with a letter and has no dot, for example chat-1"))
+}
+
+/// The same for the API server, which lets nothing but small letters, digits, dots and hyphens through.
+fn name_rules() -> Vec<ValidationRule> {
+    let rule =
+        |rule: String, message: String| ValidationRule { rule, message: Some(message), ..Default::default() };
+    vec![
+        rule(
+            format!("size(self.metadata.name) <= {MAX_NAME}"),
+            format!("metadata.name must have at most {MAX_NAME} characters"),
+        ),
+        rule(
+            "self.metadata.name.matches('^[a-z][-a-z0-9]*$')".into(),
+            "metadata.name must begin with a letter and have no dot: Services are called after it".into(),
+        ),
+    ]
+}
+
+/// What may be left out and has no default may be null: so templates write what is not given.
+fn with_nulls(schema: &mut JSONSchemaProps) {
+    let required = schema.required.clone().unwrap_or_default();
+    for (name, field) in schema.properties.iter_mut().flatten() {
+        if field.default.is_none() && !required.contains(name) {
+            field.nullable = Some(true);
+        }
+        with_nulls(field);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        with_nulls(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        with_nulls(values);
+    }
+}
 
 /// The definition, with `spec` optional: leaving it out means all defaults.
 pub fn definition() -> CustomResourceDefinition {
@@ -33,14 +78,15 @@ pub fn definition() -> CustomResourceDefinition {
             continue;
         };
         schema.required = None;
-        // Names of Services are made from it.
-        schema.x_kubernetes_validations = Some(vec![ValidationRule {
-            rule: format!("size(self.metadata.name) <= {MAX_NAME}"),
-            message: Some(format!("metadata.name must have at most {MAX_NAME} characters")),
-            ..Default::default()
-        }]);
-        if let Some(spec) = schema.properties.as_mut().and_then(|properties| properties.get_mut("spec")) {
+        schema.x_kubernetes_validations = Some(name_rules());
+        let Some(properties) = &mut schema.properties else { continue };
+        if let Some(spec) = properties.get_mut("spec") {
             spec.default = Some(JSON(serde_json::json!({})));
+            with_nulls(spec);
+        }
+        // Whoever waits for a cluster must not take one that nobody has looked at for one that is as asked.
+        if let Some(status) = properties.get_mut("status") {
+            status.default = Some(JSON(serde_json::json!({ "observedGeneration": 0 })));
         }
     }
     definition
@@ -116,6 +162,61 @@ mod tests {
             lists_without_merge("", &schema, &mut found);
         }
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_name_is_one_that_services_can_be_called_after() {
+        for name in ["chat", "c", "chat-1", "a".repeat(super::MAX_NAME).as_str()] {
+            assert_eq!(super::name_problem(name), None, "{name}");
+        }
+        for name in ["chat.prod", "1chat", "-chat", "Chat", "", "a".repeat(super::MAX_NAME + 1).as_str()] {
+            assert!(super::name_problem(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_new_object_has_a_status_that_is_about_no_generation() {
+        let definition = super::definition();
+        let schema = definition.spec.versions[0].schema.clone().unwrap().open_api_v3_schema.unwrap();
+        let status = schema.properties.unwrap()["status"].clone();
+        let default = status.default.unwrap().0;
+        let read: super::OpenIMClusterStatus = serde_json::from_value(default.clone()).unwrap();
+        assert_eq!((default, read), (serde_json::json!({"observedGeneration": 0}), Default::default()));
+        assert_eq!(status.required, None);
+    }
+
+    /// Sets every field that may be null, one by one, to null: paths of those that cannot be read then.
+    fn unreadable(schema: &super::JSONSchemaProps, path: &[String], found: &mut Vec<String>) {
+        for (name, field) in schema.properties.iter().flatten() {
+            let path: Vec<String> = path.iter().cloned().chain([name.clone()]).collect();
+            if field.nullable == Some(true) {
+                let null = path
+                    .iter()
+                    .rev()
+                    .fold(serde_json::Value::Null, |inner, name| serde_json::json!({ name: inner }));
+                let read = serde_json::from_value::<super::OpenIMClusterSpec>(null);
+                // What is required beside it is another matter.
+                let problem = read.err().map(|error| error.to_string()).filter(|text| text.contains("null"));
+                found.extend(problem.map(|problem| format!("{}: {problem}", path.join("."))));
+            } else if field.default.is_none() {
+                found.push(format!("{}: may be left out and not be null", path.join(".")));
+            }
+            if field.required.is_none() {
+                unreadable(field, &path, found);
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_null() {
+        let definition = super::definition();
+        let schema = definition.spec.versions[0].schema.clone().unwrap().open_api_v3_schema.unwrap();
+        let mut found = vec![];
+        unreadable(&schema.properties.unwrap()["spec"], &[], &mut found);
+        assert_eq!(found, Vec::<String>::new());
+        let spec = serde_json::json!({"redis": {"external": {"address": "r:1", "tls": null}}, "pods": {"affinity": null}});
+        let spec: super::OpenIMClusterSpec = serde_json::from_value(spec).unwrap();
+        assert!(!spec.redis.external.unwrap().tls && spec.pods.affinity.is_none());
     }
 
     #[test]

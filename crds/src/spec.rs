@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Toleration;
 use kube::CustomResource;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An OpenIM messaging cluster: gateway, API, transfer, push and RPC services with their MongoDB, Redis and Kafka.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -83,7 +83,7 @@ pub struct OpenIMClusterSpec {
     /// Any text, for example the date. Another one gives the managed MongoDB, Redis and Kafka new passwords: they take both while the
     /// services change over, then the ones of before are refused.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub password_rotation: String,
 }
 
@@ -129,7 +129,7 @@ pub struct RolloutPolicy {
     #[schemars(range(min = 0, max = 1000000000))]
     pub max_lag: i64,
     /// The next service is changed while no more than this part of the calls that new pods of the ones before answered failed inside, in percent;
-    /// 100: whatever fails. See onFailure.
+    /// 100: whatever fails. Each method counts as often as it was called on the pods of before, and what failed there already does not count. See onFailure.
     #[schemars(range(min = 0, max = 100))]
     pub max_error_percent: i64,
     /// The gateways are changed while none has more connections than it can close at this rate while it drains
@@ -236,6 +236,13 @@ pub struct Pods {
     pub affinity: Option<AnyObject>,
 }
 
+/// Templates write null for what is not given.
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// An object of Kubernetes that the operator checks.
 pub type AnyObject = BTreeMap<String, serde_json::Value>;
 
@@ -249,7 +256,7 @@ fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[serde(rename_all = "camelCase", default)]
 pub struct ComponentPods {
     /// More annotations; services have those of `spec.pods` too.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
     /// Nodes must have these labels.
@@ -624,7 +631,7 @@ pub struct ExternalRedis {
     #[schemars(length(max = 253))]
     pub secret_name: String,
     /// Speak TLS to the servers, and to the sentinels.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub tls: bool,
 }
 
@@ -821,17 +828,31 @@ fn yes() -> bool {
 /// How clients come in: `/msg_gateway` is the WebSocket, everything else the REST API.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.tlsSecretName == '' || self.host != ''",
+    "message": "a certificate is for a host: set host, or remove tlsSecretName"
+}]))]
 pub struct IngressSpec {
     /// Create an Ingress.
     pub enabled: bool,
-    /// Host name; empty: any.
-    #[schemars(length(max = 253))]
+    /// Host name, in small letters; empty: all that nobody else names. One host of an ingress class is one cluster's: where another object that the
+    /// operator sees has it, no Ingress is made, and the status says whose it is.
+    #[schemars(
+        length(max = 253),
+        regex(pattern = "^((\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
+    )]
     pub host: String,
     /// Ingress class; empty: the default one.
-    #[schemars(length(max = 253))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
+    )]
     pub class_name: String,
-    /// Secret with the certificate; empty: no TLS.
-    #[schemars(length(max = 253))]
+    /// Secret with the certificate of the host; empty: no TLS.
+    #[schemars(
+        length(max = 253),
+        regex(pattern = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
+    )]
     pub tls_secret_name: String,
     /// More annotations for the ingress controller.
     #[schemars(extend("maxProperties" = 64))]
@@ -857,9 +878,9 @@ pub struct GatewayApi {
     /// The Gateways.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub parent_refs: Vec<ParentRef>,
-    /// Host names; empty: any that the listeners take.
+    /// Host names, in small letters; empty: any that the listeners take. As for an Ingress, one host of a listener is one cluster's.
     #[serde(default)]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253), regex(pattern = "^((\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")), extend("x-kubernetes-list-type" = "atomic"))]
     pub hostnames: Vec<String>,
     /// The listeners speak TLS: what `status.endpoints` says.
     #[serde(default)]
@@ -936,7 +957,7 @@ pub struct ServiceConfig {
     #[schemars(range(min = 1, max = 1024))]
     pub kafka_partitions: i32,
     /// How system messages travel, by name, for example groupCreated; what is not here stays as in config/notification.yaml.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     #[schemars(extend("maxProperties" = 64))]
     pub notifications: BTreeMap<String, NotificationSettings>,
 }

@@ -45,6 +45,8 @@ pub enum Reason {
     RolloutFailed,
     /// `spec.version` cannot follow the version that runs.
     UpgradeRefused,
+    /// Another object has the host, or all hosts, that clients are to come in by.
+    HostTaken,
     /// The spec is wrong.
     InvalidSpec,
     /// The spec is fine.
@@ -68,6 +70,7 @@ impl Reason {
             Self::ReconnectBudget => "ReconnectBudget",
             Self::RolloutFailed => "RolloutFailed",
             Self::UpgradeRefused => "UpgradeRefused",
+            Self::HostTaken => "HostTaken",
             Self::InvalidSpec => "InvalidSpec",
             Self::Valid => "Valid",
         }
@@ -161,7 +164,7 @@ pub struct Change {
 pub struct Blocker {
     /// The service or backing server; empty: the whole cluster.
     pub component: String,
-    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, ErrorRate, ReconnectBudget, RolloutFailed, UpgradeRefused, InvalidSpec.
+    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, ErrorRate, ReconnectBudget, RolloutFailed, UpgradeRefused, HostTaken, InvalidSpec.
     pub gate: String,
     /// What is seen, and what to do about it.
     pub message: String,

@@ -18,7 +18,20 @@ refused '{kafka: {managed: {storage: lots}}}' 'kafka.managed.storage'
 refused '{kafka: {external: {address: []}}}' 'kafka.external.address'
 refused '{config: {tokenExpireDays: 0}}' 'tokenExpireDays'
 refused '{nonsense: 1}' 'unknown field'
+refused '{ingress: {tlsSecretName: cert}}' 'a certificate is for a host'
+refused '{ingress: {host: Chat.example.org}}' 'spec.ingress.host'
+refused '{gatewayAPI: {parentRefs: [{name: gate}], hostnames: [chat_1.example.org]}}' 'hostnames'
+refused '{}' 'begin with a letter and have no dot' chat.prod
+refused '{}' 'begin with a letter and have no dot' 1chat
 refused '{}' 'at most 40 characters' "$(printf 'n%.0s' {1..41})"
+
+# What is not given may be null, as templates write it.
+kube -n "$cluster_namespace" apply --server-side --dry-run=server -f - > /dev/null <<'END'
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: nulls}
+spec: {passwordRotation: null, pods: {affinity: null}, config: {notifications: null}, services: {api: {pods: {annotations: null, tolerations: null}}}}
+END
 
 # Accepted by the API server, but its Secret does not exist: its status says so, and the good cluster stays Ready.
 trap 'kube -n "$cluster_namespace" delete openimcluster waiting --ignore-not-found --wait=false > /dev/null' EXIT

@@ -5,8 +5,10 @@ use crds::{
     AnyObject, ComponentPods, ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka,
     ManagedMongoDb, ManagedRedis, OpenIMCluster, OpenIMClusterSpec, Pods, Resources, Service,
 };
+use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Affinity, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt};
+use serde_json::Value;
 
 use crate::{apply::covers, servers, window};
 
@@ -61,6 +63,8 @@ pub struct Cluster {
     pub namespace: String,
     /// metadata.generation
     pub generation: i64,
+    /// metadata.creationTimestamp
+    pub created: Option<Timestamp>,
     /// Owner of everything that is deleted with the cluster.
     pub owner: OwnerReference,
     /// Image of the services, with tag.
@@ -183,15 +187,21 @@ pub(crate) fn amount(quantity: &str) -> Option<f64> {
     let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &quantity[digits.len()..] {
         "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
         "m" => 1e-3,
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
         "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
         "Ki" => 1024.0,
         "Mi" => 1024_f64.powi(2),
         "Gi" => 1024_f64.powi(3),
         "Ti" => 1024_f64.powi(4),
+        "Pi" => 1024_f64.powi(5),
+        "Ei" => 1024_f64.powi(6),
         _ => return None,
     };
     digits.parse::<f64>().ok().filter(|number| *number > 0.0).map(|number| number * factor)
@@ -235,9 +245,21 @@ fn label_problem(name: &str, value: &str) -> Option<String> {
     })
 }
 
+/// Null is what is not given.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let given = fields.into_iter().filter(|(_, value)| !value.is_null());
+            given.map(|(name, value)| (name, without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
 /// An affinity as Kubernetes reads it.
 pub(crate) fn affinity(given: &AnyObject) -> Result<Affinity, String> {
-    let given = serde_json::to_value(given).unwrap_or_default();
+    let given = without_nulls(serde_json::to_value(given).unwrap_or_default());
     let read: Affinity = serde_json::from_value(given.clone()).map_err(|error| error.to_string())?;
     // What it does not know it would leave out.
     if covers(&serde_json::to_value(&read).unwrap_or_default(), &given) {
@@ -246,6 +268,36 @@ pub(crate) fn affinity(given: &AnyObject) -> Result<Affinity, String> {
         Err("has a field that the affinity of a Pod does not have: see `kubectl explain pod.spec.affinity`"
             .into())
     }
+}
+
+/// Checks how clients come in.
+fn ways_in(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
+    let refuse = |field: &str, problem: &str| Err(Invalid { field: field.into(), problem: problem.into() });
+    let remedy = "is no host name: write for example chat.example.org or *.example.org, in small letters";
+    let ingress = &spec.ingress;
+    if !ingress.host.is_empty() && !is_host(&ingress.host) {
+        return refuse("spec.ingress.host", remedy);
+    }
+    if ingress.enabled && ingress.host.is_empty() && !ingress.tls_secret_name.is_empty() {
+        return refuse(
+            "spec.ingress.tlsSecretName",
+            "a certificate is for a host: set spec.ingress.host, or remove tlsSecretName",
+        );
+    }
+    let hosts = spec.gateway_api.iter().flat_map(|routes| &routes.hostnames);
+    match hosts.enumerate().find(|(_, host)| !is_host(host)) {
+        Some((index, _)) => refuse(&format!("spec.gatewayAPI.hostnames[{index}]"), remedy),
+        None => Ok(()),
+    }
+}
+
+/// A name as in DNS, in small letters, perhaps with a star for its first part.
+fn is_host(text: &str) -> bool {
+    let is_inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 253
+        && text.strip_prefix("*.").unwrap_or(text).split('.').all(|part| {
+            !part.is_empty() && part.bytes().all(is_inside) && !part.starts_with('-') && !part.ends_with('-')
+        })
 }
 
 /// A broker needs at least this much memory.
@@ -278,11 +330,8 @@ fn server(name: &str, managed: &Managed) -> Result<(), Invalid> {
 pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     let name = object.name_any();
     let refuse = |field: &str, problem: String| Err(Invalid { field: field.to_owned(), problem });
-    if name.len() > crds::MAX_NAME {
-        return refuse(
-            "metadata.name",
-            format!("has {} characters, at most {} are possible", name.len(), crds::MAX_NAME),
-        );
+    if let Some(problem) = crds::name_problem(&name) {
+        return refuse("metadata.name", problem);
     }
     let Some(owner) = object.controller_owner_ref(&()) else {
         return refuse("metadata.uid", "the object has not been stored yet".into());
@@ -349,6 +398,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             return refuse(&format!("spec.monitoring.labels.{name}"), problem);
         }
     }
+    ways_in(&spec)?;
     let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
     let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;
     let kafka = backing("spec.kafka", &spec.kafka.managed, &spec.kafka.external)?;
@@ -442,6 +492,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
         generation: object.metadata.generation.unwrap_or(0),
+        created: object.creation_timestamp().map(|time| time.0),
         owner,
         image,
         version,
@@ -484,6 +535,29 @@ pub(crate) mod tests {
         let mut running = object("{}");
         running.status = Some(crds::OpenIMClusterStatus { version: "0.0.9".into(), ..Default::default() });
         assert_eq!(validate(&running).unwrap().version, "0.0.9");
+    }
+
+    #[test]
+    fn a_name_that_services_cannot_have_is_told_of() {
+        let mut dotted = object("{}");
+        dotted.metadata.name = Some("chat.prod".into());
+        let told = validate(&dotted).unwrap_err();
+        assert_eq!(told.field, "metadata.name");
+        assert!(told.problem.contains("no dot"), "{told}");
+    }
+
+    #[test]
+    fn null_is_what_is_not_given() {
+        for given in [
+            "null",
+            "{nodeAffinity: null}",
+            "{podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}",
+        ] {
+            validate(&object(&format!(
+                "{{pods: {{affinity: {given}}}, ingress: {{host: '*.example.org', tlsSecretName: c}}}}"
+            )))
+            .unwrap();
+        }
     }
 
     #[test]
@@ -530,6 +604,13 @@ pub(crate) mod tests {
                 "spec.services.api.autoscaling",
             ),
             ("rollout: {soakSeconds: 60, deadlineSeconds: 60}", "spec.rollout.deadlineSeconds"),
+            ("ingress: {host: Chat.example.org}", "spec.ingress.host"),
+            ("ingress: {host: chat_1.example.org}", "spec.ingress.host"),
+            ("ingress: {tlsSecretName: cert}", "spec.ingress.tlsSecretName"),
+            (
+                "gatewayAPI: {parentRefs: [{name: g}], hostnames: [a.b, 'a..b']}",
+                "spec.gatewayAPI.hostnames[1]",
+            ),
             ("config: {logLevel: verbose}", "spec.config.logLevel"),
             ("config: {multiLoginPolicy: 3}", "spec.config.multiLoginPolicy"),
         ] {

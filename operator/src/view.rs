@@ -31,7 +31,8 @@ fn with_component(component: &str, message: &str) -> String {
 pub fn tree(cluster: &OpenIMCluster) -> String {
     let mut out = String::new();
     let name = format!("{} in {}", cluster.name_any(), cluster.namespace().unwrap_or_default());
-    let Some(status) = &cluster.status else {
+    let seen = cluster.status.as_ref().filter(|status| status.observed_generation > 0);
+    let Some(status) = seen else {
         return format!(
             "{name}: no operator has looked at it yet; is openim-operator running and watching this namespace?\n"
         );
