@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     MANAGER, apply,
     build::{labels, settings::live_revision},
-    by_hand,
+    by_hand, calls,
     credentials::{self, Account},
     dereference, live,
     memo::Memo,
@@ -116,6 +116,7 @@ struct Operator {
     recorder: Recorder,
     metrics: OperatorMetrics,
     memo: Arc<Memo>,
+    calls: Arc<calls::Before>,
     turns: Turns,
 }
 
@@ -154,6 +155,7 @@ pub async fn run(
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
         memo: Arc::default(),
+        calls: Arc::default(),
         turns: Turns::default(),
     });
     let controller = Controller::new(scoped::<Guarded>(&client, namespace), watcher::Config::default())
@@ -176,13 +178,15 @@ pub async fn run(
     // A second leadership in one process does not exist: a lost lease ends it.
     let clusters = controller.store();
     let _first = operator.metrics.clusters.0.set(clusters.clone());
-    let memo = operator.memo.clone();
+    let (memo, calls) = (operator.memo.clone(), operator.calls.clone());
     controller
         .run(reconcile, on_error, operator)
         .for_each(async |outcome| {
             let Err(error) = outcome else { return };
             if matches!(error, controller::Error::ObjectNotFound(_)) {
-                memo.keep(&clusters.state().iter().filter_map(|cluster| cluster.uid()).collect());
+                let left = clusters.state().iter().filter_map(|cluster| cluster.uid()).collect();
+                memo.keep(&left);
+                calls.keep(&left);
             }
             tracing::debug!(%error, "controller.event");
         })
@@ -293,9 +297,9 @@ impl Operator {
             return Ok(Action::requeue(self.rest()));
         }
         let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
-        let mut observed = dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace)
-            .await
-            .map_err(ReconcileError::Read)?;
+        let observed =
+            dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace, &self.calls);
+        let mut observed = observed.await.map_err(ReconcileError::Read)?;
         if let Some(uri) = credentials::shortened(&cluster, &observed) {
             let before = observed.credentials.clone();
             let name = Account::in_use(&before).mongo_uri;

@@ -168,11 +168,11 @@ pub(crate) fn set_number(set: &ReplicaSet) -> i64 {
 }
 
 /// The template that most pods of before which serve are made from. Where none serves any more: the one that the newest replaced, unless the
-/// newest does not serve either.
+/// newest does not serve either. `deployment` is the uid: only what it made counts, whatever labels say.
 async fn template_before(
     client: &Client,
     cluster: &Cluster,
-    service: &str,
+    (service, deployment): (&str, Option<String>),
     rollout: &Rollout,
 ) -> kube::Result<Option<PodTemplateSpec>> {
     let same = ListParams::default().labels(&component_selector(&cluster.name, service));
@@ -183,6 +183,7 @@ async fn template_before(
     let there: BTreeSet<String> = files.iter().map(ResourceExt::name_any).collect();
     let before = sets
         .into_iter()
+        .filter(|set| set.owner_references().iter().any(|owner| Some(&owner.uid) == deployment.as_ref()))
         .filter_map(|set| {
             let ready = set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
             Some(((ready, set_number(&set)), set.spec?.template?))
@@ -342,6 +343,7 @@ pub async fn dereference(
     cluster: &Cluster,
     credentials: BTreeMap<String, String>,
     operator_namespace: &str,
+    before: &calls::Before,
 ) -> kube::Result<Observed> {
     let mut observed = read(client, cluster, credentials, operator_namespace).await?;
     let revision = live_revision(cluster);
@@ -349,22 +351,25 @@ pub async fn dereference(
         if cluster.taken_over == revision {
             return Ok(BTreeMap::new());
         }
-        live::behind(client, cluster, &revision).await
+        live::behind(client, cluster, &observed.there, &revision).await
     };
     let target = probe::Target::of(cluster, &observed);
     let (probed, behind, load, calls) = tokio::join!(
         target.probe(),
         behind,
         scaling::measure(client, cluster, &observed),
-        calls::measure(client, cluster, &observed),
+        calls::measure(client, cluster, &observed, before),
     );
     (observed.behind, observed.load, observed.calls) = (behind?, load?, calls?);
     for (service, calls) in &observed.calls {
-        let live = observed.deployments.get_mut(&cluster.part(service));
+        let name = cluster.part(service);
+        let deployment =
+            observed.there.get(&("Deployment".to_owned(), name.clone())).and_then(ResourceExt::uid);
+        let live = observed.deployments.get_mut(&name);
         if let Some(live) = live.filter(|live| live.before.is_none())
             && calls.too_many(cluster.spec.rollout.max_error_percent).is_some()
         {
-            live.before = template_before(client, cluster, service, live).await?;
+            live.before = template_before(client, cluster, (service, deployment), live).await?;
         }
     }
     observed.dependencies = probed.dependencies;
@@ -403,7 +408,7 @@ pub async fn read(
             let service = item.labels().get(COMPONENT).map_or("", String::as_str);
             unready.push(service);
             if rollout.stuck {
-                rollout.before = template_before(&client, cluster, service, &rollout).await?;
+                rollout.before = template_before(&client, cluster, (service, item.uid()), &rollout).await?;
             }
         }
         rollouts.insert(item.name_any(), rollout);

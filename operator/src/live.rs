@@ -6,7 +6,9 @@ use kube::Client;
 use serde::Deserialize;
 
 use crate::{
-    MANAGER, pods,
+    MANAGER,
+    apply::There,
+    pods,
     validate::{Cluster, SERVICES},
 };
 
@@ -26,10 +28,11 @@ struct Taken {
 pub async fn behind(
     client: &Client,
     cluster: &Cluster,
+    there: &There,
     revision: &str,
 ) -> kube::Result<BTreeMap<String, String>> {
     // One that is starting reads the newest files anyway, one that is going needs nothing.
-    let answers = pods::ask(client, cluster, &SERVICES, "/config").await?;
+    let answers = pods::ask(client, cluster, there, &SERVICES, "/config").await?;
     let problem = |said: Result<String, String>| match said.map(|text| serde_json::from_str::<Taken>(&text)) {
         Ok(Ok(taken)) if taken.revision == revision => None,
         Ok(Ok(taken)) => Some(taken.problem),

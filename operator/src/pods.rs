@@ -1,9 +1,13 @@
-//! Pods of the services: what they say on their admin port, and annotations that say something to them or to Kubernetes.
+//! Pods of the services: what they say on their admin port, and annotations that say something to them or to Kubernetes. Labels can be given to
+//! any pod: one is asked only if a ReplicaSet of the cluster's own Deployments made it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{
+    api::{apps::v1::ReplicaSet, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions},
@@ -11,6 +15,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
+    apply::There,
     build::{labels, services::ADMIN_PORT},
     validate::Cluster,
 };
@@ -18,6 +23,8 @@ use crate::{
 /// A pod that does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 const AT_A_TIME: usize = 20;
+/// More than any pod has to say.
+const LONGEST: usize = 4 << 20;
 
 /// What a pod said.
 pub(crate) struct Answer {
@@ -29,41 +36,72 @@ pub(crate) struct Answer {
     pub(crate) said: Result<String, String>,
 }
 
-/// Asks every pod of these services that serves: one that is starting or going is left out.
+/// Asks every pod of these services that serves: one that is starting or going is left out. `there` has the Deployments.
 ///
 /// # Errors
 /// When the API server refuses or cannot be reached.
 pub(crate) async fn ask(
     client: &Client,
     cluster: &Cluster,
+    there: &There,
     services: &[&str],
     path: &str,
 ) -> kube::Result<Vec<Answer>> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let theirs = labels::components_selector(&cluster.name, services);
-    let pods = api.list(&ListParams::default().labels(&theirs)).await?;
+    let theirs = ListParams::default().labels(&labels::components_selector(&cluster.name, services));
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), &cluster.namespace);
+    let (pods, sets) = tokio::try_join!(pods.list(&theirs), sets.list_metadata(&theirs))?;
+    let deployments = uids_owned_by(
+        &[cluster.owner.uid.clone()].into(),
+        there.iter().filter(|((kind, _), _)| kind == "Deployment").map(|(_, object)| object),
+    );
+    let sets = uids_owned_by(&deployments, &sets.items);
+    let pods =
+        pods.items.into_iter().filter(|pod| made_by(pod).is_some_and(|owner| sets.contains(&owner.uid)));
     let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap_or_default();
-    let asked = pods.into_iter().filter(serves).map(|pod| {
+    let asked = pods.filter(serves).map(|pod| {
         let http = http.clone();
         async move {
             let (name, service) = (pod.name_any(), pod.labels().get(labels::COMPONENT).cloned());
-            let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
-            let made_by = owner.map(|owner| owner.name.clone()).unwrap_or_default();
+            let made_by = made_by(&pod).map(|owner| owner.name.clone()).unwrap_or_default();
             let address = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
             let host = if address.contains(':') { format!("[{address}]") } else { address };
-            let answer = async {
-                http.get(format!("http://{host}:{ADMIN_PORT}{path}"))
-                    .send()
-                    .await?
-                    .error_for_status()?
-                    .text()
-                    .await
-            };
-            let said = answer.await.map_err(|error| error.without_url().to_string());
+            let said = get(&http, &format!("http://{host}:{ADMIN_PORT}{path}")).await;
             Answer { pod: name, service: service.unwrap_or_default(), made_by, said }
         }
     });
     Ok(futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await)
+}
+
+fn made_by<K: ResourceExt>(object: &K) -> Option<&OwnerReference> {
+    object.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
+/// The uids of those that one of the owners made.
+fn uids_owned_by<'a, K: ResourceExt + 'a>(
+    owners: &BTreeSet<String>,
+    objects: impl IntoIterator<Item = &'a K>,
+) -> BTreeSet<String> {
+    let theirs = objects.into_iter().filter(|object| {
+        let owner = made_by(*object);
+        owner.is_some_and(|owner| owners.contains(&owner.uid))
+    });
+    theirs.filter_map(ResourceExt::uid).collect()
+}
+
+/// What a pod answers, if that is not too long to be true.
+async fn get(http: &reqwest::Client, url: &str) -> Result<String, String> {
+    let problem = |error: reqwest::Error| error.without_url().to_string();
+    let answer = http.get(url).send().await.and_then(reqwest::Response::error_for_status);
+    let mut answer = answer.map_err(problem)?;
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(problem)? {
+        if body.len() + part.len() > LONGEST {
+            return Err(format!("the answer is longer than {} MiB", LONGEST >> 20));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// Sets an annotation of a pod; one that is gone needs none. Each `manager` owns what it says alone.
@@ -103,4 +141,64 @@ pub(crate) fn serves(pod: &Pod) -> bool {
             .into_iter()
             .flatten()
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_label_alone_makes_no_pod_of_ours() {
+        let of = |name: &str, owner: Option<&str>, controller: bool| -> Pod {
+            let owners = owner.map(|uid| json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": uid, "controller": controller }]));
+            serde_json::from_value(
+                json!({ "metadata": { "name": name, "uid": name, "ownerReferences": owners } }),
+            )
+            .unwrap()
+        };
+        let pods = [
+            of("ours", Some("set"), true),
+            of("theirs", Some("other"), true),
+            of("none", None, true),
+            of("said", Some("set"), false),
+        ];
+        assert_eq!(uids_owned_by(&["set".to_owned()].into(), &pods), BTreeSet::from(["ours".to_owned()]));
+    }
+
+    /// One answer of so many bytes, without end when `None`.
+    async fn answered(bytes: Option<usize>) -> Result<String, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        let server = async move {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _read = peer.read(&mut request).await;
+            let length = bytes.map_or_else(String::new, |bytes| format!("content-length: {bytes}\r\n"));
+            let mut sent = peer.write_all(format!("HTTP/1.1 200 OK\r\n{length}\r\n").as_bytes()).await;
+            let mut left = bytes.unwrap_or(usize::MAX);
+            while left > 0 && sent.is_ok() {
+                let part = left.min(1 << 16);
+                sent = peer.write_all(&vec![b'x'; part]).await;
+                left -= part;
+            }
+        };
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        tokio::select! {
+            said = get(&http, &url) => said,
+            () = async { server.await; std::future::pending().await } => Err("unreachable".into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_not_read_to_its_end() {
+        assert_eq!(answered(Some(LONGEST)).await.unwrap().len(), LONGEST);
+        assert!(answered(Some(LONGEST + 1)).await.unwrap_err().contains("longer than 4 MiB"));
+        assert!(answered(None).await.unwrap_err().contains("longer than 4 MiB"));
+    }
 }

@@ -145,7 +145,7 @@ pub async fn measure(
     if services.is_empty() {
         return Ok(load);
     }
-    for answer in pods::ask(client, cluster, &services, "/metrics").await? {
+    for answer in pods::ask(client, cluster, &observed.there, &services, "/metrics").await? {
         let Some(of_service) = load.get_mut(&answer.service) else { continue };
         match answer.said {
             Ok(metrics) => {
