@@ -23,19 +23,21 @@ use kube::{
         ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
         PostParams, Preconditions, TypeMeta,
     },
+    core::Status,
 };
 use serde_json::Value;
 
 use crate::{
     MANAGER, authority,
     build::{
-        labels::{metadata, selector},
+        labels::{COMPONENT, metadata, selector},
         monitoring::pod_monitor_type,
         services::http_route_type,
     },
     credentials,
     plan::Plan,
-    validate::Cluster,
+    sent::{self, Sent},
+    validate::{Cluster, amount},
     volumes,
 };
 use crds::{Blocker, InternalTls, Reason, VolumePolicy};
@@ -44,7 +46,7 @@ use crds::{Blocker, InternalTls, Reason, VolumePolicy};
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The API server refused or cannot be reached.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", said(source))]
     Api {
         /// Kind and name.
         what: String,
@@ -81,22 +83,54 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// It does not go on by itself.
+    pub fn needs_an_edit(&self) -> bool {
+        matches!(self, Self::Foreign { .. } | Self::Certificates { .. })
+    }
+}
+
+/// What the API server said, in its one sentence.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn api_error(what: &str) -> impl FnOnce(kube::Error) -> ApplyError {
     let what = what.to_owned();
     move |source| ApplyError::Api { what, source: Box::new(source) }
 }
 
-/// Whether `live` has everything that `desired` says; what it has besides (defaults, status, others' fields) does not count.
+/// Whether `live` has everything that `desired` says; what it has besides (defaults, status, others' fields) does not count. Requests and limits are
+/// compared as amounts, which have many spellings.
 pub fn covers(live: &Value, desired: &Value) -> bool {
     match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => {
-            desired.iter().all(|(key, value)| live.get(key).is_some_and(|found| covers(found, value)))
-        }
+        (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, value)| {
+            live.get(key).is_some_and(|found| {
+                covers(found, value) || AMOUNTS.contains(&key.as_str()) && are_as_much(found, value)
+            })
+        }),
         (Value::Array(live), Value::Array(desired)) => {
             live.len() == desired.len() && live.iter().zip(desired).all(|(found, value)| covers(found, value))
         }
         (live, desired) => live == desired,
     }
+}
+
+/// Fields whose values are amounts.
+const AMOUNTS: [&str; 2] = ["requests", "limits"];
+
+/// Whether `live` has all the amounts of `desired`.
+fn are_as_much(live: &Value, desired: &Value) -> bool {
+    let amount = |value: &Value| amount(value.as_str()?);
+    desired.as_object().is_some_and(|desired| {
+        desired.iter().all(|(name, wanted)| {
+            let found = live.get(name).and_then(amount);
+            found.is_some() && found == amount(wanted)
+        })
+    })
 }
 
 /// Not even the kind is there; the answer has no `reason` then.
@@ -204,6 +238,8 @@ pub struct Applied {
     pub refused: Vec<Blocker>,
     /// What others had changed and is set back.
     pub repaired: Vec<Edit>,
+    /// What the API server takes for invalid. Where others need it nothing was done after it.
+    pub invalid: Vec<Blocker>,
 }
 
 /// Somebody's edit of what is ours.
@@ -226,8 +262,9 @@ pub async fn apply(
     cluster: &Cluster,
     plan: &Plan,
     there: &There,
+    sent: &Sent,
 ) -> Result<Applied, ApplyError> {
-    carry_out(client, cluster, plan, there, false).await
+    carry_out(client, cluster, plan, there, Some(sent)).await
 }
 
 /// What [`apply`] would do now; the API server checks it and keeps nothing.
@@ -240,16 +277,19 @@ pub async fn preview(
     plan: &Plan,
     there: &There,
 ) -> Result<Applied, ApplyError> {
-    carry_out(client, cluster, plan, there, true).await
+    carry_out(client, cluster, plan, there, None).await
 }
 
+/// `sent` of what is applied; without it, nothing is kept.
 async fn carry_out(
     client: &Client,
     cluster: &Cluster,
     plan: &Plan,
     there: &There,
-    dry_run: bool,
+    sent: Option<&Sent>,
 ) -> Result<Applied, ApplyError> {
+    let dry_run = sent.is_none();
+    let uid = cluster.owner.uid.as_str();
     let mut applied = Applied::default();
     for object in &plan.apply {
         let types = object.types.clone().unwrap_or_default();
@@ -269,16 +309,16 @@ async fn carry_out(
             }
         };
         let mut edited = None;
+        let desired = serde_json::to_value(object).unwrap_or_default();
         if let Some(live) = live {
             if !is_ours(live, cluster) {
                 return Err(not_ours(live, cluster, what));
             }
-            let (live_value, desired) = (
-                serde_json::to_value(live).unwrap_or_default(),
-                serde_json::to_value(object).unwrap_or_default(),
-            );
+            let live_value = serde_json::to_value(live).unwrap_or_default();
             // A Job's template never changes; its name does.
-            if types.kind == "Job" || covers(&live_value, &desired) && wants_all(owned_fields(live), &desired)
+            if types.kind == "Job"
+                || is_as_wanted(live, &live_value, &desired)
+                || sent.is_some_and(|sent| sent.is_kept(uid, &what, &desired, &live_value))
             {
                 continue;
             }
@@ -286,9 +326,21 @@ async fn carry_out(
         }
         let parameters = PatchParams { dry_run, ..PatchParams::apply(MANAGER).force() };
         match api.patch(&name, &parameters, &Patch::Apply(object)).await {
-            Ok(_) => {
-                applied.written.push(what);
-                applied.repaired.extend(edited);
+            Ok(answer) => {
+                let kept = serde_json::to_value(&answer).unwrap_or_default();
+                if let Some(sent) = sent.filter(|_| !is_as_wanted(&answer, &kept, &desired)) {
+                    sent.remember(uid, &what, &desired, &kept);
+                }
+                if live.is_none_or(|live| has_changed(live, &answer, &kept, dry_run)) {
+                    applied.written.push(what);
+                    applied.repaired.extend(edited);
+                }
+            }
+            Err(kube::Error::Api(status)) if status.code == 422 => {
+                applied.invalid.push(invalid(&what, object, &status));
+                if !LEAVES.contains(&types.kind.as_str()) {
+                    return Ok(applied);
+                }
             }
             Err(error) => match needed_for(&types).filter(|_| is_404(&error)) {
                 Some((component, field, remedy)) => applied.refused.push(Blocker {
@@ -307,6 +359,40 @@ async fn carry_out(
     grow(client, cluster, plan, dry_run, &mut applied).await?;
     Ok(applied)
 }
+
+/// Kinds that nothing else of a cluster needs.
+const LEAVES: [&str; 6] =
+    ["Ingress", "HTTPRoute", "PodMonitor", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"];
+
+fn is_as_wanted(live: &DynamicObject, live_value: &Value, desired: &Value) -> bool {
+    covers(live_value, desired) && wants_all(owned_fields(live), desired)
+}
+
+/// Whether a write changed anything: the API server stores nothing new when it comes to what is there.
+fn has_changed(live: &DynamicObject, answer: &DynamicObject, kept: &Value, dry_run: bool) -> bool {
+    if dry_run {
+        return sent::differ(&serde_json::to_value(live).unwrap_or_default(), kept);
+    }
+    answer.resource_version().is_none() || answer.resource_version() != live.resource_version()
+}
+
+/// What only the API server knew to be wrong, in its words: it checks what the definition of the cluster leaves to it.
+fn invalid(what: &str, object: &DynamicObject, status: &Status) -> Blocker {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let mut causes: Vec<String> = causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    causes.dedup();
+    let more = causes.len().saturating_sub(1);
+    let first = causes.into_iter().next().unwrap_or_else(|| status.message.clone());
+    let first: String = first.chars().take(LONGEST_CAUSE).collect();
+    let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+    Blocker {
+        component: object.labels().get(COMPONENT).cloned().unwrap_or_default(),
+        gate: Reason::InvalidSpec.as_str().into(),
+        message: format!("the API server refuses {what}: {first}{rest}"),
+    }
+}
+
+const LONGEST_CAUSE: usize = 500;
 
 /// Of a kind that not every API server has: the component and the field of the spec that want it, and what brings it.
 fn needed_for(types: &TypeMeta) -> Option<(&'static str, &'static str, &'static str)> {
@@ -546,6 +632,21 @@ mod tests {
             assert!(!covers(&live, &change), "{change}");
         }
         assert!(!covers(&json!({"spec": {"template": {"containers": []}}}), &desired));
+    }
+
+    #[test]
+    fn amounts_are_compared_and_not_their_text() {
+        let of = |cpu: &str, memory: &str| json!({"resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}}});
+        let live = of("500m", "1536Mi");
+        for (cpu, memory) in
+            [("0.5", "1.5Gi"), ("500m", "1536Mi"), ("500000u", "1572864Ki"), (".5", "1610612736")]
+        {
+            assert!(covers(&live, &of(cpu, memory)), "{cpu} {memory}");
+        }
+        for (cpu, memory) in [("0.6", "1.5Gi"), ("500m", "1.5G"), ("500", "1536Mi"), ("half", "1536Mi")] {
+            assert!(!covers(&live, &of(cpu, memory)), "{cpu} {memory}");
+        }
+        assert!(!covers(&json!({"version": "1"}), &json!({"version": "1.0"})), "what is no amount is a text");
     }
 
     #[test]

@@ -43,7 +43,9 @@ use crate::{
     credentials::{self, Account},
     dereference, live,
     memo::Memo,
-    plan, pods, probe, rotation, scaling, status,
+    plan, pods, probe, rotation, scaling,
+    sent::Sent,
+    status,
     turns::{self, Turns},
     validate::{self, SERVICES},
 };
@@ -116,6 +118,7 @@ struct Operator {
     recorder: Recorder,
     metrics: OperatorMetrics,
     memo: Arc<Memo>,
+    sent: Arc<Sent>,
     calls: Arc<calls::Before>,
     turns: Turns,
 }
@@ -155,6 +158,7 @@ pub async fn run(
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
         memo: Arc::default(),
+        sent: Arc::default(),
         calls: Arc::default(),
         turns: Turns::default(),
     });
@@ -178,7 +182,7 @@ pub async fn run(
     // A second leadership in one process does not exist: a lost lease ends it.
     let clusters = controller.store();
     let _first = operator.metrics.clusters.0.set(clusters.clone());
-    let (memo, calls) = (operator.memo.clone(), operator.calls.clone());
+    let (memo, sent, calls) = (operator.memo.clone(), operator.sent.clone(), operator.calls.clone());
     controller
         .run(reconcile, on_error, operator)
         .for_each(async |outcome| {
@@ -186,6 +190,7 @@ pub async fn run(
             if matches!(error, controller::Error::ObjectNotFound(_)) {
                 let left = clusters.state().iter().filter_map(|cluster| cluster.uid()).collect();
                 memo.keep(&left);
+                sent.keep(&left);
                 calls.keep(&left);
             }
             tracing::debug!(%error, "controller.event");
@@ -296,7 +301,14 @@ impl Operator {
         if self.memo.still_rests(&self.client, object, &cluster).await {
             return Ok(Action::requeue(self.rest()));
         }
-        let credentials = apply::ensure_credentials(&self.client, &cluster).await?;
+        let credentials = match apply::ensure_credentials(&self.client, &cluster).await {
+            Err(error) if error.needs_an_edit() => {
+                let status = status::invalid(cluster.generation, &error.to_string(), &before, now);
+                self.write_status(object, &before, status).await?;
+                return Err(error.into());
+            }
+            credentials => credentials?,
+        };
         let observed =
             dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace, &self.calls);
         let mut observed = observed.await.map_err(ReconcileError::Read)?;
@@ -311,7 +323,7 @@ impl Operator {
         scaling::prefer(&self.client, &cluster, &plan.deletion_costs)
             .await
             .map_err(ReconcileError::Prefer)?;
-        let applied = apply::apply(&self.client, &cluster, &plan, &observed.there).await;
+        let applied = apply::apply(&self.client, &cluster, &plan, &observed.there, &self.sent).await;
         let (written, failure) = match applied {
             Ok(applied) => {
                 self.metrics.written.inc_by((applied.written.len() + applied.deleted.len()) as u64);
@@ -319,6 +331,7 @@ impl Operator {
                     tracing::info!(cluster = cluster.name, written = ?applied.written, deleted = ?applied.deleted, "cluster.applied");
                 }
                 plan.blockers.extend(applied.refused);
+                plan.refused = applied.invalid;
                 for edit in applied.repaired {
                     self.repaired(object, &cluster, edit).await;
                 }
@@ -360,7 +373,7 @@ impl Operator {
         let written = written || rotated;
         let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
         if let Some(error) = &failure {
-            status.message = format!("{error}.");
+            status = status::failed(status, error, &before, now);
         }
         let progressing = status
             .conditions
@@ -370,6 +383,7 @@ impl Operator {
         let at_rest = !waiting
             && failure.is_none()
             && plan.blockers.is_empty()
+            && plan.refused.is_empty()
             && plan.changes.is_empty()
             && observed.load.is_empty()
             && status == before

@@ -22,6 +22,7 @@ pub mod replica_set;
 pub mod rollout;
 pub mod rotation;
 pub mod scaling;
+pub mod sent;
 pub mod servers;
 pub mod status;
 mod turns;

@@ -158,6 +158,8 @@ pub struct Plan {
     pub started: Option<Change>,
     /// What holds the plan up.
     pub blockers: Vec<Blocker>,
+    /// What the API server took for invalid when the plan was applied.
+    pub refused: Vec<Blocker>,
 }
 
 impl Plan {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
+    apply::ApplyError,
     build::settings::live_revision,
     plan::{Observed, Plan},
     rollout::version_of,
@@ -66,6 +67,41 @@ pub fn invalid(
         conditions: conditions(&verdict, generation, &before.conditions, now),
         ..before.clone()
     }
+}
+
+/// Nothing happens until somebody edits something.
+fn needs_an_edit(available: bool, reason: Reason, message: &str) -> Verdict {
+    let message = sentence(message);
+    Verdict { ready: false, available, progressing: false, stalled: true, reason, message }
+}
+
+/// All pods are as they are to be, and yet the spec is not carried out.
+fn left_over(available: bool, blocker: &Blocker) -> Verdict {
+    let gates = [Reason::HostTaken, Reason::InvalidSpec];
+    let edit = gates.into_iter().find(|gate| gate.as_str() == blocker.gate);
+    let message = with_end(&blocker.message);
+    let reason = edit.unwrap_or(Reason::DependencyNotReady);
+    Verdict { ready: false, available, progressing: edit.is_none(), stalled: edit.is_some(), reason, message }
+}
+
+/// The status when applying stopped: what `status` says is not so yet.
+pub fn failed(
+    status: OpenIMClusterStatus,
+    error: &ApplyError,
+    before: &OpenIMClusterStatus,
+    now: Timestamp,
+) -> OpenIMClusterStatus {
+    let is = |kind: &str| status.conditions.iter().any(|entry| entry.type_ == kind && entry.status == "True");
+    let message = with_end(&error.to_string());
+    let mut conditions = status.conditions.clone();
+    if error.needs_an_edit() {
+        let verdict = needs_an_edit(is(condition::AVAILABLE), Reason::InvalidSpec, &message);
+        conditions = self::conditions(&verdict, status.observed_generation, &before.conditions, now);
+    }
+    for entry in &mut conditions {
+        entry.message.clone_from(&message);
+    }
+    OpenIMClusterStatus { message, conditions, ..status }
 }
 
 /// The status of a cluster. `written` says that this pass changed objects, so that what was observed is about older ones.
@@ -130,6 +166,9 @@ pub fn of(
         Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
     });
     let verdict = match (&plan.gate, stopped) {
+        _ if !plan.refused.is_empty() => {
+            needs_an_edit(available, Reason::InvalidSpec, &plan.refused[0].message)
+        }
         (Some(gate), _) => waiting(gate.reason, sentence(&gate.message)),
         (None, Some((reason, blocker))) => {
             let about =
@@ -170,6 +209,7 @@ pub fn of(
             );
             waiting(Reason::Configuring, message)
         }
+        (None, None) if !plan.blockers.is_empty() => left_over(available, &plan.blockers[0]),
         (None, None) => Verdict {
             ready: true,
             available,
@@ -223,7 +263,7 @@ fn blockers(plan: &Plan) -> Vec<Blocker> {
         gate: gate.reason.as_str().into(),
         message: gate.message.clone(),
     });
-    gate.into_iter().chain(plan.blockers.iter().cloned()).collect()
+    plan.refused.iter().cloned().chain(gate).chain(plan.blockers.iter().cloned()).collect()
 }
 
 fn with_end(message: &str) -> String {
@@ -326,6 +366,75 @@ mod tests {
             status.message,
             "12 of 12 pods are ready; waiting for kafka: 1 of 3 pods are new, 2 serve. Then: redis."
         );
+    }
+
+    /// All pods run, and this holds the plan up.
+    fn said(plan: &Plan) -> OpenIMClusterStatus {
+        let cluster = validate(&object("{ingress: {host: chat.example.org}}")).unwrap();
+        let done =
+            Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
+        let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        let observed = Observed { deployments, ..Default::default() };
+        of(&cluster, &observed, plan, false, &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn ready_is_not_said_while_something_of_the_spec_is_not_carried_out() {
+        let held = |gate: Reason| {
+            let blocker =
+                Blocker { component: "ingress".into(), gate: gate.as_str().into(), message: "taken".into() };
+            said(&Plan { blockers: vec![blocker], ..Default::default() })
+        };
+        assert!(is_true(&said(&Plan::default()), condition::READY));
+        for (gate, stalled) in
+            [(Reason::HostTaken, true), (Reason::InvalidSpec, true), (Reason::DependencyNotReady, false)]
+        {
+            let status = held(gate);
+            assert!(
+                !is_true(&status, condition::READY) && is_true(&status, condition::AVAILABLE),
+                "{gate:?}"
+            );
+            assert_eq!(is_true(&status, condition::STALLED), stalled, "{gate:?}");
+            assert_eq!(
+                (status.message.as_str(), status.conditions[0].reason.as_str()),
+                ("taken.", gate.as_str())
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_api_server_refuses_is_said_before_everything_that_follows_from_it() {
+        let refused = Blocker {
+            component: "mongodb".into(),
+            gate: Reason::InvalidSpec.as_str().into(),
+            message: "the API server refuses StatefulSet/chat-mongodb: spec.x: Unsupported value".into(),
+        };
+        let gate =
+            Some(crate::plan::Gate { reason: Reason::DependencyNotReady, message: "mongodb: down".into() });
+        let status = said(&Plan { refused: vec![refused], gate, ..Default::default() });
+        assert!(is_true(&status, condition::STALLED));
+        assert_eq!(status.conditions[0].reason, "InvalidSpec");
+        assert_eq!(
+            status.message,
+            "The API server refuses StatefulSet/chat-mongodb: spec.x: Unsupported value."
+        );
+        assert_eq!(status.blockers.len(), 2);
+    }
+
+    #[test]
+    fn an_error_is_told_in_one_sentence_in_every_condition() {
+        let before = OpenIMClusterStatus::default();
+        let what = "Deployment/chat-auth".to_owned();
+        let status =
+            failed(said(&Plan::default()), &ApplyError::Foreign { what }, &before, Timestamp::UNIX_EPOCH);
+        assert!(is_true(&status, condition::STALLED) && !is_true(&status, condition::READY));
+        assert!(status.conditions.iter().all(|entry| entry.message == status.message));
+        let answer = kube::core::Status { code: 403, message: "exceeded quota".into(), ..Default::default() };
+        let source = Box::new(kube::Error::Api(Box::new(answer)));
+        let error = ApplyError::Api { what: "Deployment/chat-auth".into(), source };
+        let status = failed(said(&Plan::default()), &error, &before, Timestamp::UNIX_EPOCH);
+        assert_eq!(status.message, "Deployment/chat-auth: exceeded quota.");
+        assert!(!is_true(&status, condition::STALLED));
     }
 
     #[test]

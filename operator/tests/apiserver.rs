@@ -20,6 +20,7 @@ use operator::{
     credentials,
     lease::Candidate,
     plan::Plan,
+    sent::Sent,
     validate::{Cluster, validate},
 };
 use serde_json::{Value, json};
@@ -144,7 +145,7 @@ fn lists(config_maps: Value) -> Vec<Exchange> {
 
 async fn carried_out(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<Applied, ApplyError> {
     let there = apply::there(client, cluster).await.expect("the lists");
-    apply::apply(client, cluster, plan, &there).await
+    apply::apply(client, cluster, plan, &there, &Sent::default()).await
 }
 
 fn get(status: u16, answer: Value) -> Exchange {
@@ -252,6 +253,40 @@ async fn a_refusing_api_server_is_an_error_that_names_the_object() {
         let error = applied.await.unwrap_err().to_string();
         assert!(error.starts_with("ConfigMap/chat-config: ") && error.contains(reason), "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_only_the_api_server_refuses_is_told_in_its_words_and_by_its_field() {
+    let types = TypeMeta { api_version: "networking.k8s.io/v1".into(), kind: "Ingress".into() };
+    let mut ingress = DynamicObject { types: Some(types), metadata: Default::default(), data: json!({}) };
+    ingress.metadata.name = Some("chat".into());
+    ingress.metadata.labels = Some([("app.kubernetes.io/component".to_owned(), "ingress".to_owned())].into());
+    let mut answer = refusal(422, "Invalid");
+    answer["message"] =
+        json!("Ingress.networking.k8s.io \"chat\" is invalid: spec.rules[0].host: Invalid value");
+    let cause = json!({"reason": "FieldValueInvalid", "field": "spec.rules[0].host", "message": "Invalid value: \"Chat\": a lowercase name"});
+    answer["details"] = json!({"causes": [cause]});
+    let mut script = lists(json!([]));
+    script.extend([
+        Exchange::new(Method::GET, &["/ingresses/chat"], 404, not_found()),
+        Exchange::new(Method::PATCH, &["/ingresses/chat"], 422, answer.clone()),
+        // Nothing needs an Ingress: the others are applied.
+        get(404, not_found()),
+        Exchange::new(Method::PATCH, &["/configmaps/chat-config"], 422, answer),
+    ]);
+    let cluster = cluster("{}");
+    let mut plan = one(ingress);
+    let mut never = config_map("y");
+    never.metadata.name = Some("after".into());
+    plan.apply.extend([config_map("x"), never]);
+    let applied = converse(script, async |client| carried_out(&client, &cluster, &plan).await).await;
+    let [first, second] = applied.unwrap().invalid.try_into().unwrap();
+    assert_eq!((first.component.as_str(), first.gate.as_str()), ("ingress", "InvalidSpec"));
+    assert_eq!(
+        first.message,
+        "the API server refuses Ingress/chat: spec.rules[0].host: Invalid value: \"Chat\": a lowercase name"
+    );
+    assert!(second.message.starts_with("the API server refuses ConfigMap/chat-config: "), "{second:?}");
 }
 
 fn secret(data: &BTreeMap<String, String>, cluster_label: &str) -> Value {
