@@ -245,6 +245,8 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     }
     plan.changes.extend(rotation::pending(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));
+    plan.blockers.extend(fixed_replicas(cluster, observed));
+    plan.blockers.extend(volumes::fixed_class(cluster, observed));
     let (grow, too_large) = volumes::growth(cluster, observed);
     plan.grow = grow;
     plan.fail_over = build::backing::master_is_next(cluster, observed);
@@ -267,6 +269,20 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         message: format!(
             "spec.kafka.managed.brokers is {}, the cluster was made with {there} and keeps them: set it back, or make a cluster with another name",
             wanted.brokers
+        ),
+    })
+}
+
+/// A Redis that was made with sentinels keeps them.
+fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
+    let Backing::Managed(wanted) = &cluster.redis else { return None };
+    let live = observed.stateful_sets.get(&cluster.part("redis"))?;
+    (live.has_sentinels() && live.desired > wanted.replicas).then(|| Blocker {
+        component: "redis".into(),
+        gate: Reason::InvalidSpec.as_str().into(),
+        message: format!(
+            "spec.redis.managed.replicas is {}, the set has {} with Sentinel and keeps them: set it back",
+            wanted.replicas, live.desired
         ),
     })
 }
@@ -347,6 +363,35 @@ mod tests {
         assert_eq!(migrating.gate.unwrap().reason, Reason::Migrating);
         let all = plan(&cluster, &observed(&cluster, [true; 3], true));
         assert_eq!((all.gate, all.later.len()), (None, 0));
+    }
+
+    #[test]
+    fn names_of_what_the_longest_name_gives_are_labels() {
+        let mut object = object("{}");
+        object.metadata.name = Some("n".repeat(crds::MAX_NAME));
+        let cluster = validate(&object).unwrap();
+        for object in plan(&cluster, &observed(&cluster, [true; 3], true)).objects() {
+            // Pods of a StatefulSet have a label with its name and a hash of ten letters.
+            let most = if kind(object) == "StatefulSet" { 63 - 11 } else { 63 };
+            assert!(object.name_any().len() <= most, "{}/{}", kind(object), object.name_any());
+        }
+    }
+
+    #[test]
+    fn sentinels_that_are_there_are_kept_and_told_of() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut observed = observed(&cluster, [true; 3], true);
+        let pod = serde_json::json!({ "spec": { "containers": [{ "name": build::backing::SENTINEL }] } });
+        let template = serde_json::from_value(pod).unwrap();
+        let live = Rollout { desired: 3, template, ..Default::default() };
+        observed.stateful_sets.insert("chat-redis".into(), live);
+        let told = plan(&cluster, &observed).blockers;
+        assert!(
+            told.iter().any(|blocker| blocker.message.contains("replicas is 1, the set has 3")),
+            "{told:?}"
+        );
+        let three = validate(&object("redis: {managed: {replicas: 3}}")).unwrap();
+        assert_eq!(fixed_replicas(&three, &observed), None);
     }
 
     #[test]

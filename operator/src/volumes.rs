@@ -1,7 +1,7 @@
 //! Volumes of managed servers: they grow with the spec, and never shrink. Kubernetes does not let a StatefulSet's claim template change,
 //! so the claims themselves are changed.
 
-use crds::{Blocker, Reason};
+use crds::{Blocker, Managed, Reason};
 
 use crate::{
     plan::Observed,
@@ -60,6 +60,24 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
     (grow, blockers)
 }
 
+/// Volumes stay in the storage class that they were made in; an edit that the API server cannot compare comes to here.
+pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
+    let told = |(server, wanted): (&'static str, &Managed)| {
+        let live = observed.stateful_sets.get(&cluster.part(server))?;
+        let made_in =
+            live.claims.as_ref()?.first()?.spec.as_ref()?.storage_class_name.as_deref().unwrap_or_default();
+        (made_in != wanted.storage_class).then(|| Blocker {
+            component: server.to_owned(),
+            gate: Reason::InvalidSpec.as_str().into(),
+            message: format!(
+                "spec.{server}.managed.storageClass is {:?}, its volumes were made with {made_in:?} and stay there: set it back",
+                wanted.storage_class
+            ),
+        })
+    };
+    cluster.servers().into_iter().filter_map(told).collect()
+}
+
 /// What to say when Kubernetes does not let a claim grow.
 pub fn refused(growth: &Growth, answer: &str) -> Blocker {
     Blocker {
@@ -77,8 +95,13 @@ pub fn refused(growth: &Growth, answer: &str) -> Blocker {
 mod tests {
     use std::collections::BTreeMap;
 
+    use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec};
+
     use super::*;
-    use crate::validate::{tests::object, validate};
+    use crate::{
+        plan::Rollout,
+        validate::{tests::object, validate},
+    };
 
     fn observed(claims: &[(&str, &str, &str)]) -> Observed {
         let volumes: BTreeMap<String, Volume> = claims
@@ -88,6 +111,27 @@ mod tests {
             })
             .collect();
         Observed { volumes, ..Default::default() }
+    }
+
+    #[test]
+    fn another_storage_class_is_told_of_whatever_way_it_came() {
+        let with = |spec: &str| validate(&object(spec)).unwrap();
+        let made = |class: Option<&str>| {
+            let spec = PersistentVolumeClaimSpec {
+                storage_class_name: class.map(str::to_owned),
+                ..Default::default()
+            };
+            let claim = PersistentVolumeClaim { spec: Some(spec), ..Default::default() };
+            let live = Rollout { claims: Some(vec![claim]), ..Default::default() };
+            Observed { stateful_sets: [("chat-kafka".to_owned(), live)].into(), ..Default::default() }
+        };
+        assert!(fixed_class(&with("{}"), &made(None)).is_empty());
+        let fast = with("kafka: {managed: {storageClass: fast}}");
+        assert!(fixed_class(&fast, &made(Some("fast"))).is_empty());
+        assert!(fixed_class(&fast, &Observed::default()).is_empty(), "not made yet");
+        let [told] = fixed_class(&fast, &made(None)).try_into().unwrap();
+        assert!(told.message.contains("spec.kafka.managed.storageClass is \"fast\""), "{}", told.message);
+        assert_eq!(fixed_class(&with("{}"), &made(Some("fast"))).len(), 1, "`managed` was dropped");
     }
 
     #[test]
