@@ -258,6 +258,40 @@ echo "every pod meets the restricted standard"
 warnings=$(kube label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite --dry-run=server 2>&1)
 if grep -q violate <<< "$warnings"; then echo "$warnings"; exit 1; fi
 
+echo "however amounts are spelled and whatever is empty: Ready, and then nothing is written"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"rollout":{"soakSeconds":0},"services":{"cron":{"env":{"EMPTY":""},"resources":{"cpuRequest":"0.05","memoryRequest":"65536Ki"}}}}}'
+wait_ready "$cluster_name" 180
+sleep 5
+before=$(versions); sleep 15
+diff <(echo "$before") <(echo "$(versions)")
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"rollout":{"soakSeconds":null},"services":{"cron":{"env":null,"resources":null}}}}'
+wait_ready "$cluster_name" 180
+
+echo "a second cluster that wants all hosts too is told who has them, and takes not one request; with a host of its own it is let in"
+kube create namespace second
+trap 'expand true; kube delete namespace second --ignore-not-found --wait=false' EXIT
+kube apply -f - <<'END'
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: second, namespace: second}
+spec:
+  mongodb: {external: {secretName: nowhere}}
+  redis: {external: {address: "192.0.2.77:6379"}}
+  kafka: {external: {address: ["192.0.2.77:9092"]}}
+END
+held() { kube -n second get openimcluster second -o 'jsonpath={.status.blockers[?(@.gate=="HostTaken")].message}' | grep -c "OpenIMCluster $cluster_name in namespace $ns has all hosts" || true; }
+until_is 30 1 held
+[ -z "$(kube -n second get ingress -o name)" ] || { echo "it has an Ingress"; exit 1; }
+api=$(OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} node -p 'JSON.parse(process.env.OPENIM_ENDPOINTS).api')
+for _ in $(seq 40); do
+  code=$(curl -s -m 3 -o /dev/null -w '%{http_code}' "$api/auth/get_admin_token" -d '{}')
+  [ "$code" = 200 ] || { echo "the first cluster answered $code"; exit 1; }
+done
+kube -n second patch openimcluster second --type merge -p '{"spec":{"ingress":{"host":"second.example.test"}}}'
+until_is 60 second.example.test kube -n second get ingress second -o 'jsonpath={.spec.rules[0].host}'
+until_is 60 0 held
+kube delete namespace second --wait=false
+
 echo "a second cluster beside it, deleted with its volumes"
 kube -n "$ns" apply -f - <<'END'
 apiVersion: openim.io/v1alpha1

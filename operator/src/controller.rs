@@ -41,9 +41,9 @@ use crate::{
     build::{labels, settings::live_revision},
     by_hand, calls,
     credentials::{self, Account},
-    dereference, live,
+    dereference, doors, live,
     memo::Memo,
-    plan, pods, probe, rotation, scaling,
+    neighbours, plan, pods, probe, rotation, scaling,
     sent::Sent,
     status,
     turns::{self, Turns},
@@ -115,6 +115,8 @@ struct Operator {
     client: Client,
     /// Where this operator runs.
     own_namespace: String,
+    /// The one namespace that it sees; `None`: all.
+    namespace: Option<String>,
     recorder: Recorder,
     metrics: OperatorMetrics,
     memo: Arc<Memo>,
@@ -155,6 +157,7 @@ pub async fn run(
     let operator = Arc::new(Operator {
         client: client.clone(),
         own_namespace: own_namespace.to_owned(),
+        namespace: namespace.map(str::to_owned),
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
         memo: Arc::default(),
@@ -312,6 +315,7 @@ impl Operator {
         let observed =
             dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace, &self.calls);
         let mut observed = observed.await.map_err(ReconcileError::Read)?;
+        observed.neighbours = self.neighbours(&cluster, &observed).await.map_err(ReconcileError::Read)?;
         if let Some(uri) = credentials::shortened(&cluster, &observed) {
             let before = observed.credentials.clone();
             let name = Account::in_use(&before).mongo_uri;
@@ -402,6 +406,18 @@ impl Operator {
         }
     }
 
+    /// Who may have the ways in that a cluster asks for, as far as this operator sees.
+    async fn neighbours(
+        &self,
+        cluster: &validate::Cluster,
+        observed: &plan::Observed,
+    ) -> kube::Result<Vec<doors::Neighbour>> {
+        let all = self.metrics.clusters.0.get().map(Store::state).unwrap_or_default();
+        let readable: Vec<&OpenIMCluster> =
+            all.iter().filter_map(|guarded| guarded.0.as_ref().ok()).collect();
+        neighbours::read(&self.client, self.namespace.as_deref(), cluster, &readable, observed).await
+    }
+
     /// Takes the next step to other passwords: MongoDB first, whose users are made and removed by word; the Secret tells everybody else. A
     /// process that dies between the two does both again.
     async fn rotate(
@@ -464,8 +480,13 @@ impl Operator {
             |status: &OpenIMClusterStatus| status.conditions.first().map(|ready| ready.reason.clone());
         if reason(before) != reason(&after) {
             let reason = reason(&after).unwrap_or_default();
-            let warnings =
-                [Reason::InvalidSpec, Reason::RolloutFailed, Reason::UpgradeRefused, Reason::ErrorRate];
+            let warnings = [
+                Reason::InvalidSpec,
+                Reason::RolloutFailed,
+                Reason::UpgradeRefused,
+                Reason::ErrorRate,
+                Reason::HostTaken,
+            ];
             let warn = warnings.iter().any(|warning| warning.as_str() == reason);
             let type_ = if warn { EventType::Warning } else { EventType::Normal };
             self.tell(object, type_, &reason, after.message, None).await;

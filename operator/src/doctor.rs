@@ -85,6 +85,10 @@ fn advice(reason: &str) -> &'static str {
         (Reason::ReconnectBudget, "wait until fewer are connected, or set spec.rollout.reconnectsPerSecond"),
         (Reason::RolloutFailed, "edit the spec, or kubectl openim rollback NAME"),
         (Reason::UpgradeRefused, "set spec.version to what the message names"),
+        (
+            Reason::HostTaken,
+            "give this cluster a host of its own (spec.ingress.host), or stop what the message names",
+        ),
         (Reason::InvalidSpec, "correct the field that the message names"),
         (Reason::DependencyNotReady, "see the server below; pods that run are not restarted for it"),
         (Reason::Migrating, "kubectl logs of the Job that the message names"),

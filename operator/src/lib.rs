@@ -1,5 +1,6 @@
 //! The operator: dereference (read what is there) → validate (pure) → plan (pure) → apply → clean up → status.
 
+pub mod accepted;
 pub mod apply;
 pub mod authority;
 pub mod backup;
@@ -10,11 +11,13 @@ pub mod controller;
 pub mod credentials;
 pub mod dereference;
 pub mod doctor;
+pub mod doors;
 pub mod drain;
 pub mod lease;
 pub mod live;
 pub mod logs;
 mod memo;
+pub mod neighbours;
 pub mod plan;
 mod pods;
 pub mod probe;

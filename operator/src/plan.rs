@@ -8,10 +8,12 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
 
 use crate::{
+    accepted,
     apply::There,
     build,
     by_hand::Held,
     calls::Calls,
+    doors::{self, Neighbour},
     probe,
     rollout::{self, Permissions},
     rotation, scaling,
@@ -112,6 +114,8 @@ pub struct Observed {
     pub operator_namespace: String,
     /// OpenIMService objects by name.
     pub by_hand: BTreeMap<String, Held>,
+    /// Who may have the ways in for clients that this cluster asks for.
+    pub neighbours: Vec<Neighbour>,
     /// What pods have to do, of the services that are scaled by it.
     pub load: BTreeMap<String, scaling::Load>,
     /// While services are changed: what the new pods of each answered.
@@ -244,6 +248,8 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         plan.blockers.insert(0, rollout::blocker("", gate.reason, gate.message));
     }
     plan.changes.extend(rotation::pending(cluster, observed));
+    plan.blockers.extend(doors::taken(cluster, observed).into_values());
+    plan.blockers.extend(accepted::refused(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));
     plan.blockers.extend(fixed_replicas(cluster, observed));
     plan.blockers.extend(volumes::fixed_class(cluster, observed));
@@ -363,6 +369,36 @@ mod tests {
         assert_eq!(migrating.gate.unwrap().reason, Reason::Migrating);
         let all = plan(&cluster, &observed(&cluster, [true; 3], true));
         assert_eq!((all.gate, all.later.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_second_default_cluster_has_no_ingress_until_the_first_is_gone() {
+        let first = doors::Neighbour {
+            kind: "OpenIMCluster".into(),
+            name: "first".into(),
+            namespace: "a".into(),
+            created: Some(Timestamp::UNIX_EPOCH),
+            wants: vec![doors::Door {
+                kind: doors::Kind::Ingress,
+                at: String::new(),
+                listener: String::new(),
+                host: String::new(),
+            }],
+            has: vec![],
+        };
+        let mut object = object("{}");
+        object.metadata.creation_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::constant(60, 0)));
+        let cluster = validate(&object).unwrap();
+        let mut observed = observed(&cluster, [true; 3], true);
+        observed.neighbours = vec![first];
+        let waiting = plan(&cluster, &observed);
+        assert!(waiting.objects().all(|object| kind(object) != "Ingress"), "one that was made is removed");
+        let [blocker] = waiting.blockers.as_slice() else { panic!("{:?}", waiting.blockers) };
+        assert_eq!(blocker.gate, "HostTaken");
+        observed.neighbours.clear();
+        let alone = plan(&cluster, &observed);
+        assert!(open_names(&alone).contains(&"Ingress/chat".to_owned()) && alone.blockers.is_empty());
     }
 
     #[test]

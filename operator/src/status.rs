@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::{
     apply::ApplyError,
     build::settings::live_revision,
+    doors,
     plan::{Observed, Plan},
     rollout::version_of,
     scaling::scale,
@@ -231,7 +232,7 @@ pub fn of(
         blockers: blockers(plan),
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),
-        endpoints: endpoints(cluster),
+        endpoints: endpoints(cluster, observed),
         history: history(cluster, verdict.ready, &before.history, now),
     }
 }
@@ -278,11 +279,14 @@ fn sentence(message: &str) -> String {
     with_end(&text)
 }
 
-fn endpoints(cluster: &Cluster) -> Endpoints {
+fn endpoints(cluster: &Cluster, observed: &Observed) -> Endpoints {
+    let taken = doors::taken(cluster, observed);
     let (ingress, routes) = (&cluster.spec.ingress, &cluster.spec.gateway_api);
-    let by_ingress = (ingress.enabled && !ingress.host.is_empty())
-        .then_some((&ingress.host, !ingress.tls_secret_name.is_empty()));
-    let by_route = routes.iter().find_map(|routes| Some((routes.hostnames.first()?, routes.tls)));
+    let routes = routes.as_ref().filter(|_| !taken.contains_key(&doors::Kind::Route));
+    let ours = ingress.enabled && !taken.contains_key(&doors::Kind::Ingress);
+    let by_ingress =
+        (ours && !ingress.host.is_empty()).then_some((&ingress.host, !ingress.tls_secret_name.is_empty()));
+    let by_route = routes.and_then(|routes| Some((routes.hostnames.first()?, routes.tls)));
     let Some((host, tls)) = by_ingress.or(by_route) else {
         let namespace = &cluster.namespace;
         return Endpoints {

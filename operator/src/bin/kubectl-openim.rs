@@ -12,7 +12,14 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use operator::{
-    apply, backup, build::labels, dereference, doctor, drain, logs, plan, validate, view, window,
+    apply, backup,
+    build::labels,
+    dereference, doctor,
+    doors::Neighbour,
+    drain, logs, neighbours,
+    plan::{self, Observed},
+    validate::{self, Cluster},
+    view, window,
 };
 
 /// OpenIM clusters, for people.
@@ -204,10 +211,23 @@ async fn preview(
     let mut observed = dereference::read_as_it_is(&client, &cluster, operator_namespace).await?;
     // From outside, servers cannot be asked; the operator has asked them a moment ago.
     observed.dependencies = object.status.map(|status| status.dependencies).unwrap_or_default();
+    observed.neighbours = seen_neighbours(&client, &cluster, &observed).await;
     let plan = plan::plan(&cluster, &observed);
     let applied = apply::preview(&client, &cluster, &plan, &observed.there).await?;
     print!("{}", view::preview(&format!("{name} in {namespace}"), &plan, &applied));
     Ok(())
+}
+
+/// Who may have the ways in for clients, as far as this person may look.
+async fn seen_neighbours(client: &Client, cluster: &Cluster, observed: &Observed) -> Vec<Neighbour> {
+    let everywhere: Api<OpenIMCluster> = Api::all(client.clone());
+    let here: Api<OpenIMCluster> = Api::namespaced(client.clone(), &cluster.namespace);
+    let (scope, listed) = match everywhere.list(&ListParams::default()).await {
+        Ok(listed) => (None, Ok(listed)),
+        Err(_) => (Some(cluster.namespace.as_str()), here.list(&ListParams::default()).await),
+    };
+    let clusters = listed.map(|listed| listed.items).unwrap_or_default();
+    neighbours::read(client, scope, cluster, &clusters, observed).await.unwrap_or_default()
 }
 
 async fn pods(client: &Client, namespace: &str, selector: &str) -> anyhow::Result<Vec<Pod>> {

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     credentials::key,
+    doors,
     plan::Observed,
     rollout::{BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, Wanted},
     scaling::{self, SCALED_AT, Scale},
@@ -80,10 +81,12 @@ pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> S
         others.push(dynamic(&availability::budget(cluster, name)));
         others.extend(availability::autoscaler(cluster, name).as_ref().map(dynamic));
     }
-    if cluster.spec.ingress.enabled {
+    let taken = doors::taken(cluster, observed);
+    if cluster.spec.ingress.enabled && !taken.contains_key(&doors::Kind::Ingress) {
         others.push(dynamic(&ingress(cluster)));
     }
-    others.extend(cluster.spec.gateway_api.as_ref().map(|wanted| http_route(cluster, wanted)));
+    let routes = cluster.spec.gateway_api.as_ref().filter(|_| !taken.contains_key(&doors::Kind::Route));
+    others.extend(routes.map(|wanted| http_route(cluster, wanted)));
     Services { names, wanted, others }
 }
 
