@@ -1,18 +1,19 @@
 //! The serving side: `/openim.<service>/<method>`, one unary call each.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{extract::Path, routing::post};
 use bytes::Bytes;
 use config::Service;
+use futures::FutureExt;
 use prost::Message;
 use protocol::{
     Error, Result,
     internal::{Call, Reply},
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{body::Body, server::UnaryService};
 
 use crate::{Context, InternalKey, RpcMetrics, Tls};
@@ -43,10 +44,16 @@ pub fn encode<M: Message>(message: &M) -> Bytes {
 /// Largest message between services, in bytes.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
+/// Calls of one service that run at a time, those included whose caller has gone: beyond that it answers that it is busy.
+const MOST_RUNNING: usize = 10_000;
+/// After the last answer, how long operations may still run whose callers have gone.
+const LAST_OPERATIONS: Duration = Duration::from_secs(10);
+
 struct Method {
     service: Arc<dyn RpcService>,
     key: InternalKey,
     metrics: RpcMetrics,
+    running: TaskTracker,
     name: String,
 }
 
@@ -55,48 +62,62 @@ impl UnaryService<Call> for Method {
     type Future =
         futures::future::BoxFuture<'static, std::result::Result<tonic::Response<Reply>, tonic::Status>>;
 
+    /// The operation is a task of its own: it runs to its end when the caller hangs up, which drops the future that is returned here.
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
-        let (service, key, metrics) = (self.service.clone(), self.key.clone(), self.metrics.clone());
+        let Call { caller, operation_id, payload, mac } = request.into_inner();
+        let caller = caller.unwrap_or_default();
+        if !self.key.verify(&caller, &operation_id, &mac) {
+            let refused = "the calling service does not hold this cluster's secret";
+            return Box::pin(async move { Err(tonic::Status::unauthenticated(refused)) });
+        }
+        if self.running.len() >= MOST_RUNNING {
+            return Box::pin(async { Err(tonic::Status::resource_exhausted("the service is busy")) });
+        }
+        let (service, metrics) = (self.service.clone(), self.metrics.clone());
         let name = std::mem::take(&mut self.name);
-        Box::pin(async move {
-            let Call { caller, operation_id, payload, mac } = request.into_inner();
-            let caller = caller.unwrap_or_default();
-            if !key.verify(&caller, &operation_id, &mac) {
-                return Err(tonic::Status::unauthenticated(
-                    "the calling service does not hold this cluster's secret",
-                ));
-            }
-            let context = Context { caller, operation_id };
+        let context = Context { caller, operation_id };
+        let operation = self.running.spawn(async move {
             let started = tokio::time::Instant::now();
-            let reply = match service.call(&context, &name, payload).await {
-                Ok(payload) => Reply { payload, ..Default::default() },
-                Err(error) => {
-                    if error.code == protocol::ErrorCode::Internal {
-                        tracing::error!(
-                            operation_id = context.operation_id,
-                            method = name,
-                            detail = error.detail,
-                            "rpc.failed"
-                        );
-                    } else {
-                        tracing::debug!(operation_id = context.operation_id, method = name, %error, "rpc.refused");
-                    }
-                    Reply {
-                        err_code: error.code.number(),
-                        err_msg: error.code.name().into(),
-                        err_dlt: error.detail,
-                        unreachable: error.unreachable,
-                        ..Default::default()
-                    }
-                }
-            };
+            let outcome = AssertUnwindSafe(service.call(&context, &name, payload)).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+            let reply = reply(&context, &name, outcome);
             metrics.answered(service.service().name(), &name, &reply, started.elapsed());
+            reply
+        });
+        Box::pin(async move {
+            let reply = operation.await.map_err(|error| tonic::Status::internal(error.to_string()))?;
             Ok(tonic::Response::new(reply))
         })
     }
 }
 
-/// Serves a service on `listener` until `stop`, then lets running calls finish.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+    Error::internal(format!("the operation panicked: {text}"))
+}
+
+fn reply(context: &Context, method: &str, outcome: Result<Bytes>) -> Reply {
+    let error = match outcome {
+        Ok(payload) => return Reply { payload, ..Default::default() },
+        Err(error) => error,
+    };
+    let operation_id = &context.operation_id;
+    if error.code == protocol::ErrorCode::Internal {
+        tracing::error!(operation_id, method, detail = error.detail, "rpc.failed");
+    } else {
+        tracing::debug!(operation_id, method, %error, "rpc.refused");
+    }
+    Reply {
+        err_code: error.code.number(),
+        err_msg: error.code.name().into(),
+        err_dlt: error.detail,
+        unreachable: error.unreachable,
+        ..Default::default()
+    }
+}
+
+/// Serves a service on `listener` until `stop`, then lets running calls finish; those whose callers have gone for ten seconds at most.
 ///
 /// # Errors
 /// When the transport fails.
@@ -108,7 +129,10 @@ pub async fn serve(
     metrics: RpcMetrics,
     stop: CancellationToken,
 ) -> std::result::Result<(), tonic::transport::Error> {
-    let path = format!("/openim.{}/{{method}}", service.service().name());
+    let name = service.service().name();
+    let path = format!("/openim.{name}/{{method}}");
+    let running = TaskTracker::new();
+    let operations = running.clone();
     let router = axum::Router::new().route(
         &path,
         post(async move |Path(name): Path<String>, request: http::Request<axum::body::Body>| {
@@ -116,7 +140,7 @@ pub async fn serve(
             let mut grpc = tonic::server::Grpc::new(codec)
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
-            grpc.unary(Method { service, key, metrics, name }, request.map(Body::new)).await
+            grpc.unary(Method { service, key, metrics, running, name }, request.map(Body::new)).await
         }),
     );
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -128,5 +152,75 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .add_routes(tonic::service::Routes::from(router))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
+        .await?;
+    operations.close();
+    if tokio::time::timeout(LAST_OPERATIONS, operations.wait()).await.is_err() {
+        tracing::warn!(service = name, left = operations.len(), "rpc.operations_left");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Config;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::Peers;
+
+    /// Waits in the middle of its operation until it is told to go on.
+    #[derive(Default)]
+    struct Slow {
+        begun: Notify,
+        go_on: Notify,
+        done: Notify,
+    }
+
+    #[crate::async_trait]
+    impl RpcService for Slow {
+        fn service(&self) -> Service {
+            Service::Gateway
+        }
+        async fn call(&self, _context: &Context, method: &str, _payload: Bytes) -> Result<Bytes> {
+            assert_ne!(method, "panic", "as asked");
+            self.begun.notify_one();
+            self.go_on.notified().await;
+            self.done.notify_one();
+            Ok(Bytes::new())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_runs_to_its_end_when_its_caller_hangs_up() {
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let peers = Peers::start(&config, None, &tasks, &stop);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = peers.gateway(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (slow, key) = (Arc::new(Slow::default()), InternalKey::derive(&config.secret));
+        let serving =
+            tasks.spawn(serve(slow.clone(), listener, key, None, RpcMetrics::default(), stop.clone()));
+        let context = Context::system("test");
+
+        let panicked = gateway.call_raw(&context, "panic", Bytes::new()).await.unwrap_err();
+        assert_eq!((panicked.code, panicked.unreachable), (protocol::ErrorCode::Internal, false));
+        assert!(panicked.detail.contains("as asked"), "{panicked}");
+
+        tokio::select! {
+            answer = gateway.call_raw(&context, "wait", Bytes::new()) => panic!("{answer:?}"),
+            () = slow.begun.notified() => {}
+        }
+        // The caller has hung up, and the server has seen it when it answers a later call on the same connection.
+        let again = gateway.call_raw(&context, "panic", Bytes::new()).await;
+        assert!(again.is_err());
+        // Whoever ends waits for it.
+        stop.cancel();
+        slow.go_on.notify_one();
+        slow.done.notified().await;
+        drop(gateway);
+        drop(peers);
+        serving.await.unwrap().unwrap();
+        tasks.close();
+        tasks.wait().await;
+    }
 }
