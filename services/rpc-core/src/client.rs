@@ -1,8 +1,7 @@
 //! The calling side: balanced channels that follow discovery, and direct channels to one gateway.
 
 use std::{
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     Context, InternalKey,
-    discovery::{self, Found},
+    discovery::{self, Found, Listed},
     server::MAX_MESSAGE_BYTES,
     tls::{Tls, endpoint},
 };
@@ -33,6 +32,9 @@ const GATEWAY_PING: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// A message whose receiver cannot be connected to waits this long for discovery to bring another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// So long a call that met an instance that could not be connected to looks for another one.
+const OTHERS: Duration = Duration::from_secs(1);
+const OTHERS_PAUSE: Duration = Duration::from_millis(20);
 
 /// One service, by name.
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub struct Client {
     channel: Channel,
     service: Service,
     key: InternalKey,
+    /// There may be other instances of the service behind the channel.
+    is_balanced: bool,
 }
 
 impl Client {
@@ -72,14 +76,7 @@ impl Client {
         };
         let path =
             http::uri::PathAndQuery::try_from(format!("/openim.{name}/{method}")).map_err(Error::internal)?;
-        let mut grpc = tonic::client::Grpc::new(self.channel.clone())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let answer = timeout(CALL_DEADLINE, async {
-            grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-            grpc.unary(tonic::Request::new(call), path, tonic_prost::ProstCodec::<Call, Reply>::default())
-                .await
-        });
+        let answer = timeout(CALL_DEADLINE, self.send(call, path));
         let reply = match answer.await {
             Err(_elapsed) => {
                 return Err(Error::unreachable(format!(
@@ -105,6 +102,35 @@ impl Client {
     }
 }
 
+impl Client {
+    /// One that was never sent, because its instance could not be connected to, is tried with another.
+    async fn send(
+        &self,
+        call: Call,
+        path: http::uri::PathAndQuery,
+    ) -> std::result::Result<tonic::Response<Reply>, tonic::Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let until = Instant::now() + OTHERS;
+        loop {
+            grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+            let codec = tonic_prost::ProstCodec::<Call, Reply>::default();
+            match grpc.unary(tonic::Request::new(call.clone()), path.clone(), codec).await {
+                Err(status) if self.is_balanced && was_never_sent(&status) && Instant::now() < until => {
+                    tokio::time::sleep(OTHERS_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+fn was_never_sent(status: &tonic::Status) -> bool {
+    let first = std::error::Error::source(status);
+    std::iter::successors(first, |error| error.source()).any(|error| error.is::<tonic::ConnectError>())
+}
+
 /// All services, followed through discovery, and every single gateway.
 #[derive(Clone)]
 pub struct Peers {
@@ -112,21 +138,21 @@ pub struct Peers {
     key: InternalKey,
     tls: Option<Tls>,
     direct: Arc<Mutex<HashMap<String, Client>>>,
-    gateways: watch::Receiver<HashSet<SocketAddr>>,
+    gateways: watch::Receiver<Listed>,
 }
 
 impl Peers {
     /// Starts following discovery; tasks end with `stop`.
     pub fn start(config: &Config, tls: Option<Tls>, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let key = InternalKey::derive(&config.secret);
-        let (gateways_sender, gateways) = watch::channel(HashSet::new());
+        let (gateways_sender, gateways) = watch::channel(None);
         let mut gateways_sender = Some(gateways_sender);
         let clients = Service::ALL.into_iter().map(|service| {
             let (channel, changes) = Channel::balance_channel(64);
             let all = if service == Service::Gateway { gateways_sender.take() } else { None };
             let found = Found::new(changes, all, tls.clone());
             tasks.spawn(discovery::follow(config.clone(), service, found, stop.clone()));
-            (service, Client { channel, service, key: key.clone() })
+            (service, Client { channel, service, key: key.clone(), is_balanced: true })
         });
         Self { clients: Arc::new(clients.collect()), key, tls, direct: Arc::default(), gateways }
     }
@@ -139,7 +165,14 @@ impl Peers {
 
     /// The RPC addresses of all gateways discovery knows.
     pub fn gateways(&self) -> Vec<String> {
-        self.gateways.borrow().iter().map(ToString::to_string).collect()
+        self.gateways.borrow().iter().flatten().map(ToString::to_string).collect()
+    }
+
+    /// Waits until discovery has listed the gateways: before that nobody knows whether there are none. Returns early when nobody
+    /// looks any more.
+    pub async fn gateways_listed(&self) {
+        let mut gateways = self.gateways.clone();
+        let _nobody_looks = gateways.wait_for(Option::is_some).await;
     }
 
     /// Asks all gateways at once; only for methods that may run twice. One that fails is asked again until it answers or discovery
@@ -195,6 +228,7 @@ impl Peers {
                 .connect_lazy(),
             service: Service::Gateway,
             key: self.key.clone(),
+            is_balanced: false,
         };
         let mut direct = self.direct.lock();
         if direct.len() > 1024 {
@@ -216,6 +250,9 @@ pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::{collections::HashSet, net::SocketAddr};
+
+    use futures::FutureExt;
     use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
     use tokio::net::TcpListener;
 
@@ -234,8 +271,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn listed(addresses: &[SocketAddr]) -> (watch::Sender<HashSet<SocketAddr>>, Peers) {
-        let (sender, gateways) = watch::channel(addresses.iter().copied().collect());
+    fn listed(addresses: &[SocketAddr]) -> (watch::Sender<Listed>, Peers) {
+        let (sender, gateways) = watch::channel(Some(addresses.iter().copied().collect()));
         let key = InternalKey::derive("a secret of the cluster");
         (sender, Peers { clients: Arc::default(), key, tls: None, direct: Arc::default(), gateways })
     }
@@ -264,7 +301,7 @@ pub(crate) mod tests {
         let serving = serve(&peers, live, &stop);
         let dropped = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
-            sender.send_replace(HashSet::from([address]));
+            sender.send_replace(Some(HashSet::from([address])));
         };
         let asking = async {
             let (answers, failure) = ask(&peers).await;
@@ -272,6 +309,44 @@ pub(crate) mod tests {
             stop.cancel();
         };
         let ((), (), served) = tokio::join!(asking, dropped, serving);
+        served.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_gateway_is_told_from_not_knowing_any() {
+        let (sender, mut peers) = listed(&[]);
+        peers.gateways_listed().await;
+        drop(sender);
+        let (none_yet, gateways) = watch::channel(None);
+        peers.gateways = gateways;
+        assert_eq!(peers.gateways_listed().now_or_never(), None);
+        none_yet.send_replace(Some(HashSet::new()));
+        peers.gateways_listed().await;
+        assert!(peers.gateways().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_finds_the_instance_that_can_be_connected_to() {
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Bound and closed again: nothing answers here.
+        let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let address = live.local_addr().unwrap();
+        let (_sender, peers) = listed(&[]);
+        let (channel, changes) = Channel::balance_channel(8);
+        for one in [dead, address] {
+            let endpoint = endpoint(one, None).unwrap();
+            changes.send(tonic::transport::channel::Change::Insert(one, endpoint)).await.unwrap();
+        }
+        let (service, key) = (Service::Gateway, peers.key.clone());
+        let client = Client { channel, service, key, is_balanced: true };
+        let stop = CancellationToken::new();
+        let asking = async {
+            for _ in 0..20 {
+                client.call_raw(&Context::system("test"), "kickUserOffline", Bytes::new()).await.unwrap();
+            }
+            stop.cancel();
+        };
+        let (served, ()) = tokio::join!(serve(&peers, live, &stop), asking);
         served.unwrap();
     }
 

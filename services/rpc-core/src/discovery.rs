@@ -15,19 +15,22 @@ use crate::{
 /// How often names are resolved.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// The instances of a service, once they have been listed.
+pub(crate) type Listed = Option<HashSet<SocketAddr>>;
+
 /// What is known of a service's instances, and who is told.
 pub(crate) struct Found {
     known: HashSet<SocketAddr>,
     changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
     /// Of the gateways: for callers that ask each of them.
-    all: Option<watch::Sender<HashSet<SocketAddr>>>,
+    all: Option<watch::Sender<Listed>>,
     tls: Option<Tls>,
 }
 
 impl Found {
     pub(crate) fn new(
         changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
-        all: Option<watch::Sender<HashSet<SocketAddr>>>,
+        all: Option<watch::Sender<Listed>>,
         tls: Option<Tls>,
     ) -> Self {
         Self { known: HashSet::new(), changes, all, tls }
@@ -47,7 +50,7 @@ impl Found {
             }
         }
         if let Some(all) = &self.all {
-            all.send_replace(seen.clone());
+            all.send_replace(Some(seen.clone()));
         }
         self.known = seen;
         true
@@ -90,7 +93,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_and_goes_is_told_once() {
         let (changes, mut told) = mpsc::channel(8);
-        let (all, listed) = watch::channel(HashSet::new());
+        let (all, listed) = watch::channel(None);
         let mut found = Found::new(changes, Some(all), None);
         let [a, b]: [SocketAddr; 2] = ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
         for seen in [vec![a], vec![a, b], vec![a, b], vec![b]] {
@@ -104,7 +107,7 @@ mod tests {
             });
         }
         assert_eq!(order, [(true, a), (true, b), (false, a)]);
-        assert_eq!(*listed.borrow(), HashSet::from([b]));
+        assert_eq!(*listed.borrow(), Some(HashSet::from([b])));
         drop(told);
         assert!(!found.set(HashSet::from([a])).await);
     }
