@@ -380,8 +380,15 @@ impl Process {
             metrics,
         );
         let consumer = self.consumer(&self.config.kafka.push_topic, "push")?;
-        let stop = self.draining.clone();
-        self.spawn("push", consumer.run(move |_| push::Partition(push.clone()), stop));
+        let (peers, stop) = (self.peers.clone(), self.draining.clone());
+        self.spawn("push", async move {
+            // Who does not know the gateways yet would take it that nobody is connected.
+            let listed = stop.run_until_cancelled(peers.gateways_listed()).await;
+            if listed.is_none() {
+                return Ok(());
+            }
+            consumer.run(move |_| push::Partition(push.clone()), stop).await
+        });
         if !self.config.webhooks.url.is_empty() {
             let deliveries = Deliveries {
                 webhooks: self.webhooks.clone(),
