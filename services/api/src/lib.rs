@@ -17,14 +17,15 @@ mod send_msg;
 mod serve;
 mod status;
 mod table;
+mod whole;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use config::Config;
 use rpc::Peers;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::compression::CompressionLayer;
 
 pub use metrics::ApiMetrics;
@@ -36,13 +37,17 @@ pub struct Api {
     pub(crate) peers: Peers,
     pub(crate) callers: caller::Callers,
     pub(crate) metrics: ApiMetrics,
+    pub(crate) operations: TaskTracker,
 }
+
+/// After the last answer, how long operations may still run whose clients have gone.
+const LAST_OPERATIONS: Duration = Duration::from_secs(10);
 
 impl Api {
     /// The API of this process.
     pub fn new(config: Arc<Config>, peers: Peers, metrics: ApiMetrics) -> Self {
         let callers = caller::Callers::new(peers.clone(), config.clone());
-        Self { config, peers, callers, metrics }
+        Self { config, peers, callers, metrics, operations: TaskTracker::new() }
     }
 
     /// All routes.
@@ -56,6 +61,7 @@ impl Api {
             .method_not_allowed_fallback(envelope::not_found)
             // What comes here has its whole body, which is within the limit, and its caller.
             .layer(DefaultBodyLimit::disable())
+            .layer(middleware::from_fn_with_state(self.operations.clone(), whole::run))
             .layer(middleware::from_fn_with_state(bodies, body::read))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .layer(middleware::from_fn(cors::apply))
@@ -68,6 +74,12 @@ impl Api {
     /// # Errors
     /// When serving fails.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        serve::run(listener, self.router(), stop).await
+        let operations = self.operations.clone();
+        serve::run(listener, self.router(), stop).await?;
+        operations.close();
+        if tokio::time::timeout(LAST_OPERATIONS, operations.wait()).await.is_err() {
+            tracing::warn!(left = operations.len(), "api.operations_left");
+        }
+        Ok(())
     }
 }

@@ -54,6 +54,8 @@ async fn accept(
             () = stop.cancelled() => break,
             accepted = Listener::accept(&mut listener) => accepted,
         };
+        // Somebody waits for each answer, and they are small.
+        let _nodelay = socket.set_nodelay(true);
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             // Each call wakes every connection: whoever is refused next finds room or comes again.
             if told.is_none_or(|told: Instant| told.elapsed() >= TELL_EVERY) {
