@@ -82,6 +82,8 @@ fn client(config: &config::Kafka) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", config.address.join(",")).set("client.id", "openim");
     client.set("reconnect.backoff.max.ms", "2000").set("socket.keepalive.enable", "true");
+    // Requests are written whole, and somebody waits for each.
+    client.set("socket.nagle.disable", "true");
     let tls = &config.tls;
     let protocol = match (config.username.is_empty(), tls.enable_tls) {
         (true, false) => "PLAINTEXT",
