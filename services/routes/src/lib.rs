@@ -1,10 +1,21 @@
 //! Redis: who is connected where. Nothing here is the truth and all of it may be lost at any moment: gateways write it again,
 //! and until they have, push asks every gateway.
 
+mod changes;
+// Each crate's tests use a part of it.
+#[cfg(test)]
+#[allow(dead_code)]
+mod fake;
+mod incarnation;
 mod link;
 pub mod set;
+mod table;
 
 use std::{collections::HashMap, time::Duration};
+
+pub use changes::Changes;
+use incarnation::Living;
+pub use incarnation::{INCARNATION_TTL, Incarnation};
 
 use link::Link;
 use redis::Cmd;
@@ -36,14 +47,30 @@ pub struct Route {
     pub platform: i32,
     /// SHA-256 of the token, to compare logins.
     pub token_digest: String,
+    /// The gateway's [`Incarnation`] that holds it: the route is worth as much as that lives.
+    #[serde(default)]
+    pub incarnation: String,
+    /// When it was opened, in milliseconds since 1970.
+    #[serde(default)]
+    pub opened_ms: i64,
 }
 
-/// Entries of a gateway that stopped renewing vanish after this.
+impl Route {
+    /// Its field in the user's hash. One that is removed because its incarnation has ended is never one that was written since.
+    fn field(&self) -> String {
+        if self.incarnation.is_empty() {
+            return self.connection_id.clone();
+        }
+        format!("{}/{}", self.incarnation, self.connection_id)
+    }
+}
+
+/// All routes of a user who is connected nowhere any more vanish after this.
 pub const ROUTE_TTL: Duration = Duration::from_secs(90);
 /// How often gateways renew their routes.
 pub const RENEW_PERIOD: Duration = Duration::from_secs(30);
 /// How long a gateway's statement that its routes are complete is believed.
-const READY_TTL: Duration = Duration::from_secs(15);
+pub const READY_TTL: Duration = Duration::from_secs(15);
 /// How often gateways repeat that statement.
 pub const READY_PERIOD: Duration = Duration::from_secs(3);
 const PRESENCE_CHANNEL: &str = "presence";
@@ -66,6 +93,7 @@ fn ready_key(gateway: &str) -> String {
 #[derive(Clone)]
 pub struct Routes {
     redis: Link,
+    living: Living,
 }
 
 impl Routes {
@@ -74,7 +102,7 @@ impl Routes {
     /// # Errors
     /// When the settings are malformed.
     pub fn connect(config: &config::Redis) -> Result<Self> {
-        Ok(Self { redis: Link::new(config)? })
+        Ok(Self { redis: Link::new(config)?, living: Living::default() })
     }
 
     /// Asks the server whether it is there.
@@ -90,7 +118,7 @@ impl Routes {
         let ttl = ROUTE_TTL.as_secs() as i64;
         let renewal = |(user, route): &(String, Route)| {
             let (key, value) = (route_key(user), protocol::go_json::to_text(route));
-            vec![Cmd::hset(&key, &route.connection_id, value), Cmd::expire(&key, ttl)]
+            vec![Cmd::hset(&key, route.field(), value), Cmd::expire(&key, ttl)]
         };
         for chunk in routes.chunks(500) {
             self.redis.query_all(chunk.iter().map(renewal).collect()).await?;
@@ -98,11 +126,11 @@ impl Routes {
         Ok(())
     }
 
-    /// Removes routes: (user, connection id).
-    pub async fn remove(&self, routes: &[(String, String)]) -> Result<()> {
+    /// Removes routes.
+    pub async fn remove(&self, routes: &[(String, Route)]) -> Result<()> {
         for chunk in routes.chunks(500) {
             let removals: Vec<_> =
-                chunk.iter().map(|(user, connection)| vec![Cmd::hdel(route_key(user), connection)]).collect();
+                chunk.iter().map(|(user, route)| vec![Cmd::hdel(route_key(user), route.field())]).collect();
             self.redis.query_all(removals).await?;
         }
         Ok(())
@@ -113,7 +141,7 @@ impl Routes {
         Ok(self.of_users(&[user.to_owned()]).await?.pop().unwrap_or_default())
     }
 
-    /// The connections of each user, in the order asked for.
+    /// The connections of each user at gateways that live, in the order asked for.
     pub async fn of_users(&self, users: &[String]) -> Result<Vec<Vec<Route>>> {
         let mut all = Vec::with_capacity(users.len());
         for chunk in users.chunks(1000) {
@@ -123,22 +151,8 @@ impl Routes {
                 all.push(routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect());
             }
         }
+        self.keep_living(users, &mut all).await?;
         Ok(all)
-    }
-
-    /// A gateway says that all its connections are in the table.
-    pub async fn declare_ready(&self, gateway: &str) -> Result<()> {
-        Ok(self.redis.query(Cmd::set_ex(ready_key(gateway), 1, READY_TTL.as_secs())).await?)
-    }
-
-    /// A gateway takes that back (drain, or its routes are not complete).
-    pub async fn declare_gone(&self, gateway: &str) -> Result<()> {
-        Ok(self.redis.query(Cmd::del(ready_key(gateway))).await?)
-    }
-
-    /// Whether this gateway's statement is still there; `false` after Redis lost its data.
-    pub async fn is_ready(&self, gateway: &str) -> Result<bool> {
-        Ok(self.redis.query(Cmd::exists(ready_key(gateway))).await?)
     }
 
     /// Which of `gateways` have all their routes in the table.
@@ -160,12 +174,12 @@ impl Routes {
         }
     }
 
-    /// The stream of scopes whose facts changed; ends when the connection to Redis does.
+    /// The stream of scopes whose facts changed; ends when the connection to Redis does, or Redis says nothing.
     ///
     /// # Errors
     /// When Redis cannot be reached.
-    pub async fn fact_changes(&self) -> Result<redis::aio::PubSub> {
-        Ok(self.redis.subscribe(FACTS_CHANNEL).await?)
+    pub async fn fact_changes(&self) -> Result<Changes> {
+        Ok(Changes::new(self.redis.subscribe(FACTS_CHANNEL).await?))
     }
 
     /// Remembers the outcome of a REST send for a day, by operation id (contract: `check_msg_is_send_success`).
@@ -185,12 +199,12 @@ impl Routes {
         Ok(())
     }
 
-    /// The stream of users whose connections changed; ends when the connection to Redis does.
+    /// The stream of users whose connections changed; ends when the connection to Redis does, or Redis says nothing.
     ///
     /// # Errors
     /// When Redis cannot be reached.
-    pub async fn presence_changes(&self) -> Result<redis::aio::PubSub> {
-        Ok(self.redis.subscribe(PRESENCE_CHANNEL).await?)
+    pub async fn presence_changes(&self) -> Result<Changes> {
+        Ok(Changes::new(self.redis.subscribe(PRESENCE_CHANNEL).await?))
     }
 }
 

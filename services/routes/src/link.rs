@@ -1,6 +1,6 @@
 //! A connection to Redis that comes back by itself: to one server, to the master that Sentinel names, or to a cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use config::{ClientTls, RedisMode};
 use redis::{
@@ -10,12 +10,18 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::sync::{Mutex, OnceCell};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A server that has vanished without a word is noticed after this and three questions, each as long after the last as [`PROBE`].
+const SILENCE: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(2);
+/// What was sent and is not acknowledged for this long ends the connection.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// Parts that are asked of a cluster at a time.
 const CONCURRENT: usize = 256;
 
@@ -30,6 +36,8 @@ pub(crate) enum Link {
 /// The master of a set, asked for again whenever it fails.
 pub(crate) struct Master {
     sentinels: Mutex<SentinelClient>,
+    /// By which the master is known, where TLS is spoken.
+    certificates: Option<TlsCertificates>,
     current: Mutex<Option<MultiplexedConnection>>,
 }
 
@@ -87,6 +95,12 @@ pub(crate) fn open(info: ConnectionInfo, tls: Option<&Encryption>) -> RedisResul
     }
 }
 
+/// How every connection is kept: a host that is gone without a word is noticed in seconds, and nothing waits for more to send.
+pub(crate) fn tcp() -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(PROBE).with_retries(3);
+    TcpSettings::default().set_nodelay(true).set_keepalive(keepalive).set_user_timeout(UNACKNOWLEDGED)
+}
+
 impl Link {
     /// Prepares a connection; does not wait for Redis.
     pub(crate) fn new(config: &config::Redis) -> RedisResult<Self> {
@@ -101,7 +115,10 @@ impl Link {
         let tls = tls.as_ref();
         let infos = addresses(config.address.split(','), 6379)
             .into_iter()
-            .map(|of| Ok(address(of, tls).into_connection_info()?.set_redis_settings(settings.clone())))
+            .map(|of| {
+                let info = address(of, tls).into_connection_info()?;
+                Ok(info.set_redis_settings(settings.clone()).set_tcp_settings(tcp()))
+            })
             .collect::<RedisResult<Vec<_>>>()?;
         match config.redis_mode {
             RedisMode::Standalone => {
@@ -138,7 +155,8 @@ impl Link {
                         .set_client_to_sentinel_certificates(tls.certificates.clone());
                 }
                 let sentinels = Mutex::new(builder.build()?);
-                Ok(Self::Sentinel(Arc::new(Master { sentinels, current: Mutex::default() })))
+                let certificates = tls.map(|tls| tls.certificates.clone());
+                Ok(Self::Sentinel(Arc::new(Master { sentinels, certificates, current: Mutex::default() })))
             }
             RedisMode::Cluster => {
                 let nodes =
@@ -146,7 +164,8 @@ impl Link {
                 let mut builder = ClusterClient::builder(infos)
                     .retries(2)
                     .connection_timeout(CONNECT_TIMEOUT)
-                    .response_timeout(RESPONSE_TIMEOUT);
+                    .response_timeout(RESPONSE_TIMEOUT)
+                    .tcp_settings(tcp());
                 if let Some(tls) = tls {
                     builder = builder.tls(tls.mode).certs(tls.certificates.clone());
                 }
@@ -177,18 +196,45 @@ impl Link {
         }
     }
 
+    /// What tells one server's data from another's: changes when a server starts anew and when a copy becomes the master. Empty where
+    /// this account may not ask.
+    pub(crate) async fn server(&self) -> RedisResult<String> {
+        let about = |section: &str| vec![redis::cmd("INFO").arg(section).to_owned()];
+        match self.query_all(vec![about("server"), about("replication")]).await {
+            Ok(answers) => {
+                let mut marks = BTreeSet::new();
+                answers.iter().for_each(|answer| find_marks(answer, &mut marks));
+                Ok(marks.into_iter().collect::<Vec<_>>().join(" "))
+            }
+            Err(error) if is_unreachable(&error) => Err(error),
+            Err(_refused) => Ok(String::new()),
+        }
+    }
+
     /// A subscription; it ends when its connection does.
     pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
         let mut subscription = match self {
             Self::Server { client, .. } => client.get_async_pubsub().await?,
-            Self::Sentinel(master) => {
-                let client = master.sentinels.lock().await.async_get_client().await?;
-                client.get_async_pubsub().await?
-            }
+            Self::Sentinel(master) => master.client().await?.get_async_pubsub().await?,
             Self::Cluster(cluster) => cluster.subscription().await?,
         };
         subscription.subscribe(channel).await?;
         Ok(subscription)
+    }
+}
+
+/// The lines of `INFO` by which a server's data is known; a cluster answers for each of its nodes.
+fn find_marks(answer: &Value, marks: &mut BTreeSet<String>) {
+    let mut look = |text: &str| {
+        let known = |line: &&str| line.starts_with("run_id:") || line.starts_with("master_replid:");
+        marks.extend(text.lines().filter(known).map(str::to_owned));
+    };
+    match answer {
+        Value::BulkString(text) => look(&String::from_utf8_lossy(text)),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => look(text),
+        Value::Map(nodes) => nodes.iter().for_each(|(_node, answer)| find_marks(answer, marks)),
+        Value::Array(answers) => answers.iter().for_each(|answer| find_marks(answer, marks)),
+        _ => {}
     }
 }
 
@@ -227,6 +273,17 @@ pub(crate) fn is_unreachable(error: &RedisError) -> bool {
 }
 
 impl Master {
+    /// A client of whom the sentinels call the master now.
+    async fn client(&self) -> RedisResult<Client> {
+        let named = self.sentinels.lock().await.async_get_client().await?;
+        // The crate connects by the sentinels' word with settings of its own.
+        let info = named.get_connection_info().clone().set_tcp_settings(tcp());
+        match &self.certificates {
+            None => Client::open(info),
+            Some(certificates) => Client::build_with_tls(info, certificates.clone()),
+        }
+    }
+
     /// The connection to the master; asks the sentinels unless there is one.
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut current = self.current.lock().await;
@@ -236,8 +293,7 @@ impl Master {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let client = self.sentinels.lock().await.async_get_client().await?;
-        let connection = client.get_multiplexed_async_connection_with_config(&settings).await?;
+        let connection = self.client().await?.get_multiplexed_async_connection_with_config(&settings).await?;
         *current = Some(connection.clone());
         Ok(connection)
     }
@@ -281,5 +337,26 @@ impl Cluster {
             }
         }
         Err(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_run_and_its_data() {
+        let info = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let server = info("# Server\r\nredis_version:7\r\nrun_id:abc\r\n");
+        let replication = info("# Replication\r\nrole:master\r\nmaster_replid:def\r\nmaster_replid2:000\r\n");
+        let cluster = Value::Map(vec![
+            (info("127.0.0.1:1"), server.clone()),
+            (info("127.0.0.1:2"), info("run_id:ghi")),
+        ]);
+        let mut marks = BTreeSet::new();
+        for answer in [server, replication, cluster] {
+            find_marks(&answer, &mut marks);
+        }
+        assert_eq!(Vec::from_iter(marks), ["master_replid:def", "run_id:abc", "run_id:ghi"]);
     }
 }

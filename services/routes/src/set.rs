@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Result, Routes,
-    link::{Encryption, address, open},
+    link::{Encryption, address, open, tcp},
 };
 
 /// Rights of whoever has one of the passwords that follow, where there are several of them: what `requirepass` gives with one.
@@ -70,7 +70,7 @@ async fn ask<T: redis::FromRedisValue>(
     let login = RedisConnectionInfo::default().set_password(password);
     let tls = Encryption::new(tls)?;
     let sentinel = address((sentinel.to_owned(), SENTINEL_PORT), tls.as_ref());
-    let info = sentinel.into_connection_info()?.set_redis_settings(login);
+    let info = sentinel.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp());
     let limits = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));

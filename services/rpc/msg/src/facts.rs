@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
 use moka::future::Cache;
 use protocol::Result;
 use routes::Routes;
@@ -63,12 +62,11 @@ impl Facts {
                 // Whatever was cached before this moment may have changed unheard.
                 self.scopes.invalidate_all();
                 self.listening.store(true, Ordering::Release);
-                let mut stream = changes.on_message();
                 loop {
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        change = stream.next() => match change {
-                            Some(message) => self.scopes.invalidate(&message.get_payload::<String>().unwrap_or_default()).await,
+                        change = changes.next() => match change {
+                            Some(scope) => self.scopes.invalidate(&scope).await,
                             None => break,
                         },
                     }
