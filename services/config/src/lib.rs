@@ -374,8 +374,8 @@ pub struct Gateway {
     pub advertise_host: String,
     /// Connections per process.
     pub max_connections: usize,
-    /// Outgoing frames a slow client may queue before it is cut.
-    pub send_queue_frames: usize,
+    /// Bytes of outgoing frames a slow client may queue before it is cut.
+    pub send_queue_bytes: usize,
     /// Seconds over which a stopping gateway spreads its closes.
     pub drain_seconds: u64,
     /// Requests per second of one connection before it is slowed down.
@@ -474,7 +474,7 @@ defaults! {
     }
     Api { open_im_api_port: 10002, max_body_bytes: 16 << 20, requests_per_second: 500, prometheus: Prometheus::default() }
     Gateway {
-        port: 10001, advertise_host: String::new(), max_connections: 100_000, send_queue_frames: 256, drain_seconds: 10,
+        port: 10001, advertise_host: String::new(), max_connections: 100_000, send_queue_bytes: 2 << 20, drain_seconds: 10,
         requests_per_second: 200,
     }
     Transfer { batch_size: 1000 }
