@@ -1,21 +1,76 @@
 //! Calls to gateways. One that does not answer is left out until it does: it must not hold up what is for all the others.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use protocol::internal::{GatewayPushReq, GatewayPushResp, PutAudienceReq, PutAudienceResp};
-use routes::ROUTE_TTL;
-use rpc::{Context, Peers};
+use prost::Message;
+use protocol::internal::{
+    GatewayPush, GatewayPushReq, GatewayPushResp, PutAudienceReq, PutAudienceResp, ResyncReq, ResyncResp,
+};
+use routes::INCARNATION_TTL;
+use rpc::{Client, Context, Peers};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{PushMetrics, receivers::Audience};
+use crate::{
+    PushMetrics,
+    calls::{LARGEST_CALL, calls, spelled_out},
+    receivers::Audience,
+};
 
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+/// A gateway that did not take a call after this is not asked again before it is back: all others wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Receivers that are remembered one by one of what a gateway did not take; beyond that it is everybody.
+const MOST_REMEMBERED: usize = 50_000;
+
+/// What a gateway did not take. Its clients may be connected all the while: when it is back it closes their connections, so that they
+/// pull.
+#[derive(Debug, Clone)]
+struct Missed {
+    users: HashSet<String>,
+    everybody: bool,
+    last: Instant,
+}
+
+impl Default for Missed {
+    fn default() -> Self {
+        Self { users: HashSet::new(), everybody: false, last: Instant::now() }
+    }
+}
+
+impl Missed {
+    fn add(&mut self, pushes: &[GatewayPush], audiences: &[&Audience]) {
+        self.last = Instant::now();
+        let told = |name: &String| pushes.iter().any(|push| push.audience == *name);
+        let members = audiences.iter().filter(|audience| told(&audience.name));
+        let members = members.flat_map(|audience| audience.users.iter());
+        for user in pushes.iter().flat_map(|push| &push.user_i_ds).chain(members) {
+            if self.everybody {
+                break;
+            }
+            if !self.users.contains(user) {
+                self.users.insert(user.clone());
+                self.everybody = self.users.len() > MOST_REMEMBERED;
+            }
+        }
+        if self.everybody {
+            self.users = HashSet::new();
+        }
+    }
+
+    fn request(&self) -> ResyncReq {
+        ResyncReq {
+            user_i_ds: self.users.iter().cloned().collect(),
+            everybody: self.everybody,
+            missed_ms_ago: self.last.elapsed().as_millis() as u64,
+        }
+    }
+}
 
 /// All gateways, by their RPC address.
 #[derive(Clone)]
@@ -24,8 +79,8 @@ pub struct Gateways {
     metrics: PushMetrics,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Those that are left out. Their clients pull what they missed when they connect again, or with the next message that reaches them.
-    down: Arc<Mutex<HashSet<String>>>,
+    /// Those that are left out, and what they miss meanwhile.
+    down: Arc<Mutex<HashMap<String, Missed>>>,
 }
 
 impl Gateways {
@@ -36,30 +91,51 @@ impl Gateways {
 
     /// Hands a gateway what is for its connections, in order.
     pub(crate) async fn push(&self, gateway: String, request: GatewayPushReq, audiences: &[&Audience]) {
-        if self.down.lock().contains(&gateway) {
-            self.metrics.undelivered.inc();
-            return;
+        for call in calls(request.pushes) {
+            if call.encoded_len() > LARGEST_CALL {
+                tracing::error!(gateway, bytes = call.encoded_len(), "push.too_large: its receivers pull it");
+                self.metrics.undelivered.inc();
+            } else if self.is_down(&gateway, &call, audiences) || !self.tell(&gateway, &call, audiences).await
+            {
+                self.metrics.undelivered.inc();
+            }
         }
+    }
+
+    /// Whether a gateway is left out; then it is remembered what it misses.
+    fn is_down(&self, gateway: &str, call: &GatewayPushReq, audiences: &[&Audience]) -> bool {
+        let mut down = self.down.lock();
+        let missed = down.get_mut(gateway);
+        missed.map(|missed| missed.add(&call.pushes, audiences)).is_some()
+    }
+
+    /// Makes a call; from a gateway that does not take it on is left out, `false`.
+    async fn tell(&self, gateway: &str, call: &GatewayPushReq, audiences: &[&Audience]) -> bool {
+        let started = tokio::time::Instant::now();
         for attempt in 1..=TRIES {
-            match self.ask(&gateway, &request, audiences).await {
+            match self.ask(gateway, call, audiences).await {
                 Ok(delivered) => {
                     self.metrics.delivered.inc_by(delivered);
-                    return;
+                    return true;
                 }
                 Err(error) => {
-                    let listed = self.listed(&gateway);
+                    let listed = self.listed(gateway);
                     tracing::warn!(gateway, attempt, listed, %error, "push.gateway_failed");
-                    if !listed {
+                    if !listed || started.elapsed() >= PATIENCE {
                         break;
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
-        self.metrics.undelivered.inc();
-        if self.down.lock().insert(gateway.clone()) {
-            self.tasks.spawn(self.clone().wait_for(gateway));
+        let mut down = self.down.lock();
+        let is_first = !down.contains_key(gateway);
+        down.entry(gateway.to_owned()).or_default().add(&call.pushes, audiences);
+        drop(down);
+        if is_first {
+            self.tasks.spawn(self.clone().wait_for(gateway.to_owned()));
         }
+        false
     }
 
     async fn ask(
@@ -76,25 +152,34 @@ impl Gateways {
                     continue;
                 };
                 let told = PutAudienceReq { audience: name.clone(), user_i_ds: audience.users.to_vec() };
-                let _taken: PutAudienceResp = peer.call(&context, "putAudience", &told).await?;
+                // One that does not fit into a call is named with every message.
+                if told.encoded_len() <= LARGEST_CALL {
+                    let _taken: PutAudienceResp = peer.call(&context, "putAudience", &told).await?;
+                }
             }
             answer = peer.call(&context, "push", request).await?;
         }
-        if !answer.unknown_audiences.is_empty() {
-            // More than the gateway keeps at a time.
-            answer = peer.call(&context, "push", &spelled_out(request, audiences)).await?;
+        if answer.unknown_audiences.is_empty() {
+            return Ok(answer.delivered);
         }
-        Ok(answer.delivered)
+        // More than the gateway keeps at a time.
+        let mut delivered = 0;
+        for call in calls(spelled_out(request, audiences)) {
+            let answer: GatewayPushResp = peer.call(&context, "push", &call).await?;
+            delivered += answer.delivered;
+        }
+        Ok(delivered)
     }
 
     fn listed(&self, gateway: &str) -> bool {
         self.peers.gateways().iter().any(|known| known == gateway)
     }
 
-    /// Takes a gateway back in when it answers, or when no route can name it any more.
+    /// Takes a gateway back in when it answers and has been told whose connections missed something, or when it is gone and no route
+    /// can name it any more.
     async fn wait_for(self, gateway: String) {
         let mut last_listed = Instant::now();
-        while last_listed.elapsed() < ROUTE_TTL {
+        while last_listed.elapsed() < INCARNATION_TTL {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}
@@ -102,25 +187,45 @@ impl Gateways {
             if self.listed(&gateway) {
                 last_listed = Instant::now();
             }
-            if self.ask(&gateway, &GatewayPushReq::default(), &[]).await.is_ok() {
-                tracing::info!(gateway, "push.gateway_back");
-                break;
+            if self.is_back(&gateway).await {
+                return;
             }
         }
         self.down.lock().remove(&gateway);
     }
+
+    async fn is_back(&self, gateway: &str) -> bool {
+        let Ok(peer) = self.peers.gateway(gateway) else { return false };
+        if self.ask(gateway, &GatewayPushReq::default(), &[]).await.is_err() {
+            return false;
+        }
+        let Some(missed) = self.down.lock().get(gateway).cloned() else { return true };
+        if !resync(&peer, gateway, &missed).await {
+            return false;
+        }
+        let mut down = self.down.lock();
+        // What it has missed while it was told is told next.
+        if down.get(gateway).is_some_and(|now| now.last != missed.last) {
+            return false;
+        }
+        down.remove(gateway);
+        true
+    }
 }
 
-/// The same with every receiver named.
-fn spelled_out(request: &GatewayPushReq, audiences: &[&Audience]) -> GatewayPushReq {
-    let mut request = request.clone();
-    for push in &mut request.pushes {
-        let audience = audiences.iter().find(|audience| audience.name == push.audience);
-        let members = audience.iter().flat_map(|audience| audience.users.iter());
-        push.user_i_ds.extend(members.filter(|user| **user != push.except).cloned());
-        push.audience.clear();
+/// Tells a gateway that is back whose connections missed something; whether it has heard.
+async fn resync(peer: &Client, gateway: &str, missed: &Missed) -> bool {
+    let answer: protocol::Result<ResyncResp> =
+        peer.call(&Context::system("push"), "resync", &missed.request()).await;
+    match answer {
+        Ok(answer) => tracing::info!(gateway, connections = answer.connections, "push.gateway_back"),
+        Err(error) if error.unreachable => return false,
+        // One of an earlier version cannot be asked.
+        Err(error) => {
+            tracing::warn!(gateway, %error, "push.gateway_back: its clients pull with their next message")
+        }
     }
-    request
+    true
 }
 
 #[cfg(test)]
@@ -144,6 +249,7 @@ mod tests {
         keeps: bool,
         kept: Arc<Mutex<HashSet<String>>>,
         told: Arc<AtomicU64>,
+        resynced: Arc<Mutex<Vec<ResyncReq>>>,
     }
 
     #[rpc::async_trait]
@@ -159,6 +265,12 @@ mod tests {
                     self.kept.lock().insert(request.audience);
                 }
                 return Ok(rpc::encode(&PutAudienceResp {}));
+            }
+            if method == "resync" {
+                let request: ResyncReq = rpc::decode(payload)?;
+                let connections = request.user_i_ds.len() as u64;
+                self.resynced.lock().push(request);
+                return Ok(rpc::encode(&ResyncResp { connections }));
             }
             let request: GatewayPushReq = rpc::decode(payload)?;
             let names = request.pushes.iter().map(|push| push.audience.clone());
@@ -209,7 +321,11 @@ mod tests {
     }
 
     fn one() -> GatewayPushReq {
-        GatewayPushReq { pushes: vec![protocol::internal::GatewayPush::default()] }
+        GatewayPushReq { pushes: vec![GatewayPush::default()] }
+    }
+
+    fn to(user: &str) -> GatewayPushReq {
+        GatewayPushReq { pushes: vec![GatewayPush { user_i_ds: vec![user.into()], ..Default::default() }] }
     }
 
     #[tokio::test]
@@ -219,7 +335,7 @@ mod tests {
         let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
 
         gateways.push(address.to_string(), one(), &[]).await;
-        assert!(gateways.down.lock().contains(&address.to_string()));
+        assert!(gateways.down.lock().contains_key(&address.to_string()));
 
         let taken = Arc::new(AtomicU64::new(0));
         let listener = TcpListener::bind(address).await.unwrap();
@@ -234,6 +350,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_gateway_that_is_back_is_told_who_missed_something() {
+        let gateways = gateways();
+        let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for user in ["a", "b", "a"] {
+            gateways.push(address.to_string(), to(user), &[]).await;
+        }
+        assert_eq!(gateways.metrics.undelivered.get(), 3);
+
+        let resynced = Arc::<Mutex<Vec<ResyncReq>>>::default();
+        let listener = TcpListener::bind(address).await.unwrap();
+        serve(&gateways, Taker { resynced: resynced.clone(), ..Default::default() }, listener);
+        until(|| gateways.down.lock().is_empty()).await;
+        gateways.push(address.to_string(), to("c"), &[]).await;
+        assert_eq!(gateways.metrics.delivered.get(), 1);
+        let mut told = resynced.lock().clone();
+        assert_eq!(told.len(), 1);
+        told[0].user_i_ds.sort();
+        assert_eq!((told[0].user_i_ds.clone(), told[0].everybody), (vec!["a".into(), "b".into()], false));
+
+        end(&gateways).await;
+    }
+
+    #[test]
+    fn more_than_can_be_remembered_is_everybody() {
+        let users = Arc::new((0..=MOST_REMEMBERED).map(|user| user.to_string()).collect::<Vec<_>>());
+        let audience = Audience { name: "g/1/2".into(), users, except: String::new() };
+        let mut missed = Missed::default();
+        missed.add(&to("a").pushes, &[&audience]);
+        assert_eq!((missed.users.len(), missed.everybody), (1, false), "nothing was for the audience");
+        missed.add(&[GatewayPush { audience: "g/1/2".into(), ..Default::default() }], &[&audience]);
+        assert!(missed.everybody && missed.request().user_i_ds.is_empty());
+    }
+
+    #[tokio::test]
     async fn a_gateway_is_told_once_who_is_in_a_large_group() {
         for keeps in [true, false] {
             let gateways = gateways();
@@ -245,7 +395,7 @@ mod tests {
             let users = Arc::new(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]);
             let audience = Audience { name: "g/1/2".into(), users, except: "b".into() };
             for _ in 0..3 {
-                let push = protocol::internal::GatewayPush {
+                let push = GatewayPush {
                     audience: audience.name.clone(),
                     except: audience.except.clone(),
                     ..Default::default()
@@ -275,7 +425,7 @@ mod tests {
             () = gateways.push(address.clone(), one(), &[]) => {}
             () = holding => {}
         }
-        assert!(gateways.down.lock().contains(&address));
+        assert!(gateways.down.lock().contains_key(&address));
         end(&gateways).await;
     }
 }

@@ -1,12 +1,14 @@
 //! Delivers stored messages online. Per batch: who receives each message, where they are connected (route table; every gateway
 //! whose routes may be incomplete is asked too), one call per gateway with everything for it in order. The offset is committed
-//! after the gateways took it. What a dead gateway did not take is pulled by its clients when they reconnect.
+//! after the gateways took it. What a gateway did not take is pulled by its clients: they reconnect, or it closes their connections when
+//! it is back.
 
+mod calls;
 mod gateways;
 mod offline_push;
 mod receivers;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bus::{Batch, PartitionHandler};
 use config::{Hook, Service};
@@ -241,18 +243,23 @@ impl Push {
 
     /// Everything that each gateway gets, in order.
     async fn assign(&self, deliveries: &[Delivery]) -> HashMap<String, Vec<GatewayPush>> {
-        let gateways = self.gateways.peers.gateways();
+        let mut gateways = self.gateways.peers.gateways();
         let mut users: Vec<String> = deliveries.iter().flat_map(|item| item.to.users.clone()).collect();
         users.sort();
         users.dedup();
-        let (ready, routes) =
-            match futures::try_join!(self.routes.ready(&gateways), self.routes.of_users(&users)) {
-                Ok(found) => found,
-                Err(error) => {
-                    tracing::warn!(%error, "push.routes_unknown: asking every gateway");
-                    (HashMap::new(), vec![])
-                }
-            };
+        let asked = futures::try_join!(
+            self.routes.ready(&gateways),
+            self.routes.of_users(&users),
+            self.routes.gateways(),
+        );
+        let (ready, routes, living) = asked.unwrap_or_else(|error| {
+            tracing::warn!(%error, "push.routes_unknown: asking every gateway");
+            (HashMap::new(), vec![], vec![])
+        });
+        // One that has just started has connections before discovery knows it. A name is one that discovery knows by its addresses.
+        let is_new = |gateway: &String| !gateways.contains(gateway) && gateway.parse::<SocketAddr>().is_ok();
+        let new: Vec<String> = living.into_iter().filter(is_new).collect();
+        gateways.extend(new);
         let routes: HashMap<&str, Vec<String>> = users
             .iter()
             .map(String::as_str)
