@@ -3,25 +3,26 @@
 
 use std::{
     future::pending,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
-use futures::FutureExt;
 use model::platform::Platform;
 use protocol::frame::Request;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::mpsc,
+    task::JoinHandle,
     time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
-    registry::{Connection, Outbound},
+    door::Gate,
+    outbox::{Outbound, Why},
+    registry::Connection,
     requests::{self, After},
 };
 
@@ -29,10 +30,20 @@ use crate::{
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// Browsers do not ping by themselves.
 const PING_PERIOD: Duration = Duration::from_secs(20);
-/// A client that takes longer to take a frame is cut.
+/// A client that takes nothing of a frame for this long is cut.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest correlation id of a request, in bytes: it is echoed whole.
+const LONGEST_MSG_INCR: usize = 1024;
 
-type Answering<'a> = Pin<Box<dyn Future<Output = (Bytes, After)> + Send + 'a>>;
+/// A request on its way. It is a task: what a client asked for is done to its end when the client hangs up meanwhile.
+type Answering = JoinHandle<(Bytes, After)>;
+
+/// The socket of a connection.
+pub(crate) struct Line {
+    pub(crate) socket: WebSocket,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) cut: CancellationToken,
+}
 
 /// Text frames: only ping and pong exist.
 #[derive(Serialize, Deserialize)]
@@ -44,13 +55,8 @@ struct TextFrame {
 }
 
 /// Runs a connection until either side ends it.
-pub(crate) async fn run(
-    gateway: &Gateway,
-    connection: &Arc<Connection>,
-    mut socket: WebSocket,
-    mut outbound: mpsc::Receiver<Outbound>,
-) {
-    let mut answering: Option<Answering<'_>> = None;
+pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, mut line: Line) {
+    let mut answering: Option<Answering> = None;
     let mut heard = Instant::now();
     let mut next_ping = heard + PING_PERIOD;
     let pings = connection.platform == Platform::WEB;
@@ -64,26 +70,30 @@ pub(crate) async fn run(
                 tracing::info!(user = connection.user, "connection.cut: it does not read");
                 return;
             }
-            (frame, after) = poll_answer(&mut answering) => {
+            answer = poll_answer(&mut answering) => {
                 answering = None;
-                let sent = write(&mut socket, Message::Binary(frame)).await;
+                let Some((frame, after)) = answer else { return };
+                let sent = line.write(Message::Binary(frame)).await;
                 if after == After::Close {
                     return;
                 }
                 sent
             }
-            event = outbound.recv() => match event {
-                Some(Outbound::Frame(frame)) => write(&mut socket, Message::Binary(frame)).await,
-                Some(Outbound::Kick(frame)) => {
-                    write(&mut socket, Message::Binary(frame)).await;
-                    close(&mut socket, close_code::POLICY, "replaced by a later login").await;
+            event = connection.outbox.take() => match event {
+                Outbound::Frame(frame) => line.write(Message::Binary(frame)).await,
+                Outbound::Kick(frame) => {
+                    line.write(Message::Binary(frame)).await;
+                    line.close(close_code::POLICY, "replaced by a later login").await;
                     return;
                 }
-                Some(Outbound::Close) => {
-                    close(&mut socket, close_code::RESTART, "this gateway restarts; connect again").await;
+                Outbound::Close(Why::Restart) => {
+                    line.close(close_code::RESTART, "this gateway restarts; connect again").await;
                     return;
                 }
-                None => return,
+                Outbound::Close(Why::Missed) => {
+                    line.close(close_code::AGAIN, "something may be missing; connect again").await;
+                    return;
+                }
             },
             () = tokio::time::sleep_until(wake) => {
                 let now = Instant::now();
@@ -91,19 +101,20 @@ pub(crate) async fn run(
                     return;
                 }
                 next_ping = now + PING_PERIOD;
-                write(&mut socket, Message::Ping(Bytes::new())).await
+                line.write(Message::Ping(Bytes::new())).await
             }
             // The next request is read when the last one is answered and the rate allows it.
             () = budget.ready(), if answering.is_none() && !budget.is_open() => true,
-            message = socket.recv(), if answering.is_none() && budget.is_open() => {
+            message = line.socket.recv(), if answering.is_none() && budget.is_open() => {
                 heard = Instant::now();
                 match message {
                     Some(Ok(Message::Binary(frame))) => {
-                        budget.take();
                         match Request::decode(frame, connection.encoding) {
-                            Ok(request) if request.send_id == connection.user && requests::is_known(request.req_identifier) => {
+                            Ok(request) if is_ours(connection, &request) => {
+                                budget.take(requests::cost(&request));
                                 gateway.metrics.requests.inc();
-                                answering = Some(requests::answer(gateway, connection, request).boxed());
+                                let answer = requests::answer(gateway.clone(), connection.clone(), request);
+                                answering = Some(gateway.tasks.spawn(answer));
                                 true
                             }
                             Ok(request) => {
@@ -119,44 +130,77 @@ pub(crate) async fn run(
                         }
                     }
                     Some(Ok(Message::Text(text))) => {
-                        budget.take();
+                        budget.take(1.0);
                         match serde_json::from_str::<TextFrame>(&text) {
                             Ok(TextFrame { kind, body }) if kind == "ping" => {
                                 let pong = protocol::go_json::to_text(&TextFrame { kind: "pong".into(), body });
-                                write(&mut socket, Message::Text(pong.into())).await
+                                line.write(Message::Text(pong.into())).await
                             }
                             Ok(TextFrame { kind, .. }) if kind == "pong" => true,
                             _ => return,
                         }
                     }
                     // The protocol layer answers pings.
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => true,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                        budget.take(1.0);
+                        true
+                    }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 }
             }
         };
         if !written {
+            if connection.cut.is_cancelled() {
+                gateway.metrics.cut.inc();
+            }
             return;
         }
     }
 }
 
-async fn poll_answer(answering: &mut Option<Answering<'_>>) -> (Bytes, After) {
+fn is_ours(connection: &Connection, request: &Request) -> bool {
+    request.send_id == connection.user
+        && requests::is_known(request.req_identifier)
+        && request.msg_incr.len() <= LONGEST_MSG_INCR
+}
+
+/// The answer; `None` when its task was ended.
+async fn poll_answer(answering: &mut Option<Answering>) -> Option<(Bytes, After)> {
     match answering {
-        Some(future) => future.await,
+        Some(task) => task.await.ok(),
         None => pending().await,
     }
 }
 
-async fn write(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(WRITE_DEADLINE, socket.send(message)).await, Ok(Ok(())))
+impl Line {
+    /// Writes a frame; `false` when the connection is lost, or its client took nothing of it for too long.
+    pub(crate) async fn write(&mut self, message: Message) -> bool {
+        let Self { socket, gate, cut } = self;
+        let sent = cut.run_until_cancelled(while_progress(socket.send(message), || gate.written())).await;
+        matches!(sent, Some(Some(Ok(()))))
+    }
+
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        if self.write(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await {
+            // Wait shortly for the peer's close, so that the last frames are not lost to a reset.
+            let socket = &mut self.socket;
+            let _closed =
+                timeout(Duration::from_secs(2), async { while let Some(Ok(_)) = socket.recv().await {} })
+                    .await;
+        }
+    }
 }
 
-async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
-    if write(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await {
-        // Wait shortly for the peer's close, so that the last frames are not lost to a reset.
-        let _closed =
-            timeout(Duration::from_secs(2), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+/// Waits for `work` as long as `written` grows in every [`WRITE_DEADLINE`].
+async fn while_progress<T>(work: impl Future<Output = T>, written: impl Fn() -> u64) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        let before = written();
+        match timeout(WRITE_DEADLINE, work.as_mut()).await {
+            Ok(done) => return Some(done),
+            Err(_elapsed) if written() == before => return None,
+            Err(_elapsed) => {}
+        }
     }
 }
 
@@ -180,9 +224,10 @@ impl Budget {
         self.at = now;
     }
 
-    fn take(&mut self) {
+    /// What costs more than there is left is paid for by waiting afterwards.
+    fn take(&mut self, cost: f64) {
         self.refill();
-        self.tokens -= 1.0;
+        self.tokens -= cost;
     }
 
     fn is_open(&self) -> bool {
@@ -200,4 +245,39 @@ impl Budget {
 /// Whether pushes skip this connection: iOS in background hears through APNs.
 pub(crate) fn sleeps(connection: &Connection) -> bool {
     connection.platform == Platform::IOS && connection.background.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_waited_for_as_long_as_it_takes_something() {
+        let taken = AtomicU64::new(0);
+        let slow = async {
+            for _ in 0..10 {
+                tokio::time::sleep(WRITE_DEADLINE * 9 / 10).await;
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+            "sent"
+        };
+        assert_eq!(while_progress(slow, || taken.load(Ordering::Relaxed)).await, Some("sent"));
+        let start = Instant::now();
+        assert_eq!(while_progress(pending::<()>(), || taken.load(Ordering::Relaxed)).await, None);
+        assert_eq!(start.elapsed(), WRITE_DEADLINE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_costs_much_is_paid_for_by_waiting() {
+        let mut budget = Budget::new(100);
+        budget.take(1.0);
+        assert!(budget.is_open());
+        let start = Instant::now();
+        budget.take(300.0);
+        assert!(!budget.is_open());
+        budget.ready().await;
+        assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    }
 }

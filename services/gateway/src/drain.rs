@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use rand::seq::SliceRandom;
 
-use crate::{Gateway, registry::Outbound};
+use crate::{
+    Gateway,
+    outbox::{Outbound, Why},
+};
 
 /// How long the last connections may take to go after they were told.
 const LAST_CALL: Duration = Duration::from_secs(3);
@@ -20,11 +23,11 @@ pub(crate) async fn run(gateway: &Gateway) {
     let started = tokio::time::Instant::now();
     for (index, connection) in connections.into_iter().enumerate() {
         tokio::time::sleep_until(started + pause * u32::try_from(index).unwrap_or(u32::MAX)).await;
-        connection.send(Outbound::Close);
+        connection.send(Outbound::Close(Why::Restart));
     }
     // Connections that were opened just before the drain began are told too.
     for connection in gateway.registry.all() {
-        connection.send(Outbound::Close);
+        connection.send(Outbound::Close(Why::Restart));
     }
     let deadline = tokio::time::Instant::now() + LAST_CALL;
     while gateway.registry.connections() > 0 && tokio::time::Instant::now() < deadline {

@@ -1,55 +1,38 @@
-//! Letting a connection in (websocket.md 1): limits, parameters, token, upgrade, registration, multi-login.
+//! Letting a connection in (websocket.md 1): limits, token, upgrade, registration.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
-    extract::{
-        FromRequestParts, RawQuery, Request, State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
-    },
-    http::{HeaderValue, StatusCode, header},
+    extract::{ConnectInfo, FromRequestParts, RawQuery, Request, State, WebSocketUpgrade, ws::Message},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use config::Service;
-use model::platform::Platform;
+use model::{Clock, SystemClock, platform::Platform};
 use protocol::{
     Error, ErrorCode,
-    auth::{InvalidateTokenReq, InvalidateTokenResp, ParseTokenReq, ParseTokenResp},
-    frame::{Codec, Encoding, MAX_REQUEST_BYTES},
-    internal::{KickConnectionsReq, KickConnectionsResp, caller::Kind},
+    auth::{ParseTokenReq, ParseTokenResp},
+    frame::MAX_REQUEST_BYTES,
 };
 use rpc::Context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, connection,
-    registry::{Connection, Outbound},
+    Gateway,
+    connection::{self, Line},
+    door::{Gate, Guest, HANDSHAKE_DEADLINE},
+    login,
+    outbox::Outbox,
+    parameters::{self, Parameters},
+    registry::Connection,
     table,
 };
 
 /// Write buffer bounds of a socket, in bytes: frames are written at once, and one frame more may wait.
 const MAX_WRITE_BUFFER: usize = 2 << 20;
 const READ_BUFFER: usize = 2048;
-
-/// The parameters of a handshake.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Parameters {
-    token: String,
-    #[serde(rename = "userID", alias = "sendID")]
-    user_id: String,
-    #[serde(rename = "platformID")]
-    platform_id: i32,
-    #[serde(rename = "operationID")]
-    operation_id: String,
-    #[serde(default)]
-    compression: String,
-    #[serde(default)]
-    sdk_type: String,
-    #[serde(default)]
-    send_response: bool,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,124 +52,60 @@ fn envelope(error: Option<&Error>) -> String {
     protocol::go_json::to_text(&envelope)
 }
 
-fn refuse(error: &Error) -> Response {
-    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], envelope(Some(error))).into_response()
+/// Says why not. Proxies drop the body of a success that answers an upgrade, so that is an error in HTTP too; a plain request, as
+/// load balancers send to see whether somebody is there, is answered by 200 as ever (websocket.md 1.3).
+fn refuse(status: StatusCode, headers: &HeaderMap, error: &Error) -> Response {
+    let status = if headers.contains_key(header::UPGRADE) { status } else { StatusCode::OK };
+    let json = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
+    (status, json, envelope(Some(error))).into_response()
 }
 
-fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-/// Parses the query and the `compression` header.
-pub(crate) fn parse(query: &str, compression_header: Option<&str>) -> Result<Parameters, Error> {
-    let refuse = |detail: String| ErrorCode::ConnectionArgs.with(detail);
-    let mut pairs = std::collections::HashMap::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        pairs.insert(percent_decode(key), percent_decode(value));
-    }
-    let mut parameters = if let Some(packed) = pairs.get("v") {
-        let json = URL_SAFE_NO_PAD
-            .decode(packed)
-            .map_err(|error| refuse(format!("v is not URL-safe base64: {error}")))?;
-        serde_json::from_slice(&json)
-            .map_err(|error| refuse(format!("v does not hold the parameters: {error}")))?
-    } else {
-        let required = |key: &str| match pairs.get(key) {
-            Some(value) if !value.is_empty() => Ok(value.clone()),
-            _ => Err(refuse(format!("{key} is required"))),
-        };
-        let background = pairs.get("isBackground").map_or("", String::as_str);
-        if go_bool(background).is_none() {
-            return Err(Error::internal(format!("isBackground must be true or false, not {background:?}")));
-        }
-        Parameters {
-            token: required("token")?,
-            user_id: required("sendID")?,
-            platform_id: required("platformID")?
-                .parse()
-                .map_err(|_| refuse("platformID must be a number".into()))?,
-            operation_id: required("operationID")?,
-            compression: pairs.get("compression").cloned().unwrap_or_default(),
-            sdk_type: pairs.get("sdkType").cloned().unwrap_or_default(),
-            send_response: pairs.get("isMsgResp").and_then(|text| go_bool(text)).unwrap_or(false),
-        }
-    };
-    if parameters.token.is_empty() || parameters.user_id.is_empty() {
-        return Err(refuse("token and userID are required".into()));
-    }
-    if Platform::parse(parameters.platform_id).is_none() {
-        return Err(refuse("platformID must be between 1 and 11".into()));
-    }
-    if !["", "go", "js"].contains(&parameters.sdk_type.as_str()) {
-        return Err(refuse("sdkType must be go or js".into()));
-    }
-    if parameters.compression.is_empty() {
-        parameters.compression = compression_header.unwrap_or_default().to_owned();
-    }
-    Ok(parameters)
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let hex = bytes.get(index + 1..index + 3).and_then(|pair| std::str::from_utf8(pair).ok());
-        match (bytes[index], hex.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                index += 3;
-            }
-            (b'+', _) => {
-                out.push(b' ');
-                index += 1;
-            }
-            (byte, _) => {
-                out.push(byte);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-impl Parameters {
-    fn encoding(&self) -> Encoding {
-        Encoding {
-            codec: if self.sdk_type == "js" { Codec::Json } else { Codec::Gob },
-            gzip: self.compression == "gzip",
-        }
+/// The status of a handshake whose token was not accepted, or could not be looked at.
+fn status_of(error: &Error) -> StatusCode {
+    match error.code.number() {
+        1501..=1507 => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-/// Any path: the handshake.
+/// Any path: the handshake. A socket serves one: what is not upgraded is closed after its answer, so that no socket stays that nobody
+/// answers for.
 pub(crate) async fn handle(
     State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(Guest(gate)): ConnectInfo<Guest>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
+    gate.asked();
+    let mut answer = admit(gateway, gate, &query.unwrap_or_default(), request).await;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Request) -> Response {
     if gateway.draining.load(Ordering::Acquire) {
         let again = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
         return (StatusCode::SERVICE_UNAVAILABLE, again, "this gateway is stopping").into_response();
     }
+    let headers = request.headers();
     if gateway.registry.connections() >= gateway.config.gateway.max_connections {
-        return refuse(&ErrorCode::ConnectionLimit.with("this gateway is full"));
+        let full = ErrorCode::ConnectionLimit.with("this gateway is full");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, headers, &full);
     }
-    let compression = request.headers().get("compression").and_then(|value| value.to_str().ok());
-    let parameters = match parse(&query.unwrap_or_default(), compression) {
+    let compression = headers.get("compression").and_then(|value| value.to_str().ok());
+    let parameters = match parameters::parse(query, compression) {
         Ok(parameters) => parameters,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, headers, &error),
     };
-    let verified = verify(&gateway, &parameters).await;
+    let verified = timeout(HANDSHAKE_DEADLINE, verify(&gateway, &parameters));
+    let late = |_elapsed| Err(Error::unreachable("the token could not be verified in time"));
+    let verified = verified.await.unwrap_or_else(late);
     if let Err(error) = &verified
         && !parameters.send_response
     {
-        return refuse(error);
+        return refuse(status_of(error), headers, error);
     }
     let (mut parts, _) = request.into_parts();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &gateway).await {
@@ -199,11 +118,17 @@ pub(crate) async fn handle(
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(MAX_REQUEST_BYTES)
         .max_frame_size(MAX_REQUEST_BYTES);
-    upgrade.on_upgrade(async move |mut socket| match verified {
-        Ok(platform) => open(gateway, parameters, platform, socket).await,
-        Err(error) => {
-            // Browsers cannot read a failed upgrade: the reason comes as the first frame.
-            let _sent = socket.send(Message::Text(envelope(Some(&error)).into())).await;
+    upgrade.on_upgrade(async move |socket| {
+        let mut line = Line { socket, gate, cut: CancellationToken::new() };
+        match verified {
+            Ok(platform) => {
+                line.gate.verified();
+                open(gateway, parameters, platform, line).await;
+            }
+            Err(error) => {
+                // Browsers cannot read a failed upgrade: the reason comes as the first frame.
+                line.write(Message::Text(envelope(Some(&error)).into())).await;
+            }
         }
     })
 }
@@ -220,9 +145,36 @@ async fn verify(gateway: &Gateway, parameters: &Parameters) -> Result<Platform, 
         .ok_or_else(|| ErrorCode::TokenInvalid.with("the token names an unknown platform"))
 }
 
+/// A connection while it is open: however its task ends, also by a panic, it goes from the registry and the table.
+struct Registered {
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+}
+
+impl Registered {
+    fn new(gateway: Arc<Gateway>, connection: Arc<Connection>) -> Self {
+        gateway.registry.add(connection.clone());
+        gateway.metrics.opened.inc();
+        gateway.metrics.connections.inc();
+        Self { gateway, connection }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let (gateway, connection) = (self.gateway.clone(), self.connection.clone());
+        connection.outbox.close();
+        gateway.registry.remove(&connection);
+        gateway.metrics.connections.dec();
+        // Without a runtime the process ends, and its routes with it.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.gateway.tasks.spawn(async move { table::unregister(&gateway, &connection).await });
+        }
+    }
+}
+
 /// Registers the connection, then runs it until it ends.
-async fn open(gateway: Arc<Gateway>, parameters: Parameters, platform: Platform, mut socket: WebSocket) {
-    let (queue, outbound) = tokio::sync::mpsc::channel(gateway.config.gateway.send_queue_frames);
+async fn open(gateway: Arc<Gateway>, parameters: Parameters, platform: Platform, mut line: Line) {
     let connection = Arc::new(Connection {
         id: model::random_id(),
         user: parameters.user_id.clone(),
@@ -231,94 +183,22 @@ async fn open(gateway: Arc<Gateway>, parameters: Parameters, platform: Platform,
         token: parameters.token.clone(),
         encoding: parameters.encoding(),
         background: false.into(),
-        queue,
-        cut: tokio_util::sync::CancellationToken::new(),
+        opened: Instant::now(),
+        opened_ms: SystemClock.now_ms(),
+        outbox: Outbox::new(gateway.config.gateway.send_queue_bytes),
+        cut: line.cut.clone(),
         watches: Default::default(),
     });
-    gateway.registry.add(connection.clone());
-    gateway.metrics.opened.inc();
-    gateway.metrics.connections.inc();
+    let _registered = Registered::new(gateway.clone(), connection.clone());
     // In the route table before the client hears of success: what it does not pull from now on is pushed to it.
     table::register(&gateway, &connection).await;
-    let replaced = replace_others(&gateway, &connection, &parameters.operation_id);
-    let greeted = async {
-        if parameters.send_response {
-            socket.send(Message::Text(envelope(None).into())).await.is_ok()
-        } else {
-            true
-        }
-    };
+    let replaced = login::replace_others(&gateway, &connection, &parameters.operation_id);
+    let greeted =
+        async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };
     let ((), greeted) = tokio::join!(replaced, greeted);
     if greeted {
-        connection::run(&gateway, &connection, socket, outbound).await;
+        connection::run(&gateway, &connection, line).await;
     }
-    gateway.registry.remove(&connection);
-    gateway.metrics.connections.dec();
-    table::unregister(&gateway, &connection).await;
-}
-
-/// Kicks the connections that this login replaces, wherever they are; each by its own id, so never this one.
-async fn replace_others(gateway: &Gateway, connection: &Connection, operation_id: &str) {
-    let new = (connection.platform, connection.token_digest.as_str());
-    let mut any = false;
-    for other in gateway.registry.of_user(&connection.user) {
-        if other.id != connection.id && gateway.policy.replaces(new, (other.platform, &other.token_digest)) {
-            any = true;
-            kick(gateway, &other);
-        }
-    }
-    let routes = match gateway.routes.of_user(&connection.user).await {
-        Ok(routes) => routes,
-        Err(error) => {
-            tracing::warn!(user = connection.user, %error, "login.others_unknown");
-            return;
-        }
-    };
-    let mut remote: std::collections::HashMap<String, Vec<String>> = std::collections::HashMap::new();
-    for route in routes {
-        let Some(platform) = Platform::parse(route.platform) else { continue };
-        if route.gateway != gateway.address && gateway.policy.replaces(new, (platform, &route.token_digest)) {
-            remote.entry(route.gateway).or_default().push(route.connection_id);
-        }
-    }
-    let context = Context::system(operation_id);
-    for (address, connection_i_ds) in remote {
-        any = true;
-        let request = KickConnectionsReq { user_id: connection.user.clone(), connection_i_ds };
-        let told: Result<KickConnectionsResp, Error> = match gateway.peers.gateway(&address) {
-            Ok(client) => client.call(&context, "kickConnections", &request).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = told {
-            tracing::warn!(user = connection.user, gateway = address, %error, "login.kick_failed");
-        }
-    }
-    if any {
-        let request = InvalidateTokenReq {
-            preserved_token: connection.token.clone(),
-            user_id: connection.user.clone(),
-            platform_id: connection.platform.number(),
-        };
-        let done: Result<InvalidateTokenResp, Error> =
-            gateway.peers.get(Service::Auth).call(&context, "invalidateToken", &request).await;
-        if let Err(error) = done {
-            tracing::warn!(user = connection.user, %error, "login.tokens_not_invalidated");
-        }
-    }
-}
-
-/// Tells a client that a later login replaced it.
-pub(crate) fn kick(gateway: &Gateway, connection: &Connection) {
-    let frame =
-        protocol::frame::Response { req_identifier: protocol::frame::command::KICK, ..Default::default() };
-    connection.send(Outbound::Kick(frame.encode(connection.encoding)));
-    gateway.metrics.kicked.inc();
-}
-
-/// The caller of a connection's requests.
-pub(crate) fn caller(gateway: &Gateway, connection: &Connection, operation_id: &str) -> Context {
-    let kind = if gateway.config.is_admin(&connection.user) { Kind::Admin } else { Kind::User };
-    Context::new(kind, &connection.user, connection.platform.number(), operation_id)
 }
 
 #[cfg(test)]
@@ -326,37 +206,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_of_the_real_client_is_understood() {
-        let parameters = parse(
-            "compression=gzip&isBackground=false&isMsgResp=true&operationID=1795&platformID=5&sendID=a%20b&token=t.t.t",
-            None,
-        )
-        .unwrap();
-        assert_eq!((parameters.user_id.as_str(), parameters.send_response), ("a b", true));
-        assert_eq!(parameters.encoding(), Encoding { codec: Codec::Gob, gzip: true });
-    }
-
-    #[test]
-    fn packed_parameters_are_understood() {
-        let json = r#"{"token":"t","userID":"u","platformID":1,"operationID":"o","compression":"","sdkType":"js","sendResponse":false}"#;
-        let parameters = parse(&format!("v={}", URL_SAFE_NO_PAD.encode(json)), Some("gzip")).unwrap();
-        assert_eq!(parameters.encoding(), Encoding { codec: Codec::Json, gzip: true });
-    }
-
-    #[test]
-    fn mistakes_get_the_codes_of_the_contract() {
-        let good = "isBackground=false&operationID=1&platformID=5&sendID=a&token=t";
-        assert!(parse(good, None).is_ok());
-        for (query, code) in [
-            ("", 500),
-            ("isBackground=false&operationID=1&platformID=5&token=t", 1602),
-            ("operationID=1&platformID=5&sendID=a&token=t", 500),
-            ("isBackground=false&operationID=1&platformID=12&sendID=a&token=t", 1602),
-            ("isBackground=false&operationID=1&platformID=x&sendID=a&token=t", 1602),
-            ("v=%%%", 1602),
+    fn a_refused_upgrade_is_an_error_in_http_too() {
+        let upgrade = HeaderMap::from_iter([(header::UPGRADE, HeaderValue::from_static("websocket"))]);
+        for (code, status) in [
+            (ErrorCode::TokenInvalid, StatusCode::UNAUTHORIZED),
+            (ErrorCode::TokenKicked, StatusCode::UNAUTHORIZED),
+            (ErrorCode::Internal, StatusCode::SERVICE_UNAVAILABLE),
         ] {
-            assert_eq!(parse(query, None).unwrap_err().code.number(), code, "{query}");
+            let error = code.with("why");
+            let answer = refuse(status_of(&error), &upgrade, &error);
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json; charset=utf-8");
+            assert_eq!(refuse(status, &HeaderMap::new(), &error).status(), StatusCode::OK);
         }
-        assert_eq!(parse(&format!("{good}&sdkType=php"), None).unwrap_err().code.number(), 1602);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_task_panics_is_forgotten() {
+        let gateway = crate::service::tests::gateway();
+        let connection = crate::service::tests::unregistered("a");
+        let opened = gateway.0.clone();
+        let task = gateway.tasks.spawn(async move {
+            let _registered = Registered::new(opened, connection);
+            panic!("as asked");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert_eq!((gateway.registry.connections(), gateway.metrics.connections.get()), (0, 0));
+        assert!(gateway.registry.of_user("a").is_empty());
     }
 }

@@ -1,30 +1,48 @@
-//! WebSocket connections. `handshake` lets them in, `connection` runs one, `registry` knows all of this process, `table` keeps Redis
-//! in step, `service` is what other services call, `audiences` are the members of large groups, `drain` lets connections go.
+//! WebSocket connections. `door` bounds who has shown no token yet, `handshake` lets them in, `login` sends away whom they replace,
+//! `connection` runs one, `outbox` is what waits for it, `registry` knows all of this process, `table` keeps Redis in step, `resync`
+//! closes those that may have missed something, `service` is what other services call, `audiences` are the members of large groups,
+//! `drain` lets connections go.
 
 mod audiences;
 mod connection;
+mod crowd;
+mod door;
 mod drain;
+// Each crate's tests use a part of it.
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../../routes/src/fake.rs"]
+mod fake;
+mod fit;
 mod frames;
 mod handshake;
+mod login;
 mod metrics;
+mod operation_id;
+mod outbox;
+mod parameters;
 mod presence;
 mod registry;
 mod requests;
+mod resync;
 mod service;
 mod table;
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
 use audiences::Audiences;
 use axum::Router;
 use config::Config;
+use door::{Door, Guest};
 use model::login::Policy;
-use routes::Routes;
+use parking_lot::Mutex;
+use registry::Connection;
+use routes::{Incarnation, Routes};
 use rpc::Peers;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use webhooks::Webhooks;
 
@@ -47,6 +65,13 @@ pub struct Gateway {
     draining: AtomicBool,
     /// Everything in the registry is in Redis too, as far as this process knows.
     table_complete: AtomicBool,
+    /// Wakes who makes it complete.
+    table_wanted: Notify,
+    /// Until when push may go by the table at most, if it does not hear otherwise.
+    believed_until: Mutex<Option<Instant>>,
+    /// Who was let in without a route while push went by the table.
+    unrouted: Mutex<Vec<Weak<Connection>>>,
+    incarnation: Mutex<Incarnation>,
     tasks: TaskTracker,
 }
 
@@ -77,6 +102,10 @@ impl Gateway {
             metrics,
             draining: AtomicBool::new(false),
             table_complete: AtomicBool::new(false),
+            table_wanted: Notify::new(),
+            believed_until: Mutex::default(),
+            unrouted: Mutex::default(),
+            incarnation: Mutex::default(),
             tasks: TaskTracker::new(),
         }))
     }
@@ -90,8 +119,10 @@ impl Gateway {
         self.tasks.spawn(table::keep(self.clone(), background.clone()));
         self.tasks.spawn(presence::listen(self.clone(), background.clone()));
         let router = Router::new().fallback(handshake::handle).with_state(self.clone());
+        let router = router.into_make_service_with_connect_info::<Guest>();
         let closed = CancellationToken::new();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(closed.clone().cancelled_owned());
+        let serve = axum::serve(Door::new(listener, self.metrics.clone()), router)
+            .with_graceful_shutdown(closed.clone().cancelled_owned());
         let gateway = self.clone();
         let drained = async {
             stop.cancelled().await;

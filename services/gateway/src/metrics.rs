@@ -16,6 +16,9 @@ pub struct GatewayMetrics {
     pub(crate) requests: Counter,
     pub(crate) refused_frames: Counter,
     pub(crate) pushed: Counter,
+    pub(crate) resynced: Counter,
+    pub(crate) waiting: Gauge,
+    pub(crate) turned_away: Counter,
 }
 
 impl GatewayMetrics {
@@ -45,6 +48,21 @@ impl GatewayMetrics {
             "gateway_pushed_frames",
             "Message frames handed to connections",
             metrics.pushed.clone(),
+        );
+        registry.register(
+            "gateway_connections_resynced",
+            "Connections closed so that they pull what may not have been pushed to them",
+            metrics.resynced.clone(),
+        );
+        registry.register(
+            "gateway_sockets_waiting",
+            "Sockets whose token is not verified yet",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "gateway_sockets_turned_away",
+            "Sockets closed because they took too long to show a token, or too many did",
+            metrics.turned_away.clone(),
         );
         metrics
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
 use prost::Message;
 use protocol::{
     Error, Result,
@@ -11,14 +10,12 @@ use protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Gateway,
-    frames::SharedFrame,
-    registry::{Connection, Outbound},
-};
+use crate::{Gateway, frames::SharedFrame, outbox::Outbound, registry::Connection};
 
 /// Most users one connection may watch.
 const MAX_WATCHED: usize = 3000;
+/// Users whose state is looked up together.
+const ASKED_AT_ONCE: usize = 500;
 
 async fn status(gateway: &Gateway, users: &[String]) -> Result<SubUserOnlineStatusTips> {
     let routes = gateway.routes.of_users(users).await?;
@@ -58,14 +55,19 @@ pub(crate) async fn subscribe(
 
 /// Pushes presence changes that any gateway announces, until `stop`.
 pub(crate) async fn listen(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut was_deaf = false;
     loop {
         if let Ok(mut changes) = gateway.routes.presence_changes().await {
-            let mut stream = changes.on_message();
+            if was_deaf {
+                // What changed meanwhile was not heard.
+                push(&gateway, &gateway.registry.watched()).await;
+            }
+            was_deaf = true;
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    change = stream.next() => match change {
-                        Some(message) => push(&gateway, message.get_payload::<String>().unwrap_or_default()).await,
+                    change = changes.next() => match change {
+                        Some(user) => push(&gateway, &[user]).await,
                         None => break,
                     },
                 }
@@ -78,23 +80,27 @@ pub(crate) async fn listen(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
-async fn push(gateway: &Gateway, user: String) {
-    let watchers = gateway.registry.watchers(&user);
-    if watchers.is_empty() {
-        return;
-    }
-    match status(gateway, &[user]).await {
-        Ok(tips) => {
-            let data = tips.encode_to_vec().into();
-            let frame = SharedFrame::new(Response {
-                req_identifier: command::SUBSCRIBE_PRESENCE,
-                data,
-                ..Default::default()
-            });
-            for watcher in watchers {
-                watcher.send(Outbound::Frame(frame.bytes(watcher.encoding)));
-            }
+/// Tells whoever watches one of these users how they are now.
+async fn push(gateway: &Gateway, users: &[String]) {
+    let watched = |user: &&String| !gateway.registry.watchers(user).is_empty();
+    let users: Vec<String> = users.iter().filter(watched).cloned().collect();
+    for some in users.chunks(ASKED_AT_ONCE) {
+        match status(gateway, some).await {
+            Ok(tips) => tips.subscribers.into_iter().for_each(|user| tell(gateway, user)),
+            Err(error) => tracing::warn!(%error, "presence.unknown"),
         }
-        Err(error) => tracing::warn!(%error, "presence.unknown"),
+    }
+}
+
+fn tell(gateway: &Gateway, user: SubUserOnlineStatusElem) {
+    let watchers = gateway.registry.watchers(&user.user_id);
+    let tips = SubUserOnlineStatusTips { subscribers: vec![user] };
+    let frame = SharedFrame::new(Response {
+        req_identifier: command::SUBSCRIBE_PRESENCE,
+        data: tips.encode_to_vec().into(),
+        ..Default::default()
+    });
+    for watcher in watchers {
+        watcher.send(Outbound::Frame(frame.bytes(watcher.encoding)));
     }
 }

@@ -10,24 +10,15 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use model::platform::Platform;
 use parking_lot::Mutex;
 use protocol::frame::Encoding;
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-const SHARDS: usize = 64;
+use crate::outbox::{Outbound, Outbox, Refused};
 
-/// What a connection's task is told.
-pub(crate) enum Outbound {
-    /// A binary frame, encoded for this connection.
-    Frame(Bytes),
-    /// Replaced by a later login: send this frame, then close.
-    Kick(Bytes),
-    /// The gateway stops: close with "service restart".
-    Close,
-}
+const SHARDS: usize = 64;
 
 /// One open connection.
 pub(crate) struct Connection {
@@ -38,22 +29,25 @@ pub(crate) struct Connection {
     pub(crate) token_digest: String,
     pub(crate) encoding: Encoding,
     pub(crate) background: AtomicBool,
-    pub(crate) queue: mpsc::Sender<Outbound>,
+    pub(crate) opened: Instant,
+    /// The same for those on other machines, in milliseconds since 1970.
+    pub(crate) opened_ms: i64,
+    pub(crate) outbox: Outbox,
     /// Cuts the connection without waiting for its queue.
     pub(crate) cut: CancellationToken,
     pub(crate) watches: Mutex<HashSet<String>>,
 }
 
 impl Connection {
-    /// Queues a frame; a full queue means that the client does not read: it is cut, never waited for.
+    /// Queues; a full queue means that the client does not read: it is cut, and pulls when it comes again.
     pub(crate) fn send(&self, outbound: Outbound) -> bool {
-        match self.queue.try_send(outbound) {
+        match self.outbox.put(outbound) {
             Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Err(Refused::Full) => {
                 self.cut.cancel();
                 false
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(Refused::Closed) => false,
         }
     }
 }
@@ -87,7 +81,6 @@ impl Registry {
         self.users.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Adds a connection; `true` when it is the user's first here.
     pub(crate) fn add(&self, connection: Arc<Connection>) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.users[shard(&connection.user)]
@@ -110,16 +103,16 @@ impl Registry {
     }
 
     /// Calls `each` for every connection of a user, without copying the list.
-    pub(crate) fn for_user(&self, user: &str, mut each: impl FnMut(&Connection)) {
+    pub(crate) fn for_user(&self, user: &str, mut each: impl FnMut(&Arc<Connection>)) {
         if let Some(connections) = self.users[shard(user)].lock().get(user) {
-            connections.iter().for_each(|connection| each(connection));
+            connections.iter().for_each(&mut each);
         }
     }
 
     /// Calls `each` for every connection, a shard at a time.
-    pub(crate) fn for_all(&self, mut each: impl FnMut(&Connection)) {
+    pub(crate) fn for_all(&self, mut each: impl FnMut(&Arc<Connection>)) {
         for shard in &self.users {
-            shard.lock().values().flatten().for_each(|connection| each(connection));
+            shard.lock().values().flatten().for_each(&mut each);
         }
     }
 
@@ -140,6 +133,11 @@ impl Registry {
         if connection.watches.lock().remove(user) {
             take(&self.watchers[shard(user)], user, &connection.id);
         }
+    }
+
+    /// Everybody whom somebody here watches.
+    pub(crate) fn watched(&self) -> Vec<String> {
+        self.watchers.iter().flat_map(|shard| shard.lock().keys().cloned().collect::<Vec<_>>()).collect()
     }
 
     pub(crate) fn watchers(&self, user: &str) -> Vec<Arc<Connection>> {

@@ -1,9 +1,13 @@
 //! The commands of a client (websocket.md 5).
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use config::Service;
+use futures::FutureExt;
 use prost::Message;
 use protocol::{
     Error, ErrorCode, Result,
@@ -12,7 +16,12 @@ use protocol::{
     sdkws::{MsgData, SetAppBackgroundStatusReq, SubUserOnlineStatus},
 };
 
-use crate::{Gateway, handshake, presence, registry::Connection};
+use crate::{
+    Gateway,
+    fit::{BUDGETS, fit},
+    login, operation_id, presence,
+    registry::Connection,
+};
 
 /// What happens to the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,34 +35,58 @@ pub(crate) fn is_known(command: i64) -> bool {
     (1001..=1007).contains(&command) || (2003..=2005).contains(&command)
 }
 
-/// Runs a request and encodes its answer.
+/// Ids of presence requests that cost as much as one other request.
+const PRESENCE_PER_TOKEN: f64 = 10.0;
+
+/// What a request takes from the connection's budget: one, and more for presence, which reads Redis for each user.
+pub(crate) fn cost(request: &Request) -> f64 {
+    if request.req_identifier != command::SUBSCRIBE_PRESENCE {
+        return 1.0;
+    }
+    let ids = decode::<SubUserOnlineStatus>(request.data.clone())
+        .map_or(0, |presence| presence.subscribe_user_id.len() + presence.unsubscribe_user_id.len());
+    1.0 + ids as f64 / PRESENCE_PER_TOKEN
+}
+
+/// Runs a request and encodes its answer. A task of its own: it ends its work when its connection has ended.
 pub(crate) async fn answer(
-    gateway: &Gateway,
-    connection: &Arc<Connection>,
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
     request: Request,
 ) -> (Bytes, After) {
     let command = request.req_identifier;
+    let trusted = operation_id::trusted(&request.operation_id).into_owned();
     let mut response = Response {
         req_identifier: command,
         msg_incr: request.msg_incr,
-        operation_id: request.operation_id,
+        operation_id: operation_id::echo(request.operation_id),
         ..Default::default()
     };
-    match run(gateway, connection, command, &response.operation_id, request.data).await {
+    let running = run(&gateway, &connection, command, &trusted, request.data);
+    let outcome = AssertUnwindSafe(running).catch_unwind().await;
+    match outcome.unwrap_or_else(|_panic| Err(Error::internal("the request panicked"))) {
         Ok(data) => response.data = data,
-        Err(error) => fail(&mut response, &error),
+        Err(error) => fail(&mut response, &trusted, &error),
     }
     let mut frame = response.encode(connection.encoding);
+    for budget in BUDGETS {
+        if frame.len() <= MAX_RESPONSE_BYTES {
+            break;
+        }
+        let Some(data) = fit(command, &response.data, budget) else { break };
+        response.data = data;
+        frame = response.encode(connection.encoding);
+    }
     if frame.len() > MAX_RESPONSE_BYTES {
         response.data = Bytes::new();
-        fail(&mut response, &Error::args("the answer exceeds 1 MiB; ask for fewer messages"));
+        fail(&mut response, &trusted, &Error::args("the answer exceeds 1 MiB; ask for fewer messages"));
         frame = response.encode(connection.encoding);
     }
     (frame, if command == command::LOGOUT { After::Close } else { After::Stay })
 }
 
-fn fail(response: &mut Response, error: &Error) {
-    tracing::debug!(operation_id = response.operation_id, command = response.req_identifier, %error, "request.failed");
+fn fail(response: &mut Response, operation_id: &str, error: &Error) {
+    tracing::debug!(operation_id, command = response.req_identifier, %error, "request.failed");
     response.err_code = i64::from(error.code.number());
     response.err_msg = error.code.name().to_owned();
 }
@@ -69,7 +102,7 @@ async fn run(
     operation_id: &str,
     data: Bytes,
 ) -> Result<Bytes> {
-    let context = handshake::caller(gateway, connection, operation_id);
+    let context = login::caller(gateway, connection, operation_id);
     let messages = gateway.peers.get(Service::Msg);
     match command {
         command::SEND_MSG => {
@@ -98,5 +131,47 @@ async fn run(
             Ok(presence::subscribe(gateway, connection, &request).await?.encode_to_vec().into())
         }
         _ => Err(ErrorCode::Args.with("signalling is not supported")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::frame::{Codec, Encoding};
+
+    use super::*;
+    use crate::service::tests::{connect, gateway};
+
+    #[test]
+    fn presence_costs_by_the_number_of_users() {
+        let presence = |count: usize| Request {
+            req_identifier: command::SUBSCRIBE_PRESENCE,
+            data: SubUserOnlineStatus { subscribe_user_id: vec!["u".into(); count], ..Default::default() }
+                .encode_to_vec()
+                .into(),
+            ..Default::default()
+        };
+        assert_eq!((cost(&presence(0)), cost(&presence(1500))), (1.0, 151.0));
+        assert_eq!(cost(&Request { req_identifier: command::SEND_MSG, ..presence(1500) }), 1.0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_echoes_the_clients_ids() {
+        let gateway = gateway();
+        let connection = connect(&gateway, "a");
+        let huge = "x".repeat(1 << 20);
+        for (theirs, echoed) in [("1795", "1795"), ("a\nb", "a\nb"), (huge.as_str(), &huge[..1024])] {
+            let request = Request {
+                req_identifier: command::SEND_SIGNAL,
+                msg_incr: "u_1".into(),
+                operation_id: theirs.into(),
+                ..Default::default()
+            };
+            let (frame, after) = answer(gateway.0.clone(), connection.clone(), request).await;
+            assert_eq!(after, After::Stay);
+            let encoding = Encoding { codec: Codec::Json, gzip: false };
+            let answer = Response::decode(frame, encoding, 1 << 20).unwrap();
+            assert_eq!((answer.operation_id.as_str(), answer.msg_incr.as_str()), (echoed, "u_1"));
+            assert_eq!(answer.err_code, 1001);
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! What other services ask of this gateway.
 
-use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Deref,
+    sync::Arc,
+    time::Duration,
+};
 
 use config::Service;
 use model::platform::Platform;
@@ -9,7 +14,7 @@ use protocol::{
     frame::{Response, command},
     internal::{
         GatewayPush, GatewayPushReq, GatewayPushResp, KickConnectionsReq, KickConnectionsResp,
-        PutAudienceReq, PutAudienceResp,
+        PutAudienceReq, PutAudienceResp, ResyncReq, ResyncResp,
     },
     msggateway::{
         GetUsersOnlineStatusReq, GetUsersOnlineStatusResp, KickUserOfflineReq, KickUserOfflineResp,
@@ -17,16 +22,21 @@ use protocol::{
     },
 };
 use rpc::Context;
+use tokio::time::Instant;
 
 use crate::{
     Gateway,
     audiences::Audience,
     connection,
     frames::{SharedFrame, push_messages},
-    handshake::kick,
-    registry::{Connection, Outbound},
+    login::kick,
+    outbox::Outbound,
+    registry::Connection,
+    resync,
 };
 
+/// A call waits at most this long in all for connections that have much to write.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How late a push is that its receiver's client could stumble over. Long enough for two requests over a slow line.
 const LATE: Duration = Duration::from_secs(2);
 
@@ -43,6 +53,7 @@ impl Deref for GatewayService {
 rpc::service! { GatewayService, Service::Gateway, {
     "push" => push,
     "putAudience" => put_audience,
+    "resync" => resync,
     "kickConnections" => kick_connections,
     "kickUserOffline" => kick_user,
     "getUsersOnlineStatus" => online_status,
@@ -65,6 +76,7 @@ impl GatewayService {
             return Ok(GatewayPushResp { delivered: 0, unknown_audiences });
         }
         let mut delivered = 0;
+        let deadline = Instant::now() + PATIENCE;
         for push in &request.pushes {
             let frame = SharedFrame::new(Response {
                 req_identifier: command::PUSH_MSG,
@@ -72,18 +84,31 @@ impl GatewayService {
                 operation_id: push.operation_id.clone(),
                 ..Default::default()
             });
-            delivered += self.deliver(push, audiences.get(push.audience.as_str()), &frame);
+            let (count, crowded) = self.deliver(push, audiences.get(push.audience.as_str()), &frame);
+            delivered += count;
+            // The connections write while this waits: a backlog does not cut whoever reads.
+            tokio::task::yield_now().await;
+            futures::future::join_all(crowded.iter().map(|open| open.outbox.room(deadline))).await;
         }
         self.metrics.pushed.inc_by(delivered);
         Ok(GatewayPushResp { delivered, unknown_audiences })
     }
 
-    /// Hands a frame to all connections it is for; how many they are.
-    fn deliver(&self, push: &GatewayPush, audience: Option<&Audience>, frame: &SharedFrame) -> u64 {
+    /// Hands a frame to all connections it is for; how many they are, and which of them should write before they get more.
+    fn deliver(
+        &self,
+        push: &GatewayPush,
+        audience: Option<&Audience>,
+        frame: &SharedFrame,
+    ) -> (u64, Vec<Arc<Connection>>) {
         let mut delivered = 0;
-        let mut take = |open: &Connection| {
+        let mut crowded = Vec::new();
+        let mut take = |open: &Arc<Connection>| {
             if !connection::sleeps(open) && open.send(Outbound::Frame(frame.bytes(open.encoding))) {
                 delivered += 1;
+                if open.outbox.is_crowded() {
+                    crowded.push(open.clone());
+                }
             }
         };
         let mut late = false;
@@ -111,7 +136,23 @@ impl GatewayService {
         if late {
             delivered += self.deliver_late(&push.late_for, frame);
         }
-        delivered
+        (delivered, crowded)
+    }
+
+    /// Closes the connections that push could not reach this gateway for.
+    async fn resync(&self, context: &Context, request: ResyncReq) -> Result<ResyncResp> {
+        context.require_system()?;
+        let missed = Duration::from_millis(request.missed_ms_ago);
+        let mut concerned = if request.everybody {
+            self.registry.all()
+        } else {
+            let users: HashSet<&String> = request.user_i_ds.iter().collect();
+            users.into_iter().flat_map(|user| self.registry.of_user(user)).collect()
+        };
+        concerned.retain(|open| open.opened.elapsed() >= missed);
+        let connections = concerned.len() as u64;
+        resync::close(&self.0, concerned);
+        Ok(ResyncResp { connections })
     }
 
     async fn put_audience(&self, context: &Context, request: PutAudienceReq) -> Result<PutAudienceResp> {
@@ -193,35 +234,44 @@ impl GatewayService {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use config::Config;
+    use futures::FutureExt;
     use model::random_id;
     use protocol::frame::{Codec, Encoding};
     use routes::Routes;
     use rpc::Peers;
-    use tokio::sync::mpsc;
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
     use webhooks::Webhooks;
 
     use super::*;
-    use crate::GatewayMetrics;
+    use crate::{
+        GatewayMetrics,
+        outbox::{Outbox, Why},
+    };
 
     /// A gateway that asks no server.
-    fn gateway() -> GatewayService {
+    pub(crate) fn gateway() -> GatewayService {
+        gateway_with(Routes::connect(&Config::default().redis).unwrap())
+    }
+
+    pub(crate) fn gateway_with(routes: Routes) -> GatewayService {
         let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
         let stop = CancellationToken::new();
         stop.cancel();
         let peers = Peers::start(&config, None, &TaskTracker::new(), &stop);
-        let routes = Routes::connect(&config.redis).unwrap();
         let webhooks = Webhooks::new(&config, None).unwrap();
         GatewayService(
             Gateway::new(Arc::new(config), peers, routes, webhooks, GatewayMetrics::default()).unwrap(),
         )
     }
 
-    fn connect(gateway: &GatewayService, user: &str) -> mpsc::Receiver<Outbound> {
-        let (queue, outbound) = mpsc::channel(8);
-        let connection = Connection {
+    pub(crate) fn unregistered(user: &str) -> Arc<Connection> {
+        opened(user, Instant::now())
+    }
+
+    pub(crate) fn opened(user: &str, opened: Instant) -> Arc<Connection> {
+        Arc::new(Connection {
             id: random_id(),
             user: user.into(),
             platform: Platform::WEB,
@@ -229,12 +279,23 @@ mod tests {
             token_digest: String::new(),
             encoding: Encoding { codec: Codec::Json, gzip: false },
             background: false.into(),
-            queue,
+            opened,
+            opened_ms: 0,
+            outbox: Outbox::new(2 << 20),
             cut: CancellationToken::new(),
             watches: Default::default(),
-        };
-        gateway.registry.add(Arc::new(connection));
-        outbound
+        })
+    }
+
+    pub(crate) fn connect(gateway: &GatewayService, user: &str) -> Arc<Connection> {
+        let connection = unregistered(user);
+        gateway.registry.add(connection.clone());
+        connection
+    }
+
+    /// What has been queued for a connection.
+    fn next(connection: &Connection) -> Option<Outbound> {
+        connection.outbox.take().now_or_never()
     }
 
     async fn push(gateway: &GatewayService, push: GatewayPush) -> GatewayPushResp {
@@ -258,8 +319,8 @@ mod tests {
             gateway.put_audience(&Context::system("test"), audience).await.unwrap();
             let answer = push(&gateway, message).await;
             assert_eq!((answer.delivered, answer.unknown_audiences.len()), (1, 0), "{others} others");
-            for (user, outbound) in &mut connected {
-                assert_eq!(outbound.try_recv().is_ok(), *user == "a", "{user}");
+            for (user, connection) in &connected {
+                assert_eq!(next(connection).is_some(), *user == "a", "{user}");
             }
         }
     }
@@ -267,17 +328,73 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_made_a_change_hears_of_it_late_and_the_others_at_once() {
         let gateway = gateway();
-        let (mut author, mut other) = (connect(&gateway, "author"), connect(&gateway, "other"));
+        let (author, other) = (connect(&gateway, "author"), connect(&gateway, "other"));
         let message = GatewayPush {
             user_i_ds: vec!["author".into(), "other".into()],
             late_for: "author".into(),
             ..Default::default()
         };
         assert_eq!(push(&gateway, message).await.delivered, 2);
-        assert!(other.try_recv().is_ok() && author.try_recv().is_err());
+        assert!(next(&other).is_some() && next(&author).is_none());
         tokio::time::sleep(LATE / 2).await;
-        assert!(author.try_recv().is_err());
+        assert!(next(&author).is_none());
         tokio::time::sleep(LATE).await;
-        assert!(author.try_recv().is_ok() && author.try_recv().is_err());
+        assert!(next(&author).is_some() && next(&author).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_cuts_nobody_who_reads_and_waits_for_nobody_who_does_not() {
+        let gateway = gateway();
+        let (reader, silent) = (connect(&gateway, "reader"), connect(&gateway, "silent"));
+        let pushes: Vec<_> = (0..1000)
+            .map(|number| GatewayPush {
+                msg_data: vec![0; 8 << 10].into(),
+                user_i_ds: vec!["reader".into(), "silent".into()],
+                operation_id: number.to_string(),
+                ..Default::default()
+            })
+            .collect();
+        let reads = async {
+            for _ in 0..pushes.len() {
+                reader.outbox.take().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let start = Instant::now();
+        let told = async {
+            for pushes in pushes.chunks(200) {
+                let request = GatewayPushReq { pushes: pushes.to_vec() };
+                gateway.push(&Context::system("test"), request).await.unwrap();
+            }
+        };
+        tokio::join!(told, reads);
+        assert!(!reader.cut.is_cancelled());
+        assert!(silent.cut.is_cancelled());
+        assert!(start.elapsed() < PATIENCE * 2, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_have_missed_something_is_closed_once_it_would_pull_again() {
+        let gateway = gateway();
+        let (old, other) = (connect(&gateway, "a"), connect(&gateway, "b"));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let young = connect(&gateway, "a");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let resync = async |everybody| {
+            let request = ResyncReq { user_i_ds: vec!["a".into()], everybody, missed_ms_ago: 2000 };
+            gateway.resync(&Context::system("test"), request).await.unwrap().connections
+        };
+        assert_eq!(resync(false).await, 1);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(next(&old).is_none(), "a client that comes again this soon does not pull");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(next(&old), Some(Outbound::Close(Why::Missed)));
+        assert!(next(&other).is_none() && next(&young).is_none());
+        assert_eq!(resync(true).await, 3);
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        assert_eq!(
+            (next(&other), next(&young)),
+            (Some(Outbound::Close(Why::Missed)), Some(Outbound::Close(Why::Missed)))
+        );
     }
 }
