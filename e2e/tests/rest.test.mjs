@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { until } from '../sdk/lib/wait.mjs';
@@ -350,6 +351,23 @@ test('handshakes are refused as the contract says', async () => {
   const noToken = await fetch(`${at.ws.replace('ws:', 'http:')}?sendID=a&isBackground=false&platformID=2&operationID=o`);
   assert.equal((await noToken.json()).errCode, 1602);
   see('errors', 1602);
+  // Without isMsgResp the reason is in the body, and the status keeps it there on its way through proxies.
+  const upgrade = (query) => new Promise((resolve, reject) => {
+    const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+    const sent = httpRequest(`${at.ws.replace('ws:', 'http:')}?${new URLSearchParams(query)}`, { headers });
+    sent.on('response', async (answer) => {
+      const body = JSON.parse(Buffer.concat(await answer.toArray()).toString());
+      resolve([answer.statusCode, body.errCode, answer.headers['content-type']]);
+    });
+    sent.on('upgrade', (_answer, socket) => { socket.destroy(); reject(new Error('it was let in')); });
+    sent.on('error', reject);
+    sent.end();
+  });
+  const asked = { sendID: alice.userID, token: alice.token, platformID: 2, operationID: 'o', isBackground: false };
+  const json = 'application/json; charset=utf-8';
+  assert.deepEqual(await upgrade({ ...asked, token: 'x' }), [401, 1503, json]);
+  assert.deepEqual(await upgrade({ ...asked, token: bob.token }), [401, 1502, json]);
+  assert.deepEqual(await upgrade({ ...asked, platformID: 12 }), [400, 1602, json]);
 });
 
 test('a ping in text is answered', async () => {
