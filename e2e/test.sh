@@ -41,6 +41,7 @@ fi
 if [ "$mode" != cluster ]; then
   part "unit and property tests" cargo_static test --lib --bins --tests --no-fail-fast
   part "licences and sources" "$bin/cargo-deny" check bans licenses sources
+  part "security advisories" env CARGO_DENY="$bin/cargo-deny" e2e/advisories.sh check
   part "go vet" vet
   if [ "$mode" != fast ]; then
     # Alone: they take all processors, and a low priority would not protect pods, which are scheduled in groups of their own.
