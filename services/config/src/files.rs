@@ -9,7 +9,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use crate::{LIVE_FILE, LiveSettings, locate};
+use crate::{LIVE_FILE, LiveSettings, locate, secrets};
 
 /// What stands in a file of its own, and the key that it may stand below in config.yaml.
 const BESIDE: [(&str, &str); 2] = [("webhooks.yaml", "webhooks"), ("notification.yaml", "notification")];
@@ -50,7 +50,9 @@ impl ConfigError {
             (None, Some(metadata)) => format!("{}: ", metadata.name),
             (None, None) => String::new(),
         };
-        let problem = if path.is_empty() {
+        let problem = if secrets::touches(&path) {
+            format!("{}: {}", path.join("."), without_value(&error.kind))
+        } else if path.is_empty() {
             error.kind.to_string()
         } else {
             format!("{}: {}", path.join("."), error.kind)
@@ -73,6 +75,17 @@ impl ConfigError {
             }
         }
         self
+    }
+}
+
+/// What is wrong with a value that nobody may see.
+fn without_value(kind: &Kind) -> String {
+    match kind {
+        Kind::UnknownField(..) | Kind::MissingField(_) => kind.to_string(),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("expected {expected}; text that looks like a number or a list is put in quotes")
+        }
+        _ => "has a value that does not fit".to_owned(),
     }
 }
 
@@ -166,6 +179,17 @@ mod tests {
                 "secret: 0123456789abcdef\nmultiLogin:\n  policy: 3\n",
                 "config.yaml, line 3: multiLogin.policy: must be 0, 1, 4 or 5",
             ),
+            (
+                "config.yaml",
+                "secret: 0123456789abcdef\nredis:\n  password: 12345678\n",
+                "config.yaml, line 3: redis.password: expected a string",
+            ),
+            (
+                "config.yaml",
+                "secret: 0123456789abcdef\nredis: 12345678\n",
+                "config.yaml, line 2: redis: expected struct Redis",
+            ),
+            ("config.yaml", "secret: 12345678\n", "config.yaml, line 1: secret: expected a string"),
             ("webhooks.yaml", "url: x\n", "webhooks.yaml, line 1"),
             (
                 "notification.yaml",
@@ -183,6 +207,7 @@ mod tests {
             std::fs::write(directory.join(file), text).unwrap();
             let message = Config::load(&directory).unwrap_err().to_string();
             assert!(message.contains(expected), "{file}: {message}");
+            assert!(!message.contains("12345678"), "{message}");
             std::fs::remove_file(directory.join(file)).unwrap();
         }
         std::fs::remove_dir_all(&directory).unwrap();

@@ -2,19 +2,18 @@
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`). `webhooks.yaml` and `notification.yaml` beside it hold
 //! what may as well stand below `webhooks:` and `notification:`. `config.schema.json` describes the file to editors.
 
+mod environment;
 mod files;
 mod hooks;
 mod live;
 mod locate;
 mod notification;
 mod push;
+mod secrets;
 
 use std::path::Path;
 
-use figment::{
-    Figment,
-    providers::{Env, Serialized},
-};
+use figment::{Figment, providers::Serialized};
 pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
 pub use live::{LIVE_FILE, Live, LiveLog, LiveSettings, Taken, revision};
@@ -536,21 +535,15 @@ impl Config {
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
-        let paths = key_paths(&serde_json::to_value(Self::default()).unwrap_or_default(), "");
-        let environment = Env::prefixed("IMENV_").map(move |key| {
-            let wanted = key.as_str().to_ascii_lowercase();
-            paths
-                .iter()
-                .find(|path| path.replace('.', "_").to_ascii_lowercase() == wanted)
-                .cloned()
-                .unwrap_or(wanted)
-                .into()
-        });
-        // Environment names are case-insensitive here; figment lowercases keys unless told otherwise.
-        let config: Self = figment
-            .merge(environment.lowercase(false))
-            .extract()
-            .map_err(|error| ConfigError::parse(&error))?;
+        Self::with_variables(figment, environment::variables())
+    }
+
+    fn with_variables(
+        figment: Figment,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let config: Self =
+            environment::merge(figment, variables).extract().map_err(|error| ConfigError::parse(&error))?;
         config.check()?;
         Ok(config)
     }
@@ -631,39 +624,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-
-    /// A copy that may be shown to administrators.
-    pub fn without_secrets(&self) -> Self {
-        let hide = |text: &mut String| {
-            if !text.is_empty() {
-                *text = "***".into();
-            }
-        };
-        let mut shown = self.clone();
-        for secret in [
-            &mut shown.secret,
-            &mut shown.mongo.uri,
-            &mut shown.redis.password,
-            &mut shown.redis.sentinel_mode.password,
-            &mut shown.redis.tls.client_key,
-            &mut shown.kafka.password,
-            &mut shown.kafka.tls.client_key,
-            &mut shown.kafka.tls.client_key_pwd,
-            &mut shown.etcd.password,
-            &mut shown.internal_tls.key,
-            &mut shown.push.web_push.private_key,
-            &mut shown.push.jpush.master_secret,
-            &mut shown.push.getui.master_secret,
-            &mut shown.webhooks.url,
-            &mut shown.webhooks.signing_secret,
-            &mut shown.object.s3.access_key_id,
-            &mut shown.object.s3.secret_access_key,
-            &mut shown.object.s3.session_token,
-        ] {
-            hide(secret);
-        }
-        shown
     }
 
     /// The RPC port of a service.
