@@ -39,16 +39,22 @@ for metric in http_count_total $monitored; do
 done
 [ "$(query 'sum(msg_insert_mongo_success_total)')" -ge 0 ]
 ip=$(pod_of "$cluster_namespace" "openim.io/cluster=$cluster_name,app.kubernetes.io/component=msg" .status.podIP)
-inside curl -sf -X PUT --data debug "http://$ip:12000/loglevel" | has ok
+field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$OPENIM_ENDPOINTS" "$1"; }
+# As docs/CONTRIBUTING.md has it.
+proof=$(printf 'openim admin port v1' | openssl dgst -sha256 -hmac "$(field secret)" -r | cut -d' ' -f1)
+level() { inside curl -s -X PUT -H "authorization: Bearer $1" --data "$2" "http://$ip:12000/loglevel"; }
+[ "$(inside curl -s -o /dev/null -w '%{http_code}' -X PUT --data off "http://$ip:12000/loglevel")" = 403 ]
+level "${proof//[0-9]/0}" off | has proof
+inside curl -s "http://$ip:12000/loglevel" | has info
+level "$proof" debug | has ok
 inside curl -s "http://$ip:12000/loglevel" | has debug
-inside curl -s -X PUT --data '!!!=' "http://$ip:12000/loglevel" | has -i 'log level'
-inside curl -sf -X PUT --data info "http://$ip:12000/loglevel" > /dev/null
+level "$proof" '!!!=' | has -i 'log level'
+level "$proof" info | has ok
 kube -n "$cluster_namespace" logs "deployment/$cluster_name-msg" --tail=5 | python3 -c '
 import json, sys
 for line in sys.stdin: json.loads(line)["level"]'
 
-# What an administrator changes is in the audit log; what a user does is not.
-field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$OPENIM_ENDPOINTS" "$1"; }
+# Who becomes an administrator or is refused and what an administrator changes is in the audit log; what a user does is not.
 call() { curl -fsS -m 10 "$(field api)$1" -H "operationID: $3" -H 'content-type: application/json' -H "token: ${4:-}" -d "$2"; }
 token_of() { python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["token"])'; }
 tag=audit$(date +%s)
@@ -57,6 +63,11 @@ call /user/user_register "{\"users\":[{\"userID\":\"$tag\",\"nickname\":\"a\"}]}
 own=$(call /auth/get_user_token "{\"userID\":\"$tag\",\"platformID\":2}" "$tag-3" "$admin" | token_of)
 call /user/get_users_info "{\"userIDs\":[\"$tag\"]}" "$tag-4" "$admin" > /dev/null
 call /user/update_user_info_ex "{\"userInfo\":{\"userID\":\"$tag\",\"nickname\":\"b\"}}" "$tag-5" "$own" > /dev/null
+call /auth/get_admin_token "{\"userID\":\"$(field adminUserID)\",\"secret\":\"another secret\"}" "$tag-6" | has 1002
+call /user/get_all_users_uid '{"pagination":{"pageNumber":1,"showNumber":1}}' "$tag-7" "$own" | has 1002
+audit=$(kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | grep '"target":"audit"' | grep "$tag-")
+for event in auth.admin_login authz.refused admin.act; do has "\"$event\"" <<< "$audit"; done
+[ "$(grep -c '"address":"[0-9a-f.:]*[0-9a-f]"' <<< "$audit")" = "$(wc -l <<< "$audit")" ] || { echo "an address is missing: $audit"; exit 1; }
 noted=$(kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | grep '"target":"audit"' | grep -o "\"operation_id\":\"$tag-[0-9]\"" | sort | tr '\n' ' ')
-[ "$noted" = "\"operation_id\":\"$tag-2\" \"operation_id\":\"$tag-3\" " ] || { echo "the audit log has: $noted"; exit 1; }
+[ "$noted" = "\"operation_id\":\"$tag-1\" \"operation_id\":\"$tag-2\" \"operation_id\":\"$tag-3\" \"operation_id\":\"$tag-6\" \"operation_id\":\"$tag-7\" " ] || { echo "the audit log has: $noted"; exit 1; }
 if kube -n "$cluster_namespace" logs "deployment/$cluster_name-api" --tail=2000 | has -F "$(field secret)"; then echo "the secret is in the log"; exit 1; fi

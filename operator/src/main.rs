@@ -99,6 +99,8 @@ async fn main() -> anyhow::Result<()> {
             readiness,
             level,
             report,
+            // The level is a value of the chart.
+            telemetry::Changes::Refused,
             stop.clone(),
         )
     };

@@ -16,7 +16,7 @@ use routes::Routes;
 use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
 use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages};
 use store::Store;
-use telemetry::{LogLevel, Metrics, Readiness};
+use telemetry::{AdminKey, Changes, LogLevel, Metrics, Readiness};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Transfer, TransferMetrics};
@@ -82,8 +82,15 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let metrics = process.start().await?;
     tasks.spawn(follow(live.clone(), level.clone(), stop.clone()));
     let report = Arc::new(move || serde_json::to_string(&*live.taken()).unwrap_or_default());
-    let admin =
-        telemetry::serve_admin(config.admin_port, metrics, readiness.clone(), level, report, stop.clone());
+    let admin = telemetry::serve_admin(
+        config.admin_port,
+        metrics,
+        readiness.clone(),
+        level,
+        report,
+        Changes::With(AdminKey::derive(&config.secret)),
+        stop.clone(),
+    );
     tasks.spawn(async move {
         if let Err(error) = admin.await {
             tracing::error!(%error, "admin.failed");

@@ -1,12 +1,21 @@
 //! The admin port: `/metrics`, `/healthz`, `/readyz`, `/config` (which configuration is in force), and `/loglevel` to read
-//! (GET) or change (PUT) the log level.
+//! (GET) or change (PUT) the log level. Whoever reaches the port may read; whoever changes something proves that he knows the cluster's
+//! secret, because the log level also decides about the audit log.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    response::IntoResponse,
+    routing::get,
+};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,16 +38,50 @@ impl Readiness {
     }
 }
 
+/// Who may change something through the admin port.
+#[derive(Clone)]
+pub enum Changes {
+    /// Nobody.
+    Refused,
+    /// Whoever sends `authorization: Bearer <proof>`.
+    With(AdminKey),
+}
+
+/// Derived from the cluster's secret for this one purpose: HMAC-SHA256 of `openim admin port v1`, in hexadecimal.
+#[derive(Clone)]
+pub struct AdminKey(Hmac<Sha256>);
+
+impl AdminKey {
+    const LABEL: &[u8] = b"openim admin port v1";
+
+    /// The key of a cluster.
+    pub fn derive(secret: &str) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+            .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+        mac.update(Self::LABEL);
+        Self(mac)
+    }
+
+    fn is_proven_by(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let given = given.and_then(|proof| hex::decode(proof.trim()).ok());
+        given.is_some_and(|proof| self.0.clone().verify_slice(&proof).is_ok())
+    }
+}
+
 #[derive(Clone)]
 struct Admin {
     metrics: SharedMetrics,
     readiness: Readiness,
     level: LogLevel,
     config: ConfigReport,
+    changes: Changes,
 }
 
 /// What `/config` answers: which configuration is in force.
 pub type ConfigReport = Arc<dyn Fn() -> String + Send + Sync>;
+
+const FORBIDDEN: &str = "changing the log level needs a proof of the cluster's secret (docs/CONTRIBUTING.md, Debugging), or log.level in the configuration";
 
 /// Serves the admin port until `stop`.
 ///
@@ -50,18 +93,23 @@ pub async fn serve_admin(
     readiness: Readiness,
     level: LogLevel,
     config: ConfigReport,
+    changes: Changes,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = Router::new()
+    let router = router(Admin { metrics, readiness, level, config, changes });
+    let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/loglevel", get(read_level).put(change_level))
         .route("/config", get(config_report))
-        .with_state(Admin { metrics, readiness, level, config });
-    let listener = TcpListener::bind(("0.0.0.0", port)).await?;
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    Ok(())
+        .with_state(admin)
 }
 
 async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
@@ -87,12 +135,86 @@ async fn read_level(State(admin): State<Admin>) -> String {
     admin.level.get()
 }
 
-async fn change_level(State(admin): State<Admin>, body: String) -> impl IntoResponse {
+async fn change_level(State(admin): State<Admin>, headers: HeaderMap, body: String) -> impl IntoResponse {
+    let proven = matches!(&admin.changes, Changes::With(key) if key.is_proven_by(&headers));
+    if !proven {
+        return (StatusCode::FORBIDDEN, FORBIDDEN.to_owned());
+    }
     match admin.level.set(body.trim()) {
         Ok(()) => {
             tracing::info!(level = body.trim(), "log.level_changed");
             (StatusCode::OK, "ok".to_owned())
         }
         Err(problem) => (StatusCode::BAD_REQUEST, problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    const SECRET: &str = "a secret of the cluster";
+
+    async fn put(address: std::net::SocketAddr, authorization: &str, level: &str) -> String {
+        let mut line = TcpStream::connect(address).await.unwrap();
+        let size = level.len();
+        let request = format!(
+            "PUT /loglevel HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}content-length: {size}\r\n\r\n{level}"
+        );
+        line.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        line.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn serve(level: &LogLevel, changes: Changes) -> std::net::SocketAddr {
+        let admin = Admin {
+            metrics: SharedMetrics::default(),
+            readiness: Readiness::default(),
+            level: level.clone(),
+            config: Arc::new(String::new),
+            changes,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // The runtime of the test ends it.
+        #[expect(clippy::disallowed_methods, reason = "a server that lives as long as its test")]
+        tokio::spawn(async move { axum::serve(listener, router(admin)).await });
+        address
+    }
+
+    /// As docs/CONTRIBUTING.md computes it with openssl.
+    fn bearer(secret: &str) -> String {
+        format!(
+            "authorization: Bearer {}\r\n",
+            hex::encode(AdminKey::derive(secret).0.finalize().into_bytes())
+        )
+    }
+
+    #[tokio::test]
+    async fn the_log_level_is_changed_by_who_proves_the_secret_and_by_nobody_else() {
+        let (_layer, handle) = tracing_subscriber::reload::Layer::new("info".parse().unwrap());
+        let level = LogLevel(handle);
+        let cluster = serve(&level, Changes::With(AdminKey::derive(SECRET))).await;
+        let nobody = serve(&level, Changes::Refused).await;
+        for (address, proof) in [
+            (cluster, String::new()),
+            (cluster, bearer("the secret of another")),
+            (cluster, "authorization: Bearer \r\n".into()),
+            (cluster, format!("authorization: Bearer {SECRET}\r\n")),
+            (nobody, bearer(SECRET)),
+        ] {
+            let answer = put(address, &proof, "off").await;
+            assert!(answer.starts_with("HTTP/1.1 403"), "{proof}: {answer}");
+            assert_eq!(level.get(), "info");
+        }
+        let answer = put(cluster, &bearer(SECRET), "debug").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(level.get(), "debug");
     }
 }

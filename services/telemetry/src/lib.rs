@@ -5,7 +5,7 @@ mod process;
 
 use std::sync::{Arc, Mutex};
 
-pub use admin::{ConfigReport, Readiness, serve_admin};
+pub use admin::{AdminKey, Changes, ConfigReport, Readiness, serve_admin};
 use anyhow::Context;
 pub use prometheus_client;
 use prometheus_client::registry::Registry;
