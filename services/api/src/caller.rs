@@ -8,7 +8,6 @@ use moka::future::Cache;
 use protocol::{
     Error, Result,
     auth::{ParseTokenReq, ParseTokenResp},
-    internal::caller::Kind,
     operation_id,
 };
 use rpc::{Context, Peers};
@@ -64,11 +63,11 @@ impl Callers {
                 (parsed.user_id, parsed.platform_id)
             }
         };
-        let kind = if self.config.is_admin(&user) { Kind::Admin } else { Kind::User };
-        if kind == Kind::User {
+        let context = Context::verified(&self.config, &user, platform, operation_id);
+        if !context.is_privileged() {
             self.limits.count(&user)?;
         }
-        Ok(Context::new(kind, &user, platform, operation_id))
+        Ok(context)
     }
 }
 

@@ -7,7 +7,7 @@ use model::platform::Platform;
 use protocol::{
     Error,
     auth::{InvalidateTokenReq, InvalidateTokenResp},
-    internal::{KickConnectionsReq, KickConnectionsResp, caller::Kind},
+    internal::{KickConnectionsReq, KickConnectionsResp},
 };
 use routes::Route;
 use rpc::Context;
@@ -113,6 +113,5 @@ pub(crate) fn kick(gateway: &Gateway, connection: &Connection) {
 
 /// The caller of a connection's requests.
 pub(crate) fn caller(gateway: &Gateway, connection: &Connection, operation_id: &str) -> Context {
-    let kind = if gateway.config.is_admin(&connection.user) { Kind::Admin } else { Kind::User };
-    Context::new(kind, &connection.user, connection.platform.number(), operation_id)
+    Context::verified(&gateway.config, &connection.user, connection.platform.number(), operation_id)
 }

@@ -1,6 +1,8 @@
 //! Who asks, under which operation id.
 
+use config::Config;
 use hmac::{Hmac, Mac};
+use model::platform::Platform;
 use prost::Message;
 use protocol::{
     Error, Result,
@@ -32,6 +34,18 @@ impl Context {
     pub fn new(kind: Kind, user_id: &str, platform_id: i32, operation_id: impl Into<String>) -> Self {
         let caller = Caller { kind: kind.into(), user_id: user_id.to_owned(), platform_id };
         Self { caller, operation_id: operation_id.into() }
+    }
+
+    /// Whom a good token names. Only the token that the cluster's secret gets, of the platform [`Platform::ADMIN`], makes an administrator:
+    /// a user who is added to `adminUserIDs` does not turn the tokens on its old telephones into administrators'.
+    pub fn verified(
+        config: &Config,
+        user_id: &str,
+        platform_id: i32,
+        operation_id: impl Into<String>,
+    ) -> Self {
+        let is_admin = platform_id == Platform::ADMIN.number() && config.is_admin(user_id);
+        Self::new(if is_admin { Kind::Admin } else { Kind::User }, user_id, platform_id, operation_id)
     }
 
     /// The same operation, done by the service itself.
@@ -130,6 +144,17 @@ mod tests {
         let admin = Context::new(Kind::Admin, "u1", 5, "op").caller;
         assert!(!key.verify(&admin, "op", &signature));
         assert!(!InternalKey::derive("another").verify(&user, "op", &signature));
+    }
+
+    #[test]
+    fn an_administrator_is_one_by_the_token_and_not_by_the_name_alone() {
+        let config = Config { admin_user_ids: vec!["root".into()], ..Default::default() };
+        let kind = |user, platform: Platform| {
+            Context::verified(&config, user, platform.number(), "op").caller.kind()
+        };
+        assert_eq!(kind("root", Platform::ADMIN), Kind::Admin);
+        assert_eq!(kind("root", Platform::IOS), Kind::User);
+        assert_eq!(kind("u1", Platform::ADMIN), Kind::User);
     }
 
     #[test]
