@@ -1,10 +1,37 @@
-//! The audit log: what administrators change through the API, one line each with the target `audit`. Messages that back ends send are not
-//! repeated here: they are in the database, with their sender.
+//! The audit log: lines with the target `audit`. `admin.act` is what administrators change through the API; messages that back ends send
+//! are not repeated here, they are in the database, with their sender. `auth.admin_login` is an attempt to become an administrator, good
+//! or bad. `auth.failed` and `authz.refused` are other calls that were refused because of their token or their rights, a sample of them.
+//! Each says where the call came from.
 
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::Response,
+};
+use governor::{DefaultDirectRateLimiter, Quota};
+use protocol::ErrorCode;
 use rpc::Context;
+
+use crate::envelope::Answered;
+
+/// Refused calls that are noted each second; the others are counted.
+const SAMPLE: u32 = 10;
+/// Longest address that is kept, in bytes; a header may hold anything.
+const LONGEST_ADDRESS: usize = 64;
 
 /// Longest part of a request that is kept, in bytes.
 const KEPT: usize = 2000;
+const ADMIN_LOGIN: &str = "/auth/get_admin_token";
 const READING_WORDS: [&str; 5] = ["get_", "search", "is_", "part_", "pull_"];
 const READING: [&str; 9] = [
     "/user/account_check",
@@ -27,6 +54,126 @@ fn changes(path: &str) -> bool {
     !reads || path == "/auth/get_user_token"
 }
 
+/// What is known of the call that is being answered.
+struct Seen {
+    address: String,
+    /// User and platform of its token, once that is known to be good.
+    caller: OnceLock<(String, i32)>,
+}
+
+tokio::task_local! {
+    static SEEN: Arc<Seen>;
+}
+
+/// Where the call that is being answered came from: what the proxy in front says, if there is one, else the other end of the connection.
+pub(crate) fn address() -> String {
+    SEEN.try_with(|seen| seen.address.clone()).unwrap_or_default()
+}
+
+/// The same future, which knows of the call that is being answered also where it runs as a task of its own.
+pub(crate) fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let seen = SEEN.try_with(Arc::clone).ok();
+    async move {
+        match seen {
+            Some(seen) => SEEN.scope(seen, future).await,
+            None => future.await,
+        }
+    }
+}
+
+/// The call that is being answered has a good token, of this user.
+pub(crate) fn is_from(user: &str, platform: i32) {
+    // Without a call there is nobody to tell.
+    let _told = SEEN.try_with(|seen| seen.caller.set((user.to_owned(), platform)));
+}
+
+/// The last proxy's word, because only that one is ours: what stands before it in the header came from outside.
+fn origin(headers: &HeaderMap, peer: Option<SocketAddr>) -> String {
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
+    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()).map(str::trim);
+    match last.filter(|last| !last.is_empty() && last.len() <= LONGEST_ADDRESS) {
+        Some(last) => last.to_owned(),
+        None => peer.map(|peer| peer.ip().to_string()).unwrap_or_default(),
+    }
+}
+
+/// How many refusals are noted.
+#[derive(Clone)]
+pub(crate) struct Refusals(Arc<Sample>);
+
+struct Sample {
+    limiter: DefaultDirectRateLimiter,
+    left_out: AtomicU64,
+}
+
+impl Refusals {
+    pub(crate) fn new() -> Self {
+        let limiter = DefaultDirectRateLimiter::direct(Quota::per_second(
+            NonZeroU32::new(SAMPLE).unwrap_or(NonZeroU32::MIN),
+        ));
+        Self(Arc::new(Sample { limiter, left_out: AtomicU64::new(0) }))
+    }
+
+    /// Whether one more is noted, and how many were not since the last.
+    fn take(&self) -> Option<u64> {
+        if self.0.limiter.check().is_ok() {
+            return Some(self.0.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.0.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+/// The event of a refusal by its code: the token is not good, or it does not permit that.
+fn refusal(code: i32) -> Option<&'static str> {
+    match code {
+        1501..=1507 => Some("auth.failed"),
+        code if code == ErrorCode::NoPermission.number() => Some("authz.refused"),
+        _ => None,
+    }
+}
+
+/// Knows of every call where it came from, and notes those that are refused.
+pub(crate) async fn watch(State(refusals): State<Refusals>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let address = origin(request.headers(), peer);
+    let seen = Arc::new(Seen { address, caller: OnceLock::new() });
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let operation_id = request.headers().get("operationID").cloned();
+    let response = SEEN.scope(seen.clone(), next.run(request)).await;
+    let Some(code) = response.extensions().get::<Answered>().map(|answered| answered.code) else {
+        return response;
+    };
+    let path = path.as_ref().map_or("", MatchedPath::as_str);
+    // A login of an administrator has a line of its own.
+    if let Some(event) = refusal(code)
+        && path != ADMIN_LOGIN
+        && let Some(left_out) = refusals.take()
+    {
+        let (user, platform) =
+            seen.caller.get().map_or(("", 0), |(user, platform)| (user.as_str(), *platform));
+        let operation_id = operation_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let address = seen.address.as_str();
+        match event {
+            "auth.failed" => {
+                tracing::info!(target: "audit", user, platform, address, path, operation_id, code, left_out, "auth.failed");
+            }
+            _ => {
+                tracing::info!(target: "audit", user, platform, address, path, operation_id, code, left_out, "authz.refused");
+            }
+        }
+    }
+    response
+}
+
+/// Notes an attempt to become an administrator; never the secret.
+pub(crate) fn admin_login(context: &Context, user: &str, code: i32) {
+    let user: String = user.chars().take(LONGEST_ADDRESS).collect();
+    let operation_id = context.operation_id.as_str();
+    let platform = model::platform::Platform::ADMIN.number();
+    tracing::info!(target: "audit", user, platform, address = address(), operation_id, code, "auth.admin_login");
+}
+
 /// Notes an administrator's act; `code` is the answer's errCode.
 pub(crate) fn note(context: &Context, path: &str, request: &[u8], code: i32) {
     if context.require_admin().is_err() || !changes(path) {
@@ -36,6 +183,7 @@ pub(crate) fn note(context: &Context, path: &str, request: &[u8], code: i32) {
     tracing::info!(
         target: "audit",
         administrator = context.user_id(),
+        address = address(),
         path,
         operation_id = context.operation_id,
         code,
@@ -47,6 +195,59 @@ pub(crate) fn note(context: &Context, path: &str, request: &[u8], code: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_from_where_the_last_proxy_says_or_the_connection_comes_from() {
+        let peer = Some(SocketAddr::from(([10, 0, 0, 7], 4711)));
+        let long = "x".repeat(LONGEST_ADDRESS + 1);
+        for (forwarded, expected) in [
+            (None, "10.0.0.7"),
+            (Some("203.0.113.9"), "203.0.113.9"),
+            (Some("made up, 203.0.113.9"), "203.0.113.9"),
+            (Some(""), "10.0.0.7"),
+            (Some(long.as_str()), "10.0.0.7"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(text) = forwarded {
+                headers.insert("x-forwarded-for", text.parse().unwrap());
+            }
+            assert_eq!(origin(&headers, peer), expected, "{forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_sampled_and_none_is_forgotten() {
+        for (code, event) in [
+            (0, None),
+            (1001, None),
+            (500, None),
+            (1002, Some("authz.refused")),
+            (1501, Some("auth.failed")),
+            (1506, Some("auth.failed")),
+        ] {
+            assert_eq!(refusal(code), event, "{code}");
+        }
+        let refusals = Refusals::new();
+        let noted = (0..1000).filter(|_| refusals.take().is_some()).count() as u64;
+        assert!((10..=20).contains(&noted), "{noted}");
+        assert_eq!(noted + refusals.0.left_out.load(Ordering::Relaxed), 1000);
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_a_call_is_known_within_it_alone() {
+        is_from("nobody", 1);
+        assert_eq!(address(), "");
+        let seen = Arc::new(Seen { address: "203.0.113.9".into(), caller: OnceLock::new() });
+        let within = async {
+            is_from("u1", 2);
+            address()
+        };
+        // Also by a task of its own.
+        let tasks = tokio_util::task::TaskTracker::new();
+        let address = SEEN.scope(seen.clone(), async { tasks.spawn(carried(within)).await }).await;
+        assert_eq!(address.unwrap(), "203.0.113.9");
+        assert_eq!(seen.caller.get(), Some(&("u1".to_owned(), 2)));
+    }
 
     #[test]
     fn every_route_is_one_or_the_other() {

@@ -12,7 +12,7 @@ use protocol::{
 };
 use rpc::{Context, Peers};
 
-use crate::limits::Limits;
+use crate::{audit, limits::Limits};
 
 /// A good token is believed this long; a kicked one is refused at the latest after it.
 const BELIEVED: Duration = Duration::from_secs(2);
@@ -63,6 +63,7 @@ impl Callers {
                 (parsed.user_id, parsed.platform_id)
             }
         };
+        audit::is_from(&user, platform);
         let context = Context::verified(&self.config, &user, platform, operation_id);
         if !context.is_privileged() {
             self.limits.count(&user)?;

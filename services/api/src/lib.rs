@@ -1,6 +1,7 @@
 //! The REST API (contract: rest.json). A route is a line in `table`: path, service, method and the two message types; the JSON
 //! shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
 
+mod admin_login;
 mod audit;
 mod body;
 mod caller;
@@ -36,6 +37,8 @@ pub struct Api {
     pub(crate) config: Arc<Config>,
     pub(crate) peers: Peers,
     pub(crate) callers: caller::Callers,
+    pub(crate) guesses: admin_login::Guesses,
+    pub(crate) refusals: audit::Refusals,
     pub(crate) metrics: ApiMetrics,
     pub(crate) operations: TaskTracker,
 }
@@ -47,7 +50,8 @@ impl Api {
     /// The API of this process.
     pub fn new(config: Arc<Config>, peers: Peers, metrics: ApiMetrics) -> Self {
         let callers = caller::Callers::new(peers.clone(), config.clone());
-        Self { config, peers, callers, metrics, operations: TaskTracker::new() }
+        let (guesses, refusals) = (admin_login::Guesses::new(), audit::Refusals::new());
+        Self { config, peers, callers, guesses, refusals, metrics, operations: TaskTracker::new() }
     }
 
     /// All routes.
@@ -63,6 +67,7 @@ impl Api {
             .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(self.operations.clone(), whole::run))
             .layer(middleware::from_fn_with_state(bodies, body::read))
+            .layer(middleware::from_fn_with_state(self.refusals.clone(), audit::watch))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .layer(middleware::from_fn(cors::apply))
             .layer(CompressionLayer::new().gzip(true))

@@ -3,9 +3,13 @@
 
 mod socket;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, extract::Request, serve::Listener};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    serve::Listener,
+};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
@@ -50,7 +54,7 @@ async fn accept(
     let (slots, tasks, full) = (Arc::new(Semaphore::new(most)), TaskTracker::new(), watch::Sender::new(()));
     let mut told = None;
     loop {
-        let (socket, _address) = tokio::select! {
+        let (socket, address) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = Listener::accept(&mut listener) => accepted,
         };
@@ -65,7 +69,8 @@ async fn accept(
             }
             continue;
         };
-        let connection = connection(socket, router.clone(), patience, full.subscribe(), stop.clone());
+        let connection =
+            connection(socket, Some(address), router.clone(), patience, full.subscribe(), stop.clone());
         tasks.spawn(async move {
             connection.await;
             drop(slot);
@@ -79,6 +84,7 @@ async fn accept(
 /// Answers the requests of one connection, one after the other.
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     socket: S,
+    address: Option<SocketAddr>,
     router: Router,
     patience: Patience,
     mut full: watch::Receiver<()>,
@@ -88,7 +94,11 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let socket = TokioIo::new(Watched::new(socket, activity.clone()));
     let router = TowerToHyperService::new(router);
     let requests = activity.clone();
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        // Where it comes from, for handlers that ask.
+        if let Some(address) = address {
+            request.extensions_mut().insert(ConnectInfo(address));
+        }
         let answering = requests.answering();
         let answer = router.call(request);
         async move {
@@ -152,7 +162,7 @@ mod tests {
         let (full, stop) = (watch::Sender::new(()).subscribe(), CancellationToken::new());
         // The runtime of the test ends it.
         #[expect(clippy::disallowed_methods, reason = "a server that lives as long as its test")]
-        tokio::spawn(connection(server, router(), PATIENCE, full, stop));
+        tokio::spawn(connection(server, None, router(), PATIENCE, full, stop));
         client
     }
 

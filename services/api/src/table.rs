@@ -18,7 +18,9 @@ use protocol::{
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, audit, envelope, jssdk, objects, openapi, operations, required, send_msg, status};
+use crate::{
+    Api, admin_login, audit, envelope, jssdk, objects, openapi, operations, required, send_msg, status,
+};
 
 /// Whether a route looks at the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +100,9 @@ macro_rules! routes {
 
 pub(crate) fn routes() -> Table {
     let table = Table::default()
-        .rpc::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(
+        .typed::<auth::GetAdminTokenReq, auth::GetAdminTokenResp>(
             "/auth/get_admin_token",
-            Service::Auth,
-            "getAdminToken",
-            Access::Open,
+            post(admin_login::handle),
         )
         .rpc::<auth::ParseTokenReq, auth::ParseTokenResp>(
             "/auth/parse_token",

@@ -8,9 +8,11 @@ use axum::{
 };
 use tokio_util::task::TaskTracker;
 
+use crate::audit;
+
 /// Runs a request, whose body is here, as a task of its own: it goes on when nobody waits for its answer any more.
 pub(crate) async fn run(State(operations): State<TaskTracker>, request: Request, next: Next) -> Response {
-    let operation = operations.spawn(next.run(request));
+    let operation = operations.spawn(audit::carried(next.run(request)));
     operation.await.unwrap_or_else(|error| {
         tracing::error!(%error, "api.panicked");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -1,0 +1,167 @@
+//! `/auth/get_admin_token`, the one route that opens the cluster to whoever knows its secret: wrong guesses are few and every attempt is in
+//! the audit log.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use config::Service;
+use moka::sync::Cache;
+use protocol::{
+    Error, ErrorCode, Result,
+    auth::{GetAdminTokenReq, GetAdminTokenResp},
+};
+use rpc::Context;
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{Api, audit, caller, envelope, table};
+
+/// Wrong secrets that one address may try in [`WINDOW`] for one administrator.
+const WRONG: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Who has tried wrong secrets lately; of this process.
+#[derive(Clone)]
+pub(crate) struct Guesses(Cache<String, Arc<Guesser>>);
+
+struct Guesser {
+    since: Instant,
+    wrong: AtomicU32,
+    /// One for each guess that may still be wrong; closed with the last.
+    left: Semaphore,
+}
+
+impl Guesser {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            since: Instant::now(),
+            wrong: AtomicU32::new(0),
+            left: Semaphore::new(WRONG as usize),
+        })
+    }
+
+    fn refusal(&self) -> Refused {
+        let again = WINDOW.saturating_sub(self.since.elapsed()).as_secs() + 1;
+        let error = ErrorCode::TooManyRequests.with(format!(
+            "{WRONG} wrong secrets in a minute; check the secret and retry in {again} seconds"
+        ));
+        Refused { error, again: Some(again) }
+    }
+}
+
+struct Refused {
+    error: Error,
+    /// Seconds until it makes sense to come again.
+    again: Option<u64>,
+}
+
+impl Guesses {
+    pub(crate) fn new() -> Self {
+        Self(Cache::builder().max_capacity(100_000).time_to_live(WINDOW).build())
+    }
+
+    /// Tries a secret, unless `who` has tried too many. Only a secret that is wrong counts; while those that are being tried might all be
+    /// wrong, the next one waits.
+    async fn attempt<T>(&self, who: String, attempt: impl Future<Output = Result<T>>) -> Result<T, Refused> {
+        let known = self.0.get(&who).filter(|guesser| guesser.since.elapsed() < WINDOW);
+        let guesser = known.unwrap_or_else(|| {
+            let fresh = Guesser::new();
+            self.0.insert(who, fresh.clone());
+            fresh
+        });
+        let Ok(guess) = guesser.left.acquire().await else { return Err(guesser.refusal()) };
+        let answer = attempt.await;
+        if matches!(&answer, Err(error) if error.code == ErrorCode::NoPermission) {
+            guess.forget();
+            if guesser.wrong.fetch_add(1, Ordering::AcqRel) + 1 == WRONG {
+                guesser.left.close();
+            }
+        }
+        answer.map_err(|error| Refused { error, again: None })
+    }
+}
+
+/// The route.
+pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    let request: GetAdminTokenReq = match table::parse(&body) {
+        Ok(request) => request,
+        Err(error) => return envelope::failed(&error),
+    };
+    let context = match caller::operation_id(&headers) {
+        Ok(operation_id) => Context::anonymous(operation_id),
+        Err(error) => return envelope::failed(&error),
+    };
+    let user = request.user_id.clone();
+    let ask = async {
+        api.peers.get(Service::Auth).call::<_, GetAdminTokenResp>(&context, "getAdminToken", &request).await
+    };
+    let answer = if api.config.is_admin(&user) {
+        api.guesses.attempt(format!("{} {user}", audit::address()), ask).await
+    } else {
+        // Refused whatever the secret is.
+        ask.await.map_err(|error| Refused { error, again: None })
+    };
+    let code = answer.as_ref().err().map_or(0, |refused| refused.error.code.number());
+    audit::admin_login(&context, &user, code);
+    match answer {
+        Ok(token) => envelope::ok(&token),
+        Err(Refused { error, again }) => {
+            let mut response = envelope::failed(&error);
+            if let Some(seconds) = again {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn wrong() -> Result<()> {
+        tokio::task::yield_now().await;
+        Err(Error::no_permission("wrong"))
+    }
+
+    async fn right() -> Result<()> {
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn five_wrong_secrets_in_a_minute_are_all_that_are_tried() {
+        let guesses = Guesses::new();
+        let at_once = futures::future::join_all((0..20).map(|_| guesses.attempt("a".into(), wrong()))).await;
+        let tried =
+            at_once.iter().filter(|answer| answer.as_ref().is_err_and(|refused| refused.again.is_none()));
+        assert_eq!(tried.count(), 5);
+        let refused = guesses.attempt("a".into(), right()).await.expect_err("not even the right one");
+        assert_eq!(refused.error.code, ErrorCode::TooManyRequests);
+        assert!((1..=61).contains(&refused.again.unwrap_or_default()));
+        // Others are not stopped by it, nor is he for ever.
+        assert!(guesses.attempt("b".into(), right()).await.is_ok());
+        tokio::time::advance(WINDOW).await;
+        assert!(guesses.attempt("a".into(), right()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn right_secrets_and_other_failures_do_not_count() {
+        let guesses = Guesses::new();
+        for _ in 0..20 {
+            assert!(guesses.attempt("a".into(), right()).await.is_ok());
+            let broken = async { Err::<(), _>(Error::internal("no answer")) };
+            assert!(guesses.attempt("a".into(), broken).await.is_err());
+        }
+        assert!(guesses.attempt("a".into(), right()).await.is_ok());
+    }
+}
