@@ -1,6 +1,6 @@
 //! Who calls: the headers every request must have, and the token verified by the auth service.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue};
 use config::{Config, Service};
@@ -11,19 +11,45 @@ use protocol::{
     operation_id,
 };
 use rpc::{Context, Peers};
+use tokio::time::Instant;
 
 use crate::{audit, limits::Limits};
-
-/// A good token is believed this long; a kicked one is refused at the latest after it.
-const BELIEVED: Duration = Duration::from_secs(2);
 
 /// Verifies callers.
 #[derive(Clone)]
 pub(crate) struct Callers {
     peers: Peers,
     config: Arc<Config>,
-    good: Cache<String, (String, i32)>,
+    believed: Believed,
     limits: Limits,
+}
+
+/// What the auth service said about good tokens, for as long as it may be believed without asking again: a revocation is answered only
+/// after every such belief has ended, so that the next call with the token is refused whichever process it comes to.
+#[derive(Clone)]
+struct Believed(Cache<String, Known>);
+
+#[derive(Clone)]
+struct Known {
+    user: String,
+    platform: i32,
+    /// Before the question: the answer may be as old.
+    asked: Instant,
+}
+
+impl Believed {
+    fn new() -> Self {
+        Self(Cache::builder().max_capacity(100_000).time_to_live(10 * authn::BELIEVED).build())
+    }
+
+    async fn get(&self, token: &str) -> Option<Known> {
+        // The cache's own time only makes room: it counts from when it was told, which is too late.
+        self.0.get(token).await.filter(|known| known.asked.elapsed() < authn::BELIEVED)
+    }
+
+    async fn put(&self, token: String, known: Known) {
+        self.0.insert(token, known).await;
+    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Result<String> {
@@ -43,24 +69,25 @@ pub(crate) fn operation_id(headers: &HeaderMap) -> Result<String> {
 
 impl Callers {
     pub(crate) fn new(peers: Peers, config: Arc<Config>) -> Self {
-        let good = Cache::builder().max_capacity(100_000).time_to_live(BELIEVED).build();
         let limits = Limits::new(config.api.requests_per_second);
-        Self { peers, config, good, limits }
+        Self { peers, config, believed: Believed::new(), limits }
     }
 
     /// The verified caller.
     pub(crate) async fn verify(&self, headers: &HeaderMap) -> Result<Context> {
         let operation_id = operation_id(headers)?;
         let token = header(headers, "token")?;
-        let (user, platform) = match self.good.get(&token).await {
+        let Known { user, platform, .. } = match self.believed.get(&token).await {
             Some(known) => known,
             None => {
+                let asked = Instant::now();
                 let request = ParseTokenReq { token: token.clone() };
                 let context = Context::anonymous(operation_id.clone());
                 let parsed: ParseTokenResp =
                     self.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
-                self.good.insert(token, (parsed.user_id.clone(), parsed.platform_id)).await;
-                (parsed.user_id, parsed.platform_id)
+                let known = Known { user: parsed.user_id, platform: parsed.platform_id, asked };
+                self.believed.put(token, known.clone()).await;
+                known
             }
         };
         audit::is_from(&user, platform);
@@ -92,5 +119,26 @@ mod tests {
         // What is missing is told as ever.
         assert_eq!(read(b"").unwrap_err().detail, "header must have operationID");
         assert_eq!(operation_id(&HeaderMap::new()).unwrap_err().detail, "header must have operationID");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_believed_from_when_it_was_asked_for() {
+        let believed = Believed::new();
+        let known = Known { user: "u".into(), platform: 2, asked: Instant::now() };
+        // The auth service takes its time to answer; the token may have been revoked meanwhile.
+        tokio::time::advance(authn::BELIEVED / 2).await;
+        believed.put("token".into(), known).await;
+        assert!(believed.get("token").await.is_some());
+        tokio::time::advance(authn::BELIEVED / 2).await;
+        assert!(believed.get("token").await.is_none());
+    }
+
+    /// Whoever is told that a token was revoked has waited for [`authn::FORGOTTEN`].
+    #[tokio::test(start_paused = true)]
+    async fn a_revoked_token_is_not_believed_once_its_revocation_is_answered() {
+        let believed = Believed::new();
+        believed.put("token".into(), Known { user: "u".into(), platform: 2, asked: Instant::now() }).await;
+        tokio::time::advance(authn::FORGOTTEN).await;
+        assert!(believed.get("token").await.is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! User tokens: HS256 JWTs with the claims of the contract (semantics.md 12).
 
+use std::time::Duration;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use model::platform::Platform;
 use protocol::{Error, ErrorCode, Result};
@@ -28,6 +30,14 @@ pub struct Identity {
     /// Unix seconds.
     pub expires_at: i64,
 }
+
+/// Whoever asked the auth service about a token believes its answer this long, counted from before it asked. A client's calls come in
+/// bursts: the later ones of a burst cost no question.
+pub const BELIEVED: Duration = Duration::from_millis(200);
+
+/// Time from the moment a revocation is stored to the moment nobody believes the token any more: [`BELIEVED`], and as much again as two
+/// clocks could ever differ over it.
+pub const FORGOTTEN: Duration = Duration::from_millis(250);
 
 /// What is stored and compared instead of a token: its SHA-256, hexadecimal.
 pub fn digest(token: &str) -> String {
@@ -127,6 +137,11 @@ mod tests {
         ] {
             assert_eq!(tokens.verify(token).unwrap_err().code, code, "{token}");
         }
+    }
+
+    #[test]
+    fn nobody_believes_a_token_when_its_revocation_is_answered() {
+        assert!(BELIEVED < FORGOTTEN);
     }
 
     #[test]

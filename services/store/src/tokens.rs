@@ -2,6 +2,7 @@
 
 use bson::doc;
 use futures::TryStreamExt;
+use mongodb::options::{ReadPreference, SelectionCriteria};
 use serde::{Deserialize, Serialize};
 
 use crate::{DateTime, Result, Store};
@@ -25,6 +26,11 @@ pub struct TokenRow {
     pub expires: DateTime,
 }
 
+/// The primary is asked whatever the connection string says: a copy may not know yet that a token was issued or revoked.
+fn primary() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
+}
+
 impl Store {
     /// Indexes of the collection.
     pub async fn ensure_token_indexes(&self) -> Result<()> {
@@ -44,22 +50,26 @@ impl Store {
 
     /// The state of a token; `None` when it was never issued or is gone.
     pub async fn token_state(&self, digest: &str) -> Result<Option<i32>> {
-        let row = self.typed::<TokenRow>("token").find_one(doc! { "_id": digest }).await?;
+        let rows = self.typed::<TokenRow>("token");
+        let row = rows.find_one(doc! { "_id": digest }).selection_criteria(primary()).await?;
         Ok(row.map(|row| row.state))
     }
 
     /// The good tokens of a user, oldest first.
     pub async fn good_tokens(&self, user: &str) -> Result<Vec<TokenRow>> {
         let filter = doc! { "user_id": user, "state": NORMAL };
-        Ok(self.typed("token").find(filter).sort(doc! { "issued": 1, "_id": 1 }).await?.try_collect().await?)
+        let rows = self.typed("token");
+        let find = rows.find(filter).sort(doc! { "issued": 1, "_id": 1 });
+        Ok(find.selection_criteria(primary()).await?.try_collect().await?)
     }
 
-    /// Marks tokens as kicked.
-    pub async fn kick_tokens(&self, digests: &[String]) -> Result<()> {
-        if !digests.is_empty() {
-            let kicked = doc! { "$set": { "state": KICKED } };
-            self.documents("token").update_many(doc! { "_id": { "$in": digests } }, kicked).await?;
+    /// Marks tokens as kicked; whether there were any.
+    pub async fn kick_tokens(&self, digests: &[String]) -> Result<bool> {
+        if digests.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        let kicked = doc! { "$set": { "state": KICKED } };
+        self.documents("token").update_many(doc! { "_id": { "$in": digests } }, kicked).await?;
+        Ok(true)
     }
 }

@@ -1,8 +1,8 @@
 //! The auth service: issues tokens, knows their state, applies the multi-login policy to them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use authn::{Tokens, digest};
+use authn::{FORGOTTEN, Tokens, digest};
 use config::{Config, Live, Service};
 use model::{Clock, login::Policy, platform::Platform};
 use protocol::{
@@ -12,6 +12,7 @@ use protocol::{
         GetUserTokenResp, InvalidateTokenReq, InvalidateTokenResp, ParseTokenReq, ParseTokenResp,
     },
     check::non_empty,
+    internal::{KickConnectionsReq, KickConnectionsResp, RevokeTokenReq, RevokeTokenResp},
     msggateway::{KickUserOfflineReq, KickUserOfflineResp},
 };
 use rpc::{Context, Peers};
@@ -20,6 +21,11 @@ use store::{
     tokens::{KICKED, NORMAL, TokenRow},
 };
 use telemetry::prometheus_client::{metrics::counter::Counter, registry::Registry};
+use tokio::time::{sleep, timeout};
+
+/// A login waits at most this long for gateways to hear which tokens it has replaced. One that does not hear it learns it from the
+/// connection that the new token is for.
+const TELL_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The service.
 pub struct Auth {
@@ -52,7 +58,22 @@ rpc::service! { Auth, Service::Auth, {
     "parseToken" => parse_token,
     "forceLogout" => force_logout,
     "invalidateToken" => invalidate_token,
+    "revokeToken" => revoke_token,
 } }
+
+/// Why a token ended before its time.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Replaced,
+    LoggedOut,
+    Forced,
+}
+
+/// Tokens that ended, in the audit log.
+fn note(context: &Context, user: &str, tokens: usize, why: Ended) {
+    let (by, operation_id) = (context.user_id(), context.operation_id.as_str());
+    tracing::info!(target: "audit", user, tokens, ?why, by, operation_id, "auth.revoked");
+}
 
 /// Compares secrets without telling by time how much of them agrees.
 fn same_secret(a: &str, b: &str) -> bool {
@@ -93,7 +114,7 @@ impl Auth {
             return Err(Error::args("userID is a notification or robot account, which cannot log in"));
         }
         let token = self.issue(&request.user_id, platform).await?;
-        self.apply_policy(&request.user_id, platform, &digest(&token)).await?;
+        self.apply_policy(context, &request.user_id, platform, &digest(&token)).await?;
         Ok(GetUserTokenResp { token, expire_time_seconds: self.lifetime() })
     }
 
@@ -114,7 +135,7 @@ impl Auth {
     }
 
     /// Kicks the tokens that a new one replaces; never the new one.
-    async fn apply_policy(&self, user: &str, platform: Platform, new: &str) -> Result<()> {
+    async fn apply_policy(&self, context: &Context, user: &str, platform: Platform, new: &str) -> Result<()> {
         let policy = self.policy()?;
         let mut good = self.store.good_tokens(user).await?;
         good.retain(|row| row.digest != new);
@@ -133,8 +154,45 @@ impl Auth {
                 (of_platform.len() + 1).saturating_sub(self.config.multi_login.max_num_one_end.max(1));
             kicked = of_platform.iter().take(too_many).map(|row| row.digest.clone()).collect();
         }
-        self.store.kick_tokens(&kicked).await?;
+        self.revoke(context, user, kicked, Ended::Replaced, "").await
+    }
+
+    /// Ends tokens of a user. When this returns, the next call with one of them is refused wherever it comes to, and their connections
+    /// have been told, but for `except`, which knows.
+    async fn revoke(
+        &self,
+        context: &Context,
+        user: &str,
+        digests: Vec<String>,
+        why: Ended,
+        except: &str,
+    ) -> Result<()> {
+        if !self.store.kick_tokens(&digests).await? {
+            return Ok(());
+        }
+        note(context, user, digests.len(), why);
+        // The tokens are good nowhere; who still believes them believes it no longer than this.
+        tokio::join!(self.tell(context, user, digests, except), sleep(FORGOTTEN));
         Ok(())
+    }
+
+    /// Tells the gateways which tokens have ended.
+    async fn tell(&self, context: &Context, user: &str, digests: Vec<String>, except: &str) {
+        let kick = KickConnectionsReq {
+            user_id: user.to_owned(),
+            token_digests: digests,
+            except_connection_id: except.to_owned(),
+            ..Default::default()
+        };
+        let system = context.as_system();
+        let tell = self.peers.every_gateway::<_, KickConnectionsResp>(&system, "kickConnections", &kick);
+        let failure = match timeout(TELL_DEADLINE, tell).await {
+            Ok((_told, failure)) => failure.map(|error| error.to_string()),
+            Err(_elapsed) => Some("time-out".into()),
+        };
+        if let Some(reason) = failure {
+            tracing::warn!(operation_id = context.operation_id, user, reason, "auth.gateways_not_told");
+        }
     }
 
     fn policy(&self) -> Result<Policy> {
@@ -176,13 +234,18 @@ impl Auth {
             .filter(|row| row.platform_id == platform.number())
             .map(|row| row.digest)
             .collect();
-        self.store.kick_tokens(&kicked).await?;
+        if self.store.kick_tokens(&kicked).await? {
+            note(context, &request.user_id, kicked.len(), Ended::Forced);
+        }
+        let user = request.user_id.as_str();
         let kick =
-            KickUserOfflineReq { platform_id: platform.number(), kick_user_id_list: vec![request.user_id] };
-        let (_kicked, failure) = self
-            .peers
-            .every_gateway::<_, KickUserOfflineResp>(&context.as_system(), "kickUserOffline", &kick)
-            .await;
+            KickUserOfflineReq { platform_id: platform.number(), kick_user_id_list: vec![user.to_owned()] };
+        let system = context.as_system();
+        let tell = self.peers.every_gateway::<_, KickUserOfflineResp>(&system, "kickUserOffline", &kick);
+        // By their tokens too: a gateway refuses the connection that is about to open with one. It is waited for also without a good token:
+        // another call may have revoked one this very moment.
+        let told = self.tell(context, user, kicked, "");
+        let ((_kicked, failure), (), ()) = tokio::join!(tell, told, sleep(FORGOTTEN));
         failure.map_or(Ok(ForceLogoutResp {}), Err)
     }
 
@@ -200,9 +263,18 @@ impl Auth {
             self.store.good_tokens(&request.user_id).await?.into_iter().map(|row| row.digest).collect();
         // A token that was replaced in the meantime must not replace its successor.
         if known.contains(&preserved) && self.policy()? != Policy::Any {
-            self.apply_policy(&request.user_id, platform, &preserved).await?;
+            self.apply_policy(context, &request.user_id, platform, &preserved).await?;
         }
         Ok(InvalidateTokenResp {})
+    }
+
+    /// A user logs out on a connection and its token is to end with it.
+    async fn revoke_token(&self, context: &Context, request: RevokeTokenReq) -> Result<RevokeTokenResp> {
+        context.require_system()?;
+        non_empty("tokenDigest", &request.token_digest)?;
+        let RevokeTokenReq { user_id, token_digest, connection_id } = request;
+        self.revoke(context, &user_id, vec![token_digest], Ended::LoggedOut, &connection_id).await?;
+        Ok(RevokeTokenResp {})
     }
 }
 
