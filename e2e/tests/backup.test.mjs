@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
 import { until } from '../sdk/lib/wait.mjs';
-import { admin, at, login, ok, user } from './lib/api.mjs';
+import { admin, at, call, login, ok, user } from './lib/api.mjs';
 
 const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster, PLUGIN: plugin } = process.env;
 const run = (program, ...words) => execFileSync(program, words, { encoding: 'utf8', env: { ...process.env, KUBECONFIG: at.kubeconfig }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -64,6 +64,12 @@ test('a restore brings back what was there, and no seq comes twice', async () =>
   await until('it is stored', async () => await newest() === 4, 20_000);
   assert.match(openim('restore', cluster, backup, '--replace'), new RegExp(`restored ${backup}: \\d+ documents`));
   await until('the services serve', ready, 180_000);
+  // Who was logged in then may have been logged out since: nobody is let in by what a backup says.
+  await login();
+  for (const who of [alice, bob]) {
+    assert.equal((await call('/user/get_users_info', { userIDs: [who.userID] }, { token: who.token })).errCode, 1507);
+    who.token = (await admin('/auth/get_user_token', { userID: who.userID, platformID: 2 })).data.token;
+  }
   assert.deepEqual(await pulled(), sent.map((id, index) => [index + 1, id]));
   const later = await say('five');
   await until('a message after the restore', async () => (await pulled()).length === 4, 30_000);

@@ -126,7 +126,7 @@ pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
     );
     let begun = Timestamp::now();
     let mut collections = Vec::new();
-    for collection in store.collections().await? {
+    for collection in store.collections().await?.into_iter().filter(|name| store::backup::is_restored(name)) {
         let mut collection = Collection { name: collection, documents: 0, chunks: vec![] };
         let mut cursor = store.raw_documents(&collection.name).await?;
         let mut pending = Vec::new();
@@ -209,7 +209,9 @@ pub(crate) async fn restore(directory: &Path, name: &str, replace: bool, advance
     for collection in store.collections().await? {
         store.clear(&collection).await?;
     }
-    for collection in &manifest.collections {
+    for collection in
+        manifest.collections.iter().filter(|collection| store::backup::is_restored(&collection.name))
+    {
         let mut restored = 0;
         for chunk in &collection.chunks {
             let data = objects.get(&chunk.key).await?.with_context(|| format!("{} is missing", chunk.key))?;
@@ -265,6 +267,15 @@ mod tests {
                 reason.starts_with(refused) && reason.is_empty() == refused.is_empty(),
                 "{begun:?}: {reason}"
             );
+        }
+    }
+
+    #[test]
+    fn who_was_logged_in_is_no_part_of_a_backup() {
+        for (collection, restored) in
+            [("token", false), ("device", false), ("user", true), ("messages", true)]
+        {
+            assert_eq!(store::backup::is_restored(collection), restored, "{collection}");
         }
     }
 

@@ -6,10 +6,18 @@ use mongodb::Cursor;
 use crate::{Result, Store};
 
 const MARK: &str = "restoring";
+/// Who is let in and which devices are told are facts of the moment. A backup that brought them back would let in again whoever was
+/// logged out since.
+const SESSIONS: [&str; 2] = ["token", "device"];
 /// Raised after the messages are stored: read last, no message of a backup lies above it.
 const LAST: &str = "conversation_seq";
 /// Read first for the same reason.
 const FIRST: &str = "messages";
+
+/// Whether a collection is brought back by a restore; backups of earlier versions hold some that are not.
+pub fn is_restored(collection: &str) -> bool {
+    !SESSIONS.contains(&collection)
+}
 
 impl Store {
     /// The collections in the order in which they are to be read.
