@@ -89,6 +89,9 @@ pub struct MultiLogin {
     pub policy: i32,
     /// Tokens kept per platform under policy 0.
     pub max_num_one_end: usize,
+    /// A client that logs out ends its token too. Otherwise only its push token goes, as upstream has it, and it may log in again with the
+    /// same token.
+    pub logout_revokes: bool,
 }
 
 /// Logs.
@@ -445,7 +448,7 @@ macro_rules! defaults {
     };
 }
 defaults! {
-    MultiLogin { policy: 1, max_num_one_end: 30 }
+    MultiLogin { policy: 1, max_num_one_end: 30, logout_revokes: false }
     Log { level: "info".into(), storage_location: String::new(), rotation_time: 24, remain_rotation_count: 2 }
     Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
     Redis {

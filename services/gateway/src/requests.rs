@@ -12,9 +12,11 @@ use prost::Message;
 use protocol::{
     Error, ErrorCode, Result,
     frame::{MAX_RESPONSE_BYTES, Request, Response, command},
+    internal::{RevokeTokenReq, RevokeTokenResp},
     msg::SendMsgReq,
     sdkws::{MsgData, SetAppBackgroundStatusReq, SubUserOnlineStatus},
 };
+use rpc::Context;
 
 use crate::{
     Gateway,
@@ -95,6 +97,22 @@ fn decode<M: Message + Default>(data: Bytes) -> Result<M> {
     M::decode(data).map_err(|error| Error::args(format!("data does not decode: {error}")))
 }
 
+/// Ends the token of a connection that logs out, where the configuration wants that.
+async fn revoke(gateway: &Gateway, connection: &Connection, operation_id: &str) -> Result<()> {
+    if !gateway.config.multi_login.logout_revokes {
+        return Ok(());
+    }
+    let request = RevokeTokenReq {
+        user_id: connection.user.clone(),
+        token_digest: connection.token_digest.clone(),
+        connection_id: connection.id.clone(),
+    };
+    let context = Context::system(operation_id);
+    let _revoked: RevokeTokenResp =
+        gateway.peers.get(Service::Auth).call(&context, "revokeToken", &request).await?;
+    Ok(())
+}
+
 async fn run(
     gateway: &Gateway,
     connection: &Arc<Connection>,
@@ -119,7 +137,10 @@ async fn run(
         }
         command::PULL_LAST_MESSAGE => messages.call_raw(&context, "GetLastMessage", data).await,
         command::LOGOUT => {
-            gateway.peers.get(Service::Third).call_raw(&context, "DelUserPushToken", data).await
+            let revoked = revoke(gateway, connection, operation_id).await;
+            let forgotten =
+                gateway.peers.get(Service::Third).call_raw(&context, "DelUserPushToken", data).await;
+            revoked.and(forgotten)
         }
         command::SET_BACKGROUND => {
             let request: SetAppBackgroundStatusReq = decode(data)?;
