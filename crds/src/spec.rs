@@ -937,6 +937,8 @@ pub struct ServiceConfig {
     /// 0 any, 1 one token per platform, 4 one per platform class, 5 PC plus one.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self in [0, 1, 4, 5]", "message": "must be 0, 1, 4 or 5"}]))]
     pub multi_login_policy: i32,
+    /// A client that logs out ends its token too; otherwise it may log in again with it, as with upstream.
+    pub logout_revokes: bool,
     /// Validity of user tokens in days. Live.
     #[schemars(range(min = 1, max = 3650))]
     pub token_expire_days: u32,
@@ -997,6 +999,7 @@ impl Default for ServiceConfig {
             log_level: "info".into(),
             admin_user_ids: vec!["imAdmin".into()],
             multi_login_policy: 1,
+            logout_revokes: false,
             token_expire_days: 90,
             friend_verify: false,
             allow_ambiguous_ids: false,

@@ -103,6 +103,9 @@ impl Settings {
                 config["object"]["maxBytesPerDay"] = json!(storage.max_bytes_per_day);
             }
         }
+        if wanted.logout_revokes {
+            config["multiLogin"]["logoutRevokes"] = json!(true);
+        }
         if servers.redis.redis_mode != RedisMode::Standalone {
             config["redis"]["redisMode"] = json!(servers.redis.redis_mode);
             config["redis"]["sentinelMode"] = json!({
