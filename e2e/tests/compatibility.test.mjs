@@ -337,8 +337,18 @@ test('25. an upload: limits, a size of parts, a sign that is never null, an addr
 test('a kicked client\'s token is refused with 1506', async () => {
   const who = await user('t');
   const line = keep(await Socket.open(at.ws, who));
+  const ask = async () => (await call('/user/get_users_info', { userIDs: [who.userID] }, { token: who.token })).errCode;
+  assert.deepEqual(await Promise.all(Array.from({ length: 8 }, ask)), Array(8).fill(0));
   await ok(root, '/auth/force_logout', { userID: who.userID, platformID: 2 });
+  // At once, from whichever pod.
+  assert.deepEqual(await Promise.all(Array.from({ length: 8 }, ask)), Array(8).fill(1506));
   await until('kicked', () => line.kicked && line.closed);
-  await until('refused', async () => (await call('/user/get_users_info', { userIDs: [] }, { token: who.token })).errCode === 1506, 10_000);
   await assert.rejects(Socket.open(at.ws, who), ({ answer }) => answer.errCode === 1506);
+});
+test('a connection ends with its token, also when the token that replaces it is not used', async () => {
+  const who = await user('t');
+  const line = keep(await Socket.open(at.ws, who));
+  await ok(root, '/auth/get_user_token', { userID: who.userID, platformID: 2 });
+  assert.equal((await call('/user/get_users_info', { userIDs: [who.userID] }, { token: who.token })).errCode, 1506);
+  await until('kicked', () => line.kicked && line.closed);
 });

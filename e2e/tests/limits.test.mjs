@@ -1,9 +1,10 @@
-// Limits that a test must set low to meet: a gateway's connections, a user's requests; and friendVerify. Run by from-source.sh.
+// Limits that a test must set low to meet: a gateway's connections, a user's requests; friendVerify and logoutRevokes; and wrong secrets, after
+// which nobody becomes an administrator for a minute. Run by from-source.sh.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Socket } from '../sdk/lib/socket.mjs';
 import { until } from '../sdk/lib/wait.mjs';
-import { at, login, root, user } from './lib/api.mjs';
+import { at, call, login, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 
 let alice, bob;
@@ -57,4 +58,24 @@ test('with friendVerify a stranger is refused', async () => {
   assert.equal(answer.errCode, 1303);
   see('errors', 1303);
   line.close();
+});
+test('with logoutRevokes a token ends with the logout, on all its connections', async () => {
+  const carol = await user('carol');
+  const [line, same] = [await admitted(carol), await admitted(carol)];
+  assert.equal((await (await ask(carol)).json()).errCode, 0);
+  await line.must('logout', { userID: carol.userID, platformID: 2 });
+  assert.equal((await (await ask(carol)).json()).errCode, 1506, 'the next call is refused');
+  await until('both are closed', () => line.closed && same.closed);
+  assert.equal(line.kicked, false);
+  await assert.rejects(Socket.open(at.ws, carol), ({ answer }) => answer.errCode === 1506);
+});
+test('after five wrong secrets in a minute not even the right one is tried', async () => {
+  const attempt = (secret) => call('/auth/get_admin_token', { userID: at.adminUserID, secret });
+  for (let i = 0; i < 5; i++) assert.equal((await attempt(`wrong ${i}`)).errCode, 1002);
+  const answer = await fetch(`${at.api}/auth/get_admin_token`, {
+    method: 'POST', headers: { operationID: 'o' }, body: JSON.stringify({ userID: at.adminUserID, secret: at.secret }),
+  });
+  const seconds = Number(answer.headers.get('retry-after'));
+  assert.ok(answer.status === 429 && seconds > 1 && seconds <= 60, `${answer.status}, again in ${seconds}`);
+  assert.equal((await answer.json()).errCode, 429);
 });
