@@ -35,7 +35,7 @@ fn answer(answered: Answered, text: String) -> Response {
 }
 
 /// Success.
-fn ok<T: Serialize>(data: &T) -> Response {
+pub(crate) fn ok<T: Serialize>(data: &T) -> Response {
     let data = protocol::go_json::to_text(data);
     let text = format!(r#"{{"errCode":0,"errMsg":"","errDlt":"","data":{data}}}"#);
     answer(Answered { code: 0, unreachable: false }, text)

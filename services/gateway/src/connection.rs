@@ -54,15 +54,16 @@ struct TextFrame {
     body: serde_json::Value,
 }
 
-/// Runs a connection until either side ends it.
-pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, mut line: Line) {
+/// Runs a connection until either side ends it, at the latest when its token expires (`ends`).
+pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, ends: Instant, mut line: Line) {
     let mut answering: Option<Answering> = None;
     let mut heard = Instant::now();
     let mut next_ping = heard + PING_PERIOD;
     let pings = connection.platform == Platform::WEB;
     let mut budget = Budget::new(gateway.config.gateway.requests_per_second);
     loop {
-        let wake = if pings { next_ping.min(heard + READ_DEADLINE) } else { heard + READ_DEADLINE };
+        let silent = heard + READ_DEADLINE;
+        let wake = if pings { next_ping.min(silent) } else { silent }.min(ends);
         let written = tokio::select! {
             biased;
             () = connection.cut.cancelled() => {
@@ -97,7 +98,11 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, mu
             },
             () = tokio::time::sleep_until(wake) => {
                 let now = Instant::now();
-                if now >= heard + READ_DEADLINE {
+                if now >= ends {
+                    line.close(close_code::POLICY, "the token has expired; log in again").await;
+                    return;
+                }
+                if now >= silent {
                     return;
                 }
                 next_ping = now + PING_PERIOD;
@@ -251,7 +256,47 @@ pub(crate) fn sleeps(connection: &Connection) -> bool {
 mod tests {
     use std::sync::atomic::AtomicU64;
 
+    use axum::{Router, extract::WebSocketUpgrade, routing::get};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
+    use crate::service::tests;
+
+    #[tokio::test]
+    async fn a_connection_ends_when_its_token_expires_however_busy_it_is() {
+        let gateway = tests::gateway().0;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let upgrade = async move |upgrade: WebSocketUpgrade| {
+            upgrade.on_upgrade(async move |socket| {
+                let ends = Instant::now() + Duration::from_millis(300);
+                let gate = Arc::new(Gate::new(Arc::default(), gateway.metrics.clone()));
+                let line = Line { socket, gate, cut: CancellationToken::new() };
+                run(&gateway, &tests::unregistered("u"), ends, line).await;
+            })
+        };
+        // The runtime of the test ends it.
+        #[expect(clippy::disallowed_methods, reason = "a server that lives as long as its test")]
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", get(upgrade))).await });
+        let asked = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(asked.as_bytes()).await.unwrap();
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        let until_closed = async {
+            while !String::from_utf8_lossy(&heard).contains("the token has expired") {
+                // A ping of the client, with an empty mask: it is alive.
+                client.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+                let size = client.read(&mut buffer).await.unwrap();
+                assert_ne!(size, 0, "closed without a word: {heard:?}");
+                heard.extend_from_slice(&buffer[..size]);
+            }
+        };
+        timeout(Duration::from_secs(10), until_closed).await.unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_is_waited_for_as_long_as_it_takes_something() {

@@ -49,7 +49,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn new(waiting: Arc<AtomicUsize>, metrics: GatewayMetrics) -> Self {
+    pub(crate) fn new(waiting: Arc<AtomicUsize>, metrics: GatewayMetrics) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         metrics.waiting.inc();
         Self { progress: AtomicU8::new(SILENT), written: AtomicU64::new(0), waiting, metrics }

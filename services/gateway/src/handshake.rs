@@ -1,6 +1,9 @@
 //! Letting a connection in (websocket.md 1): limits, token, upgrade, registration.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, RawQuery, Request, State, WebSocketUpgrade, ws::Message},
@@ -121,9 +124,9 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
     upgrade.on_upgrade(async move |socket| {
         let mut line = Line { socket, gate, cut: CancellationToken::new() };
         match verified {
-            Ok(platform) => {
+            Ok((platform, ends)) => {
                 line.gate.verified();
-                open(gateway, parameters, platform, line).await;
+                open(gateway, parameters, platform, ends, line).await;
             }
             Err(error) => {
                 // Browsers cannot read a failed upgrade: the reason comes as the first frame.
@@ -133,7 +136,8 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
     })
 }
 
-async fn verify(gateway: &Gateway, parameters: &Parameters) -> Result<Platform, Error> {
+/// The platform of the token, and when it expires.
+async fn verify(gateway: &Gateway, parameters: &Parameters) -> Result<(Platform, Instant), Error> {
     let request = ParseTokenReq { token: parameters.token.clone() };
     let context = Context::anonymous(parameters.operation_id.clone());
     let parsed: ParseTokenResp =
@@ -141,8 +145,10 @@ async fn verify(gateway: &Gateway, parameters: &Parameters) -> Result<Platform, 
     if parsed.user_id != parameters.user_id || parsed.platform_id != parameters.platform_id {
         return Err(ErrorCode::TokenInvalid.with("the token is for another user or platform"));
     }
-    Platform::parse(parsed.platform_id)
-        .ok_or_else(|| ErrorCode::TokenInvalid.with("the token names an unknown platform"))
+    let platform = Platform::parse(parsed.platform_id)
+        .ok_or_else(|| ErrorCode::TokenInvalid.with("the token names an unknown platform"))?;
+    let left = u64::try_from(parsed.expire_time_seconds).unwrap_or_default();
+    Ok((platform, Instant::now() + Duration::from_secs(left)))
 }
 
 /// A connection while it is open: however its task ends, also by a panic, it goes from the registry and the table.
@@ -153,7 +159,7 @@ struct Registered {
 
 impl Registered {
     fn new(gateway: Arc<Gateway>, connection: Arc<Connection>) -> Self {
-        gateway.registry.add(connection.clone());
+        login::admit(&gateway, connection.clone());
         gateway.metrics.opened.inc();
         gateway.metrics.connections.inc();
         Self { gateway, connection }
@@ -174,7 +180,13 @@ impl Drop for Registered {
 }
 
 /// Registers the connection, then runs it until it ends.
-async fn open(gateway: Arc<Gateway>, parameters: Parameters, platform: Platform, mut line: Line) {
+async fn open(
+    gateway: Arc<Gateway>,
+    parameters: Parameters,
+    platform: Platform,
+    ends: Instant,
+    mut line: Line,
+) {
     let connection = Arc::new(Connection {
         id: model::random_id(),
         user: parameters.user_id.clone(),
@@ -197,7 +209,7 @@ async fn open(gateway: Arc<Gateway>, parameters: Parameters, platform: Platform,
         async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };
     let ((), greeted) = tokio::join!(replaced, greeted);
     if greeted {
-        connection::run(&gateway, &connection, line).await;
+        connection::run(&gateway, &connection, ends, line).await;
     }
 }
 

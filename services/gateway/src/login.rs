@@ -1,6 +1,6 @@
 //! Whom a login replaces: by the multi-login policy, and because a user has only so many connections (websocket.md 7).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use config::Service;
 use model::platform::Platform;
@@ -47,7 +47,8 @@ pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, o
     }
     let context = Context::system(operation_id);
     for (address, connection_i_ds) in remote {
-        let request = KickConnectionsReq { user_id: connection.user.clone(), connection_i_ds };
+        let request =
+            KickConnectionsReq { user_id: connection.user.clone(), connection_i_ds, ..Default::default() };
         let told: Result<KickConnectionsResp, Error> = match gateway.peers.gateway(&address) {
             Ok(client) => client.call(&context, "kickConnections", &request).await,
             Err(error) => Err(error),
@@ -100,6 +101,14 @@ async fn invalidate_others(gateway: &Gateway, connection: &Connection, context: 
         gateway.peers.get(Service::Auth).call(context, "invalidateToken", &request).await;
     if let Err(error) = done {
         tracing::warn!(user = connection.user, %error, "login.tokens_not_invalidated");
+    }
+}
+
+/// Adds a connection, which ends again at once when its token ended since it was looked at.
+pub(crate) fn admit(gateway: &Gateway, connection: Arc<Connection>) {
+    gateway.registry.add(connection.clone());
+    if gateway.registry.has_ended(&connection.token_digest) {
+        kick(gateway, &connection);
     }
 }
 

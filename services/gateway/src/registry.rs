@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use model::platform::Platform;
@@ -54,17 +55,35 @@ impl Connection {
 
 type Shard<T> = Mutex<HashMap<String, Vec<Arc<T>>>>;
 
+/// A connection whose token was good when it came is registered within this, unless it never is.
+const OPENING: Duration = Duration::from_secs(30);
+/// Tokens that ended in that time and are remembered, at most.
+const ENDED: usize = 100_000;
+
 /// See the module.
 pub(crate) struct Registry {
     users: Vec<Shard<Connection>>,
     watchers: Vec<Shard<Connection>>,
     connections: AtomicUsize,
+    ended: Mutex<Ended>,
+}
+
+/// Tokens that ended lately, by their digests. Whoever was let in with one just before it ended is not registered yet.
+struct Ended {
+    tokens: HashMap<String, Instant>,
+    pruned: Instant,
 }
 
 impl Default for Registry {
     fn default() -> Self {
+        let ended = Ended { tokens: HashMap::new(), pruned: Instant::now() };
         let shards = || (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { users: shards(), watchers: shards(), connections: AtomicUsize::new(0) }
+        Self {
+            users: shards(),
+            watchers: shards(),
+            connections: AtomicUsize::new(0),
+            ended: Mutex::new(ended),
+        }
     }
 }
 
@@ -88,6 +107,23 @@ impl Registry {
             .entry(connection.user.clone())
             .or_default()
             .push(connection);
+    }
+
+    /// Remembers that tokens have ended; to be called before their connections are looked for.
+    pub(crate) fn end_tokens(&self, digests: &[String]) {
+        let now = Instant::now();
+        let mut ended = self.ended.lock();
+        if now.duration_since(ended.pruned) > OPENING || ended.tokens.len() >= ENDED {
+            ended.tokens.retain(|_, at| now.duration_since(*at) <= OPENING);
+            ended.pruned = now;
+        }
+        let room = ENDED.saturating_sub(ended.tokens.len());
+        ended.tokens.extend(digests.iter().take(room).map(|digest| (digest.clone(), now)));
+    }
+
+    /// Whether a token ended while its connection was opened; to be asked after the connection is added.
+    pub(crate) fn has_ended(&self, digest: &str) -> bool {
+        self.ended.lock().tokens.get(digest).is_some_and(|at| at.elapsed() <= OPENING)
     }
 
     pub(crate) fn remove(&self, connection: &Connection) {

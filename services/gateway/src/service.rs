@@ -183,8 +183,11 @@ impl GatewayService {
         request: KickConnectionsReq,
     ) -> Result<KickConnectionsResp> {
         context.require_system()?;
+        self.registry.end_tokens(&request.token_digests);
         for open in self.registry.of_user(&request.user_id) {
-            if request.connection_i_ds.contains(&open.id) {
+            let meant = request.connection_i_ds.contains(&open.id)
+                || request.token_digests.contains(&open.token_digest);
+            if meant && open.id != request.except_connection_id {
                 kick(self, &open);
             }
         }
@@ -271,12 +274,16 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn opened(user: &str, opened: Instant) -> Arc<Connection> {
+        with_token(user, "", opened)
+    }
+
+    fn with_token(user: &str, token: &str, opened: Instant) -> Arc<Connection> {
         Arc::new(Connection {
             id: random_id(),
             user: user.into(),
             platform: Platform::WEB,
-            token: String::new(),
-            token_digest: String::new(),
+            token: token.into(),
+            token_digest: authn::digest(token),
             encoding: Encoding { codec: Codec::Json, gzip: false },
             background: false.into(),
             opened,
@@ -296,6 +303,29 @@ pub(crate) mod tests {
     /// What has been queued for a connection.
     fn next(connection: &Connection) -> Option<Outbound> {
         connection.outbox.take().now_or_never()
+    }
+
+    #[tokio::test]
+    async fn connections_end_with_their_token_but_for_the_one_that_logs_out() {
+        let gateway = gateway();
+        let now = Instant::now();
+        let [asking, same, other] = ["old", "old", "new"].map(|token| with_token("u", token, now));
+        let request = KickConnectionsReq {
+            user_id: "u".into(),
+            token_digests: vec![asking.token_digest.clone()],
+            except_connection_id: asking.id.clone(),
+            ..Default::default()
+        };
+        [&asking, &same, &other].into_iter().for_each(|open| gateway.registry.add(open.clone()));
+        gateway.kick_connections(&Context::system("test"), request).await.unwrap();
+        assert!(matches!(next(&same), Some(Outbound::Kick(_))));
+        assert!(next(&asking).is_none() && next(&other).is_none());
+        // Its token was good a moment ago, when it was looked at.
+        for (token, ends) in [("old", true), ("new", false)] {
+            let late = with_token("u", token, now);
+            crate::login::admit(&gateway, late.clone());
+            assert_eq!(matches!(next(&late), Some(Outbound::Kick(_))), ends, "{token}");
+        }
     }
 
     async fn push(gateway: &GatewayService, push: GatewayPush) -> GatewayPushResp {
