@@ -32,7 +32,8 @@ impl Placement {
     }
 }
 
-/// Places a batch. `max_seq` holds the highest stored seq of every conversation in the batch (0 when empty) and is advanced;
+/// Places a batch. `max_seq` holds the highest stored seq of every conversation in the batch (0 when empty) and is advanced; conversations
+/// that are not in the batch do not matter: handing over all that are known costs more than the batch.
 /// `stored` holds the seq of keys that are already in the store.
 pub fn place(
     batch: &[DedupKey],
@@ -52,6 +53,23 @@ pub fn place(
             Placement::New(*next)
         })
         .collect()
+}
+
+/// After an insert that stopped at a conflict: raises what is known to what is found stored, and returns the conversation of which too little
+/// was known, if one was. `attempted` was written in this order and nothing after the conflict; a key that is stored with another seq is a
+/// repeat and tells nothing about its conversation.
+pub fn after_conflict(
+    attempted: &[(&DedupKey, i64)],
+    stored: &HashMap<DedupKey, i64>,
+    known: &mut HashMap<String, i64>,
+) -> Option<String> {
+    for (key, seq) in stored {
+        if let Some(newest) = known.get_mut(&key.conversation) {
+            *newest = (*newest).max(*seq);
+        }
+    }
+    let (met, _) = attempted.iter().find(|(key, seq)| stored.get(*key) != Some(seq))?;
+    if stored.contains_key(*met) { None } else { Some(met.conversation.clone()) }
 }
 
 #[cfg(test)]
@@ -99,6 +117,86 @@ mod tests {
             }
             for set in seqs.values() {
                 prop_assert_eq!(set.len() as i64, *set.iter().max().unwrap());
+            }
+        }
+
+        /// Only the conversations of the batch matter: with everything a partition knows, the outcome is the same.
+        #[test]
+        fn a_batch_is_placed_alike_with_all_that_is_known(
+            batch in prop::collection::vec(any_key(), 0..40),
+            known in prop::collection::hash_map((0..9_u8).prop_map(|id| format!("si_{id}")), 0..50_i64, 0..20),
+        ) {
+            let of_batch = |key: &DedupKey| {
+                (key.conversation.clone(), known.get(&key.conversation).copied().unwrap_or(0))
+            };
+            let mut few: HashMap<String, i64> = batch.iter().map(of_batch).collect();
+            let mut all = known.clone();
+            let placed = place(&batch, &mut few, &HashMap::new());
+            prop_assert_eq!(placed, place(&batch, &mut all, &HashMap::new()));
+            let mut merged = known.clone();
+            merged.extend(few);
+            prop_assert_eq!(merged, all);
+        }
+
+        /// Another owner may have written anything: repeats of the batch, other messages, a part of the batch itself. Writing in order, stopping
+        /// at the first conflict and learning only of the conversation that conflicted stores every message, once and without holes.
+        #[test]
+        fn learning_of_what_conflicted_is_enough(
+            others in prop::collection::vec(any_key(), 0..20),
+            seen in 0..20_usize,
+            batch in prop::collection::vec(any_key(), 0..30),
+        ) {
+            let mut store: BTreeMap<(String, i64), DedupKey> = BTreeMap::new();
+            let mut known: HashMap<String, i64> = batch.iter().map(|key| (key.conversation.clone(), 0)).collect();
+            let newest = |store: &BTreeMap<(String, i64), DedupKey>, id: &str| {
+                store.keys().filter(|(conversation, _)| conversation == id).map(|(_, seq)| *seq).max().unwrap_or(0)
+            };
+            let mut there = HashSet::new();
+            for (number, key) in others.iter().enumerate() {
+                if there.insert(key.clone()) {
+                    let seq = newest(&store, &key.conversation) + 1;
+                    store.insert((key.conversation.clone(), seq), key.clone());
+                    if number < seen && known.contains_key(&key.conversation) {
+                        known.insert(key.conversation.clone(), seq);
+                    }
+                }
+            }
+            let mut stored = HashMap::new();
+            let mut conflicts = 0;
+            loop {
+                let mut seqs = known.clone();
+                let placements = place(&batch, &mut seqs, &stored);
+                let attempted: Vec<(&DedupKey, i64)> = batch.iter().zip(&placements)
+                    .filter_map(|(key, placement)| match placement {
+                        Placement::New(seq) => Some((key, *seq)),
+                        Placement::Repeat(_) => None,
+                    })
+                    .collect();
+                let conflict = attempted.iter().any(|(key, seq)| {
+                    let id = (key.conversation.clone(), *seq);
+                    let refused = store.contains_key(&id) || !there.insert((*key).clone());
+                    if !refused {
+                        store.insert(id, (*key).clone());
+                    }
+                    refused
+                });
+                if !conflict {
+                    break;
+                }
+                conflicts += 1;
+                prop_assert!(conflicts <= 4, "one look at all keys, one at each of three conversations");
+                stored = store.iter().filter(|(_, key)| batch.contains(key))
+                    .map(|((_, seq), key)| (key.clone(), *seq)).collect();
+                there = store.values().cloned().collect();
+                if let Some(id) = after_conflict(&attempted, &stored, &mut known) {
+                    let seq = newest(&store, &id);
+                    known.insert(id, seq);
+                }
+            }
+            prop_assert!(batch.iter().all(|key| store.values().filter(|stored| *stored == key).count() == 1));
+            for conversation in known.keys() {
+                let seqs = store.keys().filter(|(id, _)| id == conversation).count() as i64;
+                prop_assert_eq!(seqs, newest(&store, conversation));
             }
         }
 
