@@ -1,6 +1,7 @@
 //! The msg service: accepts messages (authorize, then Kafka), and serves everything that is read from or done to stored ones.
 
 mod admin;
+mod bounds;
 mod edit;
 mod facts;
 mod metrics;

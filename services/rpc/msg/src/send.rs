@@ -20,10 +20,8 @@ use store::{
     users::User,
 };
 
-use crate::Messages;
+use crate::{Messages, bounds};
 
-/// Largest content of a message, in bytes. The gateway's frame bound is lower; REST and services reach this one.
-const MAX_CONTENT_BYTES: usize = 512 << 10;
 /// appMangerLevel from which a user is an administrator or an account of the operator.
 const SYSTEM_ACCOUNT: i32 = 2;
 
@@ -54,8 +52,11 @@ impl Messages {
         }
         self.permit(context, message).await?;
         let modified = self.modify(context, message).await?;
+        // Once more: the server and the integrator may have made it longer.
+        bounds::check(message)?;
         let key = partition_key(message);
         let encoded = message.encode_to_vec();
+        bounds::check_record(encoded.len())?;
         self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
             let detail =
                 format!("{error}; the message may or may not be stored: retry with the same clientMsgID");
@@ -148,11 +149,7 @@ impl Messages {
         if message.content.is_empty() {
             return Err(Error::args("content is required"));
         }
-        if message.content.len() > MAX_CONTENT_BYTES {
-            return Err(Error::args(format!("content has more than {MAX_CONTENT_BYTES} bytes")));
-        }
-        check::at_most("clientMsgID", &message.client_msg_id, 128)?;
-        check::at_most("ex", &message.ex, 64 << 10)?;
+        bounds::check(message)?;
         if message.client_msg_id.contains('\0') || message.send_id.contains('\0') {
             return Err(Error::args("clientMsgID and sendID must not contain NUL"));
         }
