@@ -18,7 +18,7 @@ use_version() { kube -n "$cluster_namespace" patch openimcluster "$cluster_name"
 use_version "$version-planted"
 wait_ready "$cluster_name" 300
 found=0
-"$built/checker" --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
+"$built/checker" --stored-only --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
   --name "$cluster_name" --namespace "$cluster_namespace" > "$planted/checker.json" 2> "$planted/checker.log" || found=1
 use_version "$version"
 cat "$planted/checker.json"; tail -3 "$planted/checker.log"
