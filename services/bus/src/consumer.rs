@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use rdkafka::{
@@ -26,7 +25,12 @@ use rdkafka::{
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{BusError, ConsumerMetrics, client};
+use crate::{
+    Batch, BusError, ConsumerMetrics,
+    batch::Gathering,
+    client,
+    progress::{Offsets, Progress},
+};
 
 /// When offsets are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +39,6 @@ pub enum Order {
     HandleFirst,
     /// Before: a process that dies loses records. Only the planted bug of `e2e/tests/planted-bug.sh` does so.
     CommitFirst,
-}
-
-/// Records of one partition, in order.
-#[derive(Debug)]
-pub struct Batch {
-    /// Key and payload.
-    pub records: Vec<(String, Bytes)>,
 }
 
 /// Handles the batches of one partition while it is assigned here; dropped with the assignment.
@@ -138,19 +135,16 @@ struct Source {
     topic: String,
     batch_size: usize,
     order: Order,
-    /// What is finished and not committed: partition to the offset to go on from.
-    finished: Mutex<HashMap<i32, i64>>,
+    /// The time (ms) before which records are too old to be handled.
+    oldest: Option<Box<dyn Fn() -> Option<i64> + Send + Sync>>,
+    progress: Mutex<Progress>,
 }
 
 impl Source {
     fn commit_finished(&self, mode: CommitMode) {
-        let offsets = std::mem::take(&mut *self.finished.lock());
+        let offsets = self.progress.lock().take();
         if !offsets.is_empty() && !self.commit(&offsets, mode) {
-            let mut finished = self.finished.lock();
-            for (partition, next) in offsets {
-                let known = finished.entry(partition).or_insert(next);
-                *known = next.max(*known);
-            }
+            self.progress.lock().not_committed(offsets);
         }
     }
 
@@ -162,7 +156,7 @@ impl Source {
         list
     }
 
-    fn commit(&self, offsets: &HashMap<i32, i64>, mode: CommitMode) -> bool {
+    fn commit(&self, offsets: &Offsets, mode: CommitMode) -> bool {
         let mut list = TopicPartitionList::new();
         let added = offsets.iter().try_for_each(|(partition, next)| {
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))
@@ -178,7 +172,7 @@ impl Source {
 
 /// A member of a consumer group for one topic.
 pub struct Consumer {
-    source: Arc<Source>,
+    source: Source,
     events: mpsc::Receiver<Event>,
 }
 
@@ -222,9 +216,17 @@ impl Consumer {
             topic: topic.to_owned(),
             batch_size,
             order,
-            finished: Mutex::default(),
+            oldest: None,
+            progress: Mutex::default(),
         };
-        Ok(Self { source: Arc::new(source), events })
+        Ok(Self { source, events })
+    }
+
+    /// Passes over records that were produced before a time (ms): a group whose offsets were lost begins at the oldest record, and what is
+    /// long past must not be done again. `None`: all are handled.
+    pub fn not_before(mut self, oldest: impl Fn() -> Option<i64> + Send + Sync + 'static) -> Self {
+        self.source.oldest = Some(Box::new(oldest));
+        self
     }
 
     /// Consumes until `stop`; `handler` makes the state of a newly assigned partition.
@@ -232,13 +234,13 @@ impl Consumer {
     /// # Errors
     /// When the subscription is refused.
     pub async fn run<H: PartitionHandler>(
-        mut self,
+        self,
         handler: impl Fn(i32) -> H + Send,
         stop: CancellationToken,
     ) -> Result<(), BusError> {
+        let (source, mut events) = (Arc::new(self.source), self.events);
         let tasks = TaskTracker::new();
         let mut running = HashMap::new();
-        let source = self.source.clone();
         let mut commits = tokio::time::interval(COMMIT_EVERY);
         commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         source.consumer.subscribe(&[&source.topic])?;
@@ -261,10 +263,10 @@ impl Consumer {
                         }
                     }
                 },
-                Some(event) = self.events.recv() => match event {
+                Some(event) = events.recv() => match event {
                     Event::Gained(partitions) => {
                         for partition in &partitions {
-                            self.start(*partition, &handler, &tasks, &mut running);
+                            source.start(*partition, &handler, &tasks, &mut running);
                         }
                         if let Err(error) = source.consumer.incremental_assign(&source.list(partitions)) {
                             tracing::warn!(topic = source.topic, %error, "consumer.assign_failed");
@@ -274,28 +276,19 @@ impl Consumer {
                         let leaving = partitions.iter().filter_map(|partition| running.remove(partition)).collect();
                         source.hand_over(leaving).await;
                         // The new owner may be further: committing later would send it back.
-                        source.finished.lock().retain(|partition, _| !partitions.contains(partition));
+                        source.progress.lock().forget(&partitions);
                         if let Err(error) = source.consumer.incremental_unassign(&source.list(partitions)) {
                             tracing::warn!(topic = source.topic, %error, "consumer.unassign_failed");
                         }
                     }
-                    Event::NotCommitted(offsets) => {
-                        let mut finished = source.finished.lock();
-                        for (partition, next) in offsets {
-                            // Everything before was finished here, even when the partition was away in between.
-                            if running.contains_key(&partition) {
-                                let known = finished.entry(partition).or_insert(next);
-                                *known = next.max(*known);
-                            }
-                        }
-                    }
+                    Event::NotCommitted(offsets) => source.progress.lock().not_committed(offsets),
                 },
             }
         }
         source.hand_over(running.into_values().collect()).await;
         // From here on, rebalances are answered while the consumer is dropped.
         source.consumer.context().closing.store(true, Ordering::Release);
-        while let Ok(event) = self.events.try_recv() {
+        while let Ok(event) = events.try_recv() {
             if let Event::Lost(partitions) = event {
                 let given_back = source.consumer.incremental_unassign(&source.list(partitions));
                 tracing::debug!(?given_back, "consumer.given_back");
@@ -303,24 +296,6 @@ impl Consumer {
         }
         source.consumer.unsubscribe();
         Ok(())
-    }
-
-    fn start<H: PartitionHandler>(
-        &self,
-        partition: i32,
-        handler: &(impl Fn(i32) -> H + Send),
-        tasks: &TaskTracker,
-        running: &mut HashMap<i32, Running>,
-    ) {
-        let source = &self.source;
-        let Some(queue) = source.consumer.split_partition_queue(&source.topic, partition) else {
-            tracing::error!(topic = source.topic, partition, "consumer.no_queue");
-            return;
-        };
-        let stop = CancellationToken::new();
-        tracing::info!(topic = source.topic, partition, "consumer.partition_gained");
-        let work = consume(source.clone(), queue, partition, handler(partition), stop.clone());
-        running.insert(partition, Running { stop, task: tasks.spawn(work) });
     }
 }
 
@@ -332,8 +307,25 @@ struct Running {
 }
 
 impl Source {
+    fn start<H: PartitionHandler>(
+        self: &Arc<Self>,
+        partition: i32,
+        handler: &(impl Fn(i32) -> H + Send),
+        tasks: &TaskTracker,
+        running: &mut HashMap<i32, Running>,
+    ) {
+        let Some(queue) = self.consumer.split_partition_queue(&self.topic, partition) else {
+            tracing::error!(topic = self.topic, partition, "consumer.no_queue");
+            return;
+        };
+        let stop = CancellationToken::new();
+        tracing::info!(topic = self.topic, partition, "consumer.partition_gained");
+        let work = consume(self.clone(), queue, partition, handler(partition), stop.clone());
+        running.insert(partition, Running { stop, task: tasks.spawn(work) });
+    }
+
     /// Ends tasks, if possible after the batch in hand, and commits what is finished.
-    async fn hand_over(&self, leaving: Vec<Running>) {
+    async fn hand_over(self: &Arc<Self>, leaving: Vec<Running>) {
         for running in &leaving {
             running.stop.cancel();
         }
@@ -345,7 +337,9 @@ impl Source {
                 let _aborted = running.task.await;
             }
         }
-        self.commit_finished(CommitMode::Sync);
+        // It waits for the broker, up to a time-out of the socket.
+        let source = self.clone();
+        let _committed = tokio::task::spawn_blocking(move || source.commit_finished(CommitMode::Sync)).await;
     }
 }
 
@@ -362,46 +356,36 @@ async fn consume<H: PartitionHandler>(
             () = token.cancelled() => break,
             record = queue.recv() => record,
         };
-        let mut records = Vec::new();
-        let mut last_offset = None;
-        let mut take = |record: Result<rdkafka::message::BorrowedMessage<'_>, rdkafka::error::KafkaError>| {
+        let oldest = source.oldest.as_ref().and_then(|oldest| oldest());
+        let mut gathering = Gathering::default();
+        let mut next_record = Some(first);
+        while let Some(record) = next_record {
             match record {
-                Ok(record) => {
-                    let key =
-                        record.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
-                    records.push((key, Bytes::copy_from_slice(record.payload().unwrap_or_default())));
-                    last_offset = Some(record.offset());
-                    true
-                }
+                Ok(record) => gathering.take(&record, oldest),
                 Err(error) => {
                     tracing::warn!(topic, partition, %error, "consumer.failed");
-                    false
+                    gathering.failed();
                 }
             }
-        };
-        if !take(first) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let mut taken = 1;
-        while taken < source.batch_size {
             // Whatever is in the queue already; never wait for more.
-            match futures::FutureExt::now_or_never(queue.recv()) {
-                Some(record) => {
-                    take(record);
-                    taken += 1;
-                }
-                None => break,
-            }
+            let full = gathering.is_full(source.batch_size);
+            next_record = if full { None } else { futures::FutureExt::now_or_never(queue.recv()) };
         }
-        let Some(offset) = last_offset else { continue };
+        if gathering.skipped > 0 {
+            tracing::warn!(topic, partition, records = gathering.skipped, "consumer.too_old: passed over");
+        }
+        let Some(offset) = gathering.last_offset else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
         let next = offset + 1;
         if source.order == Order::CommitFirst {
-            source.commit(&HashMap::from([(partition, next)]), CommitMode::Sync);
+            source.commit(&Offsets::from([(partition, next)]), CommitMode::Sync);
         }
-        handler.handle(Batch { records }).await;
+        handler.handle(gathering.batch).await;
         // Whoever has committed already must not commit again later: that would take it back.
         if source.order == Order::HandleFirst {
-            source.finished.lock().insert(partition, next);
+            source.progress.lock().finish(partition, next);
         }
     }
     tracing::info!(topic, partition, "consumer.partition_left");

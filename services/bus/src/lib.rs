@@ -1,80 +1,30 @@
 //! Kafka. The producer is idempotent and waits for all in-sync replicas. Consumers read one partition each, commit by hand and
 //! only what is finished.
 
+mod batch;
 mod consumer;
+mod error;
 mod metrics;
 mod partitions;
+mod producer;
+mod progress;
 
 use std::time::Duration;
 
-pub use consumer::{Batch, Consumer, Order, PartitionHandler};
+pub use batch::Batch;
+pub use consumer::{Consumer, Order, PartitionHandler};
+pub use error::BusError;
 pub use metrics::ConsumerMetrics;
 use parking_lot::Mutex;
 pub use partitions::Backlog;
+pub use producer::{Producer, Refused};
 use rdkafka::{
     ClientConfig, ClientContext,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    producer::{FutureProducer, FutureRecord, Producer as _},
 };
 
-/// A failure of the bus. The outcome of a produce that failed is unknown.
-#[derive(Debug, thiserror::Error)]
-pub enum BusError {
-    /// Kafka refused, or did not answer in time.
-    #[error("Kafka: {0}")]
-    Kafka(#[from] rdkafka::error::KafkaError),
-    /// Keys would have partitions that do not exist.
-    #[error(
-        "the topic {topic} has {there} partitions and kafka.partitions is {wanted}: run `openim-server migrate`, which adds them"
-    )]
-    TooFewPartitions {
-        /// The topic.
-        topic: String,
-        /// Its partitions.
-        there: usize,
-        /// The setting.
-        wanted: i32,
-    },
-    /// No broker can be asked.
-    #[error("Kafka: {error}; its client says: {seen}")]
-    Unreachable {
-        /// The outcome.
-        error: rdkafka::error::KafkaError,
-        /// What went wrong on the way.
-        seen: String,
-    },
-}
-
-impl BusError {
-    /// No broker answered, or too few have a copy.
-    pub fn is_unreachable(&self) -> bool {
-        use rdkafka::types::RDKafkaErrorCode as Code;
-        match self {
-            Self::Kafka(error) => matches!(
-                error.rdkafka_error_code(),
-                Some(
-                    Code::MessageTimedOut
-                        | Code::OperationTimedOut
-                        | Code::RequestTimedOut
-                        | Code::BrokerTransportFailure
-                        | Code::AllBrokersDown
-                        | Code::Resolve
-                        | Code::LeaderNotAvailable
-                        | Code::NotLeaderForPartition
-                        | Code::NotEnoughReplicas
-                        | Code::NotEnoughReplicasAfterAppend
-                )
-            ),
-            Self::Unreachable { .. } => true,
-            Self::TooFewPartitions { .. } => false,
-        }
-    }
-}
-
-/// How long a record may wait for its acknowledgement.
-const DELIVERY_TIMEOUT_MS: u64 = 8_000;
 /// How long an administrating call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -117,92 +67,6 @@ fn client(config: &config::Kafka) -> ClientConfig {
             .set("sasl.password", &config.password);
     }
     client
-}
-
-/// Produces with acks=all, idempotently: librdkafka's own retries neither repeat nor reorder.
-#[derive(Clone)]
-pub struct Producer {
-    producer: FutureProducer,
-    /// Keys are spread over so many partitions; none: over all that the topic has.
-    within: Option<i32>,
-}
-
-impl Producer {
-    /// Prepares a producer; it connects by itself.
-    ///
-    /// # Errors
-    /// When the settings are refused.
-    pub fn new(config: &config::Kafka) -> Result<Self, BusError> {
-        let producer = client(config)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "1")
-            .set("compression.type", "none")
-            .set("partitioner", "murmur2_random")
-            .set("message.max.bytes", "8388608")
-            .set("queue.buffering.max.messages", "200000")
-            .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS.to_string())
-            .create()?;
-        Ok(Self { producer, within: None })
-    }
-
-    /// Spreads keys over the first `partitions` of a topic, however many it has.
-    pub fn within(mut self, partitions: i32) -> Self {
-        self.within = Some(partitions);
-        self
-    }
-
-    /// Sends one record and waits until all in-sync replicas have it.
-    ///
-    /// # Errors
-    /// When that was not confirmed in time: the record may or may not be there.
-    pub async fn send(&self, topic: &str, key: &str, payload: &[u8]) -> Result<(), BusError> {
-        let mut record = FutureRecord::to(topic).key(key).payload(payload);
-        record.partition = self.within.map(|count| partitions::partition_of(key, count));
-        let sent = self.producer.send(record, Duration::from_millis(DELIVERY_TIMEOUT_MS)).await;
-        sent.map(|_| ()).map_err(|(error, _)| error.into())
-    }
-
-    /// Sends many records of one topic, pipelined, and waits for all.
-    ///
-    /// # Errors
-    /// The first failure; any of the records may or may not be there.
-    pub async fn send_all(&self, topic: &str, records: &[(String, Vec<u8>)]) -> Result<(), BusError> {
-        let mut waiting = Vec::with_capacity(records.len());
-        for (key, payload) in records {
-            let mut record = FutureRecord::to(topic).key(key).payload(payload);
-            record.partition = self.within.map(|count| partitions::partition_of(key, count));
-            loop {
-                match self.producer.send_result(record) {
-                    Ok(delivery) => break waiting.push(delivery),
-                    Err((error, back))
-                        if error.rdkafka_error_code()
-                            == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) =>
-                    {
-                        record = back;
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
-                    Err((error, _)) => return Err(error.into()),
-                }
-            }
-        }
-        for delivery in waiting {
-            match delivery.await {
-                Ok(Ok(_)) => {}
-                Ok(Err((error, _))) => return Err(error.into()),
-                Err(_canceled) => return Err(rdkafka::error::KafkaError::Canceled.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for records in flight, at shutdown.
-    pub async fn flush(&self) {
-        let producer = self.producer.clone();
-        let _flushed =
-            tokio::task::spawn_blocking(move || producer.flush(Duration::from_millis(DELIVERY_TIMEOUT_MS)))
-                .await;
-    }
 }
 
 /// Creates topics that do not exist, and adds partitions to those that have fewer than they should; repeating it changes nothing.

@@ -67,7 +67,11 @@ impl OfflineQueue {
                 (conversation.to_owned(), record.encode_to_vec())
             })
             .collect();
-        self.producer.send_all(&self.topic, &records).await.map_err(protocol::Error::internal)
+        self.producer
+            .send_all(&self.topic, &records)
+            .await
+            .map(|_refused| ())
+            .map_err(protocol::Error::internal)
     }
 }
 

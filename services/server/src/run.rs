@@ -28,6 +28,10 @@ use crate::{Role, partitions};
 /// Time from the stop signal to the end of serving other services, for a process without connections to drain.
 const LAME_DUCK: Duration = Duration::from_secs(2);
 
+const DAY_MS: i64 = 86_400_000;
+/// A note about something that is long past is worse than none.
+const NOTE_LIFETIME_MS: i64 = 600_000;
+
 /// How often the files of the configuration are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,22 +53,26 @@ struct Process {
     draining: CancellationToken,
     /// Nothing is left to do: end.
     stop: CancellationToken,
+    /// Something broke that only a new process mends: stop as after a signal, and say that it was not one.
+    failed: CancellationToken,
 }
 
 pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let config = live.now();
     let level = telemetry::start_logging(&config.log, &role.name())?;
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+    let failed = CancellationToken::new();
     let tasks = TaskTracker::new();
     let tls = Tls::of(&config.internal_tls).context("internalTLS")?;
     let mut metrics = Metrics::default();
+    let (webhooks, hook_producer) = webhooks(&config)?;
     let process = Process {
         role,
         rpc_metrics: RpcMetrics::register(&mut metrics.0),
         consumer_metrics: ConsumerMetrics::register(&mut metrics.0),
         store: Store::connect(&config.mongo).await.context("mongo.uri")?,
         routes: Routes::connect(&config.redis).context("redis.address")?,
-        webhooks: webhooks(&config)?,
+        webhooks,
         peers: Peers::start(&config, tls.clone(), &tasks, &stop),
         tls,
         clock: Arc::new(SystemClock),
@@ -72,12 +80,16 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
         tasks: tasks.clone(),
         draining: draining.clone(),
         stop: stop.clone(),
+        failed: failed.clone(),
         config: config.clone(),
         live: live.clone(),
     };
     let readiness = Readiness::default();
     if role == Role::Migrate {
         return process.migrate().await;
+    }
+    if let Some(producer) = hook_producer {
+        process.watch(&producer);
     }
     let metrics = process.start().await?;
     tasks.spawn(follow(live.clone(), level.clone(), stop.clone()));
@@ -101,7 +113,10 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     }
     readiness.set(true);
     tracing::info!(?role, version = env!("CARGO_PKG_VERSION"), "process.started");
-    wait_for_signal().await?;
+    tokio::select! {
+        signal = wait_for_signal() => signal?,
+        () = failed.cancelled() => {}
+    }
     tracing::info!("process.stopping");
     readiness.set(false);
     draining.cancel();
@@ -115,6 +130,10 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
         tracing::warn!("process.stopped_late: some tasks did not end in time");
     }
     tracing::info!("process.stopped");
+    anyhow::ensure!(
+        !failed.is_cancelled(),
+        "a Kafka producer could not go on; the process has to start anew"
+    );
     Ok(())
 }
 
@@ -139,9 +158,10 @@ async fn follow(live: Live, level: LogLevel, stop: CancellationToken) {
 }
 
 /// Without a receiver there is nothing to queue, and no connection to Kafka is needed for it.
-fn webhooks(config: &Config) -> anyhow::Result<Webhooks> {
-    let producer = if config.webhooks.url.is_empty() { None } else { Some(Producer::new(&config.kafka)?) };
-    Ok(Webhooks::new(config, producer)?)
+fn webhooks(config: &Config) -> anyhow::Result<(Webhooks, Option<Producer>)> {
+    let producer =
+        if config.webhooks.url.is_empty() { None } else { Some(Producer::compressing(&config.kafka)?) };
+    Ok((Webhooks::new(config, producer.clone())?, producer))
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {
@@ -280,7 +300,7 @@ impl Process {
             let facts = Facts::new(store.clone(), FactMetrics::register(&mut self.metrics.0));
             self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
             partitions::settle(&store, &config.kafka).await?;
-            let producer = Producer::new(&config.kafka)?.within(config.kafka.partitions);
+            let producer = self.producer()?.within(config.kafka.partitions);
             let metrics = MessageMetrics::register(&mut self.metrics.0);
             self.serve(Messages {
                 store,
@@ -339,7 +359,7 @@ impl Process {
     fn start_transfer(&mut self) -> anyhow::Result<()> {
         let transfer = Transfer {
             store: self.store.clone(),
-            producer: Producer::new(&self.config.kafka)?,
+            producer: self.producer()?,
             push_topic: self.config.kafka.push_topic.clone(),
             peers: self.peers.clone(),
             clock: self.clock.clone(),
@@ -347,7 +367,12 @@ impl Process {
             metrics: TransferMetrics::register(&mut self.metrics.0),
         };
         let topic = &self.config.kafka.message_topic;
-        let consumer = self.consumer(topic, partitions::TRANSFER)?;
+        // What is that old was stored and removed: a group that lost its offsets must not store it again.
+        let (live, clock) = (self.live.clone(), self.clock.clone());
+        let consumer = self.consumer(topic, partitions::TRANSFER)?.not_before(move || {
+            let days = i64::from(live.now().retain_days);
+            (days > 0).then(|| clock.now_ms() - days * DAY_MS)
+        });
         let stop = self.draining.clone();
         self.spawn("transfer", consumer.run(move |partition| transfer.partition(partition), stop));
         Ok(())
@@ -357,7 +382,7 @@ impl Process {
         let vendors = offline::vendors(&self.config.push)?;
         let offline = if push::somebody_pushes(&vendors, &self.webhooks) {
             let topic = self.config.kafka.offline_topic.clone();
-            Some(OfflineQueue { producer: Producer::new(&self.config.kafka)?, topic })
+            Some(OfflineQueue { producer: self.producer()?, topic })
         } else {
             None
         };
@@ -370,7 +395,7 @@ impl Process {
                 metrics: OfflineMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.offline_topic;
-            let consumer = self.consumer(topic, "offlinePush")?;
+            let consumer = self.not_older(self.consumer(topic, "offlinePush")?, NOTE_LIFETIME_MS);
             let stop = self.draining.clone();
             self.spawn("offline push", consumer.run(move |_| handler.clone(), stop));
         }
@@ -402,7 +427,7 @@ impl Process {
                 metrics: DeliveryMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.webhook_topic;
-            let consumer = self.consumer(topic, "webhooks")?;
+            let consumer = self.not_older(self.consumer(topic, "webhooks")?, DAY_MS);
             let stop = self.draining.clone();
             self.spawn("webhooks", consumer.run(move |_| deliveries.clone(), stop));
         }
@@ -414,6 +439,32 @@ impl Process {
         let planted = cfg!(feature = "planted-commit-first");
         let order = if planted { bus::Order::CommitFirst } else { bus::Order::HandleFirst };
         Consumer::new(&self.config.kafka, topic, group, batch, &self.consumer_metrics, order)
+    }
+
+    /// What was queued longer ago is not done any more.
+    fn not_older(&self, consumer: Consumer, age_ms: i64) -> Consumer {
+        let clock = self.clock.clone();
+        consumer.not_before(move || Some(clock.now_ms() - age_ms))
+    }
+
+    fn producer(&self) -> Result<Producer, bus::BusError> {
+        let producer = Producer::new(&self.config.kafka)?;
+        self.watch(&producer);
+        Ok(producer)
+    }
+
+    /// A producer that gave up never recovers: only a new process can send again.
+    fn watch(&self, producer: &Producer) {
+        let (broken, failed, stop) = (producer.clone().failed(), self.failed.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                error = broken => {
+                    tracing::error!(%error, "process.producer_failed");
+                    failed.cancel();
+                }
+            }
+        });
     }
 
     /// A part that ends before it is told to ends the process: Kubernetes starts it anew.

@@ -112,6 +112,7 @@ impl Partition {
             .producer
             .send_all(&self.transfer.push_topic, &records)
             .await
+            .map(|_refused| ())
             .map_err(protocol::Error::internal)
     }
 
