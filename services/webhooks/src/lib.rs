@@ -8,7 +8,7 @@ mod message;
 
 use std::{sync::Arc, time::Duration};
 
-use bus::Producer;
+use bus::{BusError, Producer, Refused};
 use config::{Hook, HookConfig};
 use protocol::{
     Error, ErrorCode, Result,
@@ -145,7 +145,24 @@ impl Webhooks {
 
     /// [`Webhooks::after`] with a query (`?key=…`).
     pub async fn after_with_query(&self, context: &Context, hook: Hook, query: &str, body: Value) {
-        let Some(producer) = self.0.producer.as_ref().filter(|_| self.wants(hook)) else { return };
+        let Some(producer) = &self.0.producer else { return };
+        let Some((key, payload)) = self.record(context, hook, query, body) else { return };
+        if let Err(error) = producer.send(&self.0.topic, &key, &payload).await {
+            tracing::error!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.not_queued");
+        }
+    }
+
+    /// What [`Webhooks::queue`] takes; none when the hook is off.
+    pub fn record(
+        &self,
+        context: &Context,
+        hook: Hook,
+        query: &str,
+        body: Value,
+    ) -> Option<(String, Vec<u8>)> {
+        if !self.wants(hook) {
+            return None;
+        }
         let record = Record {
             hook: hook.key().to_owned(),
             operation_id: context.operation_id.clone(),
@@ -154,9 +171,17 @@ impl Webhooks {
             since: model::Clock::now_ms(&model::SystemClock),
         };
         // Keyed by hook: a receiver sees each kind in order.
-        let payload = serde_json::to_vec(&record).unwrap_or_default();
-        if let Err(error) = producer.send(&self.0.topic, hook.key(), &payload).await {
-            tracing::error!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.not_queued");
+        Some((hook.key().to_owned(), serde_json::to_vec(&record).unwrap_or_default()))
+    }
+
+    /// Queues records of after hooks, in order. Those that Kafka will never take are returned.
+    ///
+    /// # Errors
+    /// When Kafka does not confirm all the others: they may be queued or not, and the caller's to repeat.
+    pub async fn queue(&self, records: &[(String, Vec<u8>)]) -> Result<Vec<Refused>, BusError> {
+        match &self.0.producer {
+            Some(producer) if !records.is_empty() => producer.send_all(&self.0.topic, records).await,
+            _ => Ok(vec![]),
         }
     }
 
