@@ -19,7 +19,7 @@ use store::Store;
 use telemetry::{AdminKey, Changes, LogLevel, Metrics, Readiness};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use transfer::{Transfer, TransferMetrics};
+use transfer::{Mentions, Transfer, TransferMetrics};
 
 use webhooks::{Deliveries, DeliveryMetrics, Webhooks};
 
@@ -357,6 +357,9 @@ impl Process {
     }
 
     fn start_transfer(&mut self) -> anyhow::Result<()> {
+        let metrics = TransferMetrics::register(&mut self.metrics.0);
+        let mentions =
+            Mentions::start(self.peers.clone(), metrics.mentions_left_out(), &self.tasks, self.stop.clone());
         let transfer = Transfer {
             store: self.store.clone(),
             producer: self.producer()?,
@@ -364,7 +367,8 @@ impl Process {
             peers: self.peers.clone(),
             clock: self.clock.clone(),
             webhooks: self.webhooks.clone(),
-            metrics: TransferMetrics::register(&mut self.metrics.0),
+            mentions,
+            metrics,
         };
         let topic = &self.config.kafka.message_topic;
         // What is that old was stored and removed: a group that lost its offsets must not store it again.

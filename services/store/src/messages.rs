@@ -144,6 +144,11 @@ impl StoredMessage {
         self.m.bytes.into()
     }
 
+    /// Nobody revoked, edited or removed it.
+    pub fn is_as_sent(&self) -> bool {
+        self.revoke.is_none() && self.edit.is_none() && !self.m.bytes.is_empty()
+    }
+
     /// The encoded MsgData; empty when it was removed for everybody.
     pub fn encoded(&self) -> &[u8] {
         &self.m.bytes
@@ -218,11 +223,9 @@ const REPORT_TIME: Duration = Duration::from_secs(8);
 const IDS_PER_QUERY: usize = 1000;
 
 #[derive(Deserialize)]
-struct IdAndKey {
+struct Id {
     #[serde(rename = "_id")]
     id: String,
-    #[serde(default)]
-    k: String,
 }
 
 impl Store {
@@ -231,7 +234,7 @@ impl Store {
         futures::stream::iter(conversations)
             .map(async |conversation| {
                 let range = doc! { "_id": { "$gt": document_id(&conversation, 0), "$lt": format!("{conversation}:g") } };
-                let rows_of = self.typed::<IdAndKey>("messages");
+                let rows_of = self.typed::<Id>("messages");
         let newest = rows_of.find_one(range).sort(doc! { "_id": -1 });
                 let newest = newest.projection(doc! { "_id": 1 }).await?;
                 Ok((conversation, newest.map_or(0, |row| seq_of(&row.id))))
@@ -241,21 +244,14 @@ impl Store {
             .await
     }
 
-    /// The seqs of the keys that are stored.
-    pub async fn stored_keys(&self, keys: &[DedupKey]) -> Result<HashMap<DedupKey, i64>> {
+    /// What is stored under the keys.
+    pub async fn stored_keys(&self, keys: &[DedupKey]) -> Result<HashMap<DedupKey, StoredMessage>> {
         let by_text: HashMap<String, &DedupKey> = keys.iter().map(|key| (key_text(key), key)).collect();
         let texts: Vec<&String> = by_text.keys().collect();
-        let rows: Vec<IdAndKey> = self
-            .typed("messages")
-            .find(doc! { "k": { "$in": texts } })
-            .projection(doc! { "_id": 1, "k": 1 })
-            .await?
-            .try_collect()
-            .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| Some(((*by_text.get(&row.k)?).clone(), seq_of(&row.id))))
-            .collect())
+        let rows_of = self.typed::<StoredMessage>("messages");
+        let rows: Vec<StoredMessage> =
+            rows_of.find(doc! { "k": { "$in": texts } }).await?.try_collect().await?;
+        Ok(rows.into_iter().filter_map(|row| Some(((*by_text.get(&row.k)?).clone(), row))).collect())
     }
 
     /// Stores messages. After `Conflict` a part of them may be stored: nothing is lost by placing the batch again.

@@ -1,43 +1,46 @@
 //! Kafka to MongoDB. Per batch of a partition: place every message (one seq each, repeats recognised), write, raise the
-//! conversation's newest seq and the senders' read positions, create conversation rows, hand to push, and only then let the offset
-//! be committed. Every step can be repeated without effect, so dying on any line loses and doubles nothing.
+//! conversation's newest seq and the senders' read positions, create conversation rows, queue the hooks, hand to push, and only then let the
+//! offset be committed. Every step can be repeated without effect, so dying on any line loses and doubles nothing. What Kafka will never
+//! take does not stop a partition: it is stored, and pulled by its receivers.
 
 mod expand;
+mod mentions;
 mod metrics;
+mod recent;
+mod tell;
+mod write;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
 };
 
-use bus::{Batch, PartitionHandler, Producer};
+use bus::{Batch, PartitionHandler, Producer, Refused};
 use config::{Hook, Service};
-use expand::{Outgoing, expand};
+use expand::{Accepted, Outgoing, State, expand};
 use futures::TryStreamExt;
-use model::{
-    Clock, conversation_id as ids,
-    sequencer::{DedupKey, Placement, place},
-};
+pub use mentions::Mentions;
+use model::{Clock, conversation_id as ids, sequencer::DedupKey};
 use prost::Message;
 use protocol::{
-    content_type::{AT_TEXT, session, status},
+    content_type::{AT_TEXT, session},
     conversation::{CreateSingleChatConversationsReq, CreateSingleChatConversationsResp},
-    internal::{MarkMentionsReq, MarkMentionsResp, PushRecord},
+    internal::{self, MarkMentionsReq, PushRecord},
     sdkws::MsgData,
 };
+use recent::Recent;
 use rpc::{Context, Peers};
-use store::{
-    Store,
-    messages::{Inserted, StoredMessage},
-    seqs::ConversationSeq,
-};
+use store::{DateTime, Store, conversations::Conversation};
 
 pub use metrics::TransferMetrics;
 use webhooks::Webhooks;
 
 /// Conversations whose newest seq a partition keeps in memory.
 const KNOWN_CONVERSATIONS: usize = 100_000;
+/// Messages that a partition remembers to have handled, 16 bytes each: a retry of one of them costs nothing.
+const HANDLED_MESSAGES: usize = 50_000;
 
 /// What every partition's handler shares.
 #[derive(Clone)]
@@ -52,6 +55,8 @@ pub struct Transfer {
     pub peers: Peers,
     /// Calls to the integrator.
     pub webhooks: Webhooks,
+    /// Marks for those who are named.
+    pub mentions: Mentions,
     /// How long messages took.
     pub clock: Arc<dyn Clock>,
     /// Counters.
@@ -61,7 +66,23 @@ pub struct Transfer {
 impl Transfer {
     /// The handler of one assigned partition.
     pub fn partition(&self, partition: i32) -> Partition {
-        Partition { transfer: self.clone(), partition, max_seqs: HashMap::new() }
+        Partition {
+            transfer: self.clone(),
+            partition,
+            newest: Recent::new(KNOWN_CONVERSATIONS),
+            handled: Recent::new(HANDLED_MESSAGES),
+            marks: Marks::default(),
+        }
+    }
+}
+
+/// What stands for a de-dup key in memory. The hashes are seeded anew in every process: nobody can choose two keys that collide.
+#[derive(Default)]
+struct Marks(RandomState, RandomState);
+
+impl Marks {
+    fn of(&self, key: &DedupKey) -> u128 {
+        u128::from(self.0.hash_one(key)) << 64 | u128::from(self.1.hash_one(key))
     }
 }
 
@@ -69,135 +90,88 @@ impl Transfer {
 pub struct Partition {
     transfer: Transfer,
     partition: i32,
-    /// Newest stored seq per conversation, as this owner knows it; a conflict shows that another owner was here.
-    max_seqs: HashMap<String, i64>,
+    /// Newest stored seq per conversation, as this owner knows it: never more than is stored. A conflict shows that it is less, after another
+    /// owner or a half-done write.
+    newest: Recent<String, i64>,
+    /// Messages that were handled to the end.
+    handled: Recent<u128, ()>,
+    marks: Marks,
 }
 
 impl PartitionHandler for Partition {
     async fn handle(&mut self, batch: Batch) {
-        let mut messages = Vec::with_capacity(batch.records.len());
-        for (_, payload) in &batch.records {
+        let mut outgoing = expand(self.decode(batch));
+        let handled = self.leave_out_what_is_handled(&mut outgoing);
+        let mut written = false;
+        let mut delay = Duration::from_millis(50);
+        while let Err(error) = self.process(&mut outgoing, &mut written).await {
+            self.transfer.metrics.failed.inc();
+            tracing::error!(partition = self.partition, %error, retry_in = ?delay, "transfer.batch_failed");
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(Duration::from_secs(5));
+        }
+        for mark in handled {
+            self.handled.insert(mark, ());
+        }
+    }
+}
+
+impl Partition {
+    fn decode(&self, batch: Batch) -> Vec<Accepted> {
+        let names_requests = tell::names_requests(&self.transfer.webhooks);
+        let mut accepted = Vec::with_capacity(batch.records.len());
+        for (_, payload) in batch.records {
+            // Only our own producer writes here. A record that never decodes would block its partition for ever.
             match MsgData::decode(payload.clone()) {
-                Ok(message) => messages.push(message),
-                // Only our own producer writes here. A record that never decodes would block its partition for ever.
+                Ok(message) => {
+                    let origin = if names_requests { internal::Accepted::decode(payload).ok() } else { None };
+                    let operation =
+                        origin.map(|origin| origin.operation_id).filter(|operation| !operation.is_empty());
+                    accepted.push(Accepted { message, operation });
+                }
                 Err(error) => {
                     tracing::error!(partition = self.partition, %error, bytes = payload.len(), "transfer.undecodable_record");
                     self.transfer.metrics.undecodable.inc();
                 }
             }
         }
-        let outgoing = expand(messages);
-        let mut delay = Duration::from_millis(50);
-        while let Err(error) = self.process(&outgoing).await {
-            self.transfer.metrics.failed.inc();
-            tracing::error!(partition = self.partition, %error, retry_in = ?delay, "transfer.batch_failed");
-            // What is known may be wrong after a half-done write.
-            self.max_seqs.clear();
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(Duration::from_secs(5));
-        }
-    }
-}
-
-impl Partition {
-    async fn process(&mut self, outgoing: &[Outgoing]) -> protocol::Result<()> {
-        let seqs = self.write(outgoing).await?;
-        self.advance(outgoing, &seqs).await?;
-        self.create_conversations(outgoing, &seqs).await?;
-        self.mark_mentions(outgoing, &seqs).await?;
-        self.tell_saved(outgoing, &seqs).await;
-        let records: Vec<(String, Vec<u8>)> =
-            outgoing.iter().zip(&seqs).map(|(item, seq)| push_record(item, *seq)).collect();
-        self.transfer
-            .producer
-            .send_all(&self.transfer.push_topic, &records)
-            .await
-            .map(|_refused| ())
-            .map_err(protocol::Error::internal)
+        accepted
     }
 
-    /// Stores what is not stored yet; returns the seq of every message, 0 for those that are not stored at all.
-    async fn write(&mut self, outgoing: &[Outgoing]) -> protocol::Result<Vec<i64>> {
-        let stored: Vec<&Outgoing> = outgoing.iter().filter(|item| item.stored).collect();
-        let keys: Vec<DedupKey> = stored.iter().map(|item| item.key()).collect();
-        let mut known_keys = HashMap::new();
-        let mut seqs = Vec::new();
-        let mut conflicted = false;
-        while !keys.is_empty() {
-            self.learn_max_seqs(&keys, conflicted).await?;
-            let mut max_seqs = self.max_seqs.clone();
-            let placements = place(&keys, &mut max_seqs, &known_keys);
-            let documents: Vec<StoredMessage> = stored
-                .iter()
-                .zip(&keys)
-                .zip(&placements)
-                .filter_map(|((item, key), placement)| match placement {
-                    Placement::New(seq) => {
-                        Some(StoredMessage::new(key, *seq, &item.message, item.encode(*seq)))
-                    }
-                    Placement::Repeat(_) => None,
-                })
-                .collect();
-            if !documents.is_empty()
-                && self.transfer.store.insert_messages(&documents).await? == Inserted::Conflict
-            {
-                // Repeats, or another owner wrote meanwhile: look at what is there and place the rest again.
-                known_keys = self.transfer.store.stored_keys(&keys).await?;
-                self.max_seqs.clear();
-                conflicted = true;
-                self.transfer.metrics.conflicts.inc();
-                continue;
-            }
-            self.max_seqs = max_seqs;
-            self.transfer.metrics.inserted.inc_by(documents.len() as u64);
-            let now = self.transfer.clock.now_ms();
-            for item in outgoing.iter().filter(|item| item.stored) {
-                let took = (now - item.message.send_time).max(0);
-                self.transfer.metrics.stored.observe(took as f64 / 1000.0);
-            }
-            seqs = placements.into_iter().map(Placement::seq).collect();
-            break;
+    /// Everything that becomes of a batch. A process that dies on any line leaves the offset where it was: the next owner meets what is
+    /// written as repeats and does the rest, of which some is then done twice.
+    async fn process(&mut self, outgoing: &mut [Outgoing], written: &mut bool) -> protocol::Result<()> {
+        if !*written {
+            self.write(outgoing).await?;
+            self.measure(outgoing);
+            *written = true;
         }
-        let mut seqs = seqs.into_iter();
-        Ok(outgoing.iter().map(|item| if item.stored { seqs.next().unwrap_or(0) } else { 0 }).collect())
-    }
-
-    /// The counter says where a conversation stands, also when its messages were removed by age. It follows the messages, so an owner
-    /// that died between the two leaves it behind: then placing conflicts, and the messages themselves are asked as well.
-    async fn learn_max_seqs(&mut self, keys: &[DedupKey], conflicted: bool) -> protocol::Result<()> {
-        if self.max_seqs.len() > KNOWN_CONVERSATIONS {
-            self.max_seqs.clear();
-        }
-        let unknown: HashSet<&String> =
-            keys.iter().map(|key| &key.conversation).filter(|id| !self.max_seqs.contains_key(*id)).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let unknown: Vec<String> = unknown.into_iter().cloned().collect();
-        let counted = self.transfer.store.conversation_seqs(&unknown).await?;
-        let stored = if conflicted {
-            self.transfer.store.stored_max_seqs(unknown.clone()).await?
-        } else {
-            HashMap::new()
-        };
-        for id in unknown {
-            let counted = counted.get(&id).map_or(0, ConversationSeq::last);
-            let stored = stored.get(&id).copied().unwrap_or(0);
-            self.max_seqs.insert(id, counted.max(stored));
-        }
+        self.advance(outgoing).await?;
+        self.create_conversations(outgoing).await?;
+        self.queue_hooks(outgoing).await?;
+        self.hand_to_push(outgoing).await?;
+        self.mark_mentions(outgoing);
         Ok(())
     }
 
+    fn measure(&self, outgoing: &[Outgoing]) {
+        let now = self.transfer.clock.now_ms();
+        for item in outgoing.iter().filter(|item| item.stored) {
+            let took = (now - item.message.send_time).max(0);
+            self.transfer.metrics.stored.observe(took as f64 / 1000.0);
+        }
+    }
+
     /// Raises newest seqs and the senders' own read positions.
-    async fn advance(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
+    async fn advance(&self, outgoing: &[Outgoing]) -> protocol::Result<()> {
         let mut newest: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         let mut read: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-        for (item, seq) in outgoing.iter().zip(seqs).filter(|(_, seq)| **seq > 0) {
+        for item in outgoing.iter().filter(|item| item.seq > 0) {
             let entry = newest.entry(&item.conversation).or_default();
-            *entry = (entry.0.max(*seq), entry.1.max(item.message.send_time));
+            *entry = (entry.0.max(item.seq), entry.1.max(item.message.send_time));
             if !ids::is_notification(&item.conversation) {
                 let entry = read.entry((&item.message.send_id, &item.conversation)).or_default();
-                *entry = (*entry).max(*seq);
+                *entry = (*entry).max(item.seq);
             }
         }
         let newest: Vec<(String, i64, i64)> =
@@ -212,18 +186,28 @@ impl Partition {
         Ok(read?)
     }
 
-    /// The first message of a pair creates both rows. Group rows are created when members join.
-    async fn create_conversations(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
-        let first = outgoing.iter().zip(seqs).filter(|(item, seq)| {
-            **seq == 1
+    /// The first message of a pair creates both rows. Group rows are created when members join. The conversation service is needed only for
+    /// the hooks around it.
+    async fn create_conversations(&self, outgoing: &[Outgoing]) -> protocol::Result<()> {
+        let first = outgoing.iter().filter(|item| {
+            item.seq == 1
                 && !ids::is_notification(&item.conversation)
                 && item.message.session_type != session::GROUP
         });
-        let created = first.map(|(item, _)| Ok(self.create_conversation(item)));
-        futures::stream::iter(created).try_for_each_concurrent(16, |create| create).await
+        let hooks = [Hook::BeforeCreateSingleChatConversations, Hook::AfterCreateSingleChatConversations];
+        if hooks.iter().any(|hook| self.transfer.webhooks.wants(*hook)) {
+            let created = first.map(|item| Ok(self.create_with_hooks(item)));
+            return futures::stream::iter(created).try_for_each_concurrent(16, |create| create).await;
+        }
+        let now = DateTime::from_millis(self.transfer.clock.now_ms());
+        let rows: Vec<Conversation> = first.flat_map(|item| rows_of(item, now)).collect();
+        if !rows.is_empty() {
+            self.transfer.store.ensure_conversations(&rows).await?;
+        }
+        Ok(())
     }
 
-    async fn create_conversation(&self, item: &Outgoing) -> protocol::Result<()> {
+    async fn create_with_hooks(&self, item: &Outgoing) -> protocol::Result<()> {
         let message = &item.message;
         let request = CreateSingleChatConversationsReq {
             recv_id: message.recv_id.clone(),
@@ -238,64 +222,100 @@ impl Partition {
         Ok(())
     }
 
-    async fn tell_saved(&self, outgoing: &[Outgoing], seqs: &[i64]) {
-        for (item, seq) in outgoing.iter().zip(seqs) {
-            if *seq == 0 || !self.transfer.webhooks.wants_message(Hook::AfterMsgSaveDB, &item.message) {
-                continue;
-            }
-            let context = Context::system(format!("transfer-{}", item.message.server_msg_id));
-            let mut body = webhooks::about(&context, &item.message);
-            body["seq"] = (*seq).into();
-            let query = webhooks::reply_query(&item.message);
-            self.transfer.webhooks.after_with_query(&context, Hook::AfterMsgSaveDB, &query, body).await;
+    async fn queue_hooks(&self, outgoing: &[Outgoing]) -> protocol::Result<()> {
+        let records = tell::records(&self.transfer.webhooks, outgoing);
+        let refused = self.transfer.webhooks.queue(&records).await.map_err(protocol::Error::internal)?;
+        for Refused { index, error } in refused {
+            let (hook, payload) = &records[index];
+            self.refused("hook", hook, 0, payload.len(), &error);
         }
+        Ok(())
+    }
+
+    async fn hand_to_push(&self, outgoing: &[Outgoing]) -> protocol::Result<()> {
+        let pushed: Vec<&Outgoing> = outgoing.iter().filter(|item| item.state == State::Open).collect();
+        let records: Vec<(String, Vec<u8>)> = pushed.iter().map(|item| push_record(item)).collect();
+        let sent = self.transfer.producer.send_all(&self.transfer.push_topic, &records).await;
+        for Refused { index, error } in sent.map_err(protocol::Error::internal)? {
+            let item = pushed[index];
+            self.refused("push", &item.conversation, item.seq, records[index].1.len(), &error);
+        }
+        Ok(())
+    }
+
+    /// What is stored is pulled by its receivers; trying again would stop the partition for ever.
+    fn refused(&self, what: &str, of: &str, seq: i64, bytes: usize, error: &bus::BusError) {
+        tracing::error!(partition = self.partition, what, of, seq, bytes, %error, "transfer.record_refused");
+        self.transfer.metrics.refused.inc();
     }
 
     /// At-messages mark the conversations of those they name, so that clients that are offline see the mark later.
-    async fn mark_mentions(&self, outgoing: &[Outgoing], seqs: &[i64]) -> protocol::Result<()> {
-        for (item, seq) in outgoing.iter().zip(seqs) {
+    fn mark_mentions(&self, outgoing: &[Outgoing]) {
+        for item in outgoing.iter().filter(|item| item.seq > 0 && item.state == State::Open) {
             let message = &item.message;
             let names_somebody = message.content_type == AT_TEXT && !message.at_user_id_list.is_empty();
-            if *seq == 0 || message.session_type != session::GROUP || !names_somebody {
+            if message.session_type != session::GROUP || !names_somebody {
                 continue;
             }
-            let request = MarkMentionsReq {
+            self.transfer.mentions.put(MarkMentionsReq {
                 group_id: message.group_id.clone(),
                 send_id: message.send_id.clone(),
                 at_user_i_ds: message.at_user_id_list.clone(),
                 announcement: false,
-            };
-            let context = Context::system(format!("transfer-{}", message.server_msg_id));
-            let conversations = self.transfer.peers.get(Service::Conversation);
-            let _marked: MarkMentionsResp = conversations.call(&context, "MarkMentions", &request).await?;
+            });
         }
-        Ok(())
     }
 }
 
-fn push_record(item: &Outgoing, seq: i64) -> (String, Vec<u8>) {
-    let record = PushRecord { conversation_id: item.conversation.clone(), msg_data: item.encode(seq).into() };
+/// The rows of both who talk; a notification account has none.
+fn rows_of(item: &Outgoing, now: DateTime) -> Vec<Conversation> {
+    let (message, id) = (&item.message, &item.conversation);
+    let (sender, receiver, kind) = (&message.send_id, &message.recv_id, message.session_type);
+    let mut rows = vec![Conversation::new(receiver, id, kind, sender, "", now)];
+    if kind == session::SINGLE && sender != receiver {
+        rows.push(Conversation::new(sender, id, kind, receiver, "", now));
+    }
+    rows
+}
+
+fn push_record(item: &Outgoing) -> (String, Vec<u8>) {
+    let record = PushRecord { conversation_id: item.conversation.clone(), msg_data: item.encoded.clone() };
     // One key for a chat and its notifications keeps their order.
     let key = item.conversation.split_once('_').map_or(item.conversation.as_str(), |(_, rest)| rest);
     (key.to_owned(), record.encode_to_vec())
 }
 
-impl Outgoing {
-    fn key(&self) -> DedupKey {
-        DedupKey {
-            conversation: self.conversation.clone(),
-            send_id: self.message.send_id.clone(),
-            client_msg_id: self.message.client_msg_id.clone(),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first_message(session_type: i32, from: &str, to: &str) -> Outgoing {
+        let message =
+            MsgData { send_id: from.into(), recv_id: to.into(), session_type, ..Default::default() };
+        expand(vec![Accepted { message, operation: None }]).remove(0)
     }
 
-    fn encode(&self, seq: i64) -> Vec<u8> {
-        // Status and seq are the only fields that change: set on a shallow copy (strings and bytes of MsgData are few).
-        let mut message = self.message.clone();
-        message.seq = seq;
-        if message.status == status::SENDING {
-            message.status = status::SUCCESS;
-        }
-        message.encode_to_vec()
+    #[test]
+    fn both_who_talk_have_a_row() {
+        let owners = |session_type, from, to| -> Vec<(String, String)> {
+            let rows = rows_of(&first_message(session_type, from, to), DateTime::from_millis(1));
+            rows.into_iter().map(|row| (row.owner_user_id, row.user_id)).collect()
+        };
+        let pair = |owner: &str, peer: &str| (owner.to_owned(), peer.to_owned());
+        assert_eq!(owners(session::SINGLE, "a", "b"), [pair("b", "a"), pair("a", "b")]);
+        assert_eq!(owners(session::SINGLE, "a", "a"), [pair("a", "a")]);
+        assert_eq!(owners(session::NOTIFICATION, "system", "b"), [pair("b", "system")]);
+    }
+
+    #[test]
+    fn a_mark_stands_for_one_key() {
+        let marks = Marks::default();
+        let key = |id: &str| DedupKey {
+            conversation: "si_a_b".into(),
+            send_id: "a".into(),
+            client_msg_id: id.into(),
+        };
+        assert_eq!(marks.of(&key("1")), marks.of(&key("1")));
+        assert_ne!(marks.of(&key("1")), marks.of(&key("2")));
     }
 }

@@ -10,6 +10,7 @@ use prost::Message;
 use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, is_notification, session, status},
+    internal::Accepted,
     msg::{SendMsgReq, SendMsgResp},
     sdkws::MsgData,
 };
@@ -55,14 +56,18 @@ impl Messages {
         // Once more: the server and the integrator may have made it longer.
         bounds::check(message)?;
         let key = partition_key(message);
-        let encoded = message.encode_to_vec();
+        let mut encoded = message.encode_to_vec();
+        if self.tells_sent(message) {
+            let origin = Accepted { operation_id: context.operation_id.clone() };
+            encoded.extend(origin.encode_to_vec());
+        }
         bounds::check_record(encoded.len())?;
         self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
             let detail =
                 format!("{error}; the message may or may not be stored: retry with the same clientMsgID");
             Error { unreachable: error.is_unreachable(), ..Error::internal(detail) }
         })?;
-        self.tell_sent(context, message).await;
+        // From here on it is transfer's: whoever hangs up now, or dies, takes nothing back and loses no hook.
         Ok(SendMsgResp {
             server_msg_id: message.server_msg_id.clone(),
             client_msg_id: message.client_msg_id.clone(),
@@ -131,16 +136,14 @@ impl Messages {
         changes.apply(message)
     }
 
-    async fn tell_sent(&self, context: &Context, message: &MsgData) {
+    /// Whether the integrator is told that this was sent: transfer does, when it is stored.
+    fn tells_sent(&self, message: &MsgData) -> bool {
         let hook = match message.session_type {
             session::SINGLE => Hook::AfterSendSingleMsg,
             session::GROUP => Hook::AfterSendGroupMsg,
-            _ => return,
+            _ => return false,
         };
-        if self.webhooks.wants_message(hook, message) {
-            let body = webhooks::about(context, message);
-            self.webhooks.after_with_query(context, hook, &webhooks::reply_query(message), body).await;
-        }
+        self.webhooks.wants_message(hook, message)
     }
 
     fn check(&self, context: &Context, message: &MsgData) -> Result<()> {
