@@ -4,18 +4,21 @@
 //! it is back.
 
 mod calls;
+mod dismissal;
 mod gateways;
 mod offline_push;
 mod receivers;
+mod split;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bus::{Batch, PartitionHandler};
-use config::{Hook, Service};
+use config::Hook;
+pub use dismissal::Dismissals;
 pub use gateways::Gateways;
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
-pub use offline_push::{OfflineMetrics, OfflinePush, OfflineQueue, somebody_pushes};
+pub use offline_push::{NOTE_LIFETIME, OfflineMetrics, OfflinePush, OfflineQueue, somebody_pushes};
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -26,7 +29,6 @@ use prometheus_client::{
 use prost::Message;
 use protocol::{
     content_type as kind,
-    group::{DismissGroupReq, DismissGroupResp},
     internal::{GatewayPush, GatewayPushReq, PushRecord},
     sdkws::{MsgData, OfflinePushInfo},
 };
@@ -39,6 +41,8 @@ use webhooks::Webhooks;
 
 /// Older than this at the push stage counts as late (metrics.json).
 const LATE_MS: i64 = 10_000;
+/// The lists of members that are kept may take so much memory.
+const MEMBERS_BYTES: u64 = 64 << 20;
 
 /// What all partitions share.
 #[derive(Clone)]
@@ -51,7 +55,16 @@ pub struct Push {
     webhooks: Webhooks,
     /// Without vendors there is none.
     offline: Option<OfflineQueue>,
+    dismissals: Dismissals,
     metrics: PushMetrics,
+}
+
+/// What goes on behind the delivery to gateways.
+pub struct Behind {
+    /// Without vendors there is none.
+    pub offline: Option<OfflineQueue>,
+    /// Members of dismissed groups.
+    pub dismissals: Dismissals,
 }
 
 /// Counters of the push service.
@@ -60,6 +73,8 @@ pub struct PushMetrics {
     delivered: Counter,
     undelivered: Counter,
     late: Counter,
+    undecodable: Counter,
+    refused: Counter,
     /// Seconds from a message's acceptance until gateways have it.
     pushed: Histogram,
 }
@@ -70,6 +85,8 @@ impl Default for PushMetrics {
             delivered: Counter::default(),
             undelivered: Counter::default(),
             late: Counter::default(),
+            undecodable: Counter::default(),
+            refused: Counter::default(),
             pushed: Histogram::new(exponential_buckets(0.002, 2.0, 15)),
         }
     }
@@ -93,6 +110,16 @@ impl PushMetrics {
             "msg_long_time_push",
             "Messages that reached push after more than 10 s",
             metrics.late.clone(),
+        );
+        registry.register(
+            "push_undecodable",
+            "Records that push could not read and passed over",
+            metrics.undecodable.clone(),
+        );
+        registry.register(
+            "offline_push_refused",
+            "Records for offline push that Kafka will never take",
+            metrics.refused.clone(),
         );
         registry.register(
             "msg_pushed_seconds",
@@ -145,10 +172,15 @@ struct PushAnswer {
     info: Option<OfflinePushInfo>,
 }
 
-/// One message and who receives it.
-struct Delivery {
+/// A record that could be read.
+struct Item {
     record: PushRecord,
     message: MsgData,
+}
+
+/// One message and who receives it.
+struct Delivery<'batch> {
+    item: &'batch Item,
     to: Receivers,
 }
 
@@ -160,44 +192,69 @@ impl Push {
         gateways: Gateways,
         clock: Arc<dyn Clock>,
         webhooks: Webhooks,
-        offline: Option<OfflineQueue>,
+        behind: Behind,
         metrics: PushMetrics,
     ) -> Self {
-        let members = Cache::builder().max_capacity(10_000).build();
-        Self { store, routes, gateways, clock, members, webhooks, offline, metrics }
+        let weigh = |group: &String, members: &Members| members.bytes(group);
+        let members = Cache::builder().max_capacity(MEMBERS_BYTES).weigher(weigh).build();
+        let Behind { offline, dismissals } = behind;
+        Self { store, routes, gateways, clock, members, webhooks, offline, dismissals, metrics }
     }
 
-    /// Delivers records in order.
-    async fn deliver(&self, records: Vec<PushRecord>) -> protocol::Result<()> {
-        let mut deliveries = Vec::with_capacity(records.len());
-        for record in records {
-            let message = MsgData::decode(record.msg_data.clone()).map_err(protocol::Error::internal)?;
+    /// What can be read of a batch: a record that cannot would block its partition for ever.
+    fn decode(&self, batch: Batch) -> Vec<Item> {
+        let read = |payload| {
+            let record = PushRecord::decode(payload)?;
+            let message = MsgData::decode(record.msg_data.clone())?;
+            Ok(Item { record, message })
+        };
+        let items = batch.records.into_iter().filter_map(|(_, payload)| {
+            let item: Result<Item, prost::DecodeError> = read(payload);
+            item.inspect_err(|error| {
+                tracing::error!(%error, "push.undecodable_record");
+                self.metrics.undecodable.inc();
+            })
+            .ok()
+        });
+        items.collect()
+    }
+
+    /// Who receives each message. Each group is read once, all at a time.
+    async fn address<'batch>(&self, items: &'batch [Item]) -> protocol::Result<Vec<Delivery<'batch>>> {
+        let members = self.members_of_groups(items.iter().map(|item| &item.message)).await?;
+        let mut deliveries = Vec::with_capacity(items.len());
+        for item in items {
+            let message = &item.message;
             if message.send_time > 0 && self.clock.now_ms() - message.send_time > LATE_MS {
                 self.metrics.late.inc();
             }
-            let to = self.asked(&message, self.receivers(&message).await?).await;
-            deliveries.push(Delivery { record, message, to });
+            let to = self.asked(message, receivers::of(message, &members)).await;
+            deliveries.push(Delivery { item, to });
         }
-        let per_gateway = self.assign(&deliveries).await;
+        Ok(deliveries)
+    }
+
+    /// Hands gateways what is for them, in order.
+    async fn deliver(&self, deliveries: &[Delivery<'_>]) {
+        let per_gateway = self.assign(deliveries).await;
         let audiences: Vec<&Audience> =
             deliveries.iter().filter_map(|item| item.to.audience.as_ref()).collect();
-        let calls = per_gateway
-            .into_iter()
-            .map(|(gateway, pushes)| self.gateways.push(gateway, GatewayPushReq { pushes }, &audiences));
+        let calls = per_gateway.into_iter().map(async |(gateway, pushes)| {
+            for pushes in split::calls(pushes) {
+                self.gateways.push(gateway.clone(), GatewayPushReq { pushes }, &audiences).await;
+            }
+        });
         futures::future::join_all(calls).await;
         let now = self.clock.now_ms();
-        for delivery in &deliveries {
-            self.metrics.pushed.observe((now - delivery.message.send_time).max(0) as f64 / 1000.0);
-            self.queue_offline(delivery).await?;
-            self.after(&delivery.message).await?;
+        for delivery in deliveries {
+            self.metrics.pushed.observe((now - delivery.item.message.send_time).max(0) as f64 / 1000.0);
         }
-        Ok(())
     }
 
     /// Those who are not on a phone now are told by push vendors.
-    async fn queue_offline(&self, delivery: &Delivery) -> protocol::Result<()> {
-        let (Some(queue), message) = (&self.offline, &delivery.message) else { return Ok(()) };
-        if !offline_push::wanted(message) {
+    async fn queue_offline(&self, delivery: &Delivery<'_>) -> protocol::Result<()> {
+        let (Some(queue), message) = (&self.offline, &delivery.item.message) else { return Ok(()) };
+        if !offline_push::wanted(message) || offline_push::is_past(message, self.clock.now_ms()) {
             return Ok(());
         }
         let mut users: Vec<String> =
@@ -209,12 +266,20 @@ impl Push {
         });
         let mut routes = routes.into_iter();
         users.retain(|_| !routes.next().is_some_and(|routes| offline_push::on_phone(&routes)));
-        let conversation = &delivery.record.conversation_id;
+        let conversation = &delivery.item.record.conversation_id;
         if offline_push::asks_members(message) && !users.is_empty() {
             let quiet = self.store.quiet_owners(conversation, &users).await?;
             users.retain(|user| !quiet.contains(user));
         }
-        if users.is_empty() { Ok(()) } else { queue.put(conversation, message, &users).await }
+        if users.is_empty() {
+            return Ok(());
+        }
+        // What Kafka will never take is not tried again: it is stored, and pulled when its receivers are back.
+        for refused in queue.put(conversation, message, &users).await? {
+            tracing::error!(conversation, seq = message.seq, error = %refused.error, "push.offline_record_refused");
+            self.metrics.refused.inc();
+        }
+        Ok(())
     }
 
     /// The receivers after the integrator had a say; a veto leaves none.
@@ -242,7 +307,7 @@ impl Push {
     }
 
     /// Everything that each gateway gets, in order.
-    async fn assign(&self, deliveries: &[Delivery]) -> HashMap<String, Vec<GatewayPush>> {
+    async fn assign(&self, deliveries: &[Delivery<'_>]) -> HashMap<String, Vec<GatewayPush>> {
         let mut gateways = self.gateways.peers.gateways();
         let mut users: Vec<String> = deliveries.iter().flat_map(|item| item.to.users.clone()).collect();
         users.sort();
@@ -287,11 +352,11 @@ impl Push {
             }
             for (gateway, user_i_ds) in here {
                 assigned.entry(gateway.to_owned()).or_default().push(GatewayPush {
-                    conversation_id: delivery.record.conversation_id.clone(),
-                    msg_data: delivery.record.msg_data.clone(),
-                    operation_id: delivery.message.server_msg_id.clone(),
+                    conversation_id: delivery.item.record.conversation_id.clone(),
+                    msg_data: delivery.item.record.msg_data.clone(),
+                    operation_id: delivery.item.message.server_msg_id.clone(),
                     user_i_ds,
-                    late_for: late_for(&delivery.message).to_owned(),
+                    late_for: late_for(&delivery.item.message).to_owned(),
                     audience: audience.as_ref().map(|audience| audience.name.clone()).unwrap_or_default(),
                     except: audience.as_ref().map(|audience| audience.except.clone()).unwrap_or_default(),
                 });
@@ -301,17 +366,12 @@ impl Push {
     }
 
     /// A dismissed group loses its members after they have heard of it.
-    async fn after(&self, message: &MsgData) -> protocol::Result<()> {
+    async fn after(&self, message: &MsgData) {
         let notification = !model::options::is_set(&message.options, model::options::IS_NOT_NOTIFICATION);
-        if message.content_type != kind::GROUP_DISMISSED || !notification {
-            return Ok(());
+        if message.content_type == kind::GROUP_DISMISSED && notification {
+            let context = Context::system(message.server_msg_id.clone());
+            self.dismissals.begin(&message.group_id, context).await;
         }
-        let request =
-            DismissGroupReq { group_id: message.group_id.clone(), delete_member: true, send_message: None };
-        let context = Context::system(message.server_msg_id.clone());
-        let _done: DismissGroupResp =
-            self.gateways.peers.get(Service::Group).call(&context, "dismissGroup", &request).await?;
-        Ok(())
     }
 }
 
@@ -319,19 +379,42 @@ impl Push {
 pub struct Partition(pub Push);
 
 impl PartitionHandler for Partition {
+    /// A process that dies on any line leaves the offset where it was: the batch is pushed again. What failed is tried again alone: what is
+    /// done is not repeated.
     async fn handle(&mut self, batch: Batch) {
-        let mut records = Vec::with_capacity(batch.records.len());
-        for (_, payload) in batch.records {
-            match PushRecord::decode(payload) {
-                Ok(record) => records.push(record),
-                Err(error) => tracing::error!(%error, "push.undecodable_record"),
+        let push = &self.0;
+        let items = push.decode(batch);
+        let mut trouble = Trouble::default();
+        let deliveries = loop {
+            match push.address(&items).await {
+                Ok(deliveries) => break deliveries,
+                Err(error) => trouble.wait(&error).await,
             }
+        };
+        push.deliver(&deliveries).await;
+        for delivery in &deliveries {
+            let mut trouble = Trouble::default();
+            while let Err(error) = push.queue_offline(delivery).await {
+                trouble.wait(&error).await;
+            }
+            push.after(&delivery.item.message).await;
         }
-        let mut delay = Duration::from_millis(50);
-        while let Err(error) = self.0.deliver(records.clone()).await {
-            tracing::error!(%error, retry_in = ?delay, "push.batch_failed");
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(Duration::from_secs(5));
-        }
+    }
+}
+
+/// Pauses between tries, longer each time.
+struct Trouble(Duration);
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self(Duration::from_millis(50))
+    }
+}
+
+impl Trouble {
+    async fn wait(&mut self, error: &protocol::Error) {
+        tracing::error!(%error, retry_in = ?self.0, "push.batch_failed");
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(5));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bus::{Batch, PartitionHandler, Producer};
+use bus::{Batch, PartitionHandler, Producer, Refused};
 use config::Hook;
 use model::options;
 use offline::{Device, Note, Vendor};
@@ -43,19 +43,28 @@ pub(crate) fn wanted(message: &MsgData) -> bool {
     options::is_set(&message.options, options::OFFLINE_PUSH) && message.content_type != kind::TYPING
 }
 
+/// A note about something that is long past is worse than none: it has been pulled, or Kafka's offsets were lost and old records are read
+/// again.
+pub const NOTE_LIFETIME: Duration = Duration::from_secs(600);
+
+/// Whether it is too late for a note.
+pub(crate) fn is_past(message: &MsgData, now_ms: i64) -> bool {
+    now_ms - message.send_time > i64::try_from(NOTE_LIFETIME.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Whether one of a user's connections is on a phone.
 pub(crate) fn on_phone(routes: &[Route]) -> bool {
     routes.iter().any(|route| [IOS, ANDROID].contains(&route.platform))
 }
 
 impl OfflineQueue {
-    /// Queues a message for users; a failure is the caller's to repeat.
+    /// Queues a message for users; a failure is the caller's to repeat. Records that Kafka will never take are returned.
     pub(crate) async fn put(
         &self,
         conversation: &str,
         message: &MsgData,
         users: &[String],
-    ) -> protocol::Result<()> {
+    ) -> protocol::Result<Vec<Refused>> {
         let records: Vec<(String, Vec<u8>)> = users
             .chunks(USERS_PER_RECORD)
             .map(|users| {
@@ -67,11 +76,7 @@ impl OfflineQueue {
                 (conversation.to_owned(), record.encode_to_vec())
             })
             .collect();
-        self.producer
-            .send_all(&self.topic, &records)
-            .await
-            .map(|_refused| ())
-            .map_err(protocol::Error::internal)
+        self.producer.send_all(&self.topic, &records).await.map_err(protocol::Error::internal)
     }
 }
 
@@ -280,5 +285,12 @@ mod tests {
         };
         assert!(somebody_pushes(&[], &with(&[Hook::BeforeOfflinePush])));
         assert!(!somebody_pushes(&[], &with(&[Hook::BeforeOnlinePush])));
+    }
+
+    #[test]
+    fn an_old_message_wakes_nobody() {
+        let message = MsgData { send_time: 1_000_000, ..Default::default() };
+        assert!(!is_past(&message, 1_000_000 + 600_000));
+        assert!(is_past(&message, 1_000_000 + 600_001));
     }
 }

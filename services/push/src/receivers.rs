@@ -1,7 +1,11 @@
 //! Who receives a message.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use futures::{StreamExt, TryStreamExt};
 use model::options;
 use protocol::{
     Result,
@@ -16,6 +20,9 @@ use crate::Push;
 /// From this many members on, gateways are told once who they are, and all of them are asked: cheaper than looking up every member's
 /// connections for every message.
 const BROADCAST_FROM: usize = 2000;
+
+/// Groups whose members are read at a time.
+const GROUPS_AT_ONCE: usize = 16;
 
 /// A group's members at one version.
 #[derive(Clone)]
@@ -52,20 +59,40 @@ impl Receivers {
     }
 }
 
-impl Push {
-    pub(crate) async fn receivers(&self, message: &MsgData) -> Result<Receivers> {
-        let sender_sync = options::is_set(&message.options, options::SENDER_SYNC);
-        if message.session_type != session::GROUP {
-            let mut users = vec![message.recv_id.clone()];
-            if sender_sync && message.send_id != message.recv_id {
-                users.push(message.send_id.clone());
-            }
-            return Ok(Receivers { users, audience: None });
+/// The members of groups, by their ids.
+pub(crate) type Groups = HashMap<String, Members>;
+
+/// Who receives a message; `groups` has its group.
+pub(crate) fn of(message: &MsgData, groups: &Groups) -> Receivers {
+    let sender_sync = options::is_set(&message.options, options::SENDER_SYNC);
+    if message.session_type != session::GROUP {
+        let mut users = vec![message.recv_id.clone()];
+        if sender_sync && message.send_id != message.recv_id {
+            users.push(message.send_id.clone());
         }
-        let members = self.members(&message.group_id).await?;
-        let mut removed = just_removed(message);
-        removed.retain(|user| !members.users.contains(user));
-        Ok(members.receivers(&message.group_id, removed, if sender_sync { "" } else { &message.send_id }))
+        return Receivers { users, audience: None };
+    }
+    let Some(members) = groups.get(&message.group_id) else { return Receivers::default() };
+    let mut removed = just_removed(message);
+    removed.retain(|user| !members.users.contains(user));
+    members.receivers(&message.group_id, removed, if sender_sync { "" } else { &message.send_id })
+}
+
+impl Push {
+    /// The members of all groups that messages go to.
+    pub(crate) async fn members_of_groups(&self, messages: impl Iterator<Item = &MsgData>) -> Result<Groups> {
+        let groups: HashSet<String> = messages
+            .filter(|message| message.session_type == session::GROUP)
+            .map(|message| message.group_id.clone())
+            .collect();
+        futures::stream::iter(groups)
+            .map(async |group| {
+                let members = self.members(&group).await?;
+                Ok((group, members))
+            })
+            .buffer_unordered(GROUPS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// The members now: cached by version, and the version is asked for every time. A large group that changes a little is not read
@@ -102,6 +129,12 @@ impl Push {
 }
 
 impl Members {
+    /// What it takes to keep them.
+    pub(crate) fn bytes(&self, group: &str) -> u32 {
+        let names: usize = self.users.iter().map(|user| size_of::<String>() + user.len()).sum();
+        u32::try_from(size_of::<Self>() + group.len() + names).unwrap_or(u32::MAX)
+    }
+
     /// The members but `except`, and those `besides`.
     fn receivers(&self, group: &str, besides: Vec<String>, except: &str) -> Receivers {
         if self.users.len() >= BROADCAST_FROM {
@@ -124,6 +157,9 @@ fn follow(members: &[String], changes: &Changes, changed: &[String]) -> Vec<Stri
 
 /// Those who left with this very message must hear of it too.
 fn just_removed(message: &MsgData) -> Vec<String> {
+    if ![kind::MEMBER_QUIT, kind::MEMBER_KICKED].contains(&message.content_type) {
+        return vec![];
+    }
     let Ok(content) = serde_json::from_slice::<NotificationElem>(&message.content) else { return vec![] };
     match message.content_type {
         kind::MEMBER_QUIT => serde_json::from_str::<MemberQuitTips>(&content.detail)
@@ -187,6 +223,40 @@ mod tests {
             (audience.name.as_str(), audience.except.as_str()),
             ("g/0123456789abcdef01234567/7", "u1")
         );
+    }
+
+    #[test]
+    fn a_batch_reads_each_group_once_and_everybody_gets_theirs() {
+        let version = serde_json::json!({ "_id": "0123456789abcdef01234567", "version": 7 });
+        let members =
+            Members { version: serde_json::from_value(version).unwrap(), users: Arc::new(ids(&["a", "b"])) };
+        let groups = Groups::from([("g".to_owned(), members)]);
+        let to_group = |sender: &str| MsgData {
+            session_type: session::GROUP,
+            group_id: "g".into(),
+            send_id: sender.into(),
+            options: [(options::SENDER_SYNC.to_owned(), false)].into(),
+            ..Default::default()
+        };
+        assert_eq!(of(&to_group("a"), &groups).users, ["b"]);
+        assert_eq!(of(&to_group("b"), &groups).users, ["a"]);
+        let single = MsgData {
+            session_type: session::SINGLE,
+            send_id: "a".into(),
+            recv_id: "b".into(),
+            ..Default::default()
+        };
+        assert_eq!(of(&single, &groups).users, ["b", "a"]);
+    }
+
+    #[test]
+    fn lists_weigh_what_they_take() {
+        let version = serde_json::json!({ "_id": "0123456789abcdef01234567", "version": 7 });
+        let of = |count: usize| Members {
+            version: serde_json::from_value(version.clone()).unwrap(),
+            users: Arc::new(vec!["user-of-twenty-bytes".to_owned(); count]),
+        };
+        assert!(of(100_000).bytes("g") > 100_000 * 44 && of(1).bytes("g") < 500);
     }
 
     #[test]

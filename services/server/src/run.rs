@@ -11,7 +11,7 @@ use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
 use objects::Objects;
-use push::{Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
+use push::{Behind, Dismissals, Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
 use routes::Routes;
 use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
 use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages};
@@ -29,8 +29,6 @@ use crate::{Role, partitions};
 const LAME_DUCK: Duration = Duration::from_secs(2);
 
 const DAY_MS: i64 = 86_400_000;
-/// A note about something that is long past is worse than none.
-const NOTE_LIFETIME_MS: i64 = 600_000;
 
 /// How often the files of the configuration are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -399,20 +397,23 @@ impl Process {
                 metrics: OfflineMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.offline_topic;
-            let consumer = self.not_older(self.consumer(topic, "offlinePush")?, NOTE_LIFETIME_MS);
+            let consumer =
+                self.not_older(self.consumer(topic, "offlinePush")?, push::NOTE_LIFETIME.as_millis() as i64);
             let stop = self.draining.clone();
             self.spawn("offline push", consumer.run(move |_| handler.clone(), stop));
         }
         let metrics = PushMetrics::register(&mut self.metrics.0);
         let gateways =
             Gateways::new(self.peers.clone(), metrics.clone(), self.tasks.clone(), self.stop.clone());
+        let dismissals = Dismissals::new(self.peers.clone(), self.tasks.clone(), self.stop.clone());
+        let behind = Behind { offline, dismissals };
         let push = Push::new(
             self.store.clone(),
             self.routes.clone(),
             gateways,
             self.clock.clone(),
             self.webhooks.clone(),
-            offline,
+            behind,
             metrics,
         );
         let consumer = self.consumer(&self.config.kafka.push_topic, "push")?;
