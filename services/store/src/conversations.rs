@@ -1,6 +1,6 @@
 //! Collection `conversation`: a user's row per conversation.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bson::{Document, doc};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -317,6 +317,20 @@ impl Store {
         let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
         let rows: Vec<Participants> = find.projection(Participants::fields()).await?.try_collect().await?;
         Ok(rows.into_iter().filter(Participants::hold).map(Participants::into_id).collect())
+    }
+
+    /// The at-marks (`groupAtType`) of those of `owners` who have the conversation.
+    pub async fn at_marks(&self, id: &str, owners: &[String]) -> Result<HashMap<String, i32>> {
+        #[derive(Deserialize)]
+        struct Mark {
+            owner_user_id: String,
+            #[serde(default)]
+            group_at_type: i32,
+        }
+        let filter = doc! { "conversation_id": id, "owner_user_id": { "$in": owners } };
+        let rows_of = self.typed::<Mark>("conversation");
+        let find = rows_of.find(filter).projection(doc! { "owner_user_id": 1, "group_at_type": 1 });
+        Ok(find.await?.map_ok(|row| (row.owner_user_id, row.group_at_type)).try_collect().await?)
     }
 
     /// Which of `owners` do not want to be disturbed by a conversation.

@@ -1,6 +1,6 @@
 //! At-marks: `groupAtType` of members' rows (semantics.md 1.6 and 4).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bson::doc;
 use futures::{StreamExt, TryStreamExt};
@@ -34,6 +34,12 @@ fn marks(named: &[String], everybody: Option<&[String]>, sender: &str) -> Vec<(S
     named.into_iter().map(|user| (user.clone(), direct)).chain(others).collect()
 }
 
+/// Those whose rows change: who has the mark already is not written and not told again, however often a group is named or the call repeated.
+fn to_write(marks: Vec<(String, i32)>, there: &HashMap<String, i32>) -> Vec<(String, i32)> {
+    let changes = |(user, mark): &(String, i32)| there.get(user).is_some_and(|known| known != mark);
+    marks.into_iter().filter(changes).collect()
+}
+
 impl Conversations {
     pub(crate) async fn mark_mentions(
         &self,
@@ -62,6 +68,8 @@ impl Conversations {
             marks.retain(|(user, _)| members.contains(user));
         }
         let id = conversation_id::group(group);
+        let owners: Vec<String> = marks.iter().map(|(user, _)| user.clone()).collect();
+        let marks = to_write(marks, &self.store.at_marks(&id, &owners).await?);
         futures::stream::iter(&marks)
             .map(Ok)
             .try_for_each_concurrent(16, |(user, mark)| self.mark(context, user, &id, *mark))
@@ -87,6 +95,16 @@ mod tests {
 
     fn ids(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn who_is_marked_already_is_left_alone() {
+        let wanted = [("a", AT_ME), ("b", AT_ALL_MARK), ("c", AT_ME), ("d", AT_ME)];
+        let wanted = wanted.map(|(user, mark)| (user.to_owned(), mark)).to_vec();
+        // d has no row.
+        let there = HashMap::from([("a".to_owned(), AT_ME), ("b".to_owned(), AT_ME), ("c".to_owned(), 0)]);
+        let written = to_write(wanted, &there);
+        assert_eq!(written, [("b".to_owned(), AT_ALL_MARK), ("c".to_owned(), AT_ME)]);
     }
 
     #[test]
