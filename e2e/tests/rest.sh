@@ -5,4 +5,4 @@ set -euo pipefail
 node_modules
 cd "$root/e2e/tests"
 node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=300000 --test-reporter=spec \
-  rest.test.mjs routes.test.mjs socket.test.mjs notifications.test.mjs errors.test.mjs authorization.test.mjs compatibility.test.mjs
+  rest.test.mjs routes.test.mjs socket.test.mjs notifications.test.mjs errors.test.mjs authorization.test.mjs compatibility.test.mjs line.test.mjs
