@@ -143,7 +143,7 @@ patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"kafkaPartitions\":$part
 told() { get '{.status.plan[?(@.component=="msg")].reason}' | grep -c "$before to $partitions partitions (all pods at once)" || true; }
 until_is 30 1 told
 wait_ready "$cluster_name" 300
-expect "the order" "auth user relation conversation group third msg transfer push gateway api cron" "$(order "$started")"
+expect "the order" "auth user relation conversation group third transfer push msg gateway api cron" "$(order "$started")"
 expect "the images" "12 $repository:$version" "$(images)"
 checked partitions-checker
 kube -n "$ns" logs "deployment/$cluster_name-msg" --all-pods --tail=-1 | has '"partitions.changed"'

@@ -22,7 +22,8 @@ pub struct Invalid {
     pub problem: String,
 }
 
-/// The services in the order in which they are listed and rolled out.
+/// The services in the order in which they are listed and rolled out. Those that read records come before `msg`, which writes them: what a
+/// version adds to a record is understood by then.
 pub const SERVICES: [&str; 12] = [
     "auth",
     "user",
@@ -30,9 +31,9 @@ pub const SERVICES: [&str; 12] = [
     "conversation",
     "group",
     "third",
-    "msg",
     "transfer",
     "push",
+    "msg",
     "gateway",
     "api",
     "cron",
