@@ -938,6 +938,7 @@ pub struct ServiceConfig {
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self in [0, 1, 4, 5]", "message": "must be 0, 1, 4 or 5"}]))]
     pub multi_login_policy: i32,
     /// A client that logs out ends its token too; otherwise it may log in again with it, as with upstream.
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub logout_revokes: bool,
     /// Validity of user tokens in days. Live.
     #[schemars(range(min = 1, max = 3650))]
@@ -946,7 +947,11 @@ pub struct ServiceConfig {
     pub friend_verify: bool,
     /// New users may have ids with `_`, `/` or white space, as existing directories may need. The price: two pairs of users, or a group and a pair,
     /// can then share a conversation id, its seqs, its unread count and what is cleared for everybody; messages stay apart. Live.
-    #[serde(rename = "allowAmbiguousIDs", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        rename = "allowAmbiguousIDs",
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "null_is_default"
+    )]
     pub allow_ambiguous_ids: bool,
     /// Days after which messages are removed; 0 keeps them for ever. Live.
     #[schemars(range(max = 36500))]
