@@ -10,9 +10,10 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderValue, header},
     response::Response,
 };
 use config::Service;
@@ -24,7 +25,7 @@ use protocol::{
 use rpc::Context;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{Api, audit, caller, envelope, table};
+use crate::{Api, audit, envelope, table};
 
 /// Wrong secrets that one address may try in [`WINDOW`] for one administrator.
 const WRONG: u32 = 5;
@@ -92,13 +93,13 @@ impl Guesses {
 }
 
 /// The route.
-pub(crate) async fn handle(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn handle(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    body: Bytes,
+) -> Response {
     let request: GetAdminTokenReq = match table::parse(&body) {
         Ok(request) => request,
-        Err(error) => return envelope::failed(&error),
-    };
-    let context = match caller::operation_id(&headers) {
-        Ok(operation_id) => Context::anonymous(operation_id),
         Err(error) => return envelope::failed(&error),
     };
     let user = request.user_id.clone();
