@@ -214,7 +214,7 @@ test('browsers may call from anywhere, answers are compressed, unknown routes ar
 test('bodies are read as Go reads them: keys without case, nulls, repeats, half an emoji', async () => {
   const [alice, bob] = [await user('alice'), await user('bob')];
   for (const body of ['{"userIds":["ID"]}', '{"USERIDS":null,"userIDs":["ID"],"more":[{}]}', '{"userIDs":["x"],"userids":["ID"]}']) {
-    const found = await as(alice, '/user/get_users_info', body.replace('ID', bob.userID));
+    const found = await as(alice, '/user/get_users_info', body.replace('"ID"', `"${bob.userID}"`));
     assert.deepEqual(found.data?.usersInfo?.map((who) => who.userID), [bob.userID], `${body} ${JSON.stringify(found)}`);
   }
   const half = `{"userInfo":{"userID":"${alice.userID}","nickname":"x\\ud83d","faceURL":null}}`;
