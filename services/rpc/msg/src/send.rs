@@ -48,10 +48,12 @@ impl Messages {
         self.check(context, message)?;
         self.check_send_time(context, message)?;
         self.complete(context, message);
+        let said = Name::of(message);
         if context.caller.kind() == protocol::internal::caller::Kind::System {
             notification::configure(message, &self.config.notification);
         }
         self.permit(context, message).await?;
+        let named = Name::of(message);
         let modified = self.modify(context, message).await?;
         // Once more: the server and the integrator may have made it longer.
         bounds::check(message)?;
@@ -72,7 +74,7 @@ impl Messages {
             server_msg_id: message.server_msg_id.clone(),
             client_msg_id: message.client_msg_id.clone(),
             send_time: message.send_time,
-            modify: modified.then(|| message.clone()),
+            modify: modified.then(|| told(message, said, &named)),
         })
     }
 
@@ -316,6 +318,28 @@ fn name_sender(context: &Context, message: &mut MsgData, nickname: &str, face_ur
     }
 }
 
+/// What a message says of its sender.
+#[derive(PartialEq, Eq)]
+struct Name {
+    nickname: String,
+    face_url: String,
+}
+
+impl Name {
+    fn of(message: &MsgData) -> Self {
+        Self { nickname: message.sender_nickname.clone(), face_url: message.sender_face_url.clone() }
+    }
+}
+
+/// The message that the integrator has changed, as its sender hears of it: the name that the server gave it is no change of the integrator's.
+fn told(message: &MsgData, said: Name, named: &Name) -> MsgData {
+    let mut told = message.clone();
+    if Name::of(message) == *named {
+        (told.sender_nickname, told.sender_face_url) = (said.nickname, said.face_url);
+    }
+    told
+}
+
 /// The same for every retry of a message.
 fn server_message_id(message: &MsgData) -> String {
     let mut hash = Md5::new();
@@ -365,6 +389,14 @@ mod tests {
             named.contains("sendTime") && named.contains("1799913600000") && named.contains("isImport"),
             "{named}"
         );
+    }
+
+    #[test]
+    fn a_sender_hears_of_a_name_only_when_the_integrator_gave_it() {
+        let named = |name: &str| MsgData { sender_nickname: name.into(), ..Default::default() };
+        let (said, server) = (|| Name::of(&named("")), Name::of(&named("alice")));
+        assert_eq!(told(&named("alice"), said(), &server).sender_nickname, "");
+        assert_eq!(told(&named("the moderator"), said(), &server).sender_nickname, "the moderator");
     }
 
     #[test]
