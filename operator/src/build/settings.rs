@@ -191,9 +191,20 @@ impl Settings {
             gateway_drain_seconds: 0,
             ..wanted.clone()
         };
+        // What is left out is what it was before there was anything to say.
+        let mut storage = json!(cluster.spec.object_storage);
+        for (limit, default) in
+            [("maxBytes", crds::gibibyte()), ("maxBytesPerDay", crds::hundred_gibibytes())]
+        {
+            if let Some(asked) = storage.as_object_mut()
+                && asked.get(limit) == Some(&json!(default))
+            {
+                asked.remove(limit);
+            }
+        }
         let mut asked = vec![json!([
             restarting,
-            cluster.spec.object_storage,
+            storage,
             cluster.spec.webhooks,
             servers.redis.address,
             servers.kafka.address,

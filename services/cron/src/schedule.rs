@@ -58,7 +58,8 @@ mod tests {
             Ok(1)
         });
         let later = async {
-            sleep(Duration::from_secs(9 * 3600)).await;
+            // Between two runs.
+            sleep(Duration::from_secs(8 * 3600 + 1800)).await;
             stop.cancel();
         };
         tokio::select! {
