@@ -157,9 +157,7 @@ pub async fn tell<T: Serialize>(
     content_type: i32,
     tips: &T,
 ) {
-    if let Err(error) = send(peers, context, sender, to, content_type, tips).await {
-        tracing::warn!(operation_id = context.operation_id, content_type, %error, "notification.failed");
-    }
+    tell_message(peers, context, message(sender, to, content_type, tips)).await;
 }
 
 /// [`tell`] of what is no message of the chat, though others of its kind are.
@@ -173,6 +171,11 @@ pub async fn tell_outside_chat<T: Serialize>(
 ) {
     let mut message = message(sender, to, content_type, tips);
     message.options = NotificationOptions { also_chat: false, ..options_of(content_type) }.to_map();
+    tell_message(peers, context, message).await;
+}
+
+async fn tell_message(peers: &Peers, context: &Context, message: MsgData) {
+    let content_type = message.content_type;
     if let Err(error) = deliver(peers, context, message).await {
         tracing::warn!(operation_id = context.operation_id, content_type, %error, "notification.failed");
     }
