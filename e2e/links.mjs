@@ -36,6 +36,10 @@ const sources = files.filter((file) => /\.(rs|mjs|sh|go|proto|toml|ya?ml|md)$/.t
 for (const file of sources) {
   for (const [, target] of readFileSync(file, "utf8").matchAll(/(?<![\w/.-])(docs\/[\w/.-]+\.md(?:#[\w-]+)?)/g)) check(file, target, ".");
 }
+// Every decision is in the index.
+const index = readFileSync("docs/adr/README.md", "utf8");
+for (const file of files.filter((file) => /^docs\/adr\/\d+-.*\.md$/.test(file)))
+  if (!index.includes(`](${file.slice("docs/adr/".length)})`)) wrong.push(`docs/adr/README.md does not list ${file}`);
 if (wrong.length > 0) {
   console.error(wrong.join("\n"));
   process.exit(1);
