@@ -1,0 +1,319 @@
+//! The managed MongoDB as a replica set: initiated once, then grown or made smaller member by member. The set itself elects, replicates and hands over.
+
+mod config;
+
+use std::{path::PathBuf, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use mongodb::{
+    Client, Database,
+    bson::{Document, doc},
+    error::{Error, ErrorKind},
+    options::ClientOptions,
+};
+use sha2::{Digest, Sha256};
+
+use config::{documents, grown, leads, number, trouble, without_last};
+
+/// The name of the set.
+pub const SET: &str = "rs0";
+/// What a service needs to know of TLS.
+const SERVICES_TLS: &str = "&tls=true&tlsCAFile=/config/ca.crt";
+
+/// A set as it should be.
+pub struct ReplicaSet {
+    /// host:port of the members, in the order of their pods.
+    pub hosts: Vec<String>,
+    /// Those that are to leave it, if they are in it still.
+    pub leaving: Vec<String>,
+    /// `user:password@`, or empty.
+    pub login: String,
+    /// Certificate of the authority that vouches for the members; empty: they do not speak TLS.
+    pub authority: String,
+    /// How long a member may take to answer.
+    pub patience: Duration,
+}
+
+/// What a set that can be written to looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// What is not as it should be yet, or nothing.
+    pub remark: String,
+    /// Members, whether they serve or not.
+    pub members: i32,
+}
+
+fn text(error: mongodb::error::Error) -> String {
+    error.to_string()
+}
+
+async fn admin(uri: &str, patience: Duration) -> Result<Database, String> {
+    let mut options = ClientOptions::parse(uri).await.map_err(text)?;
+    options.server_selection_timeout = Some(patience);
+    options.connect_timeout = Some(patience);
+    Ok(Client::with_options(options).map_err(text)?.database("admin"))
+}
+
+/// `hello` needs no login; this does.
+async fn logged_in(admin: &Database) -> Result<(), String> {
+    let ask = doc! { "usersInfo": 1, "showCredentials": false };
+    admin.run_command(ask).await.map(|_| ()).map_err(text)
+}
+
+/// Asks a MongoDB that somebody else runs whether it lets us read the services' database: that is what a user needs who may read and write it alone.
+///
+/// # Errors
+/// Why it does not.
+pub async fn ask(uri: &str, patience: Duration) -> Result<(), String> {
+    let client = admin(uri, patience).await?.client().clone();
+    let name = ::config::Mongo::default().database;
+    let database = client.database(&name);
+    match database.run_command(doc! { "find": "user", "limit": 1, "singleBatch": true }).await {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error) == Some(UNAUTHORIZED) => {
+            Err(format!("{error}: give the user of the connection string the role readWrite on {name}"))
+        }
+        Err(error) => Err(text(error)),
+    }
+}
+
+const UNAUTHORIZED: i32 = 13;
+/// What a member answers that has a configuration in which it does not find itself: its own name did not resolve when it started. It says `hello` as
+/// one that has no configuration at all, and looks again only when another member asks it.
+const INVALID_REPLICA_SET_CONFIG: i32 = 93;
+
+fn code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(error) => Some(error.code),
+        _ => None,
+    }
+}
+
+/// What a member is to the set.
+#[derive(Debug)]
+enum Member {
+    /// It knows its set; what it says.
+    Inside(Document),
+    /// It has never been in one.
+    Blank,
+    /// It was in one, and does not find itself in the configuration that it has.
+    Removed,
+    /// It does not answer, and why.
+    Silent(String),
+}
+
+impl ReplicaSet {
+    /// The hosts of all members, those that leave among them.
+    pub fn all_hosts(&self) -> Vec<String> {
+        self.hosts.iter().chain(&self.leaving).cloned().collect()
+    }
+
+    /// The connection string of the services, which find the authority's certificate beside their configuration.
+    pub fn uri(&self) -> String {
+        format!("{}{}", self.plain_uri(), if self.authority.is_empty() { "" } else { SERVICES_TLS })
+    }
+
+    fn plain_uri(&self) -> String {
+        let hosts = self.all_hosts();
+        let way =
+            if hosts.len() == 1 { "directConnection=true".to_owned() } else { format!("replicaSet={SET}") };
+        format!("mongodb://{}{}/?authSource=admin&{way}", self.login, hosts.join(","))
+    }
+
+    async fn admin(&self, uri: &str) -> Result<Database, String> {
+        if self.authority.is_empty() {
+            return admin(uri, self.patience).await;
+        }
+        let path = self.authority_file().map_err(|error| format!("the authority's certificate: {error}"))?;
+        admin(&format!("{uri}&tls=true&tlsCAFile={}", path.display()), self.patience).await
+    }
+
+    /// The driver takes the certificate from a file alone. Whoever is second finds the same one.
+    fn authority_file(&self) -> std::io::Result<PathBuf> {
+        let digest = hex::encode(Sha256::digest(&self.authority));
+        let path = std::env::temp_dir().join(format!("openim-ca-{}.crt", &digest[..16]));
+        if !path.exists() {
+            let part = path.with_extension(format!("{:x}", rand::random::<u64>()));
+            std::fs::write(&part, &self.authority)?;
+            std::fs::rename(&part, &path)?;
+        }
+        Ok(path)
+    }
+
+    /// What a member says of itself; needs no login.
+    async fn hello(&self, host: &str) -> Result<Document, String> {
+        let admin = self.admin(&format!("mongodb://{host}/?directConnection=true")).await?;
+        admin.run_command(doc! { "hello": 1 }).await.map_err(text)
+    }
+
+    /// One member alone, with the login.
+    async fn only(&self, host: &str) -> Result<Database, String> {
+        self.admin(&format!("mongodb://{}{host}/?authSource=admin&directConnection=true", self.login)).await
+    }
+
+    async fn look(&self, host: &str) -> Member {
+        let hello = match self.hello(host).await {
+            Ok(hello) => hello,
+            Err(error) => return Member::Silent(error),
+        };
+        if !hello.get_bool("isreplicaset").unwrap_or(false) {
+            return Member::Inside(hello);
+        }
+        let Ok(admin) = self.only(host).await else { return Member::Blank };
+        match admin.run_command(doc! { "replSetGetStatus": 1 }).await {
+            Err(error) if code(&error) == Some(INVALID_REPLICA_SET_CONFIG) => Member::Removed,
+            Err(error) if matches!(*error.kind, ErrorKind::Io(_) | ErrorKind::ServerSelection { .. }) => {
+                Member::Silent(text(error))
+            }
+            // It has no configuration, or not even users.
+            _ => Member::Blank,
+        }
+    }
+
+    /// Takes the next step to the set as it should be. `Ok` when it can be written to. One member that knows who leads is enough: another one may be
+    /// away, be it the first.
+    ///
+    /// # Errors
+    /// Why it cannot be written to.
+    pub async fn ensure(&self) -> Result<Seen, String> {
+        let hosts = self.all_hosts();
+        let mut asked: FuturesUnordered<_> =
+            hosts.iter().map(|host| async move { (host, self.look(host).await) }).collect();
+        let mut seen = Vec::new();
+        while let Some((host, member)) = asked.next().await {
+            if matches!(&member, Member::Inside(hello) if hello.contains_key("primary")) {
+                return self.tend().await;
+            }
+            seen.push((host, member));
+        }
+        if seen.iter().any(|(_, member)| matches!(member, Member::Inside(_))) {
+            return Err("there is no primary yet: waiting for the members to elect one".into());
+        }
+        // None of them is in a set. Before anything is begun all have to say so: a silent one may be.
+        seen.sort_by_key(|(host, _)| hosts.iter().position(|other| other == *host));
+        if let Some((host, Member::Silent(error))) =
+            seen.iter().find(|(_, member)| matches!(member, Member::Silent(_)))
+        {
+            return Err(format!("waiting for {host} to begin: {error}"));
+        }
+        let removed: Vec<&String> = seen
+            .iter()
+            .filter(|(_, member)| matches!(member, Member::Removed))
+            .map(|(host, _)| *host)
+            .collect();
+        Err(if removed.is_empty() { self.initiate().await? } else { self.gather(&removed).await? })
+    }
+
+    /// A set that can be written to: the next step of its members.
+    async fn tend(&self) -> Result<Seen, String> {
+        let alone = self.hosts.len() + self.leaving.len() == 1;
+        let admin = self.admin(&self.plain_uri()).await?;
+        logged_in(&admin).await?;
+        if alone {
+            return Ok(Seen { remark: String::new(), members: 1 });
+        }
+        let answer = admin.run_command(doc! { "replSetGetConfig": 1 }).await.map_err(text)?;
+        let config = answer.get_document("config").map_err(|error| error.to_string())?;
+        let status = admin.run_command(doc! { "replSetGetStatus": 1 }).await.map_err(text)?;
+        let members = documents(config, "members").count() as i32;
+        let seen = |remark: String, members: i32| Ok(Seen { remark, members });
+        // One after the other: the next is added when all others have all data.
+        if let Some(trouble) = trouble(&status, &self.leaving) {
+            return seen(trouble, members);
+        }
+        // What is refused, because the last change is not everywhere yet, is asked for again in the next pass: the set serves meanwhile.
+        let change = async |config: Document, done: String, count: i32| match admin
+            .run_command(doc! { "replSetReconfig": config })
+            .await
+        {
+            Ok(_) => seen(done, count),
+            Err(error) => seen(format!("the set refuses a change of its members for now: {error}"), members),
+        };
+        if let Some((host, config)) = without_last(config, &self.leaving) {
+            if leads(&status, &host) {
+                // It closes its connections when it does: that is no failure. What it refuses is asked for again in the next pass.
+                let asked = admin.run_command(doc! { "replSetStepDown": 60 }).await;
+                tracing::info!(host, outcome = ?asked.err().map(text), "mongodb.steps_down");
+                return seen(format!("{host} is to leave the set and leads it: another takes over"), members);
+            }
+            return change(config, format!("{host} has left the set"), members - 1).await;
+        }
+        let Some((host, config)) = grown(config, &self.hosts) else { return seen(String::new(), members) };
+        match self.look(&host).await {
+            // One that left before has its data still, and catches up.
+            Member::Blank | Member::Removed => {
+                change(config, format!("{host} was added and copies the data"), members + 1).await
+            }
+            Member::Inside(_) => {
+                seen(format!("{host} is in another set and is not added: give it an empty volume"), members)
+            }
+            Member::Silent(error) => seen(format!("{host} is to be added: {error}"), members),
+        }
+    }
+
+    /// Lets another user do everything, as ours may, and sees that it can.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn admit(&self, other: &Self, user: &str, password: &str) -> Result<(), String> {
+        let admin = self.admin(&self.plain_uri()).await?;
+        let with =
+            |verb: &str| doc! { verb: user, "pwd": password, "roles": [{ "role": "root", "db": "admin" }] };
+        if let Err(refused) = admin.run_command(with("createUser")).await {
+            // It may be there, from a pass that broke off.
+            admin.run_command(with("updateUser")).await.map_err(|_| text(refused))?;
+        }
+        logged_in(&self.admin(&other.plain_uri()).await?).await
+    }
+
+    /// Lets a user in no more.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn dismiss(&self, user: &str) -> Result<(), String> {
+        let admin = self.admin(&self.plain_uri()).await?;
+        let known = admin.run_command(doc! { "usersInfo": user }).await.map_err(text)?;
+        if documents(&known, "users").next().is_some() {
+            admin.run_command(doc! { "dropUser": user }).await.map_err(text)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a set of the first member, which holds the users. Only while no member is in a set: the first one may have lost its volume,
+    /// and gets a copy from the others.
+    async fn initiate(&self) -> Result<String, String> {
+        let first = &self.hosts[0];
+        let set = doc! { "_id": SET, "members": [{ "_id": 0, "host": first }] };
+        let admin = self.only(first).await?;
+        admin.run_command(doc! { "replSetInitiate": set }).await.map_err(text)?;
+        Ok("the replica set was initiated in this moment".into())
+    }
+
+    /// All members started before their names resolved, so that none looks at the others any more: the newest configuration that one of them has, the
+    /// same members in it, is given to it once more. Nothing of it is left out: force is for that one who must be told again.
+    async fn gather(&self, removed: &[&String]) -> Result<String, String> {
+        let mut newest: Option<((i32, i32), &String, Document)> = None;
+        for &host in removed {
+            let answer =
+                self.only(host).await?.run_command(doc! { "replSetGetConfig": 1 }).await.map_err(text)?;
+            let config = answer.get_document("config").map_err(|error| error.to_string())?;
+            let age = (number(config, "term"), number(config, "version"));
+            if newest.as_ref().is_none_or(|(newest, ..)| age > *newest) {
+                newest = Some((age, host, config.clone()));
+            }
+        }
+        let Some(((_, version), host, mut config)) = newest else {
+            return Err("no member has a configuration of the set".into());
+        };
+        config.insert("version", version + 1);
+        let told = doc! { "replSetReconfig": config, "force": true };
+        self.only(host).await?.run_command(told).await.map_err(|error| {
+            format!("{host} does not find itself in the configuration of its set: does its own name resolve? {error}")
+        })?;
+        tracing::warn!(host, "mongodb.gathered");
+        Ok("the members had not found each other at their start and were told again who they are".into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
