@@ -272,6 +272,7 @@ pub fn live_yaml(cluster: &Cluster) -> String {
         history_for_new_members: None,
         // Left out unless it is asked for: pods of an older version do not know it.
         allow_ambiguous_ids: wanted.allow_ambiguous_ids.then_some(true),
+        signed_calls_only: None,
     };
     serde_yaml_ng::to_string(&settings).unwrap_or_default()
 }

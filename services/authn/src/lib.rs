@@ -18,7 +18,23 @@ struct Claims {
     /// Makes two tokens of one second different; upstream's are equal.
     #[serde(default)]
     jti: String,
+    /// When it was issued, in milliseconds since 1970: of two logins at once the later one stays. 0 in tokens of services before this.
+    #[serde(rename = "issuedMs", default)]
+    issued_ms: i64,
 }
+
+/// When a token was issued, in milliseconds since 1970, as it says itself: for tokens that were verified. 0: it does not say.
+pub fn issued_ms(token: &str) -> i64 {
+    let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token);
+    // Those before say the second alone, and five too early: they are taken for issued at its end.
+    let of = |claims: Claims| {
+        if claims.issued_ms > 0 { claims.issued_ms } else { (claims.iat + EARLIER) * 1000 + 999 }
+    };
+    claims.map_or(0, of)
+}
+
+/// Seconds by which the time of issue in a token is earlier, for verifiers whose clocks are slow.
+const EARLIER: i64 = 5;
 
 /// Who a verified token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,15 +65,17 @@ pub fn digest(token: &str) -> String {
 #[derive(Clone)]
 pub struct Tokens {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// Of the secret that signs, then of others that did.
+    decoding: Vec<DecodingKey>,
 }
 
 impl Tokens {
-    /// Uses the configured secret.
-    pub fn new(secret: &str) -> Self {
+    /// Signs with the first of these secrets, accepts what any of them signed.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let secrets: Vec<&[u8]> = secrets.into_iter().map(str::as_bytes).collect();
         Self {
-            encoding: EncodingKey::from_secret(secret.as_bytes()),
-            decoding: DecodingKey::from_secret(secret.as_bytes()),
+            encoding: EncodingKey::from_secret(secrets.first().copied().unwrap_or_default()),
+            decoding: secrets.into_iter().map(DecodingKey::from_secret).collect(),
         }
     }
 
@@ -71,8 +89,9 @@ impl Tokens {
             user_id: user_id.to_owned(),
             platform_id: platform.number(),
             exp: now + lifetime,
-            iat: now - 5,
+            iat: now - EARLIER,
             jti: model::random_id(),
+            issued_ms: now_ms,
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Error::internal)
     }
@@ -85,7 +104,13 @@ impl Tokens {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_nbf = true;
         validation.leeway = 0;
-        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).map_err(|error| {
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &validation);
+        // A signature is looked at before what it is under: whatever another key finds, it was signed with that one.
+        let is_foreign = |error: &jsonwebtoken::errors::Error| *error.kind() == ErrorKind::InvalidSignature;
+        let mut tried = self.decoding.iter().map(decode);
+        let found = tried.find(|found| !found.as_ref().is_err_and(is_foreign));
+        let found = found.unwrap_or_else(|| Err(ErrorKind::InvalidSignature.into()));
+        let data = found.map_err(|error| {
             let code = match error.kind() {
                 ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
                 ErrorKind::ImmatureSignature => ErrorCode::TokenNotValidYet,
@@ -110,11 +135,26 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "a secret of sixteen or more";
+    const ANOTHER: &str = "another secret, long enough";
     const LIFETIME: i64 = 90 * 86_400;
 
     #[test]
+    fn while_secrets_change_tokens_of_either_are_good() {
+        let now = SystemClock.now_ms();
+        let (old, new) = (Tokens::new([SECRET, ANOTHER]), Tokens::new([ANOTHER, SECRET]));
+        for tokens in [&old, &new] {
+            let token = tokens.issue("u1", Platform::WEB, now, LIFETIME).unwrap();
+            assert!(old.verify(&token).is_ok() && new.verify(&token).is_ok());
+            let expired = tokens.issue("u1", Platform::WEB, now - 91 * 86_400_000, LIFETIME).unwrap();
+            assert_eq!(new.verify(&expired).unwrap_err().code, ErrorCode::TokenExpired);
+        }
+        let token = old.issue("u1", Platform::WEB, now, LIFETIME).unwrap();
+        assert_eq!(Tokens::new([ANOTHER]).verify(&token).unwrap_err().code, ErrorCode::TokenUnknown);
+    }
+
+    #[test]
     fn a_token_verifies_to_its_user() {
-        let tokens = Tokens::new(SECRET);
+        let tokens = Tokens::new([SECRET]);
         let token = tokens.issue("u1", Platform::WEB, SystemClock.now_ms(), LIFETIME).unwrap();
         let identity = tokens.verify(&token).unwrap();
         assert_eq!((identity.user_id.as_str(), identity.platform), ("u1", Platform::WEB));
@@ -122,12 +162,11 @@ mod tests {
 
     #[test]
     fn bad_tokens_get_the_codes_of_the_contract() {
-        let tokens = Tokens::new(SECRET);
+        let tokens = Tokens::new([SECRET]);
         let now = SystemClock.now_ms();
         let good = tokens.issue("u1", Platform::WEB, now, LIFETIME).unwrap();
         let expired = tokens.issue("u1", Platform::WEB, now - 91 * 86_400_000, LIFETIME).unwrap();
-        let foreign =
-            Tokens::new("another secret, long enough").issue("u1", Platform::WEB, now, LIFETIME).unwrap();
+        let foreign = Tokens::new([ANOTHER]).issue("u1", Platform::WEB, now, LIFETIME).unwrap();
         for (token, code) in [
             (expired.as_str(), ErrorCode::TokenExpired),
             (foreign.as_str(), ErrorCode::TokenUnknown),
@@ -145,8 +184,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_says_when_it_was_issued() {
+        let token = Tokens::new([SECRET]).issue("u1", Platform::WEB, 1_700_000_000_123, LIFETIME).unwrap();
+        assert_eq!((issued_ms(&token), issued_ms("rubbish")), (1_700_000_000_123, 0));
+    }
+
+    #[test]
     fn two_tokens_of_one_second_differ() {
-        let tokens = Tokens::new(SECRET);
+        let tokens = Tokens::new([SECRET]);
         let now = SystemClock.now_ms();
         assert_ne!(
             tokens.issue("u1", Platform::WEB, now, LIFETIME).unwrap(),

@@ -5,6 +5,7 @@
 mod environment;
 mod files;
 mod hooks;
+mod keys;
 mod live;
 mod locate;
 mod notification;
@@ -16,6 +17,7 @@ use std::path::Path;
 use figment::{Figment, providers::Serialized};
 pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
+pub use keys::{Key, Purpose};
 pub use live::{LIVE_FILE, Live, LiveLog, LiveSettings, Taken, revision};
 pub use notification::{NotificationKind, NotificationPush, NotificationSettings, Notifications};
 pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor, WebPush};
@@ -28,6 +30,18 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Signs tokens and authenticates the services to each other. No default: at least 16 characters.
     pub secret: String,
+    /// What `/auth/get_admin_token` asks for: back ends hold it, and with it nothing that tokens are signed with. At least 16 characters;
+    /// empty: `secret`.
+    pub api_secret: String,
+    /// While secrets change: another one that calls and tokens are accepted by, the next or the one of before.
+    pub other_secret: String,
+    /// While secrets change: another one that `/auth/get_admin_token` accepts.
+    pub other_api_secret: String,
+    /// Once signed tokens: those are accepted until they expire. For the auth service alone.
+    pub token_secret: String,
+    /// Calls of services before signed calls are refused. Left out: they are, but for `discovery.enable: kubernetes`, where the operator
+    /// says so when the last of them is gone (docs/adr/0018-keys.md).
+    pub signed_calls_only: Option<bool>,
     /// Users with administrator rights, created at start.
     #[serde(rename = "adminUserIDs")]
     pub admin_user_ids: Vec<String>,
@@ -415,6 +429,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             secret: String::new(),
+            api_secret: String::new(),
+            other_secret: String::new(),
+            other_api_secret: String::new(),
+            token_secret: String::new(),
+            signed_calls_only: None,
             admin_user_ids: vec!["imAdmin".into()],
             multi_login: MultiLogin::default(),
             token_expire_days: 90,
@@ -553,14 +572,8 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key: &str, problem: &str| Err(ConfigError::value(key, problem));
-        if self.secret.len() < 16 {
-            return refuse(
-                "secret",
-                "must have at least 16 characters; generate one with `openssl rand -hex 24`",
-            );
-        }
-        if self.secret == "openIM123" || self.secret.bytes().all(|byte| byte == self.secret.as_bytes()[0]) {
-            return refuse("secret", "is not a secret; generate one with `openssl rand -hex 24`");
+        if let Some((key, problem)) = self.secrets_problem() {
+            return refuse(key, problem);
         }
         if self.admin_user_ids.is_empty() {
             return refuse("adminUserIDs", "must name at least one user");
@@ -697,6 +710,8 @@ mod tests {
     fn mistakes_are_named() {
         for (yaml, expected) in [
             ("secret: short", "secret"),
+            ("secret: 0123456789abcdef\napiSecret: short", "apiSecret: must have at least 16"),
+            ("secret: 0123456789abcdef\notherSecret: aaaaaaaaaaaaaaaa", "otherSecret: is not a secret"),
             ("secret: 0123456789abcdef\nmultiLogin: {policy: 3}", "multiLogin.policy"),
             ("secret: 0123456789abcdef\nmongo: {url: x}", "url"),
             ("secret: 0123456789abcdef\nlog: {level: verbose}", "log.level"),

@@ -37,6 +37,9 @@ pub struct LiveSettings {
     /// See [`Config::allow_ambiguous_ids`].
     #[serde(rename = "allowAmbiguousIDs", skip_serializing_if = "Option::is_none")]
     pub allow_ambiguous_ids: Option<bool>,
+    /// See [`Config::signed_calls_only`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_calls_only: Option<bool>,
 }
 
 /// What of the logs changes while a process runs.
@@ -54,11 +57,20 @@ pub fn revision(text: &str) -> String {
 
 /// What became of the files as they are now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Taken {
     /// See [`revision`]; of the file that is in force, empty without one.
     pub revision: String,
     /// Why a newer file was refused; empty when it was not.
     pub problem: String,
+    /// This process signs its calls: the operator asks for it. Those before did not say so.
+    pub signs_calls: bool,
+}
+
+impl Taken {
+    fn new(revision: String, problem: String) -> Self {
+        Self { revision, problem, signs_calls: true }
+    }
 }
 
 /// The configuration in force; cheap to clone.
@@ -89,7 +101,7 @@ impl Live {
         Ok(Self(Arc::new(Inner {
             directory: directory.to_owned(),
             config: ArcSwap::from_pointee(config),
-            taken: ArcSwap::from_pointee(Taken { revision, problem: String::new() }),
+            taken: ArcSwap::from_pointee(Taken::new(revision, String::new())),
             seen: ArcSwap::from_pointee(seen),
         })))
     }
@@ -126,12 +138,13 @@ impl Live {
                 config.retain_days = loaded.retain_days;
                 config.history_for_new_members = loaded.history_for_new_members;
                 config.allow_ambiguous_ids = loaded.allow_ambiguous_ids;
+                config.signed_calls_only = loaded.signed_calls_only;
                 self.0.config.store(Arc::new(config));
-                self.0.taken.store(Arc::new(Taken { revision, problem: String::new() }));
+                self.0.taken.store(Arc::new(Taken::new(revision, String::new())));
                 Ok(true)
             }
             Err(error) => {
-                let taken = Taken { revision: self.taken().revision.clone(), problem: error.to_string() };
+                let taken = Taken::new(self.taken().revision.clone(), error.to_string());
                 self.0.taken.store(Arc::new(taken));
                 Err(error)
             }
@@ -153,12 +166,13 @@ mod tests {
         assert_eq!((live.now().retain_days, live.taken().revision.as_str()), (5, ""));
         assert!(!live.refresh().unwrap());
 
-        let text = "retainDays: 7\nlog: {level: debug}\nallowAmbiguousIDs: true\n";
+        let text = "retainDays: 7\nlog: {level: debug}\nallowAmbiguousIDs: true\nsignedCallsOnly: true\n";
         write(LIVE_FILE, text);
         assert!(live.refresh().unwrap());
         assert_eq!((live.now().retain_days, live.now().log.level.as_str()), (7, "debug"));
         assert!(live.now().allow_ambiguous_ids);
-        assert_eq!(*live.taken(), Taken { revision: revision(text), problem: String::new() });
+        assert_eq!(live.now().signed_calls_only, Some(true));
+        assert_eq!(*live.taken(), Taken::new(revision(text), String::new()));
 
         for (wrong, named) in [
             ("retainDays: soon", "retainDays"),

@@ -3,9 +3,13 @@
 use crate::Config;
 
 /// The secrets of a configuration, by key.
-fn fields(config: &mut Config) -> [(&'static str, &mut String); 19] {
+fn fields(config: &mut Config) -> [(&'static str, &mut String); 23] {
     [
         ("secret", &mut config.secret),
+        ("apiSecret", &mut config.api_secret),
+        ("otherSecret", &mut config.other_secret),
+        ("otherApiSecret", &mut config.other_api_secret),
+        ("tokenSecret", &mut config.token_secret),
         ("mongo.uri", &mut config.mongo.uri),
         ("redis.password", &mut config.redis.password),
         ("redis.sentinelMode.password", &mut config.redis.sentinel_mode.password),

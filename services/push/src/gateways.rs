@@ -237,7 +237,7 @@ mod tests {
 
     use bytes::Bytes;
     use config::{Config, Service};
-    use rpc::{InternalKey, RpcService};
+    use rpc::RpcService;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -296,7 +296,7 @@ mod tests {
     const SECRET: &str = "a secret of the cluster";
 
     fn serve(gateways: &Gateways, taker: Taker, listener: TcpListener) {
-        let (key, metrics) = (InternalKey::derive(SECRET), rpc::RpcMetrics::default());
+        let (key, metrics) = (gateways.peers.key().clone(), rpc::RpcMetrics::default());
         gateways.tasks.spawn(rpc::serve(
             Arc::new(taker),
             listener,

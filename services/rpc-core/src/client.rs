@@ -68,12 +68,10 @@ impl Client {
     /// As [`Client::call`].
     pub async fn call_raw(&self, context: &Context, method: &str, payload: Bytes) -> Result<Bytes> {
         let name = self.service.name();
-        let call = Call {
-            caller: Some(context.caller.clone()),
-            operation_id: context.operation_id.clone(),
-            payload,
-            mac: self.key.sign(&context.caller, &context.operation_id),
-        };
+        let (caller, operation_id) = (Some(context.caller.clone()), context.operation_id.clone());
+        let call = Call { caller, operation_id, payload, ..Default::default() };
+        let call = self.key.sign((self.service, method), call);
+        let signature = call.signature.clone();
         let path =
             http::uri::PathAndQuery::try_from(format!("/openim.{name}/{method}")).map_err(Error::internal)?;
         let answer = timeout(CALL_DEADLINE, self.send(call, path));
@@ -92,6 +90,11 @@ impl Client {
             }
             Ok(Ok(response)) => response.into_inner(),
         };
+        if !self.key.believes(&signature, &reply) {
+            return Err(Error::internal(format!(
+                "service {name}, {method}: the answer is not from who holds this cluster's secret"
+            )));
+        }
         match reply.err_code {
             0 => Ok(reply.payload),
             code => Err(Error {
@@ -144,7 +147,7 @@ pub struct Peers {
 impl Peers {
     /// Starts following discovery; tasks end with `stop`.
     pub fn start(config: &Config, tls: Option<Tls>, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let key = InternalKey::derive(&config.secret);
+        let key = InternalKey::of(config);
         let (gateways_sender, gateways) = watch::channel(None);
         let mut gateways_sender = Some(gateways_sender);
         let clients = Service::ALL.into_iter().map(|service| {
@@ -155,6 +158,11 @@ impl Peers {
             (service, Client { channel, service, key: key.clone(), is_balanced: true })
         });
         Self { clients: Arc::new(clients.collect()), key, tls, direct: Arc::default(), gateways }
+    }
+
+    /// What its calls are signed with; services that this process serves verify by it.
+    pub fn key(&self) -> &InternalKey {
+        &self.key
     }
 
     /// A service, balanced over its instances.
@@ -273,7 +281,8 @@ pub(crate) mod tests {
 
     fn listed(addresses: &[SocketAddr]) -> (watch::Sender<Listed>, Peers) {
         let (sender, gateways) = watch::channel(Some(addresses.iter().copied().collect()));
-        let key = InternalKey::derive("a secret of the cluster");
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let key = InternalKey::of(&config);
         (sender, Peers { clients: Arc::default(), key, tls: None, direct: Arc::default(), gateways })
     }
 

@@ -1,14 +1,11 @@
 //! Who asks, under which operation id.
 
 use config::Config;
-use hmac::{Hmac, Mac};
 use model::platform::Platform;
-use prost::Message;
 use protocol::{
     Error, Result,
     internal::{Caller, caller::Kind},
 };
-use sha2::Sha256;
 
 /// The caller and trace id of one operation.
 #[derive(Debug, Clone)]
@@ -100,51 +97,9 @@ impl Context {
     }
 }
 
-/// Authenticates callers between services, derived from the configured secret.
-#[derive(Clone)]
-pub struct InternalKey(Hmac<Sha256>);
-
-impl InternalKey {
-    /// Derives the key; the label keeps it apart from token signatures.
-    pub fn derive(secret: &str) -> Self {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-            .unwrap_or_else(|_| unreachable!("HMAC takes any key"));
-        mac.update(b"openim internal call v1");
-        let key = mac.finalize().into_bytes();
-        Self(Hmac::new_from_slice(&key).unwrap_or_else(|_| unreachable!("HMAC takes any key")))
-    }
-
-    fn mac(&self, caller: &Caller, operation_id: &str) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
-        mac.update(&caller.encode_to_vec());
-        mac.update(&[0]);
-        mac.update(operation_id.as_bytes());
-        mac
-    }
-
-    pub(crate) fn sign(&self, caller: &Caller, operation_id: &str) -> bytes::Bytes {
-        bytes::Bytes::copy_from_slice(&self.mac(caller, operation_id).finalize().into_bytes())
-    }
-
-    pub(crate) fn verify(&self, caller: &Caller, operation_id: &str, signature: &[u8]) -> bool {
-        self.mac(caller, operation_id).verify_slice(signature).is_ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_forged_caller_is_noticed() {
-        let key = InternalKey::derive("a secret of the cluster");
-        let user = Context::new(Kind::User, "u1", 5, "op").caller;
-        let signature = key.sign(&user, "op");
-        assert!(key.verify(&user, "op", &signature));
-        let admin = Context::new(Kind::Admin, "u1", 5, "op").caller;
-        assert!(!key.verify(&admin, "op", &signature));
-        assert!(!InternalKey::derive("another").verify(&user, "op", &signature));
-    }
 
     #[test]
     fn an_administrator_is_one_by_the_token_and_not_by_the_name_alone() {

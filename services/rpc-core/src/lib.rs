@@ -5,14 +5,16 @@ mod client;
 mod context;
 mod discovery;
 mod etcd;
+mod key;
 mod metrics;
 mod server;
 mod tls;
 
 pub use async_trait::async_trait;
 pub use client::{Client, Peers};
-pub use context::{Context, InternalKey};
+pub use context::Context;
 pub use etcd::{announce, announce_metrics, metrics_targets};
+pub use key::InternalKey;
 pub use metrics::RpcMetrics;
 pub use server::{RpcService, decode, encode, serve};
 pub use tls::Tls;

@@ -64,25 +64,25 @@ impl UnaryService<Call> for Method {
 
     /// The operation is a task of its own: it runs to its end when the caller hangs up, which drops the future that is returned here.
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
-        let Call { caller, operation_id, payload, mac } = request.into_inner();
-        let caller = caller.unwrap_or_default();
-        if !self.key.verify(&caller, &operation_id, &mac) {
-            let refused = "the calling service does not hold this cluster's secret";
-            return Box::pin(async move { Err(tonic::Status::unauthenticated(refused)) });
-        }
+        let call = request.into_inner();
+        let verified = match self.key.verify((self.service.service(), &self.name), &call) {
+            Ok(verified) => verified,
+            Err(refused) => return Box::pin(async move { Err(tonic::Status::unauthenticated(refused)) }),
+        };
         if self.running.len() >= MOST_RUNNING {
             return Box::pin(async { Err(tonic::Status::resource_exhausted("the service is busy")) });
         }
-        let (service, metrics) = (self.service.clone(), self.metrics.clone());
+        let (service, metrics, key) = (self.service.clone(), self.metrics.clone(), self.key.clone());
         let name = std::mem::take(&mut self.name);
-        let context = Context { caller, operation_id };
+        let Call { caller, operation_id, payload, .. } = call;
+        let context = Context { caller: caller.unwrap_or_default(), operation_id };
         let operation = self.running.spawn(async move {
             let started = tokio::time::Instant::now();
             let outcome = AssertUnwindSafe(service.call(&context, &name, payload)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             let reply = reply(&context, &name, outcome);
             metrics.answered(service.service().name(), &name, &reply, started.elapsed());
-            reply
+            key.answer(&verified, reply)
         });
         Box::pin(async move {
             let reply = operation.await.map_err(|error| tonic::Status::internal(error.to_string()))?;
@@ -197,7 +197,7 @@ mod tests {
         let peers = Peers::start(&config, None, &tasks, &stop);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = peers.gateway(&listener.local_addr().unwrap().to_string()).unwrap();
-        let (slow, key) = (Arc::new(Slow::default()), InternalKey::derive(&config.secret));
+        let (slow, key) = (Arc::new(Slow::default()), InternalKey::of(&config));
         let serving =
             tasks.spawn(serve(slow.clone(), listener, key, None, RpcMetrics::default(), stop.clone()));
         let context = Context::system("test");
@@ -222,5 +222,70 @@ mod tests {
         serving.await.unwrap().unwrap();
         tasks.close();
         tasks.wait().await;
+    }
+
+    /// Answers whatever it is asked, without holding the secret.
+    struct Impostor(Vec<u8>);
+
+    impl UnaryService<Call> for Impostor {
+        type Response = Reply;
+        type Future = std::future::Ready<std::result::Result<tonic::Response<Reply>, tonic::Status>>;
+
+        fn call(&mut self, _request: tonic::Request<Call>) -> Self::Future {
+            let (payload, signature) = (Bytes::from_static(b"an administrator"), self.0.clone().into());
+            std::future::ready(Ok(tonic::Response::new(Reply { payload, signature, ..Default::default() })))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stands_behind_the_name_of_a_service_is_not_believed_for_it() {
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let peers = Peers::start(&config, None, &tasks, &stop);
+        for signature in [vec![], vec![7; 32]] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let gateway = peers.gateway(&listener.local_addr().unwrap().to_string()).unwrap();
+            let answer = post(async move |request: http::Request<axum::body::Body>| {
+                let mut grpc = tonic::server::Grpc::new(tonic_prost::ProstCodec::<Reply, Call>::default());
+                grpc.unary(Impostor(signature), request.map(Body::new)).await
+            });
+            let router = axum::Router::new().route("/openim.gateway/{method}", answer);
+            let incoming = tonic::transport::server::TcpIncoming::from(listener);
+            let mut server = tonic::transport::Server::builder();
+            let server = server.add_routes(tonic::service::Routes::from(router));
+            tasks.spawn(server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
+            let error =
+                gateway.call_raw(&Context::anonymous("op"), "parseToken", Bytes::new()).await.unwrap_err();
+            assert!(error.detail.contains("not from who holds this cluster's secret"), "{error}");
+        }
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_recorded_call_is_refused_for_another_method() {
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (service, key) = (Arc::new(crate::client::tests::Kicker), InternalKey::of(&config));
+        let serving = serve(service, listener, key.clone(), None, RpcMetrics::default(), stop.clone());
+        tasks.spawn(serving);
+        let recorded = Call { caller: Some(Context::system("op").caller), ..Default::default() };
+        let recorded = key.sign((Service::Gateway, "kickUserOffline"), recorded);
+        let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect_lazy();
+        let replay = async |method: &str, call: Call| {
+            let mut grpc = tonic::client::Grpc::new(channel.clone());
+            grpc.ready().await.unwrap();
+            let path = http::uri::PathAndQuery::try_from(format!("/openim.gateway/{method}")).unwrap();
+            let codec = tonic_prost::ProstCodec::<Call, Reply>::default();
+            let answer = grpc.unary(tonic::Request::new(call), path, codec).await;
+            answer.map(drop).map_err(|status| status.code())
+        };
+        assert_eq!(replay("kickUserOffline", recorded.clone()).await, Ok(()));
+        let refused = Err(tonic::Code::Unauthenticated);
+        assert_eq!(replay("kickConnections", recorded.clone()).await, refused);
+        let another = Call { payload: Bytes::from_static(b"x"), ..recorded };
+        assert_eq!(replay("kickUserOffline", another).await, refused);
+        stop.cancel();
     }
 }

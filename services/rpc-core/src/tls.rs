@@ -86,7 +86,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let key = InternalKey::derive(secret);
+        let key = InternalKey::of(&config);
         let (metrics, stopped) = (RpcMetrics::default(), stop.clone());
         tasks.spawn(crate::serve(Arc::new(Kicker), listener, key, ours.clone(), metrics, stopped));
         let ask = async |tls: Option<Tls>| {

@@ -89,8 +89,9 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     if let Some(producer) = hook_producer {
         process.watch(&producer);
     }
+    let calls = process.peers.key().clone();
     let metrics = process.start().await?;
-    tasks.spawn(follow(live.clone(), level.clone(), stop.clone()));
+    tasks.spawn(follow(live.clone(), level.clone(), calls, stop.clone()));
     let report = Arc::new(move || serde_json::to_string(&*live.taken()).unwrap_or_default());
     let admin = telemetry::serve_admin(
         config.admin_port,
@@ -98,7 +99,7 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
         readiness.clone(),
         level,
         report,
-        Changes::With(AdminKey::derive(&config.secret)),
+        Changes::With(AdminKey::of(&config)),
         stop.clone(),
     );
     tasks.spawn(async move {
@@ -136,7 +137,7 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
 }
 
 /// Takes over what changes in the files of the configuration.
-async fn follow(live: Live, level: LogLevel, stop: CancellationToken) {
+async fn follow(live: Live, level: LogLevel, calls: InternalKey, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -145,6 +146,7 @@ async fn follow(live: Live, level: LogLevel, stop: CancellationToken) {
         match live.refresh() {
             Ok(false) => {}
             Ok(true) => {
+                calls.take_over(&live.now());
                 if let Err(problem) = level.set(&live.now().log.level) {
                     tracing::warn!(problem, "config.log_level_refused");
                 }
@@ -238,7 +240,7 @@ impl Process {
         if self.runs(Role::Auth) {
             let auth = rpc_auth::Auth {
                 store: store.clone(),
-                tokens: Tokens::new(&config.secret),
+                tokens: Tokens::new(config.token_secrets()),
                 config: config.clone(),
                 live: live.clone(),
                 peers: peers.clone(),
@@ -292,7 +294,7 @@ impl Process {
             self.serve(conversations).await?;
         }
         if self.runs(Role::Third) {
-            self.serve(rpc_third::Third::new(store.clone(), clock.clone(), &config)?).await?;
+            self.serve(rpc_third::Third::new(store.clone(), clock.clone(), live.clone())?).await?;
         }
         if self.runs(Role::Msg) {
             let facts = Facts::new(store.clone(), FactMetrics::register(&mut self.metrics.0));
@@ -321,7 +323,7 @@ impl Process {
     async fn serve(&self, service: impl RpcService) -> anyhow::Result<()> {
         let name = service.service();
         let listener = listen(self.config.rpc_port(name), "rpcBasePort").await?;
-        let key = InternalKey::derive(&self.config.secret);
+        let key = self.peers.key().clone();
         // A gateway that lets its connections go is still asked about them.
         let leave = if name == config::Service::Gateway { &self.stop } else { &self.draining };
         self.tasks.spawn(rpc::announce((*self.config).clone(), name, leave.clone()));

@@ -6,7 +6,7 @@ mod objects;
 use std::sync::Arc;
 
 use ::objects::{ObjectError, Objects, Seal};
-use config::{Config, Service};
+use config::{Live, Purpose, Service};
 use model::{Clock, platform::Platform};
 use protocol::{
     Error, Result, check,
@@ -24,6 +24,7 @@ pub struct Third {
     pub clock: Arc<dyn Clock>,
     objects: Option<Objects>,
     limits: Limits,
+    live: Live,
     upload_ids: Seal,
     form_ids: Seal,
 }
@@ -58,18 +59,25 @@ impl Third {
     ///
     /// # Errors
     /// When a setting of the storage is malformed.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, config: &Config) -> Result<Self, ObjectError> {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, live: Live) -> Result<Self, ObjectError> {
+        let config = live.now();
         Ok(Self {
             store,
             clock,
-            objects: Objects::from_config(config)?,
+            objects: Objects::from_config(&config)?,
             limits: Limits {
                 max_bytes: i64::try_from(config.object.max_bytes).unwrap_or(i64::MAX),
                 max_bytes_per_day: i64::try_from(config.object.max_bytes_per_day).unwrap_or(i64::MAX),
             },
-            upload_ids: Seal::new(&config.secret, "openim upload id v1"),
-            form_ids: Seal::new(&config.secret, "openim form id v1"),
+            upload_ids: Seal::new(&config, Purpose::UploadIds, "openim upload id v1"),
+            form_ids: Seal::new(&config, Purpose::FormIds, "openim form id v1"),
+            live,
         })
+    }
+
+    /// Whether an instance from before may be asked about the ids that this one makes.
+    fn ids_as_before(&self) -> bool {
+        self.live.now().takes_legacy_calls()
     }
 
     async fn put_token(&self, context: &Context, request: FcmUpdateTokenReq) -> Result<FcmUpdateTokenResp> {

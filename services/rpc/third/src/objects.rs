@@ -177,7 +177,7 @@ impl Third {
         Ok(InitiateMultipartUploadResp {
             url: String::new(),
             upload: Some(UploadInfo {
-                upload_id: self.upload_ids.close(&upload),
+                upload_id: self.upload_ids.close(&upload, self.ids_as_before()),
                 part_size: expected,
                 sign: Some(sign),
                 expire_time,
@@ -351,7 +351,7 @@ impl Third {
         if !request.absolute {
             self.remember(context, &key, &key, form.expires).await?;
         }
-        let id = self.form_ids.close(&FormUpload {
+        let upload = FormUpload {
             user: context.user_id().to_owned(),
             name: request.name,
             key,
@@ -359,7 +359,8 @@ impl Third {
             content_type: request.content_type,
             group: request.group,
             expires: form.expires,
-        });
+        };
+        let id = self.form_ids.close(&upload, self.ids_as_before());
         Ok(InitiateFormDataResp {
             id,
             url: form.url,
