@@ -80,22 +80,57 @@ fn same_secret(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |different, (x, y)| different | (x ^ y)) == 0
 }
 
+/// Tokens of administrators are good for a day: whoever uses them has the secret to get another.
+const ADMIN_LIFETIME: i64 = 86_400;
+
+fn lifetime(platform: Platform, token_expire_days: u32) -> i64 {
+    let asked = i64::from(token_expire_days) * 86_400;
+    if platform == Platform::ADMIN { asked.min(ADMIN_LIFETIME) } else { asked }
+}
+
+/// The tokens that end when there is a `new` one among the `good` ones of a user, which come oldest first. Two that are issued at once each
+/// see the other: the later one stays.
+fn replaced(policy: Policy, most: usize, good: &[TokenRow], new: &str) -> Vec<String> {
+    let Some(own) = good.iter().position(|row| row.digest == new) else { return vec![] };
+    let platform = |row: &TokenRow| Platform::parse(row.platform_id);
+    let excludes = |other: &TokenRow| {
+        let both = platform(&good[own]).zip(platform(other));
+        both.is_some_and(|(own, other_platform)| policy.replaces((own, new), (other_platform, &other.digest)))
+    };
+    let gone: Vec<&TokenRow> = if policy == Policy::Any {
+        let of_platform: Vec<_> =
+            good.iter().filter(|row| row.platform_id == good[own].platform_id).collect();
+        let too_many = of_platform.len().saturating_sub(most.max(1));
+        of_platform.into_iter().take(too_many).collect()
+    } else {
+        let (earlier, later) = good.split_at(own);
+        let is_replaced = later.iter().any(excludes);
+        earlier.iter().filter(|row| excludes(row)).chain(is_replaced.then(|| &good[own])).collect()
+    };
+    gone.into_iter().map(|row| row.digest.clone()).collect()
+}
+
 impl Auth {
-    /// Validity of new tokens in seconds.
-    fn lifetime(&self) -> i64 {
-        i64::from(self.live.now().token_expire_days) * 86_400
+    /// Validity of a new token in seconds.
+    fn lifetime(&self, platform: Platform) -> i64 {
+        lifetime(platform, self.live.now().token_expire_days)
     }
 
     async fn get_admin_token(&self, _: &Context, request: GetAdminTokenReq) -> Result<GetAdminTokenResp> {
         non_empty("userID", &request.user_id)?;
-        if !same_secret(&request.secret, &self.config.secret) {
-            return Err(Error::no_permission("secret is not this cluster's secret"));
+        // All of them are compared, for the same reason.
+        let is_known = self
+            .config
+            .api_secrets()
+            .fold(false, |known, secret| known | same_secret(&request.secret, secret));
+        if !is_known {
+            return Err(Error::no_permission("secret is not this cluster's API secret"));
         }
         if !self.config.is_admin(&request.user_id) {
             return Err(Error::args("userID is not among adminUserIDs of the configuration"));
         }
-        let token = self.issue(&request.user_id, Platform::ADMIN).await?;
-        Ok(GetAdminTokenResp { token, expire_time_seconds: self.lifetime() })
+        let token = self.issue(&request.user_id, Platform::ADMIN, 0).await?;
+        Ok(GetAdminTokenResp { token, expire_time_seconds: self.lifetime(Platform::ADMIN) })
     }
 
     async fn get_user_token(&self, context: &Context, request: GetUserTokenReq) -> Result<GetUserTokenResp> {
@@ -113,48 +148,36 @@ impl Auth {
         if user.app_manger_level >= 3 {
             return Err(Error::args("userID is a notification or robot account, which cannot log in"));
         }
-        let token = self.issue(&request.user_id, platform).await?;
-        self.apply_policy(context, &request.user_id, platform, &digest(&token)).await?;
-        Ok(GetUserTokenResp { token, expire_time_seconds: self.lifetime() })
+        // Later than those that there are, whatever the clock of this machine says: it is what they are replaced by.
+        let last =
+            self.store.good_tokens(&request.user_id).await?.last().map(|row| row.issued.timestamp_millis());
+        let token = self.issue(&request.user_id, platform, last.map_or(0, |last| last + 1)).await?;
+        self.apply_policy(context, &request.user_id, &digest(&token)).await?;
+        Ok(GetUserTokenResp { token, expire_time_seconds: self.lifetime(platform) })
     }
 
-    async fn issue(&self, user: &str, platform: Platform) -> Result<String> {
-        let now = self.clock.now_ms();
-        let token = self.tokens.issue(user, platform, now, self.lifetime())?;
+    /// A new token, not before `earliest` in milliseconds.
+    async fn issue(&self, user: &str, platform: Platform, earliest: i64) -> Result<String> {
+        let (now, lifetime) = (self.clock.now_ms().max(earliest), self.lifetime(platform));
+        let token = self.tokens.issue(user, platform, now, lifetime)?;
         let row = TokenRow {
             digest: digest(&token),
             user_id: user.to_owned(),
             platform_id: platform.number(),
             state: NORMAL,
             issued: DateTime::from_millis(now),
-            expires: DateTime::from_millis(now + self.lifetime() * 1000),
+            expires: DateTime::from_millis(now + lifetime * 1000),
         };
         self.store.put_token(&row).await?;
         self.logins.inc();
         Ok(token)
     }
 
-    /// Kicks the tokens that a new one replaces; never the new one.
-    async fn apply_policy(&self, context: &Context, user: &str, platform: Platform, new: &str) -> Result<()> {
-        let policy = self.policy()?;
-        let mut good = self.store.good_tokens(user).await?;
-        good.retain(|row| row.digest != new);
-        let mut kicked: Vec<String> = good
-            .iter()
-            .filter(|row| {
-                Platform::parse(row.platform_id)
-                    .is_some_and(|old| policy.replaces((platform, new), (old, &row.digest)))
-            })
-            .map(|row| row.digest.clone())
-            .collect();
-        if policy == Policy::Any {
-            let of_platform: Vec<_> =
-                good.iter().filter(|row| row.platform_id == platform.number()).collect();
-            let too_many =
-                (of_platform.len() + 1).saturating_sub(self.config.multi_login.max_num_one_end.max(1));
-            kicked = of_platform.iter().take(too_many).map(|row| row.digest.clone()).collect();
-        }
-        self.revoke(context, user, kicked, Ended::Replaced, "").await
+    /// Kicks the tokens that a new one replaces; and the new one when a later one, issued at the same moment, replaces it.
+    async fn apply_policy(&self, context: &Context, user: &str, new: &str) -> Result<()> {
+        let good = self.store.good_tokens(user).await?;
+        let gone = replaced(self.policy()?, self.config.multi_login.max_num_one_end, &good, new);
+        self.revoke(context, user, gone, Ended::Replaced, "").await
     }
 
     /// Ends tokens of a user. When this returns, the next call with one of them is refused wherever it comes to, and their connections
@@ -256,14 +279,12 @@ impl Auth {
         request: InvalidateTokenReq,
     ) -> Result<InvalidateTokenResp> {
         context.require_system()?;
-        let platform = Platform::parse(request.platform_id)
-            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
         let preserved = digest(&request.preserved_token);
         let known: HashSet<String> =
             self.store.good_tokens(&request.user_id).await?.into_iter().map(|row| row.digest).collect();
         // A token that was replaced in the meantime must not replace its successor.
         if known.contains(&preserved) && self.policy()? != Policy::Any {
-            self.apply_policy(context, &request.user_id, platform, &preserved).await?;
+            self.apply_policy(context, &request.user_id, &preserved).await?;
         }
         Ok(InvalidateTokenResp {})
     }
@@ -280,13 +301,41 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_administrators_live_a_day_at_most() {
+        assert_eq!(lifetime(Platform::ADMIN, 90), 86_400);
+        assert_eq!(lifetime(Platform::IOS, 90), 90 * 86_400);
+    }
+
+    fn row(digest: &str, platform_id: i32, issued: i64) -> TokenRow {
+        TokenRow {
+            digest: digest.into(),
+            user_id: "u".into(),
+            platform_id,
+            state: NORMAL,
+            issued: DateTime::from_millis(issued),
+            expires: DateTime::from_millis(issued + 1000),
+        }
+    }
+
+    #[test]
+    fn of_two_tokens_issued_at_once_the_later_one_stays() {
+        let good = [row("web", 5, 1), row("first", 1, 10), row("second", 1, 11)];
+        for new in ["first", "second"] {
+            assert_eq!(replaced(Policy::OnePerPlatform, 30, &good, new), ["first"], "{new}");
+            assert_eq!(replaced(Policy::Any, 1, &good, new), ["first"], "{new}");
+            assert!(replaced(Policy::Any, 2, &good, new).is_empty());
+        }
+        assert!(replaced(Policy::OnePerPlatform, 30, &good, "web").is_empty());
+        assert!(replaced(Policy::OnePerPlatform, 30, &good, "ended meanwhile").is_empty());
+        assert_eq!(replaced(Policy::PcAndOne, 30, &good, "second"), ["web", "first"]);
+    }
+
     #[test]
     fn secrets_compare_whole() {
-        assert!(super::same_secret("abc", "abc"));
-        assert!(
-            !super::same_secret("abc", "abd")
-                && !super::same_secret("abc", "ab")
-                && !super::same_secret("", "a")
-        );
+        assert!(same_secret("abc", "abc"));
+        assert!(!same_secret("abc", "abd") && !same_secret("abc", "ab") && !same_secret("", "a"));
     }
 }
