@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use config::Service;
-use model::platform::Platform;
+use model::{login::Policy, platform::Platform};
 use protocol::{
     Error,
     auth::{InvalidateTokenReq, InvalidateTokenResp},
@@ -20,18 +20,40 @@ use crate::{
     table,
 };
 
-/// Kicks the connections that this login replaces, wherever they are; each by its own id, so never this one.
-pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, operation_id: &str) {
-    let (here, mut elsewhere) = others(gateway, connection).await;
-    let new = (connection.platform, connection.token_digest.as_str());
-    let replaced = |old: &Route| {
-        Platform::parse(old.platform)
-            .is_some_and(|platform| gateway.policy.replaces(new, (platform, &old.token_digest)))
+/// Of the others those that this login replaces, and those that may stay beside it.
+struct Sorted {
+    gone: Vec<Route>,
+    staying: Vec<Route>,
+    /// A later login, at this very moment, replaces this one: each sees the other, and both would go.
+    is_replaced: bool,
+}
+
+/// The later token stays where the policy lets only one.
+fn sort(policy: Policy, own: &Route, others: Vec<Route>) -> Sorted {
+    let platform = |route: &Route| Platform::parse(route.platform);
+    let excludes = |other: &Route| {
+        let both = platform(own).zip(platform(other));
+        both.is_some_and(|(own_platform, platform)| {
+            policy.replaces((own_platform, &own.token_digest), (platform, &other.token_digest))
+        })
     };
-    let (mut gone, staying): (Vec<Route>, Vec<Route>) = here.into_iter().partition(replaced);
-    let (replaced_elsewhere, mut left): (Vec<Route>, Vec<Route>) = elsewhere.drain(..).partition(replaced);
-    gone.extend(replaced_elsewhere);
-    left.extend(staying);
+    let order = |route: &Route| (route.issued_ms, route.token_digest.clone());
+    let (excluded, mut staying): (Vec<Route>, Vec<Route>) = others.into_iter().partition(excludes);
+    let (gone, later): (Vec<Route>, Vec<Route>) =
+        excluded.into_iter().partition(|other| order(other) < order(own));
+    let is_replaced = !later.is_empty();
+    staying.extend(later);
+    Sorted { gone, staying, is_replaced }
+}
+
+/// Kicks the connections that this login replaces, wherever they are, each by its own id; and this one where a later login replaces it.
+pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, operation_id: &str) {
+    let (_, own) = table::route(gateway, connection);
+    let others = others(gateway, connection).await;
+    let Sorted { mut gone, staying: left, is_replaced } = sort(gateway.policy, &own, others);
+    if is_replaced {
+        kick(gateway, connection);
+    }
     let policy_applied = !gone.is_empty();
     let surplus = surplus(gateway, connection, &left);
     gone.extend(left.into_iter().filter(|route| surplus.contains(&route.connection_id)));
@@ -63,17 +85,15 @@ pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, o
 }
 
 /// The user's other connections: here, as the registry knows them, and at other gateways.
-async fn others(gateway: &Gateway, connection: &Connection) -> (Vec<Route>, Vec<Route>) {
+async fn others(gateway: &Gateway, connection: &Connection) -> Vec<Route> {
     let open = gateway.registry.of_user(&connection.user);
     let here = open.iter().filter(|open| open.id != connection.id);
-    let here = here.map(|open| table::route(gateway, open).1).collect();
+    let mut others: Vec<Route> = here.map(|open| table::route(gateway, open).1).collect();
     match gateway.routes.of_user(&connection.user).await {
-        Ok(routes) => (here, routes.into_iter().filter(|route| route.gateway != gateway.address).collect()),
-        Err(error) => {
-            tracing::warn!(user = connection.user, %error, "login.others_unknown");
-            (here, vec![])
-        }
+        Ok(routes) => others.extend(routes.into_iter().filter(|route| route.gateway != gateway.address)),
+        Err(error) => tracing::warn!(user = connection.user, %error, "login.others_unknown"),
     }
+    others
 }
 
 /// Which of these are too many beside the new one.
@@ -123,4 +143,49 @@ pub(crate) fn kick(gateway: &Gateway, connection: &Connection) {
 /// The caller of a connection's requests.
 pub(crate) fn caller(gateway: &Gateway, connection: &Connection, operation_id: &str) -> Context {
     Context::verified(&gateway.config, &connection.user, connection.platform.number(), operation_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(connection: &str, platform: i32, issued_ms: i64) -> Route {
+        Route {
+            connection_id: connection.into(),
+            gateway: connection.into(),
+            platform,
+            token_digest: connection.into(),
+            incarnation: String::new(),
+            opened_ms: 0,
+            issued_ms,
+        }
+    }
+
+    /// Who goes when each sees the other.
+    fn go(a: &Route, b: &Route) -> Vec<String> {
+        let mut gone = Vec::new();
+        for (own, other) in [(a, b), (b, a)] {
+            let sorted = sort(Policy::OnePerPlatform, own, vec![other.clone()]);
+            gone.extend(sorted.gone.into_iter().map(|route| route.connection_id));
+            gone.extend(sorted.is_replaced.then(|| own.connection_id.clone()));
+        }
+        gone.dedup();
+        gone
+    }
+
+    #[test]
+    fn of_two_logins_at_once_the_later_one_stays() {
+        let (first, second) = (route("x", 1, 10), route("b", 1, 11));
+        assert_eq!(go(&first, &second), ["x"]);
+        assert_eq!(go(&second, &first), ["x"]);
+        assert_eq!(go(&route("x", 1, 10), &route("y", 1, 10)), ["x"], "of one moment: one of them");
+        assert_eq!(go(&route("x", 1, 0), &second), ["x"], "a gateway from before holds it");
+        assert!(go(&first, &route("b", 2, 11)).is_empty(), "another platform");
+    }
+
+    #[test]
+    fn who_comes_again_with_the_same_token_stays() {
+        let again = Route { connection_id: "again".into(), ..route("x", 1, 10) };
+        assert!(go(&route("x", 1, 10), &again).is_empty());
+    }
 }

@@ -31,6 +31,7 @@ pub(crate) fn route(gateway: &Gateway, connection: &Connection) -> (String, Rout
         token_digest: connection.token_digest.clone(),
         incarnation: gateway.incarnation.lock().id().to_owned(),
         opened_ms: connection.opened_ms,
+        issued_ms: authn::issued_ms(&connection.token),
     };
     (connection.user.clone(), route)
 }

@@ -154,6 +154,7 @@ mod tests {
             token_digest: String::new(),
             incarnation: incarnation.into(),
             opened_ms: 0,
+            issued_ms: 0,
         }
     }
 

@@ -53,6 +53,9 @@ pub struct Route {
     /// When it was opened, in milliseconds since 1970.
     #[serde(default)]
     pub opened_ms: i64,
+    /// When its token was issued, in milliseconds since 1970; 0: a gateway before this holds it.
+    #[serde(default)]
+    pub issued_ms: i64,
 }
 
 impl Route {
