@@ -31,6 +31,10 @@ use serde::{Deserialize, Deserializer, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.internalTLS) || has(oldSelf.internalTLS) || self.internalTLS == 'Required'",
+    "message": "internalTLS was left out when the cluster was created: leave it out, or make a cluster with another name"
+}]))]
 pub struct OpenIMClusterSpec {
     /// Version of the services, the tag of their image. Empty: the version that runs, at first the operator's own; a newer operator
     /// alone upgrades nothing.
@@ -71,13 +75,13 @@ pub struct OpenIMClusterSpec {
     pub pods: Pods,
     /// Who may connect to the pods.
     pub network_policies: NetworkPolicies,
-    /// Whether services encrypt what they say to each other and to the managed servers. Decided when a cluster is created.
-    #[serde(rename = "internalTLS")]
+    /// As [`InternalTls`] says.
+    #[serde(rename = "internalTLS", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "services with and without TLS do not understand each other: set it back, or make a cluster with another name"
     }]))]
-    pub internal_tls: InternalTls,
+    pub internal_tls: Option<InternalTls>,
     /// What happens to volumes when the cluster is deleted.
     pub volumes: VolumePolicy,
     /// Any text, for example the date. Another one gives the managed MongoDB, Redis and Kafka new passwords: they take both while the
@@ -85,13 +89,23 @@ pub struct OpenIMClusterSpec {
     #[schemars(length(max = 64))]
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub password_rotation: String,
+    /// Any text, for example the date. Another one gives the cluster another secret, which signs tokens and calls, and another API secret: all
+    /// services take both, then use the new ones, then refuse those of before. Tokens of before stay good until they expire.
+    #[schemars(length(max = 64))]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    pub secret_rotation: String,
+    /// Hours for which the secrets of before are accepted once the new ones are in use, so that back ends take the new API secret: 0 to 720,
+    /// 24 if left out; 0 where the old ones are in wrong hands.
+    #[schemars(range(min = 0, max = 720))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_overlap_hours: Option<i32>,
 }
 
-/// TLS between the services.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Whether services encrypt what they say to each other and to the managed servers. Decided when a cluster is created; left out: a new
+/// cluster does, and one that exists stays as it was made.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InternalTls {
     /// Calls are authenticated by the cluster's secret, and not encrypted.
-    #[default]
     Disabled,
     /// Calls are encrypted, and both sides show a certificate of the cluster's own authority. The managed servers speak TLS alone, with a
     /// certificate of the same authority. The operator makes and renews them.
@@ -940,7 +954,11 @@ pub struct ServiceConfig {
     /// A client that logs out ends its token too; otherwise it may log in again with it, as with upstream.
     #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub logout_revokes: bool,
-    /// Validity of user tokens in days. Live.
+    /// Services before signed calls run, or are to run again: calls that only they make are taken. Set it before spec.version goes back to
+    /// such a version, and remove it after. Live.
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
+    pub legacy_calls: bool,
+    /// Validity of user tokens in days; those of administrators live a day at most. Live.
     #[schemars(range(min = 1, max = 3650))]
     pub token_expire_days: u32,
     /// The receiver of a message must have the sender as a friend. Live.
@@ -1005,6 +1023,7 @@ impl Default for ServiceConfig {
             admin_user_ids: vec!["imAdmin".into()],
             multi_login_policy: 1,
             logout_revokes: false,
+            legacy_calls: false,
             token_expire_days: 90,
             friend_verify: false,
             allow_ambiguous_ids: false,

@@ -104,6 +104,12 @@ pub struct OpenIMClusterStatus {
     /// What holds the plan up.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub blockers: Vec<Blocker>,
+    /// Where a change of the secrets stands (spec.secretRotation); empty: there was none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub secrets: String,
+    /// All pods sign their calls: those of services before that are refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub signed_calls: bool,
     /// Names the live settings that all pods have taken over.
     pub live_config: String,
     /// Each backing server, as a real probe saw it.

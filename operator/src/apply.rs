@@ -40,7 +40,7 @@ use crate::{
     validate::{Cluster, amount},
     volumes,
 };
-use crds::{Blocker, InternalTls, Reason, VolumePolicy};
+use crds::{Blocker, Reason, VolumePolicy};
 
 /// Why applying stopped.
 #[derive(Debug, thiserror::Error)]
@@ -599,10 +599,11 @@ fn completed(
     what: &str,
 ) -> Result<BTreeMap<String, String>, ApplyError> {
     let fresh = data.is_empty();
-    if fresh && !cluster.spec.password_rotation.is_empty() {
-        data.insert(credentials::key::ROTATION.to_owned(), cluster.spec.password_rotation.clone());
+    let by_tls = credentials::wants_certificates(cluster, &data);
+    if fresh {
+        data.extend(credentials::begin(cluster));
     }
-    if cluster.spec.internal_tls == InternalTls::Required {
+    if by_tls {
         let now = Timestamp::now();
         let mut made = authority::complete(&cluster.name, &mut data, now);
         // Servers that were made without TLS stay so: those that speak to them would have to change at the same moment.

@@ -43,7 +43,7 @@ use crate::{
     credentials::{self, Account},
     dereference, doors, live,
     memo::Memo,
-    neighbours, plan, pods, probe, rotation, scaling,
+    neighbours, plan, pods, probe, rotation, scaling, secret_rotation,
     sent::Sent,
     status,
     turns::{self, Turns},
@@ -374,7 +374,16 @@ impl Operator {
                 Some(step) => self.rotate(&cluster, &observed, step, &mut plan).await?,
                 None => false,
             };
-        let written = written || rotated;
+        let mut written = written || rotated;
+        if let Some(step) =
+            secret_rotation::next(&cluster, &observed, &plan).filter(|_| failure.is_none() && !written)
+        {
+            let before = &observed.credentials;
+            let after = secret_rotation::taken(&cluster, before, step, now);
+            apply::replace_credentials(&self.client, &cluster, before, &after).await?;
+            tracing::info!(cluster = cluster.name, ?step, "secrets.rotate");
+            written = true;
+        }
         let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
         if let Some(error) = &failure {
             status = status::failed(status, error, &before, now);
@@ -390,6 +399,8 @@ impl Operator {
             && plan.refused.is_empty()
             && plan.changes.is_empty()
             && observed.load.is_empty()
+            && !secret_rotation::is_under_way(&observed.credentials)
+            && (cluster.signed_calls || observed.signing == Some(false))
             && status == before
             && observed.dependencies.iter().all(Dependency::is_well);
         if at_rest {

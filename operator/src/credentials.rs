@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::InternalTls;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::{
@@ -15,6 +16,21 @@ use crate::{
 pub mod key {
     /// Signs tokens and internal calls.
     pub const SECRET: &str = "secret";
+    /// What back ends get administrators' tokens with. Clusters that an operator before made have none until their secrets change: there it
+    /// is [`SECRET`].
+    pub const API_SECRET: &str = "api-secret";
+    /// While secrets change: the next one, then the one of before.
+    pub const OTHER_SECRET: &str = "secret-other";
+    /// The same of [`API_SECRET`].
+    pub const OTHER_API_SECRET: &str = "api-secret-other";
+    /// Signed tokens before the last change: they are good until they expire.
+    pub const TOKEN_SECRET: &str = "token-secret";
+    /// The rotation that the secrets in use are of; missing: none.
+    pub const SECRET_ROTATION: &str = "secret-rotation";
+    /// The one that has begun, until it is through.
+    pub const NEXT_SECRET_ROTATION: &str = "secret-rotation-next";
+    /// When its secrets came into use.
+    pub const SECRETS_SWITCHED: &str = "secret-rotation-switched";
     /// Shared by the members of the replica set.
     pub const MONGO_KEYFILE: &str = "mongo-keyfile";
     /// The user that is in use; missing: the first.
@@ -55,6 +71,33 @@ pub const TLS_DIR: &str = "/tls";
 /// Whether the managed servers speak TLS.
 pub fn servers_speak_tls(data: &BTreeMap<String, String>) -> bool {
     data.contains_key(key::SERVERS_CERTIFICATE)
+}
+
+/// Whether the services speak TLS with each other: decided when the Secret is made.
+pub fn services_speak_tls(cluster: &Cluster, data: &BTreeMap<String, String>) -> bool {
+    cluster.spec.internal_tls != Some(InternalTls::Disabled) && data.contains_key(key::CERTIFICATE)
+}
+
+/// Whether the Secret is to have certificates: what exists stays as it was made.
+pub fn wants_certificates(cluster: &Cluster, data: &BTreeMap<String, String>) -> bool {
+    let is_made = data.contains_key(key::CERTIFICATE);
+    match cluster.spec.internal_tls {
+        Some(InternalTls::Disabled) => false,
+        Some(InternalTls::Required) => data.is_empty() || is_made || cluster.ran.is_empty(),
+        None => data.is_empty() || is_made,
+    }
+}
+
+/// What a cluster begins with beside what [`complete`] makes. Those that exist go on with what they have.
+pub fn begin(cluster: &Cluster) -> BTreeMap<String, String> {
+    let mut data = BTreeMap::from([(key::API_SECRET.to_owned(), random_hex())]);
+    let (passwords, secrets) = (&cluster.spec.password_rotation, &cluster.spec.secret_rotation);
+    for (name, rotation) in [(key::ROTATION, passwords), (key::SECRET_ROTATION, secrets)] {
+        if !rotation.is_empty() {
+            data.insert(name.to_owned(), rotation.clone());
+        }
+    }
+    data
 }
 
 /// The names by which managed servers are reached.

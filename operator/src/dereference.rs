@@ -353,14 +353,23 @@ pub async fn dereference(
         }
         live::behind(client, cluster, &observed.there, &revision).await
     };
+    let signing = async {
+        // Not while services are changed: pods of before are among them.
+        let settled = observed.deployments.values().all(Rollout::is_done);
+        if cluster.signed_calls || !settled {
+            return Ok(None);
+        }
+        live::signing(client, cluster, &observed.there).await
+    };
     let target = probe::Target::of(cluster, &observed);
-    let (probed, behind, load, calls) = tokio::join!(
+    let (probed, behind, signing, load, calls) = tokio::join!(
         target.probe(),
         behind,
+        signing,
         scaling::measure(client, cluster, &observed),
         calls::measure(client, cluster, &observed, before),
     );
-    (observed.behind, observed.load, observed.calls) = (behind?, load?, calls?);
+    (observed.behind, observed.signing, observed.load, observed.calls) = (behind?, signing?, load?, calls?);
     for (service, calls) in &observed.calls {
         let name = cluster.part(service);
         let deployment =

@@ -25,6 +25,7 @@ pub mod replica_set;
 pub mod rollout;
 pub mod rotation;
 pub mod scaling;
+pub mod secret_rotation;
 pub mod sent;
 pub mod servers;
 pub mod status;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{Blocker, Change, Dependency, Reason};
+use crds::{Blocker, Change, Dependency, InternalTls, Reason};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
@@ -13,10 +13,11 @@ use crate::{
     build,
     by_hand::Held,
     calls::Calls,
+    credentials::services_speak_tls,
     doors::{self, Neighbour},
     probe,
     rollout::{self, Permissions},
-    rotation, scaling,
+    rotation, scaling, secret_rotation,
     servers::{self, Asked},
     validate::{Backing, Cluster},
     version,
@@ -108,6 +109,8 @@ pub struct Observed {
     pub failed_jobs: BTreeMap<String, String>,
     /// Pods that have not taken over the newest live settings, and what they say; asked until there are none.
     pub behind: BTreeMap<String, String>,
+    /// Whether all pods sign their calls, where that is not known of the cluster yet; `None`: not all could be asked.
+    pub signing: Option<bool>,
     /// The time.
     pub now: Timestamp,
     /// The namespace that the operator runs in.
@@ -248,8 +251,10 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         plan.blockers.insert(0, rollout::blocker("", gate.reason, gate.message));
     }
     plan.changes.extend(rotation::pending(cluster, observed));
+    plan.changes.extend(secret_rotation::pending(cluster, observed));
     plan.blockers.extend(doors::taken(cluster, observed).into_values());
     plan.blockers.extend(accepted::refused(cluster, observed));
+    plan.blockers.extend(fixed_tls(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));
     plan.blockers.extend(fixed_replicas(cluster, observed));
     plan.blockers.extend(volumes::fixed_class(cluster, observed));
@@ -263,6 +268,17 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
 
 fn names(blockers: &[Blocker], reason: Reason) -> bool {
     blockers.iter().any(|blocker| blocker.gate == reason.as_str())
+}
+
+/// A cluster that was made without TLS stays so: services with and without do not understand each other.
+fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
+    let made_without =
+        !observed.credentials.is_empty() && !services_speak_tls(cluster, &observed.credentials);
+    (made_without && cluster.spec.internal_tls == Some(InternalTls::Required)).then(|| Blocker {
+        component: "internalTLS".into(),
+        gate: Reason::InvalidSpec.as_str().into(),
+        message: "spec.internalTLS is Required, the cluster was made without TLS and stays so: remove it, or make a cluster with another name".into(),
+    })
 }
 
 /// A cluster that was made with another number of brokers keeps it.

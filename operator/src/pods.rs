@@ -47,6 +47,20 @@ pub(crate) async fn ask(
     services: &[&str],
     path: &str,
 ) -> kube::Result<Vec<Answer>> {
+    Ok(ask_all(client, cluster, there, services, path).await?.0)
+}
+
+/// [`ask`], and how many pods were left out.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) async fn ask_all(
+    client: &Client,
+    cluster: &Cluster,
+    there: &There,
+    services: &[&str],
+    path: &str,
+) -> kube::Result<(Vec<Answer>, usize)> {
     let theirs = ListParams::default().labels(&labels::components_selector(&cluster.name, services));
     let pods: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
     let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), &cluster.namespace);
@@ -56,10 +70,11 @@ pub(crate) async fn ask(
         there.iter().filter(|((kind, _), _)| kind == "Deployment").map(|(_, object)| object),
     );
     let sets = uids_owned_by(&deployments, &sets.items);
-    let pods =
+    let ours =
         pods.items.into_iter().filter(|pod| made_by(pod).is_some_and(|owner| sets.contains(&owner.uid)));
+    let (serving, others): (Vec<Pod>, Vec<Pod>) = ours.partition(serves);
     let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap_or_default();
-    let asked = pods.filter(serves).map(|pod| {
+    let asked = serving.into_iter().map(|pod| {
         let http = http.clone();
         async move {
             let (name, service) = (pod.name_any(), pod.labels().get(labels::COMPONENT).cloned());
@@ -70,7 +85,7 @@ pub(crate) async fn ask(
             Answer { pod: name, service: service.unwrap_or_default(), made_by, said }
         }
     });
-    Ok(futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await)
+    Ok((futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await, others.len()))
 }
 
 fn made_by<K: ResourceExt>(object: &K) -> Option<&OwnerReference> {

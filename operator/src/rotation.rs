@@ -9,6 +9,7 @@ use crate::{
     build::backing::take_passwords,
     credentials::{self, Account, complete, key, replica_set, replica_set_as},
     plan::{Observed, Plan, Rollout, hold},
+    secret_rotation,
     validate::Cluster,
 };
 
@@ -59,12 +60,8 @@ pub fn pending(cluster: &Cluster, observed: &Observed) -> Option<Change> {
 /// The next step, when it can be taken.
 pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step> {
     let step = due(cluster, &observed.credentials)?;
-    let still = || {
-        plan.gate.is_none()
-            && plan.later.is_empty()
-            && plan.changes.iter().all(|change| change.component == COMPONENT)
-            && observed.deployments.values().all(Rollout::is_done)
-    };
+    // Secrets that are to change wait for the passwords.
+    let still = || still(observed, plan, &[COMPONENT, secret_rotation::COMPONENT]);
     let held = || {
         let gate = hold(cluster, observed, &plan.id);
         gate.is_some_and(|gate| gate.reason != Reason::AwaitingApproval)
@@ -75,6 +72,14 @@ pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step>
         Step::Switch | Step::End => true,
     };
     (may && take_passwords(cluster, observed)).then_some(step)
+}
+
+/// Nothing is going on but changes of these components, which no pods are replaced for.
+pub(crate) fn still(observed: &Observed, plan: &Plan, components: &[&str]) -> bool {
+    plan.gate.is_none()
+        && plan.later.is_empty()
+        && plan.changes.iter().all(|change| components.contains(&change.component.as_str()))
+        && observed.deployments.values().all(Rollout::is_done)
 }
 
 /// What MongoDB must be told before the Secret has the step: its users are made and removed by word.
@@ -133,7 +138,7 @@ pub fn blocker(problem: &str) -> Blocker {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         plan::plan,
@@ -141,7 +146,7 @@ mod tests {
     };
 
     /// Everything as the Secret and the spec want it, but for what a test takes back.
-    fn settled(cluster: &Cluster, data: BTreeMap<String, String>) -> Observed {
+    pub(crate) fn settled(cluster: &Cluster, data: BTreeMap<String, String>) -> Observed {
         let mut observed = Observed { credentials: data, ..Default::default() };
         observed.dependencies = ["mongodb", "redis", "kafka"]
             .map(|name| crds::Dependency {

@@ -11,6 +11,7 @@ use crate::{
     plan::{Observed, Plan},
     rollout::version_of,
     scaling::scale,
+    secret_rotation,
     validate::{Cluster, SERVICES},
     version,
 };
@@ -230,6 +231,8 @@ pub fn of(
         plan: plan.changes.clone(),
         plan_id: if plan.changes.is_empty() { String::new() } else { plan.id.clone() },
         blockers: blockers(plan),
+        secrets: secret_rotation::told(cluster, &observed.credentials),
+        signed_calls: cluster.signed_calls || observed.signing == Some(true),
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),
         endpoints: endpoints(cluster, observed),

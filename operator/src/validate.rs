@@ -72,6 +72,8 @@ pub struct Cluster {
     pub image: String,
     /// Tag of the image.
     pub version: String,
+    /// All pods sign their calls: it was seen, or it is a new cluster.
+    pub signed_calls: bool,
     /// The live settings that all pods had taken over when that was last looked at.
     pub taken_over: String,
     /// The plan that somebody approved; empty: none.
@@ -469,6 +471,12 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if spec.password_rotation.len() > 64 {
         return refuse("spec.passwordRotation", "is longer than 64 characters: a date is enough".into());
     }
+    if spec.secret_rotation.len() > 64 {
+        return refuse("spec.secretRotation", "is longer than 64 characters: a date is enough".into());
+    }
+    if spec.secret_overlap_hours.is_some_and(|hours| !(0..=720).contains(&hours)) {
+        return refuse("spec.secretOverlapHours", "must be between 0 and 720".into());
+    }
     let managed = mongodb.is_managed() || redis.is_managed() || kafka.is_managed();
     if !spec.password_rotation.is_empty() && !managed {
         return refuse(
@@ -502,6 +510,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             Some(status.observed_generation) != object.metadata.generation || !status.plan.is_empty()
         }),
         ran: running.to_owned(),
+        signed_calls: object
+            .status
+            .as_ref()
+            .is_none_or(|status| status.signed_calls || status.version.is_empty()),
         taken_over: object.status.as_ref().map_or_else(String::new, |status| status.live_config.clone()),
         mongodb,
         redis,

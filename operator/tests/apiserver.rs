@@ -19,7 +19,8 @@ use operator::{
     apply::{self, Applied, ApplyError},
     credentials,
     lease::Candidate,
-    plan::Plan,
+    plan::{Observed, Plan, plan},
+    secret_rotation,
     sent::Sent,
     validate::{Cluster, validate},
 };
@@ -309,6 +310,9 @@ async fn credentials_are_generated_by_a_create_that_overwrites_nothing() {
     let created = |body: &Value| {
         assert_eq!(body["metadata"]["name"], "chat-credentials");
         assert!(body["data"]["secret"].as_str().is_some_and(|text| text.len() >= 16));
+        assert!(body["data"]["api-secret"].is_string(), "back ends hold another secret than the services");
+        assert_ne!(body["data"]["api-secret"], body["data"]["secret"]);
+        assert!(body["data"]["internal-tls.crt"].is_string(), "a new cluster speaks TLS");
         assert_eq!(
             body["metadata"]["ownerReferences"],
             Value::Null,
@@ -333,6 +337,58 @@ async fn complete_credentials_are_left_alone() {
     let script = vec![get_secret(200, secret(&data, "chat"))];
     let found = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
     assert_eq!(found.unwrap(), data);
+}
+
+#[tokio::test]
+async fn a_cluster_that_exists_stays_without_tls_and_with_one_secret() {
+    let data = credentials::complete(&cluster("{}"), BTreeMap::new());
+    for spec in ["{}", "internalTLS: Disabled", "internalTLS: Required"] {
+        let mut cluster = cluster(spec);
+        cluster.ran = "1.0.0".into();
+        let script = vec![get_secret(200, secret(&data, "chat"))];
+        let found = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+        assert_eq!(found.unwrap(), data, "{spec}");
+        let observed = Observed { credentials: data.clone(), ..Default::default() };
+        let plan = plan(&cluster, &observed);
+        let told = plan.blockers.iter().any(|blocker| blocker.message.contains("made without TLS"));
+        assert_eq!(told, spec.ends_with("Required"), "{spec}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_without_tls_is_made_where_that_is_asked_for() {
+    let created = |body: &Value| assert_eq!(body["data"]["internal-tls.crt"], Value::Null);
+    let create =
+        Exchange::new(Method::POST, &["/namespaces/team/secrets"], 201, secret(&BTreeMap::new(), "chat"));
+    let script = vec![get_secret(404, not_found()), create.checking(created)];
+    let cluster = cluster("internalTLS: Disabled");
+    converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_step_to_other_secrets_overwrites_nothing_that_it_has_not_seen() {
+    let cluster = cluster("secretRotation: '2026'");
+    let before = credentials::complete(&cluster, BTreeMap::new());
+    let after =
+        secret_rotation::taken(&cluster, &before, secret_rotation::Step::Begin, jiff::Timestamp::UNIX_EPOCH);
+    let stored = secret(&before, "chat")["data"]["secret"].clone();
+    let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&after, "chat"));
+    let script = vec![
+        get_secret(200, secret(&before, "chat")),
+        replace.checking(move |body| {
+            assert_eq!(body["data"]["secret"], stored, "it stays in use");
+            assert!(body["data"]["secret-other"].is_string() && body["data"]["api-secret-other"].is_string());
+            assert_eq!(body["metadata"]["resourceVersion"], "9");
+        }),
+        get_secret(200, secret(&after, "chat")),
+    ];
+    converse(script, async |client| {
+        apply::replace_credentials(&client, &cluster, &before, &after).await.unwrap();
+        // Another operator was faster.
+        let again = apply::replace_credentials(&client, &cluster, &before, &after).await;
+        assert!(matches!(again, Err(ApplyError::Changed { .. })));
+    })
+    .await;
 }
 
 #[tokio::test]

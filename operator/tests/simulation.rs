@@ -20,10 +20,10 @@ use k8s_openapi::{
 use kube::api::DynamicObject;
 use operator::{
     calls::Calls,
-    credentials,
+    credentials::{self, key},
     plan::{Observed, Plan, Rollout, plan},
-    rollout::{FAILED_REASON, FAILED_REVISION, partitions_of, revision_of, version_of},
-    status,
+    rollout::{CONFIG_HASH, FAILED_REASON, FAILED_REVISION, partitions_of, revision_of, version_of},
+    secret_rotation, status,
     validate::{Cluster, SERVICES, validate},
     version, window,
 };
@@ -172,6 +172,8 @@ struct World {
     away: [u32; 3],
     /// What the generated Secret holds.
     credentials: BTreeMap<String, String>,
+    /// By what templates were told: the secret that their pods sign with, and those that they accept.
+    told: BTreeMap<String, (String, BTreeSet<String>)>,
     /// Services whose pods of a version never serve.
     broken: BTreeSet<(String, String)>,
     /// Services whose pods of a version serve, and fail calls.
@@ -179,6 +181,15 @@ struct World {
     /// It was Ready once.
     ran: bool,
     what: Vec<String>,
+}
+
+fn hash_of(template: &PodTemplateSpec) -> String {
+    let annotations = template.metadata.iter().flat_map(|metadata| &metadata.annotations);
+    annotations
+        .flatten()
+        .find(|(name, _)| *name == CONFIG_HASH)
+        .map(|(_, hash)| hash.clone())
+        .unwrap_or_default()
 }
 
 fn minor(version: &str) -> u32 {
@@ -210,6 +221,7 @@ impl World {
             jobs: BTreeMap::new(),
             away: [1, 2, 3],
             credentials,
+            told: BTreeMap::new(),
             broken,
             failing,
             ran: false,
@@ -224,7 +236,7 @@ impl World {
     }
 
     fn random_edit(&mut self) {
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..11) {
             0..3 => self.edit(|spec, rng| {
                 let versions = ["1.0.0", "1.0.1", "1.1.0", "1.1.1", "1.2.0", "2.0.0"];
                 spec.version = versions[rng.random_range(0..versions.len())].into();
@@ -274,6 +286,11 @@ impl World {
             9 => self.edit(|spec, rng| {
                 spec.pods.annotations.insert("note".into(), rng.random_range(0..3).to_string());
                 "annotation".into()
+            }),
+            10 => self.edit(|spec, rng| {
+                spec.secret_rotation = rng.random_range(0..3).to_string();
+                spec.secret_overlap_hours = Some(0);
+                format!("secrets {}", spec.secret_rotation)
             }),
             _ => self.edit(|spec, rng| {
                 spec.rollout.on_failure =
@@ -346,6 +363,28 @@ impl World {
             let status = status::of(&cluster, &observed, &plan, written, &before, now);
             self.check_status(&status, Some(&cluster));
             self.object.status = Some(status);
+            if let Some(step) = secret_rotation::next(&cluster, &observed, &plan).filter(|_| !written) {
+                self.credentials = secret_rotation::taken(&cluster, &self.credentials, step, NOON);
+                self.what.push(format!("secrets {step:?}"));
+            }
+        }
+    }
+
+    /// Remembers what pods of a template are told.
+    fn tell(&mut self, template: &PodTemplateSpec) {
+        let of = |name: &str| self.credentials.get(name).cloned();
+        let accepted = [key::SECRET, key::OTHER_SECRET].into_iter().filter_map(of).collect();
+        let told = (of(key::SECRET).unwrap_or_default(), accepted);
+        self.told.entry(hash_of(template)).or_insert(told);
+    }
+
+    /// Services that run together accept what the others sign.
+    fn check_secrets(&self) {
+        let serving = self.workloads.values().flat_map(|live| live.pods.iter().filter(|pod| pod.ready));
+        let hashes: BTreeSet<String> = serving.map(|pod| hash_of(&pod.template)).collect();
+        let told: Vec<_> = hashes.iter().map(|hash| &self.told[hash]).collect();
+        for (secret, _) in &told {
+            assert!(told.iter().all(|(_, accepted)| accepted.contains(secret)), "a service is turned away");
         }
     }
 
@@ -391,6 +430,7 @@ impl World {
                         serde_json::from_value(serde_json::to_value(object).expect("JSON"))
                             .expect("a Deployment");
                     let spec = wanted.spec.expect("a spec");
+                    self.tell(&spec.template);
                     let service = SERVICES
                         .into_iter()
                         .find(|service| cluster.part(service) == name)
@@ -508,6 +548,7 @@ impl World {
         }
         self.check_versions();
         self.check_partitions();
+        self.check_secrets();
     }
 
     /// A conversation has one partition at a time.

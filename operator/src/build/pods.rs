@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 
-use crate::validate::affinity;
+use crate::{secret_rotation, validate::affinity};
 use crds::Pods;
 
 /// The "restricted" pod security standard.
@@ -97,7 +97,9 @@ pub(crate) fn value(name: &str, value: &str) -> EnvVar {
 }
 
 pub(crate) fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
-    let selector = SecretKeySelector { name: secret.into(), key: key.into(), ..Default::default() };
+    // What there is while secrets change alone goes while pods of before may start anew.
+    let optional = secret_rotation::comes_and_goes(key).then_some(true);
+    let selector = SecretKeySelector { name: secret.into(), key: key.into(), optional };
     EnvVar {
         name: name.into(),
         value_from: Some(EnvVarSource { secret_key_ref: Some(selector), ..Default::default() }),

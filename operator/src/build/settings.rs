@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use config::RedisMode;
-use crds::InternalTls;
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
 use kube::api::DynamicObject;
 use serde_json::json;
@@ -12,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::{dynamic, labels::metadata, pods::from_secret};
 use crate::{
-    credentials::{Account, key, servers_speak_tls},
+    credentials::{Account, key, servers_speak_tls, services_speak_tls},
     plan::Observed,
-    probe,
+    probe, secret_rotation,
     validate::{Backing, Cluster},
 };
 
@@ -119,7 +118,7 @@ impl Settings {
         if servers.kafka.tls.enable_tls {
             config["kafka"]["tls"] = json!({ "enableTLS": true });
         }
-        let encrypted = cluster.spec.internal_tls == InternalTls::Required;
+        let encrypted = services_speak_tls(cluster, &observed.credentials);
         if encrypted {
             config["internalTLS"] = json!({ "enable": true });
         }
@@ -130,6 +129,8 @@ impl Settings {
         let generated = cluster.credentials();
         let account = Account::in_use(&observed.credentials);
         let mut references = vec![("IMENV_SECRET", generated.as_str(), key::SECRET)];
+        let others = secret_rotation::variables(&observed.credentials);
+        references.extend(others.into_iter().map(|(name, item)| (name, generated.as_str(), item)));
         references.push(match &cluster.mongodb {
             Backing::Managed(_) => ("IMENV_MONGO_URI", &generated, account.mongo_uri),
             Backing::External(external) => ("IMENV_MONGO_URI", &external.secret_name, "uri"),
@@ -187,6 +188,7 @@ impl Settings {
             token_expire_days: 0,
             friend_verify: false,
             allow_ambiguous_ids: false,
+            legacy_calls: false,
             retain_days: 0,
             gateway_drain_seconds: 0,
             ..wanted.clone()
@@ -272,7 +274,7 @@ pub fn live_yaml(cluster: &Cluster) -> String {
         history_for_new_members: None,
         // Left out unless it is asked for: pods of an older version do not know it.
         allow_ambiguous_ids: wanted.allow_ambiguous_ids.then_some(true),
-        signed_calls_only: None,
+        signed_calls_only: (cluster.signed_calls && !wanted.legacy_calls).then_some(true),
     };
     serde_yaml_ng::to_string(&settings).unwrap_or_default()
 }
@@ -363,6 +365,17 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_services_before_are_refused_when_none_of_them_is_left() {
+        let mut cluster = validate(&object("{}")).unwrap();
+        assert!(cluster.signed_calls && live_yaml(&cluster).contains("signedCallsOnly: true"), "a new one");
+        cluster.signed_calls = false;
+        assert!(!live_yaml(&cluster).contains("signedCalls"), "services before do not know the key");
+        let mut back = validate(&object("config: {legacyCalls: true}")).unwrap();
+        back.signed_calls = true;
+        assert!(!live_yaml(&back).contains("signedCalls"));
+    }
+
+    #[test]
     fn live_settings_restart_nothing_and_the_others_do() {
         let hash = |spec: &str| Settings::of(&validate(&object(spec)).unwrap(), &Observed::default()).hash;
         let before = hash("{}");
@@ -371,6 +384,7 @@ mod tests {
             "tokenExpireDays: 3",
             "friendVerify: true",
             "allowAmbiguousIDs: true",
+            "legacyCalls: true",
             "retainDays: 3",
             "gatewayDrainSeconds: 3",
         ] {
