@@ -2,7 +2,9 @@
 # One JSON object with addresses that work from here.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-secret=$(kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o jsonpath='{.data.secret}' | base64 -d)
+credential() { kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
+# What signs tokens and calls, for tests of that alone; and what back ends get, which a cluster that was made before has no other for.
+cluster_secret=$(credential secret) secret=$(credential api-secret)
 address=${OPENIM_ADDRESS:-127.0.0.1:${OPENIM_INGRESS_PORT:-18080}}
-printf '{"api":"http://%s","ws":"ws://%s/msg_gateway","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}\n' \
-  "$address" "$address" "$secret" "${KUBECONFIG:-$state/admin.kubeconfig}"
+printf '{"api":"http://%s","ws":"ws://%s/msg_gateway","adminUserID":"imAdmin","secret":"%s","clusterSecret":"%s","kubeconfig":"%s"}\n' \
+  "$address" "$address" "${secret:-$cluster_secret}" "$cluster_secret" "${KUBECONFIG:-$state/admin.kubeconfig}"

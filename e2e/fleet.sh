@@ -36,6 +36,10 @@ done
 # The servers are real: those of the cluster that runs, asked by the operator for each of the others.
 of() { kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
 uri=$(of mongo-uri) redis=$(of redis-password) kafka=$(of kafka-password)
+# They speak TLS; the operator has no file of the authority of another cluster.
+uri=${uri/tlsCAFile=*.crt/tlsAllowInvalidCertificates=true}
+authority=$(kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o 'jsonpath={.data.internal-ca\.crt}')
+tls=false; [ -z "$authority" ] || tls=true
 
 metric() { operator_metrics | awk -v name="$1" '$1 == name {print $2}'; }
 megabytes() { metric process_resident_memory_bytes | awk '{printf "%d", $1 / 1e6}'; }
@@ -54,11 +58,13 @@ apiVersion: v1
 kind: Secret
 metadata: {name: servers, namespace: fleet-$number}
 stringData: {uri: "$uri", password: "$redis"}
+data: {ca.crt: "$authority"}
 ---
 apiVersion: v1
 kind: Secret
 metadata: {name: kafka, namespace: fleet-$number}
 stringData: {username: openim, password: "$kafka"}
+data: {ca.crt: "$authority"}
 ---
 apiVersion: openim.io/v1alpha1
 kind: OpenIMCluster
@@ -67,8 +73,8 @@ spec:
   ingress: {enabled: false}
   pods: {nodeSelector: {type: kwok}, tolerations: [{key: kwok, operator: Exists}]}
   mongodb: {external: {secretName: servers}}
-  redis: {external: {address: "$cluster_name-redis.$cluster_namespace.svc:6379", secretName: servers}}
-  kafka: {external: {address: ["$cluster_name-kafka.$cluster_namespace.svc:9092"], secretName: kafka, replicationFactor: 1}}
+  redis: {external: {address: "$cluster_name-redis.$cluster_namespace.svc:6379", secretName: servers, tls: $tls}}
+  kafka: {external: {address: ["$cluster_name-kafka.$cluster_namespace.svc:9092"], secretName: kafka, tls: $tls, replicationFactor: 1}}
 ---
 END
 done > "$work/clusters.yaml"

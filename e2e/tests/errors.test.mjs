@@ -31,7 +31,7 @@ async function sends(code, who, to) {
 function signed(claims) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${text}.${createHmac('sha256', at.secret).update(text).digest('base64url')}`;
+  return `${text}.${createHmac('sha256', at.clusterSecret).update(text).digest('base64url')}`;
 }
 
 test('tokens: expired, not valid yet, signed well but never issued', async () => {

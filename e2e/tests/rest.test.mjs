@@ -54,6 +54,12 @@ test('headers are required, tokens are checked', async () => {
   assert.equal((await call('/user/get_users_info', {}, { token: `${head}.${payload}.${signature.slice(0, -4)}AAAA` })).errCode, 1505);
   assert.equal((await call('/auth/get_admin_token', { userID: at.adminUserID, secret: 'openIM123' })).errCode, 1002);
   assert.equal((await call('/auth/get_admin_token', { userID: 'somebody', secret: at.secret })).errCode, 1001);
+  // What signs tokens opens nothing from outside where back ends have a secret of their own.
+  if (at.clusterSecret !== at.secret) {
+    assert.equal((await call('/auth/get_admin_token', { userID: at.adminUserID, secret: at.clusterSecret })).errCode, 1002);
+  }
+  const login = await call('/auth/get_admin_token', { userID: at.adminUserID, secret: at.secret });
+  assert.ok(login.data.expireTimeSeconds <= 86_400, 'tokens of administrators live a day');
 });
 
 test('a user is only itself', async () => {

@@ -957,7 +957,7 @@ describe('third and operations', () => {
   route('/config/get_config', async (path) => {
     const shownConfig = JSON.parse(await ok(root, path, { configName: 'config.yaml' }));
     assert.equal(shownConfig.api.openImApiPort, 10002);
-    assert.ok(!JSON.stringify(shownConfig).includes(at.secret));
+    for (const secret of [at.secret, at.clusterSecret]) assert.ok(!JSON.stringify(shownConfig).includes(secret));
   });
   route('/config/get_enable_config_manager', async (path) => {
     assert.equal((await ok(root, path)).enable, false);

@@ -66,7 +66,7 @@ address() { # SERVICE: that of its Service, or of its first pod
 echo "services show each other certificates of the cluster's own authority"
 shown=$(inside openssl s_client -connect "$(address auth):10102" -alpn h2 < /dev/null 2>&1) || true
 grep -q "issuer=.*OpenIM cluster $name" <<< "$shown" || { echo "auth shows no certificate: $shown"; exit 1; }
-secret=$(credential secret)
+secret=$(credential api-secret)
 OPENIM_ENDPOINTS=$(printf '{"api":"http://%s:10002","ws":"ws://%s:10001/","adminUserID":"imAdmin","secret":"%s","kubeconfig":"%s"}' \
   "$(address api-http)" "$(address gateway-ws)" "$secret" "$state/admin-inside.kubeconfig")
 export OPENIM_ENDPOINTS

@@ -52,11 +52,17 @@ order() { # services that were changed since a time, in order
 # A failing test leaves the cluster as it was.
 restore() {
   kill ${checker:-} ${dying:-} 2> /dev/null || true
-  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null},\"services\":{\"user\":null}}}" > /dev/null
+  [ -z "$api_secret" ] || kube -n "$ns" patch secret "$cluster_name-credentials" --type merge -p "{\"data\":{\"api-secret\":\"$api_secret\"}}" > /dev/null
+  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null,\"legacyCalls\":null},\"services\":{\"user\":null}}}" > /dev/null
 }
+api_secret=$(kube -n "$ns" get secret "$cluster_name-credentials" -o 'jsonpath={.data.api-secret}')
 trap restore EXIT
-patch "{\"spec\":{\"version\":\"$version\"}}"
-wait_ready "$cluster_name" 300
+# The earlier version knows one secret for everything, and calls that are not signed: the cluster becomes as one that was made with it.
+[ -z "$api_secret" ] || kube -n "$ns" patch secret "$cluster_name-credentials" --type json -p '[{"op":"remove","path":"/data/api-secret"}]'
+patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"legacyCalls\":true}}}"
+sleep 2
+wait_ready "$cluster_name" 600
+OPENIM_ENDPOINTS=$("$root/e2e/endpoints.sh"); export OPENIM_ENDPOINTS
 
 echo "a version that skips others is refused before anything is touched"
 before=$(uids)

@@ -5,8 +5,8 @@ node_modules
 server=$built/openim-server
 work=$(mktemp -d)
 export RUST_BACKTRACE=0 # an error is one line, and the last lines are shown
-secret=a-secret-of-this-test-alone
-export OPENIM_ENDPOINTS="{\"api\":\"http://127.0.0.1:23002\",\"ws\":\"ws://127.0.0.1:23001/\",\"adminUserID\":\"imAdmin\",\"secret\":\"$secret\",\"kubeconfig\":\"\"}"
+secret=a-secret-of-this-test-alone api_secret=another-for-back-ends-alone
+export OPENIM_ENDPOINTS="{\"api\":\"http://127.0.0.1:23002\",\"ws\":\"ws://127.0.0.1:23001/\",\"adminUserID\":\"imAdmin\",\"secret\":\"$api_secret\",\"clusterSecret\":\"$secret\",\"kubeconfig\":\"\"}"
 declare -A running
 stop() { # NAME SIGNAL: and wait for its end
   kill "-$2" "${running[$1]}" 2> /dev/null || true
@@ -67,6 +67,7 @@ write_config() { # LINE…: beside what every test has
   {
     cat <<END_OF_FILE
 secret: $secret
+apiSecret: $api_secret
 log: {storageLocation: "$work/log"}
 mongo: {uri: "mongodb://127.0.0.1:23017", database: from_source}
 api: {openImApiPort: 23002}
