@@ -62,11 +62,22 @@ build_plugin() { cargo_static build -q --bin kubectl-openim; }
 # release, or what the tests build (see Cargo.toml)
 profile=${OPENIM_PROFILE:-release}
 built=$OPENIM_CACHE/target/x86_64-unknown-linux-gnu/$profile
+# What is compiled is a copy whose files keep their times while their content is the same: a fresh clone compiles only what differs from what was compiled
+# last. Times of a checkout say nothing, and those of commits would make an older file with other content look unchanged.
+mirror=$OPENIM_CACHE/source
+# mirrored COMMAND…: runs it while the copy is that of this checkout; whoever builds another one waits.
+mirrored() (
+  mkdir -p "$mirror"
+  exec 7> "$mirror.lock"
+  flock 7
+  rsync --recursive --links --perms --checksum --delete --exclude=/.git --exclude=/target --exclude=/dist --exclude=/e2e/out --exclude=node_modules "$root/" "$mirror/"
+  "$@" 7>&-
+)
 # Always the whole workspace: what its programs and tests share is then built once, with the same features.
 cargo_static() { # COMMAND OPTIONS…
   local command=$1; shift
-  RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
-    cargo "$command" --locked --profile "$profile" --target x86_64-unknown-linux-gnu --workspace --manifest-path "$root/Cargo.toml" "$@"
+  RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target mirrored \
+    cargo "$command" --locked --profile "$profile" --target x86_64-unknown-linux-gnu --workspace --manifest-path "$mirror/Cargo.toml" "$@"
 }
 # An earlier version of the services, $previous_server: built once, with the dependencies of today.
 previous=3480bf9

