@@ -128,9 +128,35 @@ fn list(values: impl ExactSizeIterator<Item = String>) -> String {
     values.fold(format!("*{count}\r\n"), |all, value| all + &value)
 }
 
+/// Whether a user with [`Routes::RIGHTS`] may do this.
+fn may(words: &[&str]) -> bool {
+    let rights: Vec<&str> = Routes::RIGHTS.split(' ').collect();
+    let is_of = |kind: char, name: &str| {
+        rights
+            .iter()
+            .filter_map(|right| right.strip_prefix(kind))
+            .any(|pattern| pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start)))
+    };
+    let [command, rest @ ..] = words else { return false };
+    if ["HELLO", "AUTH", "CLIENT", "PING", "SELECT"].contains(command) {
+        return rights.contains(&"+@connection");
+    }
+    let kind = if ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"].contains(command) { '&' } else { '~' };
+    let names = match *command {
+        "INFO" | "ROLE" => &[][..],
+        "MGET" | "RENAME" | "SUBSCRIBE" | "UNSUBSCRIBE" => rest,
+        _ => &rest[..rest.len().min(1)],
+    };
+    rights.contains(&format!("+{}", command.to_lowercase()).as_str())
+        && names.iter().all(|name| is_of(kind, name))
+}
+
 impl Data {
     fn answer(&mut self, words: &[&str]) -> String {
         const OK: &str = "+OK\r\n";
+        if !may(words) {
+            return format!("-NOPERM the user of the services may not do this: {words:?}\r\n");
+        }
         if self.is_away {
             return "-LOADING not there yet\r\n".into();
         }

@@ -8,6 +8,7 @@ mod changes;
 mod fake;
 mod incarnation;
 mod link;
+mod rights;
 pub mod set;
 mod table;
 

@@ -18,6 +18,8 @@ use crate::{
 
 /// Rights of whoever has one of the passwords that follow, where there are several of them: what `requirepass` gives with one.
 pub const EVERYTHING: &str = "user default on ~* &* +@all";
+/// Before a line of redis.conf that Redis does not read: another password that the sentinels beside it take.
+pub const FOR_SENTINELS: &str = "# sentinels take ";
 /// Port of the servers.
 pub const PORT: u16 = 6379;
 /// Port of the sentinels.
@@ -67,10 +69,19 @@ async fn ask<T: redis::FromRedisValue>(
     tls: &ClientTls,
     command: &Cmd,
 ) -> RedisResult<T> {
+    ask_at((sentinel, SENTINEL_PORT), password, tls, command).await
+}
+
+async fn ask_at<T: redis::FromRedisValue>(
+    (host, port): (&str, u16),
+    password: &str,
+    tls: &ClientTls,
+    command: &Cmd,
+) -> RedisResult<T> {
     let login = RedisConnectionInfo::default().set_password(password);
     let tls = Encryption::new(tls)?;
-    let sentinel = address((sentinel.to_owned(), SENTINEL_PORT), tls.as_ref());
-    let info = sentinel.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp());
+    let server = address((host.to_owned(), port), tls.as_ref());
+    let info = server.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp());
     let limits = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
@@ -93,6 +104,45 @@ pub async fn fail_over(hosts: &[String], password: &str, tls: &ClientTls) -> Res
         }
     }
     Ok(outcome?)
+}
+
+/// Who may change the users of servers and sentinels.
+#[derive(Clone)]
+pub struct Admin {
+    /// Of the default user.
+    pub password: String,
+    /// How they are spoken to.
+    pub tls: ClientTls,
+}
+
+impl Admin {
+    /// Gives a server's user exactly these rights, as words of `ACL SETUSER`. Where it was not known, the server is asked to note it in its
+    /// configuration too; one that cannot write there is given it by whoever runs it.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn ensure_user(&self, host: &str, user: &str, words: &[String]) -> Result<()> {
+        let ask = async |command: Cmd| {
+            ask_at::<redis::Value>((host, PORT), &self.password, &self.tls, &command).await
+        };
+        let known = ask(redis::cmd("ACL").arg("GETUSER").arg(user).to_owned()).await?;
+        ask(redis::cmd("ACL").arg("SETUSER").arg(user).arg("reset").arg(words).to_owned()).await?;
+        if known == redis::Value::Nil
+            && let Err(error) = ask(redis::cmd("CONFIG").arg("REWRITE").to_owned()).await
+        {
+            tracing::debug!(host, %error, "redis.user_not_noted");
+        }
+        Ok(())
+    }
+
+    /// Has a sentinel let in whoever has this password too.
+    ///
+    /// # Errors
+    /// When the sentinel refuses or does not answer.
+    pub async fn ensure_sentinel_takes(&self, host: &str, password: &str) -> Result<()> {
+        let command = redis::cmd("ACL").arg("SETUSER").arg("default").arg(format!(">{password}")).to_owned();
+        Ok(ask_at::<()>((host, SENTINEL_PORT), &self.password, &self.tls, &command).await?)
+    }
 }
 
 /// The master that most of the sentinels know.
@@ -149,7 +199,12 @@ impl Member {
         };
         // Sentinels let in whom the servers do.
         let access = base.lines().find(|line| line.starts_with(EVERYTHING));
-        let access = access.map_or_else(|| format!("requirepass {password}"), str::to_owned);
+        let more: String = base
+            .lines()
+            .filter_map(|line| line.strip_prefix(FOR_SENTINELS))
+            .map(|more| format!(" >{more}"))
+            .collect();
+        let access = access.map_or_else(|| format!("{EVERYTHING} >{password}"), str::to_owned) + &more;
         let quorum = hosts.len() / 2 + 1;
         // The same after a restart: the others must not count it twice.
         let id = &hex::encode(Sha256::digest(host))[..40];
@@ -221,6 +276,16 @@ mod tests {
         let wanted = "port 0\ntls-port 26379\ntls-ca-cert-file /tls/ca.crt\ntls-replication yes\nbind";
         assert!(conf.starts_with(wanted), "{conf}");
         assert_eq!(tls_of(base).ca_crt, "/tls/ca.crt");
+    }
+
+    #[test]
+    fn sentinels_let_in_the_services_by_a_password_of_their_own() {
+        let one = member("chat-redis-1.chat-redis.team.svc");
+        let own = format!("{FOR_SENTINELS}s\n");
+        let conf = one.sentinel_conf(&format!("requirepass p\nuser openim-app on >a\n{own}"), &one.host);
+        assert!(conf.contains("\nuser default on ~* &* +@all >p >s\n") && !conf.contains(">a"), "{conf}");
+        let two = one.sentinel_conf(&format!("{EVERYTHING} >p >q\n{own}"), &one.host);
+        assert!(two.contains("\nuser default on ~* &* +@all >p >q >s\n"), "{two}");
     }
 
     #[tokio::test]
