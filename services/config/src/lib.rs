@@ -14,7 +14,10 @@ mod secrets;
 
 use std::path::Path;
 
-use figment::{Figment, providers::Serialized};
+use figment::{
+    Figment,
+    providers::{Format, Serialized, Yaml},
+};
 pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
 pub use keys::{Key, Purpose};
@@ -554,6 +557,15 @@ impl Config {
     pub fn load(directory: &Path) -> Result<Self, ConfigError> {
         Self::from_figment(files::read(directory, Figment::from(Serialized::defaults(Self::default())))?)
             .map_err(|error| error.located(directory))
+    }
+
+    /// What a process would read from the text of a config.yaml and from variables: for whoever writes them.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of(yaml: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let defaults = Figment::from(Serialized::defaults(Self::default()));
+        Self::with_variables(defaults.merge(Yaml::string(yaml)), variables)
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {

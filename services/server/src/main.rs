@@ -61,6 +61,16 @@ impl Role {
         }
     }
 
+    /// Whether it reads or writes MongoDB.
+    pub(crate) fn has_store(self) -> bool {
+        !matches!(self, Self::Api | Self::Gateway)
+    }
+
+    /// Whether it calls the integrator's back end.
+    pub(crate) fn calls_hooks(self) -> bool {
+        !matches!(self, Self::Api | Self::Auth | Self::Cron | Self::Migrate | Self::Third)
+    }
+
     /// As it is written on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()

@@ -37,7 +37,8 @@ struct Process {
     role: Role,
     config: Arc<Config>,
     live: Live,
-    store: Store,
+    /// Where the role keeps anything; see [`Role::has_store`].
+    store: Option<Store>,
     routes: Routes,
     webhooks: Webhooks,
     peers: Peers,
@@ -63,12 +64,15 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let tls = Tls::of(&config.internal_tls).context("internalTLS")?;
     let mut metrics = Metrics::default();
-    let (webhooks, hook_producer) = webhooks(&config)?;
+    let (webhooks, hook_producer) = webhooks(&config, role)?;
+    // A client looks for its servers from the first moment on: none is made for nothing.
+    let store =
+        if role.has_store() { Some(Store::connect(&config.mongo).await.context("mongo.uri")?) } else { None };
     let process = Process {
         role,
         rpc_metrics: RpcMetrics::register(&mut metrics.0),
         consumer_metrics: ConsumerMetrics::register(&mut metrics.0),
-        store: Store::connect(&config.mongo).await.context("mongo.uri")?,
+        store,
         routes: Routes::connect(&config.redis).context("redis.address")?,
         webhooks,
         peers: Peers::start(&config, tls.clone(), &tasks, &stop),
@@ -157,10 +161,10 @@ async fn follow(live: Live, level: LogLevel, calls: InternalKey, stop: Cancellat
     }
 }
 
-/// Without a receiver there is nothing to queue, and no connection to Kafka is needed for it.
-fn webhooks(config: &Config) -> anyhow::Result<(Webhooks, Option<Producer>)> {
-    let producer =
-        if config.webhooks.url.is_empty() { None } else { Some(Producer::compressing(&config.kafka)?) };
+/// Without a receiver there is nothing to queue, and no connection to Kafka is needed for it; nor where no hook is called.
+fn webhooks(config: &Config, role: Role) -> anyhow::Result<(Webhooks, Option<Producer>)> {
+    let queues = !config.webhooks.url.is_empty() && role.calls_hooks();
+    let producer = if queues { Some(Producer::compressing(&config.kafka)?) } else { None };
     Ok((Webhooks::new(config, producer.clone())?, producer))
 }
 
@@ -178,17 +182,22 @@ impl Process {
         self.role == role || self.role == Role::All
     }
 
+    fn store(&self) -> anyhow::Result<Store> {
+        self.store.clone().with_context(|| format!("{:?} keeps nothing in MongoDB", self.role))
+    }
+
     /// Prepares the backing servers; every step can be repeated.
     async fn migrate(&self) -> anyhow::Result<()> {
-        self.store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
-        let removed = self.store.migrate_conversations().await.context("looking through conversations")?;
+        let store = self.store()?;
+        store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
+        let removed = store.migrate_conversations().await.context("looking through conversations")?;
         if removed > 0 {
             tracing::warn!(
                 removed,
                 "migrate.planted_conversations: rows of conversations that were not their owners'"
             );
         }
-        rpc_user::ensure_admins(&self.store, &self.config, self.clock.as_ref())
+        rpc_user::ensure_admins(&store, &self.config, self.clock.as_ref())
             .await
             .context("creating the administrators")?;
         bus::ensure_topics(&self.config.kafka).await.context("creating the topics of Kafka")?;
@@ -222,7 +231,7 @@ impl Process {
         }
         if self.runs(Role::Cron) {
             let cron = Cron {
-                store: self.store.clone(),
+                store: self.store()?,
                 objects: Objects::from_config(&self.config)?,
                 config: self.live.clone(),
                 peers: self.peers.clone(),
@@ -234,7 +243,9 @@ impl Process {
     }
 
     async fn start_services(&mut self) -> anyhow::Result<()> {
-        let (store, peers, clock) = (self.store.clone(), self.peers.clone(), self.clock.clone());
+        // All of them keep something there.
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        let (peers, clock) = (self.peers.clone(), self.clock.clone());
         let (config, live) = (self.config.clone(), self.live.clone());
         let (routes, webhooks) = (self.routes.clone(), self.webhooks.clone());
         if self.runs(Role::Auth) {
@@ -361,7 +372,7 @@ impl Process {
         let mentions =
             Mentions::start(self.peers.clone(), metrics.mentions_left_out(), &self.tasks, self.stop.clone());
         let transfer = Transfer {
-            store: self.store.clone(),
+            store: self.store()?,
             producer: self.producer()?,
             push_topic: self.config.kafka.push_topic.clone(),
             peers: self.peers.clone(),
@@ -392,7 +403,7 @@ impl Process {
         };
         if offline.is_some() {
             let handler = OfflinePush {
-                store: self.store.clone(),
+                store: self.store()?,
                 vendors: Arc::new(vendors),
                 webhooks: self.webhooks.clone(),
                 config: self.config.clone(),
@@ -410,7 +421,7 @@ impl Process {
         let dismissals = Dismissals::new(self.peers.clone(), self.tasks.clone(), self.stop.clone());
         let behind = Behind { offline, dismissals };
         let push = Push::new(
-            self.store.clone(),
+            self.store()?,
             self.routes.clone(),
             gateways,
             self.clock.clone(),
