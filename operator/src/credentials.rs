@@ -6,6 +6,7 @@ use crds::InternalTls;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::{
+    application,
     plan::Observed,
     probe::PATIENCE,
     replica_set::ReplicaSet,
@@ -120,6 +121,23 @@ pub struct Account {
     pub redis_password: &'static str,
     /// Password in Kafka.
     pub kafka_password: &'static str,
+    /// As whom the services speak to MongoDB and Redis.
+    pub app: Application,
+}
+
+/// A user that may do what the services do and no more (`application`), and the keys of what belongs to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Application {
+    /// Its name in MongoDB and Redis.
+    pub user: &'static str,
+    /// Password in MongoDB.
+    pub mongo_password: &'static str,
+    /// Connection string.
+    pub mongo_uri: &'static str,
+    /// Password in Redis.
+    pub redis_password: &'static str,
+    /// What the sentinels of Redis let it in by.
+    pub sentinel_password: &'static str,
 }
 
 /// The one that a cluster is made with.
@@ -129,6 +147,13 @@ pub const FIRST: Account = Account {
     mongo_uri: "mongo-uri",
     redis_password: "redis-password",
     kafka_password: "kafka-password",
+    app: Application {
+        user: "openim-app",
+        mongo_password: "mongo-app-password",
+        mongo_uri: "mongo-app-uri",
+        redis_password: "redis-app-password",
+        sentinel_password: "redis-sentinel-password",
+    },
 };
 /// The one that it changes to, and back from the next time.
 pub const SECOND: Account = Account {
@@ -137,6 +162,13 @@ pub const SECOND: Account = Account {
     mongo_uri: "mongo-uri-b",
     redis_password: "redis-password-b",
     kafka_password: "kafka-password-b",
+    app: Application {
+        user: "openim-app-b",
+        mongo_password: "mongo-app-password-b",
+        mongo_uri: "mongo-app-uri-b",
+        redis_password: "redis-app-password-b",
+        sentinel_password: "redis-sentinel-password-b",
+    },
 };
 
 impl Account {
@@ -156,8 +188,21 @@ impl Account {
     }
 
     /// The keys of its passwords.
-    pub fn passwords(&self) -> [&'static str; 3] {
-        [self.mongo_password, self.redis_password, self.kafka_password]
+    pub fn passwords(&self) -> [&'static str; 6] {
+        let app = &self.app;
+        [
+            self.mongo_password,
+            self.redis_password,
+            self.kafka_password,
+            app.mongo_password,
+            app.redis_password,
+            app.sentinel_password,
+        ]
+    }
+
+    /// The keys of all that belongs to it.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.passwords().into_iter().chain([self.mongo_uri, self.app.mongo_uri])
     }
 }
 
@@ -190,19 +235,36 @@ pub fn replica_set_as(
     cluster: &Cluster,
     credentials: &BTreeMap<String, String>,
 ) -> ReplicaSet {
+    replica_set_by((account.user, account.mongo_password), cluster, credentials)
+}
+
+/// The same, for a user that services are.
+pub fn replica_set_of(
+    app: &Application,
+    cluster: &Cluster,
+    credentials: &BTreeMap<String, String>,
+) -> ReplicaSet {
+    replica_set_by((app.user, app.mongo_password), cluster, credentials)
+}
+
+fn replica_set_by(
+    (user, password): (&str, &str),
+    cluster: &Cluster,
+    credentials: &BTreeMap<String, String>,
+) -> ReplicaSet {
     let named = named_members(credentials);
     let wanted = match &cluster.mongodb {
         Backing::Managed(managed) => managed.members,
         Backing::External(_) => named,
     };
-    let password = credentials.get(account.mongo_password).map_or("", String::as_str);
+    let password = credentials.get(password).map_or("", String::as_str);
     let hosts = |members: std::ops::Range<i32>| {
         members.map(|member| format!("{}:27017", member_host(cluster, "mongodb", member))).collect()
     };
     ReplicaSet {
         hosts: hosts(0..wanted),
         leaving: hosts(wanted..named),
-        login: format!("{}:{password}@", account.user),
+        login: format!("{user}:{password}@"),
         authority: if servers_speak_tls(credentials) {
             credentials.get(key::AUTHORITY).cloned().unwrap_or_default()
         } else {
@@ -253,9 +315,18 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
     data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);
     let accounts: Vec<&Account> =
         [used, used.other()].into_iter().filter(|account| account.exists(&data)).collect();
+    // One whose making broke off, or that an operator before made, lacks the users of the services.
+    for name in accounts.iter().flat_map(|account| account.passwords()) {
+        data.entry(name.to_owned()).or_insert_with(random_hex);
+    }
     let uris: Vec<(String, String)> = accounts
         .iter()
-        .map(|account| (account.mongo_uri.to_owned(), replica_set_as(account, cluster, &data).uri()))
+        .flat_map(|account| {
+            let own = replica_set_as(account, cluster, &data).uri();
+            let of_app = replica_set_of(&account.app, cluster, &data).uri();
+            [(account.mongo_uri, own), (account.app.mongo_uri, of_app)]
+        })
+        .map(|(name, uri)| (name.to_owned(), uri))
         .collect();
     let (redis, kafka) = (redis_conf(&accounts, &data), kafka_jaas(&accounts, &data));
     data.extend(uris);
@@ -270,8 +341,9 @@ fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
         [password] => format!("requirepass {password}"),
         _ => format!("{} >{}", routes::set::EVERYTHING, passwords.join(" >")),
     };
+    let apps: String = accounts.iter().map(|account| application::redis_lines(account, data)).collect();
     let mut conf = format!(
-        "{access}\nbind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n"
+        "{access}\n{apps}bind * -::*\nprotected-mode no\nsave \"\"\nappendonly yes\nappendfsync always\ndir /data\nmaxmemory-policy noeviction\n"
     );
     if servers_speak_tls(data) {
         conf += &format!(

@@ -1,6 +1,7 @@
 //! The operator: dereference (read what is there) → validate (pure) → plan (pure) → apply → clean up → status.
 
 pub mod accepted;
+mod application;
 pub mod apply;
 pub mod authority;
 pub mod backup;

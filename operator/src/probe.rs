@@ -6,6 +6,7 @@ use crds::{Dependency, RedisMode};
 use tokio::time::timeout;
 
 use crate::{
+    application::Users,
     credentials::{self, Account, key, member_host},
     plan::{Observed, Rollout},
     replica_set::{self, ReplicaSet},
@@ -158,12 +159,19 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
 
 // Each of these answers with what is not as it should be although the server answers, or nothing.
 
-async fn mongodb(set: Option<&ReplicaSet>, uri: &str, members: &mut Option<i32>) -> Result<String, String> {
+async fn mongodb(
+    set: Option<&ReplicaSet>,
+    uri: &str,
+    users: &Users,
+    members: &mut Option<i32>,
+) -> Result<String, String> {
     match set {
-        Some(managed) => managed.ensure().await.map(|seen| {
+        Some(managed) => {
+            let seen = managed.ensure().await?;
             *members = Some(seen.members);
-            seen.remark
-        }),
+            users.ensure_in_mongodb(managed).await?;
+            Ok(seen.remark)
+        }
         None => replica_set::ask(uri, PATIENCE).await.map(|()| String::new()),
     }
 }
@@ -171,17 +179,21 @@ async fn mongodb(set: Option<&ReplicaSet>, uri: &str, members: &mut Option<i32>)
 async fn redis(
     settings: &config::Redis,
     hosts: &[String],
+    users: &Users,
     master: &mut Option<i32>,
 ) -> Result<String, String> {
     let routes = routes::Routes::connect(settings).map_err(|error| error.to_string())?;
     if hosts.len() < 2 {
-        return Box::pin(routes.ping()).await.map(|()| String::new()).map_err(|error| error.to_string());
+        Box::pin(routes.ping()).await.map_err(|error| error.to_string())?;
+        return users.ensure_in_redis(hosts, &settings.tls).await.map(|()| String::new());
     }
     let state = Box::pin(routes.set_state()).await.map_err(|error| error.to_string())?;
     *master = hosts.iter().position(|host| *host == state.master).map(|member| member as i32);
     let wanted = hosts.len() - 1;
+    // One that is away finds the users in its configuration when it starts.
+    let lack = users.ensure_in_redis(hosts, &settings.tls).await.err();
     Ok(if state.replicas >= wanted {
-        String::new()
+        lack.unwrap_or_default()
     } else {
         format!("{} of {wanted} replicas follow the master", state.replicas)
     })
@@ -222,6 +234,8 @@ pub struct Target {
     /// The managed MongoDB.
     set: Option<ReplicaSet>,
     redis_hosts: Vec<String>,
+    /// As whom services speak to them.
+    users: Users,
     /// Each server: run by the operator, and without a ready pod.
     servers: [Server; 3],
 }
@@ -248,6 +262,7 @@ impl Target {
             settings: settings(cluster, credentials, external, stateful_sets),
             set: cluster.mongodb.is_managed().then(|| credentials::replica_set(cluster, credentials)),
             redis_hosts: redis_hosts(cluster, stateful_sets),
+            users: Users::of(cluster, credentials),
             servers: [
                 server("mongodb", cluster.mongodb.is_managed()),
                 server("redis", cluster.redis.is_managed()),
@@ -261,8 +276,13 @@ impl Target {
         let (mut redis_master, mut mongodb_members) = (None, None);
         let [mongo, cache, queue] = &self.servers;
         let (mongo, cache, queue) = tokio::join!(
-            mongo.ask(mongodb(self.set.as_ref(), &self.settings.mongo_uri, &mut mongodb_members)),
-            cache.ask(redis(&self.settings.redis, &self.redis_hosts, &mut redis_master)),
+            mongo.ask(mongodb(
+                self.set.as_ref(),
+                &self.settings.mongo_uri,
+                &self.users,
+                &mut mongodb_members
+            )),
+            cache.ask(redis(&self.settings.redis, &self.redis_hosts, &self.users, &mut redis_master)),
             queue.ask(kafka(self.settings.kafka.clone())),
         );
         Probed { dependencies: vec![mongo, cache, queue], redis_master, mongodb_members }

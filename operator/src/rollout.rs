@@ -10,6 +10,7 @@ use k8s_openapi::api::{
 };
 
 use crate::{
+    build::template,
     plan::{Gate, Observed, Rollout},
     validate::Cluster,
     version,
@@ -139,6 +140,10 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
     let (before, after) = (partitions_of(live), partitions_of(wanted));
     if before != after {
         reasons.push(format!("{before} to {after} partitions (all pods at once)"));
+    }
+    let (before, after) = (template::of(live), template::of(wanted));
+    if before != after {
+        reasons.push(format!("newer template (revision {before} to {after})"));
     }
     if reasons.is_empty() {
         reasons.push("settings of the pods".to_owned());

@@ -94,11 +94,15 @@ pub async fn prepare(cluster: &Cluster, data: &BTreeMap<String, String>, step: S
     let other = Account::in_use(data).other();
     match step {
         Step::Begin | Step::End => Ok(()),
+        // The users of the services are made by whoever asks the servers how they are.
         Step::Switch => {
             let password = data.get(other.mongo_password).map_or("", String::as_str);
             Box::pin(set.admit(&replica_set_as(other, cluster, data), other.user, password)).await
         }
-        Step::Finish => Box::pin(set.dismiss(other.user)).await,
+        Step::Finish => {
+            Box::pin(set.dismiss(other.app.user)).await?;
+            Box::pin(set.dismiss(other.user)).await
+        }
     }
 }
 
@@ -117,7 +121,7 @@ pub fn taken(cluster: &Cluster, data: &BTreeMap<String, String>, step: Step) -> 
             data.insert(key::ROTATION.to_owned(), rotation);
         }
         Step::Finish => {
-            for name in other.passwords().into_iter().chain([other.mongo_uri]) {
+            for name in other.keys() {
                 data.remove(name);
             }
         }

@@ -7,7 +7,10 @@ use crds::{Blocker, Change, Managed, Pods, Reason, Resources, ServerResources};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    build::backing::{CERTIFICATE, mark_of},
+    build::{
+        backing::{CERTIFICATE, mark_of},
+        template,
+    },
     credentials::key,
     plan::{Observed, Rollout},
     rollout,
@@ -18,7 +21,7 @@ use crate::{
 pub const ASKED: &str = "openim.io/asked";
 
 /// What the spec asks of the pods of a server, defaults filled in.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Asked {
     /// The image.
@@ -30,6 +33,9 @@ pub struct Asked {
     /// Names the certificate; empty: they speak no TLS.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub certificate: String,
+    /// The revision of the template; what operators before wrote has the first.
+    #[serde(default = "template::first", skip_serializing_if = "template::is_first")]
+    pub template: u32,
 }
 
 /// Image, CPU request, memory request and limit of a server when nothing is asked for.
@@ -62,13 +68,27 @@ fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed
         resources: resources(server, &managed.resources.clone().unwrap_or_default()),
         pods: cluster.server_pods(managed),
         certificate: certificate.map_or_else(String::new, |text| mark_of(text)),
+        template: template::NEWEST,
     }
 }
 
 /// What each managed server is asked to be.
 pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Asked> {
     let servers = cluster.servers().into_iter();
-    servers.map(|(server, managed)| (server, asked(cluster, observed, server, managed))).collect()
+    servers
+        .map(|(server, managed)| {
+            let mut wanted = asked(cluster, observed, server, managed);
+            // A template is no reason to change a server, but what changes it anyway gets the newest.
+            if let Some(live) = observed.stateful_sets.get(&cluster.part(server)) {
+                let had = had(cluster, observed, server, live);
+                let same = Asked { template: had.template, ..wanted.clone() };
+                if had == same {
+                    wanted = had;
+                }
+            }
+            (server, wanted)
+        })
+        .collect()
 }
 
 /// What a server was asked to be. Operators before wrote it nowhere and left nothing but the image to the spec.
@@ -80,6 +100,7 @@ fn had(cluster: &Cluster, observed: &Observed, server: &str, live: &Rollout) -> 
             image.clone_into(&mut before.image);
         }
         before.certificate = rollout::annotation(&live.template, CERTIFICATE).to_owned();
+        before.template = template::FIRST;
         before
     })
 }
@@ -97,6 +118,9 @@ fn reason(had: &Asked, wanted: &Asked) -> String {
     }
     if had.certificate != wanted.certificate {
         reasons.push("certificate".to_owned());
+    }
+    if had.template != wanted.template {
+        reasons.push(format!("newer template (revision {} to {})", had.template, wanted.template));
     }
     reasons.join(", ")
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::{
     apply::ApplyError,
-    build::settings::live_revision,
+    build::{settings::live_revision, template},
     doors,
     plan::{Observed, Plan},
     rollout::version_of,
@@ -230,6 +230,7 @@ pub fn of(
         components,
         plan: plan.changes.clone(),
         plan_id: if plan.changes.is_empty() { String::new() } else { plan.id.clone() },
+        older_templates: template::behind(cluster, observed),
         blockers: blockers(plan),
         secrets: secret_rotation::told(cluster, &observed.credentials),
         signed_calls: cluster.signed_calls || observed.signing == Some(true),

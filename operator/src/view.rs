@@ -69,6 +69,10 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
     let blockers: Vec<String> =
         status.blockers.iter().map(|blocker| with_component(&blocker.component, &blocker.message)).collect();
     branches(&mut out, "Held up by", &blockers);
+    if !status.older_templates.is_empty() {
+        let names = status.older_templates.join(", ");
+        _ = writeln!(out, "The next change of each brings a newer template of its pods: {names}");
+    }
     let endpoints = [("REST", &status.endpoints.api), ("WebSocket", &status.endpoints.ws)];
     let endpoints: Vec<String> = endpoints
         .into_iter()

@@ -1,22 +1,34 @@
 //! A new operator alone restarts nothing: the revisions of the services and the templates of the servers, for specs that exist, are what
-//! operators before made of them. A difference here restarts the pods of everybody who installs the next operator. Avoid it (a new field of the
-//! spec that is left out is not written: `skip_serializing_if`); where it must be, say so in the release notes and write the file anew with
-//! `GOLDEN=write cargo test -p operator --test golden`.
+//! operators before made of them. There is a file for each revision of the templates (operator/src/build/template.rs); a cluster whose pods
+//! have one keeps exactly that. A difference here restarts the pods of everybody who installs the next operator: put it behind a new revision.
+//! `GOLDEN=write cargo test -p operator --test golden` writes the file of a revision that is not there yet, or is not released.
 
 use std::collections::BTreeMap;
 
 use crds::{OpenIMCluster, OpenIMClusterSpec};
 use kube::ResourceExt;
 use operator::{
-    credentials::{self, FIRST, key},
-    plan::{Observed, plan},
-    validate::validate,
+    build::template::{self, NEWEST, TEMPLATE},
+    credentials::{self, FIRST, SECOND, key},
+    plan::{Observed, Rollout, plan},
+    rollout::{BUILT_BY, REVISION},
+    servers::{self, Asked},
+    validate::{Backing, Cluster, SERVICES, validate},
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pods.json");
+fn file(revision: u32) -> String {
+    format!("{}/tests/golden/pods-{revision}.json", env!("CARGO_MANIFEST_DIR"))
+}
 
+type Pods = BTreeMap<String, String>;
+
+fn golden(revision: u32) -> BTreeMap<String, Pods> {
+    serde_json::from_str(&std::fs::read_to_string(file(revision)).unwrap()).unwrap()
+}
+
+/// Specs that exist.
 const SPECS: [(&str, &str); 3] = [
     ("empty", "version: 1.0.0"),
     (
@@ -64,53 +76,103 @@ fn secrets() -> BTreeMap<String, BTreeMap<String, String>> {
     .into()
 }
 
-/// By Deployment its revision, by StatefulSet the hash of its template.
-fn pods(spec: &str) -> BTreeMap<String, String> {
+fn cluster_of(spec: &str) -> Cluster {
     let spec: OpenIMClusterSpec = serde_yaml_ng::from_str(spec).expect("a spec");
     let mut object = OpenIMCluster::new("chat", spec);
     object.metadata.namespace = Some("team".into());
     object.metadata.uid = Some("0000-1111".into());
-    let cluster = validate(&object).expect("a valid spec");
-    let known = [
-        key::SECRET,
-        FIRST.mongo_password,
-        key::MONGO_KEYFILE,
-        FIRST.redis_password,
-        FIRST.kafka_password,
-        key::KAFKA_CLUSTER_ID,
-    ];
-    let known = known.into_iter().map(|name| (name.to_owned(), format!("generated {name}"))).collect();
-    let observed = Observed {
-        credentials: credentials::complete(&cluster, known),
+    validate(&object).expect("a valid spec")
+}
+
+/// What is there of a cluster that was never rolled out.
+fn observed(cluster: &Cluster) -> Observed {
+    let known = [FIRST, SECOND].into_iter().flat_map(|account| account.passwords());
+    let known = known.filter(|name| !name.ends_with("-b"));
+    let known = known.chain([key::SECRET, key::MONGO_KEYFILE, key::KAFKA_CLUSTER_ID]);
+    let known = known.map(|name| (name.to_owned(), format!("generated {name}"))).collect();
+    Observed {
+        credentials: credentials::complete(cluster, known),
         external: secrets(),
         operator_namespace: "openim-system".into(),
         ..Default::default()
-    };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    plan(&cluster, &observed)
+    }
+}
+
+/// The templates of Deployments and StatefulSets by name.
+fn templates(cluster: &Cluster, observed: &Observed) -> BTreeMap<String, Value> {
+    plan(cluster, observed)
         .objects()
-        .filter_map(|object| {
-            let template = &object.data["spec"]["template"];
-            let said = match object.types.as_ref()?.kind.as_str() {
-                "Deployment" => text(&template["metadata"]["annotations"]["openim.io/revision"]),
-                "StatefulSet" => hex::encode(Sha256::digest(template.to_string()))[..10].to_owned(),
-                _ => return None,
-            };
-            Some((object.name_any(), said))
+        .filter(|object| {
+            let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
+            ["Deployment", "StatefulSet"].contains(&kind)
         })
+        .map(|object| (object.name_any(), object.data["spec"]["template"].clone()))
         .collect()
+}
+
+/// By Deployment its revision, by StatefulSet the hash of its template.
+fn pods(cluster: &Cluster, observed: &Observed) -> Pods {
+    let said = |template: Value| {
+        let revision = template["metadata"]["annotations"]["openim.io/revision"].as_str().map(str::to_owned);
+        revision.unwrap_or_else(|| hex::encode(Sha256::digest(template.to_string()))[..10].to_owned())
+    };
+    templates(cluster, observed).into_iter().map(|(name, template)| (name, said(template))).collect()
+}
+
+/// The same cluster when everything runs with templates of a revision, as an operator of the time made them.
+fn running(cluster: &Cluster, revision: u32, pods: &Pods) -> Observed {
+    let mut observed = observed(cluster);
+    let live = Rollout {
+        current: true,
+        settled: true,
+        desired: 1,
+        ready: 1,
+        updated: 1,
+        total: 1,
+        ..Default::default()
+    };
+    for service in SERVICES {
+        let name = cluster.part(service);
+        let mut live = live.clone();
+        let annotations = [
+            (REVISION.to_owned(), pods[&name].clone()),
+            (TEMPLATE.to_owned(), revision.to_string()),
+            // By the same program, so that it is rendered and not kept as it is.
+            (BUILT_BY.to_owned(), operator::VERSION.to_owned()),
+        ];
+        live.template.metadata.get_or_insert_default().annotations = Some(annotations.into());
+        observed.deployments.insert(name, live);
+    }
+    let has_brokers = matches!(&cluster.kafka, Backing::Managed(managed) if managed.brokers > 1);
+    for (server, asked) in servers::all_asked(cluster, &observed) {
+        let asked = Some(Asked { template: revision, ..asked });
+        let live = Rollout { asked, parallel: has_brokers, ..live.clone() };
+        observed.stateful_sets.insert(cluster.part(server), live);
+    }
+    observed
 }
 
 #[test]
 fn a_new_operator_alone_restarts_nothing() {
-    let made: BTreeMap<&str, BTreeMap<String, String>> = SPECS.map(|(name, spec)| (name, pods(spec))).into();
-    assert!(made["empty"].len() >= 15 && made["external"].len() == 12, "{made:?}");
+    let newest: BTreeMap<String, Pods> = SPECS
+        .map(|(name, spec)| {
+            let cluster = cluster_of(spec);
+            (name.to_owned(), pods(&cluster, &observed(&cluster)))
+        })
+        .into();
+    assert!(newest["empty"].len() >= 15 && newest["external"].len() == 12, "{newest:?}");
     if std::env::var("GOLDEN").is_ok_and(|wish| wish == "write") {
-        std::fs::write(FILE, format!("{}\n", serde_json::to_string_pretty(&made).unwrap())).unwrap();
+        std::fs::write(file(NEWEST), format!("{}\n", serde_json::to_string_pretty(&newest).unwrap()))
+            .unwrap();
     }
-    let golden: BTreeMap<String, BTreeMap<String, String>> =
-        serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
-    for (name, pods) in made {
-        assert_eq!(pods, golden[name], "pods of the spec {name:?} would be restarted");
+    assert_eq!(newest, golden(NEWEST), "new clusters are made of this");
+    for revision in template::FIRST..=NEWEST {
+        let golden = golden(revision);
+        for (name, spec) in SPECS {
+            let cluster = cluster_of(spec);
+            let observed = running(&cluster, revision, &golden[name]);
+            assert_eq!(pods(&cluster, &observed), golden[name], "pods of revision {revision}, spec {name:?}");
+            assert!(plan(&cluster, &observed).changes.is_empty(), "revision {revision}, spec {name:?}");
+        }
     }
 }

@@ -28,8 +28,10 @@ use super::{
         container_security, empty_dir, from_field, from_secret, mount, placed, pod_security, port, resources,
         tcp_probe, value,
     },
+    template,
 };
 use crate::{
+    application,
     credentials::{Account, FIRST, TLS_DIR, key, member_host, mongodb_pods, servers_speak_tls},
     plan::{Observed, Rollout},
     probe::{brokers, redis_hosts},
@@ -44,6 +46,8 @@ pub(crate) const CERTIFICATE: &str = "openim.io/certificate";
 const PASSWORDS: &str = "openim.io/passwords";
 /// The container with the sentinel.
 pub(crate) const SENTINEL: &str = "sentinel";
+/// Looks, of ten seconds each, until a server that does not listen is started anew.
+const STARTS_WITHIN: i32 = 360;
 const MONGODB_USER: i64 = 999;
 const REDIS_USER: i64 = 999;
 const KAFKA_USER: i64 = 1000;
@@ -227,10 +231,10 @@ fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<Str
     let used = Account::in_use(credentials);
     let changed = *used != FIRST || used.other().exists(credentials);
     let read = match server {
-        "redis" => key::REDIS_CONF,
-        _ => key::KAFKA_JAAS,
+        "redis" => application::without_redis_lines(credentials.get(key::REDIS_CONF)?),
+        _ => credentials.get(key::KAFKA_JAAS)?.clone(),
     };
-    credentials.get(read).filter(|_| changed).map(|text| mark_of(text))
+    changed.then(|| mark_of(&read))
 }
 
 /// Names a text in an annotation.
@@ -299,6 +303,9 @@ fn server(name: &str, asked: &Asked, number: u16) -> Container {
         resources: Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit)),
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![port(name, number)]),
+        // Recovery after a hard stop takes as long as there are data: whoever is killed in it begins anew.
+        startup_probe: (asked.template >= template::OWN_SECRETS)
+            .then(|| tcp_probe(number, 10, STARTS_WITHIN)),
         readiness_probe: Some(tcp_probe(number, 3, 3)),
         liveness_probe: Some(tcp_probe(number, 10, 12)),
         security_context: Some(container_security()),

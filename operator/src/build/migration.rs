@@ -17,6 +17,7 @@ use super::{
     pods::{placed, pod_security, resources},
     services::{SERVICE_USER, config_volume, container},
     settings::Settings,
+    template,
 };
 use crate::validate::Cluster;
 
@@ -28,7 +29,7 @@ pub fn name(cluster: &Cluster, settings: &Settings) -> String {
 
 /// The Job.
 pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
-    let container = container(cluster, settings, "migrate");
+    let container = container(cluster, settings, "migrate", template::NEWEST);
     let job = once(cluster, settings, &name(cluster, settings), container, 20);
     dynamic(&job)
 }
@@ -70,7 +71,7 @@ pub fn asked_for(
     component: &str,
     words: Vec<String>,
 ) -> Job {
-    let mut container = container(cluster, settings, component);
+    let mut container = container(cluster, settings, component, template::NEWEST);
     container.args = Some(words);
     // What failed is for the person to read, who runs it again.
     let mut job = once(cluster, settings, name, container, 0);

@@ -7,8 +7,10 @@ pub mod migration;
 pub mod monitoring;
 pub mod network;
 pub mod pods;
+pub(crate) mod secrets;
 pub mod services;
 pub mod settings;
+pub mod template;
 
 use k8s_openapi::{Metadata, NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::api::{DynamicObject, TypeMeta};

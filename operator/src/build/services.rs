@@ -27,12 +27,13 @@ use super::{
     labels::{metadata, pod_labels, pod_selector},
     pods::{container_security, from_field, http_probe, mount, placed, pod_security, port, resources, value},
     settings::{Settings, config_map_name, live_name},
+    template,
 };
 use crate::{
     credentials::key,
     doors,
     plan::Observed,
-    rollout::{BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, Wanted},
+    rollout::{self, BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, Wanted},
     scaling::{self, SCALED_AT, Scale},
     validate::{Cluster, SERVICES},
 };
@@ -73,7 +74,7 @@ pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> S
         .into_iter()
         .map(|service| {
             let scale = scaling::scale(cluster, service, observed);
-            Wanted { service, deployment: deployment(cluster, settings, service, scale) }
+            Wanted { service, deployment: deployment(cluster, settings, service, scale, observed) }
         })
         .collect();
     let mut others = Vec::new();
@@ -162,14 +163,14 @@ pub(crate) fn config_volume(cluster: &Cluster, settings: &Settings) -> Volume {
     Volume { name: "config".into(), projected: Some(projected), ..Default::default() }
 }
 
-/// The container of a service, without probes.
-pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str) -> Container {
+/// The container of a service, without probes, in a template of a revision.
+pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str, template: u32) -> Container {
     Container {
         name: role.into(),
         image: Some(cluster.image.clone()),
         image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
         args: Some(vec![role.into(), "--config".into(), "/config".into()]),
-        env: Some(settings.environment.clone()),
+        env: Some(settings.environment(role, template)),
         volume_mounts: Some(vec![mount("config", "/config", true)]),
         security_context: Some(container_security()),
         // The end of the log of a pod that fails shows in the status of the cluster.
@@ -179,13 +180,13 @@ pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str) -> C
 }
 
 /// Changes when what the user asks for changes the pods of a service; never with the operator alone.
-fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
+fn revision(cluster: &Cluster, settings: &Settings, name: &str, template: u32) -> String {
     let wanted = cluster.service(name);
     let push = cluster.spec.offline_push.as_ref().filter(|_| name == "push");
     let mut asked = json!([
         cluster.image,
         cluster.spec.image.pull_policy,
-        settings.hash,
+        settings.hash_of(name, template),
         wanted.resources,
         wanted.env,
         cluster.spec.pods,
@@ -199,9 +200,26 @@ fn revision(cluster: &Cluster, settings: &Settings, name: &str) -> String {
     hex::encode(Sha256::digest(asked.to_string()))[..10].to_owned()
 }
 
-fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) -> Deployment {
+/// With the template revision that it has, until something else about it is to be changed: a new operator restarts nothing.
+fn deployment(
+    cluster: &Cluster,
+    settings: &Settings,
+    name: &str,
+    scale: Scale,
+    observed: &Observed,
+) -> Deployment {
+    let live = observed.deployments.get(&cluster.part(name));
+    let stays = live.map(|live| template::of(&live.template)).filter(|revision| {
+        let same = self::revision(cluster, settings, name, *revision);
+        live.is_some_and(|live| rollout::revision_of(&live.template) == same || live.failed_revision == same)
+    });
+    made_of(cluster, settings, name, scale, stays.unwrap_or(template::NEWEST))
+}
+
+/// With a template of a revision.
+fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, template: u32) -> Deployment {
     let wanted = cluster.service(name);
-    let mut container = container(cluster, settings, name);
+    let mut container = container(cluster, settings, name, template);
     let limits = &wanted.resources;
     container.resources = Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit));
     container.readiness_probe = Some(http_probe("/readyz", ADMIN_PORT, 2, 2));
@@ -242,12 +260,15 @@ fn deployment(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale) 
     let pods = cluster.pods(name);
     let mut annotations = pods.annotations.clone();
     annotations.extend([
-        (CONFIG_HASH.to_owned(), settings.hash.clone()),
-        (REVISION.to_owned(), revision(cluster, settings, name)),
+        (CONFIG_HASH.to_owned(), settings.hash_of(name, template).to_owned()),
+        (REVISION.to_owned(), revision(cluster, settings, name, template)),
         (BUILT_BY.to_owned(), crate::VERSION.to_owned()),
         ("prometheus.io/scrape".to_owned(), "true".to_owned()),
         ("prometheus.io/port".to_owned(), ADMIN_PORT.to_string()),
     ]);
+    if template > template::FIRST {
+        annotations.insert(template::TEMPLATE.to_owned(), template.to_string());
+    }
     if name == "msg" {
         annotations.insert(PARTITIONS.to_owned(), cluster.spec.config.kafka_partitions.to_string());
     }

@@ -1,5 +1,5 @@
-//! What the services are told: config.yaml in a ConfigMap, secrets as references, and the hash that restarts pods when any of it
-//! changes.
+//! What the services are told: config.yaml in a ConfigMap, secrets as references (`secrets` says which), and the hash that restarts pods
+//! when any of it changes.
 
 use std::collections::BTreeMap;
 
@@ -9,52 +9,31 @@ use kube::api::DynamicObject;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{dynamic, labels::metadata, pods::from_secret};
-use crate::{
-    credentials::{Account, key, servers_speak_tls, services_speak_tls},
-    plan::Observed,
-    probe, secret_rotation,
-    validate::{Backing, Cluster},
+use super::{
+    dynamic,
+    labels::metadata,
+    pods::value,
+    secrets::{self, Reference},
+    template,
 };
-
-/// Variables for what the Secret of an external server may hold; from the second on they are for TLS.
-const REDIS_SECRET: [(&str, &str); 4] = [
-    ("IMENV_REDIS_PASSWORD", "password"),
-    ("IMENV_REDIS_TLS_CACRT", "ca.crt"),
-    ("IMENV_REDIS_TLS_CLIENTCRT", "tls.crt"),
-    ("IMENV_REDIS_TLS_CLIENTKEY", "tls.key"),
-];
-const KAFKA_SECRET: [(&str, &str); 4] = [
-    ("IMENV_KAFKA_PASSWORD", "password"),
-    ("IMENV_KAFKA_TLS_CACRT", "ca.crt"),
-    ("IMENV_KAFKA_TLS_CLIENTCRT", "tls.crt"),
-    ("IMENV_KAFKA_TLS_CLIENTKEY", "tls.key"),
-];
-
-/// References to what a Secret does hold.
-fn given<'a>(
-    observed: &Observed,
-    secret: &'a str,
-    items: &[(&'static str, &'static str); 4],
-    tls: bool,
-) -> Vec<(&'a str, &'a str, &'a str)> {
-    let data = observed.external.get(secret);
-    let wanted = items.iter().take(if tls { items.len() } else { 1 });
-    wanted
-        .filter(|(_, item)| data.is_some_and(|data| data.contains_key(*item)))
-        .map(|(name, item)| (*name, secret, *item))
-        .collect()
-}
+use crate::{
+    credentials::{servers_speak_tls, services_speak_tls},
+    plan::Observed,
+    probe,
+    validate::Cluster,
+};
 
 /// Settings of all services of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The file.
     pub config_yaml: String,
-    /// Environment with references to Secrets.
-    pub environment: Vec<EnvVar>,
-    /// Changes when the file or a referenced secret does.
+    /// Changes when what is asked for or any of the secrets does.
     pub hash: String,
+    /// Environment with references to all Secrets, as templates of the first revision have it.
+    everything: Vec<EnvVar>,
+    /// What each part is given of them, and a hash of what it is told.
+    own: BTreeMap<&'static str, (Vec<EnvVar>, String)>,
     /// The managed MongoDB is spoken to by TLS.
     pub mongodb_by_tls: bool,
 }
@@ -126,61 +105,7 @@ impl Settings {
             config["notification"] = json!(wanted.notifications);
         }
         let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
-        let generated = cluster.credentials();
-        let account = Account::in_use(&observed.credentials);
-        let mut references = vec![("IMENV_SECRET", generated.as_str(), key::SECRET)];
-        let others = secret_rotation::variables(&observed.credentials);
-        references.extend(others.into_iter().map(|(name, item)| (name, generated.as_str(), item)));
-        references.push(match &cluster.mongodb {
-            Backing::Managed(_) => ("IMENV_MONGO_URI", &generated, account.mongo_uri),
-            Backing::External(external) => ("IMENV_MONGO_URI", &external.secret_name, "uri"),
-        });
-        match &cluster.redis {
-            Backing::Managed(_) => {
-                references.push(("IMENV_REDIS_PASSWORD", &generated, account.redis_password));
-                if servers.redis.redis_mode == RedisMode::Sentinel {
-                    references.push((
-                        "IMENV_REDIS_SENTINELMODE_PASSWORD",
-                        &generated,
-                        account.redis_password,
-                    ));
-                }
-                if servers.redis.tls.enable_tls {
-                    references.push(("IMENV_REDIS_TLS_CACRT", &generated, key::AUTHORITY));
-                }
-            }
-            Backing::External(external) if !external.secret_name.is_empty() => {
-                references.extend(given(observed, &external.secret_name, &REDIS_SECRET, external.tls));
-            }
-            Backing::External(_) => {}
-        }
-        match &cluster.kafka {
-            Backing::Managed(_) => {
-                references.push(("IMENV_KAFKA_PASSWORD", &generated, account.kafka_password));
-                if servers.kafka.tls.enable_tls {
-                    references.push(("IMENV_KAFKA_TLS_CACRT", &generated, key::AUTHORITY));
-                }
-            }
-            Backing::External(external) if !external.secret_name.is_empty() => {
-                references.extend(given(observed, &external.secret_name, &KAFKA_SECRET, external.tls));
-            }
-            Backing::External(_) => {}
-        }
-        if encrypted {
-            references.push(("IMENV_INTERNALTLS_CACRT", &generated, key::AUTHORITY));
-            references.push(("IMENV_INTERNALTLS_CRT", &generated, key::CERTIFICATE));
-            references.push(("IMENV_INTERNALTLS_KEY", &generated, key::CERTIFICATE_KEY));
-        }
-        if let Some(storage) = &cluster.spec.object_storage {
-            let name = &storage.secret_name;
-            references.push(("IMENV_OBJECT_S3_ACCESSKEYID", name, "accessKeyID"));
-            references.push(("IMENV_OBJECT_S3_SECRETACCESSKEY", name, "secretAccessKey"));
-        }
-        if let Some(webhooks) =
-            cluster.spec.webhooks.as_ref().filter(|hooks| !hooks.signing_secret_name.is_empty())
-        {
-            references.push(("IMENV_WEBHOOKS_SIGNINGSECRET", &webhooks.signing_secret_name, "secret"));
-        }
+        let everything = secrets::all(cluster, observed, template::FIRST);
         // What is asked for, not the file: a newer operator may write the file differently, and that alone restarts nothing.
         // What running pods take over, and what concerns the gateway alone, restarts nothing else.
         let restarting = crds::ServiceConfig {
@@ -217,34 +142,56 @@ impl Settings {
         asked.extend(config["redis"].get("sentinelMode").cloned());
         asked.extend(config["redis"].get("tls").cloned());
         asked.extend(config["kafka"].get("tls").cloned());
-        let mut hash = Sha256::new();
+        let mut begun = Sha256::new();
         for part in asked {
-            hash.update(part.to_string());
-        }
-        for (name, secret, item) in &references {
-            let of_secret = if *secret == generated {
-                Some(&observed.credentials)
-            } else {
-                observed.external.get(*secret)
-            };
-            hash.update(name);
-            hash.update(of_secret.and_then(|data| data.get(*item)).map_or("", String::as_str));
+            begun.update(part.to_string());
         }
         // Files of this Secret are mounted as they are: all of them count.
         let push =
             cluster.spec.offline_push.as_ref().and_then(|push| observed.external.get(&push.secret_name));
-        for (name, data) in push.into_iter().flatten() {
-            hash.update(name);
-            hash.update(data);
-        }
-        let environment =
-            references.iter().map(|(name, secret, item)| from_secret(name, secret, item)).collect();
+        let push: Vec<&String> = push.into_iter().flatten().flat_map(|(name, data)| [name, data]).collect();
+        let hash = |references: &[Reference], values: &[(&'static str, String)], with_push: bool| {
+            let mut hash = begun.clone();
+            for reference in references {
+                hash.update(reference.variable);
+                hash.update(reference.value(cluster, observed));
+            }
+            for (name, value) in values {
+                hash.update(name);
+                hash.update(value);
+            }
+            push.iter().filter(|_| with_push).for_each(|text| hash.update(text));
+            hex::encode(hash.finalize())[..16].to_owned()
+        };
+        let newest = secrets::all(cluster, observed, template::NEWEST);
+        let own = secrets::parts().map(|part| {
+            let given = secrets::given(&newest, cluster, part);
+            let values = secrets::values(cluster, observed, part);
+            let hash = hash(&given, &values, part == "push");
+            let values = values.iter().map(|(name, text)| value(name, text));
+            (part, (given.iter().map(Reference::variable).chain(values).collect(), hash))
+        });
         Self {
             config_yaml,
-            environment,
-            hash: hex::encode(hash.finalize())[..16].to_owned(),
+            own: own.collect(),
+            hash: hash(&everything, &[], true),
+            everything: everything.iter().map(Reference::variable).collect(),
             mongodb_by_tls: cluster.mongodb.is_managed() && servers_speak_tls(&observed.credentials),
         }
+    }
+
+    /// The environment of a part of the cluster in templates of a revision.
+    pub fn environment(&self, part: &str, revision: u32) -> Vec<EnvVar> {
+        if revision < template::OWN_SECRETS {
+            return self.everything.clone();
+        }
+        self.own.get(part).map(|(environment, _)| environment.clone()).unwrap_or_default()
+    }
+
+    /// Changes when what a part is told in templates of a revision does.
+    pub fn hash_of(&self, part: &str, revision: u32) -> &str {
+        let own = self.own.get(part).filter(|_| revision >= template::OWN_SECRETS);
+        own.map_or(&self.hash, |(_, hash)| hash)
     }
 }
 

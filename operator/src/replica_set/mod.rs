@@ -256,14 +256,43 @@ impl ReplicaSet {
     /// # Errors
     /// What the server refused.
     pub async fn admit(&self, other: &Self, user: &str, password: &str) -> Result<(), String> {
+        self.make_user(user, password, doc! { "role": "root", "db": "admin" }).await?;
+        logged_in(&self.admin(&other.plain_uri()).await?).await
+    }
+
+    /// Sees that a user is let in who may read and write one database, its collections and indexes among it, and nothing else.
+    ///
+    /// # Errors
+    /// What the server refused.
+    pub async fn admit_application(
+        &self,
+        app: &Self,
+        user: &str,
+        password: &str,
+        database: &str,
+    ) -> Result<(), String> {
+        let known = app.enters().await;
+        if known.is_ok() {
+            return Ok(());
+        }
+        self.make_user(user, password, doc! { "role": "readWrite", "db": database }).await?;
+        app.enters().await
+    }
+
+    /// Whether the login is taken. `ping` itself needs none, but the driver shows it first.
+    async fn enters(&self) -> Result<(), String> {
+        let asked = self.admin(&self.plain_uri()).await?;
+        asked.run_command(doc! { "ping": 1 }).await.map(|_| ()).map_err(text)
+    }
+
+    async fn make_user(&self, user: &str, password: &str, role: Document) -> Result<(), String> {
         let admin = self.admin(&self.plain_uri()).await?;
-        let with =
-            |verb: &str| doc! { verb: user, "pwd": password, "roles": [{ "role": "root", "db": "admin" }] };
+        let with = |verb: &str| doc! { verb: user, "pwd": password, "roles": [role.clone()] };
         if let Err(refused) = admin.run_command(with("createUser")).await {
             // It may be there, from a pass that broke off.
             admin.run_command(with("updateUser")).await.map_err(|_| text(refused))?;
         }
-        logged_in(&self.admin(&other.plain_uri()).await?).await
+        Ok(())
     }
 
     /// Lets a user in no more.

@@ -1,0 +1,351 @@
+//! Which secrets each part of a cluster is given. A new one is a row here and in the table of the tests.
+
+use k8s_openapi::api::core::v1::EnvVar;
+
+use super::{pods::from_secret, template};
+use crate::{
+    credentials::{Account, key, servers_speak_tls, services_speak_tls},
+    plan::Observed,
+    probe::redis_hosts,
+    secret_rotation,
+    validate::{Backing, Cluster, SERVICES},
+};
+
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Tokens, and calls between the services.
+    Calls,
+    /// Administrators' logins, and tokens of before.
+    Logins,
+    MongoDb,
+    Redis,
+    Kafka,
+    ObjectStorage,
+    Hooks,
+}
+
+/// A variable with an item of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reference {
+    /// Its name.
+    pub variable: &'static str,
+    secret: String,
+    item: &'static str,
+    of: Use,
+}
+
+impl Reference {
+    /// As pods have it.
+    pub fn variable(&self) -> EnvVar {
+        from_secret(self.variable, &self.secret, self.item)
+    }
+
+    /// What it refers to; empty when that is not there.
+    pub fn value<'a>(&self, cluster: &Cluster, observed: &'a Observed) -> &'a str {
+        let secret = if self.secret == cluster.credentials() {
+            Some(&observed.credentials)
+        } else {
+            observed.external.get(&self.secret)
+        };
+        secret.and_then(|data| data.get(self.item)).map_or("", String::as_str)
+    }
+}
+
+/// Variables for what the Secret of an external server may hold; from the second on they are for TLS.
+const REDIS_SECRET: [(&str, &str); 4] = [
+    ("IMENV_REDIS_PASSWORD", "password"),
+    ("IMENV_REDIS_TLS_CACRT", "ca.crt"),
+    ("IMENV_REDIS_TLS_CLIENTCRT", "tls.crt"),
+    ("IMENV_REDIS_TLS_CLIENTKEY", "tls.key"),
+];
+const KAFKA_SECRET: [(&str, &str); 4] = [
+    ("IMENV_KAFKA_PASSWORD", "password"),
+    ("IMENV_KAFKA_TLS_CACRT", "ca.crt"),
+    ("IMENV_KAFKA_TLS_CLIENTCRT", "tls.crt"),
+    ("IMENV_KAFKA_TLS_CLIENTKEY", "tls.key"),
+];
+
+type Named = (&'static str, &'static str);
+
+/// References to what the Secret of an external server does hold.
+fn held(observed: &Observed, secret: &str, items: &[Named; 4], tls: bool) -> Vec<Named> {
+    let data = observed.external.get(secret);
+    let wanted = items.iter().take(if tls { items.len() } else { 1 });
+    wanted.filter(|(_, item)| data.is_some_and(|data| data.contains_key(*item))).copied().collect()
+}
+
+fn references(of: Use, secret: &str, items: impl IntoIterator<Item = Named>) -> Vec<Reference> {
+    let one = |(variable, item)| Reference { variable, secret: secret.to_owned(), item, of };
+    items.into_iter().map(one).collect()
+}
+
+/// Everything that there is, with the users that templates of a revision have.
+pub(crate) fn all(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Reference> {
+    let generated = cluster.credentials();
+    let mut all = references(Use::Calls, &generated, [("IMENV_SECRET", key::SECRET)]);
+    for (variable, item) in secret_rotation::variables(&observed.credentials) {
+        let of = if item == key::OTHER_SECRET { Use::Calls } else { Use::Logins };
+        all.extend(references(of, &generated, [(variable, item)]));
+    }
+    all.extend(of_mongodb(cluster, observed, revision));
+    all.extend(of_redis(cluster, observed, revision));
+    all.extend(of_kafka(cluster, observed));
+    if services_speak_tls(cluster, &observed.credentials) {
+        let items = [
+            ("IMENV_INTERNALTLS_CACRT", key::AUTHORITY),
+            ("IMENV_INTERNALTLS_CRT", key::CERTIFICATE),
+            ("IMENV_INTERNALTLS_KEY", key::CERTIFICATE_KEY),
+        ];
+        all.extend(references(Use::Calls, &generated, items));
+    }
+    if let Some(storage) = &cluster.spec.object_storage {
+        let items = [
+            ("IMENV_OBJECT_S3_ACCESSKEYID", "accessKeyID"),
+            ("IMENV_OBJECT_S3_SECRETACCESSKEY", "secretAccessKey"),
+        ];
+        all.extend(references(Use::ObjectStorage, &storage.secret_name, items));
+    }
+    if let Some(hooks) = cluster.spec.webhooks.as_ref().filter(|hooks| !hooks.signing_secret_name.is_empty())
+    {
+        let item = [("IMENV_WEBHOOKS_SIGNINGSECRET", "secret")];
+        all.extend(references(Use::Hooks, &hooks.signing_secret_name, item));
+    }
+    all
+}
+
+fn of_mongodb(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Reference> {
+    let account = Account::in_use(&observed.credentials);
+    let managed = if revision < template::OWN_SECRETS { account.mongo_uri } else { account.app.mongo_uri };
+    let uri = "IMENV_MONGO_URI";
+    match &cluster.mongodb {
+        Backing::Managed(_) => references(Use::MongoDb, &cluster.credentials(), [(uri, managed)]),
+        Backing::External(external) => references(Use::MongoDb, &external.secret_name, [(uri, "uri")]),
+    }
+}
+
+fn of_redis(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Reference> {
+    let account = Account::in_use(&observed.credentials);
+    let (server, sentinel) = if revision < template::OWN_SECRETS {
+        (account.redis_password, account.redis_password)
+    } else {
+        (account.app.redis_password, account.app.sentinel_password)
+    };
+    match &cluster.redis {
+        Backing::Managed(_) => {
+            let mut items = vec![("IMENV_REDIS_PASSWORD", server)];
+            if redis_hosts(cluster, &observed.stateful_sets).len() > 1 {
+                items.push(("IMENV_REDIS_SENTINELMODE_PASSWORD", sentinel));
+            }
+            if servers_speak_tls(&observed.credentials) {
+                items.push(("IMENV_REDIS_TLS_CACRT", key::AUTHORITY));
+            }
+            references(Use::Redis, &cluster.credentials(), items)
+        }
+        Backing::External(external) => {
+            let items = held(observed, &external.secret_name, &REDIS_SECRET, external.tls);
+            references(Use::Redis, &external.secret_name, items)
+        }
+    }
+}
+
+fn of_kafka(cluster: &Cluster, observed: &Observed) -> Vec<Reference> {
+    match &cluster.kafka {
+        Backing::Managed(_) => {
+            let mut items =
+                vec![("IMENV_KAFKA_PASSWORD", Account::in_use(&observed.credentials).kafka_password)];
+            if servers_speak_tls(&observed.credentials) {
+                items.push(("IMENV_KAFKA_TLS_CACRT", key::AUTHORITY));
+            }
+            references(Use::Kafka, &cluster.credentials(), items)
+        }
+        Backing::External(external) => {
+            let items = held(observed, &external.secret_name, &KAFKA_SECRET, external.tls);
+            references(Use::Kafka, &external.secret_name, items)
+        }
+    }
+}
+
+/// What runs once and ends; it answers nobody.
+const JOBS: [&str; 3] = ["migrate", "backup", "restore"];
+
+/// All that pods of a cluster are made for.
+pub(crate) fn parts() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().chain(JOBS)
+}
+
+/// Whether a part does something with what a secret opens. Its connections are made in services/server/src/run.rs.
+fn uses(cluster: &Cluster, part: &str, of: Use) -> bool {
+    let calls_hooks = cluster.spec.webhooks.is_some()
+        && !JOBS.contains(&part)
+        && !["auth", "third", "api", "cron"].contains(&part);
+    match of {
+        Use::Calls => !JOBS.contains(&part),
+        Use::Logins => part == "auth",
+        Use::MongoDb => !["gateway", "api"].contains(&part),
+        Use::Redis => ["user", "relation", "conversation", "group", "push", "msg", "gateway"].contains(&part),
+        // What hooks are told afterwards goes through Kafka.
+        Use::Kafka => calls_hooks || ["transfer", "push", "msg", "migrate"].contains(&part),
+        Use::ObjectStorage => ["third", "cron"].contains(&part) || JOBS.contains(&part),
+        Use::Hooks => calls_hooks,
+    }
+}
+
+/// What of all a part is given.
+pub(crate) fn given(all: &[Reference], cluster: &Cluster, part: &str) -> Vec<Reference> {
+    all.iter().filter(|reference| uses(cluster, part, reference.of)).cloned().collect()
+}
+
+/// What a part is told besides: as whom it speaks, and what it must do without. Its configuration names things that it has no secrets for.
+pub(crate) fn values(cluster: &Cluster, observed: &Observed, part: &str) -> Vec<(&'static str, String)> {
+    let mut values = Vec::new();
+    if cluster.redis.is_managed() && uses(cluster, part, Use::Redis) {
+        let user = Account::in_use(&observed.credentials).app.user;
+        values.push(("IMENV_REDIS_USERNAME", user.to_owned()));
+    }
+    if cluster.spec.object_storage.is_some() && !uses(cluster, part, Use::ObjectStorage) {
+        values.push(("IMENV_OBJECT_ENABLE", "none".to_owned()));
+    }
+    if !uses(cluster, part, Use::Calls) {
+        // The configuration must have one. What this one signs nobody believes.
+        values.push(("IMENV_SECRET", format!("a {part} signs nothing")));
+        if services_speak_tls(cluster, &observed.credentials) {
+            values.push(("IMENV_INTERNALTLS_ENABLE", "false".to_owned()));
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fmt::Write};
+
+    use super::*;
+    use crate::{
+        build::settings::Settings,
+        credentials,
+        validate::{tests::object, validate},
+    };
+
+    fn cluster(spec: &str) -> Cluster {
+        validate(&object(spec)).unwrap()
+    }
+
+    fn observed(cluster: &Cluster) -> Observed {
+        let data =
+            |items: &[&str]| items.iter().map(|item| ((*item).to_owned(), format!("the {item}"))).collect();
+        let external = [
+            ("s3", data(&["accessKeyID", "secretAccessKey"])),
+            ("sign", data(&["secret"])),
+            ("push", data(&["push.yaml"])),
+            ("mongo", data(&["uri"])),
+            ("redis", data(&["password", "ca.crt", "tls.crt", "tls.key"])),
+            ("kafka", data(&["username", "password"])),
+        ];
+        Observed {
+            credentials: credentials::complete(cluster, BTreeMap::new()),
+            external: external.map(|(name, data)| (name.to_owned(), data)).into(),
+            ..Default::default()
+        }
+    }
+
+    /// A line for each part: the variables that it has, without their common beginning; those that hold no secret with their value.
+    fn table(cluster: &Cluster) -> String {
+        let settings = Settings::of(cluster, &observed(cluster));
+        parts().fold(String::new(), |mut table, part| {
+            let short = |variable: EnvVar| {
+                let name = variable.name.trim_start_matches("IMENV_").to_owned();
+                variable.value.map_or(name.clone(), |value| format!("{name}={value:?}"))
+            };
+            let names: Vec<String> =
+                settings.environment(part, template::NEWEST).into_iter().map(short).collect();
+            _ = writeln!(table, "{part}: {}", names.join(" "));
+            table
+        })
+    }
+
+    const RICH: &str = r"
+redis: {managed: {replicas: 3}}
+internalTLS: Required
+objectStorage: {endpoint: 'http://s3:9000', bucket: files, secretName: s3}
+webhooks: {url: 'https://example.org/hook', signingSecretName: sign}
+offlinePush: {secretName: push}
+";
+    const EXTERNAL: &str = r"
+mongodb: {external: {secretName: mongo}}
+redis: {external: {address: 'redis:6379', secretName: redis, tls: true}}
+kafka: {external: {address: ['kafka:9092'], secretName: kafka}}
+";
+
+    /// A secret that another service is to have is a decision: make it in `uses`, and write the files anew with `GOLDEN=write`.
+    #[test]
+    fn each_part_is_given_what_it_uses_and_nothing_else() {
+        for (name, spec) in [("empty", "{}"), ("rich", RICH), ("external", EXTERNAL)] {
+            let path = format!("{}/tests/golden/secrets-{name}.txt", env!("CARGO_MANIFEST_DIR"));
+            let table = table(&cluster(spec));
+            if std::env::var("GOLDEN").is_ok_and(|wish| wish == "write") {
+                std::fs::write(&path, &table).unwrap();
+            }
+            assert_eq!(table, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_clients_reach_first_has_the_fewest() {
+        let plain = table(&cluster("{}"));
+        assert!(plain.contains("\napi: SECRET\n"), "{plain}");
+        assert!(
+            plain.contains("\ngateway: SECRET REDIS_PASSWORD REDIS_USERNAME=\"openim-app\"\n"),
+            "{plain}"
+        );
+    }
+
+    #[test]
+    fn the_services_accept_what_they_are_given() {
+        for spec in ["{}", RICH] {
+            let cluster = cluster(spec);
+            let observed = observed(&cluster);
+            let settings = Settings::of(&cluster, &observed);
+            let data = |secret: &str| {
+                if secret == cluster.credentials() {
+                    Some(&observed.credentials)
+                } else {
+                    observed.external.get(secret)
+                }
+            };
+            for part in parts() {
+                let environment = settings.environment(part, template::NEWEST);
+                let variables = environment.into_iter().map(|variable| {
+                    let source = variable.value_from.and_then(|source| source.secret_key_ref);
+                    let found = source.and_then(|item| data(&item.name)?.get(&item.key).cloned());
+                    (variable.name, variable.value.or(found).unwrap_or_default())
+                });
+                let read = config::Config::of(&settings.config_yaml, variables);
+                assert!(read.is_ok(), "{part}: {:?}", read.err());
+            }
+        }
+    }
+
+    #[test]
+    fn another_secret_restarts_those_who_have_it_alone() {
+        let cluster = cluster(RICH);
+        let mut observed = observed(&cluster);
+        let hashes = |observed: &Observed| {
+            let settings = Settings::of(&cluster, observed);
+            parts().map(|part| settings.hash_of(part, template::NEWEST).to_owned()).collect::<Vec<_>>()
+        };
+        let before = hashes(&observed);
+        for (secret, item, theirs) in [
+            ("s3", "accessKeyID", vec!["third", "cron", "migrate", "backup", "restore"]),
+            ("push", "push.yaml", vec!["push"]),
+        ] {
+            observed.external.entry(secret.into()).or_default().insert(item.into(), "another".into());
+            let changed: Vec<&str> = parts()
+                .zip(before.iter().zip(hashes(&observed)))
+                .filter_map(|(part, (before, after))| (*before != after).then_some(part))
+                .collect();
+            assert_eq!(changed, theirs, "{secret}");
+            observed.external = self::observed(&cluster).external;
+        }
+    }
+}
