@@ -33,6 +33,8 @@ chart() {
     [ "$(helm template openim-operator charts/openim-operator --set prometheusRule=true | grep -c 'alert: OpenIM')" = "$(grep -c 'alert: OpenIM' config/monitoring/alerts.yaml)" ] &&
     helm template openim-operator charts/openim-operator --set grafanaDashboard=true | has '"title": "OpenIM cluster"' &&
     ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null &&
+    helm template openim-operator charts/openim-operator --set 'allowedRepositories={a/b,c/}' | has 'ALLOWED_REPOSITORIES, value: "a/b,c/"' &&
+    helm template openim-operator charts/openim-operator --set 'monitoringNamespaces={prom}' | has 'namespaceSelector: .*kubernetes.io/metadata.name: prom' &&
     helm_here test openim-operator -n openim-system --logs
 }
 # The alerts are right, and each has its section in the runbook.

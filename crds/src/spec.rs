@@ -781,9 +781,14 @@ pub struct ObjectStorage {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhooks {
-    /// Base URL of the receiver; a hook is posted to url/command.
-    #[schemars(length(min = 8, max = 1024), regex(pattern = "^https?://"))]
+    /// Base URL of the receiver; a hook is posted to url/command. One with a user, password or key in it belongs into urlSecretName.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    #[schemars(length(max = 1024), regex(pattern = "^(https?://.*)?$"))]
     pub url: String,
+    /// Secret whose key `url` holds the base URL, instead of `url`.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    #[schemars(length(max = 253))]
+    pub url_secret_name: String,
     /// Secret whose key `secret` signs every call (header x-openim-signature-v2 over time, query and body); empty: no signature.
     #[serde(default)]
     #[schemars(length(max = 253))]

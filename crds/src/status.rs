@@ -103,7 +103,6 @@ pub struct OpenIMClusterStatus {
     pub plan_id: String,
     /// Services and managed servers whose pods are of an older template than this operator makes. Nothing restarts them for it: the next
     /// change of each brings the newest.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub older_templates: Vec<String>,
     /// What holds the plan up.

@@ -94,22 +94,69 @@ impl Users {
     /// Makes them in each of the servers, and has the sentinels beside them let them in.
     ///
     /// # Errors
-    /// The servers that did not take them, and why.
+    /// The servers that did not take them, and why. A sentinel may be away or not there yet; two of three are enough.
     pub async fn ensure_in_redis(&self, hosts: &[String], tls: &ClientTls) -> Result<(), String> {
         let admin = routes::set::Admin { password: self.admin_password.clone(), tls: tls.clone() };
-        let mut problems = Vec::new();
-        for host in hosts {
-            for user in &self.redis {
-                let made = Box::pin(admin.ensure_user(host, user.user, &user.words)).await;
-                let told = match made {
-                    Ok(()) if hosts.len() > 1 => {
-                        Box::pin(admin.ensure_sentinel_takes(host, &user.sentinel_password)).await
-                    }
-                    made => made,
-                };
-                problems.extend(told.err().map(|error| format!("the user {} at {host}: {error}", user.user)));
+        let told = hosts.iter().map(|host| Box::pin(self.ensure_at(&admin, host, hosts.len() > 1)));
+        let told = futures::future::join_all(told).await;
+        let problems: Vec<String> = told.into_iter().filter_map(Result::err).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    async fn ensure_at(
+        &self,
+        admin: &routes::set::Admin,
+        host: &str,
+        has_sentinel: bool,
+    ) -> Result<(), String> {
+        for user in &self.redis {
+            let made = admin.ensure_user(host, user.user, &user.words).await;
+            made.map_err(|error| format!("the user {} at {host}: {error}", user.user))?;
+            if has_sentinel
+                && let Err(error) = admin.ensure_sentinel_takes(host, &user.sentinel_password).await
+            {
+                tracing::debug!(host, %error, "sentinel.not_told");
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        credentials::{complete, key},
+        validate::{tests::object, validate},
+    };
+
+    #[test]
+    fn redis_learns_of_the_services_and_its_pods_need_not_start_anew_for_it() {
+        let cluster = validate(&object("{}")).unwrap();
+        let data = complete(&cluster, BTreeMap::new());
+        let conf = &data[key::REDIS_CONF];
+        let user = format!("\nuser openim-app on >{} resetkeys ~ROUTE:*", data["redis-app-password"]);
+        assert!(conf.contains(&user), "{conf}");
+        assert!(conf.contains(&format!("\n{FOR_SENTINELS}{}\n", data["redis-sentinel-password"])));
+        assert!(conf.contains("-@all +@connection -@dangerous +get"));
+        let before = without_redis_lines(conf);
+        assert!(before.starts_with("requirepass ") && !before.contains("openim-app"), "{before}");
+        assert!(!before.contains(&data["redis-sentinel-password"]));
+        assert_eq!(before.lines().count() + 2, conf.lines().count());
+    }
+
+    #[test]
+    fn both_users_are_known_while_passwords_change() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut data = complete(&cluster, BTreeMap::new());
+        assert_eq!(Users::of(&cluster, &data).mongodb.len(), 1);
+        data.insert(SECOND.redis_password.to_owned(), "begun".to_owned());
+        let data = complete(&cluster, data);
+        let users = Users::of(&cluster, &data);
+        let names: Vec<&str> = users.mongodb.iter().map(|user| user.user).collect();
+        assert_eq!(names, ["openim-app", "openim-app-b"]);
+        assert!(users.redis.iter().all(|user| user.words[1].len() > 20), "each has a password");
+        assert!(data[SECOND.app.mongo_uri].starts_with("mongodb://openim-app-b:"));
+        assert!(data[key::REDIS_CONF].contains("user openim-app-b on >"));
     }
 }

@@ -75,6 +75,16 @@ pub enum ApplyError {
         /// Kind and name.
         what: String,
     },
+    /// Whoever made it knows what it holds.
+    #[error(
+        "{what} exists and was not made for this cluster: remove it, or annotate it with openim.io/made-for={uid} to run with the passwords and keys that it holds"
+    )]
+    NotMadeHere {
+        /// Kind and name.
+        what: String,
+        /// That of the cluster.
+        uid: String,
+    },
     /// An object of that name belongs to somebody else.
     #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
     Foreign {
@@ -86,7 +96,7 @@ pub enum ApplyError {
 impl ApplyError {
     /// It does not go on by itself.
     pub fn needs_an_edit(&self) -> bool {
-        matches!(self, Self::Foreign { .. } | Self::Certificates { .. })
+        matches!(self, Self::Foreign { .. } | Self::NotMadeHere { .. } | Self::Certificates { .. })
     }
 }
 
@@ -568,8 +578,10 @@ pub async fn ensure_credentials(
     };
     let Some(mut secret) = existing else {
         let data = completed(cluster, BTreeMap::new(), &what)?;
+        let mut metadata = owned(metadata(cluster, &name, "credentials"));
+        metadata.annotations.get_or_insert_default().insert(MADE_FOR.to_owned(), cluster.owner.uid.clone());
         let secret = Secret {
-            metadata: owned(metadata(cluster, &name, "credentials")),
+            metadata,
             data: Some(encoded(&data)),
             type_: Some("Opaque".into()),
             ..Default::default()
@@ -578,19 +590,49 @@ pub async fn ensure_credentials(
         api.create(&PostParams::default(), &secret).await.map_err(api_error(&what))?;
         return Ok(data);
     };
-    if secret.labels().get(crate::build::labels::CLUSTER) != Some(&cluster.name) {
+    let labelled = secret.labels().get(crate::build::labels::CLUSTER) == Some(&cluster.name);
+    if !labelled {
         return Err(ApplyError::Foreign { what });
+    }
+    if !is_made_for(&secret, cluster) && !has_volumes(client, cluster).await? {
+        return Err(ApplyError::NotMadeHere { what, uid: cluster.owner.uid.clone() });
     }
     let found = credentials::text(&secret);
     let data = completed(cluster, found.clone(), &what)?;
     let owners = owned(metadata(cluster, &name, "credentials")).owner_references;
-    if data != found || secret.metadata.owner_references != owners {
+    let uid = Some(&cluster.owner.uid);
+    if data != found
+        || secret.metadata.owner_references != owners
+        || secret.annotations().get(MADE_FOR) != uid
+    {
+        secret.annotations_mut().extend(uid.map(|uid| (MADE_FOR.to_owned(), uid.clone())));
         secret.data = Some(encoded(&data));
         secret.metadata.owner_references = owners;
         // `replace` with the version that was read: nobody else's change is overwritten.
         api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
     }
     Ok(data)
+}
+
+/// Annotation of the generated Secret: the uid of the cluster that it was made for, or that a person gives it to.
+pub const MADE_FOR: &str = "openim.io/made-for";
+
+/// A label can be anybody's. Before there was the annotation, what a cluster ran with was its own.
+fn is_made_for(secret: &Secret, cluster: &Cluster) -> bool {
+    let uid = &cluster.owner.uid;
+    match secret.annotations().get(MADE_FOR) {
+        Some(made_for) => made_for == uid,
+        None if secret.owner_references().iter().any(|owner| owner.uid == *uid) => true,
+        None => !cluster.ran.is_empty(),
+    }
+}
+
+/// Whether there are volumes of a cluster of this name: what they hold can only be opened with the Secret beside them.
+async fn has_volumes(client: &Client, cluster: &Cluster) -> Result<bool, ApplyError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
+    let ours = ListParams::default().labels(&selector(&cluster.name)).limit(1);
+    let found = api.list(&ours).await.map_err(api_error("PersistentVolumeClaims"))?;
+    Ok(!found.items.is_empty())
 }
 
 fn completed(

@@ -113,10 +113,7 @@ impl OperatorMetrics {
 
 struct Operator {
     client: Client,
-    /// Where this operator runs.
-    own_namespace: String,
-    /// The one namespace that it sees; `None`: all.
-    namespace: Option<String>,
+    installed: Installed,
     recorder: Recorder,
     metrics: OperatorMetrics,
     memo: Arc<Memo>,
@@ -144,20 +141,33 @@ enum ReconcileError {
 
 type Guarded = DeserializeGuard<OpenIMCluster>;
 
+/// What whoever installs the operator decides.
+#[derive(Debug, Clone, Default)]
+pub struct Installed {
+    /// Where this operator runs.
+    pub namespace: String,
+    /// The one namespace that it sees; `None`: all.
+    pub watched: Option<String>,
+    /// Repositories that clusters may run images of; see [`validate::images`].
+    pub allowed_repositories: Vec<String>,
+    /// Namespaces whose pods may read metrics; none: everybody may.
+    pub monitoring_namespaces: Vec<String>,
+}
+
 /// Runs until `stop`.
 pub async fn run(
     client: Client,
     identity: &str,
-    own_namespace: &str,
+    installed: Installed,
     metrics: OperatorMetrics,
-    namespace: Option<&str>,
     stop: CancellationToken,
 ) {
+    let watched = installed.watched.clone();
+    let namespace = watched.as_deref();
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
     let operator = Arc::new(Operator {
         client: client.clone(),
-        own_namespace: own_namespace.to_owned(),
-        namespace: namespace.map(str::to_owned),
+        installed,
         recorder: Recorder::new(client.clone(), reporter),
         metrics,
         memo: Arc::default(),
@@ -292,7 +302,10 @@ impl Operator {
     async fn pass(&self, object: &OpenIMCluster) -> Result<Action, ReconcileError> {
         let before = object.status.clone().unwrap_or_default();
         let now = Timestamp::now();
-        let cluster = match validate::validate(object) {
+        let checked = validate::validate(object).and_then(|cluster| {
+            validate::images(&cluster, &self.installed.allowed_repositories).map(|()| cluster)
+        });
+        let cluster = match checked {
             Ok(cluster) => cluster,
             Err(invalid) => {
                 let generation = object.metadata.generation.unwrap_or(0);
@@ -312,9 +325,15 @@ impl Operator {
             }
             credentials => credentials?,
         };
-        let observed =
-            dereference::dereference(&self.client, &cluster, credentials, &self.own_namespace, &self.calls);
+        let observed = dereference::dereference(
+            &self.client,
+            &cluster,
+            credentials,
+            &self.installed.namespace,
+            &self.calls,
+        );
         let mut observed = observed.await.map_err(ReconcileError::Read)?;
+        observed.monitoring_namespaces.clone_from(&self.installed.monitoring_namespaces);
         observed.neighbours = self.neighbours(&cluster, &observed).await.map_err(ReconcileError::Read)?;
         if let Some(uri) = credentials::shortened(&cluster, &observed) {
             let before = observed.credentials.clone();
@@ -426,7 +445,7 @@ impl Operator {
         let all = self.metrics.clusters.0.get().map(Store::state).unwrap_or_default();
         let readable: Vec<&OpenIMCluster> =
             all.iter().filter_map(|guarded| guarded.0.as_ref().ok()).collect();
-        neighbours::read(&self.client, self.namespace.as_deref(), cluster, &readable, observed).await
+        neighbours::read(&self.client, self.installed.watched.as_deref(), cluster, &readable, observed).await
     }
 
     /// Takes the next step to other passwords: MongoDB first, whose users are made and removed by word; the Secret tells everybody else. A

@@ -269,6 +269,7 @@ fn named_secrets(cluster: &Cluster) -> Vec<(&'static str, String)> {
     }
     if let Some(webhooks) = &cluster.spec.webhooks {
         needed.push(("spec.webhooks.signingSecretName", webhooks.signing_secret_name.clone()));
+        needed.push(("spec.webhooks.urlSecretName", webhooks.url_secret_name.clone()));
     }
     if let Some(push) = &cluster.spec.offline_push {
         needed.push(("spec.offlinePush.secretName", push.secret_name.clone()));

@@ -27,6 +27,12 @@ struct Arguments {
     /// Watch only this namespace; all when left out.
     #[arg(long, env = "WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
+    /// Repositories that clusters may run images of, separated by commas; those below one that ends with a slash; all when left out.
+    #[arg(long, env = "ALLOWED_REPOSITORIES", value_delimiter = ',')]
+    allowed_repositories: Vec<String>,
+    /// Namespaces whose pods may read the metrics of clusters, separated by commas; everybody when left out.
+    #[arg(long, env = "MONITORING_NAMESPACES", value_delimiter = ',')]
+    monitoring_namespaces: Vec<String>,
     /// Log level or filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -104,6 +110,13 @@ async fn main() -> anyhow::Result<()> {
             stop.clone(),
         )
     };
+    let given = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect();
+    let installed = controller::Installed {
+        namespace: arguments.namespace.clone(),
+        watched: watch.clone(),
+        allowed_repositories: given(arguments.allowed_repositories),
+        monitoring_namespaces: given(arguments.monitoring_namespaces),
+    };
     let work = async {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.namespace);
         let mut candidate = Candidate::new(leases, MANAGER, &arguments.identity);
@@ -114,7 +127,7 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!(identity = arguments.identity, "operator.leading");
         let lost = tokio::select! {
             lost = candidate.hold(&stop) => lost,
-            () = controller::run(client.clone(), &arguments.identity, &arguments.namespace, counters, watch.as_deref(), stop.clone()) => false,
+            () = controller::run(client.clone(), &arguments.identity, installed, counters, stop.clone()) => false,
         };
         if lost {
             anyhow::bail!("the lease was lost");

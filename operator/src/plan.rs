@@ -115,6 +115,8 @@ pub struct Observed {
     pub now: Timestamp,
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
+    /// Namespaces whose pods may read metrics; none: everybody may.
+    pub monitoring_namespaces: Vec<String>,
     /// OpenIMService objects by name.
     pub by_hand: BTreeMap<String, Held>,
     /// Who may have the ways in for clients that this cluster asks for.

@@ -60,11 +60,15 @@ pub(crate) fn resources(server: &str, asked: &ServerResources) -> Resources {
     }
 }
 
+/// The image of a server.
+pub(crate) fn image<'a>(server: &str, managed: &'a Managed) -> &'a str {
+    if managed.image.is_empty() { defaults(server).0 } else { &managed.image }
+}
+
 fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed) -> Asked {
     let certificate = observed.credentials.get(key::SERVERS_CERTIFICATE);
-    let image = if managed.image.is_empty() { defaults(server).0 } else { &managed.image };
     Asked {
-        image: image.to_owned(),
+        image: image(server, managed).to_owned(),
         resources: resources(server, &managed.resources.clone().unwrap_or_default()),
         pods: cluster.server_pods(managed),
         certificate: certificate.map_or_else(String::new, |text| mark_of(text)),

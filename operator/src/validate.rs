@@ -294,6 +294,60 @@ fn ways_in(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     }
 }
 
+/// Checks where hooks are told.
+fn receiver(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
+    let Some(hooks) = &spec.webhooks else { return Ok(()) };
+    let refuse =
+        |problem: &str| Err(Invalid { field: "spec.webhooks.url".into(), problem: problem.to_owned() });
+    match (hooks.url.is_empty(), hooks.url_secret_name.is_empty()) {
+        (true, true) => return refuse("is required; or name a Secret with the key url in urlSecretName"),
+        (false, false) => return refuse("set either url or urlSecretName, not both"),
+        _ => {}
+    }
+    let authority = hooks.url.split("//").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return refuse(
+            "has a user or password in it, which whoever may read this object can read: put the URL into the key url of a Secret and name that in urlSecretName",
+        );
+    }
+    Ok(())
+}
+
+/// The repository of an image, without tag and digest.
+fn repository(image: &str) -> &str {
+    let named = image.split_once('@').map_or(image, |(named, _digest)| named);
+    let last = named.rfind('/').map_or(0, |slash| slash + 1);
+    named[last..].find(':').map_or(named, |colon| &named[..last + colon])
+}
+
+/// Checks that the images are of repositories that whoever runs the operator allows: an entry is one, or with a slash at its end all that
+/// are below it. No entry: all.
+///
+/// # Errors
+/// The first field that names another one.
+pub fn images(cluster: &Cluster, allowed: &[String]) -> Result<(), Invalid> {
+    let servers = cluster.servers().into_iter().map(|(server, managed)| {
+        (format!("spec.{server}.managed.image"), servers::image(server, managed).to_owned())
+    });
+    let all = [("spec.image.repository".to_owned(), cluster.image.clone())];
+    let may = |image: &str| {
+        let found = repository(image);
+        allowed
+            .iter()
+            .any(|entry| if entry.ends_with('/') { found.starts_with(entry) } else { found == entry })
+    };
+    match all.into_iter().chain(servers).find(|(_, image)| !allowed.is_empty() && !may(image)) {
+        None => Ok(()),
+        Some((field, image)) => Err(Invalid {
+            field,
+            problem: format!(
+                "{image} is of no repository that this operator may run: name an image of {}, or have allowedRepositories of the operator's chart extended",
+                allowed.join(", ")
+            ),
+        }),
+    }
+}
+
 /// A name as in DNS, in small letters, perhaps with a star for its first part.
 fn is_host(text: &str) -> bool {
     let is_inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -402,6 +456,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     ways_in(&spec)?;
+    receiver(&spec)?;
     let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
     let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;
     let kafka = backing("spec.kafka", &spec.kafka.managed, &spec.kafka.external)?;
@@ -574,6 +629,43 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_receiver_with_a_secret_in_its_address_stands_in_a_secret() {
+        for fine in
+            ["{url: 'https://x/@me?a=@'}", "{urlSecretName: hook}", "{url: 'http://x', urlSecretName: null}"]
+        {
+            assert!(validate(&object(&format!("webhooks: {fine}"))).is_ok(), "{fine}");
+        }
+        let refused = validate(&object("webhooks: {url: 'https://me:word@x'}")).unwrap_err().to_string();
+        assert!(refused.contains("urlSecretName") && !refused.contains("word"), "{refused}");
+    }
+
+    #[test]
+    fn only_images_that_the_operator_may_run_are_run() {
+        let allowed = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
+        let theirs = "image: {repository: 'r.example.org:5000/im/server'}\nmongodb: {managed: {image: 'mirror/mongo:8'}}\n\
+                      redis: {managed: {image: 'mirror/redis@sha256:0'}}\nkafka: {managed: {image: mirror/kafka}}";
+        let cluster = validate(&object(theirs)).unwrap();
+        for enough in [
+            &[][..],
+            &["r.example.org:5000/im/server", "mirror/mongo", "mirror/redis", "mirror/kafka"],
+            &["r.example.org:5000/", "mirror/"],
+        ] {
+            assert_eq!(images(&cluster, &allowed(enough)), Ok(()), "{enough:?}");
+        }
+        for (few, field) in [
+            (&["mirror/"][..], "spec.image.repository"),
+            (&["r.example.org:5000/im", "mirror/"], "spec.image.repository"),
+            (&["r.example.org:5000/", "mirror/mongo", "mirror/kafka"], "spec.redis.managed.image"),
+        ] {
+            let refused = images(&cluster, &allowed(few)).unwrap_err();
+            assert!(refused.field == field && refused.problem.contains("allowedRepositories"), "{refused}");
+        }
+        let defaults = validate(&object("{}")).unwrap();
+        let refused = images(&defaults, &[repository(&defaults.image).to_owned()]).unwrap_err();
+        assert_eq!(refused.field, "spec.mongodb.managed.image");
+    }
+
+    #[test]
     fn mistakes_name_their_field() {
         for (spec, field) in [
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
@@ -611,6 +703,10 @@ pub(crate) mod tests {
             ),
             ("objectStorage: {endpoint: 'minio:9000', secretName: s}", "spec.objectStorage.endpoint"),
             ("webhooks: {url: 'http://x', hooks: {beforeLunch: {}}}", "spec.webhooks.hooks.beforeLunch"),
+            ("webhooks: {}", "spec.webhooks.url"),
+            ("webhooks: {url: 'https://x/', urlSecretName: hook}", "spec.webhooks.url"),
+            ("webhooks: {url: 'https://me:secret@example.org/hook?a=b'}", "spec.webhooks.url"),
+            ("webhooks: {url: 'https://me@example.org'}", "spec.webhooks.url"),
             ("config: {notifications: {groupMade: {}}}", "spec.config.notifications.groupMade"),
             (
                 "services: {api: {autoscaling: {minReplicas: 3, maxReplicas: 2}}}",

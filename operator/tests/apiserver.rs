@@ -297,7 +297,7 @@ fn secret(data: &BTreeMap<String, String>, cluster_label: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data,
         "metadata": {"name": "chat-credentials", "namespace": "team", "uid": "s1", "resourceVersion": "9",
-            "labels": {"openim.io/cluster": cluster_label}},
+            "labels": {"openim.io/cluster": cluster_label}, "annotations": {apply::MADE_FOR: "uid-of-chat"}},
     })
 }
 
@@ -415,6 +415,56 @@ async fn a_secret_of_another_cluster_is_refused() {
     let cluster = cluster("{}");
     let outcome = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
     assert!(matches!(outcome, Err(ApplyError::Foreign { .. })));
+}
+
+/// A Secret that has the cluster's label and was made for another object of its name, or for nobody.
+fn labelled(made_for: Option<&str>) -> Value {
+    let mut secret = secret(&credentials::complete(&cluster("{}"), BTreeMap::new()), "chat");
+    secret["metadata"]["annotations"] = made_for.map_or(json!({}), |uid| json!({ apply::MADE_FOR: uid }));
+    secret
+}
+
+fn list_claims(claims: Value) -> Exchange {
+    let answer =
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaimList", "metadata": {}, "items": claims});
+    Exchange::new(
+        Method::GET,
+        &["/namespaces/team/persistentvolumeclaims", "openim.io%2Fcluster%3Dchat"],
+        200,
+        answer,
+    )
+}
+
+#[tokio::test]
+async fn a_secret_is_not_taken_over_for_its_label_alone() {
+    for made_for in [None, Some("another")] {
+        let script = vec![get_secret(200, labelled(made_for)), list_claims(json!([]))];
+        let cluster = cluster("{}");
+        let outcome =
+            converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+        let error = outcome.unwrap_err();
+        assert!(error.needs_an_edit());
+        assert!(error.to_string().contains("openim.io/made-for=uid-of-chat"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_taken_over_with_the_volumes_that_it_opens_and_by_the_cluster_that_ran_with_it() {
+    let noted = |body: &Value| assert_eq!(body["metadata"]["annotations"][apply::MADE_FOR], "uid-of-chat");
+    let replace = || {
+        Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, labelled(Some("uid-of-chat")))
+            .checking(noted)
+    };
+    let claim = json!([{"metadata": {"name": "data-chat-mongodb-0"}}]);
+    let retained = vec![get_secret(200, labelled(Some("another"))), list_claims(claim), replace()];
+    let cluster = cluster("{}");
+    let found = converse(retained, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+    assert!(found.is_ok(), "{found:?}");
+    let before = vec![get_secret(200, labelled(None)), replace()];
+    let mut ran = cluster.clone();
+    ran.ran = "0.1.0".into();
+    let found = converse(before, async |client| apply::ensure_credentials(&client, &ran).await).await;
+    assert!(found.is_ok(), "{found:?}");
 }
 
 fn lease(holder: &str, renewed: &str, version: &str) -> Value {

@@ -32,12 +32,7 @@ pub fn policies(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         ..Default::default()
     };
     let own = NetworkPolicyPeer { pod_selector: Some(own), ..Default::default() };
-    let namespace = LabelSelector {
-        match_labels: Some(
-            [("kubernetes.io/metadata.name".to_owned(), observed.operator_namespace.clone())].into(),
-        ),
-        ..Default::default()
-    };
+    let namespace = in_namespace(&observed.operator_namespace);
     let operator = LabelSelector {
         match_labels: Some([("app.kubernetes.io/name".to_owned(), crate::MANAGER.to_owned())].into()),
         ..Default::default()
@@ -53,14 +48,33 @@ pub fn policies(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         ..Default::default()
     };
     let from = |peers: Vec<NetworkPolicyPeer>| NetworkPolicyIngressRule { from: Some(peers), ports: None };
-    let public = NetworkPolicyIngressRule {
-        from: None,
-        ports: Some([WS_PORT, API_PORT, ADMIN_PORT].map(port).to_vec()),
+    let to = |ports: &[u16], from: Option<Vec<NetworkPolicyPeer>>| NetworkPolicyIngressRule {
+        from,
+        ports: Some(ports.iter().copied().map(port).collect()),
     };
+    let monitoring = observed
+        .monitoring_namespaces
+        .iter()
+        .map(|name| NetworkPolicyPeer { namespace_selector: Some(in_namespace(name)), ..Default::default() });
+    let mut readers: Vec<NetworkPolicyPeer> = monitoring.collect();
+    let metrics = if readers.is_empty() {
+        to(&[ADMIN_PORT], None)
+    } else {
+        readers.push(operator.clone());
+        to(&[ADMIN_PORT], Some(readers))
+    };
+    let public = to(&[WS_PORT, API_PORT], None);
     vec![
         dynamic(&policy(cluster, "servers", "In", vec![from(vec![own.clone(), operator])])),
-        dynamic(&policy(cluster, "services", "NotIn", vec![from(vec![own]), public])),
+        dynamic(&policy(cluster, "services", "NotIn", vec![from(vec![own]), public, metrics])),
     ]
+}
+
+fn in_namespace(name: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some([("kubernetes.io/metadata.name".to_owned(), name.to_owned())].into()),
+        ..Default::default()
+    }
 }
 
 /// Ingress rules for the backing servers (`In`) or for all other pods of the cluster (`NotIn`).
@@ -172,6 +186,31 @@ mod tests {
             for public in [WS_PORT, API_PORT, ADMIN_PORT] {
                 assert!(allowed(&policies, &to, public, ("elsewhere", &stranger)));
             }
+        }
+    }
+
+    #[test]
+    fn metrics_can_be_kept_to_those_who_monitor() {
+        let cluster = validate(&object("{}")).unwrap();
+        let observed = Observed {
+            operator_namespace: "openim-system".into(),
+            monitoring_namespaces: vec!["monitoring".into()],
+            ..Default::default()
+        };
+        let policies: Vec<NetworkPolicy> = policies(&cluster, &observed)
+            .into_iter()
+            .map(|object| serde_json::from_value(serde_json::to_value(object).unwrap()).unwrap())
+            .collect();
+        let operator = BTreeMap::from([("app.kubernetes.io/name".to_owned(), "openim-operator".to_owned())]);
+        let any = BTreeMap::from([("app".to_owned(), "any".to_owned())]);
+        for service in SERVICES {
+            let to = pod_labels(&cluster, service);
+            assert!(allowed(&policies, &to, ADMIN_PORT, ("monitoring", &any)));
+            assert!(allowed(&policies, &to, ADMIN_PORT, ("openim-system", &operator)));
+            assert!(allowed(&policies, &to, ADMIN_PORT, ("team", &pod_labels(&cluster, "cron"))));
+            assert!(!allowed(&policies, &to, ADMIN_PORT, ("elsewhere", &any)));
+            assert!(!allowed(&policies, &to, ADMIN_PORT, ("team", &any)));
+            assert!(allowed(&policies, &to, WS_PORT, ("elsewhere", &any)));
         }
     }
 

@@ -111,6 +111,9 @@ pub(crate) fn all(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<
         let item = [("IMENV_WEBHOOKS_SIGNINGSECRET", "secret")];
         all.extend(references(Use::Hooks, &hooks.signing_secret_name, item));
     }
+    if let Some(hooks) = cluster.spec.webhooks.as_ref().filter(|hooks| !hooks.url_secret_name.is_empty()) {
+        all.extend(references(Use::Hooks, &hooks.url_secret_name, [("IMENV_WEBHOOKS_URL", "url")]));
+    }
     all
 }
 
@@ -242,8 +245,14 @@ mod tests {
             ("redis", data(&["password", "ca.crt", "tls.crt", "tls.key"])),
             ("kafka", data(&["username", "password"])),
         ];
+        let mut made = BTreeMap::new();
+        if cluster.spec.internal_tls == Some(crds::InternalTls::Required) {
+            let keys = [key::AUTHORITY, key::CERTIFICATE, key::CERTIFICATE_KEY, key::SERVERS_CERTIFICATE];
+            made.extend(credentials::begin(cluster));
+            made.extend(keys.map(|name| (name.to_owned(), format!("the {name}"))));
+        }
         Observed {
-            credentials: credentials::complete(cluster, BTreeMap::new()),
+            credentials: credentials::complete(cluster, made),
             external: external.map(|(name, data)| (name.to_owned(), data)).into(),
             ..Default::default()
         }

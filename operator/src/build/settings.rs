@@ -197,7 +197,7 @@ impl Settings {
 
 fn webhooks(cluster: &Cluster) -> serde_json::Value {
     let Some(wanted) = &cluster.spec.webhooks else { return json!({}) };
-    let mut webhooks = json!({ "url": wanted.url });
+    let mut webhooks = if wanted.url.is_empty() { json!({}) } else { json!({ "url": wanted.url }) };
     for (name, settings) in &wanted.hooks {
         webhooks[name] = json!({
             "enable": true,

@@ -34,6 +34,8 @@ struct World {
     initiated: usize,
     /// Users and their passwords.
     users: std::collections::BTreeMap<String, String>,
+    /// What they may do.
+    roles: std::collections::BTreeMap<String, Vec<mongodb::bson::Bson>>,
 }
 
 fn refusal(code: i32) -> Document {
@@ -121,6 +123,7 @@ impl World {
                 if self.users.contains_key(&user) == (name == "createUser") {
                     return doc! { "ok": 0.0, "errmsg": "it is there already, or is not", "code": 51003 };
                 }
+                self.roles.insert(user.clone(), command.get_array("roles").unwrap().clone());
                 self.users.insert(user, command.get_str("pwd").unwrap().to_owned());
             }
             "usersInfo" => {
@@ -393,6 +396,17 @@ async fn users_come_and_go_and_both_can_be_asked_twice() {
         set.dismiss("openim-b").await.unwrap();
         assert!(servers.world.lock().users.is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_user_of_the_services_may_use_one_database() {
+    let servers = Servers::start(1).await;
+    let set = servers.whole().await;
+    // The server of these tests asks nobody for a password: the role is looked at, as MongoDB documents it.
+    set.make_user("openim-app", "p", doc! { "role": "readWrite", "db": "openim_v3" }).await.unwrap();
+    let roles = servers.world.lock().roles["openim-app"].clone();
+    assert_eq!(roles, [doc! { "role": "readWrite", "db": "openim_v3" }.into()]);
+    set.admit_application(&set, "openim-app", "p", "openim_v3").await.unwrap();
 }
 
 #[tokio::test]
