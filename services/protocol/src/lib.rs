@@ -1,6 +1,7 @@
 //! The OpenIM v3.8 wire contract: protobuf messages and their JSON form, the gob and JSON frame codecs, error codes,
 //! content types. Pure: nothing here performs I/O or knows a server.
 
+pub mod bounds;
 pub mod check;
 pub mod content_type;
 pub mod error;

@@ -197,7 +197,7 @@ pub struct Page {
 
 impl Page {
     /// Largest page, in items.
-    pub const MAX: i32 = 1000;
+    pub const MAX: i32 = protocol::bounds::PAGE;
 
     /// Checks a client's pagination.
     ///
@@ -210,7 +210,7 @@ impl Page {
             return refuse("pageNumber must be at least 1");
         }
         if !(1..=Self::MAX).contains(&pagination.show_number) {
-            return refuse("showNumber must be between 1 and 1000");
+            return refuse(&format!("showNumber must be between 1 and {}", Self::MAX));
         }
         let limit = i64::from(pagination.show_number);
         Ok(Self { skip: (i64::from(pagination.page_number - 1) * limit) as u64, limit })

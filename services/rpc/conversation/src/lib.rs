@@ -30,7 +30,7 @@ use rpc::{Context, Peers};
 use store::{DateTime, Page, Store, conversations::Conversation, versions::Kind};
 use webhooks::Webhooks;
 
-const MAX_TEXT_BYTES: usize = 64 << 10;
+const MAX_TEXT_BYTES: usize = protocol::bounds::TEXT_BYTES;
 
 /// The service.
 pub struct Conversations {
@@ -141,7 +141,7 @@ impl Conversations {
             let seqs = self.store.conversation_seqs(&all).await?;
             all.into_iter().filter(|id| seqs.get(id).is_some_and(|seq| seq.time < since)).collect()
         } else {
-            check::unique_ids("conversationIDs", &request.conversation_i_ds, 1000)?;
+            check::unique_ids("conversationIDs", &request.conversation_i_ds, protocol::bounds::ITEMS)?;
             request.conversation_i_ds
         };
         if !ids.is_empty() {
@@ -183,7 +183,7 @@ impl Conversations {
     ) -> Result<GetConversationsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
-        lists::distinct("conversationIDs", &mut request.conversation_i_ds, 1000)?;
+        lists::distinct("conversationIDs", &mut request.conversation_i_ds, protocol::bounds::ITEMS)?;
         self.renew(&request.owner_user_id).await?;
         let rows = self.store.conversations(&request.owner_user_id, &request.conversation_i_ds).await?;
         Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })

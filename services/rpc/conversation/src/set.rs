@@ -72,7 +72,7 @@ impl Conversations {
         context: &Context,
         request: SetConversationsReq,
     ) -> Result<SetConversationsResp> {
-        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        check::ids("userIDs", &request.user_i_ds, protocol::bounds::ITEMS)?;
         for user in &request.user_i_ds {
             context.require_self("userIDs", user)?;
         }

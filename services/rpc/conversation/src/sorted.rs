@@ -33,7 +33,7 @@ impl Conversations {
             self.store.all_conversations(user).await?
         } else {
             let mut ids = request.conversation_i_ds.clone();
-            lists::distinct("conversationIDs", &mut ids, 1000)?;
+            lists::distinct("conversationIDs", &mut ids, protocol::bounds::ITEMS)?;
             self.store.conversations(user, &ids).await?
         };
         if rows.is_empty() {

@@ -46,7 +46,7 @@ impl Groups {
         context: &Context,
         mut request: GetGroupAbstractInfoReq,
     ) -> Result<GetGroupAbstractInfoResp> {
-        lists::distinct_some("groupIDs", &mut request.group_i_ds, 1000)?;
+        lists::distinct_some("groupIDs", &mut request.group_i_ds, protocol::bounds::ITEMS)?;
         let mut group_abstract_infos = Vec::with_capacity(request.group_i_ds.len());
         for id in &request.group_i_ds {
             self.existing(id).await?;
@@ -89,7 +89,7 @@ impl Groups {
         mut request: GetGroupUsersReqApplicationListReq,
     ) -> Result<GetGroupUsersReqApplicationListResp> {
         check::non_empty("groupID", &request.group_id)?;
-        lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
         self.existing(&request.group_id).await?;
         self.require(context, &request.group_id, Standing::Administrator).await?;
         let rows = self.store.group_requests_of(&request.group_id, &request.user_i_ds).await?;

@@ -27,7 +27,7 @@ use crate::{Groups, Standing, member_already};
 
 const JOINED_BY_ADMIN: i32 = 1;
 pub(crate) const JOINED_BY_INVITATION: i32 = 2;
-pub(crate) const MAX_MEMBERS_PER_CALL: usize = 1000;
+pub(crate) const MAX_MEMBERS_PER_CALL: usize = protocol::bounds::ITEMS;
 /// needVerification: nobody needs approval.
 const JOIN_DIRECTLY: i32 = 2;
 /// needVerification: invitations need approval too.
@@ -39,7 +39,8 @@ impl Groups {
         if !(1..=4).contains(&request.join_source) {
             return Err(Error::args("joinSource must be between 1 and 4"));
         }
-        check::at_most("reqMessage", &request.req_message, 4096)?;
+        check::at_most("reqMessage", &request.req_message, protocol::bounds::NOTE_BYTES)?;
+        check::at_most("ex", &request.ex, protocol::bounds::TEXT_BYTES)?;
         // The contract carries the applicant in inviterUserID; it must be the caller.
         let applicant =
             if request.inviter_user_id.is_empty() { context.user_id() } else { &request.inviter_user_id };
@@ -157,6 +158,7 @@ impl Groups {
     ) -> Result<InviteUserToGroupResp> {
         check::non_empty("groupID", &request.group_id)?;
         check::ids("invitedUserIDs", &request.invited_user_i_ds, MAX_MEMBERS_PER_CALL)?;
+        check::at_most("reason", &request.reason, protocol::bounds::NOTE_BYTES)?;
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
         let standing = self.require(context, id, Standing::Member).await?;
@@ -237,7 +239,7 @@ impl Groups {
     ) -> Result<GroupApplicationResponseResp> {
         check::non_empty("groupID", &request.group_id)?;
         check::non_empty("fromUserID", &request.from_user_id)?;
-        check::at_most("handledMsg", &request.handled_msg, 4096)?;
+        check::at_most("handledMsg", &request.handled_msg, protocol::bounds::NOTE_BYTES)?;
         if ![1, -1].contains(&request.handle_result) {
             return Err(Error::args("handleResult must be 1 (agree) or -1 (refuse)"));
         }
@@ -359,6 +361,7 @@ impl Groups {
     ) -> Result<KickGroupMemberResp> {
         check::non_empty("groupID", &request.group_id)?;
         check::ids("kickedUserIDs", &request.kicked_user_i_ds, MAX_MEMBERS_PER_CALL)?;
+        check::at_most("reason", &request.reason, protocol::bounds::NOTE_BYTES)?;
         let group = self.existing(&request.group_id).await?;
         let id = &group.group_id;
         let standing = self.require(context, id, Standing::Administrator).await?;

@@ -28,8 +28,8 @@ use store::{
 
 use crate::{Groups, Standing, hooks};
 
-pub(crate) const MAX_NAME_BYTES: usize = 1024;
-pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
+pub(crate) const MAX_NAME_BYTES: usize = protocol::bounds::NAME_BYTES;
+pub(crate) const MAX_TEXT_BYTES: usize = protocol::bounds::TEXT_BYTES;
 
 /// Whether a change sets something besides the name and the announcement.
 fn sets_others(request: &SetGroupInfoExReq) -> bool {

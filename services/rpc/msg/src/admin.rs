@@ -142,7 +142,7 @@ impl Messages {
         request: DeleteMsgPhysicalReq,
     ) -> Result<DeleteMsgPhysicalResp> {
         context.require_admin()?;
-        check::ids("conversationIDs", &request.conversation_i_ds, 1000)?;
+        check::ids("conversationIDs", &request.conversation_i_ds, protocol::bounds::ITEMS)?;
         if request.timestamp < 0 {
             return Err(Error::args("timestamp must be an age in seconds, not negative"));
         }

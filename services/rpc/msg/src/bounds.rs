@@ -1,26 +1,17 @@
 //! How long a message and its parts may be. Whatever is accepted must fit into every record and call that it becomes later; what did not would
 //! stop everybody behind it.
 
-use protocol::{Error, Result, check, sdkws::MsgData};
-
-/// Largest record of a message, encoded, in bytes. Kafka's brokers take records of 1 048 588 bytes unless they are told otherwise. Behind this
-/// one come longer records of the same message: with its conversation and seq (about 200 bytes), with 500 users of 64 bytes for offline push
-/// (33 kB). 400 kB are left. Hooks are longer, for their text is escaped, and are compressed.
-const MAX_RECORD_BYTES: usize = 640 << 10;
-/// Largest content, in bytes. Clients of upstream, which knows no bound but Kafka's, put merged messages and cards here.
-const MAX_CONTENT_BYTES: usize = 512 << 10;
-/// Largest free text (`ex`, `attachedInfo`, a picture's address), as in profiles.
-const MAX_TEXT_BYTES: usize = 64 << 10;
-/// Largest name or title, as in profiles.
-const MAX_NAME_BYTES: usize = 1024;
-const MAX_CLIENT_ID_BYTES: usize = 128;
-/// Most users that a message names.
-const MAX_NAMED: usize = 1000;
-/// Most options; the contract knows eleven.
-const MAX_OPTIONS: usize = 64;
-const MAX_OPTION_BYTES: usize = 64;
-/// Largest text of a note on a locked screen; vendors take 4 kB at most.
-const MAX_NOTE_BYTES: usize = 16 << 10;
+use protocol::{
+    Error, Result,
+    bounds::{
+        AT_USERS as MAX_NAMED, CLIENT_MSG_ID_BYTES as MAX_CLIENT_ID_BYTES,
+        CONTENT_BYTES as MAX_CONTENT_BYTES, NAME_BYTES as MAX_NAME_BYTES, OPTION_BYTES as MAX_OPTION_BYTES,
+        OPTIONS as MAX_OPTIONS, PUSH_BYTES as MAX_NOTE_BYTES, RECORD_BYTES as MAX_RECORD_BYTES,
+        TEXT_BYTES as MAX_TEXT_BYTES,
+    },
+    check,
+    sdkws::MsgData,
+};
 
 /// Refuses a message with a part that is too long.
 pub(crate) fn check(message: &MsgData) -> Result<()> {

@@ -38,7 +38,7 @@ const MAX_WINDOW: i64 = 1000;
 /// Ranges up to this many messages are asked for together.
 const SMALL_RANGE: i64 = 100;
 /// Most conversations in one request.
-const MAX_CONVERSATIONS: usize = 5000;
+const MAX_CONVERSATIONS: usize = protocol::bounds::READ_POSITIONS;
 
 /// What a user may see of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,11 +17,11 @@ use store::Page;
 use crate::{Messages, read_state::others_in_chat};
 
 /// Longest reaction, in bytes: an emoji with all its modifiers, or a name.
-const MAX_BYTES: usize = 64;
+const MAX_BYTES: usize = protocol::bounds::REACTION_BYTES;
 /// Most reactions of one user to one message.
 const MAX_PER_USER: u64 = 20;
 /// Most messages of one question.
-const MAX_MESSAGES: usize = 100;
+const MAX_MESSAGES: usize = protocol::bounds::REACTED_MESSAGES;
 /// Most reactions of one message in an answer.
 const MAX_KINDS: usize = 50;
 /// Key of the business notification.

@@ -27,7 +27,7 @@ use store::{
 
 use crate::{Messages, pull::Window};
 
-const MAX_SEQS: usize = 1000;
+const MAX_SEQS: usize = protocol::bounds::ITEMS;
 
 pub(crate) fn check_seqs(seqs: &[i64]) -> Result<()> {
     if seqs.len() > MAX_SEQS {

@@ -132,8 +132,8 @@ impl Relations {
         check::non_empty("fromUserID", from)?;
         check::non_empty("toUserID", to)?;
         context.require_self("fromUserID", from)?;
-        check::at_most("reqMsg", &request.req_msg, 4096)?;
-        check::at_most("ex", &request.ex, 64 << 10)?;
+        check::at_most("reqMsg", &request.req_msg, protocol::bounds::NOTE_BYTES)?;
+        check::at_most("ex", &request.ex, protocol::bounds::TEXT_BYTES)?;
         if from == to {
             return Err(ErrorCode::AddYourself.with("toUserID is the applicant itself"));
         }
@@ -175,7 +175,7 @@ impl Relations {
         check::non_empty("fromUserID", from)?;
         check::non_empty("toUserID", to)?;
         context.require_self("toUserID", to)?;
-        check::at_most("handleMsg", &request.handle_msg, 4096)?;
+        check::at_most("handleMsg", &request.handle_msg, protocol::bounds::NOTE_BYTES)?;
         if ![AGREE, REFUSE].contains(&request.handle_result) {
             return Err(Error::args("handleResult must be 1 (agree) or -1 (refuse)"));
         }
@@ -257,7 +257,7 @@ impl Relations {
         if !answer.friends.is_empty() {
             request.friend_user_i_ds = answer.friends;
         }
-        check::ids("friendUserIDs", &request.friend_user_i_ds, 1000)?;
+        check::ids("friendUserIDs", &request.friend_user_i_ds, protocol::bounds::ITEMS)?;
         let owner = &request.owner_user_id;
         if request.friend_user_i_ds.contains(owner) {
             return Err(ErrorCode::AddYourself.with("friendUserIDs names the owner"));
@@ -300,7 +300,7 @@ impl Relations {
     async fn update(&self, context: &Context, request: UpdateFriendsReq) -> Result<UpdateFriendsResp> {
         let owner = &request.owner_user_id;
         check::non_empty("ownerUserID", owner)?;
-        check::ids("friendUserIDs", &request.friend_user_i_ds, 1000)?;
+        check::ids("friendUserIDs", &request.friend_user_i_ds, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", owner)?;
         if self.store.friends(owner, &request.friend_user_i_ds).await?.len() != request.friend_user_i_ds.len()
         {
@@ -311,11 +311,11 @@ impl Relations {
             fields.insert("is_pinned", pinned.value);
         }
         if let Some(remark) = request.remark {
-            check::at_most("remark", &remark.value, 4096)?;
+            check::at_most("remark", &remark.value, protocol::bounds::NOTE_BYTES)?;
             fields.insert("remark", remark.value);
         }
         if let Some(ex) = request.ex {
-            check::at_most("ex", &ex.value, 64 << 10)?;
+            check::at_most("ex", &ex.value, protocol::bounds::TEXT_BYTES)?;
             fields.insert("ex", ex.value);
         }
         if fields.is_empty() {
@@ -348,7 +348,7 @@ impl Relations {
         let (owner, friend) = (&request.owner_user_id, &request.friend_user_id);
         check::non_empty("ownerUserID", owner)?;
         check::non_empty("friendUserID", friend)?;
-        check::at_most("remark", &request.remark, 4096)?;
+        check::at_most("remark", &request.remark, protocol::bounds::NOTE_BYTES)?;
         if !self.store.is_friend(owner, friend).await? {
             return Err(ErrorCode::RecordNotFound.with(format!("{friend} is not a friend of {owner}")));
         }
@@ -385,7 +385,7 @@ impl Relations {
         request: GetDesignatedFriendsReq,
     ) -> Result<GetDesignatedFriendsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
-        check::unique_ids("friendUserIDs", &request.friend_user_i_ds, 1000)?;
+        check::unique_ids("friendUserIDs", &request.friend_user_i_ds, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
         let rows = self.store.friends(&request.owner_user_id, &request.friend_user_i_ds).await?;
         Ok(GetDesignatedFriendsResp { friends_info: convert::friends(&self.store, rows).await? })
@@ -490,7 +490,7 @@ impl Relations {
         check::non_empty("ownerUserID", owner)?;
         check::non_empty("blackUserID", blocked)?;
         context.require_self("ownerUserID", owner)?;
-        check::at_most("ex", &request.ex, 64 << 10)?;
+        check::at_most("ex", &request.ex, protocol::bounds::TEXT_BYTES)?;
         if owner == blocked {
             return Err(Error::args("blackUserID is the owner itself"));
         }

@@ -38,7 +38,7 @@ impl Relations {
     ) -> Result<GetSpecifiedBlacksResp> {
         let owner = &request.owner_user_id;
         check::non_empty("ownerUserID", owner)?;
-        check::ids("userIDList", &request.user_id_list, 1000)?;
+        check::ids("userIDList", &request.user_id_list, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", owner)?;
         let rows = self.store.blacks(owner, &request.user_id_list).await?;
         let blacks = convert::blacks(&self.store, rows).await?;
@@ -52,7 +52,7 @@ impl Relations {
     ) -> Result<GetSpecifiedFriendsInfoResp> {
         let owner = &request.owner_user_id;
         check::non_empty("ownerUserID", owner)?;
-        check::ids("userIDList", &request.user_id_list, 1000)?;
+        check::ids("userIDList", &request.user_id_list, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", owner)?;
         let users = self.store.users(&request.user_id_list).await?;
         let friends = self.store.friends(owner, &request.user_id_list).await?;

@@ -84,7 +84,7 @@ impl Third {
         check::non_empty("account", &request.account)?;
         context.require_self("account", &request.account)?;
         check::non_empty("fcmToken", &request.fcm_token)?;
-        check::at_most("fcmToken", &request.fcm_token, 4096)?;
+        check::at_most("fcmToken", &request.fcm_token, protocol::bounds::NOTE_BYTES)?;
         check_platform(request.platform_id)?;
         if request.expire_time < 0 {
             return Err(Error::args("expireTime must not be negative"));

@@ -15,9 +15,9 @@ use store::{DateTime, Page, client_logs::ClientLog, users::User};
 use crate::Third;
 
 /// Each is a row with all the texts of its request.
-const MAX_FILES: usize = 10;
+const MAX_FILES: usize = protocol::bounds::LOG_FILES;
 /// Of each text, in bytes.
-const MAX_TEXT: usize = 4096;
+const MAX_TEXT: usize = protocol::bounds::NOTE_BYTES;
 
 impl Third {
     pub(crate) async fn upload_logs(
@@ -61,7 +61,7 @@ impl Third {
         request: DeleteLogsReq,
     ) -> Result<DeleteLogsResp> {
         context.require_admin()?;
-        check::ids("logIDs", &request.log_i_ds, 1000)?;
+        check::ids("logIDs", &request.log_i_ds, protocol::bounds::ITEMS)?;
         let known = self.store.client_log_ids(&request.log_i_ds).await?;
         if let Some(unknown) = request.log_i_ds.iter().find(|id| !known.contains(id)) {
             return Err(ErrorCode::RecordNotFound.with(format!("no log {unknown}")));

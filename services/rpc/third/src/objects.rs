@@ -20,7 +20,7 @@ use store::{DAY_MS, DateTime, objects::Object, uploads};
 use crate::Third;
 
 /// Most part requests signed in one answer.
-const MAX_SIGNED: usize = 1000;
+const MAX_SIGNED: usize = protocol::bounds::SIGNED_PARTS;
 /// Validity of forms, unless an administrator asks for another.
 const FORM_VALID: Duration = Duration::from_secs(600);
 
@@ -63,7 +63,7 @@ fn parts_of(size: i64) -> i64 {
 /// Users name objects below their own id, so that nobody replaces another's.
 fn check_name(context: &Context, name: &str) -> Result<()> {
     check::non_empty("name", name)?;
-    check::at_most("name", name, 1024)?;
+    check::at_most("name", name, protocol::bounds::NAME_BYTES)?;
     if name.starts_with('/') || name.split('/').any(|part| part == "..") || name.chars().any(char::is_control)
     {
         return Err(Error::args("name must not start with `/` nor contain `..` or control characters"));
@@ -132,8 +132,8 @@ impl Third {
         let bucket = self.bucket()?;
         check_name(context, &request.name)?;
         check_size(request.size, self.limits.max_bytes)?;
-        check::at_most("contentType", &request.content_type, 256)?;
-        check::at_most("cause", &request.cause, 256)?;
+        check::at_most("contentType", &request.content_type, protocol::bounds::KEY_BYTES)?;
+        check::at_most("cause", &request.cause, protocol::bounds::KEY_BYTES)?;
         let is_hash = request.hash.len() == 32 && request.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
             return Err(Error::args(
@@ -330,8 +330,8 @@ impl Third {
         if request.absolute {
             check_key(&request.name)?;
         }
-        check::at_most("contentType", &request.content_type, 256)?;
-        check::at_most("group", &request.group, 256)?;
+        check::at_most("contentType", &request.content_type, protocol::bounds::KEY_BYTES)?;
+        check::at_most("group", &request.group, protocol::bounds::KEY_BYTES)?;
         let valid = match request.millisecond {
             0 => FORM_VALID,
             ms if ms > 0 && ms as u128 <= ACCESS_VALID.as_millis() => Duration::from_millis(ms as u64),

@@ -149,7 +149,7 @@ impl Users {
     ) -> Result<SubscribeOrCancelUsersStatusResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        check::ids("userIDs", &request.user_i_ds, 1000)?;
+        check::ids("userIDs", &request.user_i_ds, protocol::bounds::ITEMS)?;
         if !(1..=2).contains(&request.genre) {
             return Err(Error::args("genre must be 1 (subscribe) or 2 (cancel)"));
         }

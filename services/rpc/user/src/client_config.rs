@@ -14,7 +14,7 @@ use store::Page;
 use crate::{MAX_EX_BYTES, Users};
 
 /// Most keys in one call.
-const MAX_KEYS: usize = 1000;
+const MAX_KEYS: usize = protocol::bounds::ITEMS;
 
 impl Users {
     pub(crate) async fn client_config(
@@ -40,7 +40,7 @@ impl Users {
         }
         for (key, value) in &request.configs {
             check::non_empty("configs: a key", key)?;
-            check::at_most("configs: a key", key, 256)?;
+            check::at_most("configs: a key", key, protocol::bounds::KEY_BYTES)?;
             check::at_most(&format!("configs.{key}"), value, MAX_EX_BYTES)?;
         }
         self.store.set_client_config(&request.user_id, &request.configs).await?;

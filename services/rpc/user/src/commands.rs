@@ -27,7 +27,7 @@ fn check_key(context: &Context, user: &str, kind: i32, uuid: &str) -> Result<()>
         return Err(Error::args("type must not be 0"));
     }
     check::non_empty("uuid", uuid)?;
-    check::at_most("uuid", uuid, 256)
+    check::at_most("uuid", uuid, protocol::bounds::KEY_BYTES)
 }
 
 fn missing(kind: i32, uuid: &str) -> Error {

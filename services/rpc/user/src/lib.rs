@@ -31,8 +31,8 @@ use store::{DateTime, Page, Store, users::User};
 use telemetry::prometheus_client::{metrics::counter::Counter, registry::Registry};
 use webhooks::Webhooks;
 
-const MAX_NAME_BYTES: usize = 1024;
-const MAX_EX_BYTES: usize = 64 << 10;
+const MAX_NAME_BYTES: usize = protocol::bounds::NAME_BYTES;
+const MAX_EX_BYTES: usize = protocol::bounds::TEXT_BYTES;
 
 /// The service.
 pub struct Users {
@@ -112,7 +112,7 @@ impl Users {
     async fn register(&self, context: &Context, request: UserRegisterReq) -> Result<UserRegisterResp> {
         context.require_admin()?;
         let ids: Vec<String> = request.users.iter().map(|user| user.user_id.clone()).collect();
-        check::ids("users", &ids, 1000)?;
+        check::ids("users", &ids, protocol::bounds::ITEMS)?;
         self.check_new("", &request.users)?;
         if let Some(existing) = self.store.users(&ids).await?.first() {
             return Err(
@@ -158,6 +158,7 @@ impl Users {
             check::unambiguous_id(&field("userID"), &user.user_id, ambiguous)?;
             check::non_empty(&field("nickname"), &user.nickname)?;
             check::at_most(&field("nickname"), &user.nickname, MAX_NAME_BYTES)?;
+            check::at_most(&field("faceURL"), &user.face_url, MAX_EX_BYTES)?;
             check::at_most(&field("ex"), &user.ex, MAX_EX_BYTES)?;
         }
         Ok(())
@@ -171,7 +172,7 @@ impl Users {
         if request.user_i_ds.is_empty() {
             return Ok(GetDesignateUsersResp::default());
         }
-        lists::distinct("userIDs", &mut request.user_i_ds, 1000)?;
+        lists::distinct("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
         let users = self.store.users(&request.user_i_ds).await?;
         Ok(GetDesignateUsersResp { users_info: users.iter().map(User::to_info).collect() })
     }
@@ -312,7 +313,7 @@ impl Users {
 
     async fn account_check(&self, context: &Context, request: AccountCheckReq) -> Result<AccountCheckResp> {
         context.require_admin()?;
-        check::ids("checkUserIDs", &request.check_user_i_ds, 1000)?;
+        check::ids("checkUserIDs", &request.check_user_i_ds, protocol::bounds::ITEMS)?;
         let known = self.store.users(&request.check_user_i_ds).await?;
         let results = request
             .check_user_i_ds
@@ -335,7 +336,7 @@ impl Users {
     }
 
     async fn status(&self, _: &Context, mut request: GetUserStatusReq) -> Result<GetUserStatusResp> {
-        lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
         let routes = self.routes.of_users(&request.user_i_ds).await?;
         let status_list = request
             .user_i_ds
