@@ -979,6 +979,18 @@ pub struct ServiceConfig {
     /// Days after which messages are removed; 0 keeps them for ever. Live.
     #[schemars(range(max = 36500))]
     pub retain_days: u32,
+    /// Networks of proxies whose `X-Forwarded-For` is believed, as addresses or CIDRs; left out: all private ones, where Ingress controllers and pods
+    /// are. Give your own where clients come from such a network, `[]` where they come without a proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    pub trusted_proxies: Option<Vec<String>>,
+    /// What one client address may do; left out: as in config/config.yaml.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_limits: Option<AddressLimits>,
+    /// Origins of web pages that may use the cluster from a browser, such as `https://chat.example.com`; empty: any.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub allowed_origins: Vec<String>,
     /// Seconds over which a stopping gateway spreads its closes. A change restarts the gateways alone.
     #[schemars(range(max = 540))]
     pub gateway_drain_seconds: u32,
@@ -990,6 +1002,24 @@ pub struct ServiceConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     #[schemars(extend("maxProperties" = 64))]
     pub notifications: BTreeMap<String, NotificationSettings>,
+}
+
+/// What one client address may do in each process; of IPv6 a /64 counts as one, and no proxy that is trusted does.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AddressLimits {
+    /// REST requests per second, five times as many at once; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub requests_per_second: Option<u32>,
+    /// WebSocket handshakes per second, five times as many at once; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub handshakes_per_second: Option<u32>,
+    /// Connections at a time, of REST and of the WebSocket each; 0: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub connections: Option<u32>,
 }
 
 /// How a system message travels.
@@ -1033,6 +1063,9 @@ impl Default for ServiceConfig {
             friend_verify: false,
             allow_ambiguous_ids: false,
             retain_days: 365,
+            trusted_proxies: None,
+            address_limits: None,
+            allowed_origins: vec![],
             gateway_drain_seconds: 10,
             kafka_partitions: 8,
             notifications: BTreeMap::new(),

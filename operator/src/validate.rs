@@ -442,6 +442,12 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if let Some(problem) = config::log_level_problem(&spec.config.log_level) {
         return refuse("spec.config.logLevel", problem);
     }
+    if let Some(problem) = spec.config.trusted_proxies.as_deref().and_then(config::proxies_problem) {
+        return refuse("spec.config.trustedProxies", problem);
+    }
+    if let Some(problem) = config::origins_problem(&spec.config.allowed_origins) {
+        return refuse("spec.config.allowedOrigins", problem);
+    }
     for name in spec.config.notifications.keys() {
         if config::NotificationKind::from_key(name).is_none() {
             return refuse(

@@ -84,6 +84,16 @@ impl Settings {
         if wanted.logout_revokes {
             config["multiLogin"]["logoutRevokes"] = json!(true);
         }
+        if let Some(proxies) = &wanted.trusted_proxies {
+            config["trustedProxies"] = json!(proxies);
+        }
+        let limits = wanted.address_limits.as_ref();
+        if let Some(limits) = limits.filter(|limits| **limits != crds::AddressLimits::default()) {
+            config["addressLimits"] = json!(limits);
+        }
+        if !wanted.allowed_origins.is_empty() {
+            config["allowedOrigins"] = json!(wanted.allowed_origins);
+        }
         if servers.redis.redis_mode != RedisMode::Standalone {
             config["redis"]["redisMode"] = json!(servers.redis.redis_mode);
             config["redis"]["sentinelMode"] = json!({
@@ -339,6 +349,9 @@ mod tests {
         }
         for other in [
             "notifications: {groupCreated: {isSendMsg: false}}",
+            "trustedProxies: []",
+            "addressLimits: {connections: 7}",
+            "allowedOrigins: ['https://chat.example']",
             "multiLoginPolicy: 4",
             "adminUserIDs: [root]",
             "kafkaPartitions: 3",

@@ -2,6 +2,7 @@
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`). `webhooks.yaml` and `notification.yaml` beside it hold
 //! what may as well stand below `webhooks:` and `notification:`. `config.schema.json` describes the file to editors.
 
+mod clients;
 mod environment;
 mod files;
 mod hooks;
@@ -18,6 +19,7 @@ use figment::{
     Figment,
     providers::{Format, Serialized, Yaml},
 };
+pub use clients::{AddressLimits, origins_problem, proxies_problem};
 pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
 pub use keys::{Key, Purpose};
@@ -78,6 +80,14 @@ pub struct Config {
     /// TLS between the services.
     #[serde(rename = "internalTLS")]
     pub internal_tls: InternalTls,
+    /// Networks of proxies whose `X-Forwarded-For` is believed: addresses or CIDRs. Left out: this host, and in Kubernetes the private networks,
+    /// where Ingress controllers and pods are. Clients who reach the services without a proxy must not come from one of these.
+    pub trusted_proxies: Option<Vec<String>>,
+    /// See [`AddressLimits`].
+    pub address_limits: AddressLimits,
+    /// Origins of web pages that may use the API and the WebSocket from a browser, such as `https://chat.example.com`; `*`: any. Clients that are
+    /// no browsers are not affected.
+    pub allowed_origins: Vec<String>,
     /// REST.
     pub api: Api,
     /// WebSocket.
@@ -451,6 +461,9 @@ impl Default for Config {
             discovery: Discovery::default(),
             etcd: Etcd::default(),
             internal_tls: InternalTls::default(),
+            trusted_proxies: None,
+            address_limits: AddressLimits::default(),
+            allowed_origins: vec!["*".into()],
             api: Api::default(),
             gateway: Gateway::default(),
             transfer: Transfer::default(),
@@ -626,6 +639,12 @@ impl Config {
         if self.discovery.enable == DiscoveryKind::Etcd && self.etcd.address.is_empty() {
             return refuse("etcd.address", "must name at least one host:port");
         }
+        if let Some(problem) = self.trusted_proxies.as_deref().and_then(proxies_problem) {
+            return refuse("trustedProxies", &problem);
+        }
+        if let Some(problem) = origins_problem(&self.allowed_origins) {
+            return refuse("allowedOrigins", &problem);
+        }
         if self.transfer.batch_size == 0 {
             return refuse("transfer.batchSize", "must be at least 1");
         }
@@ -729,6 +748,11 @@ mod tests {
             ("secret: 0123456789abcdef\nlog: {level: verbose}", "log.level"),
             ("secret: 0123456789abcdef\nlog: {level: 'info,transfer=loud'}", "transfer=loud"),
             ("secret: 0123456789abcdef\napi: {openImApiPort: many}", "openImApiPort"),
+            (
+                "secret: 0123456789abcdef\ntrustedProxies: [proxy.example]",
+                "trustedProxies: \"proxy.example\"",
+            ),
+            ("secret: 0123456789abcdef\nallowedOrigins: ['https://a.example/']", "allowedOrigins"),
             ("secret: 0123456789abcdef\nlog: {rotationTime: 5}", "log.rotationTime: must be 1 or 24"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: etcd}\netcd: {address: []}", "etcd.address"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: zookeeper}", "`static`, `kubernetes`, `etcd`"),

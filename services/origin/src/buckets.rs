@@ -1,0 +1,127 @@
+//! How much one asker may ask in a second.
+
+use std::{borrow::Borrow, hash::Hash, sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Askers whose buckets are kept; of more, those who ask least are forgotten, and begin anew.
+const MOST: u64 = 100_000;
+/// Who has not asked for this long has a full bucket: it takes a minute at most to fill one.
+const IDLE: Duration = Duration::from_secs(120);
+/// Most seconds' worth that a bucket holds.
+const LONGEST_BURST: u32 = 60;
+
+/// A bucket for each asker, an address or a user; cheap to clone.
+pub struct Buckets<K>(Option<Arc<Inner<K>>>);
+
+struct Inner<K> {
+    per_second: u32,
+    holds: f64,
+    buckets: Cache<K, Arc<Mutex<Bucket>>>,
+}
+
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+/// The bucket is empty. In a second there is something in it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exhausted {
+    /// What flows into it in a second.
+    pub per_second: u32,
+}
+
+impl<K> Clone for Buckets<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Buckets<K> {
+    /// `per_second` for each, `burst` seconds' worth at once; 0: no limit.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        if per_second == 0 {
+            return Self(None);
+        }
+        let holds = f64::from(per_second) * f64::from(burst.clamp(1, LONGEST_BURST));
+        let buckets = Cache::builder().max_capacity(MOST).time_to_idle(IDLE).build();
+        Self(Some(Arc::new(Inner { per_second, holds, buckets })))
+    }
+
+    /// Takes `cost`, of which no more counts than what flows in within a second. Whoever finds anything in the bucket takes all of it, and
+    /// waits the longer afterwards: so dear requests are not starved by cheap ones.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub fn take<Q>(&self, asker: &Q, cost: u32) -> Result<(), Exhausted>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        let full = || Arc::new(Mutex::new(Bucket { left: inner.holds, at: Instant::now() }));
+        let bucket = inner.buckets.get_with_by_ref(asker, full);
+        let mut bucket = bucket.lock();
+        let now = Instant::now();
+        let flown = now.duration_since(bucket.at).as_secs_f64() * f64::from(inner.per_second);
+        bucket.left = (bucket.left + flown).min(inner.holds);
+        bucket.at = now;
+        if bucket.left < 1.0 {
+            return Err(Exhausted { per_second: inner.per_second });
+        }
+        bucket.left -= f64::from(cost.min(inner.per_second));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_asker_is_stopped_and_the_others_are_not() {
+        let buckets = Buckets::<String>::new(5, 1);
+        assert_eq!((0..20).filter(|_| buckets.take("busy", 1).is_ok()).count(), 5);
+        assert_eq!(buckets.take("busy", 1), Err(Exhausted { per_second: 5 }));
+        assert!(buckets.take("quiet", 1).is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((0..20).filter(|_| buckets.take("busy", 1).is_ok()).count(), 5);
+        let unlimited = Buckets::<String>::new(0, 1);
+        assert!((0..1000).all(|_| unlimited.take("busy", 100).is_ok()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dear_empties_the_bucket_sooner_and_a_second_always_helps() {
+        let buckets = Buckets::<String>::new(100, 1);
+        assert_eq!((0..20).filter(|_| buckets.take("u", 20).is_ok()).count(), 5);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((0..20).filter(|_| buckets.take("u", 1000).is_ok()).count(), 1, "no more than a second's");
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert!(buckets.take("u", 1).is_ok());
+        assert!((0..100).any(|_| buckets.take("u", 1000).is_err()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(buckets.take("u", 1).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_quiet_may_ask_more_at_once() {
+        let buckets = Buckets::<String>::new(10, 5);
+        assert_eq!((0..100).filter(|_| buckets.take("u", 1).is_ok()).count(), 50);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!((0..100).filter(|_| buckets.take("u", 1).is_ok()).count(), 20);
+    }
+
+    #[tokio::test]
+    async fn many_addresses_take_no_more_room_than_the_table_has() {
+        let buckets = Buckets::<u32>::new(10, 5);
+        for address in 0..300_000 {
+            assert!(buckets.take(&address, 1).is_ok());
+        }
+        let table = &buckets.0.as_ref().unwrap().buckets;
+        table.run_pending_tasks();
+        assert!(table.entry_count() <= MOST, "{}", table.entry_count());
+    }
+}
