@@ -103,6 +103,20 @@ impl Error {
         Self { unreachable: true, ..Self::internal(detail) }
     }
 
+    /// What a client is told of it: why a server failed names databases, addresses and hooks, which are for those who run them. They find it in
+    /// the logs.
+    pub fn shown(&self) -> &str {
+        match self.code {
+            ErrorCode::Internal => {
+                "the server failed; its log has the reason under the operationID of this call"
+            }
+            ErrorCode::WebhookNetwork | ErrorCode::WebhookData => {
+                "a webhook of the back end failed; the server's log has the reason under the operationID of this call"
+            }
+            _ => &self.detail,
+        }
+    }
+
     /// A failure whose outcome the caller cannot know.
     pub fn internal(detail: impl std::fmt::Display) -> Self {
         ErrorCode::Internal.with(detail.to_string())
@@ -111,7 +125,22 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
-    use super::ErrorCode;
+    use super::{Error, ErrorCode};
+
+    #[test]
+    fn what_servers_say_among_themselves_is_not_for_clients() {
+        for error in [
+            Error::internal("Kind: connection refused, mongodb://10.0.0.3:27017"),
+            Error::unreachable("msg at 10.0.0.3:10106 does not answer"),
+            ErrorCode::WebhookNetwork.with("webhook beforeAddFriend: http://10.0.0.3/hook"),
+            ErrorCode::WebhookData.with("webhook beforeAddFriend: 10.0.0.3 answered nonsense"),
+        ] {
+            assert!(error.to_string().contains("10.0.0.3"), "the log says it");
+            assert!(!error.shown().contains("10.0.0.3") && error.shown().contains("operationID"));
+        }
+        assert_eq!(Error::args("userID is required").shown(), "userID is required");
+        assert_eq!(ErrorCode::Callback.with("not today").shown(), "not today");
+    }
 
     #[test]
     fn every_code_survives_the_wire() {

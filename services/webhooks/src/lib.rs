@@ -121,7 +121,11 @@ impl Webhooks {
                 tracing::warn!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.failed_continue");
                 return Ok(Resp::default());
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // Whoever asked is not told where hooks go.
+                tracing::warn!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.failed");
+                return Err(error);
+            }
         };
         let (verdict, fields) = answer;
         if verdict.action_code == 0 && verdict.next_code == 1 {
