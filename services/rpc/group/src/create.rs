@@ -22,6 +22,12 @@ use crate::{
 
 const WORKING_GROUP: i32 = 2;
 
+/// An id that nobody guesses: a decimal number as upstream makes them, of 63 bits instead of 32, so that it still fits where back ends keep it
+/// as a signed number.
+fn fresh_id() -> String {
+    (rand::random::<u64>() >> 1).to_string()
+}
+
 impl Groups {
     pub(crate) async fn create(&self, context: &Context, request: CreateGroupReq) -> Result<CreateGroupResp> {
         let info = check::present("groupInfo", request.group_info.clone())?;
@@ -31,9 +37,12 @@ impl Groups {
             return Err(Error::args("groupInfo.groupType must be 2"));
         }
         check::at_most("groupInfo.groupName", &info.group_name, MAX_NAME_BYTES)?;
-        for (field, text) in
-            [("notification", &info.notification), ("introduction", &info.introduction), ("ex", &info.ex)]
-        {
+        for (field, text) in [
+            ("notification", &info.notification),
+            ("introduction", &info.introduction),
+            ("faceURL", &info.face_url),
+            ("ex", &info.ex),
+        ] {
             check::at_most(&format!("groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
         }
         let mut ids = vec![request.owner_user_id.clone()];
@@ -44,8 +53,7 @@ impl Groups {
         if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
             return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
         }
-        let id =
-            if info.group_id.is_empty() { rand::random::<u32>().to_string() } else { info.group_id.clone() };
+        let id = if info.group_id.is_empty() { fresh_id() } else { info.group_id.clone() };
         self.check_new_id(context.is_privileged(), &id)?;
         if self.store.group(&id).await?.is_some() {
             return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
@@ -152,5 +160,19 @@ impl Groups {
             self.store.delete_conversations(user, &conversation).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_number_that_is_not_guessed() {
+        let ids: Vec<String> = (0..1000).map(|_| fresh_id()).collect();
+        assert!(ids.iter().all(|id| id.parse::<i64>().is_ok_and(|number| number >= 0)));
+        let large = ids.iter().filter(|id| id.parse::<u32>().is_err()).count();
+        assert!(large > 990, "{large} of a thousand need more than 32 bits");
+        assert!(ids.iter().all(|id| check::plain_id("groupID", id).is_ok()));
     }
 }

@@ -39,11 +39,19 @@ impl Groups {
 
     pub(crate) async fn groups_info(
         &self,
-        _: &Context,
+        context: &Context,
         mut request: GetGroupsInfoReq,
     ) -> Result<GetGroupsInfoResp> {
-        lists::distinct_some("groupIDs", &mut request.group_i_ds, 1000)?;
-        Ok(GetGroupsInfoResp { group_infos: self.infos(&request.group_i_ds).await? })
+        lists::distinct_some("groupIDs", &mut request.group_i_ds, protocol::bounds::ITEMS)?;
+        let mut group_infos = self.infos(&request.group_i_ds).await?;
+        // Whoever finds a group to join it needs its name, its owner and its rules; what was announced in it is for its members.
+        for info in group_infos.iter_mut().filter(|info| !info.notification.is_empty()) {
+            let (standing, _) = self.standing(context, &info.group_id).await?;
+            if standing < Standing::Member {
+                info.notification.clear();
+            }
+        }
+        Ok(GetGroupsInfoResp { group_infos })
     }
 
     pub(crate) async fn members_info(
@@ -52,7 +60,7 @@ impl Groups {
         mut request: GetGroupMembersInfoReq,
     ) -> Result<GetGroupMembersInfoResp> {
         check::non_empty("groupID", &request.group_id)?;
-        lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
         self.require(context, &request.group_id, Standing::Member).await?;
         let members = self.store.members(&request.group_id, &request.user_i_ds).await?;
         Ok(GetGroupMembersInfoResp { members: self.member_infos(&members).await? })
@@ -227,7 +235,7 @@ impl Groups {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let mut ids: Vec<String> = request.req_list.iter().map(|item| item.group_id.clone()).collect();
-        lists::distinct_some("reqList.groupID", &mut ids, 1000)?;
+        lists::distinct_some("reqList.groupID", &mut ids, protocol::bounds::ITEMS)?;
         let mut resp_list = BTreeMap::new();
         for item in request.req_list {
             let (group, version, version_id) = (item.group_id.clone(), item.version, item.version_id.clone());
