@@ -33,7 +33,8 @@ grep -q "notification.yaml, line $(wc -l < "$work/config/notification.yaml"): no
 found_by static
 
 echo "all services in one process"
-start all env IMENV_API_REQUESTSPERSECOND=50 IMENV_GATEWAY_MAXCONNECTIONS=20 IMENV_MULTILOGIN_LOGOUTREVOKES=true "$server" all --config "$work/config"
+start all env IMENV_API_REQUESTSPERSECOND=50 IMENV_GATEWAY_MAXCONNECTIONS=20 IMENV_MULTILOGIN_LOGOUTREVOKES=true \
+  IMENV_ADDRESSLIMITS_REQUESTSPERSECOND=20 IMENV_ADDRESSLIMITS_HANDSHAKESPERSECOND=4 IMENV_ADDRESSLIMITS_CONNECTIONS=3 "$server" all --config "$work/config"
 until_ready all 23000
 check 8
 echo 'friendVerify: true' >> "$work/config/config.yaml"

@@ -1,4 +1,4 @@
-// Limits that a test must set low to meet: a gateway's connections, a user's requests; friendVerify and logoutRevokes; and wrong secrets, after
+// Limits that a test must set low to meet: a gateway's connections, a user's requests and an address'; friendVerify and logoutRevokes; and wrong secrets, after
 // which nobody becomes an administrator for a minute. Run by from-source.sh.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -34,6 +34,45 @@ test('a user who asks too often gets 429, others and administrators go on', asyn
   assert.equal((await ask(bob)).status, 200);
   assert.ok((await burst(root)).every((answer) => answer.status === 200));
   await until('the user is heard again', async () => (await ask(alice)).status === 200, 5000);
+});
+test('what costs much uses up what a user may ask, and nobody else\'s', async () => {
+  await until('the user may ask again', async () => (await ask(alice)).status === 200, 5000);
+  const dear = () => fetch(`${at.api}/msg/search_own_msg`, {
+    method: 'POST', headers: { operationID: 'o', token: alice.token }, body: JSON.stringify({ userID: alice.userID, keyword: 'x', count: 1 }),
+  });
+  const answers = await Promise.all(Array.from({ length: 10 }, dear));
+  const passed = answers.filter((answer) => answer.status === 200).length;
+  assert.ok(passed >= 1 && passed <= 3, `${passed} of ten searches, each worth a second`);
+  assert.ok(answers.every((answer) => answer.status === 200 || answer.headers.get('retry-after') === '1'));
+  assert.equal((await ask(bob)).status, 200);
+  await until('the user is heard again', async () => (await ask(alice)).status === 200, 5000);
+});
+/** As a proxy on this host hands on what it got from there. */
+const from = (...addresses) => ({ 'x-forwarded-for': addresses.join(', ') });
+test('an address that asks too often gets 429 whatever tokens it shows, others and administrators go on', async () => {
+  const guess = (headers) => fetch(`${at.api}/user/get_users_info`, { method: 'POST', headers: { operationID: 'o', token: 'x', ...headers }, body: '{}' });
+  let refused;
+  for (let i = 0; i < 20 && !refused; i++) {
+    const made = from(`198.51.100.${i}`, '203.0.113.9'); // what it says of itself does not count
+    refused = (await Promise.all(Array.from({ length: 60 }, () => guess(made)))).find((answer) => answer.status === 429);
+  }
+  assert.equal(refused.headers.get('retry-after'), '1');
+  assert.equal((await refused.json()).errCode, 429);
+  assert.equal((await guess(from('203.0.113.10'))).status, 200);
+  assert.equal((await guess(from('2001:db8::1'))).status, 200);
+  // A proxy alone is not counted: it may be everybody.
+  assert.ok((await Promise.all(Array.from({ length: 150 }, () => guess({})))).every((answer) => answer.status === 200));
+  const asRoot = () => fetch(`${at.api}/user/get_users_info`, { method: 'POST', headers: { operationID: 'o', token: root.token, ...from('203.0.113.11') }, body: '{"userIDs":[]}' });
+  assert.equal((await asRoot()).status, 200);
+  for (let i = 0; i < 4; i++) assert.ok((await Promise.all(Array.from({ length: 50 }, asRoot))).every((answer) => answer.status === 200), 'a back end');
+  await until('it is heard again', async () => (await guess(from('203.0.113.9'))).status === 200, 5000);
+});
+test('handshakes of one address are few, those of another are not affected', async () => {
+  const knock = async (address) => (await fetch(at.ws.replace('ws:', 'http:'), { headers: from(address) }).then((answer) => answer.json())).errCode;
+  const codes = [];
+  for (let i = 0; i < 200 && !codes.includes(429); i++) codes.push(await knock('203.0.113.9'));
+  assert.ok(codes.includes(429) && codes[0] === 1602, codes.join());
+  assert.equal(await knock('203.0.113.10'), 1602);
 });
 /** A connection as soon as there is room: others that were closed may not be gone yet. */
 const admitted = (who) => until(`${who.userID} is let in`, () => Socket.open(at.ws, who).catch(() => undefined));

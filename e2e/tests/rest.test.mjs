@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { Socket } from '../sdk/lib/socket.mjs';
 import { until } from '../sdk/lib/wait.mjs';
 import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
@@ -261,6 +262,57 @@ test('an operation id has 1 to 128 bytes of visible ASCII', async () => {
     assert.match(answer.errDlt, /operationID.*128/);
   }
   assert.equal((await as(alice, '/user/get_users_info', { userIDs: [] }, { operationID: 'x'.repeat(128) })).errCode, 0);
+});
+
+test('what the description allows at its bound is accepted, and one more is refused', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  const described = await (await fetch(`${at.api}/openapi.json`)).json();
+  const most = (properties, field) => {
+    const schema = properties[field].anyOf?.[0] ?? properties[field];
+    const bound = schema.maxLength ?? schema.maxItems ?? schema.maxProperties ?? schema.maximum;
+    assert.ok(Number.isInteger(bound), `${field}: ${JSON.stringify(schema)}`);
+    return bound;
+  };
+  const of = (type, field) => most(described.components.schemas[`openim.${type}`].properties, field);
+  const byHand = (path, field) => most(described.paths[path].post.requestBody.content['application/json'].schema.properties, field);
+  const text = (n) => 'x'.repeat(n);
+  const ids = (n) => Array.from({ length: n }, (_, i) => `u${i}`);
+  const seqs = (n) => ids(n).map((_, i) => i + 1);
+  const pair = { fromUserID: alice.userID, toUserID: bob.userID };
+  const sent = { sendID: alice.userID, recvID: bob.userID, content: { content: 'x' }, contentType: 101, sessionType: 1 };
+  const own = { userID: alice.userID };
+  const chat = { ...own, conversationID: `si_${[alice.userID, bob.userID].sort().join('_')}` };
+  // The code at the bound where there is nothing to do is not that of a wrong request.
+  for (const [bound, path, who, body, code = 0] of [
+    [of('relation.applyToAddFriendReq', 'reqMsg'), '/friend/add_friend', alice, (n) => ({ ...pair, reqMsg: text(n) })],
+    [of('relation.addBlackReq', 'ex'), '/friend/add_black', alice, (n) => ({ ownerUserID: alice.userID, blackUserID: bob.userID, ex: text(n) })],
+    [of('sdkws.UserInfoWithEx', 'nickname'), '/user/update_user_info_ex', alice, (n) => ({ userInfo: { ...own, nickname: text(n) } })],
+    [of('sdkws.UserInfoWithEx', 'ex'), '/user/update_user_info_ex', alice, (n) => ({ userInfo: { ...own, ex: text(n) } })],
+    [of('user.getDesignateUsersReq', 'userIDs'), '/user/get_users_info', alice, (n) => ({ userIDs: ids(n) })],
+    [of('msg.MarkMsgsAsReadReq', 'seqs'), '/msg/mark_msgs_as_read', alice, (n) => ({ ...chat, seqs: seqs(n) }), 1004],
+    [of('msg.GetConversationsHasReadAndMaxSeqReq', 'conversationIDs'), '/msg/get_conversations_has_read_and_max_seq', alice, (n) => ({ ...own, conversationIDs: ids(n) })],
+    [of('user.setUserClientConfigReq', 'configs'), '/user/set_user_client_config', root, (n) => ({ ...own, configs: Object.fromEntries(ids(n).map((id) => [id, 'v'])) })],
+    [of('sdkws.RequestPagination', 'showNumber'), '/friend/get_friend_list', alice, (n) => ({ ...own, pagination: { pageNumber: 1, showNumber: n } })],
+    [of('extension.SearchOwnMsgReq', 'count'), '/msg/search_own_msg', alice, (n) => ({ ...own, keyword: 'x', count: n })],
+    [of('group.GetGroupsInfoReq', 'groupIDs'), '/group/get_groups_info', alice, (n) => ({ groupIDs: ids(n) })],
+    [byHand('/msg/send_msg', 'senderNickname'), '/msg/send_msg', root, (n) => ({ ...sent, sendID: root.userID, senderNickname: text(n) })],
+    [byHand('/user/get_users_online_status', 'userIDs'), '/user/get_users_online_status', root, (n) => ({ userIDs: ids(n) })],
+  ]) {
+    const accepted = await as(who, path, body(bound));
+    assert.equal(accepted.errCode, code, `${path} at ${bound}: ${JSON.stringify(accepted).slice(0, 300)}`);
+    const refused = await as(who, path, body(bound + 1));
+    assert.equal(refused.errCode, 1001, `${path} above ${bound}: ${JSON.stringify(refused).slice(0, 300)}`);
+  }
+  // A message by socket.
+  const line = await Socket.open(at.ws, alice);
+  const options = (n) => Object.fromEntries(ids(n).map((id) => [id, true]));
+  for (const [field, value] of [['senderNickname', text], ['atUserIDList', ids], ['options', options], ['clientMsgID', text]]) {
+    const send = (n) => line.request('send', { ...sent, recvID: at.adminUserID, clientMsgID: randomUUID(), content: Buffer.from('{"content":"x"}'), [field]: value(n) });
+    const bound = of('sdkws.MsgData', field);
+    assert.equal((await send(bound)).errCode, 0, field);
+    assert.equal((await send(bound + 1)).errCode, 1001, field);
+  }
+  line.close();
 });
 
 test('a token is refused once it was replaced', async () => {

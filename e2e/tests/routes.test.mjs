@@ -349,6 +349,8 @@ describe('group', () => {
     const [info] = (await ok(carol, '/group/get_groups_info', { groupIDs: [groupID] })).groupInfos;
     assert.deepEqual([info.groupName, info.notification, info.needVerification, info.notificationUserID],
       ['Chess club', 'Tonight at eight', 1, alice.userID]);
+    const [seen] = (await ok(eve, '/group/get_groups_info', { groupIDs: [groupID] })).groupInfos;
+    assert.deepEqual([seen.groupName, seen.needVerification, seen.notification], ['Chess club', 1, ''], 'what is announced is for members');
     // An announcement marks everybody else's conversation.
     const mark = async () => (await ok(carol, '/conversation/get_conversation', { ownerUserID: carol.userID, conversationID: group })).conversation.groupAtType;
     await until('the announcement mark', async () => await mark() === 4, 10_000);
@@ -940,13 +942,19 @@ describe('third and operations', () => {
     assert.equal((await admin(path, { logIDs: [logID] })).errCode, 1004);
   });
   route('/third/prometheus', async (path) => {
-    const answer = await fetch(at.api + path, { redirect: 'manual' });
+    const answer = await fetch(at.api + path, { redirect: 'manual', headers: { token: root.token, operationID: 'o' } });
     assert.equal(answer.status, 404);
     assert.ok((await answer.text()).includes('grafanaURL'));
+    await fromOutside(path);
   });
+  /** What the ingress brings is from outside: it needs an administrator's token. */
+  const fromOutside = async (path) => {
+    for (const [headers, code] of [[{}, 1001], [{ token: eve.token }, 1002]]) assert.equal((await call(path, {}, headers, 'GET')).errCode, code);
+  };
   for (const { path } of routes.filter((item) => item.path.startsWith('/prometheus_discovery/'))) {
     route(path, async () => {
-      const [{ targets, labels }] = await (await fetch(at.api + path)).json();
+      const [{ targets, labels }] = await call(path, {}, { token: root.token }, 'GET');
+      await fromOutside(path);
       assert.ok(targets.length >= 1 && targets.every((target) => /^[\d.]+:12000$/.test(target)), JSON.stringify(targets));
       assert.equal(labels.service, path.split('/').at(-1));
     });

@@ -107,7 +107,7 @@ pub(crate) async fn handle(
         api.peers.get(Service::Auth).call::<_, GetAdminTokenResp>(&context, "getAdminToken", &request).await
     };
     let answer = if api.config.is_admin(&user) {
-        api.guesses.attempt(format!("{} {user}", audit::address()), ask).await
+        api.guesses.attempt(format!("{} {user}", audit::network()), ask).await
     } else {
         // Refused whatever the secret is.
         ask.await.map_err(|error| Refused { error, again: None })

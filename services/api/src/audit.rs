@@ -14,20 +14,20 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::HeaderMap,
     middleware::Next,
     response::Response,
 };
 use governor::{DefaultDirectRateLimiter, Quota};
+use origin::{Client, Proxies};
 use protocol::ErrorCode;
 use rpc::Context;
 
-use crate::envelope::Answered;
+use crate::envelope::{Answered, Hidden};
 
 /// Refused calls that are noted each second; the others are counted.
 const SAMPLE: u32 = 10;
-/// Longest address that is kept, in bytes; a header may hold anything.
-const LONGEST_ADDRESS: usize = 64;
+/// Longest id of somebody who is not known to be a user that is kept, in characters.
+const LONGEST_ID: usize = 64;
 
 /// Longest part of a request that is kept, in bytes.
 const KEPT: usize = 2000;
@@ -56,7 +56,7 @@ fn changes(path: &str) -> bool {
 
 /// What is known of the call that is being answered.
 struct Seen {
-    address: String,
+    client: Option<Client>,
     /// User and platform of its token, once that is known to be good.
     caller: OnceLock<(String, i32)>,
 }
@@ -65,9 +65,19 @@ tokio::task_local! {
     static SEEN: Arc<Seen>;
 }
 
-/// Where the call that is being answered came from: what the proxy in front says, if there is one, else the other end of the connection.
+/// Where the call that is being answered came from.
+fn client() -> Option<Client> {
+    SEEN.try_with(|seen| seen.client).unwrap_or_default()
+}
+
+/// The address of [`client`], as far as it is known.
 pub(crate) fn address() -> String {
-    SEEN.try_with(|seen| seen.address.clone()).unwrap_or_default()
+    client().map(|client| client.address().to_string()).unwrap_or_default()
+}
+
+/// [`address`], or the network where one client may have any address.
+pub(crate) fn network() -> String {
+    client().map(|client| client.network().to_string()).unwrap_or_default()
 }
 
 /// The same future, which knows of the call that is being answered also where it runs as a task of its own.
@@ -85,16 +95,6 @@ pub(crate) fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
 pub(crate) fn is_from(user: &str, platform: i32) {
     // Without a call there is nobody to tell.
     let _told = SEEN.try_with(|seen| seen.caller.set((user.to_owned(), platform)));
-}
-
-/// The last proxy's word, because only that one is ours: what stands before it in the header came from outside.
-fn origin(headers: &HeaderMap, peer: Option<SocketAddr>) -> String {
-    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()).map(str::trim);
-    match last.filter(|last| !last.is_empty() && last.len() <= LONGEST_ADDRESS) {
-        Some(last) => last.to_owned(),
-        None => peer.map(|peer| peer.ip().to_string()).unwrap_or_default(),
-    }
 }
 
 /// How many refusals are noted.
@@ -133,11 +133,21 @@ fn refusal(code: i32) -> Option<&'static str> {
     }
 }
 
-/// Knows of every call where it came from, and notes those that are refused.
-pub(crate) async fn watch(State(refusals): State<Refusals>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let address = origin(request.headers(), peer);
-    let seen = Arc::new(Seen { address, caller: OnceLock::new() });
+/// What the audit log needs to know; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub(crate) refusals: Refusals,
+    pub(crate) proxies: Proxies,
+}
+
+/// Knows of every call where it came from, also for those behind it, and notes those that are refused.
+pub(crate) async fn watch(State(watch): State<Watch>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let client = peer.map(|peer| watch.proxies.client(peer, request.headers()));
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
+    let seen = Arc::new(Seen { client, caller: OnceLock::new() });
     let path = request.extensions().get::<MatchedPath>().cloned();
     let operation_id = request.headers().get("operationID").cloned();
     let response = SEEN.scope(seen.clone(), next.run(request)).await;
@@ -145,15 +155,19 @@ pub(crate) async fn watch(State(refusals): State<Refusals>, request: Request, ne
         return response;
     };
     let path = path.as_ref().map_or("", MatchedPath::as_str);
+    if let Some(Hidden(detail)) = response.extensions().get() {
+        let operation_id = operation_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
+        tracing::warn!(operation_id, path, code, detail, "api.failed");
+    }
     // A login of an administrator has a line of its own.
     if let Some(event) = refusal(code)
         && path != ADMIN_LOGIN
-        && let Some(left_out) = refusals.take()
+        && let Some(left_out) = watch.refusals.take()
     {
         let (user, platform) =
             seen.caller.get().map_or(("", 0), |(user, platform)| (user.as_str(), *platform));
         let operation_id = operation_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let address = seen.address.as_str();
+        let address = seen.client.map(|client| client.address().to_string()).unwrap_or_default();
         match event {
             "auth.failed" => {
                 tracing::info!(target: "audit", user, platform, address, path, operation_id, code, left_out, "auth.failed");
@@ -168,7 +182,7 @@ pub(crate) async fn watch(State(refusals): State<Refusals>, request: Request, ne
 
 /// Notes an attempt to become an administrator; never the secret.
 pub(crate) fn admin_login(context: &Context, user: &str, code: i32) {
-    let user: String = user.chars().take(LONGEST_ADDRESS).collect();
+    let user: String = user.chars().take(LONGEST_ID).collect();
     let operation_id = context.operation_id.as_str();
     let platform = model::platform::Platform::ADMIN.number();
     tracing::info!(target: "audit", user, platform, address = address(), operation_id, code, "auth.admin_login");
@@ -197,25 +211,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_from_where_the_last_proxy_says_or_the_connection_comes_from() {
-        let peer = Some(SocketAddr::from(([10, 0, 0, 7], 4711)));
-        let long = "x".repeat(LONGEST_ADDRESS + 1);
-        for (forwarded, expected) in [
-            (None, "10.0.0.7"),
-            (Some("203.0.113.9"), "203.0.113.9"),
-            (Some("made up, 203.0.113.9"), "203.0.113.9"),
-            (Some(""), "10.0.0.7"),
-            (Some(long.as_str()), "10.0.0.7"),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(text) = forwarded {
-                headers.insert("x-forwarded-for", text.parse().unwrap());
-            }
-            assert_eq!(origin(&headers, peer), expected, "{forwarded:?}");
-        }
-    }
-
-    #[test]
     fn refusals_are_sampled_and_none_is_forgotten() {
         for (code, event) in [
             (0, None),
@@ -237,7 +232,8 @@ mod tests {
     async fn what_is_known_of_a_call_is_known_within_it_alone() {
         is_from("nobody", 1);
         assert_eq!(address(), "");
-        let seen = Arc::new(Seen { address: "203.0.113.9".into(), caller: OnceLock::new() });
+        let client = Some(Client::Known([203, 0, 113, 9].into()));
+        let seen = Arc::new(Seen { client, caller: OnceLock::new() });
         let within = async {
             is_from("u1", 2);
             address()

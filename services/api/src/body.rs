@@ -2,7 +2,11 @@
 //! kept, and how large a body may be follows from who sends it. A server that answers without having read the body closes the connection
 //! behind its answer, and the next request that a proxy has sent on it meanwhile fails for nothing it did: small bodies are read always.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -22,9 +26,9 @@ use tokio::{
 use crate::{caller, caller::Callers, envelope};
 
 /// Largest body of a request without a good token, in bytes.
-const OPEN: usize = 64 << 10;
+pub(crate) const OPEN: usize = 64 << 10;
 /// Largest body of a user's request, in bytes.
-const USER: usize = 1 << 20;
+pub(crate) const USER: usize = 1 << 20;
 /// Bodies that a process holds at a time, in kibibytes.
 const IN_FLIGHT: usize = 64 << 10;
 /// How long a body may take.
@@ -36,18 +40,27 @@ pub(crate) struct Reader {
     callers: Callers,
     /// Routes that need no token, by path.
     open: Arc<BTreeSet<&'static str>>,
+    /// What routes cost that cost more than one, by path.
+    costs: Arc<BTreeMap<&'static str, u32>>,
     /// Largest body of an administrator's request, in bytes.
     administrator: usize,
     budget: Arc<Semaphore>,
 }
 
 impl Reader {
-    pub(crate) fn new(callers: Callers, open: BTreeSet<&'static str>, administrator: usize) -> Self {
-        Self { callers, open: Arc::new(open), administrator, budget: Arc::new(Semaphore::new(IN_FLIGHT)) }
+    pub(crate) fn new(
+        callers: Callers,
+        open: BTreeSet<&'static str>,
+        costs: BTreeMap<&'static str, u32>,
+        administrator: usize,
+    ) -> Self {
+        let budget = Arc::new(Semaphore::new(IN_FLIGHT));
+        Self { callers, open: Arc::new(open), costs: Arc::new(costs), administrator, budget }
     }
 
     /// The caller of a route that is a call; none for the others, which show the same to everybody.
     async fn caller(&self, head: &Parts) -> protocol::Result<Option<Context>> {
+        self.callers.count_address(head.extensions.get().copied(), &head.headers).await?;
         let Some(path) = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str) else {
             return Ok(None);
         };
@@ -57,7 +70,8 @@ impl Reader {
         if self.open.contains(path) {
             return Ok(Some(Context::anonymous(caller::operation_id(&head.headers)?)));
         }
-        self.callers.verify(&head.headers).await.map(Some)
+        let cost = self.costs.get(path).copied().unwrap_or(1);
+        self.callers.verify(&head.headers, cost).await.map(Some)
     }
 
     fn limit(&self, caller: Option<&Context>) -> usize {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue};
 use config::{Config, Service};
 use moka::future::Cache;
+use origin::Client;
 use protocol::{
     Error, Result,
     auth::{ParseTokenReq, ParseTokenResp},
@@ -69,12 +70,39 @@ pub(crate) fn operation_id(headers: &HeaderMap) -> Result<String> {
 
 impl Callers {
     pub(crate) fn new(peers: Peers, config: Arc<Config>) -> Self {
-        let limits = Limits::new(config.api.requests_per_second);
+        let limits = Limits::new(&config);
         Self { peers, config, believed: Believed::new(), limits }
     }
 
-    /// The verified caller.
-    pub(crate) async fn verify(&self, headers: &HeaderMap) -> Result<Context> {
+    /// Counts a request by the address that it comes from, before its token is looked at; not one of an administrator who is known already.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when the address is over its limit.
+    pub(crate) async fn count_address(&self, client: Option<Client>, headers: &HeaderMap) -> Result<()> {
+        let token = headers.get("token").and_then(|token| token.to_str().ok()).unwrap_or_default();
+        match self.believed.get(token).await {
+            Some(known) if self.is_privileged(&known) => Ok(()),
+            _ => self.limits.of_address(client),
+        }
+    }
+
+    fn is_privileged(&self, known: &Known) -> bool {
+        Context::verified(&self.config, &known.user, known.platform, String::new()).is_privileged()
+    }
+
+    /// Takes what a request costs beside what [`Callers::verify`] took for it.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when the user has nothing left.
+    pub(crate) fn pay(&self, context: &Context, cost: u32) -> Result<()> {
+        if cost == 0 || context.is_privileged() || context.user_id().is_empty() {
+            return Ok(());
+        }
+        self.limits.of_user(context.user_id(), cost)
+    }
+
+    /// The verified caller, who pays what the route costs.
+    pub(crate) async fn verify(&self, headers: &HeaderMap, cost: u32) -> Result<Context> {
         let operation_id = operation_id(headers)?;
         let token = header(headers, "token")?;
         let Known { user, platform, .. } = match self.believed.get(&token).await {
@@ -92,9 +120,7 @@ impl Callers {
         };
         audit::is_from(&user, platform);
         let context = Context::verified(&self.config, &user, platform, operation_id);
-        if !context.is_privileged() {
-            self.limits.count(&user)?;
-        }
+        self.pay(&context, cost)?;
         Ok(context)
     }
 }

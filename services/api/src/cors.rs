@@ -1,16 +1,18 @@
 //! What browsers are told, on every answer including errors: CORS (any preflight is answered at once, rest.json transport), that answers are
 //! of the type they name, and that none of them is kept, for most belong to one user.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use config::Config;
 
-const HEADERS: [(&str, &str); 6] = [
-    ("access-control-allow-origin", "*"),
+const HEADERS: [(&str, &str); 5] = [
     ("access-control-allow-methods", "*"),
     // A wildcard does not cover every header in every browser: those of the contract are named too.
     ("access-control-allow-headers", "*, operationid, token, content-type"),
@@ -25,12 +27,29 @@ const HEADERS: [(&str, &str); 6] = [
 const SAFE: [(HeaderName, &str); 2] =
     [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
 
-pub(crate) async fn apply(request: Request<Body>, next: Next) -> Response {
+/// Who may read an answer: any page, or the one that asks where it is among the allowed.
+fn allowed(config: &Config, request: &Request<Body>) -> Option<HeaderValue> {
+    if config.allows_origin("*") {
+        return Some(HeaderValue::from_static("*"));
+    }
+    let origin = request.headers().get(header::ORIGIN)?;
+    origin.to_str().is_ok_and(|text| config.allows_origin(text)).then(|| origin.clone())
+}
+
+pub(crate) async fn apply(State(config): State<Arc<Config>>, request: Request<Body>, next: Next) -> Response {
+    let allowed = allowed(&config, &request);
     let mut response = if request.method() == Method::OPTIONS {
         (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], "\"Options Request!\"").into_response()
     } else {
         next.run(request).await
     };
+    if let Some(origin) = allowed {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    // No cache may hand one page's answer to another.
+    if !config.allows_origin("*") {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -47,12 +66,20 @@ mod tests {
 
     use super::*;
 
+    async fn answer(config: &Config, path: &str, origin: Option<&'static str>) -> Response {
+        let apply = middleware::from_fn_with_state(Arc::new(config.clone()), apply);
+        let router = Router::new().route("/", get(async || "x")).layer(apply);
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        if let Some(origin) = origin {
+            request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static(origin));
+        }
+        router.oneshot(request).await.unwrap()
+    }
+
     #[tokio::test]
     async fn every_answer_says_who_may_read_it_and_that_it_is_not_kept() {
-        let router = Router::new().route("/", get(async || "x")).layer(middleware::from_fn(apply));
         for path in ["/", "/nowhere"] {
-            let request = Request::get(path).body(Body::empty()).unwrap();
-            let answer = router.clone().oneshot(request).await.unwrap();
+            let answer = answer(&Config::default(), path, Some("https://any.example")).await;
             for (name, value) in [
                 ("access-control-allow-origin", "*"),
                 ("x-content-type-options", "nosniff"),
@@ -60,6 +87,22 @@ mod tests {
             ] {
                 assert_eq!(answer.headers()[name], value, "{path}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_that_are_not_named_may_read_nothing_where_some_are() {
+        let named = Config { allowed_origins: vec!["https://chat.example".into()], ..Default::default() };
+        for (origin, told) in [
+            (Some("https://chat.example"), Some("https://chat.example")),
+            (Some("https://chat.example.evil"), None),
+            (Some("null"), None),
+            (None, None),
+        ] {
+            let answer = answer(&named, "/", origin).await;
+            let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header("access-control-allow-origin"), told, "{origin:?}");
+            assert_eq!((header("vary"), header("cache-control")), (Some("origin"), Some("no-store")));
         }
     }
 }

@@ -21,6 +21,10 @@ struct Failure<'a> {
     detail: &'a str,
 }
 
+/// Why an answer says less than is known; for the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Hidden(pub(crate) String);
+
 /// What the metrics count of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answered {
@@ -68,10 +72,19 @@ pub(crate) fn answer_of<T: Serialize>(outcome: protocol::Result<T>) -> Response 
     }
 }
 
-/// Failure.
+/// Failure. What is no concern of clients stays in the log.
 pub(crate) fn failed(error: &Error) -> Response {
+    let mut response = failed_with(error, error.shown());
+    if error.shown() != error.detail {
+        response.extensions_mut().insert(Hidden(error.detail.clone()));
+    }
+    response
+}
+
+/// Failure with a detail that is meant for whoever asks, whatever its code.
+pub(crate) fn failed_with(error: &Error, detail: &str) -> Response {
     let code = error.code.number();
-    let failure = Failure { code, message: error.code.name(), detail: &error.detail };
+    let failure = Failure { code, message: error.code.name(), detail };
     let mut response =
         answer(Answered { code, unreachable: error.unreachable }, protocol::go_json::to_text(&failure));
     // The one error whose status says so too (errors.json).
@@ -96,6 +109,21 @@ mod tests {
     async fn text<T: Name + Serialize>(message: T) -> String {
         let body = answer_of_message(Ok(message)).into_body();
         String::from_utf8(axum::body::to_bytes(body, 1000).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_failed_inside_is_logged_and_not_told() {
+        for error in [
+            Error::internal("Kind: connection refused, mongodb://10.0.0.3:27017"),
+            Error::unreachable("gateway 10.0.0.3:10101 does not answer"),
+        ] {
+            let response = failed(&error);
+            assert!(response.extensions().get::<Hidden>().is_some_and(|hidden| hidden.0 == error.detail));
+            let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+            let body = String::from_utf8_lossy(&body);
+            assert!(!body.contains("10.0.0.3") && body.contains("ServerInternalError"), "{body}");
+        }
+        assert!(failed(&Error::args("userID is required")).extensions().get::<Hidden>().is_none());
     }
 
     #[tokio::test]

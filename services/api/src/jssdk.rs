@@ -22,7 +22,7 @@ use rpc::Context;
 
 use crate::{Api, envelope, table::parse};
 
-const MAX_ACTIVE: i64 = 500;
+const MAX_ACTIVE: i64 = protocol::bounds::ACTIVE_CONVERSATIONS as i64;
 const DEFAULT_ACTIVE: i64 = 100;
 
 pub(crate) async fn conversations(

@@ -24,7 +24,9 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use config::Config;
+use origin::{Places, Proxies};
 use rpc::Peers;
+use serve::Addresses;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::compression::CompressionLayer;
@@ -39,6 +41,7 @@ pub struct Api {
     pub(crate) callers: caller::Callers,
     pub(crate) guesses: admin_login::Guesses,
     pub(crate) refusals: audit::Refusals,
+    pub(crate) proxies: Proxies,
     pub(crate) metrics: ApiMetrics,
     pub(crate) operations: TaskTracker,
 }
@@ -51,13 +54,16 @@ impl Api {
     pub fn new(config: Arc<Config>, peers: Peers, metrics: ApiMetrics) -> Self {
         let callers = caller::Callers::new(peers.clone(), config.clone());
         let (guesses, refusals) = (admin_login::Guesses::new(), audit::Refusals::new());
-        Self { config, peers, callers, guesses, refusals, metrics, operations: TaskTracker::new() }
+        let proxies = Proxies::new(&config);
+        Self { config, peers, callers, guesses, refusals, proxies, metrics, operations: TaskTracker::new() }
     }
 
     /// All routes.
     pub fn router(self) -> Router {
         let table = table::routes();
-        let bodies = body::Reader::new(self.callers.clone(), table.open, self.config.api.max_body_bytes);
+        let bodies =
+            body::Reader::new(self.callers.clone(), table.open, table.costs, self.config.api.max_body_bytes);
+        let watch = audit::Watch { refusals: self.refusals.clone(), proxies: self.proxies.clone() };
         table
             .router
             .fallback(envelope::not_found)
@@ -67,9 +73,9 @@ impl Api {
             .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(self.operations.clone(), whole::run))
             .layer(middleware::from_fn_with_state(bodies, body::read))
-            .layer(middleware::from_fn_with_state(self.refusals.clone(), audit::watch))
+            .layer(middleware::from_fn_with_state(watch, audit::watch))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
-            .layer(middleware::from_fn(cors::apply))
+            .layer(middleware::from_fn_with_state(self.config.clone(), cors::apply))
             .layer(CompressionLayer::new().gzip(true))
             .with_state(self)
     }
@@ -80,7 +86,11 @@ impl Api {
     /// When serving fails.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
         let operations = self.operations.clone();
-        serve::run(listener, self.router(), stop).await?;
+        let addresses = Addresses {
+            proxies: self.proxies.clone(),
+            places: Places::new(self.config.address_limits.connections),
+        };
+        serve::run(listener, self.router(), addresses, stop).await?;
         operations.close();
         if tokio::time::timeout(LAST_OPERATIONS, operations.wait()).await.is_err() {
             tracing::warn!(left = operations.len(), "api.operations_left");

@@ -1,51 +1,53 @@
-//! How often one user may ask. Administrators, who act for everybody, are not limited.
+//! How often one user and one address may ask. Administrators, who act for everybody, are not limited.
 
-use std::{
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::net::IpAddr;
 
-use governor::{DefaultKeyedRateLimiter, Quota};
+use config::Config;
+use origin::{Buckets, Client};
 use protocol::{ErrorCode, Result};
 
-/// Users who were seen lately are looked through after this many requests, to forget the others.
-const FORGET_EVERY: u32 = 65_536;
+/// Seconds' worth of an address' requests at once: of those who are behind it, many may come at the same moment.
+const BURST: u32 = 5;
 
-/// Limits by user; cheap to clone.
+/// Limits by user and by address; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Limits(Option<Arc<Users>>);
-
-struct Users {
-    per_second: u32,
-    limiter: DefaultKeyedRateLimiter<String>,
-    requests: AtomicU32,
+pub(crate) struct Limits {
+    users: Buckets<String>,
+    addresses: Buckets<IpAddr>,
 }
 
 impl Limits {
-    /// `per_second` requests of a user, as many at once; 0: no limit.
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self(NonZeroU32::new(per_second).map(|quota| {
-            let limiter = DefaultKeyedRateLimiter::keyed(Quota::per_second(quota));
-            Arc::new(Users { per_second, limiter, requests: AtomicU32::new(0) })
-        }))
+    /// Those of the configuration.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            users: Buckets::new(config.api.requests_per_second, 1),
+            addresses: Buckets::new(config.address_limits.requests_per_second, BURST),
+        }
     }
 
-    /// Counts a request.
+    /// Takes what a request costs its user.
     ///
     /// # Errors
     /// `TooManyRequests` when the user is over the limit.
-    pub(crate) fn count(&self, user: &str) -> Result<()> {
-        let Some(users) = &self.0 else { return Ok(()) };
-        if users.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
-            users.limiter.retain_recent();
-        }
-        users.limiter.check_key(&user.to_owned()).map_err(|_until| {
-            let per_second = users.per_second;
+    pub(crate) fn of_user(&self, user: &str, cost: u32) -> Result<()> {
+        self.users.take(user, cost).map_err(|exhausted| {
+            let per_second = exhausted.per_second;
             ErrorCode::TooManyRequests.with(format!(
-                "more than {per_second} requests in a second (api.requestsPerSecond); retry later"
+                "more than {per_second} requests in a second, or fewer that cost more (api.requestsPerSecond); retry later"
+            ))
+        })
+    }
+
+    /// Counts a request from an address, whoever asks.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when the address is over the limit.
+    pub(crate) fn of_address(&self, client: Option<Client>) -> Result<()> {
+        let Some(address) = client.and_then(Client::key) else { return Ok(()) };
+        self.addresses.take(&address, 1).map_err(|exhausted| {
+            let per_second = exhausted.per_second;
+            ErrorCode::TooManyRequests.with(format!(
+                "more than {per_second} requests in a second from one address (addressLimits.requestsPerSecond); retry later"
             ))
         })
     }
@@ -55,14 +57,29 @@ impl Limits {
 mod tests {
     use super::*;
 
+    fn limits(change: impl FnOnce(&mut Config)) -> Limits {
+        let mut config = Config::default();
+        change(&mut config);
+        Limits::new(&config)
+    }
+
     #[test]
     fn one_user_is_stopped_and_the_others_are_not() {
-        let limits = Limits::new(5);
-        let passed = (0..20).filter(|_| limits.count("busy").is_ok()).count();
+        let limits = limits(|config| config.api.requests_per_second = 5);
+        let passed = (0..20).filter(|_| limits.of_user("busy", 1).is_ok()).count();
         assert!((5..=6).contains(&passed), "{passed}");
-        assert_eq!(limits.count("busy").unwrap_err().code, ErrorCode::TooManyRequests);
-        assert!(limits.count("quiet").is_ok());
-        let unlimited = Limits::new(0);
-        assert!((0..1000).all(|_| unlimited.count("busy").is_ok()));
+        assert_eq!(limits.of_user("busy", 1).unwrap_err().code, ErrorCode::TooManyRequests);
+        assert!(limits.of_user("quiet", 1).is_ok());
+    }
+
+    #[test]
+    fn one_address_is_stopped_and_the_others_are_not_nor_is_a_proxy() {
+        let limits = limits(|config| config.address_limits.requests_per_second = 5);
+        let [busy, quiet] = [9, 10].map(|last| Some(Client::Known([203, 0, 113, last].into())));
+        let passed = (0..100).filter(|_| limits.of_address(busy).is_ok()).count();
+        assert!((25..=27).contains(&passed), "{passed}");
+        assert!(limits.of_address(quiet).is_ok());
+        let proxy = Some(Client::Behind([203, 0, 113, 9].into()));
+        assert!((0..100).all(|_| limits.of_address(proxy).is_ok()));
     }
 }

@@ -6,10 +6,17 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use protocol::{
+    bounds::{self, Bound},
+    operation_id,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::table;
+use crate::{
+    body,
+    table::{self, Table},
+};
 
 /// What the contract says of a route beside its types.
 #[derive(Deserialize)]
@@ -56,14 +63,22 @@ fn by_hand(path: &str) -> [Value; 2] {
         "modify": { "type": "object", "description": "what a webhook changed, by JSON name" },
     });
     let names = ["serverMsgID", "clientMsgID", "sendTime"];
-    let message = json!({
+    let mut message = json!({
         "sendID": text(), "recvID": text(), "groupID": text(), "senderNickname": text(), "senderFaceURL": text(),
         "senderPlatformID": integer(), "content": { "type": "object" }, "contentType": integer(), "sessionType": integer(),
         "isOnlineOnly": flag(), "notOfflinePush": flag(), "sendTime": { "type": "integer", "description": "ms, from a day ago to five minutes from now; 0: now" },
         "isImport": { "type": "boolean", "description": "sendTime may be any time before now" }, "offlinePushInfo": push_info(), "ex": text(),
     });
     let strings = || json!({ "type": ["array", "null"], "items": { "type": "string" } });
-    let users = json!({ "userIDs": { "type": "array", "items": { "type": "string" }, "maxItems": 1000 } });
+    message["content"]["description"] = format!(
+        "by contentType; as text at most {} bytes, with everything else of the message {}",
+        bounds::CONTENT_BYTES,
+        bounds::RECORD_BYTES
+    )
+    .into();
+    bound_fields(&mut message, bounds::MESSAGE);
+    let users =
+        json!({ "userIDs": { "type": "array", "items": { "type": "string" }, "maxItems": bounds::ITEMS } });
     let nothing = || object(&[], json!({}));
     match path {
         "/msg/send_msg" => {
@@ -73,6 +88,7 @@ fn by_hand(path: &str) -> [Value; 2] {
             let mut batch = message;
             batch["isSendAll"] = flag();
             batch["recvIDs"] = strings();
+            bound_fields(&mut batch, bounds::MESSAGE);
             let mut each = sent;
             each["recvID"] = text();
             let results = json!({ "type": ["array", "null"], "items": object(&names, each) });
@@ -82,8 +98,9 @@ fn by_hand(path: &str) -> [Value; 2] {
             ]
         }
         "/msg/send_simple_msg" => {
-            let body =
+            let mut body =
                 json!({ "sendID": text(), "content": text(), "offlinePushInfo": push_info(), "ex": text() });
+            bound_fields(&mut body, bounds::MESSAGE);
             [object(&["content"], body), object(&names, sent)]
         }
         "/msg/send_business_notification" => {
@@ -123,6 +140,49 @@ fn by_hand(path: &str) -> [Value; 2] {
     }
 }
 
+/// Says of a field how long or large it may be.
+fn bound(schema: &mut Value, bound: Bound) {
+    // What may be null has its own schema first.
+    let schema = match schema.get_mut("anyOf").and_then(|either| either.get_mut(0)) {
+        Some(inner) => inner,
+        None => schema,
+    };
+    match bound {
+        Bound::Bytes(most) => {
+            schema["maxLength"] = most.into();
+            schema["description"] = format!("at most {most} bytes of UTF-8").into();
+        }
+        Bound::Items(most) if schema.get("additionalProperties").is_some() => {
+            schema["maxProperties"] = most.into()
+        }
+        Bound::Items(most) => schema["maxItems"] = most.into(),
+        Bound::Between(least, most) => {
+            schema["minimum"] = least.into();
+            schema["maximum"] = most.into();
+        }
+    }
+}
+
+/// Says it of those fields that there are.
+fn bound_fields(properties: &mut Value, fields: &[(&str, Bound)]) {
+    for (field, most) in fields {
+        if let Some(schema) = properties.get_mut(field) {
+            bound(schema, *most);
+        }
+    }
+}
+
+/// The schemas of the messages, with the bounds of their fields.
+fn schemas() -> Value {
+    let mut schemas: Value = serde_json::from_str(protocol::JSON_SCHEMAS).unwrap_or_default();
+    for (message, fields) in bounds::FIELDS {
+        if let Some(properties) = schemas.get_mut(message).and_then(|schema| schema.get_mut("properties")) {
+            bound_fields(properties, fields);
+        }
+    }
+    schemas
+}
+
 /// The envelope around an answer; `data` is absent where there is none.
 fn envelope(data: Value) -> Value {
     object(
@@ -140,15 +200,35 @@ fn header_parameter(name: &str, description: &str) -> Value {
     json!({ "name": name, "in": "header", "required": true, "schema": { "type": "string", "minLength": 1 }, "description": description })
 }
 
-fn operation(route: &Route, types: Option<&[String; 2]>) -> Value {
-    let [request, response] = match types {
+/// What a call takes of the user's requests per second, where it is more than one.
+fn price(path: &str, table: &Table) -> String {
+    let fixed = table.costs.get(path).map(|cost| format!(" Counts as {cost} requests."));
+    let by_size = table
+        .costs_by_size
+        .get(path)
+        .map(|per| format!(" Counts as one more request for every {per} items of its list."));
+    fixed.into_iter().chain(by_size).collect()
+}
+
+fn too_large() -> String {
+    format!(
+        "the body has more than {} bytes, without a good token {}, an administrator's api.maxBodyBytes",
+        body::USER,
+        body::OPEN
+    )
+}
+
+fn operation(route: &Route, table: &Table) -> Value {
+    let [request, response] = match table.types.get(route.path.as_str()) {
         Some([request, response]) => [reference(request), reference(response)],
         None => by_hand(&route.path),
     };
-    let mut parameters = vec![header_parameter("operationID", "names the call in logs")];
+    let mut operation_id = header_parameter("operationID", "names the call in logs; visible ASCII");
+    operation_id["schema"]["maxLength"] = operation_id::MAX_BYTES.into();
+    let mut parameters = vec![operation_id];
     let mut responses = json!({
         "200": { "description": "success, and every error of the API", "content": { "application/json": { "schema": envelope(response) } } },
-        "413": { "description": "the body is larger than api.maxBodyBytes", "content": { "text/plain": {} } },
+        "413": { "description": too_large(), "content": { "text/plain": {} } },
     });
     let mut description = route.description.clone();
     if route.admin {
@@ -157,6 +237,7 @@ fn operation(route: &Route, types: Option<&[String; 2]>) -> Value {
     if route.beyond {
         description.push_str(" Not in OpenIM v3.8.");
     }
+    description.push_str(&price(&route.path, table));
     let mut operation = json!({
         "operationId": route.path.trim_start_matches('/').replace('/', "_").replace(['*', '{', '}'], ""),
         "tags": [route.path.split('/').nth(1).unwrap_or_default()],
@@ -179,10 +260,10 @@ fn operation(route: &Route, types: Option<&[String; 2]>) -> Value {
     }
     if route.token {
         operation["security"] = json!([{ "token": [] }]);
-        if route.method == "POST" {
-            responses["429"] = json!({ "description": "the user asks too often", "headers": { "retry-after": { "schema": { "type": "string" } } },
-                "content": responses["200"]["content"].clone() });
-        }
+    }
+    if route.method == "POST" {
+        responses["429"] = json!({ "description": "the user, or the address, asks too often", "headers": { "retry-after": { "schema": { "type": "string" } } },
+            "content": responses["200"]["content"].clone() });
     }
     operation["parameters"] = parameters.into();
     operation["responses"] = responses;
@@ -199,10 +280,12 @@ fn by_get(path: &str) -> Value {
             json!({ "targets": { "type": "array", "items": { "type": "string" } }, "labels": { "type": "object" } }),
         );
         let list = json!({ "type": "array", "items": targets });
-        return json!({ "200": { "description": "target groups", "content": { "application/json": { "schema": list } } } });
+        let answer = json!({ "anyOf": [list, envelope(json!({}))] });
+        return json!({ "200": { "description": "target groups, or an error", "content": { "application/json": { "schema": answer } } } });
     }
     if path == "/third/prometheus" {
-        return json!({ "302": found("to the dashboards"), "404": plain("no dashboards are configured") });
+        let refused = json!({ "description": "an error", "content": { "application/json": { "schema": envelope(json!({})) } } });
+        return json!({ "200": refused, "302": found("to the dashboards"), "404": plain("no dashboards are configured") });
     }
     json!({
         "302": found("to the object"), "400": plain("the name is not UTF-8"), "404": plain("no such object"),
@@ -214,11 +297,11 @@ fn build() -> Value {
     let table = table::routes();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for route in contract() {
-        let item = operation(&route, table.types.get(route.path.as_str()));
+        let item = operation(&route, &table);
         let path = if route.path == "/object/*name" { "/object/{name}".to_owned() } else { route.path };
         paths.entry(path).or_default().insert(route.method.to_lowercase(), item);
     }
-    let schemas: Value = serde_json::from_str(protocol::JSON_SCHEMAS).unwrap_or_default();
+    let schemas = schemas();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -284,6 +367,48 @@ mod tests {
         for name in found {
             let pointer = name.trim_start_matches('#').to_owned();
             assert!(document.pointer(&pointer).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_described_by_the_constants_that_enforce_them() {
+        let document = build();
+        let field = |message: &str, field: &str| {
+            document["components"]["schemas"][message]["properties"][field].clone()
+        };
+        assert_eq!(field("openim.relation.applyToAddFriendReq", "reqMsg")["maxLength"], bounds::NOTE_BYTES);
+        assert_eq!(
+            field("openim.sdkws.UserInfoWithEx", "nickname")["anyOf"][0]["maxLength"],
+            bounds::NAME_BYTES
+        );
+        assert_eq!(field("openim.group.KickGroupMemberReq", "kickedUserIDs")["maxItems"], bounds::ITEMS);
+        assert_eq!(field("openim.sdkws.MsgData", "options")["maxProperties"], bounds::OPTIONS);
+        assert_eq!(field("openim.sdkws.RequestPagination", "showNumber")["maximum"], bounds::PAGE);
+        let post = |path: &str| document["paths"][path]["post"].clone();
+        let sent =
+            &post("/msg/send_msg")["requestBody"]["content"]["application/json"]["schema"]["properties"];
+        assert_eq!(sent["senderNickname"]["maxLength"], bounds::NAME_BYTES);
+        assert!(sent["content"]["description"].as_str().unwrap().contains(&bounds::RECORD_BYTES.to_string()));
+        let refused = &post("/user/get_users_info")["responses"]["413"]["description"];
+        assert!(refused.as_str().unwrap().contains(&body::USER.to_string()));
+    }
+
+    #[test]
+    fn what_a_call_costs_is_described() {
+        let document = build();
+        let description = |path: &str| {
+            document["paths"][path]["post"]["description"].as_str().unwrap_or_default().to_owned()
+        };
+        assert!(description("/msg/search_own_msg").ends_with("Counts as 50 requests."));
+        assert!(
+            description("/user/get_users_status")
+                .ends_with("one more request for every 10 items of its list.")
+        );
+        assert!(!description("/msg/get_server_time").contains("Counts"));
+        let known: BTreeSet<String> = contract().into_iter().map(|route| route.path).collect();
+        let table = table::routes();
+        for path in table.costs.keys().chain(table.costs_by_size.keys()) {
+            assert!(known.contains(*path), "{path}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! Routes for those who run the cluster: Prometheus discovery, the running configuration, restart.
 
+use std::net::SocketAddr;
+
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::{Path, State},
-    http::{StatusCode, header},
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use config::DiscoveryKind;
@@ -48,8 +50,29 @@ fn component(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Where pods are, and where dashboards: for Prometheus, which comes from the same network without a token, and for administrators. What the
+/// Ingress brings is from outside.
+async fn require_insider(
+    api: &Api,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: &HeaderMap,
+) -> protocol::Result<()> {
+    if peer.is_some_and(|Extension(ConnectInfo(peer))| api.proxies.is_inside(peer.ip(), headers)) {
+        return Ok(());
+    }
+    api.callers.verify(headers, 1).await?.require_admin()
+}
+
 /// `GET /prometheus_discovery/{name}`.
-pub(crate) async fn discovery(State(api): State<Api>, Path(name): Path<String>) -> Response {
+pub(crate) async fn discovery(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(error) = require_insider(&api, peer, &headers).await {
+        return envelope::failed(&error);
+    }
     let Some(component) = component(&name) else { return envelope::not_found().await };
     let config = &api.config;
     let resolve = async |host: String| {
@@ -71,7 +94,14 @@ pub(crate) async fn discovery(State(api): State<Api>, Path(name): Path<String>) 
 }
 
 /// `GET /third/prometheus`: to the dashboards.
-pub(crate) async fn dashboards(State(api): State<Api>) -> Response {
+pub(crate) async fn dashboards(
+    State(api): State<Api>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(error) = require_insider(&api, peer, &headers).await {
+        return envelope::failed(&error);
+    }
     let url = &api.config.api.prometheus.grafana_url;
     if url.is_empty() {
         return (StatusCode::NOT_FOUND, "api.prometheus.grafanaURL is not configured").into_response();
@@ -127,12 +157,15 @@ pub(crate) async fn config(
 
 /// Changing the configuration or restarting by REST: refused, with what to do instead.
 pub(crate) async fn declared_elsewhere(Extension(context): Extension<Context>) -> Response {
-    let refused = context.require_admin().and_then(|()| {
-        Err::<(), _>(Error::internal(
-            "the configuration is declared in the OpenIMCluster object (or config.yaml); change it there",
-        ))
-    });
-    envelope::answer_of(refused)
+    match context.require_admin() {
+        Ok(()) => {
+            let refused = Error::internal(
+                "the configuration is declared in the OpenIMCluster object (or config.yaml); change it there",
+            );
+            envelope::failed_with(&refused, &refused.detail)
+        }
+        Err(error) => envelope::failed(&error),
+    }
 }
 
 pub(crate) async fn config_manager(Extension(context): Extension<Context>) -> Response {

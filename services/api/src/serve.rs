@@ -12,6 +12,7 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use origin::{Places, Proxies};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -34,19 +35,31 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Most connections of a process: a few kilobytes each.
 const MOST: usize = 20_000;
 
+/// How many connections one address may have.
+pub(crate) struct Addresses {
+    pub(crate) proxies: Proxies,
+    pub(crate) places: Places,
+}
+
 /// Serves until `stop`, then lets running requests finish.
 ///
 /// # Errors
 /// When the listener has no address.
-pub(crate) async fn run(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn run(
+    listener: TcpListener,
+    router: Router,
+    addresses: Addresses,
+    stop: CancellationToken,
+) -> io::Result<()> {
     listener.local_addr()?;
-    accept(listener, router, stop, PATIENCE, MOST).await;
+    accept(listener, router, addresses, stop, PATIENCE, MOST).await;
     Ok(())
 }
 
 async fn accept(
     mut listener: TcpListener,
     router: Router,
+    addresses: Addresses,
     stop: CancellationToken,
     patience: Patience,
     most: usize,
@@ -57,6 +70,16 @@ async fn accept(
         let (socket, address) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = Listener::accept(&mut listener) => accepted,
+        };
+        let place = match addresses.proxies.peer(address.ip()).key() {
+            None => None,
+            Some(key) => match addresses.places.take(key) {
+                None => {
+                    tracing::debug!(%address, "connection.too_many_of_address");
+                    continue;
+                }
+                place => place,
+            },
         };
         // Somebody waits for each answer, and they are small.
         let _nodelay = socket.set_nodelay(true);
@@ -73,7 +96,7 @@ async fn accept(
             connection(socket, Some(address), router.clone(), patience, full.subscribe(), stop.clone());
         tasks.spawn(async move {
             connection.await;
-            drop(slot);
+            drop((slot, place));
         });
     }
     drop(listener);
@@ -139,6 +162,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 #[cfg(test)]
 mod tests {
     use axum::routing::{get, post};
+    use config::Config;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
         net::TcpStream,
@@ -164,6 +188,11 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "a server that lives as long as its test")]
         tokio::spawn(connection(server, None, router(), PATIENCE, full, stop));
         client
+    }
+
+    /// As many as they like, for the tests come from here.
+    fn addresses() -> Addresses {
+        Addresses { proxies: Proxies::new(&Config::default()), places: Places::new(1) }
     }
 
     async fn answer(line: &mut (impl AsyncRead + Unpin)) -> String {
@@ -240,7 +269,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(accept(listener, router(), stop.clone(), PATIENCE, 2));
+        tasks.spawn(accept(listener, router(), addresses(), stop.clone(), PATIENCE, 2));
         let mut lines = vec![];
         for _ in 0..2 {
             let mut line = TcpStream::connect(address).await.unwrap();
@@ -264,12 +293,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_has_only_so_many_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let nobody = Config { trusted_proxies: Some(vec![]), ..Default::default() };
+        let addresses = Addresses { proxies: Proxies::new(&nobody), places: Places::new(1) };
+        tasks.spawn(accept(listener, router(), addresses, stop.clone(), PATIENCE, 100));
+        let mut line = TcpStream::connect(address).await.unwrap();
+        line.write_all(ASK).await.unwrap();
+        assert!(answer(&mut line).await.ends_with("here"));
+        assert_eq!(answer(&mut TcpStream::connect(address).await.unwrap()).await, "");
+        drop(line);
+        let mut answered = String::new();
+        while !answered.ends_with("here") {
+            let mut line = TcpStream::connect(address).await.unwrap();
+            let _sent = line.write_all(ASK).await;
+            answered = answer(&mut line).await;
+        }
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    #[tokio::test]
     async fn a_hundred_sockets_that_drip_do_not_hold_up_the_others() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let patience = Patience { head: Duration::from_millis(200), ..PATIENCE };
-        tasks.spawn(accept(listener, router(), stop.clone(), patience, 1000));
+        tasks.spawn(accept(listener, router(), addresses(), stop.clone(), patience, 1000));
         let mut dripping = vec![];
         for _ in 0..100 {
             let mut line = TcpStream::connect(address).await.unwrap();

@@ -90,7 +90,7 @@ fn by_platform(user: User) -> UserTokens {
 async fn collect(api: &Api, context: &Context, body: &[u8]) -> Result<Vec<User>> {
     context.require_admin()?;
     let mut request: GetUsersOnlineStatusReq = parse(body)?;
-    lists::distinct_some("userIDs", &mut request.user_i_ds, 1000)?;
+    lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
     let mut users: Vec<User> = request
         .user_i_ds
         .iter()

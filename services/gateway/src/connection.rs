@@ -273,7 +273,8 @@ mod tests {
         let upgrade = async move |upgrade: WebSocketUpgrade| {
             upgrade.on_upgrade(async move |socket| {
                 let ends = Instant::now() + Duration::from_millis(300);
-                let gate = Arc::new(Gate::new(Arc::default(), gateway.metrics.clone()));
+                let gate =
+                    Arc::new(Gate::new([127, 0, 0, 1].into(), Arc::default(), gateway.metrics.clone()));
                 let line = Line { socket, gate, cut: CancellationToken::new() };
                 run(&gateway, &tests::unregistered("u"), ends, line).await;
             })

@@ -1,8 +1,8 @@
-//! The listener: who has not shown a token yet gets little time and is one of few.
+//! The listener: who has not shown a token yet gets little time and is one of few, and one address has only so many sockets.
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -16,6 +16,10 @@ use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
+use config::Config;
+use http::HeaderMap;
+use origin::{Buckets, Place, Places, Proxies};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -32,6 +36,10 @@ pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Sockets that may be without a verified token at a time.
 const MOST_WAITING: usize = 4096;
+/// Those of them that may be of one address.
+const MOST_WAITING_OF_ADDRESS: usize = 512;
+/// Seconds' worth of an address' handshakes at once: after a failure all of those behind it come back.
+const BURST: u32 = 5;
 /// Pause after the system refused another socket (for want of file descriptors, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -40,19 +48,77 @@ const SILENT: u8 = 0;
 const ASKED: u8 = 1;
 const VERIFIED: u8 = 2;
 
+/// What one address may do; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Addresses {
+    proxies: Proxies,
+    open: Places,
+    waiting: Places,
+    handshakes: Buckets<IpAddr>,
+}
+
+/// Why an address is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crowded {
+    /// It has as many connections as it may.
+    Connections,
+    /// It has come too often lately; in a second it may come again.
+    Handshakes,
+}
+
+impl Addresses {
+    pub(crate) fn new(config: &Config) -> Self {
+        let limits = &config.address_limits;
+        Self {
+            proxies: Proxies::new(config),
+            open: Places::new(limits.connections),
+            waiting: Places::new(MOST_WAITING_OF_ADDRESS),
+            handshakes: Buckets::new(limits.handshakes_per_second, BURST),
+        }
+    }
+
+    /// Counts a handshake, and the socket it came by where only the head says whose that is.
+    ///
+    /// # Errors
+    /// When there are too many of its address.
+    pub(crate) fn count(&self, gate: &Gate, headers: &HeaderMap) -> Result<(), Crowded> {
+        let client = self.proxies.client(gate.peer, headers);
+        let Some(address) = client.key() else { return Ok(()) };
+        self.handshakes.take(&address, 1).map_err(|_exhausted| Crowded::Handshakes)?;
+        let mut place = gate.place.lock();
+        if place.is_none() {
+            *place = Some(self.open.take(address).ok_or(Crowded::Connections)?);
+        }
+        Ok(())
+    }
+}
+
 /// What is known of one socket, by those who read from it and by its handshake.
 pub(crate) struct Gate {
+    peer: IpAddr,
     progress: AtomicU8,
     written: AtomicU64,
     waiting: Arc<AtomicUsize>,
+    /// Its address' own, for as long as it is open.
+    place: Mutex<Option<Place>>,
+    /// Its address' own, until its token is verified.
+    waiting_place: Mutex<Option<Place>>,
     metrics: GatewayMetrics,
 }
 
 impl Gate {
-    pub(crate) fn new(waiting: Arc<AtomicUsize>, metrics: GatewayMetrics) -> Self {
+    pub(crate) fn new(peer: IpAddr, waiting: Arc<AtomicUsize>, metrics: GatewayMetrics) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         metrics.waiting.inc();
-        Self { progress: AtomicU8::new(SILENT), written: AtomicU64::new(0), waiting, metrics }
+        Self {
+            peer,
+            progress: AtomicU8::new(SILENT),
+            written: AtomicU64::new(0),
+            waiting,
+            place: Mutex::default(),
+            waiting_place: Mutex::default(),
+            metrics,
+        }
     }
 
     /// The head is here.
@@ -65,6 +131,7 @@ impl Gate {
         if self.progress.swap(VERIFIED, Ordering::AcqRel) != VERIFIED {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.metrics.waiting.dec();
+            drop(self.waiting_place.lock().take());
         }
     }
 
@@ -95,12 +162,27 @@ pub(crate) struct Door {
     listener: TcpListener,
     waiting: Arc<AtomicUsize>,
     most: usize,
+    addresses: Addresses,
     metrics: GatewayMetrics,
 }
 
 impl Door {
-    pub(crate) fn new(listener: TcpListener, metrics: GatewayMetrics) -> Self {
-        Self { listener, waiting: Arc::default(), most: MOST_WAITING, metrics }
+    pub(crate) fn new(listener: TcpListener, addresses: Addresses, metrics: GatewayMetrics) -> Self {
+        Self { listener, waiting: Arc::default(), most: MOST_WAITING, addresses, metrics }
+    }
+
+    /// The gate of one more socket, unless there are too many of all or of its address.
+    fn admit(&self, peer: IpAddr) -> Option<Gate> {
+        if self.waiting.load(Ordering::Relaxed) >= self.most {
+            return None;
+        }
+        let gate = Gate::new(peer, self.waiting.clone(), self.metrics.clone());
+        // Of whom a proxy has brought the head tells more.
+        if let Some(address) = self.addresses.proxies.peer(peer).key() {
+            *gate.place.lock() = Some(self.addresses.open.take(address)?);
+            *gate.waiting_place.lock() = Some(self.addresses.waiting.take(address)?);
+        }
+        Some(gate)
     }
 }
 
@@ -118,15 +200,15 @@ impl Listener for Door {
                     continue;
                 }
             };
-            if self.waiting.load(Ordering::Relaxed) >= self.most {
+            let Some(gate) = self.admit(address.ip()) else {
                 self.metrics.turned_away.inc();
                 continue;
-            }
+            };
             // Frames are small and somebody waits for each.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "gateway.nodelay_refused");
             }
-            let gate = Arc::new(Gate::new(self.waiting.clone(), self.metrics.clone()));
+            let gate = Arc::new(gate);
             let deadline = Some(Box::pin(tokio::time::sleep(HEAD_DEADLINE)));
             return (Visitor { stream, gate, deadline, has_asked: false }, address);
         }
@@ -224,8 +306,24 @@ mod tests {
 
     use super::*;
 
+    async fn door_with(config: &Config) -> Door {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Door::new(listener, Addresses::new(config), GatewayMetrics::default())
+    }
+
     async fn door() -> Door {
-        Door::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), GatewayMetrics::default())
+        door_with(&Config::default()).await
+    }
+
+    /// One connection at a time of an address; loopback is trusted to tell addresses, or not.
+    fn strict(trusts_loopback: bool) -> Config {
+        let address_limits = config::AddressLimits { connections: 1, ..Default::default() };
+        let trusted_proxies = (!trusts_loopback).then(Vec::new);
+        Config { address_limits, trusted_proxies, ..Default::default() }
+    }
+
+    fn forwarded_for(address: &str) -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static("x-forwarded-for"), address.parse().unwrap())])
     }
 
     async fn visit(door: &mut Door) -> (TcpStream, Visitor) {
@@ -278,5 +376,58 @@ mod tests {
         visit(&mut door).await;
         drop(first);
         assert_eq!((door.metrics.waiting.get(), door.waiting.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_address_has_only_so_many_sockets() {
+        let mut door = door_with(&strict(false)).await;
+        let (_peer, first) = visit(&mut door).await;
+        let mut second = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
+        tokio::select! {
+            _ = door.accept() => panic!("its address has one already"),
+            ended = second.read_u8() => assert!(ended.is_err()),
+        }
+        assert_eq!(door.metrics.turned_away.get(), 1);
+        // Whoever it says it is.
+        assert_eq!(door.addresses.count(&first.gate, &forwarded_for("203.0.113.9")), Ok(()));
+        drop(first);
+        visit(&mut door).await;
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_each_address_has_its_own() {
+        let mut door = door_with(&strict(true)).await;
+        let mut visitors = vec![];
+        for _ in 0..4 {
+            visitors.push(visit(&mut door).await.1);
+        }
+        let count = |which: usize, address: &str| {
+            door.addresses.count(&visitors[which].gate, &forwarded_for(address))
+        };
+        assert_eq!(count(0, "203.0.113.9"), Ok(()));
+        assert_eq!(
+            count(1, "198.51.100.1, 203.0.113.9"),
+            Err(Crowded::Connections),
+            "what it made up is its own"
+        );
+        assert_eq!(count(2, "203.0.113.10"), Ok(()));
+        assert_eq!(door.addresses.count(&visitors[3].gate, &HeaderMap::new()), Ok(()), "it may be everybody");
+        visitors.remove(0);
+        assert_eq!(door.addresses.count(&visitors[0].gate, &forwarded_for("203.0.113.9")), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_comes_too_often_waits() {
+        let mut config = strict(true);
+        config.address_limits.handshakes_per_second = 2;
+        config.address_limits.connections = 0;
+        let addresses = Addresses::new(&config);
+        let gate = Gate::new(IpAddr::from([127, 0, 0, 1]), Arc::default(), GatewayMetrics::default());
+        let count = |address: &str| addresses.count(&gate, &forwarded_for(address));
+        assert_eq!((0..100).filter(|_| count("203.0.113.9").is_ok()).count(), 10);
+        assert_eq!(count("203.0.113.9"), Err(Crowded::Handshakes));
+        assert_eq!(count("203.0.113.10"), Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(count("203.0.113.9"), Ok(()));
     }
 }

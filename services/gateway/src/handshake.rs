@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway,
     connection::{self, Line},
-    door::{Gate, Guest, HANDSHAKE_DEADLINE},
+    door::{Crowded, Gate, Guest, HANDSHAKE_DEADLINE},
     login,
     outbox::Outbox,
     parameters::{self, Parameters},
@@ -46,21 +46,48 @@ struct Envelope<'a> {
 }
 
 fn envelope(error: Option<&Error>) -> String {
-    let envelope = match error {
-        None => Envelope { err_code: 0, err_msg: "", err_dlt: "" },
-        Some(error) => {
-            Envelope { err_code: error.code.number(), err_msg: error.code.name(), err_dlt: &error.detail }
-        }
-    };
-    protocol::go_json::to_text(&envelope)
+    match error {
+        None => protocol::go_json::to_text(&Envelope { err_code: 0, err_msg: "", err_dlt: "" }),
+        Some(error) => envelope_with(error, error.shown()),
+    }
+}
+
+/// An error with a detail that is meant for whoever asks, whatever its code.
+fn envelope_with(error: &Error, detail: &str) -> String {
+    let (err_code, err_msg) = (error.code.number(), error.code.name());
+    protocol::go_json::to_text(&Envelope { err_code, err_msg, err_dlt: detail })
 }
 
 /// Says why not. Proxies drop the body of a success that answers an upgrade, so that is an error in HTTP too; a plain request, as
 /// load balancers send to see whether somebody is there, is answered by 200 as ever (websocket.md 1.3).
 fn refuse(status: StatusCode, headers: &HeaderMap, error: &Error) -> Response {
+    refuse_with(status, headers, envelope(Some(error)))
+}
+
+fn refuse_with(status: StatusCode, headers: &HeaderMap, text: String) -> Response {
     let status = if headers.contains_key(header::UPGRADE) { status } else { StatusCode::OK };
     let json = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
-    (status, json, envelope(Some(error))).into_response()
+    (status, json, text).into_response()
+}
+
+/// Says that there are too many of an address.
+fn turn_away(headers: &HeaderMap, crowded: Crowded) -> Response {
+    let (status, error) = match crowded {
+        Crowded::Connections => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::ConnectionLimit
+                .with("too many connections from one address (addressLimits.connections)"),
+        ),
+        Crowded::Handshakes => (
+            StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TooManyRequests.with(
+                "too many handshakes from one address (addressLimits.handshakesPerSecond); retry later",
+            ),
+        ),
+    };
+    let mut answer = refuse(status, headers, &error);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
 }
 
 /// The status of a handshake whose token was not accepted, or could not be looked at.
@@ -93,6 +120,16 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
         return (StatusCode::SERVICE_UNAVAILABLE, again, "this gateway is stopping").into_response();
     }
     let headers = request.headers();
+    if let Err(crowded) = gateway.addresses.count(&gate, headers) {
+        gateway.metrics.turned_away.inc();
+        return turn_away(headers, crowded);
+    }
+    if let Some(origin) = headers.get(header::ORIGIN)
+        && !origin.to_str().is_ok_and(|origin| gateway.config.allows_origin(origin))
+    {
+        let refused = Error::no_permission("web pages of this origin may not connect (allowedOrigins)");
+        return refuse(StatusCode::FORBIDDEN, headers, &refused);
+    }
     if gateway.registry.connections() >= gateway.config.gateway.max_connections {
         let full = ErrorCode::ConnectionLimit.with("this gateway is full");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, headers, &full);
@@ -100,11 +137,19 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
     let compression = headers.get("compression").and_then(|value| value.to_str().ok());
     let parameters = match parameters::parse(query, compression) {
         Ok(parameters) => parameters,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, headers, &error),
+        // What is wrong with them, whatever code the contract has for it.
+        Err(error) => {
+            return refuse_with(StatusCode::BAD_REQUEST, headers, envelope_with(&error, &error.detail));
+        }
     };
     let verified = timeout(HANDSHAKE_DEADLINE, verify(&gateway, &parameters));
     let late = |_elapsed| Err(Error::unreachable("the token could not be verified in time"));
     let verified = verified.await.unwrap_or_else(late);
+    if let Err(error) = &verified
+        && error.shown() != error.detail
+    {
+        tracing::warn!(operation_id = parameters.operation_id, %error, "handshake.failed");
+    }
     if let Err(error) = &verified
         && !parameters.send_response
     {
@@ -230,6 +275,27 @@ mod tests {
             assert_eq!(answer.status(), status);
             assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json; charset=utf-8");
             assert_eq!(refuse(status, &HeaderMap::new(), &error).status(), StatusCode::OK);
+        }
+    }
+
+    #[test]
+    fn why_the_auth_service_failed_is_not_told() {
+        let told = envelope(Some(&Error::unreachable("auth at 10.0.0.3:10102 does not answer")));
+        assert!(told.contains("500") && !told.contains("10.0.0.3"), "{told}");
+    }
+
+    #[test]
+    fn an_address_that_comes_too_often_is_told_when_to_come_again() {
+        let upgrade = HeaderMap::from_iter([(header::UPGRADE, HeaderValue::from_static("websocket"))]);
+        for (crowded, status) in [
+            (Crowded::Connections, StatusCode::SERVICE_UNAVAILABLE),
+            (Crowded::Handshakes, StatusCode::TOO_MANY_REQUESTS),
+        ] {
+            let answer = turn_away(&upgrade, crowded);
+            assert_eq!(
+                (answer.status(), &answer.headers()[header::RETRY_AFTER]),
+                (status, &HeaderValue::from_static("1"))
+            );
         }
     }
 

@@ -36,7 +36,7 @@ use std::sync::{
 use audiences::Audiences;
 use axum::Router;
 use config::Config;
-use door::{Door, Guest};
+use door::{Addresses, Door, Guest};
 use model::login::Policy;
 use parking_lot::Mutex;
 use registry::Connection;
@@ -61,6 +61,7 @@ pub struct Gateway {
     address: String,
     registry: Registry,
     audiences: Audiences,
+    addresses: Addresses,
     metrics: GatewayMetrics,
     draining: AtomicBool,
     /// Everything in the registry is in Redis too, as far as this process knows.
@@ -90,6 +91,7 @@ impl Gateway {
         let policy = Policy::parse(config.multi_login.policy)
             .ok_or_else(|| protocol::Error::internal("multiLogin.policy must be 0, 1, 4 or 5"))?;
         let address = config.rpc_address(config::Service::Gateway);
+        let addresses = Addresses::new(&config);
         Ok(Arc::new(Self {
             config,
             peers,
@@ -99,6 +101,7 @@ impl Gateway {
             address,
             registry: Registry::default(),
             audiences: Audiences::default(),
+            addresses,
             metrics,
             draining: AtomicBool::new(false),
             table_complete: AtomicBool::new(false),
@@ -121,8 +124,8 @@ impl Gateway {
         let router = Router::new().fallback(handshake::handle).with_state(self.clone());
         let router = router.into_make_service_with_connect_info::<Guest>();
         let closed = CancellationToken::new();
-        let serve = axum::serve(Door::new(listener, self.metrics.clone()), router)
-            .with_graceful_shutdown(closed.clone().cancelled_owned());
+        let door = Door::new(listener, self.addresses.clone(), self.metrics.clone());
+        let serve = axum::serve(door, router).with_graceful_shutdown(closed.clone().cancelled_owned());
         let gateway = self.clone();
         let drained = async {
             stop.cancelled().await;

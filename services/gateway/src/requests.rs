@@ -40,10 +40,19 @@ pub(crate) fn is_known(command: i64) -> bool {
 /// Ids of presence requests that cost as much as one other request.
 const PRESENCE_PER_TOKEN: f64 = 10.0;
 
-/// What a request takes from the connection's budget: one, and more for presence, which reads Redis for each user.
+/// Bytes of a request that reads which cost as much as one other request: it names some twenty conversations in them.
+const READ_PER_TOKEN: f64 = 1024.0;
+
+/// What a request takes from the connection's budget: one, and more for presence, which reads Redis for each user, and for reading much.
 pub(crate) fn cost(request: &Request) -> f64 {
-    if request.req_identifier != command::SUBSCRIBE_PRESENCE {
-        return 1.0;
+    match request.req_identifier {
+        command::SUBSCRIBE_PRESENCE => {}
+        command::GET_NEWEST_SEQ
+        | command::PULL_BY_RANGE
+        | command::PULL_BY_SEQS
+        | command::GET_MAX_READ_SEQ
+        | command::PULL_LAST_MESSAGE => return 1.0 + (request.data.len() as f64 / READ_PER_TOKEN).floor(),
+        _ => return 1.0,
     }
     let ids = decode::<SubUserOnlineStatus>(request.data.clone())
         .map_or(0, |presence| presence.subscribe_user_id.len() + presence.unsubscribe_user_id.len());
@@ -173,6 +182,20 @@ mod tests {
         };
         assert_eq!((cost(&presence(0)), cost(&presence(1500))), (1.0, 151.0));
         assert_eq!(cost(&Request { req_identifier: command::SEND_MSG, ..presence(1500) }), 1.0);
+    }
+
+    #[test]
+    fn reading_costs_by_how_much_is_asked_for() {
+        for (command, bytes, expected) in [
+            (command::PULL_BY_RANGE, 200, 1.0),
+            (command::GET_MAX_READ_SEQ, 40 << 10, 41.0),
+            (command::SEND_MSG, 40 << 10, 1.0),
+            (command::SET_BACKGROUND, 2, 1.0),
+        ] {
+            let request =
+                Request { req_identifier: command, data: vec![0; bytes].into(), ..Default::default() };
+            assert_eq!(cost(&request), expected, "{command}");
+        }
     }
 
     #[tokio::test]

@@ -14,10 +14,10 @@ use objects::Objects;
 use push::{Behind, Dismissals, Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
 use routes::Routes;
 use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
-use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages};
+use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages, Searches};
 use store::Store;
 use telemetry::{AdminKey, Changes, LogLevel, Metrics, Readiness};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Mentions, Transfer, TransferMetrics};
 
@@ -324,7 +324,7 @@ impl Process {
                 webhooks,
                 clock,
                 metrics,
-                searches: Semaphore::new(rpc_msg::CONCURRENT_SEARCHES),
+                searches: Searches::default(),
             })
             .await?;
         }

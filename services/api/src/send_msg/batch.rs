@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Body, send, to_message};
 use crate::{Api, envelope, table::parse};
 
-const MAX_RECEIVERS: usize = 1000;
+const MAX_RECEIVERS: usize = protocol::bounds::ITEMS;
 const PAGE: i32 = 500;
 /// Sends in flight at a time.
 const AT_A_TIME: usize = 16;

@@ -11,6 +11,7 @@ mod reactions;
 mod read_state;
 mod readers;
 mod search;
+mod searches;
 mod send;
 
 use std::sync::Arc;
@@ -25,11 +26,11 @@ use protocol::{
 use routes::Routes;
 use rpc::{Context, Peers};
 use store::Store;
-use tokio::sync::Semaphore;
 use webhooks::Webhooks;
 
 pub use facts::Facts;
 pub use metrics::{FactMetrics, MessageMetrics};
+pub use searches::Searches;
 
 /// The service.
 pub struct Messages {
@@ -53,12 +54,9 @@ pub struct Messages {
     pub clock: Arc<dyn Clock>,
     /// Counters of the contract.
     pub metrics: MessageMetrics,
-    /// How many users may search at a time.
-    pub searches: Semaphore,
+    /// Who may search at a time.
+    pub searches: Searches,
 }
-
-/// Searches read much: this many at a time, the others wait.
-pub const CONCURRENT_SEARCHES: usize = 4;
 
 rpc::service! { Messages, Service::Msg, {
     "sendMsg" => send,

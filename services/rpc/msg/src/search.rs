@@ -20,9 +20,9 @@ const MAX_READ: i64 = 5000;
 /// Messages that are read at a time.
 const BATCH: i64 = 500;
 /// Most messages in an answer.
-const MAX_FOUND: i32 = 100;
-const MAX_CONVERSATIONS: usize = 1000;
-const MAX_KEYWORD_BYTES: usize = 256;
+const MAX_FOUND: i32 = protocol::bounds::FOUND;
+const MAX_CONVERSATIONS: usize = protocol::bounds::ITEMS;
+const MAX_KEYWORD_BYTES: usize = protocol::bounds::KEY_BYTES;
 
 /// What is looked for.
 struct Wanted {
@@ -116,7 +116,7 @@ impl Messages {
         }
         let wanted = Wanted::parse(&request)?;
         let from = parse_cursor(&request.cursor)?;
-        let _turn = self.searches.acquire().await.map_err(Error::internal)?;
+        let _turn = self.searches.turn(user).await?;
         let mut ids = request.conversation_i_ds.clone();
         if ids.is_empty() {
             ids = self.store.conversation_ids(user).await?;
