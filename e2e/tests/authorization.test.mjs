@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { REQUESTS, Socket } from '../sdk/lib/socket.mjs';
 import { until } from '../sdk/lib/wait.mjs';
 import { admin, as, at, call, least, login, ok, root, user } from './lib/api.mjs';
+import { plant } from './lib/database.mjs';
 import { routes } from './lib/shown.mjs';
 
 const page = { pagination: { pageNumber: 1, showNumber: 10 } };
@@ -306,24 +307,30 @@ describe('conversations', () => {
     assert.deepEqual(asked.sort(), commands.map(([name]) => name).sort());
   });
 
+  /** Whoever may not read a conversation is refused, or told nothing of it, by every operation and command. */
+  async function refused(kind, may) {
+    const chat = chats[kind];
+    const others = Object.keys(cast).filter((name) => !may.includes(name));
+    await Promise.all(others.map(async (name) => {
+      const who = cast[name];
+      for (const [path, body, refusal] of aboutConversations) {
+        const answer = await as(who, path, body(who, chat));
+        const told = `${name} ${path}: ${JSON.stringify(answer)}`;
+        if (refusal === 'refused') assert.notEqual(answer.errCode, 0, told);
+        else if (refusal) assert.ok(answer.errCode === refusal || (kind !== 'single' && path === set && answer.errCode !== 0), told);
+        assert.ok(!JSON.stringify(answer.data ?? null).includes(chat.id) && !answer.data?.messages?.length, told);
+      }
+      for (const [command, fields] of commands) {
+        const { errCode, message } = await who.line.request(command, fields(who, chat));
+        assert.ok(errCode !== 0 || !JSON.stringify(message).includes(chat.id), `${name} ${command}: ${JSON.stringify(message)}`);
+      }
+    }));
+  }
+
   for (const [kind, may] of Object.entries(readers)) {
     test(`${kind}: read by ${may.join(', ')} and nobody else`, async () => {
       const chat = chats[kind];
-      const others = Object.keys(cast).filter((name) => !may.includes(name));
-      await Promise.all(others.map(async (name) => {
-        const who = cast[name];
-        for (const [path, body, refusal] of aboutConversations) {
-          const answer = await as(who, path, body(who, chat));
-          const told = `${name} ${path}: ${JSON.stringify(answer)}`;
-          if (refusal === 'refused') assert.notEqual(answer.errCode, 0, told);
-          else if (refusal) assert.ok(answer.errCode === refusal || (kind !== 'single' && path === set && answer.errCode !== 0), told);
-          assert.ok(!JSON.stringify(answer.data ?? null).includes(chat.id) && !answer.data?.messages?.length, told);
-        }
-        for (const [command, fields] of commands) {
-          const { errCode, message } = await who.line.request(command, fields(who, chat));
-          assert.ok(errCode !== 0 || !JSON.stringify(message).includes(chat.id), `${name} ${command}: ${JSON.stringify(message)}`);
-        }
-      }));
+      await refused(kind, may);
       for (const name of may) {
         const text = JSON.stringify(await found(cast[name], chat));
         assert.ok(text.includes('kept'), `${name}: ${text}`);
@@ -331,6 +338,23 @@ describe('conversations', () => {
         assert.ok(({ ...msgs, ...notificationMsgs })[chat.id].Msgs.length > 0, name);
         assert.equal(text.includes('later'), kind.startsWith('team') && name !== 'former', `${name}: ${text}`);
       }
+    });
+  }
+
+  for (const [type, what] of [[4, 'a conversation of notifications'], [1, 'one of a pair'], [3, 'one of a group']]) {
+    test(`a row of ${what} that was written into the database opens nothing`, async () => {
+      // Somebody new each time: a request that puts a row away does not help the next type.
+      cast.stranger.line.close();
+      const stranger = await user('stranger');
+      Object.assign(cast, { stranger: Object.assign(stranger, { line: await Socket.open(at.ws, stranger) }) });
+      plant({
+        conversation: Object.values(chats).map(({ id, peer, group }) => ({
+          owner_user_id: stranger.userID, conversation_id: id, conversation_type: type, user_id: peer, group_id: group, recv_msg_opt: 2, is_pinned: true, is_private_chat: false, burn_duration: 0, group_at_type: 0,
+          attached_info: '', ex: '', max_seq: 0, min_seq: 0, create_time: Date.now(), is_msg_destruct: false, msg_destruct_time: 0, latest_msg_destruct_time: null,
+        })),
+      });
+      for (const kind of Object.keys(readers)) await refused(kind, Object.keys(cast).filter((name) => name !== 'stranger'));
+      for (const [kind, may] of Object.entries(readers)) for (const name of may) await holds(`${kind} of ${name}`, cast[name], chats[kind], kind === 'account' ? 'news' : 'kept');
     });
   }
 

@@ -7,6 +7,7 @@ work=$(mktemp -d)
 export RUST_BACKTRACE=0 # an error is one line, and the last lines are shown
 secret=a-secret-of-this-test-alone api_secret=another-for-back-ends-alone
 export OPENIM_ENDPOINTS="{\"api\":\"http://127.0.0.1:23002\",\"ws\":\"ws://127.0.0.1:23001/\",\"adminUserID\":\"imAdmin\",\"secret\":\"$api_secret\",\"clusterSecret\":\"$secret\",\"kubeconfig\":\"\"}"
+export OPENIM_MONGO_URI=mongodb://127.0.0.1:23017/from_source
 declare -A running
 stop() { # NAME SIGNAL: and wait for its end
   kill "-$2" "${running[$1]}" 2> /dev/null || true
