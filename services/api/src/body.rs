@@ -15,13 +15,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use budget::{Budget, Held};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use rpc::Context;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use crate::{caller, caller::Callers, envelope};
 
@@ -29,8 +27,8 @@ use crate::{caller, caller::Callers, envelope};
 pub(crate) const OPEN: usize = 64 << 10;
 /// Largest body of a user's request, in bytes.
 pub(crate) const USER: usize = 1 << 20;
-/// Bodies that a process holds at a time, in kibibytes.
-const IN_FLIGHT: usize = 64 << 10;
+/// Bodies up to this are not counted, in bytes.
+const SMALL: usize = 1 << 10;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -44,7 +42,7 @@ pub(crate) struct Reader {
     costs: Arc<BTreeMap<&'static str, u32>>,
     /// Largest body of an administrator's request, in bytes.
     administrator: usize,
-    budget: Arc<Semaphore>,
+    budget: Budget,
 }
 
 impl Reader {
@@ -53,8 +51,8 @@ impl Reader {
         open: BTreeSet<&'static str>,
         costs: BTreeMap<&'static str, u32>,
         administrator: usize,
+        budget: Budget,
     ) -> Self {
-        let budget = Arc::new(Semaphore::new(IN_FLIGHT));
         Self { callers, open: Arc::new(open), costs: Arc::new(costs), administrator, budget }
     }
 
@@ -107,12 +105,12 @@ pub(crate) async fn read(State(reader): State<Reader>, request: Request, next: N
 /// A body in memory, and what it takes of the budget.
 struct Kept {
     bytes: Bytes,
-    held: Option<OwnedSemaphorePermit>,
+    held: Held,
 }
 
-async fn keep(mut body: Body, limit: usize, budget: &Arc<Semaphore>) -> Result<Kept, Refused> {
+async fn keep(mut body: Body, limit: usize, budget: &Budget) -> Result<Kept, Refused> {
     let mut kept = BytesMut::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
+    let mut held = budget.nothing();
     while let Some(frame) = body.frame().await {
         // The client has gone, or does not keep to HTTP.
         let Ok(frame) = frame else { return Err(Refused::Broken) };
@@ -121,14 +119,9 @@ async fn keep(mut body: Body, limit: usize, budget: &Arc<Semaphore>) -> Result<K
         if size > limit {
             return Err(Refused::TooLarge { limit });
         }
-        let wanted = size.div_ceil(1024) - held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        if wanted > 0 {
-            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-            let more = Arc::clone(budget).try_acquire_many_owned(wanted).map_err(|_| Refused::Busy)?;
-            match &mut held {
-                Some(held) => held.merge(more),
-                none => *none = Some(more),
-            }
+        // What is small is always taken, so that whoever only asks how things are is answered.
+        if size > SMALL {
+            held.grow(size - held.bytes()).map_err(|_busy| Refused::Busy)?;
         }
         kept.extend_from_slice(&data);
     }
@@ -205,7 +198,7 @@ mod tests {
         Body::from_stream(parts)
     }
 
-    async fn read_with(State(budget): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    async fn read_with(State(budget): State<Budget>, request: Request, next: Next) -> Response {
         let (parts, body) = request.into_parts();
         match keep(body, 1000, &budget).await {
             Ok(kept) => next.run(Request::from_parts(parts, Body::from(kept.bytes))).await,
@@ -216,7 +209,7 @@ mod tests {
     async fn server() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let budget = Arc::new(Semaphore::new(IN_FLIGHT));
+        let budget = Budget::new(1 << 20);
         let refused = async |request: Request| {
             behind_its_body(request.into_body(), StatusCode::UNAUTHORIZED.into_response()).await
         };
@@ -273,27 +266,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_late() {
-        let budget = Arc::new(Semaphore::new(100));
+        let budget = Budget::new(100 << 10);
         let started = Instant::now();
         let slow = keep(dripping(Duration::from_secs(1), 20), OPEN, &budget);
         assert!(timeout(PATIENCE, slow).await.is_err());
         assert_eq!(started.elapsed(), PATIENCE);
-        assert_eq!(budget.available_permits(), 100, "what came is given back");
+        assert_eq!(budget.used(), 0, "what came is given back");
         let in_time = keep(dripping(Duration::from_secs(1), 10), OPEN, &budget);
         assert_eq!(timeout(PATIENCE, in_time).await.unwrap().unwrap().bytes.len(), 10 << 10);
     }
 
     #[tokio::test]
     async fn bodies_over_the_budget_of_all_are_told_to_come_later() {
-        let budget = Arc::new(Semaphore::new(10));
+        let budget = Budget::new(10 << 10);
         let body = |kibibytes| keep(dripping(Duration::ZERO, kibibytes), OPEN, &budget);
         let held = body(7).await.unwrap();
-        assert_eq!(budget.available_permits(), 3);
+        assert_eq!(budget.used(), 7 << 10);
         let refused = body(4).await.err().unwrap().into_response();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
         assert!(body(3).await.is_ok());
+        assert!(body(1).await.is_ok(), "small ones get through");
         drop(held);
-        assert_eq!(budget.available_permits(), 10);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -87,9 +87,11 @@ pub(crate) fn failed_with(error: &Error, detail: &str) -> Response {
     let failure = Failure { code, message: error.code.name(), detail };
     let mut response =
         answer(Answered { code, unreachable: error.unreachable }, protocol::go_json::to_text(&failure));
-    // The one error whose status says so too (errors.json).
+    // The one error whose status says so too (errors.json): the caller asks too often, or the cluster has no room for it now.
     if error.code == ErrorCode::TooManyRequests {
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        let busy = error.is_busy();
+        *response.status_mut() =
+            if busy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::TOO_MANY_REQUESTS };
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
@@ -132,5 +134,19 @@ mod tests {
         assert_eq!(text(DeleteMsgsResp::default()).await, format!("{HEAD}}}"));
         assert_eq!(text(GetMaxSeqResp::default()).await, format!(r#"{HEAD},"data":{{}}}}"#));
         assert_eq!(text(GetUserClientConfigResp::default()).await, format!(r#"{HEAD},"data":{{}}}}"#));
+    }
+
+    #[test]
+    fn too_many_requests_and_a_busy_cluster_are_told_apart_by_status() {
+        for (error, status) in [
+            (ErrorCode::TooManyRequests.with("50 a second"), StatusCode::TOO_MANY_REQUESTS),
+            (Error::busy("service msg"), StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let answer = failed(&error);
+            assert_eq!(
+                (answer.status(), &answer.headers()[header::RETRY_AFTER]),
+                (status, &HeaderValue::from_static("1"))
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
 
 mod admin_login;
+mod answers;
 mod audit;
 mod body;
 mod caller;
@@ -23,6 +24,7 @@ mod whole;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
+use budget::Budget;
 use config::Config;
 use origin::{Places, Proxies};
 use rpc::Peers;
@@ -32,6 +34,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::compression::CompressionLayer;
 
 pub use metrics::ApiMetrics;
+
+/// Bytes that an API may hold.
+#[derive(Clone)]
+pub struct Budgets {
+    /// Bodies of requests.
+    pub bodies: Budget,
+    /// Long answers.
+    pub answers: Budget,
+}
 
 /// What handlers share.
 #[derive(Clone)]
@@ -44,6 +55,7 @@ pub struct Api {
     pub(crate) proxies: Proxies,
     pub(crate) metrics: ApiMetrics,
     pub(crate) operations: TaskTracker,
+    pub(crate) budgets: Budgets,
 }
 
 /// After the last answer, how long operations may still run whose clients have gone.
@@ -51,18 +63,33 @@ const LAST_OPERATIONS: Duration = Duration::from_secs(10);
 
 impl Api {
     /// The API of this process.
-    pub fn new(config: Arc<Config>, peers: Peers, metrics: ApiMetrics) -> Self {
+    pub fn new(config: Arc<Config>, peers: Peers, metrics: ApiMetrics, budgets: Budgets) -> Self {
         let callers = caller::Callers::new(peers.clone(), config.clone());
         let (guesses, refusals) = (admin_login::Guesses::new(), audit::Refusals::new());
         let proxies = Proxies::new(&config);
-        Self { config, peers, callers, guesses, refusals, proxies, metrics, operations: TaskTracker::new() }
+        Self {
+            config,
+            peers,
+            callers,
+            guesses,
+            refusals,
+            proxies,
+            metrics,
+            operations: TaskTracker::new(),
+            budgets,
+        }
     }
 
     /// All routes.
     pub fn router(self) -> Router {
         let table = table::routes();
-        let bodies =
-            body::Reader::new(self.callers.clone(), table.open, table.costs, self.config.api.max_body_bytes);
+        let bodies = body::Reader::new(
+            self.callers.clone(),
+            table.open,
+            table.costs,
+            self.config.api.max_body_bytes,
+            self.budgets.bodies.clone(),
+        );
         let watch = audit::Watch { refusals: self.refusals.clone(), proxies: self.proxies.clone() };
         table
             .router

@@ -19,7 +19,8 @@ use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Api, admin_login, audit, envelope, jssdk, objects, openapi, operations, required, send_msg, status,
+    Api, admin_login, answers, audit, envelope, jssdk, objects, openapi, operations, required, send_msg,
+    status,
 };
 
 /// Whether a route looks at the token.
@@ -106,12 +107,21 @@ impl Table {
                 let request: Req = parse(&body)?;
                 required::check(&body, list)?;
                 api.callers.pay(&context, cost.by_size(&request))?;
-                api.peers.get(service).call::<Req, Resp>(&context, method, &request).await
+                let request = request.encode_to_vec().into();
+                let encoded = api.peers.get(service).call_raw(&context, method, request).await?;
+                let held = answers::room(&api.budgets.answers, encoded.len()).await?;
+                let answer = Resp::decode(encoded).map_err(|error| {
+                    Error::internal(format!("{method} answered what does not decode: {error}"))
+                })?;
+                Ok::<_, Error>((answer, held))
             };
-            let answer = answer.await;
+            let (answer, held) = match answer.await {
+                Ok((answer, held)) => (Ok(answer), held),
+                Err(error) => (Err(error), None),
+            };
             let code = answer.as_ref().err().map_or(0, |error| error.code.number());
             audit::note(&context, path, &body, code);
-            envelope::answer_of_message(answer)
+            answers::until_sent(envelope::answer_of_message(answer), held)
         };
         self.typed::<Req, Resp>(path, post(handler))
     }

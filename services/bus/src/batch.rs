@@ -7,6 +7,19 @@ use rdkafka::{Message, message::BorrowedMessage};
 /// handled, and what it becomes has to fit into calls.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 
+/// How often a batch is in memory while it is handled: as it came, decoded, and as what becomes of it.
+const COPIES: usize = 4;
+
+/// What a batch of so many bytes takes of the budget.
+pub(crate) fn cost(bytes: usize) -> usize {
+    bytes * COPIES
+}
+
+/// Bytes of a record.
+pub(crate) fn size_of(record: &BorrowedMessage<'_>) -> usize {
+    record.key_len() + record.payload_len()
+}
+
 /// Records of one partition, in order.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -46,6 +59,10 @@ impl Gathering {
         }
         self.bytes += key.len() + payload.len();
         self.batch.records.push((key, payload));
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Something was taken that is no record.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use budget::Budget;
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use rdkafka::{
@@ -27,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Batch, BusError, ConsumerMetrics,
-    batch::Gathering,
+    batch::{Gathering, cost, size_of},
     client,
     progress::{Offsets, Progress},
 };
@@ -138,6 +139,8 @@ struct Source {
     /// The time (ms) before which records are too old to be handled.
     oldest: Option<Box<dyn Fn() -> Option<i64> + Send + Sync>>,
     progress: Mutex<Progress>,
+    /// For the batches of all partitions.
+    budget: Budget,
 }
 
 impl Source {
@@ -177,7 +180,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Prepares a member of `group`; it joins when [`Consumer::run`] starts. A new group starts at the oldest record.
+    /// Prepares a member of `group`; it joins when [`Consumer::run`] starts. A new group starts at the oldest record. The batches of all
+    /// partitions together stay within `budget`: what there is no room for is left in Kafka.
     ///
     /// # Errors
     /// When the settings are refused.
@@ -188,6 +192,7 @@ impl Consumer {
         batch_size: usize,
         metrics: &ConsumerMetrics,
         order: Order,
+        budget: Budget,
     ) -> Result<Self, BusError> {
         let (sender, events) = mpsc::channel(1024);
         let consumer: StreamConsumer<Context> = client(config)
@@ -218,6 +223,7 @@ impl Consumer {
             order,
             oldest: None,
             progress: Mutex::default(),
+            budget,
         };
         Ok(Self { source, events })
     }
@@ -356,6 +362,8 @@ async fn consume<H: PartitionHandler>(
             () = token.cancelled() => break,
             record = queue.recv() => record,
         };
+        let waits_for_room = source.budget.wait(cost(first.as_ref().map_or(0, size_of)));
+        let Some(mut held) = token.run_until_cancelled(waits_for_room).await else { break };
         let oldest = source.oldest.as_ref().and_then(|oldest| oldest());
         let mut gathering = Gathering::default();
         let mut next_record = Some(first);
@@ -367,8 +375,9 @@ async fn consume<H: PartitionHandler>(
                     gathering.failed();
                 }
             }
-            // Whatever is in the queue already; never wait for more.
-            let full = gathering.is_full(source.batch_size);
+            // Whatever is in the queue already and has room; never wait for more.
+            let more = cost(gathering.bytes()).saturating_sub(held.bytes());
+            let full = gathering.is_full(source.batch_size) || held.grow(more).is_err();
             next_record = if full { None } else { futures::FutureExt::now_or_never(queue.recv()) };
         }
         if gathering.skipped > 0 {

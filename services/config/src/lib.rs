@@ -15,11 +15,11 @@ mod secrets;
 
 use std::path::Path;
 
+pub use clients::{AddressLimits, origins_problem, proxies_problem};
 use figment::{
     Figment,
     providers::{Format, Serialized, Yaml},
 };
-pub use clients::{AddressLimits, origins_problem, proxies_problem};
 pub use files::ConfigError;
 pub use hooks::{Hook, HookConfig, Webhooks, is_forbidden};
 pub use keys::{Key, Purpose};

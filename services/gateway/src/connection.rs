@@ -8,9 +8,10 @@ use std::{
 };
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use budget::{Budget as Room, Held};
 use bytes::Bytes;
 use model::platform::Platform;
-use protocol::frame::Request;
+use protocol::frame::{Encoding, Request};
 use serde::{Deserialize, Serialize};
 use tokio::{
     task::JoinHandle,
@@ -23,7 +24,7 @@ use crate::{
     door::Gate,
     outbox::{Outbound, Why},
     registry::Connection,
-    requests::{self, After},
+    requests::{self, After, SMALL},
 };
 
 /// Silence after which a connection is closed (websocket.md 6).
@@ -57,6 +58,8 @@ struct TextFrame {
 /// Runs a connection until either side ends it, at the latest when its token expires (`ends`).
 pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, ends: Instant, mut line: Line) {
     let mut answering: Option<Answering> = None;
+    // Read, and not decoded before there is room for what it may become.
+    let mut waiting: Option<Bytes> = None;
     let mut heard = Instant::now();
     let mut next_ping = heard + PING_PERIOD;
     let pings = connection.platform == Platform::WEB;
@@ -74,6 +77,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
             answer = poll_answer(&mut answering) => {
                 answering = None;
                 let Some((frame, after)) = answer else { return };
+                let _copy = copy(&gateway.budgets.frames, &frame);
                 let sent = line.write(Message::Binary(frame)).await;
                 if after == After::Close {
                     return;
@@ -81,7 +85,10 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                 sent
             }
             event = connection.outbox.take() => match event {
-                Outbound::Frame(frame) => line.write(Message::Binary(frame)).await,
+                Outbound::Frame(frame) => {
+                    let _copy = copy(&gateway.budgets.queues, &frame);
+                    line.write(Message::Binary(frame)).await
+                }
                 Outbound::Kick(frame) => {
                     line.write(Message::Binary(frame)).await;
                     line.close(close_code::POLICY, "replaced by a later login").await;
@@ -109,30 +116,35 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                 line.write(Message::Ping(Bytes::new())).await
             }
             // The next request is read when the last one is answered and the rate allows it.
-            () = budget.ready(), if answering.is_none() && !budget.is_open() => true,
-            message = line.socket.recv(), if answering.is_none() && budget.is_open() => {
+            () = budget.ready(), if answering.is_none() && waiting.is_none() && !budget.is_open() => true,
+            (frame, mut held) = with_room(&gateway.budgets.frames, &mut waiting, connection.encoding), if waiting.is_some() => {
+                match Request::decode(frame, connection.encoding) {
+                    Ok(request) if is_ours(connection, &request) => {
+                        held.shrink_to(request.data.len());
+                        budget.take(requests::cost(&request));
+                        gateway.metrics.requests.inc();
+                        let answer = requests::answer(gateway.clone(), connection.clone(), request, held);
+                        answering = Some(gateway.tasks.spawn(answer));
+                        true
+                    }
+                    Ok(request) => {
+                        tracing::info!(user = connection.user, command = request.req_identifier, "connection.refused_request");
+                        gateway.metrics.refused_frames.inc();
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::info!(user = connection.user, %error, "connection.refused_frame");
+                        gateway.metrics.refused_frames.inc();
+                        return;
+                    }
+                }
+            }
+            message = line.socket.recv(), if answering.is_none() && waiting.is_none() && budget.is_open() => {
                 heard = Instant::now();
                 match message {
                     Some(Ok(Message::Binary(frame))) => {
-                        match Request::decode(frame, connection.encoding) {
-                            Ok(request) if is_ours(connection, &request) => {
-                                budget.take(requests::cost(&request));
-                                gateway.metrics.requests.inc();
-                                let answer = requests::answer(gateway.clone(), connection.clone(), request);
-                                answering = Some(gateway.tasks.spawn(answer));
-                                true
-                            }
-                            Ok(request) => {
-                                tracing::info!(user = connection.user, command = request.req_identifier, "connection.refused_request");
-                                gateway.metrics.refused_frames.inc();
-                                return;
-                            }
-                            Err(error) => {
-                                tracing::info!(user = connection.user, %error, "connection.refused_frame");
-                                gateway.metrics.refused_frames.inc();
-                                return;
-                            }
-                        }
+                        waiting = Some(frame);
+                        true
                     }
                     Some(Ok(Message::Text(text))) => {
                         budget.take(1.0);
@@ -160,6 +172,21 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
             }
             return;
         }
+    }
+}
+
+/// The socket has a copy of a frame of its own until it is written.
+fn copy(budget: &Room, frame: &Bytes) -> Option<Held> {
+    (frame.len() > SMALL).then(|| budget.hold(frame.len()))
+}
+
+/// The frame that waits, once there is room for what it may become.
+async fn with_room(frames: &Room, waiting: &mut Option<Bytes>, encoding: Encoding) -> (Bytes, Held) {
+    let most = waiting.as_ref().map_or(0, |frame| encoding.largest_request(frame.len()));
+    let held = if most <= SMALL { frames.nothing() } else { frames.wait(most).await };
+    match waiting.take() {
+        Some(frame) => (frame, held),
+        None => pending().await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use budget::Budget;
 use bytes::{BufMut, Bytes, BytesMut};
 use model::conversation_id;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
@@ -10,16 +11,19 @@ use protocol::frame::{ENCODINGS, Encoding, Response};
 /// A push on its way to many connections.
 pub(crate) struct SharedFrame {
     response: Response,
+    /// Where its bytes are counted, once however many sockets they wait for.
+    queues: Budget,
     encoded: [OnceLock<Bytes>; ENCODINGS],
 }
 
 impl SharedFrame {
-    pub(crate) fn new(response: Response) -> Self {
-        Self { response, encoded: Default::default() }
+    pub(crate) fn new(response: Response, queues: &Budget) -> Self {
+        Self { response, queues: queues.clone(), encoded: Default::default() }
     }
 
     pub(crate) fn bytes(&self, encoding: Encoding) -> Bytes {
-        self.encoded[encoding.index()].get_or_init(|| self.response.encode(encoding)).clone()
+        let encode = || self.queues.hold_bytes(self.response.encode(encoding));
+        self.encoded[encoding.index()].get_or_init(encode).clone()
     }
 }
 

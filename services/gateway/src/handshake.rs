@@ -242,7 +242,7 @@ async fn open(
         background: false.into(),
         opened: Instant::now(),
         opened_ms: SystemClock.now_ms(),
-        outbox: Outbox::new(gateway.config.gateway.send_queue_bytes),
+        outbox: Outbox::new(gateway.config.gateway.send_queue_bytes, gateway.budgets.queues.clone()),
         cut: line.cut.clone(),
         watches: Default::default(),
     });

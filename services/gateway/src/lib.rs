@@ -35,6 +35,7 @@ use std::sync::{
 
 use audiences::Audiences;
 use axum::Router;
+use budget::Budget;
 use config::Config;
 use door::{Addresses, Door, Guest};
 use model::login::Policy;
@@ -50,6 +51,15 @@ pub use metrics::GatewayMetrics;
 use registry::Registry;
 pub use service::GatewayService;
 
+/// Bytes that a gateway may hold.
+#[derive(Clone)]
+pub struct Budgets {
+    /// Requests and their answers.
+    pub frames: Budget,
+    /// What waits to be written.
+    pub queues: Budget,
+}
+
 /// The gateway of this process.
 pub struct Gateway {
     config: Arc<Config>,
@@ -63,6 +73,7 @@ pub struct Gateway {
     audiences: Audiences,
     addresses: Addresses,
     metrics: GatewayMetrics,
+    budgets: Budgets,
     draining: AtomicBool,
     /// Everything in the registry is in Redis too, as far as this process knows.
     table_complete: AtomicBool,
@@ -87,6 +98,7 @@ impl Gateway {
         routes: Routes,
         webhooks: Webhooks,
         metrics: GatewayMetrics,
+        budgets: Budgets,
     ) -> protocol::Result<Arc<Self>> {
         let policy = Policy::parse(config.multi_login.policy)
             .ok_or_else(|| protocol::Error::internal("multiLogin.policy must be 0, 1, 4 or 5"))?;
@@ -103,6 +115,7 @@ impl Gateway {
             audiences: Audiences::default(),
             addresses,
             metrics,
+            budgets,
             draining: AtomicBool::new(false),
             table_complete: AtomicBool::new(false),
             table_wanted: Notify::new(),

@@ -1,14 +1,18 @@
 //! What waits to be written to one connection: bounded in bytes, so that a client that does not read costs little, and a healthy one
-//! may be behind by more than a few messages.
+//! may be behind by more than a few messages. All queues together stay within a budget: the fuller it is the less may wait for each, so
+//! that those go whose clients do not read. Whoever reads has a queue that is empty, and one frame always fits into that.
 
 use std::{collections::VecDeque, time::Duration};
 
+use budget::{Budget, Pressure};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 /// What a frame costs beside its own bytes.
 const FRAME_COST: usize = 64;
+/// What always fits into a queue that is empty.
+const SMALL: usize = 4 << 10;
 /// A client that has taken nothing for this long is not waited for.
 const TAKES: Duration = Duration::from_millis(500);
 
@@ -57,6 +61,8 @@ struct Queue {
 pub(crate) struct Outbox {
     /// Most that waits, in bytes. A single frame may be larger.
     most: usize,
+    /// Of all connections.
+    all: Budget,
     queue: Mutex<Queue>,
     filled: Notify,
     drained: Notify,
@@ -70,8 +76,26 @@ fn cost(outbound: &Outbound) -> usize {
 }
 
 impl Outbox {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, queue: Mutex::default(), filled: Notify::new(), drained: Notify::new() }
+    pub(crate) fn new(most: usize, all: Budget) -> Self {
+        Self { most, all, queue: Mutex::default(), filled: Notify::new(), drained: Notify::new() }
+    }
+
+    /// Most that may wait now.
+    fn allowed_bytes(&self) -> usize {
+        match self.all.pressure() {
+            Pressure::Low => self.most,
+            Pressure::Some => self.most / 4,
+            Pressure::High => self.most / 16,
+            Pressure::Full | Pressure::Over => 0,
+        }
+    }
+
+    /// Whether something more may wait. Whoever reads has an empty queue, where a frame always fits unless there is no memory at all.
+    fn has_room(&self, queued: usize, cost: usize) -> bool {
+        if queued == 0 {
+            return cost <= SMALL || self.all.pressure() < Pressure::Over;
+        }
+        queued + cost <= self.allowed_bytes()
     }
 
     /// From here on, whoever has more for it waits a little if it can.
@@ -87,7 +111,7 @@ impl Outbox {
             return Err(Refused::Closed);
         }
         let last = !matches!(outbound, Outbound::Frame(_));
-        if !last && queue.bytes > 0 && queue.bytes + cost > self.most {
+        if !last && !self.has_room(queue.bytes, cost) {
             return Err(Refused::Full);
         }
         if queue.waiting.is_empty() {
@@ -162,6 +186,10 @@ mod tests {
     use super::*;
 
     const MOST_BYTES: usize = 2 << 20;
+
+    fn outbox() -> Outbox {
+        Outbox::new(MOST_BYTES, Budget::new(1 << 30))
+    }
     const CROWDED_BYTES: usize = MOST_BYTES / 2;
 
     fn frame(bytes: usize) -> Outbound {
@@ -170,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_bounded_in_bytes_and_not_in_frames() {
-        let outbox = Outbox::new(MOST_BYTES);
+        let outbox = outbox();
         for _ in 0..10_000 {
             outbox.put(frame(100)).unwrap();
         }
@@ -189,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_is_waited_for_and_a_silent_one_is_not() {
-        let outbox = Outbox::new(MOST_BYTES);
+        let outbox = outbox();
         assert!(!outbox.is_crowded());
         outbox.put(frame(CROWDED_BYTES / 2)).unwrap();
         outbox.put(frame(CROWDED_BYTES)).unwrap();
@@ -217,10 +245,37 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_connection_that_ends_goes_on() {
-        let outbox = Outbox::new(MOST_BYTES);
+        let outbox = outbox();
         outbox.put(frame(MOST_BYTES)).unwrap();
         let ends = async { outbox.close() };
         tokio::join!(outbox.room(Instant::now() + Duration::from_secs(60)), ends);
         assert_eq!(outbox.put(frame(1)), Err(Refused::Closed));
+    }
+
+    #[tokio::test]
+    async fn those_who_do_not_read_go_when_all_queues_together_are_long() {
+        let budget = Budget::new(20 << 20);
+        let queued = |bytes: usize| Outbound::Frame(budget.hold_bytes(Bytes::from(vec![0; bytes])));
+        let silent: Vec<Outbox> = (0..20).map(|_| Outbox::new(MOST_BYTES, budget.clone())).collect();
+        let reader = Outbox::new(MOST_BYTES, budget.clone());
+        let mut cut = 0;
+        for _ in 0..100 {
+            for outbox in &silent {
+                if outbox.put(queued(600 << 10)) == Err(Refused::Full) {
+                    outbox.close();
+                    cut += 1;
+                }
+            }
+            assert_eq!(reader.put(queued(600 << 10)), Ok(()));
+            reader.take().await;
+            assert!(budget.used() < 22 << 20, "{}", budget.used());
+        }
+        assert_eq!(cut, silent.len());
+        // What is for many is held once.
+        let message = budget.hold_bytes(Bytes::from(vec![0; 600 << 10]));
+        let open: Vec<Outbox> = (0..1000).map(|_| Outbox::new(MOST_BYTES, budget.clone())).collect();
+        for outbox in &open {
+            assert_eq!(outbox.put(Outbound::Frame(message.clone())), Ok(()));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is online: subscriptions of this process's connections, and the pushes that follow a change.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use prost::Message;
 use protocol::{
@@ -63,13 +63,26 @@ pub(crate) async fn listen(gateway: Arc<Gateway>, stop: CancellationToken) {
                 push(&gateway, &gateway.registry.watched()).await;
             }
             was_deaf = true;
+            // Taken from the subscription as they come, though Redis be slow to say who is where: it has no bound of its own.
+            let mut changed: HashSet<String> = HashSet::new();
+            let mut pushing = None;
             loop {
+                if pushing.is_none() && !changed.is_empty() {
+                    let users: Vec<String> = changed.drain().collect();
+                    let gateway = gateway.clone();
+                    pushing = Some(Box::pin(async move { push(&gateway, &users).await }));
+                }
                 tokio::select! {
                     () = stop.cancelled() => return,
                     change = changes.next() => match change {
-                        Some(user) => push(&gateway, &[user]).await,
+                        // There are never more than are watched here.
+                        Some(user) if gateway.registry.watchers(&user).is_empty() => {}
+                        Some(user) => _ = changed.insert(user),
                         None => break,
                     },
+                    () = async { if let Some(pushing) = &mut pushing { pushing.await } }, if pushing.is_some() => {
+                        pushing = None;
+                    }
                 }
             }
         }
@@ -95,11 +108,12 @@ async fn push(gateway: &Gateway, users: &[String]) {
 fn tell(gateway: &Gateway, user: SubUserOnlineStatusElem) {
     let watchers = gateway.registry.watchers(&user.user_id);
     let tips = SubUserOnlineStatusTips { subscribers: vec![user] };
-    let frame = SharedFrame::new(Response {
+    let response = Response {
         req_identifier: command::SUBSCRIBE_PRESENCE,
         data: tips.encode_to_vec().into(),
         ..Default::default()
-    });
+    };
+    let frame = SharedFrame::new(response, &gateway.budgets.queues);
     for watcher in watchers {
         watcher.send(Outbound::Frame(frame.bytes(watcher.encoding)));
     }

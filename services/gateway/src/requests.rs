@@ -3,8 +3,10 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
+use budget::Held;
 use bytes::Bytes;
 use config::Service;
 use futures::FutureExt;
@@ -37,6 +39,12 @@ pub(crate) fn is_known(command: i64) -> bool {
     (1001..=1007).contains(&command) || (2003..=2005).contains(&command)
 }
 
+/// Most that a pull answers, in bytes: what msg reads for one, and a message more.
+const LARGEST_PULL: usize = 5 << 20;
+/// How long a pull waits for room in memory. Its connection asks one thing at a time, so it waits for nobody else.
+const ROOM: Duration = Duration::from_secs(5);
+/// Requests and answers up to this are not counted, in bytes.
+pub(crate) const SMALL: usize = 4 << 10;
 /// Ids of presence requests that cost as much as one other request.
 const PRESENCE_PER_TOKEN: f64 = 10.0;
 
@@ -59,11 +67,13 @@ pub(crate) fn cost(request: &Request) -> f64 {
     1.0 + ids as f64 / PRESENCE_PER_TOKEN
 }
 
-/// Runs a request and encodes its answer. A task of its own: it ends its work when its connection has ended.
+/// Runs a request and encodes its answer. A task of its own: it ends its work when its connection has ended. `held` is what the request takes
+/// of the budget.
 pub(crate) async fn answer(
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
     request: Request,
+    held: Held,
 ) -> (Bytes, After) {
     let command = request.req_identifier;
     let trusted = operation_id::trusted(&request.operation_id).into_owned();
@@ -74,7 +84,7 @@ pub(crate) async fn answer(
         ..Default::default()
     };
     let running = run(&gateway, &connection, command, &trusted, request.data);
-    let outcome = AssertUnwindSafe(running).catch_unwind().await;
+    let outcome = AssertUnwindSafe(with_room(&gateway, command, running)).catch_unwind().await;
     match outcome.unwrap_or_else(|_panic| Err(Error::internal("the request panicked"))) {
         Ok(data) => response.data = data,
         Err(error) => fail(&mut response, &trusted, &error),
@@ -93,7 +103,25 @@ pub(crate) async fn answer(
         fail(&mut response, &trusted, &Error::args("the answer exceeds 1 MiB; ask for fewer messages"));
         frame = response.encode(connection.encoding);
     }
+    drop(held);
+    let frame = if frame.len() > SMALL { gateway.budgets.frames.hold_bytes(frame) } else { frame };
     (frame, if command == command::LOGOUT { After::Close } else { After::Stay })
+}
+
+/// Runs a request when there is room for its answer. What a pull answers is known afterwards alone.
+async fn with_room(
+    gateway: &Gateway,
+    command: i64,
+    running: impl Future<Output = Result<Bytes>>,
+) -> Result<Bytes> {
+    let pulls =
+        matches!(command, command::PULL_BY_RANGE | command::PULL_BY_SEQS | command::PULL_LAST_MESSAGE);
+    if !pulls {
+        return running.await;
+    }
+    let room = gateway.budgets.frames.take_within(LARGEST_PULL, ROOM).await;
+    let _held = room.map_err(|_busy| Error::busy("this gateway"))?;
+    running.await
 }
 
 fn fail(response: &mut Response, operation_id: &str, error: &Error) {
@@ -210,12 +238,29 @@ mod tests {
                 operation_id: theirs.into(),
                 ..Default::default()
             };
-            let (frame, after) = answer(gateway.0.clone(), connection.clone(), request).await;
+            let (frame, after) =
+                answer(gateway.0.clone(), connection.clone(), request, gateway.budgets.frames.nothing())
+                    .await;
             assert_eq!(after, After::Stay);
             let encoding = Encoding { codec: Codec::Json, gzip: false };
             let answer = Response::decode(frame, encoding, 1 << 20).unwrap();
             assert_eq!((answer.operation_id.as_str(), answer.msg_incr.as_str()), (echoed, "u_1"));
             assert_eq!(answer.err_code, 1001);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pull_without_room_is_told_to_come_again_and_other_requests_are_answered() {
+        let gateway = gateway();
+        let connection = connect(&gateway, "a");
+        let _all = gateway.budgets.frames.take(64 << 20).unwrap();
+        let ask = async |req_identifier: i64| {
+            let request = Request { req_identifier, ..Default::default() };
+            let held = gateway.budgets.frames.nothing();
+            let (frame, _) = answer(gateway.0.clone(), connection.clone(), request, held).await;
+            let encoding = Encoding { codec: Codec::Json, gzip: false };
+            Response::decode(frame, encoding, 1 << 20).unwrap().err_code
+        };
+        assert_eq!((ask(command::PULL_BY_RANGE).await, ask(command::SEND_SIGNAL).await), (429, 1001));
     }
 }

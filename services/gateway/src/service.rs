@@ -78,12 +78,13 @@ impl GatewayService {
         let mut delivered = 0;
         let deadline = Instant::now() + PATIENCE;
         for push in &request.pushes {
-            let frame = SharedFrame::new(Response {
+            let response = Response {
                 req_identifier: command::PUSH_MSG,
                 data: push_messages(&push.conversation_id, &push.msg_data),
                 operation_id: push.operation_id.clone(),
                 ..Default::default()
-            });
+            };
+            let frame = SharedFrame::new(response, &self.budgets.queues);
             let (count, crowded) = self.deliver(push, audiences.get(push.audience.as_str()), &frame);
             delivered += count;
             // The connections write while this waits: a backlog does not cut whoever reads.
@@ -238,6 +239,7 @@ impl GatewayService {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use budget::Budget;
     use config::Config;
     use futures::FutureExt;
     use model::random_id;
@@ -249,7 +251,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        GatewayMetrics,
+        Budgets, GatewayMetrics,
         outbox::{Outbox, Why},
     };
 
@@ -264,8 +266,10 @@ pub(crate) mod tests {
         stop.cancel();
         let peers = Peers::start(&config, None, &TaskTracker::new(), &stop);
         let webhooks = Webhooks::new(&config, None).unwrap();
+        let budgets = Budgets { frames: Budget::new(64 << 20), queues: Budget::new(1 << 30) };
         GatewayService(
-            Gateway::new(Arc::new(config), peers, routes, webhooks, GatewayMetrics::default()).unwrap(),
+            Gateway::new(Arc::new(config), peers, routes, webhooks, GatewayMetrics::default(), budgets)
+                .unwrap(),
         )
     }
 
@@ -288,7 +292,7 @@ pub(crate) mod tests {
             background: false.into(),
             opened,
             opened_ms: 0,
-            outbox: Outbox::new(2 << 20),
+            outbox: Outbox::new(2 << 20, Budget::new(1 << 30)),
             cut: CancellationToken::new(),
             watches: Default::default(),
         })

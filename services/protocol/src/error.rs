@@ -117,6 +117,17 @@ impl Error {
         }
     }
 
+    /// There is no room for it in memory now: nothing was done, and the same request may be taken a moment later.
+    pub fn busy(what: impl std::fmt::Display) -> Self {
+        let detail = format!("{what} is busy; try again in a moment");
+        Self { unreachable: true, ..ErrorCode::TooManyRequests.with(detail) }
+    }
+
+    /// Whether it is [`Error::busy`], as opposed to a caller who asks too often.
+    pub fn is_busy(&self) -> bool {
+        self.code == ErrorCode::TooManyRequests && self.unreachable
+    }
+
     /// A failure whose outcome the caller cannot know.
     pub fn internal(detail: impl std::fmt::Display) -> Self {
         ErrorCode::Internal.with(detail.to_string())

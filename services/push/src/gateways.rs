@@ -303,6 +303,7 @@ mod tests {
             key,
             None,
             metrics,
+            budget::Budget::new(32 << 20),
             gateways.stop.clone(),
         ));
     }

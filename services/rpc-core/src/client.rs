@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::{
     Context, InternalKey,
     discovery::{self, Found, Listed},
-    server::MAX_MESSAGE_BYTES,
+    server::{MAX_MESSAGE_BYTES, is_busy},
     tls::{Tls, endpoint},
 };
 
@@ -35,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// So long a call that met an instance that could not be connected to looks for another one.
 const OTHERS: Duration = Duration::from_secs(1);
 const OTHERS_PAUSE: Duration = Duration::from_millis(20);
+/// A service that has no room in memory is asked again after this, as long as others are looked for.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// One service, by name.
 #[derive(Clone)]
@@ -82,6 +84,7 @@ impl Client {
                     CALL_DEADLINE
                 )));
             }
+            Ok(Err(status)) if is_busy(&status) => return Err(Error::busy(format!("service {name}"))),
             Ok(Err(status)) => {
                 let detail = format!("service {name}, {method}: {}", status.message());
                 // What the other side decided is no such thing.
@@ -106,7 +109,8 @@ impl Client {
 }
 
 impl Client {
-    /// One that was never sent, because its instance could not be connected to, is tried with another.
+    /// One that was never sent, because its instance could not be connected to, is tried with another; one that was not begun, because there
+    /// was no room for it, once more.
     async fn send(
         &self,
         call: Call,
@@ -119,13 +123,22 @@ impl Client {
         loop {
             grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
             let codec = tonic_prost::ProstCodec::<Call, Reply>::default();
-            match grpc.unary(tonic::Request::new(call.clone()), path.clone(), codec).await {
-                Err(status) if self.is_balanced && was_never_sent(&status) && Instant::now() < until => {
-                    tokio::time::sleep(OTHERS_PAUSE).await;
-                }
-                answer => return answer,
+            let answer = grpc.unary(tonic::Request::new(call.clone()), path.clone(), codec).await;
+            match answer.as_ref().err().and_then(|status| self.pause(status)) {
+                Some(pause) if Instant::now() < until => tokio::time::sleep(pause).await,
+                _ => return answer,
             }
         }
+    }
+}
+
+impl Client {
+    /// After which pause a call that failed is made again: only if it certainly did not run.
+    fn pause(&self, status: &tonic::Status) -> Option<Duration> {
+        if is_busy(status) {
+            return Some(BUSY_PAUSE);
+        }
+        (self.is_balanced && was_never_sent(status)).then_some(OTHERS_PAUSE)
     }
 }
 
@@ -198,7 +211,10 @@ impl Peers {
                 match answer {
                     Ok(answer) => return Ok(Some(answer)),
                     Err(_gone) if !self.gateways().contains(&address) => return Ok(None),
-                    Err(error) if error.code != ErrorCode::Internal || Instant::now() >= deadline => {
+                    Err(error)
+                        if !(error.code == ErrorCode::Internal || error.is_busy())
+                            || Instant::now() >= deadline =>
+                    {
                         return Err(Error {
                             detail: format!("gateway {address}: {}", error.detail),
                             ..error
@@ -269,6 +285,10 @@ pub(crate) mod tests {
 
     pub(crate) struct Kicker;
 
+    pub(crate) fn budget() -> budget::Budget {
+        budget::Budget::new(1 << 20)
+    }
+
     #[crate::async_trait]
     impl RpcService for Kicker {
         fn service(&self) -> Service {
@@ -292,7 +312,8 @@ pub(crate) mod tests {
         stop: &CancellationToken,
     ) -> std::result::Result<(), tonic::transport::Error> {
         let key = peers.key.clone();
-        crate::serve(Arc::new(Kicker), listener, key, None, RpcMetrics::default(), stop.clone()).await
+        crate::serve(Arc::new(Kicker), listener, key, None, RpcMetrics::default(), budget(), stop.clone())
+            .await
     }
 
     async fn ask(peers: &Peers) -> (Vec<KickUserOfflineResp>, Option<Error>) {
@@ -389,7 +410,8 @@ pub(crate) mod tests {
             let mut registry = prometheus_client::registry::Registry::default();
             let metrics = RpcMetrics::register(&mut registry);
             let service = Arc::new(Failing(error.clone()));
-            let serving = crate::serve(service, listener, peers.key.clone(), None, metrics, stop.clone());
+            let serving =
+                crate::serve(service, listener, peers.key.clone(), None, metrics, budget(), stop.clone());
             let asking = async {
                 assert_eq!(ask(address).await, error);
                 stop.cancel();

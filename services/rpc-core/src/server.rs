@@ -4,9 +4,11 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{extract::Path, routing::post};
+use budget::{Budget, Busy, Held};
 use bytes::Bytes;
 use config::Service;
 use futures::FutureExt;
+use http_body_util::BodyExt;
 use prost::Message;
 use protocol::{
     Error, Result,
@@ -46,6 +48,12 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
 /// Calls of one service that run at a time, those included whose caller has gone: beyond that it answers that it is busy.
 const MOST_RUNNING: usize = 10_000;
+/// Calls and answers that are shorter are not counted: acknowledgements and questions always get through.
+const SMALL: usize = 4 << 10;
+/// How long a call waits for room in memory.
+const ROOM: Duration = Duration::from_millis(500);
+/// In the metadata of a refusal: the call was not begun, and may be made again whatever it is.
+const BUSY: &str = "openim-busy";
 /// After the last answer, how long operations may still run whose callers have gone.
 const LAST_OPERATIONS: Duration = Duration::from_secs(10);
 
@@ -54,6 +62,7 @@ struct Method {
     key: InternalKey,
     metrics: RpcMetrics,
     running: TaskTracker,
+    budget: Budget,
     name: String,
 }
 
@@ -70,25 +79,65 @@ impl UnaryService<Call> for Method {
             Err(refused) => return Box::pin(async move { Err(tonic::Status::unauthenticated(refused)) }),
         };
         if self.running.len() >= MOST_RUNNING {
-            return Box::pin(async { Err(tonic::Status::resource_exhausted("the service is busy")) });
+            return Box::pin(async { Err(busy()) });
         }
+        let budget = self.budget.clone();
         let (service, metrics, key) = (self.service.clone(), self.metrics.clone(), self.key.clone());
         let name = std::mem::take(&mut self.name);
         let Call { caller, operation_id, payload, .. } = call;
         let context = Context { caller: caller.unwrap_or_default(), operation_id };
         let operation = self.running.spawn(async move {
             let started = tokio::time::Instant::now();
+            let _held = room(&budget, payload.len()).await?;
             let outcome = AssertUnwindSafe(service.call(&context, &name, payload)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
             let reply = reply(&context, &name, outcome);
             metrics.answered(service.service().name(), &name, &reply, started.elapsed());
-            key.answer(&verified, reply)
+            // It is there already: refusing it would undo nothing.
+            let held = (reply.payload.len() > SMALL).then(|| Arc::new(budget.hold(reply.payload.len())));
+            Ok((key.answer(&verified, reply), held))
         });
         Box::pin(async move {
-            let reply = operation.await.map_err(|error| tonic::Status::internal(error.to_string()))?;
-            Ok(tonic::Response::new(reply))
+            let answered = operation.await.map_err(|error| tonic::Status::internal(error.to_string()))?;
+            let (reply, held) = answered.map_err(|_: Busy| busy())?;
+            let mut response = tonic::Response::new(reply);
+            if let Some(held) = held {
+                response.extensions_mut().insert(held);
+            }
+            Ok(response)
         })
     }
+}
+
+async fn room(budget: &Budget, bytes: usize) -> std::result::Result<Option<Held>, Busy> {
+    if bytes <= SMALL {
+        return Ok(None);
+    }
+    budget.take_within(bytes, ROOM).await.map(Some)
+}
+
+fn busy() -> tonic::Status {
+    let mut status = tonic::Status::resource_exhausted("the service is busy");
+    status.metadata_mut().insert(BUSY, tonic::metadata::MetadataValue::from_static("1"));
+    status
+}
+
+/// Whether a call was refused before it was begun.
+pub(crate) fn is_busy(status: &tonic::Status) -> bool {
+    status.metadata().contains_key(BUSY)
+}
+
+/// What an answer takes of the budget is given back when it has been sent.
+fn until_sent(answer: http::Response<Body>) -> http::Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    let body = match head.extensions.remove::<Arc<Held>>() {
+        None => body,
+        Some(held) => Body::new(body.map_frame(move |frame| {
+            let _held = &held;
+            frame
+        })),
+    };
+    http::Response::from_parts(head, body)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {
@@ -117,7 +166,7 @@ fn reply(context: &Context, method: &str, outcome: Result<Bytes>) -> Reply {
     }
 }
 
-/// Serves a service on `listener` until `stop`, then lets running calls finish; those whose callers have gone for ten seconds at most.
+/// Serves a service on `listener` until `stop`, within `budget`, then lets running calls finish; those whose callers have gone for ten seconds at most.
 ///
 /// # Errors
 /// When the transport fails.
@@ -127,6 +176,7 @@ pub async fn serve(
     key: InternalKey,
     tls: Option<Tls>,
     metrics: RpcMetrics,
+    budget: Budget,
     stop: CancellationToken,
 ) -> std::result::Result<(), tonic::transport::Error> {
     let name = service.service().name();
@@ -140,7 +190,8 @@ pub async fn serve(
             let mut grpc = tonic::server::Grpc::new(codec)
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES);
-            grpc.unary(Method { service, key, metrics, running, name }, request.map(Body::new)).await
+            let method = Method { service, key, metrics, running, budget, name };
+            until_sent(grpc.unary(method, request.map(Body::new)).await)
         }),
     );
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -198,8 +249,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = peers.gateway(&listener.local_addr().unwrap().to_string()).unwrap();
         let (slow, key) = (Arc::new(Slow::default()), InternalKey::of(&config));
+        let metrics = RpcMetrics::default();
         let serving =
-            tasks.spawn(serve(slow.clone(), listener, key, None, RpcMetrics::default(), stop.clone()));
+            tasks.spawn(serve(slow.clone(), listener, key, None, metrics, Budget::new(1), stop.clone()));
         let context = Context::system("test");
 
         let panicked = gateway.call_raw(&context, "panic", Bytes::new()).await.unwrap_err();
@@ -268,7 +320,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (service, key) = (Arc::new(crate::client::tests::Kicker), InternalKey::of(&config));
-        let serving = serve(service, listener, key.clone(), None, RpcMetrics::default(), stop.clone());
+        let (metrics, budget) = (RpcMetrics::default(), Budget::new(1 << 20));
+        let serving = serve(service, listener, key.clone(), None, metrics, budget, stop.clone());
         tasks.spawn(serving);
         let recorded = Call { caller: Some(Context::system("op").caller), ..Default::default() };
         let recorded = key.sign((Service::Gateway, "kickUserOffline"), recorded);
@@ -287,5 +340,63 @@ mod tests {
         let another = Call { payload: Bytes::from_static(b"x"), ..recorded };
         assert_eq!(replay("kickUserOffline", another).await, refused);
         stop.cancel();
+    }
+
+    /// Answers what it is asked with, once it is told to.
+    #[derive(Default)]
+    struct Echo {
+        begun: Notify,
+        go_on: Notify,
+    }
+
+    #[crate::async_trait]
+    impl RpcService for Echo {
+        fn service(&self) -> Service {
+            Service::Gateway
+        }
+        async fn call(&self, _context: &Context, method: &str, payload: Bytes) -> Result<Bytes> {
+            if method == "wait" {
+                self.begun.notify_one();
+                self.go_on.notified().await;
+            }
+            Ok(payload)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_there_is_no_room_for_is_told_so_and_small_ones_get_through() {
+        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let peers = Peers::start(&config, None, &tasks, &stop);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = peers.gateway(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (echo, key) = (Arc::new(Echo::default()), InternalKey::of(&config));
+        let (budget, metrics) = (Budget::new(100 << 10), RpcMetrics::default());
+        let serving =
+            tasks.spawn(serve(echo.clone(), listener, key, None, metrics, budget.clone(), stop.clone()));
+        let context = Context::system("test");
+        let payload = |kibibytes: usize| Bytes::from(vec![b'x'; kibibytes << 10]);
+
+        let held = gateway.call_raw(&context, "wait", payload(90));
+        let others = async {
+            echo.begun.notified().await;
+            let busy = gateway.call_raw(&context, "echo", payload(20)).await.unwrap_err();
+            assert!(busy.is_busy(), "{busy}");
+            assert_eq!(gateway.call_raw(&context, "echo", payload(4)).await.unwrap().len(), SMALL);
+            // It comes again by itself when there is room in time.
+            let again = gateway.call_raw(&context, "echo", payload(20));
+            let room = async { echo.go_on.notify_one() };
+            let (again, ()) = tokio::join!(again, room);
+            assert_eq!(again.unwrap().len(), 20 << 10);
+        };
+        let (first, ()) = tokio::join!(held, others);
+        assert_eq!(first.unwrap().len(), 90 << 10);
+        drop(gateway);
+        drop(peers);
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(budget.used(), 0, "what was sent is given back");
     }
 }

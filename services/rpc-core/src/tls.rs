@@ -88,7 +88,15 @@ mod tests {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let key = InternalKey::of(&config);
         let (metrics, stopped) = (RpcMetrics::default(), stop.clone());
-        tasks.spawn(crate::serve(Arc::new(Kicker), listener, key, ours.clone(), metrics, stopped));
+        tasks.spawn(crate::serve(
+            Arc::new(Kicker),
+            listener,
+            key,
+            ours.clone(),
+            metrics,
+            budget::Budget::new(1 << 20),
+            stopped,
+        ));
         let ask = async |tls: Option<Tls>| {
             let gateway = Peers::start(&config, tls, &tasks, &stop).gateway(&address).unwrap();
             let request = KickUserOfflineReq::default();

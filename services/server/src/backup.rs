@@ -22,6 +22,8 @@ const FOLDER: &str = "backups/";
 const MANIFEST: &str = "manifest.json";
 /// Of documents in one object, before compression.
 const CHUNK_BYTES: usize = 16 << 20;
+/// The document that fills a chunk may have 16 MiB.
+const LARGEST_CHUNK: u64 = CHUNK_BYTES as u64 + (17 << 20);
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +65,8 @@ impl Places {
         let config = (*config::Live::load(directory)?.now()).clone();
         let objects = Objects::from_config(&config)?
             .context("object.enable: backups are kept in the object storage, and there is none")?;
-        Ok(Self { store: Store::connect(&config.mongo).await.context("mongo.uri")?, objects, config })
+        let reads = budget::Budget::new(budget::share_of_process());
+        Ok(Self { store: Store::connect(&config.mongo, reads).await.context("mongo.uri")?, objects, config })
     }
 }
 
@@ -87,7 +90,8 @@ fn compressed(documents: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// Cuts BSON documents that follow one another apart.
 fn documents(compressed: &[u8]) -> anyhow::Result<Vec<store::RawDocumentBuf>> {
     let mut bytes = Vec::new();
-    GzDecoder::new(compressed).read_to_end(&mut bytes)?;
+    GzDecoder::new(compressed).take(LARGEST_CHUNK + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= LARGEST_CHUNK, "it inflates to more than {LARGEST_CHUNK} bytes");
     let mut found = Vec::new();
     let mut rest = bytes.as_slice();
     while let Some(length) = rest.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize) {
@@ -250,6 +254,8 @@ mod tests {
         let bytes: Vec<u8> = written.iter().flat_map(|document| document.as_bytes().to_vec()).collect();
         assert_eq!(documents(&compressed(&bytes).unwrap()).unwrap(), written);
         assert!(documents(&compressed(&bytes[..bytes.len() - 1]).unwrap()).is_err());
+        let bomb = compressed(&vec![0; LARGEST_CHUNK as usize + 1]).unwrap();
+        assert!(documents(&bomb).unwrap_err().to_string().contains("inflates to more than"));
     }
 
     #[test]

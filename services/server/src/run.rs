@@ -5,6 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
 use authn::Tokens;
+use budget::{Budget, BudgetMetrics};
 use bus::{Consumer, ConsumerMetrics, Producer};
 use config::{Config, Live};
 use cron::Cron;
@@ -47,6 +48,7 @@ struct Process {
     metrics: Metrics,
     rpc_metrics: RpcMetrics,
     consumer_metrics: ConsumerMetrics,
+    budgets: Budgets,
     tasks: TaskTracker,
     /// The stop signal came: take no new work.
     draining: CancellationToken,
@@ -54,6 +56,38 @@ struct Process {
     stop: CancellationToken,
     /// Something broke that only a new process mends: stop as after a signal, and say that it was not one.
     failed: CancellationToken,
+}
+
+/// What the process may hold for others. Each has its own: who waits for one must not hold what its owner waits for.
+struct Budgets {
+    /// Bodies of REST requests.
+    bodies: Budget,
+    /// Long answers to them.
+    answers: Budget,
+    /// Calls between services and their answers.
+    calls: Budget,
+    /// What is read from MongoDB for clients.
+    reads: Budget,
+    /// Requests of sockets and their answers.
+    frames: Budget,
+    /// What waits to be written to sockets.
+    queues: Budget,
+    /// For records of Kafka, by consumer group: what one cannot get rid of must not stop another.
+    metrics: BudgetMetrics,
+}
+
+impl Budgets {
+    fn new(metrics: BudgetMetrics) -> Self {
+        Self {
+            bodies: metrics.budget("bodies"),
+            answers: metrics.budget("answers"),
+            calls: metrics.budget("calls"),
+            reads: metrics.budget("reads"),
+            frames: metrics.budget("frames"),
+            queues: metrics.budget("queues"),
+            metrics,
+        }
+    }
 }
 
 pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
@@ -65,14 +99,19 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let tls = Tls::of(&config.internal_tls).context("internalTLS")?;
     let mut metrics = Metrics::default();
     let (webhooks, hook_producer) = webhooks(&config, role)?;
+    let budgets = Budgets::new(BudgetMetrics::register(&mut metrics.0));
     // A client looks for its servers from the first moment on: none is made for nothing.
-    let store =
-        if role.has_store() { Some(Store::connect(&config.mongo).await.context("mongo.uri")?) } else { None };
+    let store = if role.has_store() {
+        Some(Store::connect(&config.mongo, budgets.reads.clone()).await.context("mongo.uri")?)
+    } else {
+        None
+    };
     let process = Process {
         role,
         rpc_metrics: RpcMetrics::register(&mut metrics.0),
         consumer_metrics: ConsumerMetrics::register(&mut metrics.0),
         store,
+        budgets,
         routes: Routes::connect(&config.redis).context("redis.address")?,
         webhooks,
         peers: Peers::start(&config, tls.clone(), &tasks, &stop),
@@ -223,7 +262,9 @@ impl Process {
         if self.runs(Role::Api) {
             let metrics = ApiMetrics::register(&mut self.metrics.0);
             let listener = listen(self.config.api.open_im_api_port, "api.openImApiPort").await?;
-            let api = Api::new(self.config.clone(), self.peers.clone(), metrics);
+            let budgets =
+                api::Budgets { bodies: self.budgets.bodies.clone(), answers: self.budgets.answers.clone() };
+            let api = Api::new(self.config.clone(), self.peers.clone(), metrics, budgets);
             self.spawn("api", api.run(listener, self.stop.clone()));
         }
         if self.runs(Role::Push) {
@@ -346,6 +387,7 @@ impl Process {
                 key,
                 self.tls.clone(),
                 self.rpc_metrics.clone(),
+                self.budgets.calls.clone(),
                 self.stop.clone(),
             ),
         );
@@ -360,6 +402,7 @@ impl Process {
             self.routes.clone(),
             self.webhooks.clone(),
             metrics,
+            gateway::Budgets { frames: self.budgets.frames.clone(), queues: self.budgets.queues.clone() },
         )?;
         self.serve(GatewayService(gateway.clone())).await?;
         let listener = listen(self.config.gateway.port, "gateway.port").await?;
@@ -452,11 +495,12 @@ impl Process {
         Ok(())
     }
 
-    fn consumer(&self, topic: &str, group: &str) -> Result<Consumer, bus::BusError> {
+    fn consumer(&self, topic: &str, group: &'static str) -> Result<Consumer, bus::BusError> {
         let batch = self.config.transfer.batch_size;
         let planted = cfg!(feature = "planted-commit-first");
         let order = if planted { bus::Order::CommitFirst } else { bus::Order::HandleFirst };
-        Consumer::new(&self.config.kafka, topic, group, batch, &self.consumer_metrics, order)
+        let budget = self.budgets.metrics.budget(group);
+        Consumer::new(&self.config.kafka, topic, group, batch, &self.consumer_metrics, order, budget)
     }
 
     /// What was queued longer ago is not done any more.

@@ -1,7 +1,6 @@
 //! Collection `black`: users whose messages an owner does not receive.
 
 use bson::doc;
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{DateTime, Page, Result, Store};
@@ -43,7 +42,7 @@ impl Store {
     /// Named entries of a user's black list; others are left out.
     pub async fn blacks(&self, owner: &str, users: &[String]) -> Result<Vec<Black>> {
         let filter = doc! { "owner_user_id": owner, "block_user_id": { "$in": users } };
-        Ok(self.typed("black").find(filter).sort(doc! { "_id": 1 }).await?.try_collect().await?)
+        self.collect(self.typed("black").find(filter).sort(doc! { "_id": 1 }).await?).await
     }
 
     /// A page of a user's black list, and its length.
@@ -57,6 +56,6 @@ impl Store {
             .skip(page.skip)
             .limit(page.limit)
             .await?;
-        Ok((found.try_collect().await?, total))
+        Ok((self.collect(found).await?, total))
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bson::{Document, doc};
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{Page, Result, Store};
@@ -36,7 +35,7 @@ impl Store {
 
     /// The settings of a user.
     pub async fn client_config(&self, user: &str) -> Result<Vec<ClientConfig>> {
-        Ok(self.typed("client_config").find(doc! { "user_id": user }).await?.try_collect().await?)
+        self.collect(self.typed("client_config").find(doc! { "user_id": user }).await?).await
     }
 
     /// A page of all settings, of one user or key where given, and how many match.
@@ -55,6 +54,6 @@ impl Store {
         let total = self.documents("client_config").count_documents(filter.clone()).await?;
         let rows_of = self.typed("client_config");
         let find = rows_of.find(filter).sort(doc! { "user_id": 1, "key": 1 });
-        Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+        Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }
 }

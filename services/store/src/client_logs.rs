@@ -64,6 +64,6 @@ impl Store {
         let total = self.documents("client_log").count_documents(filter.clone()).await?;
         let rows_of = self.typed("client_log");
         let find = rows_of.find(filter).sort(doc! { "create_time": -1, "_id": -1 });
-        Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+        Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }
 }

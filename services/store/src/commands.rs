@@ -1,7 +1,6 @@
 //! Collection `user_command`: items that apps keep per user under (type, uuid).
 
 use bson::{Document, doc};
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{DateTime, Result, Store};
@@ -55,6 +54,7 @@ impl Store {
         if let Some(kind) = kind {
             filter.insert("type", kind);
         }
-        Ok(self.typed("user_command").find(filter).sort(doc! { "_id": 1 }).await?.try_collect().await?)
+        let rows_of = self.typed("user_command");
+        self.collect(rows_of.find(filter).sort(doc! { "_id": 1 }).await?).await
     }
 }

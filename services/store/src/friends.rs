@@ -1,7 +1,6 @@
 //! Collection `friend`: one row per direction.
 
 use bson::{Document, doc};
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,6 +25,19 @@ pub struct Friend {
 /// Friends are listed pinned first, then by creation.
 fn order() -> Document {
     doc! { "is_pinned": -1, "_id": 1 }
+}
+
+/// Who is whose friend, without what may be long.
+#[derive(Deserialize)]
+struct Ids {
+    owner_user_id: String,
+    friend_user_id: String,
+}
+
+impl Ids {
+    fn fields() -> Document {
+        doc! { "owner_user_id": 1, "friend_user_id": 1 }
+    }
 }
 
 impl Store {
@@ -122,31 +134,28 @@ impl Store {
         let filter = doc! { "owner_user_id": owner };
         let total = self.documents("friend").count_documents(filter.clone()).await?;
         let found = self.typed("friend").find(filter).sort(order()).skip(page.skip).limit(page.limit).await?;
-        Ok((found.try_collect().await?, total))
+        Ok((self.collect(found).await?, total))
     }
 
     /// Named friends of a user; unknown ones are left out.
     pub async fn friends(&self, owner: &str, friends: &[String]) -> Result<Vec<Friend>> {
         let filter = doc! { "owner_user_id": owner, "friend_user_id": { "$in": friends } };
-        Ok(self.typed("friend").find(filter).await?.try_collect().await?)
+        self.collect(self.typed("friend").find(filter).await?).await
     }
 
     /// All friend ids of a user, in list order.
     pub async fn friend_ids(&self, owner: &str) -> Result<Vec<String>> {
-        let rows: Vec<Friend> = self
-            .typed("friend")
-            .find(doc! { "owner_user_id": owner })
-            .sort(order())
-            .await?
-            .try_collect()
-            .await?;
+        let rows_of = self.typed::<Ids>("friend");
+        let find = rows_of.find(doc! { "owner_user_id": owner }).sort(order());
+        let rows = self.collect(find.projection(Ids::fields()).await?).await?;
         Ok(rows.into_iter().map(|row| row.friend_user_id).collect())
     }
 
     /// Users that have `friend` in their list.
     pub async fn owners_of_friend(&self, friend: &str) -> Result<Vec<String>> {
-        let rows: Vec<Friend> =
-            self.typed("friend").find(doc! { "friend_user_id": friend }).await?.try_collect().await?;
+        let rows_of = self.typed::<Ids>("friend");
+        let find = rows_of.find(doc! { "friend_user_id": friend });
+        let rows = self.collect(find.projection(Ids::fields()).await?).await?;
         Ok(rows.into_iter().map(|row| row.owner_user_id).collect())
     }
 

@@ -53,6 +53,7 @@ mod deleted;
 pub mod devices;
 pub mod friends;
 pub mod groups;
+mod listing;
 pub mod messages;
 pub mod objects;
 pub mod partitions;
@@ -71,6 +72,7 @@ use std::time::{Duration, Instant};
 
 pub use bson::RawDocumentBuf;
 use bson::{Document, doc};
+use budget::Budget;
 pub use mongodb::bson::DateTime;
 use mongodb::{
     Client, ClientSession, Collection, Database, IndexModel,
@@ -184,6 +186,9 @@ impl StoreError {
 
 impl From<StoreError> for protocol::Error {
     fn from(error: StoreError) -> Self {
+        if let Some(told) = listing::told(&error) {
+            return told;
+        }
         Self { unreachable: error.is_unreachable(), ..Self::internal(error) }
     }
 }
@@ -230,14 +235,17 @@ pub struct Store {
     client: Client,
     database: Database,
     turns: turns::Turns,
+    /// What is read for clients at a time.
+    reads: Budget,
 }
 
 impl Store {
-    /// Prepares a client. Does not wait for the server: an unreachable MongoDB is reported by operations and recovers by itself.
+    /// Prepares a client. Does not wait for the server: an unreachable MongoDB is reported by operations and recovers by itself. What may be
+    /// long and is read for clients stays within `reads`.
     ///
     /// # Errors
     /// When the connection string is malformed.
-    pub async fn connect(config: &config::Mongo) -> Result<Self> {
+    pub async fn connect(config: &config::Mongo, reads: Budget) -> Result<Self> {
         let mut options = ClientOptions::parse(&config.uri).await?;
         options.app_name = Some("openim".into());
         options.max_pool_size = Some(config.max_pool_size);
@@ -252,7 +260,7 @@ impl Store {
         );
         let client = Client::with_options(options)?;
         let database = client.database(&config.database);
-        Ok(Self { client, database, turns: turns::Turns::default() })
+        Ok(Self { client, database, turns: turns::Turns::default(), reads })
     }
 
     /// Asks the server whether it is there.

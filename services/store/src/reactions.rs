@@ -130,7 +130,7 @@ impl Store {
         let total = self.documents("reaction").count_documents(filter.clone()).await?;
         let rows_of = self.typed("reaction");
         let find = rows_of.find(filter).sort(doc! { "t": -1, "_id": 1 }).skip(page.skip).limit(page.limit);
-        Ok((find.await?.try_collect().await?, total))
+        Ok((self.collect(find.await?).await?, total))
     }
 
     /// Forgets the reactions to messages that are about to be removed.

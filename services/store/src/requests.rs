@@ -1,7 +1,6 @@
 //! Collections `friend_request` and `group_request`: one row per (from, to), re-opened by applying again.
 
 use bson::{Document, doc};
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{DateTime, Page, Result, Store};
@@ -101,7 +100,7 @@ impl Store {
             .skip(page.skip)
             .limit(page.limit)
             .await?;
-        Ok((found.try_collect().await?, total))
+        Ok((self.collect(found).await?, total))
     }
 
     /// Open requests to a user since a time in ms.
@@ -128,13 +127,8 @@ impl Store {
     /// The join requests of users for a group; users without one are left out.
     pub async fn group_requests_of(&self, group: &str, users: &[String]) -> Result<Vec<GroupRequest>> {
         let filter = doc! { "group_id": group, "user_id": { "$in": users } };
-        Ok(self
-            .typed("group_request")
-            .find(filter)
-            .sort(doc! { "req_time": -1 })
-            .await?
-            .try_collect()
-            .await?)
+        let rows_of = self.typed("group_request");
+        self.collect(rows_of.find(filter).sort(doc! { "req_time": -1 }).await?).await
     }
 
     /// Answers an open join request; `false` when it is not open any more.
@@ -176,7 +170,7 @@ impl Store {
             .skip(page.skip)
             .limit(page.limit)
             .await?;
-        Ok((found.try_collect().await?, total))
+        Ok((self.collect(found).await?, total))
     }
 
     /// Open join requests of groups since a time in ms.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use bson::{Document, doc};
-use futures::TryStreamExt;
 use protocol::sdkws::{PublicUserInfo, UserInfo};
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +117,7 @@ impl Store {
     /// The users that exist, in the order asked for.
     pub async fn users(&self, ids: &[String]) -> Result<Vec<User>> {
         let found: Vec<User> =
-            self.typed("user").find(doc! { "user_id": { "$in": ids } }).await?.try_collect().await?;
+            self.collect(self.typed("user").find(doc! { "user_id": { "$in": ids } }).await?).await?;
         let mut by_id: HashMap<String, User> =
             found.into_iter().map(|user| (user.user_id.clone(), user)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
@@ -142,7 +141,7 @@ impl Store {
         let users = self.typed("user");
         let total = users.count_documents(filter.clone()).await?;
         let found = users.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
-        Ok((found.try_collect().await?, total))
+        Ok((self.collect(found).await?, total))
     }
 
     /// Registrations in a range of time, ms.
@@ -155,6 +154,6 @@ impl Store {
         let users = self.typed("user");
         let total = users.count_documents(doc! {}).await?;
         let found = users.find(doc! {}).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
-        Ok((found.try_collect().await?, total))
+        Ok((self.collect(found).await?, total))
     }
 }

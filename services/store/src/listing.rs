@@ -1,0 +1,74 @@
+//! Lists that are read whole, because the contract has no pages for them: bounded in bytes, whatever their owners have put into them.
+
+use std::sync::Arc;
+
+use mongodb::{Cursor, error::ErrorKind};
+use serde::de::DeserializeOwned;
+
+use crate::{Result, Store, StoreError};
+
+/// Most that a list has, in bytes. It has to fit into a call, of 32 MiB.
+const MOST: usize = 24 << 20;
+/// Lists up to this are not counted, in bytes.
+const SMALL: usize = 256 << 10;
+/// How often a list is in memory on its way to a client.
+const COPIES: usize = 2;
+
+/// Why a list was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    TooLong,
+    Busy,
+}
+
+impl Store {
+    /// All rows of a query.
+    pub(crate) async fn collect<T: DeserializeOwned>(&self, mut rows: Cursor<T>) -> Result<Vec<T>> {
+        let (mut list, mut bytes, mut held) = (Vec::new(), 0, self.reads.nothing());
+        while rows.advance().await? {
+            bytes += rows.current().as_bytes().len();
+            if bytes > MOST {
+                return Err(unread(Unread::TooLong));
+            }
+            if bytes > SMALL {
+                held.grow(bytes * COPIES - held.bytes()).map_err(|_busy| unread(Unread::Busy))?;
+            }
+            list.push(rows.deserialize_current()?);
+        }
+        Ok(list)
+    }
+}
+
+fn unread(why: Unread) -> StoreError {
+    mongodb::error::Error::custom(why).into()
+}
+
+/// What a client is told of a list that was not read.
+pub(crate) fn told(error: &StoreError) -> Option<protocol::Error> {
+    let ErrorKind::Custom(why) = error.0.kind.as_ref() else { return None };
+    let why: &Arc<dyn std::any::Any + Send + Sync> = why;
+    Some(match why.downcast_ref::<Unread>()? {
+        Unread::TooLong => protocol::Error::args(format!(
+            "the list has more than {MOST} bytes; ask for a part of it, or remove what is not needed"
+        )),
+        Unread::Busy => protocol::Error::busy("reading lists"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_hears_why_a_list_was_not_read() {
+        let long: protocol::Error = unread(Unread::TooLong).into();
+        assert_eq!(long.code, ErrorCode::Args);
+        assert!(long.detail.contains("25165824"), "{long}");
+        let busy: protocol::Error = unread(Unread::Busy).into();
+        assert!(busy.is_busy());
+        let other: protocol::Error = StoreError(mongodb::error::Error::custom("a bug")).into();
+        assert_eq!(other.code, ErrorCode::Internal);
+    }
+}
