@@ -44,6 +44,35 @@ pub struct Conversation {
     pub latest_msg_destruct_time: Option<DateTime>,
 }
 
+/// The part of a row that decides which messages its owner sees; texts may be long, and are left in the store.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Bounds {
+    #[serde(flatten)]
+    participants: Participants,
+    /// Newest seq; 0: no limit.
+    #[serde(default)]
+    pub max_seq: i64,
+    /// Lowest seq; 0: no limit.
+    #[serde(default)]
+    pub min_seq: i64,
+    #[allow(missing_docs)]
+    #[serde(default)]
+    pub is_pinned: bool,
+}
+
+impl Bounds {
+    fn fields() -> Document {
+        let mut fields = Participants::fields();
+        fields.extend(doc! { "max_seq": 1, "min_seq": 1, "is_pinned": 1 });
+        fields
+    }
+
+    /// The conversation.
+    pub fn id(&self) -> &str {
+        self.participants.id()
+    }
+}
+
 impl Conversation {
     /// A fresh row.
     pub fn new(owner: &str, id: &str, kind: i32, user: &str, group: &str, now: DateTime) -> Self {
@@ -79,6 +108,16 @@ impl Conversation {
             group: &self.group_id,
         };
         claim.holds()
+    }
+
+    /// What decides which of its messages are seen.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            participants: Participants::of(self),
+            max_seq: self.max_seq,
+            min_seq: self.min_seq,
+            is_pinned: self.is_pinned,
+        }
     }
 
     /// The wire form.
@@ -291,15 +330,31 @@ impl Store {
     /// Named rows of an owner; unknown ones are left out.
     pub async fn conversations(&self, owner: &str, ids: &[String]) -> Result<Vec<Conversation>> {
         let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
-        let rows = self.typed("conversation").find(filter).await?.try_collect().await?;
+        let rows = self.collect(self.typed("conversation").find(filter).await?).await?;
         Ok(that_hold(rows))
+    }
+
+    /// What decides which messages of conversations an owner sees: named rows, or all in order of creation.
+    pub async fn conversation_bounds(&self, owner: &str, ids: Option<&[String]>) -> Result<Vec<Bounds>> {
+        let mut filter = doc! { "owner_user_id": owner };
+        if let Some(ids) = ids {
+            filter.insert("conversation_id", doc! { "$in": ids });
+        }
+        let rows_of = self.typed::<Bounds>("conversation");
+        let mut find = rows_of.find(filter).projection(Bounds::fields());
+        if ids.is_none() {
+            find = find.sort(doc! { "_id": 1 });
+        }
+        let mut rows = self.collect(find.await?).await?;
+        rows.retain(|row| row.participants.hold());
+        Ok(rows)
     }
 
     /// All rows of an owner, in order of creation.
     pub async fn all_conversations(&self, owner: &str) -> Result<Vec<Conversation>> {
         let rows_of = self.typed("conversation");
         let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
-        Ok(that_hold(find.await?.try_collect().await?))
+        Ok(that_hold(self.collect(find.await?).await?))
     }
 
     /// A page of an owner's rows, in order of creation, and their number.
@@ -308,7 +363,7 @@ impl Store {
         let total = self.documents("conversation").count_documents(filter.clone()).await?;
         let rows_of = self.typed("conversation");
         let find = rows_of.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit);
-        Ok((that_hold(find.await?.try_collect().await?), total))
+        Ok((that_hold(self.collect(find.await?).await?), total))
     }
 
     /// The ids of an owner's conversations, in order of creation.
@@ -337,7 +392,6 @@ impl Store {
     pub async fn quiet_owners(&self, id: &str, owners: &[String]) -> Result<Vec<String>> {
         let filter =
             doc! { "conversation_id": id, "owner_user_id": { "$in": owners }, "recv_msg_opt": { "$ne": 0 } };
-        let rows: Vec<Conversation> = self.typed("conversation").find(filter).await?.try_collect().await?;
-        Ok(rows.into_iter().map(|row| row.owner_user_id).collect())
+        self.owners(filter).await
     }
 }

@@ -272,7 +272,7 @@ impl Store {
     /// Groups that exist, in the order asked for.
     pub async fn groups(&self, ids: &[String]) -> Result<Vec<Group>> {
         let found: Vec<Group> =
-            self.typed("group").find(doc! { "group_id": { "$in": ids } }).await?.try_collect().await?;
+            self.collect(self.typed("group").find(doc! { "group_id": { "$in": ids } }).await?).await?;
         let mut by_id: HashMap<String, Group> =
             found.into_iter().map(|group| (group.group_id.clone(), group)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
@@ -288,7 +288,7 @@ impl Store {
         let rows_of = self.typed("group");
         let total = rows_of.count_documents(filter.clone()).await?;
         let find = rows_of.find(filter).sort(doc! { "create_time": -1, "_id": -1 });
-        Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+        Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }
 
     /// Groups created in a range of time, ms.
@@ -306,6 +306,40 @@ impl Store {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    /// [`Store::member_count`] of many groups.
+    pub async fn member_counts(&self, groups: &[String]) -> Result<HashMap<String, u32>> {
+        let rows_of = self.documents(Kind::GroupMember.collection());
+        let find = rows_of.find(doc! { "d_id": { "$in": groups } });
+        let kept: Vec<Document> =
+            find.projection(doc! { "d_id": 1, MEMBERS: 1 }).await?.try_collect().await?;
+        let count = |row: &Document| {
+            let count = u32::try_from(row.get_i64(MEMBERS).ok()?).unwrap_or_default();
+            Some((row.get_str("d_id").ok()?.to_owned(), count))
+        };
+        let mut counts: HashMap<String, u32> = kept.iter().filter_map(count).collect();
+        // Groups that nobody has joined or left since counts are kept.
+        for group in groups {
+            if !counts.contains_key(group) {
+                counts.insert(group.clone(), self.member_count(group).await?);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The owners of groups.
+    pub async fn group_owners(&self, groups: &[String]) -> Result<HashMap<String, String>> {
+        #[derive(Deserialize)]
+        struct Owner {
+            group_id: String,
+            user_id: String,
+        }
+        let filter = doc! { "group_id": { "$in": groups }, "role_level": role::OWNER };
+        let rows_of = self.typed::<Owner>("group_member");
+        let find = rows_of.find(filter).projection(doc! { "group_id": 1, "user_id": 1 });
+        let rows: Vec<Owner> = find.await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| (row.group_id, row.user_id)).collect())
+    }
+
     /// One member.
     pub async fn member(&self, group: &str, user: &str) -> Result<Option<Member>> {
         Ok(self.typed("group_member").find_one(doc! { "group_id": group, "user_id": user }).await?)
@@ -314,13 +348,13 @@ impl Store {
     /// Named members; unknown ones are left out.
     pub async fn members(&self, group: &str, users: &[String]) -> Result<Vec<Member>> {
         let filter = doc! { "group_id": group, "user_id": { "$in": users } };
-        Ok(self.typed("group_member").find(filter).sort(order()).await?.try_collect().await?)
+        self.collect(self.typed("group_member").find(filter).sort(order()).await?).await
     }
 
     /// Members with one of the roles.
     pub async fn members_by_role(&self, group: &str, roles: &[i32]) -> Result<Vec<Member>> {
         let filter = doc! { "group_id": group, "role_level": { "$in": roles } };
-        Ok(self.typed("group_member").find(filter).sort(order()).await?.try_collect().await?)
+        self.collect(self.typed("group_member").find(filter).sort(order()).await?).await
     }
 
     /// A page of members: `roles` limits it to roles, empty for all; and how many match.
@@ -334,7 +368,7 @@ impl Store {
         };
         let rows_of = self.typed("group_member");
         let find = rows_of.find(filter).sort(order()).skip(page.skip).limit(page.limit);
-        Ok((find.await?.try_collect().await?, total))
+        Ok((self.collect(find.await?).await?, total))
     }
 
     /// All member ids, in list order.
@@ -365,7 +399,7 @@ impl Store {
         let total = self.documents("group_member").count_documents(filter.clone()).await?;
         let rows_of = self.typed("group_member");
         let find = rows_of.find(filter).sort(doc! { "join_time": 1, "_id": 1 });
-        Ok((find.skip(page.skip).limit(page.limit).await?.try_collect().await?, total))
+        Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }
 
     /// Which of `groups` a user is a member of.
@@ -387,6 +421,6 @@ impl Store {
     pub async fn memberships(&self, user: &str) -> Result<Vec<Member>> {
         let rows_of = self.typed("group_member");
         let find = rows_of.find(doc! { "user_id": user }).sort(doc! { "join_time": 1, "_id": 1 });
-        Ok(find.await?.try_collect().await?)
+        self.collect(find.await?).await
     }
 }

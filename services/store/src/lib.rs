@@ -59,6 +59,7 @@ pub mod objects;
 pub mod partitions;
 mod planted;
 pub mod reactions;
+pub mod reading;
 pub mod requests;
 pub mod retention;
 pub mod seqs;

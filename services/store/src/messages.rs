@@ -98,13 +98,6 @@ fn key_text(key: &DedupKey) -> String {
     format!("{}\0{}\0{}", key.conversation, key.send_id, key.client_msg_id)
 }
 
-fn ids_of(places: &[(String, Vec<i64>)]) -> Vec<String> {
-    let ids = |(conversation, seqs): &(String, Vec<i64>)| -> Vec<String> {
-        seqs.iter().map(|seq| document_id(conversation, *seq)).collect()
-    };
-    places.iter().flat_map(ids).collect()
-}
-
 pub(crate) fn seq_of(id: &str) -> i64 {
     id.rsplit_once(':').and_then(|(_, seq)| i64::from_str_radix(seq, 16).ok()).unwrap_or(0)
 }
@@ -127,6 +120,15 @@ impl StoredMessage {
             deleted_for: vec![],
             is_read: false,
         }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The conversation.
+    pub fn conversation(&self) -> &str {
+        self.id.rsplit_once(':').map_or("", |(conversation, _)| conversation)
     }
 
     /// The seq.
@@ -219,9 +221,6 @@ const SEARCH_TIME: Duration = Duration::from_secs(5);
 /// Longest time of a report.
 const REPORT_TIME: Duration = Duration::from_secs(8);
 
-/// Most ids in one query.
-const IDS_PER_QUERY: usize = 1000;
-
 #[derive(Deserialize)]
 struct Id {
     #[serde(rename = "_id")]
@@ -261,46 +260,6 @@ impl Store {
             Err(error) if error.is_duplicate_key() => Ok(Inserted::Conflict),
             Err(error) => Err(error),
         }
-    }
-
-    /// Messages with `begin <= seq <= end`, ascending; with a limit only the last of them.
-    pub async fn messages_in_range(
-        &self,
-        conversation: &str,
-        begin: i64,
-        end: i64,
-        last: Option<i64>,
-    ) -> Result<Vec<StoredMessage>> {
-        let range = doc! { "_id": { "$gte": document_id(conversation, begin.max(1)), "$lte": document_id(conversation, end.max(0)) } };
-        let rows_of = self.typed("messages");
-        let mut find = rows_of.find(range).sort(doc! { "_id": -1 });
-        if let Some(last) = last {
-            find = find.limit(last);
-        }
-        let mut found: Vec<StoredMessage> = find.await?.try_collect().await?;
-        found.reverse();
-        Ok(found)
-    }
-
-    /// Messages of many conversations, in one query where they are few: a message's id follows from its conversation and seq. Each
-    /// conversation that is asked for is in the answer, without those that are missing.
-    pub async fn messages_at(
-        &self,
-        places: &[(String, Vec<i64>)],
-    ) -> Result<HashMap<String, Vec<StoredMessage>>> {
-        let mut found: HashMap<String, Vec<StoredMessage>> =
-            places.iter().map(|(conversation, _)| (conversation.clone(), vec![])).collect();
-        for ids in ids_of(places).chunks(IDS_PER_QUERY) {
-            let rows_of = self.typed::<StoredMessage>("messages");
-            let mut rows = rows_of.find(doc! { "_id": { "$in": ids } }).await?;
-            while let Some(row) = rows.try_next().await? {
-                let conversation = row.id.rsplit_once(':').map_or("", |(conversation, _)| conversation);
-                if let Some(messages) = found.get_mut(conversation) {
-                    messages.push(row);
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// Messages with the given seqs, ascending; missing ones are left out.
@@ -369,7 +328,7 @@ impl Store {
         let total = all.limit(10_000).max_time(SEARCH_TIME).await?;
         let rows_of = self.typed("messages");
         let find = rows_of.find(filter).sort(doc! { "t": -1, "_id": -1 }).skip(page.skip).limit(page.limit);
-        Ok((find.max_time(SEARCH_TIME).await?.try_collect().await?, total))
+        Ok((self.collect(find.max_time(SEARCH_TIME).await?).await?, total))
     }
 
     /// Counts the messages of users sent in a range of time, by sender or by group.
@@ -447,14 +406,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn many_small_ranges_are_one_query() {
-        let places: Vec<(String, Vec<i64>)> = (0..70).map(|n| (format!("si_a_{n}"), vec![7])).collect();
-        let ids = ids_of(&places);
-        assert_eq!(ids.chunks(IDS_PER_QUERY).len(), 1);
-        assert_eq!((ids.len(), ids[69].as_str()), (70, "si_a_69:0000000000000007"));
-    }
 
     #[test]
     fn ids_sort_like_their_seqs() {

@@ -7,10 +7,10 @@ use model::access::Claim;
 use protocol::content_type::session;
 use serde::Deserialize;
 
-use crate::{Result, Store};
+use crate::{Result, Store, conversations::Conversation};
 
 /// A row without its settings.
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Participants {
     owner_user_id: String,
     conversation_id: String,
@@ -37,6 +37,20 @@ impl Participants {
             group: &self.group_id,
         };
         claim.holds()
+    }
+
+    pub(crate) fn of(row: &Conversation) -> Self {
+        Self {
+            owner_user_id: row.owner_user_id.clone(),
+            conversation_id: row.conversation_id.clone(),
+            conversation_type: row.conversation_type,
+            user_id: row.user_id.clone(),
+            group_id: row.group_id.clone(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.conversation_id
     }
 
     pub(crate) fn into_id(self) -> String {

@@ -85,10 +85,7 @@ impl Conversations {
             rows.iter().map(of).filter(|id| !id.is_empty()).cloned().collect()
         };
         let (groups, peers) = (ids(|row| &row.group_id), ids(|row| &row.user_id));
-        let mut members = HashMap::new();
-        for group in &groups {
-            members.insert(group.clone(), self.store.member_count(group).await?);
-        }
+        let members = self.store.member_counts(&groups).await?;
         let groups = self.store.groups(&groups).await?;
         let users = self.store.users(&peers).await?;
         Ok(Names {

@@ -1,5 +1,7 @@
 //! Look-ups for administrators and back ends: all groups, statistics, member ids, single requests.
 
+use std::collections::HashMap;
+
 use model::id_hash;
 use protocol::{
     Result, check,
@@ -28,17 +30,18 @@ impl Groups {
             let total = found.len() as u64;
             (found, total)
         };
-        let mut groups = Vec::with_capacity(found.len());
-        for group in &found {
-            let info = self.info(group).await?;
-            let owner = self.store.user(&info.owner_user_id).await?;
-            groups.push(CmsGroup {
-                group_owner_user_name: owner.map(|user| user.nickname).unwrap_or_default(),
-                group_owner_user_id: info.owner_user_id.clone(),
-                group_info: Some(info),
-            });
-        }
-        Ok(GetGroupsResp { total: u32::try_from(total).unwrap_or(u32::MAX), groups })
+        let infos = self.infos_of(&found).await?;
+        let mut owners: Vec<String> = infos.iter().map(|info| info.owner_user_id.clone()).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let names: HashMap<String, String> =
+            self.store.users(&owners).await?.into_iter().map(|user| (user.user_id, user.nickname)).collect();
+        let listed = infos.into_iter().map(|info| CmsGroup {
+            group_owner_user_name: names.get(&info.owner_user_id).cloned().unwrap_or_default(),
+            group_owner_user_id: info.owner_user_id.clone(),
+            group_info: Some(info),
+        });
+        Ok(GetGroupsResp { total: u32::try_from(total).unwrap_or(u32::MAX), groups: listed.collect() })
     }
 
     pub(crate) async fn abstracts(

@@ -1,8 +1,10 @@
 //! Operations that only read: records, lists, incremental sync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use futures::{StreamExt, TryStreamExt};
 use model::id_hash;
+use prost::Message;
 use protocol::{
     ErrorCode, Result, check,
     group::{
@@ -21,20 +23,33 @@ use protocol::{
 use rpc::Context;
 use store::{
     Page,
-    groups::{DISMISSED, role},
+    groups::{DISMISSED, Group, role},
     requests,
     versions::Kind,
 };
 
 use crate::{Groups, Standing};
 
+/// Groups that are looked at together when a client syncs the members of all of its own.
+const GROUPS_AT_A_TIME: usize = 8;
+/// Most that a client is told of members of groups in one answer, in bytes.
+const MOST_IN_A_BATCH: usize = 16 << 20;
+
 impl Groups {
     async fn infos(&self, ids: &[String]) -> Result<Vec<GroupInfo>> {
-        let mut infos = Vec::with_capacity(ids.len());
-        for group in self.store.groups(ids).await? {
-            infos.push(self.info(&group).await?);
-        }
-        Ok(infos)
+        self.infos_of(&self.store.groups(ids).await?).await
+    }
+
+    /// As the groups are ordered.
+    pub(crate) async fn infos_of(&self, groups: &[Group]) -> Result<Vec<GroupInfo>> {
+        let ids: Vec<String> = groups.iter().map(|group| group.group_id.clone()).collect();
+        let (counts, owners) =
+            futures::try_join!(self.store.member_counts(&ids), self.store.group_owners(&ids))?;
+        let info = |group: &Group| {
+            let owner = owners.get(&group.group_id).map(String::as_str).unwrap_or_default();
+            group.to_info(owner, counts.get(&group.group_id).copied().unwrap_or_default())
+        };
+        Ok(groups.iter().map(info).collect())
     }
 
     pub(crate) async fn groups_info(
@@ -104,12 +119,13 @@ impl Groups {
 
     pub(crate) async fn request_infos(&self, rows: Vec<requests::GroupRequest>) -> Result<Vec<GroupRequest>> {
         let mut infos = Vec::with_capacity(rows.len());
+        let mut ids: Vec<String> = rows.iter().map(|row| row.group_id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let groups: HashMap<String, GroupInfo> =
+            self.infos(&ids).await?.into_iter().map(|group| (group.group_id.clone(), group)).collect();
         for row in rows {
-            let group = match self.store.group(&row.group_id).await? {
-                Some(group) => Some(self.info(&group).await?),
-                None => None,
-            };
-            infos.push(self.request_info(&row, group).await?);
+            infos.push(self.request_info(&row, groups.get(&row.group_id).cloned()).await?);
         }
         Ok(infos)
     }
@@ -225,7 +241,7 @@ impl Groups {
         })
     }
 
-    /// Answers for every group asked for: a client repeats the call for ever for one that is left out. A group that is gone
+    /// Answers for every group asked for, or as many as fit: a client repeats the call for those that are left out. A group that is gone
     /// for the caller answers "nothing changed"; the list of joined groups tells the client that it is gone.
     pub(crate) async fn incremental_members_batch(
         &self,
@@ -236,14 +252,24 @@ impl Groups {
         context.require_self("userID", &request.user_id)?;
         let mut ids: Vec<String> = request.req_list.iter().map(|item| item.group_id.clone()).collect();
         lists::distinct_some("reqList.groupID", &mut ids, protocol::bounds::ITEMS)?;
-        let mut resp_list = BTreeMap::new();
-        for item in request.req_list {
+        let answers = request.req_list.into_iter().map(async |item| {
             let (group, version, version_id) = (item.group_id.clone(), item.version, item.version_id.clone());
-            let answer = match self.incremental_members(context, item).await {
-                Ok(answer) => answer,
-                Err(error) if error.code == ErrorCode::Internal => return Err(error),
-                Err(_gone) => GetIncrementalGroupMemberResp { version, version_id, ..Default::default() },
-            };
+            match self.incremental_members(context, item).await {
+                Ok(answer) => Ok((group, answer)),
+                Err(error) if error.code == ErrorCode::Internal || error.is_busy() => Err(error),
+                Err(_gone) => {
+                    Ok((group, GetIncrementalGroupMemberResp { version, version_id, ..Default::default() }))
+                }
+            }
+        });
+        let mut answers = futures::stream::iter(answers).buffered(GROUPS_AT_A_TIME);
+        let (mut resp_list, mut left) = (BTreeMap::new(), MOST_IN_A_BATCH);
+        while let Some((group, answer)) = answers.try_next().await? {
+            let bytes = answer.encoded_len();
+            if bytes > left && !resp_list.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(bytes);
             resp_list.insert(group, answer);
         }
         Ok(BatchGetIncrementalGroupMemberResp { resp_list })

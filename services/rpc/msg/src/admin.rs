@@ -15,12 +15,12 @@ use protocol::{
 use rpc::Context;
 use store::{
     DAY_MS, Page, StoreError,
-    groups::{Group, role},
+    groups::Group,
     messages::{Activity, Search, StoredMessage},
     users::User,
 };
 
-use crate::{Messages, pull::decoded, read_state::check_seqs};
+use crate::{Messages, read_state::check_seqs, rewrite::decoded};
 
 /// A search that takes too long is the caller's to narrow.
 fn too_slow(error: StoreError) -> Error {
@@ -65,7 +65,7 @@ impl Messages {
         let mut messages = Vec::with_capacity(found.len());
         let revoked: Vec<bool> = found.iter().map(|stored| stored.revoke.is_some()).collect();
         for stored in found {
-            messages.push(decoded(&stored).map_err(Error::internal)?);
+            messages.push(decoded(stored).map_err(Error::internal)?);
         }
         let logs = self.chat_logs(messages).await?;
         let log = |(log, is_revoked)| SearchChatLog { chat_log: Some(log), is_revoked };
@@ -76,6 +76,9 @@ impl Messages {
     pub(crate) async fn chat_logs(&self, messages: Vec<MsgData>) -> Result<Vec<ChatLog>> {
         let groups: HashMap<String, Group> = self.groups_of(messages.iter().map(|m| &m.group_id)).await?;
         let users = self.users_of(messages.iter().map(|m| &m.recv_id)).await?;
+        let ids: Vec<String> = groups.keys().cloned().collect();
+        let (members, owners) =
+            futures::try_join!(self.store.member_counts(&ids), self.store.group_owners(&ids))?;
         let mut logs = Vec::with_capacity(messages.len());
         for message in messages {
             let group = groups.get(&message.group_id);
@@ -103,9 +106,8 @@ impl Messages {
                 log.group_name.clone_from(&group.group_name);
                 log.group_face_url.clone_from(&group.face_url);
                 log.group_type = group.group_type;
-                log.group_member_count = self.store.member_count(&group.group_id).await?;
-                let owner = self.store.members_by_role(&group.group_id, &[role::OWNER]).await?.pop();
-                log.group_owner = owner.map(|member| member.user_id).unwrap_or_default();
+                log.group_member_count = members.get(&group.group_id).copied().unwrap_or_default();
+                log.group_owner = owners.get(&group.group_id).cloned().unwrap_or_default();
             }
             log.group_id = message.group_id;
             logs.push(log);

@@ -26,6 +26,8 @@ use crate::FactMetrics;
 
 const SCOPES: u64 = 100_000;
 const FACTS_PER_SCOPE: usize = 256;
+/// Longest texts of a fact that is kept, in bytes.
+const MOST_TEXT: usize = 2 << 10;
 const LIFETIME: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -35,6 +37,37 @@ enum Fact {
     Member(Option<Arc<Member>>),
     Flag(bool),
     Number(i32),
+}
+
+impl Fact {
+    /// Of a fact without what sending does not need.
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::User(Some(user)) => user.nickname.len() + user.face_url.len(),
+            Self::Member(Some(member)) => member.nickname.len() + member.face_url.len(),
+            Self::Group(Some(group)) => group.group_name.len(),
+            _ => 0,
+        }
+    }
+
+    fn user(user: Option<User>) -> Self {
+        Self::User(user.map(|user| Arc::new(User { ex: String::new(), ..user })))
+    }
+
+    fn member(member: Option<Member>) -> Self {
+        Self::Member(member.map(|member| Arc::new(Member { ex: String::new(), ..member })))
+    }
+
+    fn group(group: Option<Group>) -> Self {
+        let short = |group| Group {
+            notification: String::new(),
+            introduction: String::new(),
+            face_url: String::new(),
+            ex: String::new(),
+            ..group
+        };
+        Self::Group(group.map(|group| Arc::new(short(group))))
+    }
 }
 
 type Scope = Arc<Mutex<HashMap<String, Fact>>>;
@@ -95,8 +128,8 @@ impl Facts {
         }
         self.metrics.misses.inc();
         let fact = load.await?;
-        if matches!(fact, Fact::User(None)) {
-            // Nobody announces that somebody registers.
+        if matches!(fact, Fact::User(None)) || fact.text_bytes() > MOST_TEXT {
+            // Nobody announces that somebody registers. What is long is read each time: there may be many of them.
             return Ok(fact);
         }
         let mut known = facts.lock().await;
@@ -108,7 +141,7 @@ impl Facts {
     }
 
     pub(crate) async fn user(&self, id: &str) -> Result<Option<Arc<User>>> {
-        let load = async { Ok(Fact::User(self.store.user(id).await?.map(Arc::new))) };
+        let load = async { Ok(Fact::user(self.store.user(id).await?)) };
         let fact = self.get(format!("user:{id}"), "", load).await?;
         Ok(if let Fact::User(user) = fact { user } else { None })
     }
@@ -135,14 +168,36 @@ impl Facts {
     }
 
     pub(crate) async fn group(&self, id: &str) -> Result<Option<Arc<Group>>> {
-        let load = async { Ok(Fact::Group(self.store.group(id).await?.map(Arc::new))) };
+        let load = async { Ok(Fact::group(self.store.group(id).await?)) };
         let fact = self.get(format!("group:{id}"), "", load).await?;
         Ok(if let Fact::Group(group) = fact { group } else { None })
     }
 
     pub(crate) async fn member(&self, group: &str, user: &str) -> Result<Option<Arc<Member>>> {
-        let load = async { Ok(Fact::Member(self.store.member(group, user).await?.map(Arc::new))) };
+        let load = async { Ok(Fact::member(self.store.member(group, user).await?)) };
         let fact = self.get(format!("group:{group}"), user, load).await?;
         Ok(if let Fact::Member(member) = fact { member } else { None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_long_is_not_kept() {
+        let user = |face: usize| User {
+            user_id: "u".into(),
+            nickname: "U".into(),
+            face_url: "x".repeat(face),
+            ex: "x".repeat(64 << 10),
+            app_manger_level: 1,
+            global_recv_msg_opt: 0,
+            create_time: DateTime::from_millis(0),
+        };
+        assert_eq!(Fact::user(Some(user(100))).text_bytes(), 101);
+        assert!(Fact::user(Some(user(64 << 10))).text_bytes() > MOST_TEXT);
     }
 }

@@ -10,6 +10,7 @@ mod quote;
 mod reactions;
 mod read_state;
 mod readers;
+mod rewrite;
 mod search;
 mod searches;
 mod send;

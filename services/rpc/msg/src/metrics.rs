@@ -9,6 +9,7 @@ pub struct MessageMetrics {
     pub(crate) single_refused: Counter,
     pub(crate) group_accepted: Counter,
     pub(crate) group_refused: Counter,
+    pub(crate) reads: Counter,
 }
 
 impl MessageMetrics {
@@ -35,6 +36,11 @@ impl MessageMetrics {
             "group_chat_msg_process_failed",
             "Group messages refused",
             metrics.group_refused.clone(),
+        );
+        registry.register(
+            "msg_read_queries",
+            "Queries to MongoDB for messages that were pulled, listed or searched",
+            metrics.reads.clone(),
         );
         metrics
     }

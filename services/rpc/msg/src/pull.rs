@@ -1,44 +1,52 @@
 //! Reading stored messages (semantics.md 6). Which conversations are the user's, and which of their messages, `model::access` decides;
-//! a conversation that the user has no part in is left out of the answer like one that does not exist.
+//! a conversation that the user has no part in is left out of the answer like one that does not exist. An answer has as many messages as fit
+//! and can be read in time, the newest of every conversation first; where more are asked for it says that this is not the end.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
+    time::Duration,
 };
 
 use model::{
     access::{self, Access, Part},
     conversation_id as ids,
 };
-use prost::Message;
 use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, status},
-    go_json, lists,
+    lists,
     msg::{
         GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
         GetLastMessageResp, GetSeqMessageReq, GetSeqMessageResp, Seqs,
     },
     sdkws::{
-        GetMaxSeqReq, GetMaxSeqResp, MessageRevokedContent, MsgData, NotificationElem, PullMessageBySeqsReq,
-        PullMessageBySeqsResp, PullMsgs, PullOrder,
+        GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PullMsgs,
+        PullOrder,
     },
 };
 use rpc::Context;
 use store::{
-    conversations::Conversation,
+    conversations::Bounds,
     messages::StoredMessage,
+    reading::{Allowance, Found, Place},
     seqs::{ConversationSeq, UserSeq},
 };
+use tokio::time::Instant;
 
-use crate::{Messages, quote::Quote, read_state::check_seqs};
+use crate::{Messages, read_state::check_seqs, rewrite};
 
 /// Most messages of one conversation in one answer.
 const MAX_WINDOW: i64 = 1000;
-/// Ranges up to this many messages are asked for together.
-const SMALL_RANGE: i64 = 100;
 /// Most conversations in one request.
 const MAX_CONVERSATIONS: usize = protocol::bounds::READ_POSITIONS;
+/// Most of all messages in one answer, in bytes; one is in it however large it is.
+const MAX_BYTES: usize = 4 << 20;
+/// Most messages in one answer, those included that do not exist any more.
+const MAX_MESSAGES: usize = 20_000;
+/// How long an answer is read for: the caller waits ten seconds for it.
+const READ_FOR: Duration = Duration::from_secs(6);
+/// Where the newest message is deleted, the newest of so many before it is the last one.
+const BEFORE_LAST: i64 = 50;
 
 /// What a user may see of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +75,7 @@ fn window(
     access: Access,
     seq: Option<&ConversationSeq>,
     user: Option<&UserSeq>,
-    row: Option<&Conversation>,
+    row: Option<&Bounds>,
 ) -> Window {
     let stored = seq.map_or(0, |seq| seq.max);
     let limits = [user.map_or(0, |user| user.max), row.map_or(0, |row| row.max_seq)];
@@ -95,7 +103,7 @@ impl Messages {
                 "at most {MAX_CONVERSATIONS} conversations per request; split it"
             )));
         }
-        let rows = self.store.conversations(user, conversations).await?;
+        let rows = self.store.conversation_bounds(user, Some(conversations)).await?;
         self.windows_of(user, conversations, &rows).await
     }
 
@@ -104,7 +112,7 @@ impl Messages {
         &self,
         user: &str,
         conversations: &[String],
-        rows: &[Conversation],
+        rows: &[Bounds],
     ) -> Result<HashMap<String, Window>> {
         let mut groups: Vec<String> =
             conversations.iter().filter_map(|id| access::group_behind(id)).map(str::to_owned).collect();
@@ -115,8 +123,7 @@ impl Messages {
             self.store.conversation_seqs(conversations),
             self.store.user_seqs(user, conversations),
         )?;
-        let rows: HashMap<&str, &Conversation> =
-            rows.iter().map(|row| (row.conversation_id.as_str(), row)).collect();
+        let rows: HashMap<&str, &Bounds> = rows.iter().map(|row| (row.id(), row)).collect();
         let visible = conversations.iter().filter_map(|id| {
             let user_seq = user_seqs.get(id);
             let part = Part {
@@ -149,8 +156,8 @@ impl Messages {
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
         self.renew(user).await?;
-        let rows = self.store.all_conversations(user).await?;
-        let chats: Vec<String> = rows.iter().map(|row| row.conversation_id.clone()).collect();
+        let rows = self.store.conversation_bounds(user, None).await?;
+        let chats: Vec<String> = rows.iter().map(|row| row.id().to_owned()).collect();
         let mut all = chats.clone();
         all.extend(chats.iter().map(|id| ids::notification_of(id)));
         all.push(ids::own_notifications(user));
@@ -162,28 +169,18 @@ impl Messages {
         Ok(GetMaxSeqResp { max_seqs, min_seqs: BTreeMap::new() })
     }
 
-    /// The user's messages at these seqs, without those that were revoked or removed and without notifications.
+    /// Which of the user's messages at these seqs still say something: neither revoked nor removed, and no notifications.
     pub(crate) async fn visible(
         &self,
         context: &Context,
         user: &str,
         conversation: &str,
         seqs: &[i64],
-    ) -> Result<Vec<MsgData>> {
-        check::non_empty("userID", user)?;
-        check::non_empty("conversationID", conversation)?;
-        context.require_self("userID", user)?;
-        check_seqs(seqs)?;
-        if ids::is_notification(conversation) {
-            return Err(Error::args("conversationID is one of notifications"));
-        }
-        let Some(window) = self.window_of(user, conversation).await? else { return Ok(vec![]) };
-        let mut seqs = seqs.to_vec();
-        seqs.retain(|seq| window.contains(*seq));
-        let stored = self.store.messages_by_seq(conversation, &seqs).await?;
-        let mut messages = self.rewritten(user, conversation, window, seqs.into_iter(), stored).await?;
-        messages.retain(is_visible);
-        Ok(messages)
+    ) -> Result<Vec<i64>> {
+        let mut visible = Vec::new();
+        self.each_visible(context, user, conversation, seqs, |message| visible.push(message.seq)).await?;
+        visible.sort_unstable();
+        Ok(visible)
     }
 
     /// One of [`Messages::visible`], or the error that it is not there.
@@ -194,10 +191,39 @@ impl Messages {
         conversation: &str,
         seq: i64,
     ) -> Result<MsgData> {
-        let found = self.visible(context, user, conversation, &[seq]).await?.pop();
-        found.ok_or_else(|| {
+        let mut found = vec![];
+        self.each_visible(context, user, conversation, &[seq], |message| found.push(message)).await?;
+        rewrite::quotes(&self.store, &mut [(conversation, &mut found)]).await?;
+        found.pop().ok_or_else(|| {
             ErrorCode::RecordNotFound.with(format!("{user} sees no message {seq} in {conversation}"))
         })
+    }
+
+    async fn each_visible(
+        &self,
+        context: &Context,
+        user: &str,
+        conversation: &str,
+        seqs: &[i64],
+        mut each: impl FnMut(MsgData) + Send,
+    ) -> Result<()> {
+        check::non_empty("userID", user)?;
+        check::non_empty("conversationID", conversation)?;
+        context.require_self("userID", user)?;
+        check_seqs(seqs)?;
+        if ids::is_notification(conversation) {
+            return Err(Error::args("conversationID is one of notifications"));
+        }
+        let Some(window) = self.window_of(user, conversation).await? else { return Ok(()) };
+        let seqs = seqs.iter().copied().filter(|seq| window.contains(*seq)).collect();
+        let place = Place { conversation: conversation.to_owned(), seqs };
+        self.store
+            .each_message(&[place], |stored| {
+                let shown = rewrite::shown(user, conversation, window, stored)?;
+                shown.into_iter().filter(is_visible).for_each(&mut each);
+                Ok(())
+            })
+            .await
     }
 
     pub(crate) async fn pull_by_range(
@@ -209,9 +235,10 @@ impl Messages {
         context.require_self("userID", &request.user_id)?;
         let wanted: Vec<String> =
             request.seq_ranges.iter().map(|range| range.conversation_id.clone()).collect();
+        let until = Instant::now() + READ_FOR;
         let windows = self.windows(&request.user_id, &wanted).await?;
         // The last range of a conversation is the one that counts.
-        let mut wanted: BTreeMap<&String, (RangeInclusive<i64>, bool)> = BTreeMap::new();
+        let mut wanted: BTreeMap<&String, Wanted> = BTreeMap::new();
         for range in &request.seq_ranges {
             let id = &range.conversation_id;
             let Some(window) = windows.get(id) else { continue };
@@ -228,24 +255,11 @@ impl Messages {
                 PullOrder::Asc => window.max <= range.end,
                 PullOrder::Desc => range.begin <= window.min,
             };
-            wanted.insert(id, (begin.max(end - limit + 1)..=end, is_end));
+            let seqs = (begin.max(end - limit + 1)..=end).collect();
+            wanted.insert(id, Wanted { window: *window, seqs, is_end, end_seq: 0 });
         }
-        let small = wanted.iter().filter(|(_, (seqs, _))| seqs.end() - seqs.start() < SMALL_RANGE);
-        let small: Vec<(String, Vec<i64>)> =
-            small.map(|(id, (seqs, _))| ((*id).clone(), seqs.clone().collect())).collect();
-        let mut found = self.store.messages_at(&small).await?;
-        let mut answer = PullMessageBySeqsResp::default();
-        for (id, (seqs, is_end)) in wanted {
-            let Some(window) = windows.get(id) else { continue };
-            let msgs = match found.remove(id) {
-                Some(stored) => self.rewritten(&request.user_id, id, *window, seqs, stored).await?,
-                None => self.readable(&request.user_id, id, *window, *seqs.start(), *seqs.end()).await?,
-            };
-            let pulled = PullMsgs { msgs, is_end, end_seq: 0 };
-            if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
-                .insert(id.clone(), pulled);
-        }
-        Ok(answer)
+        let (msgs, notification_msgs) = self.pull(&request.user_id, wanted, until).await?;
+        Ok(PullMessageBySeqsResp { msgs, notification_msgs })
     }
 
     pub(crate) async fn pull_by_seqs(
@@ -257,8 +271,9 @@ impl Messages {
         context.require_self("userID", &request.user_id)?;
         let wanted: Vec<String> =
             request.conversations.iter().map(|item| item.conversation_id.clone()).collect();
+        let until = Instant::now() + READ_FOR;
         let windows = self.windows(&request.user_id, &wanted).await?;
-        let mut answer = GetSeqMessageResp::default();
+        let mut wanted: BTreeMap<&String, Wanted> = BTreeMap::new();
         for item in &request.conversations {
             let id = &item.conversation_id;
             let Some(window) = windows.get(id) else { continue };
@@ -275,13 +290,45 @@ impl Messages {
                 PullOrder::Desc => (seqs.first().is_some_and(|seq| *seq <= window.min), window.min),
             };
             seqs.retain(|seq| window.contains(*seq));
-            let stored = self.store.messages_by_seq(id, &seqs).await?;
-            let msgs = self.rewritten(&request.user_id, id, *window, seqs.into_iter(), stored).await?;
-            let pulled = PullMsgs { msgs, is_end, end_seq: if is_end { end_seq } else { 0 } };
-            if ids::is_notification(id) { &mut answer.notification_msgs } else { &mut answer.msgs }
-                .insert(id.clone(), pulled);
+            wanted.insert(id, Wanted { window: *window, seqs, is_end, end_seq });
         }
-        Ok(answer)
+        let (msgs, notification_msgs) = self.pull(&request.user_id, wanted, until).await?;
+        Ok(GetSeqMessageResp { msgs, notification_msgs })
+    }
+
+    /// What is read of everything that is wanted: messages and notifications.
+    async fn pull(
+        &self,
+        user: &str,
+        wanted: BTreeMap<&String, Wanted>,
+        until: Instant,
+    ) -> Result<(BTreeMap<String, PullMsgs>, BTreeMap<String, PullMsgs>)> {
+        let (places, wanted): (Vec<Place>, Vec<Wanted>) = wanted.into_iter().map(Wanted::split).unzip();
+        let reading = self.read(&places, until).await?;
+        let mut pulled = Vec::with_capacity(places.len());
+        for ((place, wanted), found) in places.iter().zip(wanted).zip(reading.found) {
+            // What was not read is neither there nor missing.
+            let is_end = wanted.is_end && found.reached == place.seqs.len();
+            let msgs = messages_of(user, place, wanted.window, found)?;
+            pulled.push(PullMsgs { msgs, is_end, end_seq: if is_end { wanted.end_seq } else { 0 } });
+        }
+        let mut lists: Vec<(&str, &mut Vec<MsgData>)> = places
+            .iter()
+            .zip(&mut pulled)
+            .map(|(place, pulled)| (place.conversation.as_str(), &mut pulled.msgs))
+            .collect();
+        rewrite::times(&self.store, &mut lists, until).await?;
+        rewrite::quotes(&self.store, &mut lists).await?;
+        let named = places.into_iter().map(|place| place.conversation).zip(pulled);
+        let (notifications, messages) = named.partition(|(id, _)| ids::is_notification(id));
+        Ok((messages, notifications))
+    }
+
+    async fn read(&self, places: &[Place], until: Instant) -> Result<store::reading::Reading> {
+        let allowance = Allowance { bytes: MAX_BYTES, seqs: MAX_MESSAGES, until };
+        let reading = self.store.newest_first(places, allowance).await?;
+        self.metrics.reads.inc_by(reading.queries);
+        Ok(reading)
     }
 
     pub(crate) async fn last_messages(
@@ -292,28 +339,51 @@ impl Messages {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
+        let until = Instant::now() + READ_FOR;
         let windows = self.windows(user, &request.conversation_i_ds).await?;
         // The newest ones at once; where one was deleted, the last of those before it.
-        let with_messages = windows.into_iter().filter(|(_, window)| window.min <= window.max);
-        let windows: Vec<(String, Window)> = with_messages.collect();
-        let newest: Vec<(String, Vec<i64>)> =
-            windows.iter().map(|(id, window)| (id.clone(), vec![window.max])).collect();
-        let mut found = self.store.messages_at(&newest).await?;
-        let is_there = |message: &MsgData| message.status != status::DELETED;
-        let mut msgs = BTreeMap::new();
-        for (id, window) in windows {
-            let (last, stored) = (window.max, found.remove(&id).unwrap_or_default());
-            let mut message =
-                self.rewritten(user, &id, window, last..=last, stored).await?.pop().filter(is_there);
-            if message.is_none() {
-                let before = self.readable(user, &id, window, window.min.max(last - 50), last - 1).await?;
-                message = before.into_iter().rev().find(is_there);
-            }
-            if let Some(message) = message {
-                msgs.insert(id, message);
-            }
+        let newest = windows.iter().filter(|(_, window)| window.min <= window.max);
+        let newest: Vec<Place> =
+            newest.map(|(id, window)| Place { conversation: id.clone(), seqs: vec![window.max] }).collect();
+        let mut msgs = self.last_there(user, &newest, &windows, until).await?;
+        let before = newest.into_iter().filter(|place| !msgs.contains_key(&place.conversation));
+        let before: Vec<Place> = before
+            .filter_map(|place| {
+                let Window { min, max, .. } = *windows.get(&place.conversation)?;
+                Some(Place { seqs: (min.max(max - BEFORE_LAST)..max).collect(), ..place })
+            })
+            .filter(|place| !place.seqs.is_empty())
+            .collect();
+        msgs.extend(self.last_there(user, &before, &windows, until).await?);
+        let mut lists: Vec<(String, Vec<MsgData>)> =
+            msgs.into_iter().map(|(id, message)| (id, vec![message])).collect();
+        let mut quoting: Vec<(&str, &mut Vec<MsgData>)> =
+            lists.iter_mut().map(|(id, message)| (id.as_str(), message)).collect();
+        rewrite::quotes(&self.store, &mut quoting).await?;
+        let last = |(id, mut message): (String, Vec<MsgData>)| Some((id, message.pop()?));
+        Ok(GetLastMessageResp { msgs: lists.into_iter().filter_map(last).collect() })
+    }
+
+    /// The last message of each place that is not deleted, as far as they could be read.
+    async fn last_there(
+        &self,
+        user: &str,
+        places: &[Place],
+        windows: &HashMap<String, Window>,
+        until: Instant,
+    ) -> Result<BTreeMap<String, MsgData>> {
+        let mut last = BTreeMap::new();
+        if places.is_empty() {
+            return Ok(last);
         }
-        Ok(GetLastMessageResp { msgs })
+        let reading = self.read(places, until).await?;
+        for (place, found) in places.iter().zip(reading.found) {
+            let Some(window) = windows.get(&place.conversation) else { continue };
+            let messages = messages_of(user, place, *window, found)?;
+            let there = messages.into_iter().rev().find(|message| message.status != status::DELETED);
+            last.extend(there.map(|message| (place.conversation.clone(), message)));
+        }
+        Ok(last)
     }
 
     pub(crate) async fn read_and_max_seqs(
@@ -326,27 +396,26 @@ impl Messages {
         let user = &request.user_id;
         self.renew(user).await?;
         let rows = if request.conversation_i_ds.is_empty() {
-            self.store.all_conversations(user).await?
+            self.store.conversation_bounds(user, None).await?
         } else {
             let mut ids = request.conversation_i_ds.clone();
             lists::distinct("conversationIDs", &mut ids, MAX_CONVERSATIONS)?;
-            self.store.conversations(user, &ids).await?
+            self.store.conversation_bounds(user, Some(&ids)).await?
         };
-        let wanted: Vec<String> = rows.iter().map(|row| row.conversation_id.clone()).collect();
+        let wanted: Vec<String> = rows.iter().map(|row| row.id().to_owned()).collect();
         let windows = self.windows_of(user, &wanted, &rows).await?;
         let of_window = |(id, window): (String, Window)| {
             (id, Seqs { max_seq: window.max, has_read_seq: window.read, max_seq_time: window.time })
         };
-        let pinned = rows
-            .iter()
-            .filter(|row| request.return_pinned && row.is_pinned)
-            .map(|row| row.conversation_id.clone());
+        let pinned =
+            rows.iter().filter(|row| request.return_pinned && row.is_pinned).map(|row| row.id().to_owned());
         Ok(GetConversationsHasReadAndMaxSeqResp {
             seqs: windows.into_iter().map(of_window).collect(),
             pinned_conversation_i_ds: pinned.collect(),
         })
     }
 
+    /// The newest messages of a conversation up to one, ascending, as many as may be read at once: at least one.
     pub(crate) async fn readable(
         &self,
         user: &str,
@@ -355,161 +424,48 @@ impl Messages {
         first: i64,
         last: i64,
     ) -> Result<Vec<MsgData>> {
-        let stored = self.store.messages_in_range(conversation, first, last, None).await?;
-        self.rewritten(user, conversation, window, first..=last, stored).await
-    }
-
-    /// One message per seq, of ascending ones: as stored, rewritten where it was revoked or deleted, a placeholder where there is none
-    /// for the user. A placeholder has a time, by which clients go on to older messages.
-    async fn rewritten(
-        &self,
-        user: &str,
-        conversation: &str,
-        window: Window,
-        seqs: impl Iterator<Item = i64>,
-        stored: Vec<StoredMessage>,
-    ) -> Result<Vec<MsgData>> {
-        let mut by_seq: HashMap<i64, StoredMessage> =
-            stored.into_iter().map(|message| (message.seq(), message)).collect();
-        let mut messages = Vec::new();
-        for seq in seqs {
-            let shown = match by_seq.remove(&seq) {
-                Some(stored) => {
-                    let message = rewrite(user, conversation, seq, &stored)?;
-                    let shown = stored.encoded().is_empty() || window.shows(user, conversation, &message);
-                    shown.then_some(message)
-                }
-                None => None,
-            };
-            let none = || MsgData { seq, status: status::DELETED, ..Default::default() };
-            messages.push(shown.unwrap_or_else(none));
-        }
-        if let Some(first) = messages.first().filter(|first| first.send_time == 0) {
-            let before = self.store.time_below(conversation, first.seq).await?;
-            fill_times(before, &mut messages);
-        } else {
-            fill_times(0, &mut messages);
-        }
-        self.rewrite_quotes(conversation, &mut messages).await?;
+        let place = [Place { conversation: conversation.to_owned(), seqs: (first..=last).collect() }];
+        let reading = self.read(&place, Instant::now() + READ_FOR).await?;
+        let found = reading.found.into_iter().next().unwrap_or_default();
+        let mut messages = messages_of(user, &place[0], window, found)?;
+        rewrite::quotes(&self.store, &mut [(conversation, &mut messages)]).await?;
         Ok(messages)
     }
+}
 
-    /// Quotes must not show what was revoked or removed after it was quoted.
-    async fn rewrite_quotes(&self, conversation: &str, messages: &mut [MsgData]) -> Result<()> {
-        let quoting: Vec<(&mut MsgData, Quote)> = messages
-            .iter_mut()
-            .filter(|message| message.content_type == kind::QUOTE)
-            .filter_map(|message| Quote::parse(&message.content).map(|quote| (message, quote)))
-            .collect();
-        if quoting.is_empty() {
-            return Ok(());
-        }
-        let quoted: Vec<i64> = quoting.iter().map(|(_, quote)| quote.seq).collect();
-        let found = self.store.messages_by_seq(conversation, &quoted).await?;
-        let found: HashMap<i64, StoredMessage> =
-            found.into_iter().map(|message| (message.seq(), message)).collect();
-        for (message, quote) in quoting {
-            let seq = quote.seq;
-            let replaced = match found.get(&seq) {
-                Some(stored) if stored.revoke.is_some() => {
-                    Some(revoked_content(&rewrite("", conversation, seq, stored)?))
-                }
-                Some(stored) if !stored.encoded().is_empty() => None,
-                _ => Some("{}".to_owned()),
-            };
-            if let Some(content) = quote.rewritten(replaced.as_deref()) {
-                message.content = content.into();
-            }
-        }
-        Ok(())
+/// What is asked for of a conversation.
+struct Wanted {
+    window: Window,
+    seqs: Vec<i64>,
+    /// There is nothing beyond it, in the direction in which the client reads.
+    is_end: bool,
+    end_seq: i64,
+}
+
+impl Wanted {
+    fn split((id, mut wanted): (&String, Self)) -> (Place, Self) {
+        let seqs = std::mem::take(&mut wanted.seqs);
+        (Place { conversation: id.clone(), seqs }, wanted)
     }
 }
 
-/// Gives messages without a time the one of the nearest older message, or of the next when there is none older.
-fn fill_times(before: i64, messages: &mut [MsgData]) {
-    let next = messages.iter().map(|message| message.send_time).find(|time| *time > 0).unwrap_or(0);
-    let mut nearest = if before > 0 { before } else { next };
-    for message in messages {
-        if message.send_time == 0 {
-            message.send_time = nearest;
-        } else {
-            nearest = message.send_time;
-        }
-    }
-}
-
-fn revoked_content(message: &MsgData) -> String {
-    let element: Option<NotificationElem> = serde_json::from_slice(&message.content).ok();
-    element.map_or_else(|| "{}".to_owned(), |element| element.detail)
+/// One message for each seq that was looked at: as the user sees it, or a placeholder where there is none for the user.
+fn messages_of(user: &str, place: &Place, window: Window, found: Found) -> Result<Vec<MsgData>> {
+    let mut by_seq: HashMap<i64, StoredMessage> =
+        found.stored.into_iter().map(|message| (message.seq(), message)).collect();
+    let looked_at = &place.seqs[place.seqs.len() - found.reached..];
+    let of = |seq: &i64| {
+        let shown = match by_seq.remove(seq) {
+            Some(stored) => rewrite::shown(user, &place.conversation, window, stored)?,
+            None => None,
+        };
+        let none = || MsgData { seq: *seq, status: status::DELETED, ..Default::default() };
+        Ok(shown.unwrap_or_else(none))
+    };
+    looked_at.iter().map(of).collect()
 }
 
 /// Whether a message as it is read still says something of its own.
 pub(crate) fn is_visible(message: &MsgData) -> bool {
     message.status != status::DELETED && !kind::is_notification(message.content_type)
-}
-
-/// A stored message with its newest content.
-pub(crate) fn decoded(stored: &StoredMessage) -> Result<MsgData, prost::DecodeError> {
-    let mut message = MsgData::decode(stored.encoded())?;
-    if let Some(edit) = &stored.edit {
-        message.content = edit.content().to_vec().into();
-    }
-    Ok(message)
-}
-
-fn rewrite(user: &str, conversation: &str, seq: i64, stored: &StoredMessage) -> Result<MsgData> {
-    let mut message = decoded(stored)
-        .map_err(|error| Error::internal(format!("message {conversation}/{seq} does not decode: {error}")))?;
-    message.seq = seq;
-    if stored.encoded().is_empty() {
-        message.status = status::DELETED;
-        message.send_time = stored.time();
-        return Ok(message);
-    }
-    message.is_read = stored.is_read;
-    if let Some(revoke) = &stored.revoke {
-        let content = MessageRevokedContent {
-            revoker_id: revoke.user_id.clone(),
-            revoker_role: revoke.role,
-            client_msg_id: message.client_msg_id.clone(),
-            revoker_nickname: revoke.nickname.clone(),
-            revoke_time: revoke.time,
-            source_message_send_time: message.send_time,
-            source_message_send_id: message.send_id.clone(),
-            source_message_sender_nickname: message.sender_nickname.clone(),
-            session_type: message.session_type,
-            seq,
-            ex: message.ex.clone(),
-        };
-        message.content_type = kind::REVOKED;
-        message.content = go_json::to_text(&NotificationElem { detail: go_json::to_text(&content) }).into();
-    }
-    if stored.deleted_for.iter().any(|id| id == user) {
-        message.content = Default::default();
-        message.status = status::DELETED;
-    }
-    Ok(message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn times(times: &[i64]) -> Vec<MsgData> {
-        times.iter().map(|time| MsgData { send_time: *time, ..Default::default() }).collect()
-    }
-
-    #[test]
-    fn a_placeholder_has_the_time_of_the_nearest_older_message() {
-        for (before, given, filled) in [
-            (7, [0, 0, 9, 0, 12], [7, 7, 9, 9, 12]),
-            (0, [0, 0, 9, 0, 12], [9, 9, 9, 9, 12]),
-            (0, [3, 0, 0, 0, 0], [3, 3, 3, 3, 3]),
-            (7, [0, 0, 0, 0, 0], [7, 7, 7, 7, 7]),
-        ] {
-            let mut messages = times(&given);
-            fill_times(before, &mut messages);
-            assert_eq!(messages.iter().map(|message| message.send_time).collect::<Vec<_>>(), filled);
-        }
-    }
 }

@@ -98,8 +98,7 @@ impl Messages {
         if request.seqs.len() > MAX_MESSAGES {
             return Err(Error::args(format!("seqs has more than {MAX_MESSAGES} items; split the request")));
         }
-        let seqs: Vec<i64> =
-            self.visible(context, user, id, &request.seqs).await?.iter().map(|message| message.seq).collect();
+        let seqs = self.visible(context, user, id, &request.seqs).await?;
         let mut messages: BTreeMap<i64, Vec<ReactionCount>> = BTreeMap::new();
         for found in self.store.reaction_counts(id, &seqs, user).await? {
             let reactions = messages.entry(found.seq).or_default();

@@ -1,6 +1,6 @@
 //! Read positions, revoke, delete, clear (semantics.md 7).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use config::Hook;
 use notification::To;
@@ -19,9 +19,10 @@ use protocol::{
 use rpc::Context;
 use serde_json::json;
 use store::{
-    conversations::Conversation,
+    conversations::{Bounds, Conversation},
     groups::role,
     messages::{Revoke, StoredMessage},
+    reading::Place,
     seqs::{Bound, ConversationSeq},
 };
 
@@ -75,7 +76,8 @@ impl Messages {
     /// [`Messages::own_conversation`] of many; others are left out.
     async fn own_conversations(&self, user: &str, ids: &[String]) -> Result<Vec<(Conversation, Window)>> {
         let rows = self.store.conversations(user, ids).await?;
-        let windows = self.windows_of(user, ids, &rows).await?;
+        let bounds: Vec<Bounds> = rows.iter().map(Conversation::bounds).collect();
+        let windows = self.windows_of(user, ids, &bounds).await?;
         let own = |row: Conversation| windows.get(&row.conversation_id).map(|window| (row, *window));
         Ok(rows.into_iter().filter_map(own).collect())
     }
@@ -313,16 +315,31 @@ impl Messages {
     ) -> Result<()> {
         let id = &row.conversation_id;
         let group = row.conversation_type == session::GROUP;
-        let found = self.store.messages_by_seq(id, &seqs).await?;
-        // What the server has no more, nobody can be asked about: members may not take it from the others' devices.
-        let seqs = if group { found.iter().map(StoredMessage::seq).collect() } else { seqs };
-        for stored in found {
-            if stored.encoded().is_empty() {
-                continue;
-            }
-            let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
-            if !window.shows(user, id, &message) {
+        let mut found: BTreeMap<i64, Option<MsgData>> = BTreeMap::new();
+        let place = Place { conversation: id.clone(), seqs: seqs.clone() };
+        self.store
+            .each_message(&[place], |stored| {
                 let seq = stored.seq();
+                let encoded = stored.into_encoded();
+                let mut message = None;
+                if !encoded.is_empty() {
+                    let mut decoded = MsgData::decode(encoded).map_err(Error::internal)?;
+                    // Whose it is decides; a thousand of them may be long.
+                    let ids = [&mut decoded.send_id, &mut decoded.recv_id, &mut decoded.group_id];
+                    let [send_id, recv_id, group_id] = ids.map(std::mem::take);
+                    let session_type = decoded.session_type;
+                    message =
+                        Some(MsgData { send_id, recv_id, group_id, session_type, ..Default::default() });
+                }
+                found.insert(seq, message);
+                Ok(())
+            })
+            .await?;
+        // What the server has no more, nobody can be asked about: members may not take it from the others' devices.
+        let seqs = if group { found.keys().copied().collect() } else { seqs };
+        for (seq, message) in found {
+            let Some(message) = message else { continue };
+            if !window.shows(user, id, &message) {
                 return Err(ErrorCode::RecordNotFound.with(format!("{user} sees no message {seq} in {id}")));
             }
             if group {

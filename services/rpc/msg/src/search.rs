@@ -1,6 +1,7 @@
 //! A user's search in the own messages: conversation by conversation, from the newest message back. Nothing is indexed for it; one
 //! question reads a bounded number of messages and says where to go on (docs/adr/0010).
 
+use prost::Message;
 use protocol::{
     Error, Result, check, content_type as kind,
     extension::{FoundMsg, SearchOwnMsgReq, SearchOwnMsgResp},
@@ -21,6 +22,10 @@ const MAX_READ: i64 = 5000;
 const BATCH: i64 = 500;
 /// Most messages in an answer.
 const MAX_FOUND: i32 = protocol::bounds::FOUND;
+/// Most of them in an answer, in bytes; one is in it however large it is.
+const MAX_FOUND_BYTES: usize = 4 << 20;
+/// Most that one question reads, in bytes, and a batch more.
+const MAX_READ_BYTES: usize = 64 << 20;
 const MAX_CONVERSATIONS: usize = protocol::bounds::ITEMS;
 const MAX_KEYWORD_BYTES: usize = protocol::bounds::KEY_BYTES;
 
@@ -136,7 +141,7 @@ impl Messages {
             }
         }
         let mut found: Vec<(String, MsgData)> = vec![];
-        let mut left = MAX_READ;
+        let (mut left, mut left_bytes, mut room) = (MAX_READ, MAX_READ_BYTES, MAX_FOUND_BYTES);
         let mut cursor = String::new();
         for chunk in ids.chunks(100) {
             let windows = self.windows(user, chunk).await?;
@@ -146,15 +151,23 @@ impl Messages {
                 let Window { min, max, .. } = window;
                 let mut last = max.min(limit);
                 while last >= min {
-                    if left == 0 || found.len() == request.count as usize {
+                    if left == 0 || left_bytes == 0 || room == 0 || found.len() == request.count as usize {
                         cursor = format!("{id}:{last}");
                         return self.found(found, cursor).await;
                     }
                     let first = min.max(last - BATCH.min(left) + 1);
                     for message in self.readable(user, id, window, first, last).await?.into_iter().rev() {
+                        let bytes = message.encoded_len();
+                        let matches = wanted.matches(&message);
+                        if matches && bytes > room && !found.is_empty() {
+                            room = 0;
+                            break;
+                        }
                         last = message.seq - 1;
                         left -= 1;
-                        if wanted.matches(&message) {
+                        left_bytes = left_bytes.saturating_sub(bytes);
+                        if matches {
+                            room = room.saturating_sub(bytes);
                             found.push((id.clone(), message));
                             if found.len() == request.count as usize {
                                 break;
