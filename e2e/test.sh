@@ -61,6 +61,7 @@ if [ "$mode" != fast ]; then
   part "webhooks" e2e/tests/webhooks.sh
   part "OpenAPI" e2e/tests/openapi.sh
   part "services without Kubernetes" e2e/tests/from-source.sh
+  part "memory has a bound" e2e/tests/memory.sh
   part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
   part "operator on the real cluster" e2e/tests/operator.sh
   part "gateways by connections" e2e/tests/scaling.sh
