@@ -88,11 +88,10 @@ operator_dies() {
     kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force
   done
 }
-# The earlier version does not promise yet that open connections hear everything.
 victims=kafka,auth,redis,user,mongodb,relation,conversation,group,third,msg,transfer,push,gateway,api,cron
 [ "${OPENIM_KILLS:-}" != all ] || victims=$victims,transfer,gateway
 kills=$(tr , '\n' <<< "$victims" | wc -l)
-checking upgrade-checker 8 --stored-only --kill "$victims" --kill-every 4
+checking upgrade-checker 8 --kill "$victims" --kill-every 4
 patch '{"spec":{"rollout":{"paused":false}}}'
 operator_dies & dying=$!
 # However fast it is: what is left is held until all were killed, so that none is killed in vain.
@@ -143,7 +142,7 @@ expect "the images" "12 $repository:$next" "$(images)"
 echo "back to the version before, and conversations spread over more partitions, under load: one service after the other, nothing overtakes what was sent before"
 before=$(get '{.spec.config.kafkaPartitions}'); before=${before:-8}
 partitions=$((before + 4))
-checking partitions-checker 24 --stored-only
+checking partitions-checker 24
 started=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
 patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"kafkaPartitions\":$partitions}}}"
 told() { get '{.status.plan[?(@.component=="msg")].reason}' | grep -c "$before to $partitions partitions (all pods at once)" || true; }

@@ -65,7 +65,7 @@ struct Arguments {
     /// Each sender ends its connection right after so many messages, without waiting for the answer; 0: never.
     #[arg(long, default_value_t = 50)]
     hang_up_every: u64,
-    /// Look at what is stored alone, not at what open connections were pushed: for versions that do not promise it.
+    /// Look at what is stored alone, not at what open connections were pushed: for servers that do not promise it.
     #[arg(long)]
     stored_only: bool,
     /// Name of the cluster.
