@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,6 @@ use futures::{SinkExt, StreamExt, stream::SplitSink};
 use parking_lot::Mutex;
 use prost::Message as _;
 use protocol::{
-    content_type::{FROM_USER, session},
     frame::{Codec, Encoding, Request, Response, command},
     msg::SendMsgResp,
     sdkws::{
@@ -25,16 +24,20 @@ use protocol::{
 };
 use tokio::{net::TcpStream, sync::oneshot, time::timeout};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
+    Connector, MaybeTlsStream, WebSocketStream,
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 use tokio_util::task::TaskTracker;
+
+use crate::message::{Kind, Target, Wish};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Response>>>>;
 
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 const MAX_INFLATED: usize = 64 << 20;
+/// Messages of a page.
+const PAGE: i64 = 100;
 
 /// An error reply: the server said no, and the code says why.
 #[derive(Debug)]
@@ -47,6 +50,28 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Where clients come in.
+#[derive(Clone)]
+pub struct Door {
+    /// URLs of gateways; each connection takes the next one.
+    gateways: Arc<[String]>,
+    next: Arc<AtomicUsize>,
+    /// How to go on by TLS, when a URL says `wss`.
+    connector: Option<Connector>,
+}
+
+impl Door {
+    /// Of URLs of gateways, separated by commas.
+    pub fn new(ws: &str, connector: Option<Connector>) -> Self {
+        let gateways = ws.split(',').map(str::to_owned).collect();
+        Self { gateways, next: Arc::default(), connector }
+    }
+
+    fn gateway(&self) -> &str {
+        &self.gateways[self.next.fetch_add(1, Ordering::Relaxed) % self.gateways.len()]
+    }
+}
 
 /// One connection.
 pub struct Client {
@@ -68,7 +93,7 @@ impl Client {
     /// # Errors
     /// When the handshake fails.
     pub async fn connect(
-        ws: &str,
+        door: &Door,
         user: &str,
         token: &str,
         platform: i32,
@@ -77,12 +102,13 @@ impl Client {
         pushed: impl Fn(&str, MsgData) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let compression = if gzip { "&compression=gzip" } else { "" };
-        let operation = model::random_id();
+        let (operation, ws) = (model::random_id(), door.gateway());
         let url = format!(
             "{ws}?sendID={user}&token={token}&platformID={platform}&operationID={operation}&isBackground=false&isMsgResp=true{compression}"
         );
         let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
-        let dial = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
+        let connector = door.connector.clone();
+        let dial = tokio_tungstenite::connect_async_tls_with_config(url, Some(config), true, connector);
         let (socket, _) = timeout(REQUEST_DEADLINE, dial).await.context("no handshake within 10 s")??;
         let (writer, mut reader) = socket.split();
         let welcome =
@@ -196,13 +222,21 @@ impl Client {
         client_msg_id: &str,
         content: Bytes,
     ) -> anyhow::Result<SendMsgResp> {
-        self.request(command::SEND_MSG, &self.text(to, client_msg_id, content)).await
+        let wish = Wish { from: &self.user, to, client_msg_id, kind: Kind::Plain };
+        self.send(&wish.message(content)).await
     }
 
-    /// Sends a text and ends the connection at once, without waiting for the answer: the outcome is unknown.
-    pub async fn send_and_hang_up(&self, to: Target<'_>, client_msg_id: &str, content: Bytes) {
-        let message = self.text(to, client_msg_id, content);
-        let (_, frame) = self.frame(command::SEND_MSG, &message);
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn send(&self, message: &MsgData) -> anyhow::Result<SendMsgResp> {
+        self.request(command::SEND_MSG, message).await
+    }
+
+    /// Sends a message and ends the connection at once, without waiting for the answer: the outcome is unknown.
+    pub async fn send_and_hang_up(&self, message: &MsgData) {
+        let (_, frame) = self.frame(command::SEND_MSG, message);
         // Whether it went out is as unknown as what became of it.
         let _sent = timeout(REQUEST_DEADLINE, async {
             let mut writer = self.writer.lock().await;
@@ -213,26 +247,6 @@ impl Client {
         self.close();
     }
 
-    fn text(&self, to: Target<'_>, client_msg_id: &str, content: Bytes) -> MsgData {
-        let (session_type, recv_id, group_id) = match to {
-            Target::User(user) => (session::SINGLE, user, ""),
-            Target::Group(group) => (session::GROUP, "", group),
-        };
-        MsgData {
-            send_id: self.user.clone(),
-            recv_id: recv_id.to_owned(),
-            group_id: group_id.to_owned(),
-            client_msg_id: client_msg_id.to_owned(),
-            sender_platform_id: 5,
-            session_type,
-            msg_from: FROM_USER,
-            content_type: 101,
-            content,
-            status: 1,
-            ..Default::default()
-        }
-    }
-
     /// The newest seq of every conversation.
     ///
     /// # Errors
@@ -241,36 +255,27 @@ impl Client {
         self.request(command::GET_NEWEST_SEQ, &GetMaxSeqReq { user_id: self.user.clone() }).await
     }
 
-    /// All messages of a conversation up to `max`, in pages.
+    /// The messages of a conversation after `after` and up to `max`, in pages.
     ///
     /// # Errors
-    /// As [`Client::request`], or when a page is not what was asked for.
-    pub async fn pull(&self, conversation: &str, max: i64) -> anyhow::Result<Vec<MsgData>> {
+    /// As [`Client::request`].
+    pub async fn pull(&self, conversation: &str, after: i64, max: i64) -> anyhow::Result<Vec<MsgData>> {
         let mut all = Vec::new();
-        let mut begin = 1;
+        let mut begin = after + 1;
         while begin <= max {
-            let end = max.min(begin + 99);
+            let end = max.min(begin + PAGE - 1);
             let range =
                 SeqRange { conversation_id: conversation.to_owned(), begin, end, num: end - begin + 1 };
             let request =
                 PullMessageBySeqsReq { user_id: self.user.clone(), seq_ranges: vec![range], order: 0 };
             let mut answer: PullMessageBySeqsResp = self.request(command::PULL_BY_RANGE, &request).await?;
-            let page = answer
-                .msgs
-                .remove(conversation)
-                .with_context(|| format!("{conversation} is not in the answer"))?;
-            all.extend(page.msgs);
-            begin = end + 1;
+            // A page that has nothing may be left out.
+            let page = answer.msgs.remove(conversation).unwrap_or_default().msgs;
+            // A page is bounded in bytes too: what it has no room for is asked for again.
+            let last = page.iter().map(|message| message.seq).max().filter(|last| *last >= begin);
+            begin = last.unwrap_or(end) + 1;
+            all.extend(page);
         }
         Ok(all)
     }
-}
-
-/// Where a message goes.
-#[derive(Debug, Clone, Copy)]
-pub enum Target<'a> {
-    /// Single chat.
-    User(&'a str),
-    /// Group chat.
-    Group(&'a str),
 }

@@ -1,8 +1,17 @@
-//! The REST calls that set a run up.
+//! The REST calls that set a run up and clean up after it.
+
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_tungstenite::Connector;
+
+use crate::client::Door;
 
 /// What `make endpoints` prints; any OpenIM server can be described so.
 #[derive(Debug, Clone, Deserialize)]
@@ -10,7 +19,7 @@ use serde_json::{Value, json};
 pub struct Endpoints {
     /// Base URL of the REST API.
     pub api: String,
-    /// URL of the WebSocket gateway.
+    /// URL of the WebSocket gateway, or several separated by commas.
     pub ws: String,
     /// An administrator.
     #[serde(rename = "adminUserID")]
@@ -27,18 +36,35 @@ pub struct Endpoints {
 pub struct Admin {
     /// Where the server is.
     pub endpoints: Endpoints,
+    /// Where clients come in.
+    pub door: Door,
     http: reqwest::Client,
     token: String,
 }
 
 impl Admin {
-    /// Logs in.
+    /// Logs in. With the certificates of a file, in PEM, the server may show one of theirs beside those of the public authorities.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn login(endpoints: Endpoints) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(15)).build()?;
-        let mut admin = Self { endpoints, http, token: String::new() };
+    pub async fn login(endpoints: Endpoints, authorities: Option<&Path>) -> anyhow::Result<Self> {
+        let mut http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(15));
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(file) = authorities {
+            let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
+            for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
+                http = http.add_root_certificate(certificate);
+            }
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                roots.add(certificate.with_context(|| file.display().to_string())?)?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let tls = tls.with_root_certificates(roots).with_no_client_auth();
+        let connector = endpoints.ws.contains("wss:").then(|| Connector::Rustls(Arc::new(tls)));
+        let door = Door::new(&endpoints.ws, connector);
+        let mut admin = Self { endpoints, door, http: http.build()?, token: String::new() };
         let body = json!({ "secret": admin.endpoints.secret, "userID": admin.endpoints.admin_user_id });
         let answer = admin.call("/auth/get_admin_token", &body).await?;
         admin.token = answer["token"].as_str().context("no token in the answer")?.to_owned();

@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::Context;
 use checker::{
-    client::{Client, Target},
+    client::Client,
     latency::Latency,
+    message::Target,
     rest::{Admin, Endpoints},
 };
 use clap::Parser;
@@ -147,7 +148,7 @@ async fn main() -> anyhow::Result<()> {
         .iter()
         .filter_map(|item| item.split_once('=').map(|(name, part)| (name.to_owned(), part.to_owned())))
         .collect();
-    let admin = Admin::login(endpoints.clone()).await?;
+    let admin = Admin::login(endpoints, None).await?;
     let tag = &model::random_id()[..8];
     let users: Vec<String> = (0..arguments.connections.max(2)).map(|i| format!("bench{tag}n{i}")).collect();
     admin.register(&users).await?;
@@ -169,13 +170,12 @@ async fn main() -> anyhow::Result<()> {
     let connect_started = Instant::now();
     let clients: Vec<Arc<Client>> = futures::stream::iter(users.iter().cloned())
         .map(|user| {
-            let (admin, seen, ws, tasks, gzip) =
-                (admin.clone(), seen.clone(), endpoints.ws.clone(), tasks.clone(), arguments.gzip);
+            let (admin, seen, tasks, gzip) = (admin.clone(), seen.clone(), tasks.clone(), arguments.gzip);
             async move {
                 let token = admin.token(&user, PLATFORM).await?;
                 let own = user.clone();
                 let client =
-                    Client::connect(&ws, &user, &token, PLATFORM, gzip, &tasks, move |_, message| {
+                    Client::connect(&admin.door, &user, &token, PLATFORM, gzip, &tasks, move |_, message| {
                         // The sender's own copy says nothing about delivery.
                         if message.send_id == own || message.ex.is_empty() && message.content.is_empty() {
                             return;
