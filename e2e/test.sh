@@ -63,6 +63,7 @@ if [ "$mode" != fast ]; then
   part "services without Kubernetes" e2e/tests/from-source.sh
   part "memory has a bound" e2e/tests/memory.sh
   part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
+  part "what goes wrong, in short" e2e/tests/nemeses.sh core
   part "operator on the real cluster" e2e/tests/operator.sh
   part "gateways by connections" e2e/tests/scaling.sh
   part "backup and restore" e2e/tests/backup.sh

@@ -14,12 +14,16 @@ stop() { # NAME SIGNAL: and wait for its end
   wait "${running[$1]}" 2> /dev/null || true
   unset "running[$1]"
 }
+at_end() { :; } # for tests that leave more behind than files
 finish() {
   local code=$? name
   exec 2> /dev/null # the shell tells of each that is killed
+  set +e
   for name in "${!running[@]}"; do kill -KILL "${running[$name]}" 2> /dev/null || true; done
+  for name in "$work"/*.pid; do kill -KILL "$(cat "$name")" 2> /dev/null || true; done # of those that were supervised
   wait
   [ $code = 0 ] || tail -n 5 "$work"/*.out
+  at_end
   rm -rf "$work"
   exit $code
 }
@@ -36,8 +40,9 @@ until_listens() { # NAME PORT
     sleep 0.2
   done
 }
-start_mongodb() {
-  start mongodb "$OPENIM_CACHE/secantus/bin/secantusd-rs" --host 127.0.0.1 --port 23017 --storage-path "$work/mongodb" --cache-size 128M
+# With starter=supervised the servers are begun again whenever they end.
+start_mongodb() { # OPTION…: --sync-on-commit where it is killed, or it loses what it has confirmed
+  ${starter:-start} mongodb "$OPENIM_CACHE/secantus/bin/secantusd-rs" --host 127.0.0.1 --port 23017 --storage-path "$work/mongodb" --cache-size 128M "$@"
   until_listens mongodb 23017
 }
 start_kafka() { # PROTOCOL [PROPERTY…]: PLAINTEXT or SSL
@@ -58,9 +63,9 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 $(printf '%s\n' "$@")
 END_OF_FILE
-  local java=(java -Xmx384m -XX:TieredStopAtLevel=1 -Dlog4j2.level=WARN -cp "$libs")
+  local java=(java -Xmx384m ${kafka_compiler--XX:TieredStopAtLevel=1} -Dlog4j2.level=WARN -cp "$libs")
   "${java[@]}" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c "$work/kafka.properties" > "$work/format.out" 2>&1 || { cat "$work/format.out"; exit 1; }
-  start kafka "${java[@]}" kafka.Kafka "$work/kafka.properties"
+  ${starter:-start} kafka "${java[@]}" kafka.Kafka "$work/kafka.properties"
   until_listens kafka 23092
 }
 write_config() { # LINE…: beside what every test has
@@ -95,3 +100,17 @@ until_checked() { # the checker has found nothing
   cat "$work/checker.json"
 }
 check() { start_checker "$1"; until_checked; }
+# supervised NAME COMMAND…: begun again whenever it ends, until the test does; $work/NAME.pid has the id of the process that runs.
+supervised() {
+  local name=$1; shift
+  (
+    exec >> "$work/$name.out" 2>&1
+    while kill -0 $$; do
+      setpriv --pdeathsig KILL -- "$@" & echo $! > "$work/$name.pid.new"; mv "$work/$name.pid.new" "$work/$name.pid"
+      wait $! || true
+      sleep 0.5 # what cannot start does not keep the processor busy
+    done
+  ) & running[$name]=$!
+}
+# unsupervised NAME: ends it; one that stands still too.
+unsupervised() { stop "$1" KILL; kill -KILL "$(cat "$work/$1.pid")" 2> /dev/null || true; }

@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# What goes wrong while messages flow: processes that stand still or die, Redis that fails over and steps its clock, etcd that is away when services start,
+# Kafka's disk that is full. Services in processes of their own, found through etcd; two gateways; everything listens on loopback alone. After each, the checker
+# has to have found nothing: messages too large, backdated ones, storms of @all, clients that hang up and retries with another body are among what it sends.
+#   e2e/tests/nemeses.sh [core | NAME…]     all when left out, each alone; core: a few of them in one run of half a minute; SEED repeats choices
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/lib/loopback.sh"
+seed=${SEED:-1}
+disk=$work/kafka
+at_end() { umount "$disk"; }
+mkdir "$disk"
+# What Kafka stores has to fit into this machine's memory, and can be made not to.
+mount -t tmpfs -o size=256m tmpfs "$disk"
+starter=supervised
+
+start_etcd() {
+  supervised etcd "$bin/etcd" --data-dir "$work/etcd" --unsafe-no-fsync --log-level error \
+    --listen-client-urls http://127.0.0.1:23790 --advertise-client-urls http://127.0.0.1:23790 \
+    --listen-peer-urls http://127.0.0.1:23800 --initial-advertise-peer-urls http://127.0.0.1:23800 --initial-cluster default=http://127.0.0.1:23800
+  until_listens etcd 23790
+}
+# A clock that is put ahead and back. The services cannot be given one: they are linked statically.
+gcc -shared -fPIC -O2 -o "$work/clock.so" "$root/e2e/tests/lib/clock.c"
+clock() { printf '%s' "node -e 'const b=Buffer.alloc(8);b.writeBigInt64LE(${1}n);const f=fs.openSync(\"$work/clock\",\"r+\");fs.writeSync(f,b)'"; }
+head -c 8 /dev/zero > "$work/clock"
+with_clock=(env LD_PRELOAD="$work/clock.so" CLOCK_FILE="$work/clock")
+replica() { # PORT [MASTER_PORT]
+  mkdir -p "$work/redis-$1"
+  supervised "redis-$1" "${with_clock[@]}" redis-server --bind 127.0.0.1 --port "$1" --dir "$work/redis-$1" --save '' ${2:+--replicaof 127.0.0.1 "$2"}
+  until_listens "redis-$1" "$1"
+}
+sentinel() { # PORT
+  mkdir "$work/sentinel-$1"
+  printf '%s\n' "port $1" 'bind 127.0.0.1' "dir $work/sentinel-$1" 'sentinel monitor chat 127.0.0.1 23679 2' \
+    'sentinel down-after-milliseconds chat 3000' 'sentinel failover-timeout chat 6000' > "$work/sentinel-$1/sentinel.conf"
+  start "sentinel-$1" redis-server "$work/sentinel-$1/sentinel.conf" --sentinel
+}
+number=0
+start_service() { # SERVICE NAME GATEWAY_PORT: its admin port is 24000 and its number
+  number=$((number + 1))
+  supervised "$2" env IMENV_ADMINPORT=$((24000 + number)) IMENV_RPCBASEPORT=$((24100 + 20 * number)) IMENV_GATEWAY_PORT="$3" \
+    IMENV_LOG_STORAGELOCATION="$work/log/$2" "$server" "$1" --config "$work/config"
+}
+
+start_mongodb --sync-on-commit
+replica 23679; replica 23680 23679
+for port in 23379 23380 23381; do sentinel $port; done
+start_etcd
+start_kafka PLAINTEXT log.segment.bytes=1048576 log.index.size.max.bytes=262144 offsets.topic.num.partitions=4
+write_config "discovery: {enable: etcd}" 'redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}}' \
+  'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' 'etcd: {address: ["127.0.0.1:23790"]}'
+"$server" migrate --config "$work/config" > "$work/migrate.out" 2>&1 || { tail -3 "$work/migrate.out"; exit 1; }
+for service in auth user relation conversation group third msg transfer push api gateway cron; do start_service "$service" "$service" 23001; done
+start_service gateway gateway-2 23011
+for instance in $(seq $number); do
+  end=$((SECONDS + deadline))
+  until curl -sf -o /dev/null "http://127.0.0.1:$((24000 + instance))/readyz"; do
+    [ $SECONDS -lt $end ] || { echo "service $instance is not ready"; tail -n 3 "$work"/log/*/*; exit 1; }
+    sleep 0.2
+  done
+done
+
+# begin SECONDS OPTIONS…: the checker sends for so long; until_checked waits for its word.
+begin() {
+  local seconds=$1; shift
+  "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/,ws://127.0.0.1:23011/ --secret "$secret" --seed "$seed" --seconds "$seconds" \
+    --conversations 6 --groups 2 --members 6 --pause-ms 40 --round 400 --payload 200 --oversize-every 100 --backdate-every 25 --at-all-every 20 --kill-every 3 "$@" \
+    > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+}
+freeze() { echo --freeze "$work/$1.pid:$2"; }
+kill_() { echo --kill "$work/$1.pid"; }
+master="redis-cli -p 23379 sentinel get-master-addr-by-name chat | tail -1"
+of_master() { echo "$1 \$(cat $work/redis-\$($master).pid)"; }
+# The disk has no room until Kafka has felt it: it stops, or says that it cannot write.
+fill_disk="dd if=/dev/zero of=$disk/full bs=64k 2> /dev/null; sleep 8; rm $disk/full"
+# etcd is away, and who starts then has to wait for it.
+without_etcd() {
+  unsupervised etcd
+  kill -KILL "$(cat "$work/gateway.pid")" "$(cat "$work/push.pid")"
+  sleep 6
+  start_etcd
+}
+
+# As e2e/upstream.sh wants it; the master of Redis is the first one there.
+beside=$work/beside; mkdir "$beside"
+for name in mongodb kafka transfer push msg gateway; do ln -s "$work/$name.pid" "$beside/$name.pid"; done
+ln -s "$work/redis-23679.pid" "$beside/redis.pid"
+
+all=(gateway push redis redis-fails-over redis-dies redis-clock mongodb kafka services etcd-at-start disk-full)
+nemesis() { # NAME
+  echo "$1"
+  case $1 in
+    gateway) begin 25 $(freeze gateway 12) ;;
+    push) begin 30 $(freeze push 18) ;; # more than a thousand messages wait
+    redis) begin 15 --nemesis "Redis stands still=$(of_master 'kill -STOP'); sleep 2; $(of_master 'kill -CONT')" ;;
+    redis-fails-over) begin 25 --nemesis "Redis hangs until another has taken over=old=\$(cat $work/redis-\$($master).pid); kill -STOP \$old; sleep 9; kill -CONT \$old" ;;
+    redis-dies) begin 25 --nemesis "the master of Redis dies=$(of_master 'kill -KILL')" ;;
+    redis-clock) begin 25 --nemesis "the clock of Redis goes an hour ahead=$(clock 3600)" --nemesis "an hour back=$(clock -3600)" --nemesis "and is right=$(clock 0)" ;;
+    mongodb) begin 25 $(freeze mongodb 8) $(kill_ mongodb) ;;
+    kafka) begin 40 $(freeze kafka 8) $(kill_ kafka) ;;
+    services) begin 40 $(kill_ transfer) $(kill_ push) $(kill_ msg) $(kill_ gateway) $(kill_ gateway-2) $(kill_ conversation) $(freeze transfer 4) $(freeze msg 4) ;;
+    etcd-at-start) begin 25; sleep 4; without_etcd ;;
+    disk-full) begin 45 --nemesis "Kafka's disk is full=$fill_disk" ;;
+    core)
+      begin 26 $(freeze gateway 3) --nemesis "Redis fails over=redis-cli -p 23379 sentinel failover chat" $(kill_ transfer) $(freeze push 4) $(kill_ gateway-2) \
+        $(freeze mongodb 2)
+      ;;
+    beside) # what e2e/upstream.sh does to any server
+      OPENIM_API=http://127.0.0.1:23002 OPENIM_WS=ws://127.0.0.1:23001/ OPENIM_SECRET=$secret "$root/e2e/upstream.sh" "$beside" transfer push msg gateway
+      return
+      ;;
+    *) echo "there is no '$1'; there are: core ${all[*]}"; exit 2 ;;
+  esac
+  until_checked
+}
+names=("$@"); [ $# -gt 0 ] || names=("${all[@]}")
+for name in "${names[@]}"; do nemesis "$name"; done
