@@ -124,6 +124,42 @@ pub struct OpenIMClusterStatus {
     /// Specs with which everything ran, newest first, at most five: `kubectl openim rollback` goes back to one.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<GoodSpec>,
+    /// What the last `kubectl openim prove` found; written by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// Messages of test users, sent through a change of the cluster, and what became of them.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// When it ended.
+    pub time: Time,
+    /// The version that ran when it began.
+    pub from_version: String,
+    /// The version that ran when it ended.
+    pub to_version: String,
+    /// Seconds of sending.
+    pub seconds: i64,
+    /// Messages that the cluster acknowledged.
+    pub acknowledged: i64,
+    /// Acknowledged and not there.
+    pub lost: i64,
+    /// There twice.
+    pub doubled: i64,
+    /// In another order than they were sent.
+    pub reordered: i64,
+    /// Other promises that were broken: gaps, messages that an open connection was not told of, readers who see different ones.
+    pub other: i64,
+    /// The longest time between two acknowledgements of a sender, in milliseconds.
+    pub longest_gap_millis: i64,
+}
+
+impl Proof {
+    /// No promise was broken.
+    pub fn holds(&self) -> bool {
+        self.lost + self.doubled + self.reordered + self.other == 0
+    }
 }
 
 /// A spec with which everything ran.

@@ -156,6 +156,23 @@ sleep 3
 [ "$generation $pods_before $(claim)" = "$(get "$cluster_name" '{.metadata.generation}') $(all_uids) $((size + 2))Gi" ]
 kube -n "$ns" get "ingress/$cluster_name" -o name
 wait_ready "$cluster_name" 60
+
+echo "kubectl openim proves a change: messages of test users go through it, and the status keeps what became of them"
+mkdir -p "$root/e2e/out"
+at() { OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} node -p "JSON.parse(process.env.OPENIM_ENDPOINTS).$1"; }
+openim prove "$cluster_name" --api "$(at api)" --ws "$(at ws)" --rate 40 > "$root/e2e/out/prove.out" 2>&1 & proving=$!
+until_is 60 1 grep -c '^Test users' "$root/e2e/out/prove.out"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"multiLoginPolicy":4}}}'
+wait $proving || { tail -5 "$root/e2e/out/prove.out"; exit 1; }
+tail -1 "$root/e2e/out/prove.out"
+proof=$(get "$cluster_name" '{.status.proof}')
+node -e '
+  const proof = JSON.parse(process.argv[1]);
+  if (proof.lost + proof.doubled + proof.reordered + proof.other !== 0 || proof.acknowledged < 200 || !(proof.longestGapMillis > 0)) process.exit(1);' "$proof" || { echo "$proof"; exit 1; }
+openim status "$cluster_name" | has 'Proved'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"multiLoginPolicy":null}}}'
+wait_ready "$cluster_name" 300
+[ "$proof" = "$(get "$cluster_name" '{.status.proof}')" ] || { echo "the proof did not stay: $(get "$cluster_name" '{.status.proof}')"; exit 1; }
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"replicas":2}}}}'
 wait_ready "$cluster_name" 120
 [ "$(openim history "$cluster_name" | wc -l)" -ge 3 ]

@@ -500,7 +500,8 @@ impl Operator {
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<OpenIMCluster> = Api::namespaced(self.client.clone(), &namespace);
         let patch = serde_json::json!({
-            "apiVersion": OpenIMCluster::api_version(&()), "kind": OpenIMCluster::kind(&()), "status": after,
+            "apiVersion": OpenIMCluster::api_version(&()), "kind": OpenIMCluster::kind(&()),
+            "status": status::applied(&after),
         });
         let parameters = PatchParams::apply(&format!("{MANAGER}-status")).force();
         api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))

@@ -22,6 +22,7 @@ pub mod neighbours;
 pub mod plan;
 mod pods;
 pub mod probe;
+pub mod prove;
 pub mod replica_set;
 pub mod rollout;
 pub mod rotation;

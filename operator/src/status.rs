@@ -238,7 +238,13 @@ pub fn of(
         dependencies: observed.dependencies.clone(),
         endpoints: endpoints(cluster, observed),
         history: history(cluster, verdict.ready, &before.history, now),
+        proof: before.proof.clone(),
     }
+}
+
+/// What of a status is applied: the proof stays whoever's it is who wrote it.
+pub fn applied(status: &OpenIMClusterStatus) -> OpenIMClusterStatus {
+    OpenIMClusterStatus { proof: None, ..status.clone() }
 }
 
 /// Specs that are remembered.
@@ -459,6 +465,30 @@ mod tests {
             remembered.iter().map(|good| serde_json::from_str(&good.spec).unwrap()).collect();
         let replicas: Vec<i32> = specs.iter().map(|spec| spec.services.msg.replicas).collect();
         assert_eq!(replicas, [6, 5, 4, 3, 1]);
+    }
+
+    #[test]
+    fn a_proof_is_carried_along_and_never_applied() {
+        let proof = crds::Proof {
+            time: Time(Timestamp::UNIX_EPOCH),
+            from_version: "1.0.0".into(),
+            to_version: "1.1.0".into(),
+            seconds: 60,
+            acknowledged: 1000,
+            lost: 0,
+            doubled: 0,
+            reordered: 0,
+            other: 0,
+            longest_gap_millis: 900,
+        };
+        let before = OpenIMClusterStatus { proof: Some(proof.clone()), ..Default::default() };
+        let after = invalid(2, "wrong", &before, Timestamp::UNIX_EPOCH);
+        assert_eq!(after.proof, Some(proof.clone()));
+        assert!(serde_json::to_value(applied(&after)).unwrap().get("proof").is_none());
+        let cluster = validate(&object("{}")).unwrap();
+        let seen =
+            of(&cluster, &Observed::default(), &Plan::default(), false, &before, Timestamp::UNIX_EPOCH);
+        assert_eq!(seen.proof, Some(proof));
     }
 
     #[test]

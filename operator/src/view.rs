@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crds::{Change, OpenIMCluster, OpenIMClusterSpec, condition};
+use crds::{Change, OpenIMCluster, OpenIMClusterSpec, Proof, condition};
 use kube::ResourceExt;
 
 use crate::{apply::Applied, plan::Plan, version};
@@ -25,6 +25,30 @@ fn branches(out: &mut String, title: &str, lines: &[String]) {
 
 fn with_component(component: &str, message: &str) -> String {
     if component.is_empty() { message.to_owned() } else { format!("{component}: {message}") }
+}
+
+/// What was proved, in one sentence.
+pub fn proof(proof: &Proof) -> String {
+    let versions = if proof.from_version == proof.to_version {
+        format!("version {}", proof.to_version)
+    } else {
+        format!("version {} to {}", proof.from_version, proof.to_version)
+    };
+    let counts = [
+        ("lost", proof.lost),
+        ("doubled", proof.doubled),
+        ("reordered", proof.reordered),
+        ("other anomalies", proof.other),
+    ];
+    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    format!(
+        "{} {versions}, {} s, {} messages acknowledged: {}; longest gap {:.1} s",
+        mark(proof.holds()),
+        proof.seconds,
+        proof.acknowledged,
+        counts.join(", "),
+        proof.longest_gap_millis as f64 / 1000.0
+    )
 }
 
 /// A cluster as a tree.
@@ -80,6 +104,9 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
         .map(|(name, url)| format!("{name:<13} {url}"))
         .collect();
     branches(&mut out, "Clients connect to", &endpoints);
+    let proved: Vec<String> =
+        status.proof.iter().map(|seen| format!("{}, until {}", proof(seen), seen.time.0)).collect();
+    branches(&mut out, "Proved", &proved);
     out
 }
 

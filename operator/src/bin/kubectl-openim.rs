@@ -18,6 +18,7 @@ use operator::{
     doors::Neighbour,
     drain, logs, neighbours,
     plan::{self, Observed},
+    prove,
     validate::{self, Cluster},
     view, window,
 };
@@ -114,6 +115,14 @@ enum Command {
         /// One pod, for example a gateway.
         #[arg(long)]
         pod: Option<String>,
+    },
+    /// Sends messages of test users through the change that is under way, or the next one, and writes into the status whether any was lost, doubled or
+    /// reordered, how many were acknowledged, and the longest gap. Ends with 1 when a promise was broken.
+    Prove {
+        /// Name of the cluster.
+        name: String,
+        #[command(flatten)]
+        options: prove::Options,
     },
     /// Lets the operator carry out the plan that waits (`spec.rollout.approval: Required`).
     Approve {
@@ -309,6 +318,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Drain { name, node, pod } => {
             drain::drain(client, &namespace, name, node.as_deref(), pod.as_deref()).await
         }
+        Command::Prove { name, options } => prove::prove(client, &namespace, name, options).await,
         Command::Approve { name } => approve(client, &namespace, name).await,
         Command::Plan { filename, operator_namespace } => {
             preview(client, &namespace, filename, operator_namespace).await
