@@ -9,6 +9,7 @@ set -euo pipefail
 table=$root/docs/recorded-run.tsv
 total() { awk -F'\t' 'NR > 1 {n += $4} END {print n + 0}' "$table"; }
 if [ "${1:-}" = --sum ]; then
+  [ -e "$table" ] || { echo "nothing is recorded yet"; exit; }
   exec awk -F'\t' 'NR > 1 {n++; acknowledged += $4; deliveries += $5; faults += $6; anomalies += $7; seconds += $8}
     END {printf "%d pieces: %d messages acknowledged, %d deliveries, %d faults, %d anomalies, %d seconds\n", n, acknowledged, deliveries, faults, anomalies, seconds}' "$table"
 fi
@@ -37,7 +38,7 @@ piece() {
   local output=$root/e2e/out/record-$number.json code=0
   "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/ --secret "$secret" --seed "$number" --messages "$messages" \
     --conversations 96 --groups 4 --members 6 --pause-ms 0 --round 500 --gzip false --payload 100 \
-    --oversize-every 5000 --backdate-every 100 --at-all-every 50 --hang-up-every 500 --again --kill-every "${NEMESIS_EVERY:-20}" "${faults[@]}" \
+    --backdate-every 100 --at-all-every 50 --hang-up-every 500 --again --kill-every "${NEMESIS_EVERY:-20}" "${faults[@]}" \
     > "$output" 2> "${output%.json}.log" || code=$?
   [ -s "$output" ] || { tail -5 "${output%.json}.log"; return 1; }
   node -e '

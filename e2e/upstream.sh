@@ -2,6 +2,8 @@
 # The same runs of the checker against any OpenIM server that runs already, ours or upstream's, so that what is found can be put side by side: a quiet one, one in
 # which processes stand still, one in which they are killed, all with one seed. Only what both promise counts: what was acknowledged is not lost, doubled,
 # reordered or different for two readers. It neither brings nor builds a server.
+# "Not there for readers" is what two readers did not get within SETTLE seconds. A server may have it all the same: upstream's remembers for a minute that a
+# message was not there yet for whoever asked too early. Look into its MongoDB before anything is called lost.
 #   OPENIM_API=http://… OPENIM_WS=ws://… OPENIM_SECRET=… e2e/upstream.sh FOLDER [SERVICE…]
 # FOLDER has a file SERVICE.pid for each server and service, with the id of its process; whoever runs them begins them again when they end. Servers are
 # mongodb, redis and kafka; the services that store, send and push messages are named.
@@ -19,7 +21,8 @@ run() { # NAME SECONDS OPTION…
     const [name, file, log] = process.argv.slice(1);
     let seen;
     try { seen = JSON.parse(fs.readFileSync(file)); } catch { console.log(`${name}: ended early: ${fs.readFileSync(log, "utf8").trim().split("\n").at(-1)}`); process.exit(0); }
-    const kinds = ["lost", "doubled", "reordered", "divergent"].map((kind) => `${seen.byKind[kind] ?? 0} ${kind}`).join(", ");
+    const kinds = Object.entries({ lost: "not there for readers", doubled: "doubled", reordered: "reordered", divergent: "divergent" })
+      .map(([kind, said]) => `${seen.byKind[kind] ?? 0} ${said}`).join(", ");
     console.log(`${name}: ${seen.acknowledged} acknowledged, ${seen.killed} faults, ${kinds}; longest gap ${(seen.gapMs.max / 1000).toFixed(1)} s`);' "$name" "$output" "${output%.json}.log"
 }
 echo "seed $seed"

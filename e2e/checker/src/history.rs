@@ -171,7 +171,8 @@ pub fn check(after: i64, sent: &BTreeMap<String, Sent>, readers: &[Vec<MsgData>]
             if message.content_type >= NOTIFICATIONS {
                 continue;
             }
-            if seq_of.insert(id, message.seq).is_some() {
+            // The first copy has the place in the order; a later one is a duplicate and nothing else.
+            if *seq_of.entry(id).or_insert(message.seq) != message.seq {
                 anomalies.push(Anomaly::Duplicate(id.to_owned()));
             }
             let by = sent.get(&message.send_id);
@@ -247,6 +248,12 @@ mod tests {
         let one = vec![message(1, "m1"), message(2, "m2")];
         let other = vec![message(1, "m2"), message(2, "m1")];
         assert!(check(0, &all, &[one, other]).contains(&Anomaly::Divergent(1)));
+    }
+
+    #[test]
+    fn a_second_copy_is_a_duplicate_and_does_not_reorder_what_is_between() {
+        let reader = vec![message(1, "m1"), message(2, "m2"), message(3, "m1")];
+        assert_eq!(check(0, &sent(&["m1", "m2"]), &[reader]), [Anomaly::Duplicate("m1".into())]);
     }
 
     #[test]
