@@ -36,7 +36,7 @@ for name in all mongodb redis kafka; do faults+=(--kill "$work/$name.pid" --free
 piece() {
   local number; number=$(wc -l < "$table")
   local output=$root/e2e/out/record-$number.json code=0
-  "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/ --secret "$secret" --seed "$number" --messages "$messages" \
+  "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/ --secret "$api_secret" --seed "$number" --messages "$messages" \
     --conversations 96 --groups 4 --members 6 --pause-ms 0 --round 500 --gzip false --payload 100 \
     --backdate-every 100 --at-all-every 50 --hang-up-every 500 --again --kill-every "${NEMESIS_EVERY:-20}" "${faults[@]}" \
     > "$output" 2> "${output%.json}.log" || code=$?

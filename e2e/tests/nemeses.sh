@@ -64,7 +64,7 @@ done
 # begin SECONDS OPTIONS…: the checker sends for so long; until_checked waits for its word.
 begin() {
   local seconds=$1; shift
-  "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/,ws://127.0.0.1:23011/ --secret "$secret" --seed "$seed" --seconds "$seconds" \
+  "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/,ws://127.0.0.1:23011/ --secret "$api_secret" --seed "$seed" --seconds "$seconds" \
     --conversations 6 --groups 2 --members 6 --pause-ms 40 --round 400 --payload 200 --oversize-every 100 --backdate-every 25 --at-all-every 20 --kill-every 3 "$@" \
     > "$work/checker.json" 2> "$work/checker.log" & checking=$!
 }
@@ -107,7 +107,7 @@ nemesis() { # NAME
         $(freeze mongodb 2)
       ;;
     beside) # what e2e/upstream.sh does to any server
-      OPENIM_API=http://127.0.0.1:23002 OPENIM_WS=ws://127.0.0.1:23001/ OPENIM_SECRET=$secret "$root/e2e/upstream.sh" "$beside" transfer push msg gateway
+      OPENIM_API=http://127.0.0.1:23002 OPENIM_WS=ws://127.0.0.1:23001/ OPENIM_SECRET=$api_secret "$root/e2e/upstream.sh" "$beside" transfer push msg gateway
       return
       ;;
     *) echo "there is no '$1'; there are: core ${all[*]}"; exit 2 ;;

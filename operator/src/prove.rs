@@ -2,6 +2,7 @@
 //! and says what became of them (docs/adr/0027-prove.md).
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -142,14 +143,20 @@ fn proof_of(outcome: &Outcome, from: &str, to: &str, now: Timestamp) -> Proof {
     }
 }
 
+/// What back ends get; clusters that were made before have one secret for all.
+fn api_secret(data: &BTreeMap<String, String>) -> Option<String> {
+    let found = [key::API_SECRET, key::SECRET].into_iter().filter_map(|name| data.get(name));
+    found.map(String::as_str).find(|secret| !secret.is_empty()).map(str::to_owned)
+}
+
 async fn secret(client: &Client, cluster: &Cluster) -> anyhow::Result<String> {
     let name = cluster.part("credentials");
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
     let found = secrets.get(&name).await.with_context(|| {
         format!("Secret/{name}, whose secret makes tokens for test users: the right to read it is needed")
     })?;
-    let data = credentials::text(&found);
-    data.get(key::SECRET).cloned().with_context(|| format!("Secret/{name} has no key {}", key::SECRET))
+    api_secret(&credentials::text(&found))
+        .with_context(|| format!("Secret/{name} has neither {} nor {}", key::API_SECRET, key::SECRET))
 }
 
 /// Waits until the change has ended, or for as long as was asked for.
@@ -258,8 +265,6 @@ pub async fn prove(client: Client, namespace: &str, name: &str, options: &Option
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use clap::Parser;
     use crds::{Change, Endpoints as Seen};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -327,6 +332,16 @@ mod tests {
         assert!(addresses(&OpenIMClusterStatus::default(), &none, true).is_err());
         let said = options(&["--api", "http://127.0.0.1:8080/", "--ws", "ws://127.0.0.1:8080/msg_gateway"]);
         assert_eq!(addresses(&inside, &said, false).unwrap().0, "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn it_logs_in_with_the_secret_of_back_ends_or_the_only_one() {
+        let data = |words: &[(&str, &str)]| {
+            words.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        assert_eq!(api_secret(&data(&[("secret", "a"), ("api-secret", "b")])).as_deref(), Some("b"));
+        assert_eq!(api_secret(&data(&[("secret", "a"), ("api-secret", "")])).as_deref(), Some("a"));
+        assert_eq!(api_secret(&data(&[])), None);
     }
 
     #[test]
