@@ -62,6 +62,7 @@ if [ "$mode" != fast ]; then
   part "OpenAPI" e2e/tests/openapi.sh
   part "services without Kubernetes" e2e/tests/from-source.sh
   part "memory has a bound" e2e/tests/memory.sh
+  part "users are erased, backups are sealed" e2e/tests/erase.sh
   part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
   part "what goes wrong, in short" e2e/tests/nemeses.sh core
   part "operator on the real cluster" e2e/tests/operator.sh

@@ -45,6 +45,7 @@ export async function ok(who, path, body = {}, headers = {}) {
 const lists = {
   '/user/user_register': { users: [{ userID: 'x', nickname: 'x' }] },
   '/user/account_check': { checkUserIDs: ['x'] },
+  '/user/unregister_user': { userIDs: ['x'] },
   '/friend/import_friend': { ownerUserID: 'x', friendUserIDs: ['y'] },
   '/msg/delete_msg_physical': { conversationIDs: ['si_x_y'], timestamp: 1 },
 };

@@ -3,7 +3,7 @@
 use protocol::{Error, Result, go_json};
 
 /// The list of a route, by its path.
-const LISTS: [(&str, &str); 22] = [
+const LISTS: [(&str, &str); 23] = [
     ("/conversation/get_conversations", "conversationIDs"),
     ("/conversation/set_conversations", "userIDs"),
     ("/friend/get_designated_friends", "friendUserIDs"),
@@ -25,6 +25,7 @@ const LISTS: [(&str, &str); 22] = [
     ("/user/get_users_info", "userIDs"),
     ("/user/get_users_status", "userIDs"),
     ("/user/subscribe_users_status", "userIDs"),
+    ("/user/unregister_user", "userIDs"),
     ("/user/user_register", "users"),
 ];
 

@@ -257,6 +257,7 @@ pub(crate) fn routes() -> Table {
         "/user/set_user_client_config" => User "setUserClientConfig" user::SetUserClientConfigReq => user::SetUserClientConfigResp;
         "/user/del_user_client_config" => User "delUserClientConfig" user::DelUserClientConfigReq => user::DelUserClientConfigResp;
         "/user/page_user_client_config" => User "pageUserClientConfig" user::PageUserClientConfigReq => user::PageUserClientConfigResp;
+        "/user/unregister_user" => User "unregisterUser" extension::UnregisterUserReq => extension::UnregisterUserResp;
         "/user/get_users_status" => User "getUserStatus" user::GetUserStatusReq => user::GetUserStatusResp, every 10 of user_i_ds;
 
         "/friend/add_friend" => Relation "applyToAddFriend" relation::ApplyToAddFriendReq => relation::ApplyToAddFriendResp;

@@ -1,6 +1,7 @@
-//! What is done by the clock: message retention, per-conversation destruct, expired objects, abandoned uploads. Any number of
-//! replicas may run: every step can be repeated and works in small pieces. A run of a job ends: it takes what is due at its start.
+//! What is done by the clock: message retention, per-conversation destruct, expired objects, abandoned uploads; and erasing users. Any
+//! number of replicas may run: every step can be repeated and works in small pieces. A run of a job ends: it takes what is due at its start.
 
+mod erase;
 mod schedule;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ impl Cron {
             repeat("destruct", &stop, || self.destruct(&stop)),
             repeat("objects", &stop, || self.remove_old_objects(&stop)),
             repeat("uploads", &stop, || self.abort_old_uploads(&stop)),
+            self.erase(&stop),
         );
     }
 

@@ -21,6 +21,8 @@ const NAMES: [&str; 11] =
     ["IOS", "Android", "Windows", "OSX", "Web", "MiniWeb", "Linux", "APad", "IPad", "Admin", "HarmonyOS"];
 
 impl Platform {
+    /// The numbers of all of them.
+    pub const NUMBERS: std::ops::RangeInclusive<i32> = 1..=11;
     /// iOS devices do not get frames while in background.
     pub const IOS: Self = Self(1);
     /// Android.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use crate::backup;
+use crate::{backup, people};
 
 #[derive(Debug, Parser)]
 #[command(name = "openim-server")]
@@ -29,7 +29,7 @@ enum Helper {
         #[arg(long)]
         to: PathBuf,
     },
-    /// Writes MongoDB's data to the object storage, below backups/NAME/.
+    /// Writes MongoDB's data to the object storage, encrypted, below backups/NAME/.
     Backup {
         /// Directory with config.yaml.
         #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
@@ -51,12 +51,28 @@ enum Helper {
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
         advance: i64,
     },
+    /// Erases a user for good, or says how far that is.
+    EraseUser {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Id of the user.
+        user: String,
+    },
+    /// Writes all there is of a user to the standard output: JSON, a line each.
+    ExportUser {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Id of the user.
+        user: String,
+    },
 }
 
 /// Runs a helper, if the words name one.
 pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Result<()>> {
     let words: Vec<String> = words.into_iter().collect();
-    let helpers = ["copy-key", "redis-member", "backup", "restore"];
+    let helpers = ["copy-key", "redis-member", "backup", "restore", "erase-user", "export-user"];
     helpers.contains(&words.get(1)?.as_str()).then(|| match Helper::parse_from(words) {
         Helper::CopyKey { from, to } => copy_key(&from, &to),
         Helper::RedisMember { host, hosts, password_file, base, to } => {
@@ -64,6 +80,8 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
             let member = routes::set::Member { host, hosts, password, base };
             Ok(runtime()?.block_on(member.prepare(&to))?)
         }
+        Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
+        Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),
         Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),
         Helper::Restore { config, name, replace, advance } => {
             runtime()?.block_on(backup::restore(&config, &name, replace, advance))

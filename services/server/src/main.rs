@@ -3,6 +3,7 @@
 mod backup;
 mod helper;
 mod partitions;
+mod people;
 mod run;
 
 use std::path::PathBuf;

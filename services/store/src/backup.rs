@@ -9,10 +9,17 @@ const MARK: &str = "restoring";
 /// Who is let in and which devices are told are facts of the moment. A backup that brought them back would let in again whoever was
 /// logged out since.
 const SESSIONS: [&str; 2] = ["token", "device"];
+/// Who was erased: a restore keeps what it finds there, or a backup would bring back whoever was erased since.
+const ERASURES: &str = "erasure";
 /// Raised after the messages are stored: read last, no message of a backup lies above it.
 const LAST: &str = "conversation_seq";
 /// Read first for the same reason.
 const FIRST: &str = "messages";
+
+/// Whether a restore leaves a collection as it finds it.
+pub fn is_kept(collection: &str) -> bool {
+    collection == ERASURES
+}
 
 /// Whether a collection is brought back by a restore; backups of earlier versions hold some that are not.
 pub fn is_restored(collection: &str) -> bool {
@@ -37,6 +44,18 @@ impl Store {
     pub async fn insert_documents(&self, collection: &str, documents: &[RawDocumentBuf]) -> Result<()> {
         for chunk in documents.chunks(1000) {
             self.typed::<RawDocumentBuf>(collection).insert_many(chunk).ordered(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds documents of a backup to a collection that is kept, unless they are there.
+    pub async fn insert_missing(&self, collection: &str, documents: &[RawDocumentBuf]) -> Result<()> {
+        for document in documents {
+            let added = self.typed::<RawDocumentBuf>(collection).insert_one(document).await;
+            match added.map_err(crate::StoreError) {
+                Err(error) if !error.is_duplicate_key() => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }

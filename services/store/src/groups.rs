@@ -357,6 +357,12 @@ impl Store {
         self.collect(self.typed("group_member").find(filter).sort(order()).await?).await
     }
 
+    /// The first member with one of the roles, in list order.
+    pub async fn first_member_by_role(&self, group: &str, roles: &[i32]) -> Result<Option<Member>> {
+        let filter = doc! { "group_id": group, "role_level": { "$in": roles } };
+        Ok(self.typed("group_member").find_one(filter).sort(order()).await?)
+    }
+
     /// A page of members: `roles` limits it to roles, empty for all; and how many match.
     pub async fn member_page(&self, group: &str, roles: &[i32], page: Page) -> Result<(Vec<Member>, u64)> {
         let mut filter = doc! { "group_id": group };

@@ -49,7 +49,7 @@ impl ConversationSeq {
     }
 }
 
-fn user_key(user: &str, conversation: &str) -> String {
+pub(crate) fn user_key(user: &str, conversation: &str) -> String {
     format!("{user}:{conversation}")
 }
 

@@ -69,6 +69,7 @@ impl Users {
             request.user_id
         };
         check::unambiguous_id("userID", &user_id, self.live.now().allow_ambiguous_ids)?;
+        self.check_not_being_erased(std::slice::from_ref(&user_id)).await?;
         let user = User {
             user_id,
             nickname: request.nick_name,

@@ -3,6 +3,7 @@
 mod accounts;
 mod client_config;
 mod commands;
+mod unregister;
 
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ use serde_json::json;
 use store::{DateTime, Page, Store, users::User};
 use telemetry::prometheus_client::{metrics::counter::Counter, registry::Registry};
 use webhooks::Webhooks;
+
+pub use unregister::{REMAINS, may_erase};
 
 const MAX_NAME_BYTES: usize = protocol::bounds::NAME_BYTES;
 const MAX_EX_BYTES: usize = protocol::bounds::TEXT_BYTES;
@@ -86,6 +89,7 @@ rpc::service! { Users, Service::User, {
     "setUserClientConfig" => set_client_config,
     "delUserClientConfig" => delete_client_config,
     "pageUserClientConfig" => client_config_page,
+    "unregisterUser" => unregister,
 } }
 
 /// Creates the configured administrators.
@@ -126,6 +130,8 @@ impl Users {
             .await?;
         let wanted = if answer.users.is_empty() { request.users } else { answer.users };
         self.check_new("webhook beforeUserRegister: ", &wanted)?;
+        let ids: Vec<String> = wanted.iter().map(|user| user.user_id.clone()).collect();
+        self.check_not_being_erased(&ids).await?;
         let users: Vec<User> = wanted
             .into_iter()
             .map(|user| User {
