@@ -43,11 +43,6 @@ impl Store {
         Ok(self.documents("user_command").delete_one(one(user, kind, uuid)).await?.deleted_count > 0)
     }
 
-    /// How many items a user has.
-    pub async fn command_count(&self, user: &str) -> Result<u64> {
-        Ok(self.documents("user_command").count_documents(doc! { "user_id": user }).await?)
-    }
-
     /// A user's items, of one type or of all.
     pub async fn commands(&self, user: &str, kind: Option<i32>) -> Result<Vec<Command>> {
         let mut filter = doc! { "user_id": user };

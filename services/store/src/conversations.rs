@@ -203,11 +203,6 @@ impl Store {
         Ok(self.owners(filter).await?.into_iter().collect())
     }
 
-    /// How many rows an owner has.
-    pub async fn conversation_count(&self, owner: &str) -> Result<u64> {
-        Ok(self.documents("conversation").count_documents(doc! { "owner_user_id": owner }).await?)
-    }
-
     async fn owners(&self, filter: Document) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Owner {

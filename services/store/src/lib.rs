@@ -63,6 +63,7 @@ pub mod reactions;
 pub mod reading;
 pub mod requests;
 pub mod retention;
+pub mod room;
 pub mod seqs;
 pub mod tokens;
 pub mod traces;
@@ -304,6 +305,7 @@ impl Store {
         self.index("black", doc! { "block_user_id": 1 }).await?;
         self.unique("friend_request", doc! { "from_user_id": 1, "to_user_id": 1 }).await?;
         self.index("friend_request", doc! { "to_user_id": 1, "create_time": -1 }).await?;
+        self.expiring("friend_request", "create_time", room::REQUESTS_KEPT).await?;
         self.unique("group", doc! { "group_id": 1 }).await?;
         self.unique("group_member", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_member", doc! { "user_id": 1, "join_time": 1 }).await?;
@@ -311,6 +313,7 @@ impl Store {
             .await?;
         self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
+        self.expiring("group_request", "req_time", room::REQUESTS_KEPT).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
         self.ensure_deleted_index().await?;
         let destructs = doc! { "is_msg_destruct": true };

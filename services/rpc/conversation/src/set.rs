@@ -10,12 +10,9 @@ use protocol::{
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
 use rpc::Context;
-use store::conversations::Conversation;
+use store::{conversations::Conversation, room::Room};
 
 use crate::{Conversations, MAX_TEXT_BYTES};
-
-/// Most rows of one user that are made by setting them; every sync reads them all.
-const MAX_CONVERSATIONS: u64 = 10_000;
 
 /// The settings of a request that are present, checked.
 fn settings(request: &ConversationReq) -> Result<Document> {
@@ -139,12 +136,8 @@ impl Conversations {
             }
             _ => {}
         }
-        if self.store.conversation_count(owner).await? >= MAX_CONVERSATIONS {
-            return Err(Error::args(format!(
-                "{owner} has {MAX_CONVERSATIONS} conversations; delete some before setting a new one"
-            )));
-        }
-        Ok(())
+        // Every sync reads them all.
+        self.store.check_room(Room::Conversations, owner, 1).await
     }
 
     async fn set_for(

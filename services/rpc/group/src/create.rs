@@ -53,6 +53,7 @@ impl Groups {
         if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
             return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
         }
+        self.store.check_room_for_group(&ids).await?;
         let id = if info.group_id.is_empty() { fresh_id() } else { info.group_id.clone() };
         self.check_new_id(context.is_privileged(), &id)?;
         if self.store.group(&id).await?.is_some() {

@@ -168,6 +168,7 @@ impl Groups {
         };
         let members = &self.asked_members(context, group, &ex, members.to_vec()).await?;
         let users: Vec<String> = members.iter().map(|member| member.user_id.clone()).collect();
+        self.store.check_room_for_group(&users).await?;
         let conversation = conversation_id::group(group);
         // The notifications of a chat follow it: they hold what became of its messages.
         let both = [conversation.clone(), conversation_id::notification_of(&conversation)];

@@ -21,6 +21,7 @@ use store::{
     DateTime,
     groups::{DISMISSED, Group, Member, role},
     requests::GroupRequest,
+    room::Room,
 };
 
 use crate::{Groups, Standing, member_already};
@@ -127,6 +128,9 @@ impl Groups {
             inviter_user_id: inviter.to_owned(),
             ex: ex.to_owned(),
         };
+        if self.store.group_request(&group.group_id, user).await?.is_none() {
+            self.store.check_room(Room::GroupRequests, user, 1).await?;
+        }
         self.store.put_group_request(&row).await?;
         let info = self.info(group).await?;
         let request = self.request_info(&row, Some(info.clone())).await?;

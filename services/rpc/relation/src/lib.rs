@@ -35,6 +35,7 @@ use store::{
     DateTime, Page, Store,
     blacks::Black,
     requests::{FriendRequest, Side},
+    room::Room,
     users::User,
     versions::Kind,
 };
@@ -144,6 +145,10 @@ impl Relations {
         if self.store.is_friend(from, to).await? && self.store.is_friend(to, from).await? {
             return Err(ErrorCode::RelationshipExists.with("they are friends already"));
         }
+        if self.store.friend_request(from, to).await?.is_none_or(|known| known.handle_result != 0) {
+            self.store.check_room(Room::RequestsSent, from, 1).await?;
+            self.store.check_room(Room::RequestsReceived, to, 1).await?;
+        }
         let row = FriendRequest {
             from_user_id: from.clone(),
             to_user_id: to.clone(),
@@ -190,6 +195,11 @@ impl Relations {
             // Friends first: should this die before the request is closed, agreeing again finishes it.
             if self.store.friend_request(from, to).await?.is_some_and(|row| row.handle_result != 0) {
                 return Err(Error::args("the request is handled already"));
+            }
+            for (owner, friend) in [(to, from), (from, to)] {
+                if !self.store.is_friend(owner, friend).await? {
+                    self.store.check_room(Room::Friends, owner, 1).await?;
+                }
             }
             let pairs = [(from.clone(), to.clone())];
             self.store.make_friends(&pairs, ADD_SOURCE_APPLICATION, context.user_id(), self.now()).await?;
@@ -267,6 +277,7 @@ impl Relations {
         if known.len() != request.friend_user_i_ds.len() {
             return Err(ErrorCode::UserNotFound.with("friendUserIDs names users that are not registered"));
         }
+        self.store.check_room(Room::Friends, owner, request.friend_user_i_ds.len() as u64).await?;
         let pairs: Vec<(String, String)> =
             request.friend_user_i_ds.iter().map(|id| (owner.clone(), id.clone())).collect();
         self.store.make_friends(&pairs, ADD_SOURCE_IMPORT, context.user_id(), self.now()).await?;
@@ -497,6 +508,9 @@ impl Relations {
         self.registered(blocked).await?;
         let body = json!({ "ownerUserID": owner, "blackUserID": blocked });
         self.ask(context, Hook::BeforeAddBlack, body).await?;
+        if !self.store.is_black(owner, blocked).await? {
+            self.store.check_room(Room::Blocked, owner, 1).await?;
+        }
         let row = Black {
             owner_user_id: owner.clone(),
             block_user_id: blocked.clone(),

@@ -10,7 +10,7 @@ use protocol::{
     },
 };
 use rpc::Context;
-use store::{DateTime, Page, client_logs::ClientLog, users::User};
+use store::{DateTime, Page, client_logs::ClientLog, room::Room, users::User};
 
 use crate::Third;
 
@@ -33,6 +33,7 @@ impl Third {
         {
             check::at_most(field, text, MAX_TEXT)?;
         }
+        self.store.check_room(Room::ClientLogs, context.user_id(), request.file_ur_ls.len() as u64).await?;
         let mut rows = Vec::with_capacity(request.file_ur_ls.len());
         for file in request.file_ur_ls {
             check::non_empty("fileURLs.URL", &file.url)?;

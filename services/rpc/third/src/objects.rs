@@ -15,7 +15,7 @@ use protocol::{
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
-use store::{DAY_MS, DateTime, objects::Object, uploads};
+use store::{DAY_MS, DateTime, objects::Object, room::Room, uploads};
 
 use crate::Third;
 
@@ -146,7 +146,8 @@ impl Third {
         }
         let hash = request.hash.to_ascii_lowercase();
         let key = hash_key(&hash);
-        if bucket.size(&key).await? == Some(request.size) {
+        self.check_room(context).await?;
+        if self.may_link(context, &key).await? && bucket.size(&key).await? == Some(request.size) {
             let row = self.row(
                 context,
                 &request.name,
@@ -183,6 +184,20 @@ impl Third {
                 expire_time,
             }),
         })
+    }
+
+    /// Whether equal content that is there already may get another name without being sent: to those who have sent it. Whoever knows no
+    /// more of it than its sum and size sends it too; it is stored once all the same.
+    async fn may_link(&self, context: &Context, key: &str) -> Result<bool> {
+        Ok(context.is_privileged() || self.store.has_own_name(key, context.user_id()).await?)
+    }
+
+    /// Administrators and services name as many files as they like.
+    async fn check_room(&self, context: &Context) -> Result<()> {
+        if context.is_privileged() {
+            return Ok(());
+        }
+        self.store.check_room(Room::Files, context.user_id(), 1).await
     }
 
     /// Counts bytes of a user's day; administrators and services are not counted.
@@ -337,6 +352,7 @@ impl Third {
             ms if ms > 0 && ms as u128 <= ACCESS_VALID.as_millis() => Duration::from_millis(ms as u64),
             _ => return Err(Error::args("millisecond must be between 0 and 7 days")),
         };
+        self.check_room(context).await?;
         let extension = request.name.rsplit_once('.').map(|(_, text)| text).filter(|text| text.len() <= 16);
         let extension = extension.filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         let extension = extension.map(|text| format!(".{text}")).unwrap_or_default();

@@ -13,12 +13,9 @@ use protocol::{
     },
 };
 use rpc::Context;
-use store::{DateTime, commands::Command};
+use store::{DateTime, commands::Command, room::Room};
 
 use crate::{MAX_EX_BYTES, Users};
-
-/// Most items of one user; `get_all` answers with all of them at once.
-const MAX_COMMANDS: u64 = 1000;
 
 fn check_key(context: &Context, user: &str, kind: i32, uuid: &str) -> Result<()> {
     check::non_empty("userID", user)?;
@@ -46,9 +43,7 @@ impl Users {
         let ex = request.ex.map(|ex| ex.value).unwrap_or_default();
         check::at_most("value", &value, MAX_EX_BYTES)?;
         check::at_most("ex", &ex, MAX_EX_BYTES)?;
-        if self.store.command_count(&user).await? >= MAX_COMMANDS {
-            return Err(Error::args(format!("a user has at most {MAX_COMMANDS} items; delete some first")));
-        }
+        self.store.check_room(Room::Commands, &user, 1).await?;
         let row = Command {
             user_id: user.clone(),
             kind: request.r#type,
