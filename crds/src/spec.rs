@@ -53,6 +53,9 @@ pub struct OpenIMClusterSpec {
     /// Object storage for uploads; without it uploads are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object_storage: Option<ObjectStorage>,
+    /// Where and how backups are kept. Left out: in the bucket of objectStorage, with a key that the operator makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// Calls to your back end before and after operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Webhooks>,
@@ -775,6 +778,43 @@ pub struct ObjectStorage {
     #[serde(default = "hundred_gibibytes")]
     #[schemars(range(max = 1_000_000_000_000_000_i64))]
     pub max_bytes_per_day: u64,
+}
+
+/// Backups. Only the Jobs that write and read them get what is said here; another value restarts nothing.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Backup {
+    /// A bucket of their own, with credentials of its own: who can read or overwrite the files of users cannot touch them. Needed where
+    /// objectStorage has a cdnPrefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_storage: Option<BackupStorage>,
+    /// Secret whose key `key` backups are encrypted and signed with, at least 32 characters. Empty: `backup-key` of the Secret that the
+    /// operator makes (NAME-credentials). Without the key nobody restores: keep a copy where the cluster is not.
+    #[schemars(length(max = 253))]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    pub key_secret_name: String,
+}
+
+/// An S3-compatible object storage that exists, for backups alone.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStorage {
+    /// URL that the Jobs use.
+    #[schemars(length(min = 8, max = 256), regex(pattern = "^https?://"))]
+    pub endpoint: String,
+    /// Bucket; created when it does not exist.
+    #[schemars(length(min = 3, max = 63))]
+    pub bucket: String,
+    /// Region.
+    #[serde(default = "first_region")]
+    #[schemars(length(min = 1, max = 64))]
+    pub region: String,
+    /// endpoint/bucket/key instead of bucket.endpoint/key.
+    #[serde(default = "yes")]
+    pub path_style: bool,
+    /// Secret with the keys `accessKeyID` and `secretAccessKey`.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
 }
 
 /// Webhooks of the OpenIM contract.

@@ -53,6 +53,10 @@ test('a backup is written while the services go on', async () => {
   assert.match(refused('backup', cluster, '--backup', backup), /there is a backup .*choose another name/);
 });
 
+test('who looks after the cluster is told that backups lie beside users\' files', () => {
+  assert.match(openim('doctor', cluster), /backups share a bucket with the files of users/);
+});
+
 test('what is in use is not overwritten unless that is asked for, and an unknown backup names the known ones', () => {
   assert.match(refused('restore', cluster, backup), /the database holds users or messages/);
   assert.match(refused('restore', cluster, 'lunch', '--replace'), new RegExp(`there is no backup lunch; backups: .*${backup}`));

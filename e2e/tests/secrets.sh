@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o 'go-template={{range $key, $value := .data}}{{$key}} {{base64decode $value}}{{"\n"}}{{end}}' |
-  sed -nE 's/^(secret|[a-z-]*-secret|secret-other|api-secret-other|mongo-keyfile|[a-z0-9-]*password[a-z0-9-]*|[a-z-]*\.key) //p' | grep -E '.{16}' > "$work/secrets"
+  sed -nE 's/^(secret|[a-z-]*-secret|secret-other|api-secret-other|mongo-keyfile|backup-key|[a-z0-9-]*password[a-z0-9-]*|[a-z-]*\.key) //p' | grep -E '.{16}' > "$work/secrets"
 [ "$(wc -l < "$work/secrets")" -ge 5 ] || { echo "only $(wc -l < "$work/secrets") secrets were found to look for"; exit 1; }
 kube get pods,deployments,replicasets,statefulsets,jobs,configmaps,ingresses,openimclusters,openimservices,events.events.k8s.io -A -o json > "$work/objects.json"
 for namespace in "$cluster_namespace" openim-system; do

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use crds::{OpenIMCluster, OpenIMService};
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Pod, Secret},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, LogParams, Patch, PatchParams, PostParams},
@@ -12,7 +15,12 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    build::{labels, migration, settings::Settings},
+    build::{
+        labels,
+        migration::{self, OWN_KEY, STORAGE_KEYS},
+        settings::Settings,
+    },
+    credentials::{self, key},
     dereference,
     validate::{self, Cluster, SERVICES},
 };
@@ -27,16 +35,51 @@ async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Clu
     let cluster = validate::validate(&object)?;
     let observed = dereference::read_as_it_is(client, &cluster, "").await?;
     let settings = Settings::of(&cluster, &observed);
+    let backup = cluster.spec.backup.clone().unwrap_or_default();
     ensure!(
-        cluster.spec.object_storage.is_some(),
-        "spec.objectStorage is not set: backups are kept in the object storage"
+        cluster.spec.object_storage.is_some() || backup.object_storage.is_some(),
+        "spec.backup.objectStorage is not set, nor spec.objectStorage: backups are kept in an object storage"
     );
+    let mut needed: Vec<(&str, &str, &str)> = vec![];
+    if let Some(storage) = &backup.object_storage {
+        let field = "spec.backup.objectStorage.secretName";
+        needed.extend(STORAGE_KEYS.map(|item| (field, storage.secret_name.as_str(), item)));
+    }
+    let generated = cluster.credentials();
+    needed.push(match backup.key_secret_name.as_str() {
+        "" => ("what the operator makes", generated.as_str(), key::BACKUP_KEY),
+        own => ("spec.backup.keySecretName", own, OWN_KEY),
+    });
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    for (field, secret, item) in needed {
+        let found = secrets.get_opt(secret).await?.map(|found| credentials::text(&found));
+        ensure!(
+            found.is_some_and(|data| data.contains_key(item)),
+            "{field}: the Secret {secret} has no key {item}; {}",
+            if item == key::BACKUP_KEY { "upgrade the operator, it makes it" } else { "create it" }
+        );
+    }
     Ok((cluster, settings))
+}
+
+/// Why no backup may be written: the bucket is read by everybody.
+fn public(cluster: &Cluster) -> Option<&'static str> {
+    let own = cluster.spec.backup.as_ref().and_then(|backup| backup.object_storage.as_ref());
+    let files = cluster.spec.object_storage.as_ref()?;
+    (own.is_none() && !files.cdn_prefix.is_empty()).then_some(
+        "the bucket of spec.objectStorage is read without a signature (cdnPrefix), and backups would be too: set spec.backup.objectStorage to \
+         another bucket",
+    )
 }
 
 /// The time, as names can have it.
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%S").to_string()
+}
+
+/// The time, and what nobody guesses.
+fn new_name() -> String {
+    format!("{}-{}", now(), hex::encode(rand::random::<[u8; 8]>()))
 }
 
 /// Runs a Job with these words for the program, the first of which names what it does, to its end; what it said last.
@@ -85,7 +128,10 @@ pub async fn backup(
     backup: Option<String>,
 ) -> anyhow::Result<()> {
     let (cluster, settings) = of(&client, namespace, name).await?;
-    let backup = backup.unwrap_or_else(now);
+    if let Some(reason) = public(&cluster) {
+        bail!("{reason}");
+    }
+    let backup = backup.unwrap_or_else(new_name);
     let words = ["backup", "--config", "/config", &backup].map(str::to_owned).to_vec();
     println!("{}", run(&client, &cluster, &settings, words).await?);
     Ok(())
@@ -110,6 +156,17 @@ async fn scale(
     Ok(before)
 }
 
+/// How a backup is restored.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Remove what the database holds.
+    pub replace: bool,
+    /// Seqs that every conversation leaves out.
+    pub advance: i64,
+    /// Also what is neither encrypted nor signed.
+    pub unsealed: bool,
+}
+
 /// Fills the database from a backup, with the services stopped meanwhile.
 ///
 /// # Errors
@@ -119,8 +176,7 @@ pub async fn restore(
     namespace: &str,
     name: &str,
     backup: &str,
-    replace: bool,
-    advance: i64,
+    how: How,
 ) -> anyhow::Result<()> {
     let (cluster, settings) = of(&client, namespace, name).await?;
     for service in SERVICES.into_iter().filter(|service| *service != "cron") {
@@ -136,8 +192,9 @@ pub async fn restore(
     let outcome = async {
         until_gone(&client, namespace, &theirs).await?;
         let mut words: Vec<String> = ["restore", "--config", "/config", backup].map(str::to_owned).to_vec();
-        words.push(format!("--advance={advance}"));
-        words.extend(replace.then(|| "--replace".to_owned()));
+        words.push(format!("--advance={}", how.advance));
+        words.extend(how.replace.then(|| "--replace".to_owned()));
+        words.extend(how.unsealed.then(|| "--unsealed".to_owned()));
         run(&client, &cluster, &settings, words).await
     }
     .await;

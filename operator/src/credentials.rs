@@ -32,6 +32,8 @@ pub mod key {
     pub const NEXT_SECRET_ROTATION: &str = "secret-rotation-next";
     /// When its secrets came into use.
     pub const SECRETS_SWITCHED: &str = "secret-rotation-switched";
+    /// Encrypts and signs backups.
+    pub const BACKUP_KEY: &str = "backup-key";
     /// Shared by the members of the replica set.
     pub const MONGO_KEYFILE: &str = "mongo-keyfile";
     /// The user that is in use; missing: the first.
@@ -312,6 +314,7 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
     for name in [key::SECRET, key::MONGO_KEYFILE].into_iter().chain(used.passwords()) {
         data.entry(name.to_owned()).or_insert_with(random_hex);
     }
+    data.entry(key::BACKUP_KEY.to_owned()).or_insert_with(random_hex);
     data.entry(key::KAFKA_CLUSTER_ID.to_owned()).or_insert_with(kafka_cluster_id);
     let accounts: Vec<&Account> =
         [used, used.other()].into_iter().filter(|account| account.exists(&data)).collect();
@@ -384,7 +387,7 @@ mod tests {
         let first = complete(&cluster, BTreeMap::new());
         assert_eq!(complete(&cluster, first.clone()), first);
         assert_ne!(complete(&cluster, BTreeMap::new())[key::SECRET], first[key::SECRET]);
-        assert!(first[key::SECRET].len() >= 16);
+        assert!(first[key::SECRET].len() >= 16 && first[key::BACKUP_KEY].len() >= 32);
         assert_eq!(first[key::KAFKA_CLUSTER_ID].len(), 22);
         assert!(first[FIRST.mongo_uri].ends_with(
             "@chat-mongodb-0.chat-mongodb.team.svc:27017/?authSource=admin&directConnection=true"

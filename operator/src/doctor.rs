@@ -224,7 +224,32 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
             "set spec.objectStorage: clients cannot send pictures and files",
         ));
     }
+    found.extend(about_backups(cluster));
     found
+}
+
+/// Whoever can write the files of users can remove backups in the same bucket, and often read them.
+fn about_backups(cluster: &Cluster) -> Option<Finding> {
+    let own = cluster.spec.backup.as_ref().and_then(|backup| backup.object_storage.as_ref());
+    let files = cluster.spec.object_storage.as_ref()?;
+    match own {
+        None if !files.cdn_prefix.is_empty() => Some(risk(
+            "no backup can be written: the bucket of users' files is read without a signature (cdnPrefix)".into(),
+            "set spec.backup.objectStorage to another bucket, with credentials of its own",
+        )),
+        Some(own) if own.bucket != files.bucket || own.endpoint != files.endpoint => {
+            (own.secret_name == files.secret_name).then(|| {
+                risk(
+                    "the services have the credentials of the bucket for backups".into(),
+                    "give spec.backup.objectStorage a Secret of its own: who breaks into a service must not remove backups too",
+                )
+            })
+        }
+        _ => Some(risk(
+            "backups share a bucket with the files of users".into(),
+            "set spec.backup.objectStorage to another bucket, with credentials of its own",
+        )),
+    }
 }
 
 /// Looks at everything; the worst first.
@@ -273,7 +298,8 @@ mod tests {
 
     const SOUND: &str = "services: {gateway: {replicas: 2}, api: {replicas: 2}, msg: {replicas: 2}, transfer: {replicas: 2}, push: {replicas: 2}}\n\
         mongodb: {external: {secretName: m}}\nkafka: {managed: {brokers: 3}}\ningress: {tlsSecretName: t}\n\
-        objectStorage: {endpoint: 'http://s3', bucket: b, secretName: s}";
+        objectStorage: {endpoint: 'http://s3', bucket: b, secretName: s}\n\
+        backup: {objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: t}}";
 
     fn healthy(spec: &str) -> OpenIMCluster {
         let mut cluster = object(spec);
@@ -292,6 +318,28 @@ mod tests {
 
     fn seen(cluster: &OpenIMCluster, pods: &[Pod]) -> String {
         report("chat", &examine(cluster, pods, Some(&lease(995)), now()))
+    }
+
+    #[test]
+    fn backups_that_share_a_bucket_are_told() {
+        let seen_with = |files: &str, backup: &str| {
+            let shared = SOUND
+                .split("\nbackup:")
+                .next()
+                .unwrap()
+                .replace("bucket: b,", &format!("bucket: b, {files}"));
+            seen(&healthy(&format!("{shared}\n{backup}")), &[])
+        };
+        let own = |bucket: &str, secret: &str| {
+            format!(
+                "backup: {{objectStorage: {{endpoint: 'http://s3', bucket: {bucket}, secretName: {secret}}}}}"
+            )
+        };
+        assert!(seen_with("", "").contains("backups share a bucket with the files of users"));
+        assert!(seen_with("", &own("b", "t")).contains("backups share a bucket"));
+        assert!(seen_with("cdnPrefix: 'https://cdn',", "").contains("no backup can be written"));
+        assert!(seen_with("", &own("safe", "s")).contains("the services have the credentials"));
+        assert!(!seen_with("cdnPrefix: 'https://cdn',", &own("safe", "t")).contains("backup"));
     }
 
     #[test]

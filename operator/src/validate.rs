@@ -380,6 +380,19 @@ fn server(name: &str, managed: &Managed) -> Result<(), Invalid> {
     }
 }
 
+/// Why backups would be read by everybody.
+fn public_backups(spec: &OpenIMClusterSpec, backup: &crds::Backup) -> Option<String> {
+    let (own, files) = (backup.object_storage.as_ref()?, spec.object_storage.as_ref()?);
+    let same = own.bucket == files.bucket
+        && own.endpoint.trim_end_matches('/') == files.endpoint.trim_end_matches('/');
+    (same && !files.cdn_prefix.is_empty()).then(|| {
+        format!(
+            "bucket {} is read without a signature (spec.objectStorage.cdnPrefix), and backups would be too: name another bucket",
+            own.bucket
+        )
+    })
+}
+
 /// Checks a cluster.
 ///
 /// # Errors
@@ -509,6 +522,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
                 );
             }
         }
+    }
+    if let Some(reason) = spec.backup.as_ref().and_then(|backup| public_backups(&spec, backup)) {
+        return refuse("spec.backup.objectStorage", reason);
     }
     if let Some(webhooks) = &spec.webhooks {
         if !webhooks.url.starts_with("http://") && !webhooks.url.starts_with("https://") {

@@ -82,11 +82,11 @@ enum Command {
         #[arg(short, long)]
         operation: Option<String>,
     },
-    /// Writes MongoDB's data to the object storage of `spec.objectStorage`, while the services go on.
+    /// Writes MongoDB's data, encrypted, to the storage of `spec.backup.objectStorage` or `spec.objectStorage`, while the services go on.
     Backup {
         /// Name of the cluster.
         name: String,
-        /// Name of the backup; the time when left out.
+        /// Name of the backup; the time and a random end when left out.
         #[arg(long)]
         backup: Option<String>,
     },
@@ -103,6 +103,9 @@ enum Command {
         /// new messages for ones that they have.
         #[arg(long, default_value_t = 1000)]
         advance: i64,
+        /// Restore also what is neither encrypted nor signed: backups of earlier versions. Whoever can write to the bucket can have made them.
+        #[arg(long)]
+        unsealed: bool,
     },
     /// Moves the cluster's pods away from a node, or a single pod, one at a time and within their disruption budgets.
     #[command(group(clap::ArgGroup::new("what").required(true).args(["node", "pod"])))]
@@ -312,8 +315,9 @@ async fn main() -> anyhow::Result<()> {
         Command::Backup { name, backup: called } => {
             backup::backup(client, &namespace, name, called.clone()).await
         }
-        Command::Restore { name, backup: called, replace, advance } => {
-            backup::restore(client, &namespace, name, called, *replace, *advance).await
+        Command::Restore { name, backup: called, replace, advance, unsealed } => {
+            let how = backup::How { replace: *replace, advance: *advance, unsealed: *unsealed };
+            backup::restore(client, &namespace, name, called, how).await
         }
         Command::Drain { name, node, pod } => {
             drain::drain(client, &namespace, name, node.as_deref(), pod.as_deref()).await

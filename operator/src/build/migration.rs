@@ -4,7 +4,7 @@
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::{Container, PodSpec, PodTemplateSpec},
+        core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -14,12 +14,17 @@ use sha2::{Digest, Sha256};
 use super::{
     dynamic,
     labels::{metadata, pod_labels},
-    pods::{placed, pod_security, resources},
+    pods::{from_secret, placed, pod_security, resources},
     services::{SERVICE_USER, config_volume, container},
     settings::Settings,
     template,
 };
-use crate::validate::Cluster;
+use crate::{credentials::key, validate::Cluster};
+
+/// Key of `spec.backup.keySecretName`.
+pub const OWN_KEY: &str = "key";
+/// Keys of `spec.backup.objectStorage.secretName`.
+pub const STORAGE_KEYS: [&str; 2] = ["accessKeyID", "secretAccessKey"];
 
 /// The Job's name for these settings.
 pub fn name(cluster: &Cluster, settings: &Settings) -> String {
@@ -63,6 +68,33 @@ fn once(cluster: &Cluster, settings: &Settings, name: &str, mut container: Conta
     }
 }
 
+/// What only these Jobs are told: where backups are, and what opens them. In the environment and not in the file, which is everybody's.
+fn of_backups(cluster: &Cluster) -> Vec<EnvVar> {
+    let backup = cluster.spec.backup.clone().unwrap_or_default();
+    let mut environment = vec![if backup.key_secret_name.is_empty() {
+        from_secret("IMENV_BACKUP_KEY", &cluster.credentials(), key::BACKUP_KEY)
+    } else {
+        from_secret("IMENV_BACKUP_KEY", &backup.key_secret_name, OWN_KEY)
+    }];
+    let Some(storage) = backup.object_storage else { return environment };
+    let plain = [
+        ("ENDPOINT", storage.endpoint),
+        ("BUCKET", storage.bucket),
+        ("REGION", storage.region),
+        ("PATHSTYLE", storage.path_style.to_string()),
+    ];
+    environment.extend(plain.map(|(name, value)| EnvVar {
+        name: format!("IMENV_BACKUP_S3_{name}"),
+        value: Some(value),
+        ..Default::default()
+    }));
+    for item in STORAGE_KEYS {
+        let name = format!("IMENV_BACKUP_S3_{}", item.to_ascii_uppercase());
+        environment.push(from_secret(&name, &storage.secret_name, item));
+    }
+    environment
+}
+
 /// A Job that a person asked for (`backup`, `restore`): words for the program. It is not the operator's to remove.
 pub fn asked_for(
     cluster: &Cluster,
@@ -73,6 +105,7 @@ pub fn asked_for(
 ) -> Job {
     let mut container = container(cluster, settings, component, template::NEWEST);
     container.args = Some(words);
+    container.env.get_or_insert_default().extend(of_backups(cluster));
     // What failed is for the person to read, who runs it again.
     let mut job = once(cluster, settings, name, container, 0);
     job.metadata.owner_references = None;
@@ -84,4 +117,49 @@ pub fn asked_for(
         }
     }
     job
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::Observed,
+        validate::{tests::object, validate},
+    };
+
+    fn environment(spec: &str) -> Vec<(String, String)> {
+        let cluster = validate(&object(spec)).unwrap();
+        let settings = Settings::of(&cluster, &Observed::default());
+        let job = asked_for(&cluster, &settings, "chat-backup-1", "backup", vec!["backup".into()]);
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let all = pod.containers[0].env.clone().unwrap();
+        let shown = |variable: EnvVar| {
+            let of_secret = variable.value_from.and_then(|from| from.secret_key_ref);
+            let value = of_secret.map(|of| format!("{}/{}", of.name, of.key)).or(variable.value);
+            (variable.name, value.unwrap_or_default())
+        };
+        all.into_iter().map(shown).filter(|(name, _)| name.starts_with("IMENV_BACKUP")).collect()
+    }
+
+    #[test]
+    fn only_these_jobs_hear_of_the_bucket_for_backups() {
+        let own =
+            "backup: {keySecretName: k, objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: s}}";
+        let told = environment(own);
+        let expected = [
+            ("IMENV_BACKUP_KEY", "k/key"),
+            ("IMENV_BACKUP_S3_ENDPOINT", "http://s3"),
+            ("IMENV_BACKUP_S3_BUCKET", "safe"),
+            ("IMENV_BACKUP_S3_REGION", "us-east-1"),
+            ("IMENV_BACKUP_S3_PATHSTYLE", "true"),
+            ("IMENV_BACKUP_S3_ACCESSKEYID", "s/accessKeyID"),
+            ("IMENV_BACKUP_S3_SECRETACCESSKEY", "s/secretAccessKey"),
+        ];
+        assert_eq!(told, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let generated = [("IMENV_BACKUP_KEY".to_owned(), "chat-credentials/backup-key".to_owned())];
+        assert_eq!(environment("{}"), generated);
+        let (with, without) = (validate(&object(own)).unwrap(), validate(&object("{}")).unwrap());
+        let settings = |cluster| Settings::of(cluster, &Observed::default());
+        assert_eq!(settings(&with), settings(&without), "no service is told, or restarted");
+    }
 }

@@ -98,6 +98,8 @@ pub struct Config {
     pub push: Push,
     /// Uploaded files.
     pub object: Object,
+    /// Backups.
+    pub backup: Backup,
     /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
     pub webhooks: Webhooks,
     /// System messages; also the content of `notification.yaml`.
@@ -357,6 +359,17 @@ pub struct Object {
     pub s3: ObjectStorage,
 }
 
+/// Backups; read by `openim-server backup` and `restore` alone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Backup {
+    /// What backups are encrypted and signed with: any text of at least 32 characters, for example of `openssl rand -hex 32`. Without it
+    /// nobody restores them, so keep a copy where the cluster is not.
+    pub key: String,
+    /// Where they are kept; without an endpoint in the storage of `object.s3`, unless that has a `cdnPrefix`.
+    pub s3: ObjectStorage,
+}
+
 /// Whether there is an object storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -469,6 +482,7 @@ impl Default for Config {
             transfer: Transfer::default(),
             push: Push::default(),
             object: Object::default(),
+            backup: Backup::default(),
             webhooks: Webhooks::default(),
             notification: Notifications::default(),
             admin_port: 12000,

@@ -28,6 +28,10 @@ fn fields(config: &mut Config) -> [(&'static str, &mut String); 23] {
         ("object.s3.accessKeyID", &mut config.object.s3.access_key_id),
         ("object.s3.secretAccessKey", &mut config.object.s3.secret_access_key),
         ("object.s3.sessionToken", &mut config.object.s3.session_token),
+        ("backup.key", &mut config.backup.key),
+        ("backup.s3.accessKeyID", &mut config.backup.s3.access_key_id),
+        ("backup.s3.secretAccessKey", &mut config.backup.s3.secret_access_key),
+        ("backup.s3.sessionToken", &mut config.backup.s3.session_token),
     ]
 }
 

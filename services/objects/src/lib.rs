@@ -251,16 +251,30 @@ impl Objects {
     }
 
     /// The content of an object; `None` when it does not exist.
-    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// Also when it has more than `most` bytes: no more than these are read, whatever the storage says.
+    pub async fn get(&self, key: &str, most: usize) -> Result<Option<Vec<u8>>> {
         let url = GetObject::new(&self.internal, Some(&self.credentials), key).sign(TRANSFER_DEADLINE);
-        let answer = self.http.get(url).timeout(TRANSFER_DEADLINE).send().await?;
+        let mut answer = self.http.get(url).timeout(TRANSFER_DEADLINE).send().await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        if answer.status().is_success() {
-            return Ok(Some(answer.bytes().await?.to_vec()));
+        if !answer.status().is_success() {
+            return accepted("reading an object", answer).await.map(|_| None);
         }
-        accepted("reading an object", answer).await.map(|_| None)
+        let mut content = Vec::new();
+        while let Some(part) = answer.chunk().await? {
+            if content.len() + part.len() > most {
+                return Err(ObjectError::Refused {
+                    what: "reading an object",
+                    status: answer.status(),
+                    body: format!("{key} has more than {most} bytes"),
+                });
+            }
+            content.extend_from_slice(&part);
+        }
+        Ok(Some(content))
     }
 
     /// The keys that begin so.

@@ -1,175 +1,160 @@
-//! `openim-server backup` and `restore`: MongoDB's collections as compressed BSON in the object storage, below `backups/NAME/`.
+//! `openim-server backup` and `restore`: MongoDB's collections as compressed and encrypted BSON in an object storage, below
+//! `backups/NAME/`.
 //!
 //! A backup exists when its manifest does, which is written last: one that was interrupted is not one. A restore marks the database
 //! before it changes it, so that it can be run again when it was interrupted, and only as the restore that it was.
 
-use std::{
-    io::{Read, Write},
-    path::Path,
-};
+mod manifest;
+mod sealed;
+
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use config::Config;
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use config::{Config, ObjectKind, ObjectStorage};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use objects::Objects;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use store::Store;
 
-const FOLDER: &str = "backups/";
-const MANIFEST: &str = "manifest.json";
-/// Of documents in one object, before compression.
-const CHUNK_BYTES: usize = 16 << 20;
-/// The document that fills a chunk may have 16 MiB.
-const LARGEST_CHUNK: u64 = CHUNK_BYTES as u64 + (17 << 20);
-const FORMAT: u32 = 1;
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    format: u32,
-    /// Of the program that wrote it.
-    version: String,
-    begun: Timestamp,
-    ended: Timestamp,
-    collections: Vec<Collection>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Collection {
-    name: String,
-    documents: u64,
-    chunks: Vec<Chunk>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunk {
-    key: String,
-    bytes: usize,
-    sha256: String,
-}
+use manifest::{
+    CHUNK_BYTES, Collection, FOLDER, MANIFEST, MOST_BYTES, Manifest, is_name, key, read_chunk, write_chunk,
+};
+use sealed::Keys;
 
 /// Where things are.
 struct Places {
     store: Store,
+    /// Where backups are written, and looked for first.
     objects: Objects,
+    /// Where versions before wrote them: the bucket of users' files, if that is another one.
+    before: Option<Objects>,
     config: Config,
+}
+
+/// The settings of the bucket for backups: their own, or those of users' files.
+fn bucket(config: &Config) -> anyhow::Result<&ObjectStorage> {
+    if !config.backup.s3.endpoint.is_empty() {
+        return Ok(&config.backup.s3);
+    }
+    ensure!(
+        config.object.enable == ObjectKind::S3,
+        "backup.s3.endpoint: backups are kept in an object storage, and there is none (spec.backup.objectStorage)"
+    );
+    Ok(&config.object.s3)
+}
+
+/// Why no backup may be written there: everybody can read it.
+fn is_public(config: &Config) -> Option<&'static str> {
+    let (own, files) = (&config.backup.s3, &config.object.s3);
+    if !own.cdn_prefix.is_empty() {
+        return Some(
+            "backup.s3.cdnPrefix must be empty: what a content delivery network has, everybody reads",
+        );
+    }
+    let shared = own.endpoint.is_empty()
+        || own.bucket == files.bucket
+            && own.endpoint.trim_end_matches('/') == files.endpoint.trim_end_matches('/');
+    (shared && !files.cdn_prefix.is_empty()).then_some(
+        "the bucket of object.s3 is read without a signature (cdnPrefix), and backups would be too: set backup.s3 to another bucket \
+         (spec.backup.objectStorage)",
+    )
 }
 
 impl Places {
     async fn open(directory: &Path) -> anyhow::Result<Self> {
         let config = (*config::Live::load(directory)?.now()).clone();
-        let objects = Objects::from_config(&config)?
-            .context("object.enable: backups are kept in the object storage, and there is none")?;
+        let objects = Objects::new(bucket(&config)?).context("backup")?;
+        let before = if config.backup.s3.endpoint.is_empty() { None } else { Objects::from_config(&config)? };
         let reads = budget::Budget::new(budget::share_of_process());
-        Ok(Self { store: Store::connect(&config.mongo, reads).await.context("mongo.uri")?, objects, config })
+        let store = Store::connect(&config.mongo, reads).await.context("mongo.uri")?;
+        Ok(Self { store, objects, before, config })
+    }
+
+    /// The manifest of a backup, and where it is.
+    async fn find(&self, name: &str) -> anyhow::Result<Option<(Vec<u8>, &Objects)>> {
+        for objects in std::iter::once(&self.objects).chain(&self.before) {
+            if let Some(manifest) = objects.get(&key(name, MANIFEST), MOST_BYTES).await? {
+                return Ok(Some((manifest, objects)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The names of backups that are whole.
+    async fn names(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for objects in std::iter::once(&self.objects).chain(&self.before) {
+            let found = objects.list(FOLDER).await?;
+            let whole = found.iter().filter_map(|key| key.strip_prefix(FOLDER)?.strip_suffix(MANIFEST));
+            names.extend(whole.map(|name| name.trim_end_matches('/').to_owned()));
+        }
+        Ok(names)
     }
 }
 
-fn key(backup: &str, name: &str) -> String {
-    format!("{FOLDER}{backup}/{name}")
+/// The chunks of a backup, as they are written.
+struct Writer<'a> {
+    objects: &'a Objects,
+    name: &'a str,
+    keys: Keys,
+    /// How many there are.
+    number: u64,
 }
 
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        // `.` and `..` lead elsewhere.
-        && !text.starts_with('.')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c))
-}
-
-fn compressed(documents: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(documents)?;
-    Ok(encoder.finish()?)
-}
-
-/// Cuts BSON documents that follow one another apart.
-fn documents(compressed: &[u8]) -> anyhow::Result<Vec<store::RawDocumentBuf>> {
-    let mut bytes = Vec::new();
-    GzDecoder::new(compressed).take(LARGEST_CHUNK + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= LARGEST_CHUNK, "it inflates to more than {LARGEST_CHUNK} bytes");
-    let mut found = Vec::new();
-    let mut rest = bytes.as_slice();
-    while let Some(length) = rest.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize) {
-        ensure!(length >= 5 && length <= rest.len(), "a document is cut off");
-        let (document, after) = rest.split_at(length);
-        found.push(store::RawDocumentBuf::from_bytes(document.to_vec())?);
-        rest = after;
+impl Writer<'_> {
+    async fn write(&mut self, collection: &mut Collection, pending: &mut Vec<u8>) -> anyhow::Result<()> {
+        let (chunk, data) = write_chunk(self.name, collection, self.number, &self.keys, pending)?;
+        pending.clear();
+        self.objects.put(&chunk.key, data).await?;
+        self.number += 1;
+        collection.chunks.push(chunk);
+        Ok(())
     }
-    ensure!(rest.is_empty(), "a document is cut off");
-    Ok(found)
-}
 
-async fn write_chunk(
-    objects: &Objects,
-    backup: &str,
-    collection: &mut Collection,
-    pending: &mut Vec<u8>,
-) -> anyhow::Result<()> {
-    let key = key(backup, &format!("{}/{:06}.bson.gz", collection.name, collection.chunks.len()));
-    let data = compressed(pending)?;
-    pending.clear();
-    let chunk = Chunk { key, bytes: data.len(), sha256: hex::encode(Sha256::digest(&data)) };
-    objects.put(&chunk.key, data).await?;
-    collection.chunks.push(chunk);
-    Ok(())
-}
-
-/// Writes a backup.
-pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
-    ensure!(is_name(name), "{name:?}: a name has 1 to 64 letters, digits, hyphens, underscores and dots");
-    let Places { store, objects, .. } = Places::open(directory).await?;
-    objects.ensure_bucket().await?;
-    ensure!(
-        objects.get(&key(name, MANIFEST)).await?.is_none(),
-        "there is a backup {name}: choose another name"
-    );
-    let begun = Timestamp::now();
-    let mut collections = Vec::new();
-    for collection in store.collections().await?.into_iter().filter(|name| store::backup::is_restored(name)) {
-        let mut collection = Collection { name: collection, documents: 0, chunks: vec![] };
+    async fn collection(&mut self, store: &Store, name: String) -> anyhow::Result<Collection> {
+        let mut collection = Collection { name, documents: 0, chunks: vec![] };
         let mut cursor = store.raw_documents(&collection.name).await?;
         let mut pending = Vec::new();
         while let Some(document) = cursor.try_next().await? {
             pending.extend_from_slice(document.as_bytes());
             collection.documents += 1;
             if pending.len() >= CHUNK_BYTES {
-                write_chunk(&objects, name, &mut collection, &mut pending).await?;
+                self.write(&mut collection, &mut pending).await?;
                 println!("{}: {} documents", collection.name, collection.documents);
             }
         }
         if !pending.is_empty() {
-            write_chunk(&objects, name, &mut collection, &mut pending).await?;
+            self.write(&mut collection, &mut pending).await?;
         }
-        collections.push(collection);
+        Ok(collection)
     }
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let manifest = Manifest { format: FORMAT, version, begun, ended: Timestamp::now(), collections };
-    objects.put(&key(name, MANIFEST), serde_json::to_vec_pretty(&manifest)?).await?;
-    println!("backup {name}: {}", summary(&manifest));
+}
+
+/// Writes a backup.
+pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
+    ensure!(
+        is_name(name),
+        "{name:?}: a name has 1 to 64 letters, digits, hyphens, underscores and single dots"
+    );
+    let places = Places::open(directory).await?;
+    if let Some(reason) = is_public(&places.config) {
+        bail!("{reason}");
+    }
+    let salt = hex::encode(rand::random::<[u8; 32]>());
+    let keys = Keys::of(&places.config.backup.key, &salt)?;
+    let (store, objects) = (&places.store, &places.objects);
+    objects.ensure_bucket().await?;
+    ensure!(places.find(name).await?.is_none(), "there is a backup {name}: choose another name");
+    let mut manifest = Manifest::begun(salt);
+    let mut writer = Writer { objects, name, keys, number: 0 };
+    for collection in store.collections().await?.into_iter().filter(|name| store::backup::is_restored(name)) {
+        manifest.collections.push(writer.collection(store, collection).await?);
+    }
+    manifest.ended = Timestamp::now();
+    let summary = manifest.summary();
+    objects.put(&key(name, MANIFEST), manifest.close(name, &writer.keys)?).await?;
+    println!("backup {name}: {summary}");
     Ok(())
-}
-
-fn summary(manifest: &Manifest) -> String {
-    let chunks = manifest.collections.iter().flat_map(|collection| &collection.chunks);
-    let documents: u64 = manifest.collections.iter().map(|collection| collection.documents).sum();
-    format!(
-        "{documents} documents in {} collections, {} kB, of {}",
-        manifest.collections.len(),
-        chunks.map(|chunk| chunk.bytes).sum::<usize>().div_ceil(1000),
-        manifest.begun
-    )
-}
-
-/// The names of backups that are whole.
-async fn names(objects: &Objects) -> anyhow::Result<Vec<String>> {
-    let found = objects.list(FOLDER).await?;
-    let whole = found.iter().filter_map(|key| key.strip_prefix(FOLDER)?.strip_suffix(MANIFEST));
-    Ok(whole.map(|name| name.trim_end_matches('/').to_owned()).collect())
 }
 
 /// Why a restore may not begin: `begun` is one that was interrupted.
@@ -187,76 +172,99 @@ fn refusal(begun: Option<&str>, name: &str, replace: bool, unused: bool) -> Opti
     }
 }
 
+/// How a backup is restored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Remove what the database holds.
+    pub replace: bool,
+    /// Seqs that every conversation leaves out.
+    pub advance: i64,
+    /// Also what is neither encrypted nor signed.
+    pub unsealed: bool,
+}
+
 /// Fills the database from a backup.
-pub(crate) async fn restore(directory: &Path, name: &str, replace: bool, advance: i64) -> anyhow::Result<()> {
-    let Places { store, objects, config } = Places::open(directory).await?;
-    let Some(manifest) = objects.get(&key(name, MANIFEST)).await? else {
-        let names = names(&objects).await?;
+pub(crate) async fn restore(directory: &Path, name: &str, wanted: Wanted) -> anyhow::Result<()> {
+    ensure!(
+        is_name(name),
+        "{name:?}: a name has 1 to 64 letters, digits, hyphens, underscores and single dots"
+    );
+    let places = Places::open(directory).await?;
+    let (store, config) = (&places.store, &places.config);
+    let Some((bytes, objects)) = places.find(name).await? else {
+        let names = places.names().await?;
         let known = if names.is_empty() { "there are none".into() } else { names.join(", ") };
         bail!("there is no backup {name}; backups: {known}");
     };
-    let manifest: Manifest = serde_json::from_slice(&manifest).context(MANIFEST)?;
-    ensure!(
-        manifest.format == FORMAT,
-        "backup {name} has format {}, this version reads {FORMAT}: restore with version {}",
-        manifest.format,
-        manifest.version
-    );
+    let (manifest, keys) = Manifest::open(&bytes, name, &config.backup.key, wanted.unsealed)?;
+    if keys.is_none() {
+        println!("backup {name} is neither encrypted nor signed: what it says is taken as it is");
+    }
     let begun = store.restoring().await?;
     // Asked only where it decides.
-    let unused = begun.is_none() && !replace && store.is_unused(&config.admin_user_ids).await?;
-    if let Some(reason) = refusal(begun.as_deref(), name, replace, unused) {
+    let unused = begun.is_none() && !wanted.replace && store.is_unused(&config.admin_user_ids).await?;
+    if let Some(reason) = refusal(begun.as_deref(), name, wanted.replace, unused) {
         bail!("{reason}");
     }
     // From here on the database is neither what it was nor what it will be; the mark says so.
     store.begin_restore(name).await?;
-    for collection in store.collections().await? {
-        store.clear(&collection).await?;
+    for collection in store.collections().await?.iter().filter(|name| !store::backup::is_kept(name)) {
+        store.clear(collection).await?;
     }
-    for collection in
-        manifest.collections.iter().filter(|collection| store::backup::is_restored(&collection.name))
-    {
+    fill(store, objects, name, &manifest, keys.as_ref()).await?;
+    store.advance_seqs(wanted.advance).await?;
+    store.ensure_indexes().await?;
+    store.remove_planted_conversations().await?;
+    let now = Timestamp::now().as_millisecond();
+    let erased = store.erase_again_since(manifest.begun.as_millisecond(), now).await?;
+    store.end_restore().await?;
+    if erased > 0 {
+        println!("users who were erased since the backup, and are erased again: {erased}");
+    }
+    println!("restored {name}: {}", manifest.summary());
+    Ok(())
+}
+
+async fn fill(
+    store: &Store,
+    objects: &Objects,
+    name: &str,
+    manifest: &Manifest,
+    keys: Option<&Keys>,
+) -> anyhow::Result<()> {
+    let mut number = 0;
+    for collection in &manifest.collections {
         let mut restored = 0;
         for chunk in &collection.chunks {
-            let data = objects.get(&chunk.key).await?.with_context(|| format!("{} is missing", chunk.key))?;
-            ensure!(
-                hex::encode(Sha256::digest(&data)) == chunk.sha256,
-                "{} is not what was written: restore another backup",
-                chunk.key
-            );
-            let documents = documents(&data).with_context(|| chunk.key.clone())?;
-            store.insert_documents(&collection.name, &documents).await?;
+            let at = number;
+            number += 1;
+            if !store::backup::is_restored(&collection.name) {
+                continue;
+            }
+            ensure!(chunk.bytes <= MOST_BYTES, "{} is larger than a chunk may be", chunk.key);
+            let data = objects.get(&chunk.key, chunk.bytes).await?;
+            let data = data.with_context(|| format!("{} is missing", chunk.key))?;
+            let documents = read_chunk(name, chunk, at, keys, &data)?;
+            if store::backup::is_kept(&collection.name) {
+                store.insert_missing(&collection.name, &documents).await?;
+            } else {
+                store.insert_documents(&collection.name, &documents).await?;
+            }
             restored += documents.len() as u64;
         }
         ensure!(
-            restored == collection.documents,
+            restored == collection.documents || !store::backup::is_restored(&collection.name),
             "{} has {restored} documents, the manifest names {}",
             collection.name,
             collection.documents
         );
     }
-    store.advance_seqs(advance).await?;
-    store.ensure_indexes().await?;
-    store.remove_planted_conversations().await?;
-    store.end_restore().await?;
-    println!("restored {name}: {}", summary(&manifest));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn documents_come_back_as_they_were() {
-        let document = |number: i32| store::RawDocumentBuf::try_from(&bson::doc! { "n": number }).unwrap();
-        let written: Vec<_> = (0..3).map(document).collect();
-        let bytes: Vec<u8> = written.iter().flat_map(|document| document.as_bytes().to_vec()).collect();
-        assert_eq!(documents(&compressed(&bytes).unwrap()).unwrap(), written);
-        assert!(documents(&compressed(&bytes[..bytes.len() - 1]).unwrap()).is_err());
-        let bomb = compressed(&vec![0; LARGEST_CHUNK as usize + 1]).unwrap();
-        assert!(documents(&bomb).unwrap_err().to_string().contains("inflates to more than"));
-    }
 
     #[test]
     fn a_restore_replaces_nothing_that_it_was_not_told_to() {
@@ -277,23 +285,52 @@ mod tests {
     }
 
     #[test]
-    fn who_was_logged_in_is_no_part_of_a_backup() {
-        for (collection, restored) in
-            [("token", false), ("device", false), ("user", true), ("messages", true)]
-        {
+    fn who_was_logged_in_is_no_part_of_a_backup_and_who_was_erased_is_not_replaced() {
+        for (collection, restored, kept) in [
+            ("token", false, false),
+            ("device", false, false),
+            ("user", true, false),
+            ("messages", true, false),
+            ("erasure", true, true),
+        ] {
             assert_eq!(store::backup::is_restored(collection), restored, "{collection}");
+            assert_eq!(store::backup::is_kept(collection), kept, "{collection}");
         }
     }
 
+    fn config(files: (&str, &str, &str), own: (&str, &str)) -> Config {
+        let mut config = Config::default();
+        config.object.enable = ObjectKind::S3;
+        config.object.s3 = ObjectStorage {
+            endpoint: files.0.into(),
+            bucket: files.1.into(),
+            cdn_prefix: files.2.into(),
+            ..Default::default()
+        };
+        (config.backup.s3.endpoint, config.backup.s3.bucket) = (own.0.into(), own.1.into());
+        config
+    }
+
     #[test]
-    fn names_stay_in_their_folder() {
-        assert!(
-            is_name("2026-11-25T20-00-00")
-                && !is_name("..")
-                && !is_name(".")
-                && !is_name("../x")
-                && !is_name("")
-                && !is_name("a/b")
-        );
+    fn no_backup_is_written_where_everybody_reads() {
+        let (cdn, s3) = ("https://cdn.example.org", "http://s3:9000");
+        for (files, own, public) in [
+            ((s3, "chat", ""), ("", "openim"), false),
+            ((s3, "chat", cdn), ("", "openim"), true),
+            ((s3, "chat", cdn), (s3, "chat"), true),
+            ((s3, "chat", cdn), ("http://s3:9000/", "chat"), true),
+            ((s3, "chat", cdn), (s3, "backups"), false),
+            ((s3, "chat", ""), (s3, "chat"), false),
+        ] {
+            let config = config(files, own);
+            assert_eq!(is_public(&config).is_some(), public, "{files:?} {own:?}");
+            let used = &bucket(&config).unwrap().bucket;
+            assert_eq!(used, if own.0.is_empty() { files.1 } else { own.1 });
+        }
+        let mut fronted = config((s3, "chat", ""), (s3, "backups"));
+        fronted.backup.s3.cdn_prefix = cdn.into();
+        assert!(is_public(&fronted).unwrap().starts_with("backup.s3.cdnPrefix"));
+        let refused = bucket(&Config::default()).unwrap_err().to_string();
+        assert!(refused.contains("spec.backup.objectStorage"), "{refused}");
     }
 }

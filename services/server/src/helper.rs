@@ -50,6 +50,9 @@ enum Helper {
         /// Seqs that every conversation leaves out, at least as many messages as one had after the backup.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
         advance: i64,
+        /// Restore also what is neither encrypted nor signed: backups of earlier versions.
+        #[arg(long)]
+        unsealed: bool,
     },
     /// Erases a user for good, or says how far that is.
     EraseUser {
@@ -83,8 +86,9 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
         Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),
         Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),
-        Helper::Restore { config, name, replace, advance } => {
-            runtime()?.block_on(backup::restore(&config, &name, replace, advance))
+        Helper::Restore { config, name, replace, advance, unsealed } => {
+            let wanted = backup::Wanted { replace, advance, unsealed };
+            runtime()?.block_on(backup::restore(&config, &name, wanted))
         }
     })
 }
