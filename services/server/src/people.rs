@@ -20,7 +20,8 @@ const FILES: i64 = 500;
 
 async fn open(directory: &Path) -> anyhow::Result<(Store, Config)> {
     let config = (*config::Live::load(directory)?.now()).clone();
-    Ok((Store::connect(&config.mongo).await.context("mongo.uri")?, config))
+    let reads = budget::Budget::new(budget::share_of_process());
+    Ok((Store::connect(&config.mongo, reads).await.context("mongo.uri")?, config))
 }
 
 /// Begins to erase a user, or says how far that is. `cron` does the rest.
