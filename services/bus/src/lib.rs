@@ -4,16 +4,19 @@
 mod batch;
 mod consumer;
 mod error;
+mod handled;
 mod metrics;
 mod partitions;
 mod producer;
 mod progress;
+mod recent;
 
 use std::time::Duration;
 
 pub use batch::Batch;
 pub use consumer::{Consumer, Order, PartitionHandler};
 pub use error::BusError;
+pub use handled::Handled;
 pub use metrics::ConsumerMetrics;
 use parking_lot::Mutex;
 pub use partitions::Backlog;
@@ -24,6 +27,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
 };
+pub use recent::Recent;
 
 /// How long an administrating call may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -93,6 +93,7 @@ impl Apns {
             .header("apns-topic", &self.topic)
             .header("apns-push-type", "alert")
             .header("apns-priority", "10")
+            .header("apns-collapse-id", &note.key)
             .json(&json!({ "aps": aps, "ex": note.ex }))
             .send()
             .await;
@@ -162,7 +163,8 @@ mod tests {
         .unwrap();
         let devices =
             ["fresh", "old", "wrong", "later", "never", "../../x?y"].map(|token| device("u", 1, token));
-        let note = Note { title: "t".into(), body: "b".into(), ex: "e".into(), sound: "s".into() };
+        let note =
+            Note { title: "t".into(), body: "b".into(), ex: "e".into(), sound: "s".into(), key: "k".into() };
         let mut outcome = vendor.push(&devices, &note).await;
         outcome.gone.sort_by(|a, b| a.token.cmp(&b.token));
         assert_eq!(outcome.gone, [devices[5].clone(), devices[1].clone(), devices[2].clone()]);
@@ -171,7 +173,7 @@ mod tests {
         let requests = server.requests();
         let sent = requests.iter().find(|request| request.path == "/3/device/fresh").unwrap();
         assert_eq!((sent.header("apns-topic"), sent.header("apns-push-type")), ("org.example.chat", "alert"));
-        assert_eq!(sent.version, "HTTP/2.0");
+        assert_eq!((sent.version.as_str(), sent.header("apns-collapse-id")), ("HTTP/2.0", "k"));
         assert_eq!(
             sent.body,
             json!({ "aps": { "alert": { "title": "t", "body": "b" }, "sound": "s", "badge": 3 }, "ex": "e" })

@@ -110,8 +110,9 @@ impl Fcm {
             "token": device.token,
             "notification": { "title": note.title, "body": note.body },
             "data": { "ex": note.ex },
-            "android": { "priority": "high" },
-            "apns": { "payload": { "aps": apns } },
+            // A collapse key would do more: of those that wait for a device, FCM keeps four.
+            "android": { "priority": "high", "notification": { "tag": note.key } },
+            "apns": { "headers": { "apns-collapse-id": note.key }, "payload": { "aps": apns } },
         }});
         let sent = self.http.post(&self.url).bearer_auth(access_token).json(&message).send().await;
         let answer = match sent {
@@ -195,7 +196,13 @@ mod tests {
             _ => Answer::json(200, json!({ "name": "projects/chat/messages/1" })),
         })
         .await;
-        let note = Note { title: "t".into(), body: "b".into(), ex: "{}".into(), sound: "ping".into() };
+        let note = Note {
+            title: "t".into(),
+            body: "b".into(),
+            ex: "{}".into(),
+            sound: "ping".into(),
+            key: "k".into(),
+        };
         let vendor = fcm(&server);
         let devices =
             [device("u1", 2, "new"), device("u2", 2, "old"), device("u3", 1, "busy"), device("u4", 2, "bad")];
@@ -218,6 +225,8 @@ mod tests {
         assert_eq!(sent.header("authorization"), "Bearer granted");
         assert_eq!(sent.body["message"]["notification"], json!({ "title": "t", "body": "b" }));
         assert_eq!(sent.body["message"]["data"]["ex"], "{}");
+        assert_eq!(sent.body["message"]["android"]["notification"]["tag"], "k");
+        assert_eq!(sent.body["message"]["apns"]["headers"]["apns-collapse-id"], "k");
         assert_eq!(sent.body["message"]["apns"]["payload"]["aps"], json!({ "sound": "ping", "badge": 3 }));
     }
 

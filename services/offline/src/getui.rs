@@ -78,7 +78,7 @@ impl Getui {
             vendor_channel["intent"] = self.config.intent.clone().into();
         }
         let body = json!({
-            "request_id": model::random_id(),
+            "request_id": request_id(note, device),
             "audience": { "alias": [device.user] },
             "push_message": { "notification": notification },
             "push_channel": {
@@ -105,6 +105,11 @@ impl Getui {
             }
         }
     }
+}
+
+/// Getui takes a request once: of a note that comes again, and of one that was taken although no answer came, a phone hears once.
+fn request_id(note: &Note, device: &Device) -> String {
+    hex::encode(&Sha256::digest(format!("{}/{}", note.key, device.user))[..16])
 }
 
 #[async_trait]
@@ -168,6 +173,8 @@ mod tests {
         let sent = requests.iter().find(|request| request.body["audience"]["alias"][0] == "u1").unwrap();
         assert_eq!((sent.path.as_str(), sent.header("token")), ("/v2/app/push/single/alias", "granted"));
         assert_eq!(sent.body["push_message"]["notification"]["channel_id"], "c");
+        assert_eq!(sent.body["request_id"], request_id(&note, &devices[0]));
+        assert_ne!(request_id(&note, &devices[0]), request_id(&note, &devices[1]));
         // The refused token is not used again.
         vendor.push(&devices[..1], &note).await;
         assert_eq!(server.requests().iter().filter(|request| request.path == "/v2/app/auth").count(), 2);

@@ -46,7 +46,7 @@ impl Jpush {
                     "extras": { "ex": note.ex },
                 },
             },
-            "options": { "apns_production": self.production },
+            "options": { "apns_production": self.production, "apns_collapse_id": note.key },
         });
         let request = self.http.post(&self.config.push_url);
         let request = request.basic_auth(&self.config.app_key, Some(&self.config.master_secret));
@@ -112,13 +112,13 @@ mod tests {
             push_intent: "intent:#Intent;end".into(),
         };
         let vendor = Jpush::new(&config, true).unwrap();
-        let note = Note { title: "t".into(), body: "b".into(), ..Default::default() };
+        let note = Note { title: "t".into(), body: "b".into(), key: "k".into(), ..Default::default() };
         assert_eq!(vendor.push(&[device("a", 0, ""), device("b", 0, "")], &note).await, Outcome::default());
         assert_eq!(vendor.push(&[device("nobody", 0, "")], &note).await, Outcome::default());
         assert_eq!(vendor.push(&[device("busy", 0, "")], &note).await.again.len(), 1);
         let sent = &server.requests()[0];
         assert_eq!(sent.body["audience"]["alias"], json!(["a", "b"]));
-        assert_eq!(sent.body["options"]["apns_production"], true);
+        assert_eq!(sent.body["options"], json!({ "apns_production": true, "apns_collapse_id": "k" }));
         assert_eq!(sent.body["notification"]["android"]["intent"]["url"], "intent:#Intent;end");
         assert_eq!(sent.header("authorization"), "Basic YXBwOnNlY3JldA==");
     }

@@ -43,6 +43,9 @@ pub struct Note {
     pub ex: String,
     /// Sound on Apple devices.
     pub sound: String,
+    /// Stands for this message alone: 32 hexadecimal digits. A note that comes again under it takes the place of the first, where the vendor
+    /// can do that.
+    pub key: String,
 }
 
 /// What became of the devices; those not named here were served.

@@ -148,6 +148,7 @@ impl WebPush {
             .post(endpoint.clone())
             .headers(parts.headers)
             .header("urgency", "high")
+            .header("topic", &note.key)
             .header("authorization", self.proof(&endpoint.origin().ascii_serialization()))
             .body(body)
             .send()
@@ -246,7 +247,13 @@ mod tests {
             to("/elsewhere"),
             device("u", WEB, "no JSON"),
         ];
-        let note = Note { title: "t".into(), body: "b".repeat(5000), ex: "e".into(), sound: String::new() };
+        let note = Note {
+            title: "t".into(),
+            body: "b".repeat(5000),
+            ex: "e".into(),
+            key: "k".into(),
+            ..Default::default()
+        };
         let mut outcome = vendor.push(&devices, &note).await;
         outcome.gone.sort_by_key(|device| device.token.len());
         outcome.refused.sort_by_key(|device| device.token.len());
@@ -257,6 +264,7 @@ mod tests {
         let requests = server.requests();
         let sent = requests.iter().find(|request| request.path == "/fresh").unwrap();
         assert_eq!((sent.header("content-encoding"), sent.header("urgency")), ("aes128gcm", "high"));
+        assert_eq!(sent.header("topic"), "k");
         assert_eq!(sent.header("ttl"), KEPT.as_secs().to_string());
         assert!(sent.bytes.len() <= 4096);
         let browser = p256::SecretKey::from_slice(&BROWSER).unwrap();

@@ -6,19 +6,29 @@
 mod calls;
 mod dismissal;
 mod gateways;
+mod group_notes;
+mod key;
 mod offline_push;
 mod receivers;
 mod split;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
-use bus::{Batch, PartitionHandler};
+use bus::{Batch, Handled, PartitionHandler, Refused};
 use config::Hook;
 pub use dismissal::Dismissals;
 pub use gateways::Gateways;
+pub use group_notes::{GroupNotes, GroupNotesPartition};
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
-pub use offline_push::{NOTE_LIFETIME, OfflineMetrics, OfflinePush, OfflineQueue, somebody_pushes};
+pub use offline_push::{
+    NOTE_LIFETIME, OfflineMetrics, OfflinePartition, OfflinePush, OfflineQueue, somebody_pushes,
+};
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -43,6 +53,8 @@ use webhooks::Webhooks;
 const LATE_MS: i64 = 10_000;
 /// The lists of members that are kept may take so much memory.
 const MEMBERS_BYTES: u64 = 64 << 20;
+/// Messages that a partition recognises, 16 bytes each.
+const HANDLED_MESSAGES: usize = 50_000;
 
 /// What all partitions share.
 #[derive(Clone)]
@@ -75,6 +87,7 @@ pub struct PushMetrics {
     late: Counter,
     undecodable: Counter,
     refused: Counter,
+    repeats: Counter,
     /// Seconds from a message's acceptance until gateways have it.
     pushed: Histogram,
 }
@@ -87,6 +100,7 @@ impl Default for PushMetrics {
             late: Counter::default(),
             undecodable: Counter::default(),
             refused: Counter::default(),
+            repeats: Counter::default(),
             pushed: Histogram::new(exponential_buckets(0.002, 2.0, 15)),
         }
     }
@@ -120,6 +134,11 @@ impl PushMetrics {
             "offline_push_refused",
             "Records for offline push that Kafka will never take",
             metrics.refused.clone(),
+        );
+        registry.register(
+            "push_repeats",
+            "Records that push had handled before and passed over",
+            metrics.repeats.clone(),
         );
         registry.register(
             "msg_pushed_seconds",
@@ -257,29 +276,28 @@ impl Push {
         if !offline_push::wanted(message) || offline_push::is_past(message, self.clock.now_ms()) {
             return Ok(());
         }
-        let mut users: Vec<String> =
-            delivery.to.all().filter(|user| **user != message.send_id).cloned().collect();
-        // Without the table everybody may be offline: told twice is better than not at all.
-        let routes = self.routes.of_users(&users).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "offline_push.routes_unknown");
-            vec![vec![]; users.len()]
-        });
-        let mut routes = routes.into_iter();
-        users.retain(|_| !routes.next().is_some_and(|routes| offline_push::on_phone(&routes)));
-        let conversation = &delivery.item.record.conversation_id;
-        if offline_push::asks_members(message) && !users.is_empty() {
-            let quiet = self.store.quiet_owners(conversation, &users).await?;
-            users.retain(|user| !quiet.contains(user));
+        let record = &delivery.item.record;
+        let conversation = &record.conversation_id;
+        // A large group is not looked at here: everybody else waits behind it.
+        if delivery.to.audience.is_some() {
+            let group = group_notes::record(conversation, message, record.msg_data.clone());
+            self.refused_offline(conversation, message, &queue.put_group(&group).await?);
         }
-        if users.is_empty() {
-            return Ok(());
+        let users = delivery.to.users.iter().filter(|user| **user != message.send_id).cloned().collect();
+        let asks = offline_push::asks_members(message);
+        let users = group_notes::absent(&self.routes, &self.store, conversation, users, asks).await?;
+        if !users.is_empty() {
+            self.refused_offline(conversation, message, &queue.put(conversation, message, &users).await?);
         }
-        // What Kafka will never take is not tried again: it is stored, and pulled when its receivers are back.
-        for refused in queue.put(conversation, message, &users).await? {
+        Ok(())
+    }
+
+    /// What Kafka will never take is not tried again: it is stored, and pulled when its receivers are back.
+    fn refused_offline(&self, conversation: &str, message: &MsgData, refused: &[Refused]) {
+        for refused in refused {
             tracing::error!(conversation, seq = message.seq, error = %refused.error, "push.offline_record_refused");
             self.metrics.refused.inc();
         }
-        Ok(())
     }
 
     /// The receivers after the integrator had a say; a veto leaves none.
@@ -376,14 +394,38 @@ impl Push {
 }
 
 /// The handler of one assigned partition.
-pub struct Partition(pub Push);
+pub struct Partition {
+    push: Push,
+    handled: Handled,
+}
+
+impl Partition {
+    /// Of a partition that was just assigned.
+    pub fn new(push: Push) -> Self {
+        Self { push, handled: Handled::new(HANDLED_MESSAGES) }
+    }
+
+    /// Takes out what was pushed already, and what is there twice; what stands for the others.
+    fn leave_out_repeats(&mut self, items: &mut Vec<Item>) -> HashSet<u128> {
+        let mut here = HashSet::new();
+        items.retain(|item| {
+            let Some(key) = key::of(&item.record.conversation_id, &item.message) else { return true };
+            let mark = self.handled.mark(key);
+            let is_new = !self.handled.knows(mark) && here.insert(mark);
+            self.push.metrics.repeats.inc_by(u64::from(!is_new));
+            is_new
+        });
+        here
+    }
+}
 
 impl PartitionHandler for Partition {
     /// A process that dies on any line leaves the offset where it was: the batch is pushed again. What failed is tried again alone: what is
     /// done is not repeated.
     async fn handle(&mut self, batch: Batch) {
-        let push = &self.0;
-        let items = push.decode(batch);
+        let mut items = self.push.decode(batch);
+        let marks = self.leave_out_repeats(&mut items);
+        let push = &self.push;
         let mut trouble = Trouble::default();
         let deliveries = loop {
             match push.address(&items).await {
@@ -398,6 +440,9 @@ impl PartitionHandler for Partition {
                 trouble.wait(&error).await;
             }
             push.after(&delivery.item.message).await;
+        }
+        for mark in marks {
+            self.handled.remember(mark);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bus::{Batch, PartitionHandler, Producer, Refused};
+use bus::{Batch, Handled, PartitionHandler, Producer, Refused};
 use config::Hook;
 use model::options;
 use offline::{Device, Note, Vendor};
@@ -11,6 +11,7 @@ use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use prost::Message;
 use protocol::{
     content_type::{self as kind, session},
+    internal::OfflineGroup,
     push::PushMsgReq,
     sdkws::{MsgData, OfflinePushInfo},
 };
@@ -20,10 +21,12 @@ use serde_json::json;
 use store::Store;
 use webhooks::Webhooks;
 
-use crate::{PushAnswer, hook_body};
+use crate::{PushAnswer, group_notes, hook_body, key};
 
 /// Users in one record.
 const USERS_PER_RECORD: usize = 500;
+/// Notes to users that a partition recognises, 16 bytes each.
+const HANDLED_NOTES: usize = 50_000;
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const IOS: i32 = 1;
@@ -80,6 +83,14 @@ impl OfflineQueue {
     }
 }
 
+impl OfflineQueue {
+    /// Queues what is for the members of a large group.
+    pub(crate) async fn put_group(&self, record: &OfflineGroup) -> protocol::Result<Vec<Refused>> {
+        let records = [(record.conversation_id.clone(), record.encode_to_vec())];
+        self.producer.send_all(&self.topic, &records).await.map_err(protocol::Error::internal)
+    }
+}
+
 /// Counters of offline push.
 #[derive(Clone, Default)]
 pub struct OfflineMetrics {
@@ -108,7 +119,7 @@ impl OfflineMetrics {
     }
 }
 
-/// The handler of a partition of the offline topic.
+/// What tells those who are offline.
 #[derive(Clone)]
 pub struct OfflinePush {
     /// Tokens, badges.
@@ -128,11 +139,46 @@ pub fn somebody_pushes(vendors: &[Box<dyn Vendor>], webhooks: &Webhooks) -> bool
     !vendors.is_empty() || webhooks.wants(Hook::BeforeOfflinePush)
 }
 
-impl PartitionHandler for OfflinePush {
+/// The handler of a partition of the offline topic, for the records that name their users. Those of large groups have a consumer of their own:
+/// [`group_notes`].
+pub struct OfflinePartition {
+    offline: OfflinePush,
+    handled: Handled,
+}
+
+impl OfflinePartition {
+    /// Of a partition that was just assigned.
+    pub fn new(offline: OfflinePush) -> Self {
+        Self { offline, handled: Handled::new(HANDLED_NOTES) }
+    }
+
+    /// A phone that has rung for a message does not ring for it again, whichever record says so.
+    async fn push(&mut self, record: PushMsgReq) {
+        let (message, mut users) = (record.msg_data.unwrap_or_default(), record.user_i_ds);
+        let about = key::of(&record.conversation_id, &message);
+        let mut marks = Vec::with_capacity(users.len());
+        users.retain(|user| {
+            let mark = self.handled.mark((about, user));
+            let is_new = about.is_none() || !self.handled.knows(mark);
+            marks.extend(is_new.then_some(mark));
+            is_new
+        });
+        if users.is_empty() {
+            return;
+        }
+        self.offline.tell(&record.conversation_id, &message, users).await;
+        for mark in marks {
+            self.handled.remember(mark);
+        }
+    }
+}
+
+impl PartitionHandler for OfflinePartition {
     async fn handle(&mut self, batch: Batch) {
-        for (_, payload) in &batch.records {
+        for (_, payload) in batch.records {
             match PushMsgReq::decode(payload.clone()) {
                 Ok(record) => self.push(record).await,
+                Err(_) if group_notes::read(payload).is_some() => {}
                 Err(error) => tracing::error!(%error, "offline_push.undecodable_record"),
             }
         }
@@ -140,13 +186,11 @@ impl PartitionHandler for OfflinePush {
 }
 
 impl OfflinePush {
-    async fn push(&self, record: PushMsgReq) {
-        let message = record.msg_data.unwrap_or_default();
-        let mut users = record.user_i_ds;
+    pub(crate) async fn tell(&self, conversation: &str, message: &MsgData, mut users: Vec<String>) {
         let mut info = message.offline_push_info.clone().unwrap_or_default();
         if self.webhooks.wants(Hook::BeforeOfflinePush) {
             let context = Context::system(format!("offline-push-{}", message.server_msg_id));
-            let mut body = hook_body(&context, &message);
+            let mut body = hook_body(&context, message);
             body["userIDList"] = json!(users);
             match self.webhooks.before::<PushAnswer>(&context, Hook::BeforeOfflinePush, body).await {
                 Ok(answer) => {
@@ -161,13 +205,13 @@ impl OfflinePush {
                 }
             }
         }
-        let note = self.note(&message, &info);
+        let note = self.note(conversation, message, &info);
         for vendor in self.vendors.iter() {
-            self.push_by(vendor.as_ref(), &users, &note, &info, &message).await;
+            self.push_by(vendor.as_ref(), &users, &note, &info, message).await;
         }
     }
 
-    fn note(&self, message: &MsgData, info: &OfflinePushInfo) -> Note {
+    fn note(&self, conversation: &str, message: &MsgData, info: &OfflinePushInfo) -> Note {
         let title = if info.title.is_empty() {
             title_of(message.content_type).to_owned()
         } else {
@@ -179,6 +223,7 @@ impl OfflinePush {
             title,
             ex: info.ex.clone(),
             sound: if sound.is_empty() { self.config.push.ios_push_sound.clone() } else { sound.clone() },
+            key: key::text(conversation, message),
         }
     }
 
@@ -285,6 +330,71 @@ mod tests {
         };
         assert!(somebody_pushes(&[], &with(&[Hook::BeforeOfflinePush])));
         assert!(!somebody_pushes(&[], &with(&[Hook::BeforeOnlinePush])));
+    }
+
+    /// A vendor that knows users by their ids and writes down whom it was to tell, and under which key.
+    #[derive(Clone, Default)]
+    struct Phones(Arc<parking_lot::Mutex<Vec<(String, String)>>>);
+
+    #[rpc::async_trait]
+    impl Vendor for Phones {
+        fn name(&self) -> &'static str {
+            "phones"
+        }
+        fn tokens_of(&self, _: i32) -> Option<bool> {
+            None
+        }
+        async fn push(&self, devices: &[Device], note: &Note) -> offline::Outcome {
+            let rang = devices.iter().map(|device| (device.user.clone(), note.key.clone()));
+            self.0.lock().extend(rang);
+            offline::Outcome::default()
+        }
+    }
+
+    async fn partition(phones: &Phones) -> OfflinePartition {
+        let config = Arc::new(config::Config::default());
+        OfflinePartition::new(OfflinePush {
+            store: Store::connect(&config.mongo).await.unwrap(),
+            vendors: Arc::new(vec![Box::new(phones.clone())]),
+            webhooks: Webhooks::new(&config, None).unwrap(),
+            config,
+            metrics: OfflineMetrics::default(),
+        })
+    }
+
+    fn batch(records: &[(&str, &[&str])]) -> Batch {
+        let record = |(id, users): &(&str, &[&str])| {
+            let record = PushMsgReq {
+                msg_data: Some(MsgData { seq: 1, server_msg_id: (*id).into(), ..Default::default() }),
+                conversation_id: "sg_g".into(),
+                user_i_ds: users.iter().map(|user| (*user).to_owned()).collect(),
+            };
+            ("sg_g".to_owned(), record.encode_to_vec().into())
+        };
+        Batch { records: records.iter().map(record).collect() }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_there_twice_rings_once() {
+        let phones = Phones::default();
+        let mut partition = partition(&phones).await;
+        partition.handle(batch(&[("m", &["a", "b"]), ("m", &["a", "b"])])).await;
+        // The batch that it came from was done again, and somebody had come and another gone.
+        partition.handle(batch(&[("m", &["b", "c"]), ("other", &["a"])])).await;
+        let rang = phones.0.lock().clone();
+        let users: Vec<&str> = rang.iter().map(|(user, _)| user.as_str()).collect();
+        assert_eq!(users, ["a", "b", "c", "a"]);
+        assert!(rang[0].1 == rang[2].1 && rang[0].1 != rang[3].1 && rang[0].1.len() == 32);
+    }
+
+    #[tokio::test]
+    async fn what_is_for_large_groups_is_left_to_their_consumer() {
+        let phones = Phones::default();
+        let message = MsgData::default();
+        let group = group_notes::record("sg_g", &message, message.encode_to_vec().into());
+        let records = vec![("sg_g".to_owned(), group.encode_to_vec().into())];
+        partition(&phones).await.handle(Batch { records }).await;
+        assert!(phones.0.lock().is_empty());
     }
 
     #[test]

@@ -49,16 +49,6 @@ pub(crate) struct Audience {
     pub(crate) except: String,
 }
 
-impl Receivers {
-    /// Everybody, one by one.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
-        let audience = self.audience.iter();
-        let members =
-            audience.flat_map(|audience| audience.users.iter().filter(|user| **user != audience.except));
-        self.users.iter().chain(members)
-    }
-}
-
 /// The members of groups, by their ids.
 pub(crate) type Groups = HashMap<String, Members>;
 
@@ -216,7 +206,6 @@ mod tests {
         assert_eq!((to.users.clone(), to.audience.is_none()), (ids(&["u0", "u2", "gone"]), true));
         let to = large.receivers("g", ids(&["gone"]), "u1");
         assert_eq!(to.users, ids(&["gone"]));
-        assert_eq!(to.all().count(), BROADCAST_FROM);
         let audience = to.audience.unwrap();
         assert!(Arc::ptr_eq(&audience.users, &large.users));
         assert_eq!(

@@ -12,7 +12,10 @@ use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
 use objects::Objects;
-use push::{Behind, Dismissals, Gateways, OfflineMetrics, OfflinePush, OfflineQueue, Push, PushMetrics};
+use push::{
+    Behind, Dismissals, Gateways, GroupNotes, GroupNotesPartition, OfflineMetrics, OfflinePartition,
+    OfflinePush, OfflineQueue, Push, PushMetrics,
+};
 use routes::Routes;
 use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
 use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages, Searches};
@@ -444,7 +447,7 @@ impl Process {
         } else {
             None
         };
-        if offline.is_some() {
+        if let Some(queue) = offline.clone() {
             let handler = OfflinePush {
                 store: self.store()?,
                 vendors: Arc::new(vendors),
@@ -456,7 +459,10 @@ impl Process {
             let consumer =
                 self.not_older(self.consumer(topic, "offlinePush")?, push::NOTE_LIFETIME.as_millis() as i64);
             let stop = self.draining.clone();
-            self.spawn("offline push", consumer.run(move |_| handler.clone(), stop));
+            let named = handler.clone();
+            self.spawn("offline push", consumer.run(move |_| OfflinePartition::new(named.clone()), stop));
+            let notes = GroupNotes { offline: handler, routes: self.routes.clone(), queue };
+            self.start_group_notes(notes)?;
         }
         let metrics = PushMetrics::register(&mut self.metrics.0);
         let gateways =
@@ -480,7 +486,7 @@ impl Process {
             if listed.is_none() {
                 return Ok(());
             }
-            consumer.run(move |_| push::Partition(push.clone()), stop).await
+            consumer.run(move |_| push::Partition::new(push.clone()), stop).await
         });
         if !self.config.webhooks.url.is_empty() {
             let deliveries = Deliveries {
@@ -492,6 +498,25 @@ impl Process {
             let stop = self.draining.clone();
             self.spawn("webhooks", consumer.run(move |_| deliveries.clone(), stop));
         }
+        Ok(())
+    }
+
+    /// Large groups, beside what is for a few.
+    fn start_group_notes(&self, notes: GroupNotes) -> anyhow::Result<()> {
+        let topic = &self.config.kafka.offline_topic;
+        // One record at a time: a process that dies serves no more than that again.
+        let consumer = Consumer::new(
+            &self.config.kafka,
+            topic,
+            "offlineGroups",
+            1,
+            &self.consumer_metrics,
+            bus::Order::HandleFirst,
+        )?;
+        let consumer = self.not_older(consumer, push::NOTE_LIFETIME.as_millis() as i64);
+        let (clock, stop) = (self.clock.clone(), self.draining.clone());
+        let partition = move |_| GroupNotesPartition::new(notes.clone(), clock.clone());
+        self.spawn("offline push to large groups", consumer.run(partition, stop));
         Ok(())
     }
 

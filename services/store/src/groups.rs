@@ -382,6 +382,22 @@ impl Store {
         self.find_member_ids(doc! { "group_id": group }).await
     }
 
+    /// Up to `limit` member ids in their own order, from the first behind `after` on.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached.
+    pub async fn member_ids_after(&self, group: &str, after: &str, limit: i64) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Id {
+            user_id: String,
+        }
+        let rows_of = self.typed::<Id>("group_member");
+        let find = rows_of.find(doc! { "group_id": group, "user_id": { "$gt": after } });
+        let find = find.sort(doc! { "user_id": 1 }).limit(limit).projection(doc! { "user_id": 1 });
+        let rows: Vec<Id> = find.await?.try_collect().await?;
+        Ok(rows.into_iter().map(|row| row.user_id).collect())
+    }
+
     /// The ids of those who were members at a time (ms since 1970) and still are, in list order.
     pub async fn member_ids_since(&self, group: &str, time: i64) -> Result<Vec<String>> {
         let filter = doc! { "group_id": group, "join_time": { "$lte": DateTime::from_millis(time) } };

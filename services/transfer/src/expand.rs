@@ -31,6 +31,20 @@ pub(crate) struct Outgoing {
     pub(crate) state: State,
 }
 
+/// By what a message is recognised that comes again.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    /// A client's retry is the same message.
+    Stored(DedupKey),
+    /// Only the same record is: a hint may be given again.
+    Hint {
+        /// Where it goes.
+        conversation: String,
+        /// Of the record.
+        server_msg_id: String,
+    },
+}
+
 /// What is left to do for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -84,6 +98,16 @@ impl Outgoing {
             send_id: self.message.send_id.clone(),
             client_msg_id: self.message.client_msg_id.clone(),
         }
+    }
+
+    /// None: it cannot be told from others.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        if self.stored {
+            return Some(Identity::Stored(self.key()));
+        }
+        let server_msg_id = self.message.server_msg_id.clone();
+        let conversation = self.conversation.clone();
+        (!server_msg_id.is_empty()).then_some(Identity::Hint { conversation, server_msg_id })
     }
 
     /// Gives it a seq; 0 when it is not stored.
@@ -167,6 +191,20 @@ mod tests {
         assert_eq!(item.message, message);
         let stored = MsgData::decode(item.encoded.clone()).unwrap();
         assert_eq!(stored, MsgData { seq: 7, status: status::SUCCESS, ..message });
+    }
+
+    #[test]
+    fn a_hint_is_recognised_by_its_record_and_a_message_by_its_sender() {
+        let identity = |server: &str, client: &str, stored: bool| {
+            let options = [(options::HISTORY.to_owned(), stored)].into();
+            let (server_msg_id, client_msg_id) = (server.to_owned(), client.to_owned());
+            let message = MsgData { server_msg_id, client_msg_id, options, ..group_message() };
+            expand(vec![accepted(message)]).remove(0).identity()
+        };
+        assert_eq!(identity("s1", "c", true), identity("s2", "c", true), "a retry");
+        assert_eq!(identity("s1", "c", false), identity("s1", "c", false), "a record that is there twice");
+        assert_ne!(identity("s1", "c", false), identity("s2", "c", false), "typing goes on");
+        assert_eq!(identity("", "c", false), None);
     }
 
     #[test]

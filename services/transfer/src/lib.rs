@@ -6,23 +6,17 @@
 mod expand;
 mod mentions;
 mod metrics;
-mod recent;
 mod tell;
 mod write;
 
-use std::{
-    collections::BTreeMap,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bus::{Batch, PartitionHandler, Producer, Refused};
+use bus::{Batch, Handled, PartitionHandler, Producer, Recent, Refused};
 use config::{Hook, Service};
 use expand::{Accepted, Outgoing, State, expand};
 use futures::TryStreamExt;
 pub use mentions::Mentions;
-use model::{Clock, conversation_id as ids, sequencer::DedupKey};
+use model::{Clock, conversation_id as ids};
 use prost::Message;
 use protocol::{
     content_type::{AT_TEXT, session},
@@ -30,7 +24,6 @@ use protocol::{
     internal::{self, MarkMentionsReq, PushRecord},
     sdkws::MsgData,
 };
-use recent::Recent;
 use rpc::{Context, Peers};
 use store::{DateTime, Store, conversations::Conversation};
 
@@ -70,19 +63,8 @@ impl Transfer {
             transfer: self.clone(),
             partition,
             newest: Recent::new(KNOWN_CONVERSATIONS),
-            handled: Recent::new(HANDLED_MESSAGES),
-            marks: Marks::default(),
+            handled: Handled::new(HANDLED_MESSAGES),
         }
-    }
-}
-
-/// What stands for a de-dup key in memory. The hashes are seeded anew in every process: nobody can choose two keys that collide.
-#[derive(Default)]
-struct Marks(RandomState, RandomState);
-
-impl Marks {
-    fn of(&self, key: &DedupKey) -> u128 {
-        u128::from(self.0.hash_one(key)) << 64 | u128::from(self.1.hash_one(key))
     }
 }
 
@@ -94,8 +76,7 @@ pub struct Partition {
     /// owner or a half-done write.
     newest: Recent<String, i64>,
     /// Messages that were handled to the end.
-    handled: Recent<u128, ()>,
-    marks: Marks,
+    handled: Handled,
 }
 
 impl PartitionHandler for Partition {
@@ -111,7 +92,7 @@ impl PartitionHandler for Partition {
             delay = (delay * 2).min(Duration::from_secs(5));
         }
         for mark in handled {
-            self.handled.insert(mark, ());
+            self.handled.remember(mark);
         }
     }
 }
@@ -305,17 +286,5 @@ mod tests {
         assert_eq!(owners(session::SINGLE, "a", "b"), [pair("b", "a"), pair("a", "b")]);
         assert_eq!(owners(session::SINGLE, "a", "a"), [pair("a", "a")]);
         assert_eq!(owners(session::NOTIFICATION, "system", "b"), [pair("b", "system")]);
-    }
-
-    #[test]
-    fn a_mark_stands_for_one_key() {
-        let marks = Marks::default();
-        let key = |id: &str| DedupKey {
-            conversation: "si_a_b".into(),
-            send_id: "a".into(),
-            client_msg_id: id.into(),
-        };
-        assert_eq!(marks.of(&key("1")), marks.of(&key("1")));
-        assert_ne!(marks.of(&key("1")), marks.of(&key("2")));
     }
 }

@@ -21,9 +21,10 @@ impl Partition {
     /// Marks what needs nothing any more, and returns what stands for each message that will be handled to the end with this batch.
     pub(crate) fn leave_out_what_is_handled(&mut self, outgoing: &mut [Outgoing]) -> Vec<u128> {
         let mut here = HashSet::new();
-        for item in outgoing.iter_mut().filter(|item| item.stored) {
-            let mark = self.marks.of(&item.key());
-            if self.handled.get(&mark).is_some() || !here.insert(mark) {
+        for item in outgoing.iter_mut() {
+            let Some(identity) = item.identity() else { continue };
+            let mark = self.handled.mark(&identity);
+            if self.handled.knows(mark) || !here.insert(mark) {
                 item.state = State::Done;
                 self.transfer.metrics.repeats.inc();
             }

@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, hash::Hash};
 
-pub(crate) struct Recent<K, V> {
+/// See the module.
+pub struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     /// Entries of a generation.
@@ -11,11 +12,12 @@ pub(crate) struct Recent<K, V> {
 
 impl<K: Hash + Eq, V> Recent<K, V> {
     /// Keeps at most `capacity` entries, and at least the half of it that was used last.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), generation: (capacity / 2).max(1) }
     }
 
-    pub(crate) fn get(&mut self, key: &K) -> Option<&V>
+    /// Its value, which stays longer for that.
+    pub fn get(&mut self, key: &K) -> Option<&V>
     where
         K: Clone,
     {
@@ -25,7 +27,8 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.young.get(key)
     }
 
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// The newest value of a key counts.
+    pub fn insert(&mut self, key: K, value: V) {
         self.old.remove(&key);
         if self.young.len() >= self.generation && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -33,7 +36,8 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(crate) fn remove(&mut self, key: &K) {
+    /// Forgets it.
+    pub fn remove(&mut self, key: &K) {
         self.young.remove(key);
         self.old.remove(key);
     }

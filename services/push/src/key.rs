@@ -1,0 +1,38 @@
+//! By what a message is recognised behind Kafka, where a record may come twice: its place, and the id that its acceptance gave it. What is not
+//! stored has no seq; after a backup was restored, a seq may stand for another message than before.
+
+use protocol::sdkws::MsgData;
+use sha2::{Digest, Sha256};
+
+/// As it is compared in memory; none for what has neither and cannot be told from others.
+pub(crate) fn of<'a>(conversation: &'a str, message: &'a MsgData) -> Option<(&'a str, i64, &'a str)> {
+    let is_known = message.seq > 0 || !message.server_msg_id.is_empty();
+    is_known.then_some((conversation, message.seq, &message.server_msg_id))
+}
+
+/// As vendors are told: 32 hexadecimal digits, which every one of them takes.
+pub(crate) fn text(conversation: &str, message: &MsgData) -> String {
+    let whole = format!("{conversation}\0{}\0{}", message.seq, message.server_msg_id);
+    hex::encode(&Sha256::digest(whole)[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_one_key_and_no_other_has_it() {
+        let message = |seq, id: &str| MsgData { seq, server_msg_id: id.into(), ..Default::default() };
+        let keys = [
+            text("sg_g", &message(1, "a")),
+            text("n_g", &message(1, "a")),
+            text("sg_g", &message(2, "a")),
+            text("sg_g", &message(0, "a")),
+            text("sg_g", &message(1, "b")),
+        ];
+        let different: std::collections::HashSet<&String> = keys.iter().collect();
+        assert_eq!((different.len(), keys[0].len()), (5, 32));
+        assert_eq!(keys[0], text("sg_g", &message(1, "a")));
+        assert!(of("sg_g", &message(1, "")).is_some() && of("sg_g", &message(0, "")).is_none());
+    }
+}
