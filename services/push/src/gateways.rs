@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use model::Clock;
 use parking_lot::Mutex;
 use prost::Message;
 use protocol::internal::{
@@ -13,6 +14,10 @@ use protocol::internal::{
 };
 use routes::INCARNATION_TTL;
 use rpc::{Client, Context, Peers};
+use store::{
+    DAY_MS,
+    jobs::{Job, Jobs},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -28,6 +33,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Receivers that are remembered one by one of what a gateway did not take; beyond that it is everybody.
 const MOST_REMEMBERED: usize = 50_000;
 
+/// How it is kept that a gateway misses something.
+const MISSED: &str = "missed";
+/// How often this process says that it remembers what a gateway misses.
+const RENEW: Duration = Duration::from_secs(5);
+/// Of what nobody has said so for this long, nobody knows any more who missed it.
+const FORGOTTEN_MS: i64 = 15_000;
+/// How often it is looked for what others have forgotten.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// What a gateway did not take. Its clients may be connected all the while: when it is back it closes their connections, so that they
 /// pull.
 #[derive(Debug, Clone)]
@@ -35,11 +49,16 @@ struct Missed {
     users: HashSet<String>,
     everybody: bool,
     last: Instant,
+    /// Under which it is kept that there is something.
+    id: String,
+    /// It is kept.
+    kept: bool,
 }
 
 impl Default for Missed {
     fn default() -> Self {
-        Self { users: HashSet::new(), everybody: false, last: Instant::now() }
+        let id = format!("{MISSED}/{}", model::random_id());
+        Self { users: HashSet::new(), everybody: false, last: Instant::now(), id, kept: false }
     }
 }
 
@@ -81,12 +100,22 @@ pub struct Gateways {
     stop: CancellationToken,
     /// Those that are left out, and what they miss meanwhile.
     down: Arc<Mutex<HashMap<String, Missed>>>,
+    /// That they miss something, for the time after this process.
+    jobs: Arc<dyn Jobs>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Gateways {
     /// Every gateway is taken to answer until it does not. Those that are down are waited for in `tasks`, until `stop`.
-    pub fn new(peers: Peers, metrics: PushMetrics, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { peers, metrics, tasks, stop, down: Arc::default() }
+    pub fn new(
+        peers: Peers,
+        jobs: Arc<dyn Jobs>,
+        clock: Arc<dyn Clock>,
+        metrics: PushMetrics,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { peers, metrics, tasks, stop, down: Arc::default(), jobs, clock }
     }
 
     /// Hands a gateway what is for its connections, in order.
@@ -98,6 +127,7 @@ impl Gateways {
             } else if self.is_down(&gateway, &call, audiences) || !self.tell(&gateway, &call, audiences).await
             {
                 self.metrics.undelivered.inc();
+                self.keep(&gateway).await;
             }
         }
     }
@@ -171,6 +201,86 @@ impl Gateways {
         Ok(delivered)
     }
 
+    /// Returns when it is kept that a gateway misses something: only then may an offset be committed, for this process may be gone before the
+    /// gateway is back.
+    async fn keep(&self, gateway: &str) {
+        let mut pause = PAUSE;
+        loop {
+            let missed = self.down.lock().get(gateway).map(|missed| (missed.id.clone(), missed.kept));
+            let Some((id, false)) = missed else { return };
+            let job = self.job(id.clone(), gateway);
+            let kept = self.jobs.put(std::slice::from_ref(&job)).await;
+            let known = self.down.lock().get_mut(gateway).filter(|missed| missed.id == id).map(|missed| {
+                missed.kept = kept.is_ok();
+            });
+            match kept {
+                Ok(()) if known.is_none() => self.forget(id).await,
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(gateway, %error, retry_in = ?pause, "push.missed_not_kept");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PATIENCE);
+                }
+            }
+        }
+    }
+
+    fn job(&self, id: String, gateway: &str) -> Job {
+        let now = self.clock.now_ms();
+        let payload = gateway.as_bytes().to_vec();
+        Job { id, kind: MISSED.into(), payload, free_ms: now + FORGOTTEN_MS, made_ms: now }
+    }
+
+    async fn forget(&self, id: String) {
+        // If it stays, connections are closed that have missed nothing.
+        if let Err(error) = self.jobs.done(&[id]).await {
+            tracing::warn!(%error, "push.missed_not_forgotten");
+        }
+    }
+
+    /// Looks, until the end of the process, for gateways that miss something of which the process that knew whose it was has ended, or has
+    /// given the gateway up: when they are there again, they close all connections that were open then.
+    pub async fn take_up(self) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            self.take_up_all().await;
+        }
+    }
+
+    async fn take_up_all(&self) {
+        match self.jobs.free(MISSED, self.clock.now_ms()).await {
+            Ok(forgotten) => {
+                let each = forgotten.iter().map(|job| self.take_up_one(job));
+                futures::future::join_all(each).await;
+            }
+            Err(error) => tracing::warn!(%error, "push.missed_unknown"),
+        }
+    }
+
+    async fn take_up_one(&self, job: &Job) {
+        let gateway = String::from_utf8_lossy(&job.payload).into_owned();
+        let now = self.clock.now_ms();
+        if now - job.made_ms > DAY_MS {
+            self.forget(job.id.clone()).await;
+            return;
+        }
+        if !self.listed(&gateway) || self.down.lock().contains_key(&gateway) {
+            return;
+        }
+        let Ok(peer) = self.peers.gateway(&gateway) else { return };
+        let everybody = ResyncReq {
+            user_i_ds: vec![],
+            everybody: true,
+            missed_ms_ago: u64::try_from(now - job.free_ms).unwrap_or(0),
+        };
+        if resync(&peer, &gateway, &everybody).await {
+            self.forget(job.id.clone()).await;
+        }
+    }
+
     fn listed(&self, gateway: &str) -> bool {
         self.peers.gateways().iter().any(|known| known == gateway)
     }
@@ -178,8 +288,12 @@ impl Gateways {
     /// Takes a gateway back in when it answers and has been told whose connections missed something, or when it is gone and no route
     /// can name it any more.
     async fn wait_for(self, gateway: String) {
-        let mut last_listed = Instant::now();
+        let (mut last_listed, mut renewed) = (Instant::now(), Instant::now());
         while last_listed.elapsed() < INCARNATION_TTL {
+            if renewed.elapsed() >= RENEW {
+                self.renew(&gateway).await;
+                renewed = Instant::now();
+            }
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}
@@ -191,7 +305,19 @@ impl Gateways {
                 return;
             }
         }
+        // It may come back all the same, and is then asked to close what it has.
         self.down.lock().remove(&gateway);
+    }
+
+    /// Says that this process remembers what a gateway misses.
+    async fn renew(&self, gateway: &str) {
+        let known =
+            self.down.lock().get(gateway).filter(|missed| missed.kept).map(|missed| missed.id.clone());
+        let Some(id) = known else { return };
+        let job = self.job(id, gateway);
+        if let Err(error) = self.jobs.put(&[job]).await {
+            tracing::warn!(gateway, %error, "push.missed_not_renewed");
+        }
     }
 
     async fn is_back(&self, gateway: &str) -> bool {
@@ -200,23 +326,26 @@ impl Gateways {
             return false;
         }
         let Some(missed) = self.down.lock().get(gateway).cloned() else { return true };
-        if !resync(&peer, gateway, &missed).await {
+        if !resync(&peer, gateway, &missed.request()).await {
             return false;
         }
-        let mut down = self.down.lock();
-        // What it has missed while it was told is told next.
-        if down.get(gateway).is_some_and(|now| now.last != missed.last) {
-            return false;
+        {
+            let mut down = self.down.lock();
+            // What it has missed while it was told is told next.
+            if down.get(gateway).is_some_and(|now| now.last != missed.last) {
+                return false;
+            }
+            down.remove(gateway);
         }
-        down.remove(gateway);
+        // What it misses from here on is kept under another id.
+        self.forget(missed.id).await;
         true
     }
 }
 
 /// Tells a gateway that is back whose connections missed something; whether it has heard.
-async fn resync(peer: &Client, gateway: &str, missed: &Missed) -> bool {
-    let answer: protocol::Result<ResyncResp> =
-        peer.call(&Context::system("push"), "resync", &missed.request()).await;
+async fn resync(peer: &Client, gateway: &str, missed: &ResyncReq) -> bool {
+    let answer: protocol::Result<ResyncResp> = peer.call(&Context::system("push"), "resync", missed).await;
     match answer {
         Ok(answer) => tracing::info!(gateway, connections = answer.connections, "push.gateway_back"),
         Err(error) if error.unreachable => return false,
@@ -236,11 +365,12 @@ mod tests {
     };
 
     use bytes::Bytes;
-    use config::{Config, Service};
-    use rpc::RpcService;
+    use config::{Config, DiscoveryKind, Service};
+    use rpc::{InternalKey, RpcService};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::fake_jobs::Kept;
 
     /// Counts what it gets; keeps audiences or not.
     #[derive(Default)]
@@ -308,11 +438,34 @@ mod tests {
         ));
     }
 
+    /// A push process.
     fn gateways() -> Gateways {
-        let config = Config { secret: SECRET.into(), ..Default::default() };
+        process(&Kept::default(), 1, 0)
+    }
+
+    /// One beside others, at another time, that is told of a gateway at a port.
+    fn process(kept: &Kept, port: u16, later_ms: i64) -> Gateways {
+        let mut config = Config { secret: SECRET.into(), ..Default::default() };
+        config.discovery.enable = DiscoveryKind::Static;
+        config.discovery.host = "127.0.0.1".into();
+        let offset = config.rpc_port(Service::Gateway) - config.rpc_base_port;
+        let config = Config { rpc_base_port: port.saturating_sub(offset), ..config };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let peers = Peers::start(&config, None, &tasks, &stop);
-        Gateways::new(peers, PushMetrics::default(), tasks, stop)
+        let (jobs, clock) = (Arc::new(kept.clone()), Arc::new(Later(later_ms)));
+        Gateways::new(peers, jobs, clock, PushMetrics::default(), tasks, stop)
+    }
+
+    struct Later(i64);
+
+    impl Clock for Later {
+        fn now_ms(&self) -> i64 {
+            model::SystemClock.now_ms() + self.0
+        }
+    }
+
+    async fn free_address() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
     }
 
     async fn end(gateways: &Gateways) {
@@ -371,6 +524,83 @@ mod tests {
         assert_eq!((told[0].user_i_ds.clone(), told[0].everybody), (vec!["a".into(), "b".into()], false));
 
         end(&gateways).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_gateway_that_was_told() {
+        let (kept, address) = (Kept::default(), free_address().await);
+        let push = process(&kept, address.port(), 0);
+        // Keeping fails twice: until it is kept, the batch is not finished.
+        kept.failing.store(2, Ordering::Relaxed);
+        push.push(address.to_string(), to("a"), &[]).await;
+        push.push(address.to_string(), to("b"), &[]).await;
+        assert_eq!(kept.ids().len(), 1, "once for all of it");
+        serve(&push, Taker::default(), TcpListener::bind(address).await.unwrap());
+        until(|| kept.ids().is_empty()).await;
+        end(&push).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_push_remembers_that_ends_is_taken_up_by_another() {
+        // It ends in good order or not; the gateway comes back before or after that.
+        for (in_order, back_first) in [(true, false), (false, false), (false, true)] {
+            let (kept, address) = (Kept::default(), free_address().await);
+            let first = process(&kept, address.port(), 0);
+            first.push(address.to_string(), to("a"), &[]).await;
+            if in_order {
+                end(&first).await;
+            } else {
+                // Killed: nothing of it runs any more.
+                first.stop.cancel();
+            }
+            let second = process(&kept, address.port(), FORGOTTEN_MS + 1000);
+            second.peers.gateways_listed().await;
+            if !back_first {
+                second.take_up_all().await;
+                assert_eq!(kept.ids().len(), 1, "the gateway is not there yet");
+            }
+            let resynced = Arc::<Mutex<Vec<ResyncReq>>>::default();
+            let taker = Taker { resynced: resynced.clone(), ..Default::default() };
+            serve(&second, taker, TcpListener::bind(address).await.unwrap());
+            until_some(&second, || !resynced.lock().is_empty()).await;
+            let told = resynced.lock().clone();
+            assert!(told[0].everybody && told[0].missed_ms_ago < 10_000, "{told:?}");
+            assert!(kept.ids().is_empty());
+            second.take_up_all().await;
+            assert_eq!(resynced.lock().len(), 1);
+            end(&second).await;
+        }
+    }
+
+    /// Looks until it has come about.
+    async fn until_some(push: &Gateways, what: impl Fn() -> bool) {
+        while !what() {
+            push.take_up_all().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_remembers_is_left_to_it_and_what_is_old_goes() {
+        let (kept, address) = (Kept::default(), free_address().await);
+        let first = process(&kept, address.port(), 0);
+        first.push(address.to_string(), to("a"), &[]).await;
+        let resynced = Arc::<Mutex<Vec<ResyncReq>>>::default();
+        let second = process(&kept, address.port(), 0);
+        second.peers.gateways_listed().await;
+        end(&first).await;
+        serve(
+            &second,
+            Taker { resynced: resynced.clone(), ..Default::default() },
+            TcpListener::bind(address).await.unwrap(),
+        );
+        second.take_up_all().await;
+        assert!(resynced.lock().is_empty() && kept.ids().len() == 1);
+        let days_later = process(&kept, 1, DAY_MS + 1000);
+        days_later.take_up_all().await;
+        assert!(kept.ids().is_empty());
+        end(&second).await;
+        end(&days_later).await;
     }
 
     #[test]

@@ -5,6 +5,10 @@
 
 mod calls;
 mod dismissal;
+#[cfg(test)]
+#[path = "../../store/src/fake_jobs.rs"]
+#[allow(dead_code)] // each crate's tests use a part of it
+mod fake_jobs;
 mod gateways;
 mod group_notes;
 mod key;
@@ -21,7 +25,7 @@ use std::{
 
 use bus::{Batch, Handled, PartitionHandler, Refused};
 use config::Hook;
-pub use dismissal::Dismissals;
+pub use dismissal::{Dismissals, Removes};
 pub use gateways::Gateways;
 pub use group_notes::{GroupNotes, GroupNotesPartition};
 use model::{Clock, platform::Platform};
@@ -384,12 +388,13 @@ impl Push {
     }
 
     /// A dismissed group loses its members after they have heard of it.
-    async fn after(&self, message: &MsgData) {
+    async fn after(&self, message: &MsgData) -> protocol::Result<()> {
         let notification = !model::options::is_set(&message.options, model::options::IS_NOT_NOTIFICATION);
         if message.content_type == kind::GROUP_DISMISSED && notification {
             let context = Context::system(message.server_msg_id.clone());
-            self.dismissals.begin(&message.group_id, context).await;
+            self.dismissals.begin(&message.group_id, context).await?;
         }
+        Ok(())
     }
 }
 
@@ -439,7 +444,9 @@ impl PartitionHandler for Partition {
             while let Err(error) = push.queue_offline(delivery).await {
                 trouble.wait(&error).await;
             }
-            push.after(&delivery.item.message).await;
+            while let Err(error) = push.after(&delivery.item.message).await {
+                trouble.wait(&error).await;
+            }
         }
         for mark in marks {
             self.handled.remember(mark);

@@ -415,8 +415,14 @@ impl Process {
 
     fn start_transfer(&mut self) -> anyhow::Result<()> {
         let metrics = TransferMetrics::register(&mut self.metrics.0);
-        let mentions =
-            Mentions::start(self.peers.clone(), metrics.mentions_left_out(), &self.tasks, self.stop.clone());
+        let mentions = Mentions::start(
+            self.peers.clone(),
+            self.jobs(),
+            self.clock.clone(),
+            metrics.mentions_left_out(),
+            &self.tasks,
+            self.stop.clone(),
+        );
         let transfer = Transfer {
             store: self.store()?,
             producer: self.producer()?,
@@ -437,6 +443,11 @@ impl Process {
         let stop = self.draining.clone();
         self.spawn("transfer", consumer.run(move |partition| transfer.partition(partition), stop));
         Ok(())
+    }
+
+    /// What is carried on when this process dies.
+    fn jobs(&self) -> Arc<dyn store::jobs::Jobs> {
+        Arc::new(self.store.clone())
     }
 
     fn start_push(&mut self) -> anyhow::Result<()> {
@@ -465,9 +476,19 @@ impl Process {
             self.start_group_notes(notes)?;
         }
         let metrics = PushMetrics::register(&mut self.metrics.0);
-        let gateways =
-            Gateways::new(self.peers.clone(), metrics.clone(), self.tasks.clone(), self.stop.clone());
-        let dismissals = Dismissals::new(self.peers.clone(), self.tasks.clone(), self.stop.clone());
+        let gateways = Gateways::new(
+            self.peers.clone(),
+            self.jobs(),
+            self.clock.clone(),
+            metrics.clone(),
+            self.tasks.clone(),
+            self.stop.clone(),
+        );
+        let groups = Arc::new(self.peers.clone());
+        let dismissals =
+            Dismissals::new(groups, self.jobs(), self.clock.clone(), self.tasks.clone(), self.stop.clone());
+        self.tasks.spawn(gateways.clone().take_up());
+        self.tasks.spawn(dismissals.clone().take_up());
         let behind = Behind { offline, dismissals };
         let push = Push::new(
             self.store()?,

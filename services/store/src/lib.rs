@@ -54,6 +54,7 @@ pub mod devices;
 pub mod erasures;
 pub mod friends;
 pub mod groups;
+pub mod jobs;
 mod listing;
 pub mod messages;
 pub mod objects;
@@ -316,6 +317,7 @@ impl Store {
         self.expiring("group_request", "req_time", room::REQUESTS_KEPT).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
         self.ensure_deleted_index().await?;
+        self.ensure_job_indexes().await?;
         let destructs = doc! { "is_msg_destruct": true };
         self.partial("conversation", doc! { "latest_msg_destruct_time": 1 }, destructs).await?;
         for kind in versions::Kind::ALL {

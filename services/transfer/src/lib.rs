@@ -4,6 +4,10 @@
 //! take does not stop a partition: it is stored, and pulled by its receivers.
 
 mod expand;
+#[cfg(test)]
+#[path = "../../store/src/fake_jobs.rs"]
+#[allow(dead_code)] // each crate's tests use a part of it
+mod fake_jobs;
 mod mentions;
 mod metrics;
 mod tell;
@@ -15,7 +19,8 @@ use bus::{Batch, Handled, PartitionHandler, Producer, Recent, Refused};
 use config::{Hook, Service};
 use expand::{Accepted, Outgoing, State, expand};
 use futures::TryStreamExt;
-pub use mentions::Mentions;
+use mentions::Wanted;
+pub use mentions::{Marks, Mentions};
 use model::{Clock, conversation_id as ids};
 use prost::Message;
 use protocol::{
@@ -129,9 +134,11 @@ impl Partition {
         }
         self.advance(outgoing).await?;
         self.create_conversations(outgoing).await?;
+        let mentions = mentions_in(outgoing);
+        self.transfer.mentions.keep(&mentions).await?;
         self.queue_hooks(outgoing).await?;
         self.hand_to_push(outgoing).await?;
-        self.mark_mentions(outgoing);
+        self.transfer.mentions.begin(mentions);
         Ok(())
     }
 
@@ -229,23 +236,25 @@ impl Partition {
         tracing::error!(partition = self.partition, what, of, seq, bytes, %error, "transfer.record_refused");
         self.transfer.metrics.refused.inc();
     }
+}
 
-    /// At-messages mark the conversations of those they name, so that clients that are offline see the mark later.
-    fn mark_mentions(&self, outgoing: &[Outgoing]) {
-        for item in outgoing.iter().filter(|item| item.seq > 0 && item.state == State::Open) {
-            let message = &item.message;
-            let names_somebody = message.content_type == AT_TEXT && !message.at_user_id_list.is_empty();
-            if message.session_type != session::GROUP || !names_somebody {
-                continue;
-            }
-            self.transfer.mentions.put(MarkMentionsReq {
+/// At-messages mark the conversations of those they name, so that clients that are offline see the mark later.
+fn mentions_in(outgoing: &[Outgoing]) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for item in outgoing.iter().filter(|item| item.seq > 0 && item.state == State::Open) {
+        let message = &item.message;
+        let names_somebody = message.content_type == AT_TEXT && !message.at_user_id_list.is_empty();
+        if message.session_type == session::GROUP && names_somebody {
+            let request = MarkMentionsReq {
                 group_id: message.group_id.clone(),
                 send_id: message.send_id.clone(),
                 at_user_i_ds: message.at_user_id_list.clone(),
                 announcement: false,
-            });
+            };
+            wanted.push(Wanted { id: format!("{}/{}", item.conversation, item.seq), request });
         }
     }
+    wanted
 }
 
 /// The rows of both who talk; a notification account has none.

@@ -1,144 +1,381 @@
-//! At-messages mark the conversations of those they name. That is a hint beside the message, which names them itself, and costs a write for
-//! each: it waits in a queue of its own, so that a partition never does. A process that dies loses the marks of that moment; one that is
-//! stopped makes them first.
+//! At-messages mark the conversations of those they name. That costs a write for each of them: it is done beside the partition, which only keeps
+//! what is to be marked before its offset is committed. Whoever dies before the marks are made leaves them to another process.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use config::Service;
 use futures::StreamExt;
+use model::Clock;
 use prometheus_client::metrics::counter::Counter;
-use protocol::internal::{MarkMentionsReq, MarkMentionsResp};
+use prost::Message;
+use protocol::{
+    Result,
+    internal::{MarkMentionsReq, MarkMentionsResp},
+};
 use rpc::{Context, Peers};
-use tokio::sync::mpsc;
+use store::{
+    DAY_MS,
+    jobs::{Job, Jobs},
+};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Messages whose marks may wait; more are left out.
+/// Messages whose marks may wait in memory; those of more are taken from where they are kept.
 const WAITING: usize = 1024;
 /// Groups that are marked at a time.
 const AT_ONCE: usize = 4;
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
+/// How marks are kept.
+const KIND: &str = "mentions";
+/// What is not marked after this is anybody's.
+const HELD_MS: i64 = 60_000;
+/// How often it is looked for what others left.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Makes marks.
+pub trait Marks: Send + Sync + 'static {
+    /// Marks the conversations of those who are named; it may be done twice.
+    fn mark(&self, request: &MarkMentionsReq) -> impl Future<Output = Result<()>> + Send;
+}
+
+impl Marks for Peers {
+    async fn mark(&self, request: &MarkMentionsReq) -> Result<()> {
+        let context = Context::system(format!("transfer-mentions-{}", request.group_id));
+        let conversations = self.get(Service::Conversation);
+        let _marked: MarkMentionsResp = conversations.call(&context, "MarkMentions", request).await?;
+        Ok(())
+    }
+}
+
+/// The marks of one message.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wanted {
+    /// Of the message.
+    pub(crate) id: String,
+    pub(crate) request: MarkMentionsReq,
+}
 
 /// Where marks wait.
 #[derive(Clone)]
 pub struct Mentions {
-    queue: mpsc::Sender<MarkMentionsReq>,
-    left_out: Counter,
+    jobs: Arc<dyn Jobs>,
+    clock: Arc<dyn Clock>,
+    queue: mpsc::Sender<Wanted>,
 }
 
 impl Mentions {
-    /// Starts the task that makes marks, until `stop` and until nothing waits.
-    pub fn start(peers: Peers, left_out: Counter, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+    /// Starts the task that makes marks, until `stop` and until nothing waits in memory.
+    pub fn start(
+        marks: impl Marks,
+        jobs: Arc<dyn Jobs>,
+        clock: Arc<dyn Clock>,
+        left_out: Counter,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        tasks.spawn(mark_all(peers, waiting, left_out.clone(), stop));
-        Self { queue, left_out }
+        let maker = Maker { marks, jobs: jobs.clone(), clock: clock.clone(), left_out };
+        tasks.spawn(maker.run(waiting, stop));
+        Self { jobs, clock, queue }
     }
 
-    /// Never waits.
-    pub(crate) fn put(&self, request: MarkMentionsReq) {
-        if let Err(refused) = self.queue.try_send(request) {
-            tracing::warn!(%refused, "transfer.mentions_left_out");
-            self.left_out.inc();
+    /// From then on a process that dies loses none of these.
+    ///
+    /// # Errors
+    /// When they cannot be kept; repeating it changes nothing.
+    pub(crate) async fn keep(&self, wanted: &[Wanted]) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now_ms();
+        let job = |wanted: &Wanted| Job {
+            id: format!("{KIND}/{}", wanted.id),
+            kind: KIND.into(),
+            payload: wanted.request.encode_to_vec(),
+            free_ms: now + HELD_MS,
+            made_ms: now,
+        };
+        self.jobs.put(&wanted.iter().map(job).collect::<Vec<_>>()).await
+    }
+
+    /// Makes marks that are kept. Never waits: what finds no room is taken from where it is kept.
+    pub(crate) fn begin(&self, wanted: Vec<Wanted>) {
+        for wanted in wanted {
+            if self.queue.try_send(wanted).is_err() {
+                return;
+            }
         }
     }
 }
 
-async fn mark_all(
-    peers: Peers,
-    mut waiting: mpsc::Receiver<MarkMentionsReq>,
+struct Maker<M> {
+    marks: M,
+    jobs: Arc<dyn Jobs>,
+    clock: Arc<dyn Clock>,
     left_out: Counter,
-    stop: CancellationToken,
-) {
-    let mut requests = Vec::new();
-    loop {
-        let stopping = tokio::select! {
-            biased;
-            taken = waiting.recv_many(&mut requests, WAITING) => taken == 0,
-            () = stop.cancelled() => true,
-        };
-        if stopping {
-            return;
+}
+
+impl<M: Marks> Maker<M> {
+    async fn run(self, mut waiting: mpsc::Receiver<Wanted>, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wanted = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                taken = waiting.recv_many(&mut wanted, WAITING) => if taken == 0 { return },
+                () = stop.cancelled() => return,
+                _ = look.tick() => wanted = self.left().await,
+            }
+            let merged = merge(wanted.drain(..));
+            let each = futures::stream::iter(merged);
+            each.for_each_concurrent(AT_ONCE, |merged| self.make(merged, &stop)).await;
         }
-        let merged = merge(requests.drain(..));
-        futures::stream::iter(merged)
-            .for_each_concurrent(AT_ONCE, async |request| {
-                if !mark(&peers, &request, &stop).await {
-                    left_out.inc();
-                }
-            })
-            .await;
     }
+
+    /// What others left, or this process had no room for.
+    async fn left(&self) -> Vec<Wanted> {
+        let now = self.clock.now_ms();
+        let free = match self.jobs.free(KIND, now).await {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::warn!(%error, "transfer.mentions_unknown");
+                return vec![];
+            }
+        };
+        let mut left = Vec::new();
+        for job in free {
+            let Ok(request) = MarkMentionsReq::decode(job.payload.as_slice()) else { continue };
+            if now - job.made_ms > DAY_MS {
+                tracing::error!(group = request.group_id, "transfer.mentions_left_out");
+                self.left_out.inc();
+                self.done(&[job.id]).await;
+            } else if matches!(self.jobs.claim(&job, now + HELD_MS).await, Ok(true)) {
+                let id = job.id.strip_prefix(&format!("{KIND}/")).unwrap_or_default().to_owned();
+                left.push(Wanted { id, request });
+            }
+        }
+        left
+    }
+
+    /// It is not tried for ever: what takes longer than a call may would be begun again and again. Later somebody takes it up.
+    async fn make(&self, merged: Merged, stop: &CancellationToken) {
+        let Merged { request, ids } = merged;
+        for attempt in 1..=TRIES {
+            let Err(error) = self.marks.mark(&request).await else {
+                self.done(&ids).await;
+                return;
+            };
+            tracing::warn!(group = request.group_id, attempt, %error, "transfer.mentions_not_marked");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE * attempt) => {}
+            }
+        }
+    }
+
+    async fn done(&self, ids: &[String]) {
+        if let Err(error) = self.jobs.done(ids).await {
+            tracing::warn!(%error, "transfer.mentions_made_again: they are still kept");
+        }
+    }
+}
+
+/// The marks of messages of one sender in one group.
+#[derive(Debug, PartialEq)]
+struct Merged {
+    request: MarkMentionsReq,
+    /// As they are kept.
+    ids: Vec<String>,
 }
 
 /// Many messages of a sender in a group become one.
-fn merge(requests: impl Iterator<Item = MarkMentionsReq>) -> Vec<MarkMentionsReq> {
-    let mut merged: HashMap<(String, String), MarkMentionsReq> = HashMap::new();
-    for request in requests {
+fn merge(wanted: impl Iterator<Item = Wanted>) -> Vec<Merged> {
+    let mut merged: HashMap<(String, String), Merged> = HashMap::new();
+    for Wanted { id, request } in wanted {
+        let id = format!("{KIND}/{id}");
         let key = (request.group_id.clone(), request.send_id.clone());
         match merged.get_mut(&key) {
             Some(known) => {
-                let new = request.at_user_i_ds.into_iter();
-                let new: Vec<String> = new.filter(|user| !known.at_user_i_ds.contains(user)).collect();
-                known.at_user_i_ds.extend(new);
+                let named = &mut known.request.at_user_i_ds;
+                for user in request.at_user_i_ds {
+                    if !named.contains(&user) {
+                        named.push(user);
+                    }
+                }
+                known.ids.push(id);
             }
-            None => {
-                merged.insert(key, request);
-            }
+            None => _ = merged.insert(key, Merged { request, ids: vec![id] }),
         }
     }
     merged.into_values().collect()
 }
 
-/// Whether it was done. It is not tried for ever: what takes longer than a call may would be begun again and again.
-async fn mark(peers: &Peers, request: &MarkMentionsReq, stop: &CancellationToken) -> bool {
-    let context = Context::system(format!("transfer-mentions-{}", request.group_id));
-    for attempt in 1..=TRIES {
-        let conversations = peers.get(Service::Conversation);
-        let marked: protocol::Result<MarkMentionsResp> =
-            conversations.call(&context, "MarkMentions", request).await;
-        let Err(error) = marked else { return true };
-        tracing::warn!(group = request.group_id, attempt, %error, "transfer.mentions_not_marked");
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(PAUSE * attempt) => {}
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-    fn request(group: &str, sender: &str, named: &[&str]) -> MarkMentionsReq {
-        MarkMentionsReq {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::fake_jobs::Kept;
+
+    fn wanted(id: &str, group: &str, sender: &str, named: &[&str]) -> Wanted {
+        let request = MarkMentionsReq {
             group_id: group.into(),
             send_id: sender.into(),
             at_user_i_ds: named.iter().map(|user| (*user).to_owned()).collect(),
             announcement: false,
+        };
+        Wanted { id: id.into(), request }
+    }
+
+    #[derive(Clone, Default)]
+    struct Rows {
+        marked: Arc<Mutex<Vec<String>>>,
+        /// So many calls from now on fail.
+        failing: Arc<AtomicU32>,
+    }
+
+    impl Marks for Rows {
+        async fn mark(&self, request: &MarkMentionsReq) -> Result<()> {
+            let fails =
+                self.failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if fails.is_ok() {
+                return Err(protocol::Error::internal("not now"));
+            }
+            self.marked.lock().extend(request.at_user_i_ds.iter().cloned());
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Time(Arc<AtomicI64>);
+
+    impl Clock for Time {
+        fn now_ms(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct World {
+        kept: Kept,
+        rows: Rows,
+        time: Time,
+        left_out: Counter,
+    }
+
+    impl World {
+        fn process(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Mentions {
+            let (jobs, clock) = (Arc::new(self.kept.clone()), Arc::new(self.time.clone()));
+            Mentions::start(self.rows.clone(), jobs, clock, self.left_out.clone(), tasks, stop.clone())
+        }
+
+        /// One that keeps marks and dies.
+        async fn killed_after_keeping(&self, wanted: &[Wanted]) {
+            let (queue, _nobody_takes_them) = mpsc::channel(1);
+            let (jobs, clock) = (Arc::new(self.kept.clone()), Arc::new(self.time.clone()));
+            Mentions { jobs, clock, queue }.keep(wanted).await.unwrap();
+        }
+
+        fn pass(&self, ms: i64) {
+            self.time.0.fetch_add(ms, Ordering::Relaxed);
+        }
+
+        /// Runs a process until nothing is kept any more.
+        async fn until_nothing_is_kept(&self) {
+            let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+            let _process = self.process(&tasks, &stop);
+            for _ in 0..1000 {
+                tokio::time::sleep(LOOK).await;
+                self.pass(LOOK.as_millis() as i64);
+                if self.kept.ids().is_empty() {
+                    break;
+                }
+            }
+            stop.cancel();
+            tasks.close();
+            tasks.wait().await;
+            assert!(self.kept.ids().is_empty());
         }
     }
 
     #[test]
     fn many_messages_of_a_sender_in_a_group_become_one() {
-        let storm = (0..20).map(|_| request("g", "a", &["AtAllTag"]));
-        let others =
-            [request("g", "a", &["b", "AtAllTag"]), request("g", "b", &["a"]), request("h", "a", &["b"])];
+        let storm = (0..20).map(|number| wanted(&number.to_string(), "g", "a", &["AtAllTag"]));
+        let others = [
+            wanted("x", "g", "a", &["b", "AtAllTag"]),
+            wanted("y", "g", "b", &["a"]),
+            wanted("z", "h", "a", &["b"]),
+        ];
         let mut merged = merge(storm.chain(others));
-        merged.sort_by(|left, right| (&left.group_id, &left.send_id).cmp(&(&right.group_id, &right.send_id)));
-        assert_eq!(
-            merged,
-            [request("g", "a", &["AtAllTag", "b"]), request("g", "b", &["a"]), request("h", "a", &["b"])]
-        );
+        merged.sort_by_key(|merged| (merged.request.group_id.clone(), merged.request.send_id.clone()));
+        let found: Vec<(Vec<String>, usize)> =
+            merged.into_iter().map(|merged| (merged.request.at_user_i_ds, merged.ids.len())).collect();
+        let named = |users: &[&str]| users.iter().map(|user| (*user).to_owned()).collect::<Vec<_>>();
+        assert_eq!(found, [(named(&["AtAllTag", "b"]), 21), (named(&["a"]), 1), (named(&["b"]), 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marks_of_a_process_that_dies_are_made_by_another() {
+        let world = World::default();
+        world
+            .killed_after_keeping(&[wanted("sg_g/1", "g", "a", &["b"]), wanted("sg_g/2", "g", "a", &["c"])])
+            .await;
+        assert_eq!(world.kept.ids().len(), 2);
+        world.until_nothing_is_kept().await;
+        assert_eq!(*world.rows.marked.lock(), ["b", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_step_fails_the_marks_are_made_and_nothing_remains() {
+        for failing in 0..12 {
+            let world = World::default();
+            world.killed_after_keeping(&[wanted("sg_g/1", "g", "a", &["b"])]).await;
+            world.kept.failing.store(failing, Ordering::Relaxed);
+            world.rows.failing.store(failing, Ordering::Relaxed);
+            world.until_nothing_is_kept().await;
+            assert!(world.rows.marked.lock().iter().all(|user| user == "b"));
+            assert!(!world.rows.marked.lock().is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partition_never_waits_for_marks_and_none_is_lost() {
+        let world = World::default();
+        let (queue, _nobody_takes_them) = mpsc::channel(2);
+        let (jobs, clock) = (Arc::new(world.kept.clone()), Arc::new(world.time.clone()));
+        let mentions = Mentions { jobs, clock, queue };
+        let storm: Vec<Wanted> = (0..5)
+            .map(|number| wanted(&format!("sg_g/{number}"), "g", "a", &[&number.to_string()]))
+            .collect();
+        mentions.keep(&storm).await.unwrap();
+        mentions.begin(storm);
+        world.until_nothing_is_kept().await;
+        assert_eq!(world.rows.marked.lock().len(), 5);
     }
 
     #[tokio::test]
-    async fn a_partition_never_waits_for_marks() {
-        let (queue, _nobody_takes_them) = mpsc::channel(2);
-        let mentions = Mentions { queue, left_out: Counter::default() };
-        for _ in 0..5 {
-            mentions.put(request("g", "a", &["b"]));
-        }
-        assert_eq!(mentions.left_out.get(), 3);
+    async fn what_cannot_be_kept_is_the_callers_to_repeat() {
+        let world = World::default();
+        world.kept.failing.store(1, Ordering::Relaxed);
+        let (queue, _nobody_takes_them) = mpsc::channel(1);
+        let (jobs, clock) = (Arc::new(world.kept.clone()), Arc::new(world.time.clone()));
+        let mentions = Mentions { jobs, clock, queue };
+        let one = [wanted("sg_g/1", "g", "a", &["b"])];
+        assert!(mentions.keep(&one).await.is_err());
+        assert!(mentions.keep(&one).await.is_ok() && mentions.keep(&one).await.is_ok());
+        assert_eq!(world.kept.ids(), ["mentions/sg_g/1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marks_that_fail_for_a_day_are_left_out() {
+        let world = World::default();
+        world.killed_after_keeping(&[wanted("sg_g/1", "g", "a", &["b"])]).await;
+        world.pass(DAY_MS + 1);
+        world.until_nothing_is_kept().await;
+        assert_eq!((world.left_out.get(), world.rows.marked.lock().len()), (1, 0));
     }
 }

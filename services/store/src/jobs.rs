@@ -1,0 +1,144 @@
+//! Collection `job`: what was begun and is carried on by somebody else when its process dies. Whoever works at a job says from when on it is
+//! anybody's, and says so again in time. It may be done twice: what is done here can be repeated.
+
+use bson::{Binary, Document, doc, spec::BinarySubtype};
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
+use protocol::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::{DateTime, Store, millis};
+
+/// What nobody finishes is dropped after this, in seconds.
+const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
+/// Jobs that are looked at in one go.
+const AT_A_TIME: i64 = 500;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// One that is put again under its id is the same.
+    pub id: String,
+    /// Who knows how to do it.
+    pub kind: String,
+    /// What it is about, as its kind writes it.
+    pub payload: Vec<u8>,
+    /// From then on it is anybody's, in milliseconds since 1970.
+    pub free_ms: i64,
+    /// When it was put first, in milliseconds since 1970.
+    pub made_ms: i64,
+}
+
+/// Where jobs are kept.
+pub trait Jobs: Send + Sync + 'static {
+    /// Keeps jobs; those that are there already are free again when these say so.
+    fn put<'a>(&'a self, jobs: &'a [Job]) -> BoxFuture<'a, Result<()>>;
+    /// Some of those that are anybody's now, the oldest first.
+    fn free<'a>(&'a self, kind: &'a str, now_ms: i64) -> BoxFuture<'a, Result<Vec<Job>>>;
+    /// Nobody else takes it before `until_ms`; `false`: it is gone, or somebody was faster.
+    fn claim<'a>(&'a self, job: &'a Job, until_ms: i64) -> BoxFuture<'a, Result<bool>>;
+    /// These are held until then, those of them that are still there.
+    fn hold<'a>(&'a self, ids: &'a [String], until_ms: i64) -> BoxFuture<'a, Result<()>>;
+    /// It is done.
+    fn done<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<()>>;
+    /// How many there are of a kind.
+    fn count<'a>(&'a self, kind: &'a str) -> BoxFuture<'a, Result<u64>>;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    #[serde(rename = "_id")]
+    id: String,
+    kind: String,
+    payload: Binary,
+    free: DateTime,
+    made: DateTime,
+}
+
+impl From<Row> for Job {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            payload: row.payload.bytes,
+            free_ms: millis(row.free),
+            made_ms: millis(row.made),
+        }
+    }
+}
+
+fn time(ms: i64) -> DateTime {
+    DateTime::from_millis(ms)
+}
+
+impl Jobs for Store {
+    fn put<'a>(&'a self, jobs: &'a [Job]) -> BoxFuture<'a, Result<()>> {
+        let upsert = |job: &Job| {
+            let payload = Binary { subtype: BinarySubtype::Generic, bytes: job.payload.clone() };
+            let update = doc! {
+                "$set": { "kind": &job.kind, "payload": payload, "free": time(job.free_ms) },
+                "$setOnInsert": { "made": time(job.made_ms) },
+            };
+            (doc! { "_id": &job.id }, update)
+        };
+        let updates: Vec<(Document, Document)> = jobs.iter().map(upsert).collect();
+        async move { Ok(self.upsert_many("job", updates).await?) }.boxed()
+    }
+
+    fn free<'a>(&'a self, kind: &'a str, now_ms: i64) -> BoxFuture<'a, Result<Vec<Job>>> {
+        async move {
+            let filter = doc! { "kind": kind, "free": { "$lte": time(now_ms) } };
+            let rows_of = self.typed::<Row>("job");
+            let find = rows_of.find(filter).sort(doc! { "free": 1 }).limit(AT_A_TIME);
+            let rows: Vec<Row> =
+                find.await.map_err(crate::StoreError)?.try_collect().await.map_err(crate::StoreError)?;
+            Ok(rows.into_iter().map(Job::from).collect())
+        }
+        .boxed()
+    }
+
+    fn claim<'a>(&'a self, job: &'a Job, until_ms: i64) -> BoxFuture<'a, Result<bool>> {
+        async move {
+            let as_seen = doc! { "_id": &job.id, "free": time(job.free_ms) };
+            let update = doc! { "$set": { "free": time(until_ms) } };
+            let claimed = self.documents("job").update_one(as_seen, update).await;
+            Ok(claimed.map_err(crate::StoreError)?.matched_count > 0)
+        }
+        .boxed()
+    }
+
+    fn hold<'a>(&'a self, ids: &'a [String], until_ms: i64) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let update = doc! { "$set": { "free": time(until_ms) } };
+            let held = self.documents("job").update_many(doc! { "_id": { "$in": ids } }, update).await;
+            held.map_err(crate::StoreError)?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn done<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<()>> {
+        async move {
+            for ids in ids.chunks(1000) {
+                let gone = self.documents("job").delete_many(doc! { "_id": { "$in": ids } }).await;
+                gone.map_err(crate::StoreError)?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn count<'a>(&'a self, kind: &'a str) -> BoxFuture<'a, Result<u64>> {
+        async move {
+            let counted = self.documents("job").count_documents(doc! { "kind": kind }).await;
+            Ok(counted.map_err(crate::StoreError)?)
+        }
+        .boxed()
+    }
+}
+
+impl Store {
+    pub(crate) async fn ensure_job_indexes(&self) -> crate::Result<()> {
+        self.index("job", doc! { "kind": 1, "free": 1 }).await?;
+        self.expiring("job", "made", KEPT).await
+    }
+}
