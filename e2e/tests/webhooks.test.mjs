@@ -268,6 +268,43 @@ describe('messages', () => {
     }
     await answer('callbackBeforeSendSingleMsgCommand', GO_ON);
   });
+  test('after hooks follow what is stored, whoever hangs up', async () => {
+    const [erin, tag, tries] = [await user('erin'), randomUUID(), 200];
+    const query = `sendID=${erin.userID}&token=${erin.token}&platformID=2&operationID=o&isBackground=false&isMsgResp=true&sdkType=js`;
+    const bytes = (field, value) => { const data = Buffer.from(value); return Buffer.concat([Buffer.from([(field << 3) | 2, data.length]), data]); };
+    for (let i = 0; i < tries; i++) {
+      const socket = new WebSocket(`${at.ws}?${query}`);
+      await new Promise((resolve) => {
+        socket.addEventListener('open', () => {
+          const message = Buffer.concat([
+            bytes(1, erin.userID), bytes(2, alice.userID), bytes(4, randomUUID()), Buffer.from([9 << 3, 1]), Buffer.from([11 << 3, 101]), bytes(12, JSON.stringify({ content: `${tag} ${i}` })),
+          ]);
+          socket.send(Buffer.from(JSON.stringify({ reqIdentifier: 1003, token: '', sendID: erin.userID, operationID: randomUUID(), msgIncr: '1', data: message.toString('base64') })));
+          socket.close();
+          resolve();
+        });
+        socket.addEventListener('error', resolve);
+      });
+    }
+    const single = `si_${[alice.userID, erin.userID].sort().join('_')}`;
+    const stored = async () => {
+      const { maxSeqs } = await ok(alice, '/msg/newest_seq', { userID: alice.userID });
+      const end = maxSeqs[single] ?? 0;
+      if (end === 0) return [];
+      const { msgs } = await ok(alice, '/msg/pull_msg_by_seq', { userID: alice.userID, seqRanges: [{ conversationID: single, begin: 1, end, num: end }] });
+      return (msgs[single]?.Msgs ?? []).map(({ content }) => JSON.parse(Buffer.from(content, 'base64')).content);
+    };
+    const told = async () => {
+      const calls = (await recorded()).filter(({ command, text }) => command === 'callbackAfterSendSingleMsgCommand' && text.includes(tag));
+      return [...new Set(calls.map(({ body }) => JSON.parse(body.content).content))];
+    };
+    // What was on its way is stored or not; nothing more comes when two looks are alike.
+    let before = -1;
+    await until('all of it is stored', async () => { const now = (await stored()).length; const same = now > 0 && now === before; before = now; if (!same) await sleep(3000); return same; }, 60_000);
+    const expected = (await stored()).sort();
+    await until('the hooks', async () => (await told()).length >= expected.length, 60_000);
+    assert.deepEqual((await told()).sort(), expected);
+  });
   test('after hooks survive the death of who delivers them', async () => {
     // The receiver is too slow for the time-out: deliveries queue up. Then push, which delivers them, is killed.
     await answer('callbackAfterSendSingleMsgCommand', GO_ON, { delayMs: 3000 });

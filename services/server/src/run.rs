@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Mentions, Transfer, TransferMetrics};
 
-use webhooks::{Deliveries, DeliveryMetrics, Webhooks};
+use webhooks::{Deliveries, DeliveryMetrics, DeliveryPartition, Webhooks};
 
 use crate::{Role, partitions};
 
@@ -510,14 +510,13 @@ impl Process {
             consumer.run(move |_| push::Partition::new(push.clone()), stop).await
         });
         if !self.config.webhooks.url.is_empty() {
-            let deliveries = Deliveries {
-                webhooks: self.webhooks.clone(),
-                metrics: DeliveryMetrics::register(&mut self.metrics.0),
-            };
+            let metrics = DeliveryMetrics::register(&mut self.metrics.0);
+            let deliveries = Deliveries::new(self.webhooks.clone(), self.jobs(), self.clock.clone(), metrics);
             let topic = &self.config.kafka.webhook_topic;
             let consumer = self.not_older(self.consumer(topic, "webhooks")?, DAY_MS);
             let stop = self.draining.clone();
-            self.spawn("webhooks", consumer.run(move |_| deliveries.clone(), stop));
+            self.tasks.spawn(deliveries.clone().try_those_aside(self.stop.clone()));
+            self.spawn("webhooks", consumer.run(move |_| DeliveryPartition::new(deliveries.clone()), stop));
         }
         Ok(())
     }

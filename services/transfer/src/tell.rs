@@ -2,10 +2,7 @@
 //! that dies and no sender that hangs up loses one.
 
 use config::Hook;
-use protocol::{
-    content_type::{session, status},
-    sdkws::MsgData,
-};
+use protocol::content_type::{session, status};
 use rpc::Context;
 use webhooks::Webhooks;
 
@@ -33,7 +30,7 @@ fn sent(webhooks: &Webhooks, item: &Outgoing) -> Option<(String, Vec<u8>)> {
         _ => return None,
     };
     let context = Context::system(item.operation.clone()?);
-    record(webhooks, &context, hook, &item.message, 0)
+    record(webhooks, &context, hook, item, 0)
 }
 
 fn saved(webhooks: &Webhooks, item: &Outgoing) -> Option<(String, Vec<u8>)> {
@@ -41,16 +38,17 @@ fn saved(webhooks: &Webhooks, item: &Outgoing) -> Option<(String, Vec<u8>)> {
         return None;
     }
     let context = Context::system(format!("transfer-{}", item.message.server_msg_id));
-    record(webhooks, &context, Hook::AfterMsgSaveDB, &item.message, item.seq)
+    record(webhooks, &context, Hook::AfterMsgSaveDB, item, item.seq)
 }
 
 fn record(
     webhooks: &Webhooks,
     context: &Context,
     hook: Hook,
-    message: &MsgData,
+    item: &Outgoing,
     seq: i64,
 ) -> Option<(String, Vec<u8>)> {
+    let message = &item.message;
     if !webhooks.wants_message(hook, message) {
         return None;
     }
@@ -58,12 +56,16 @@ fn record(
     // A repeat became what is stored; hooks tell of it as of the first.
     body["seq"] = seq.into();
     body["status"] = status::SENDING.into();
-    webhooks.record(context, hook, &webhooks::reply_query(message), body)
+    // A message that is told of again by a batch that is done again.
+    let about =
+        format!("{}/{}/{}/{}", item.conversation, item.seq, message.server_msg_id, message.client_msg_id);
+    webhooks.record(context, hook, &webhooks::reply_query(message), body, &about)
 }
 
 #[cfg(test)]
 mod tests {
     use config::{Config, HookConfig};
+    use protocol::sdkws::MsgData;
     use serde_json::Value;
 
     use super::*;

@@ -15,6 +15,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_ANSWER: usize = 1 << 20;
 /// Longest operation id in a header, in bytes.
 const MAX_OPERATION_ID: usize = 128;
+/// Header with what stands for an after hook: the same when it comes again.
+const KEY: &str = "x-openim-idempotency-key";
 /// Header with `sha256=` and the HMAC of the body. A recorded call can be sent again under it: kept for receivers that know no other.
 const BODY_SIGNATURE: &str = "x-openim-signature";
 /// Header with the time of the call, in seconds since 1970.
@@ -74,6 +76,8 @@ pub(crate) struct Call<'a> {
     pub(crate) query: &'a str,
     pub(crate) operation_id: &'a str,
     pub(crate) body: String,
+    /// Empty: it is not told.
+    pub(crate) key: &'a str,
     pub(crate) timeout: Duration,
     /// Empty: nothing is signed.
     pub(crate) secret: &'a str,
@@ -105,6 +109,9 @@ impl Call<'_> {
             .timeout(self.timeout.min(MAX_TIMEOUT))
             .header("content-type", "application/json; charset=utf-8")
             .header("operationID", operation_header(self.operation_id));
+        if !self.key.is_empty() {
+            request = request.header(KEY, self.key);
+        }
         if !self.secret.is_empty() {
             let query = self.query.trim_start_matches('?');
             request = request
@@ -159,6 +166,7 @@ pub(crate) mod tests {
             query,
             operation_id,
             body: "{}".into(),
+            key: "k",
             timeout: Duration::from_secs(5),
             secret: "s",
         }
@@ -235,6 +243,9 @@ pub(crate) mod tests {
         }
         let request = call("http://hook", "", "op-1").request(&http, 1).unwrap();
         assert_eq!(request.headers()["operationID"], "op-1");
+        assert_eq!(request.headers()[KEY], "k");
+        let before = Call { key: "", ..call("http://hook", "", "op-1") }.request(&http, 1).unwrap();
+        assert!(before.headers().get(KEY).is_none());
     }
 
     #[test]

@@ -1,29 +1,48 @@
-//! Delivery of after hooks: one record after the other, each until it is answered or a day old. What the receiver will never take does
-//! not keep the others waiting: it is given up at once where no request can be made of it, and soon where just this one is refused.
-//! The offset is committed after that: dying on any line delivers again, never less.
+//! Delivery of after hooks: of each hook one record after the other, each until it is answered or a day old. A record that the receiver does not
+//! take while it takes others is set aside and tried on its own (`aside.rs`); a receiver that takes none holds them all, in order. What can
+//! never be taken is given up: at once where no request can be made of it, and soon where just this one is refused. The offset is
+//! committed after that: dying on any line delivers again, never less.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use bus::{Batch, PartitionHandler};
+use bus::{Batch, Handled, PartitionHandler};
 use config::Hook;
-use model::{Clock, SystemClock};
+use model::Clock;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use store::jobs::Jobs;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::{CallError, Record, Webhooks};
+use crate::{CallError, Record, Webhooks, aside};
 
 /// After this time a record is given up, so that a receiver that is gone for good does not fill the queue.
-const MAX_AGE_MS: i64 = 86_400_000;
-/// So often a record is sent that the receiver refuses for itself: half a minute with the pauses.
-const MOST_REFUSALS: u32 = 8;
+pub(crate) const MAX_AGE_MS: i64 = 86_400_000;
+/// So often a record is tried in its place, half a minute with the pauses: then it is given up if the receiver refuses it for itself, and
+/// otherwise others are tried.
+const MOST_TRIES: u32 = 8;
+/// Of one hook so many records may be set aside before one behind them was taken: then it is not the records, and order is kept.
+const MOST_SUSPECTS: usize = 100;
+/// Bytes of those of all hooks of a partition.
+const SUSPECTS_BYTES: usize = 8 << 20;
+/// How often they are held for this owner of the partition.
+const HOLD_EVERY: Duration = Duration::from_secs(5);
+/// Records that a partition recognises, 16 bytes each.
+const HANDLED_RECORDS: usize = 20_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Counters of deliveries.
 #[derive(Clone, Default)]
 pub struct DeliveryMetrics {
-    delivered: Counter,
-    retried: Counter,
-    given_up: Counter,
+    pub(crate) delivered: Counter,
+    pub(crate) retried: Counter,
+    pub(crate) given_up: Counter,
+    pub(crate) set_aside: Counter,
+    repeats: Counter,
 }
 
 impl DeliveryMetrics {
@@ -41,109 +60,449 @@ impl DeliveryMetrics {
             "After hooks that cannot be sent, that the receiver refused or that nobody took for a day",
             metrics.given_up.clone(),
         );
+        registry.register(
+            "webhook_set_aside",
+            "After hooks that the receiver did not take and that others may be delivered before",
+            metrics.set_aside.clone(),
+        );
+        registry.register(
+            "webhook_repeats",
+            "After hooks that were queued twice and delivered once",
+            metrics.repeats.clone(),
+        );
         metrics
     }
 }
 
-/// The handler of a partition of the webhook topic.
-#[derive(Clone)]
-pub struct Deliveries {
-    /// Where hooks go.
-    pub webhooks: Webhooks,
-    /// Counters.
-    pub metrics: DeliveryMetrics,
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Taken,
+    /// No call can ever be made of it, or nobody wants it any more.
+    Never(Option<String>),
+    /// The receiver refuses just this one.
+    Refused(String),
+    /// The receiver did not take it.
+    NotTaken(String),
 }
 
-impl PartitionHandler for Deliveries {
+/// Makes calls.
+pub(crate) trait Sends: Send + Sync + 'static {
+    fn send(&self, record: &Record) -> impl Future<Output = Sent> + Send;
+}
+
+impl Sends for Webhooks {
+    async fn send(&self, record: &Record) -> Sent {
+        // A hook that was switched off, or that this version does not know, is not delivered any more.
+        let Some(hook) = Hook::from_key(&record.hook) else { return Sent::Never(None) };
+        let Some(config) = self.settings(hook) else { return Sent::Never(None) };
+        let Record { query, operation_id, body, key, .. } = record;
+        match self.post(hook, query, operation_id, body.clone(), key, config.timeout_duration()).await {
+            Ok(_answer) => Sent::Taken,
+            Err(error @ (CallError::Unsendable(_) | CallError::TooLong)) => {
+                Sent::Never(Some(error.to_string()))
+            }
+            Err(error @ CallError::Refused(_)) => Sent::Refused(error.to_string()),
+            Err(error) => Sent::NotTaken(error.to_string()),
+        }
+    }
+}
+
+/// What all partitions of the webhook topic share.
+#[derive(Clone)]
+pub struct Deliveries(Deliverer<Webhooks>);
+
+impl Deliveries {
+    /// Delivers hooks; `jobs` keeps those that are set aside.
+    pub fn new(
+        webhooks: Webhooks,
+        jobs: Arc<dyn Jobs>,
+        clock: Arc<dyn Clock>,
+        metrics: DeliveryMetrics,
+    ) -> Self {
+        Self(Deliverer { webhooks, jobs, clock, metrics })
+    }
+
+    /// Tries, until `stop`, what was set aside.
+    pub async fn try_those_aside(self, stop: CancellationToken) {
+        self.0.try_those_aside(stop).await;
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Deliverer<S> {
+    pub(crate) webhooks: S,
+    pub(crate) jobs: Arc<dyn Jobs>,
+    /// How old records are.
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: DeliveryMetrics,
+}
+
+impl<S> Deliverer<S> {
+    /// In the audit log too: the integrator will never hear of it.
+    pub(crate) fn give_up(&self, record: &Record, error: &str) {
+        let Record { hook, operation_id, key, .. } = record;
+        tracing::error!(target: "audit", operation_id, hook, key, error, "webhook.given_up");
+        self.metrics.given_up.inc();
+    }
+
+    pub(crate) fn is_past(&self, record: &Record) -> bool {
+        self.clock.now_ms() - record.since > MAX_AGE_MS
+    }
+}
+
+/// The handler of a partition of the webhook topic.
+pub struct DeliveryPartition(Lines<Webhooks>);
+
+impl DeliveryPartition {
+    /// Of a partition that was just assigned.
+    pub fn new(deliveries: Deliveries) -> Self {
+        Self(Lines::new(deliveries.0))
+    }
+}
+
+impl PartitionHandler for DeliveryPartition {
     async fn handle(&mut self, batch: Batch) {
         for (_, payload) in &batch.records {
-            match serde_json::from_slice::<Record>(payload) {
-                Ok(record) => self.deliver(&record).await,
+            match Record::read(payload) {
+                Ok(record) => self.0.deliver(record).await,
                 Err(error) => tracing::error!(%error, bytes = payload.len(), "webhook.undecodable_record"),
             }
         }
     }
 }
 
-impl Deliveries {
-    async fn deliver(&self, record: &Record) {
-        // A hook that was switched off, or that this version does not know, is not delivered any more.
-        let Some(hook) = Hook::from_key(&record.hook) else { return };
-        let Some(config) = self.webhooks.settings(hook) else { return };
-        let timeout = config.timeout_duration();
-        let mut pause = FIRST_PAUSE;
-        let mut refusals = 0;
+/// The hooks of a partition, each in its order.
+struct Lines<S> {
+    deliveries: Deliverer<S>,
+    handled: Handled,
+    /// By hook: those that are kept aside and were not overtaken yet.
+    suspects: HashMap<String, VecDeque<Record>>,
+    held: Instant,
+}
+
+impl<S: Sends> Lines<S> {
+    fn new(deliveries: Deliverer<S>) -> Self {
+        let (handled, suspects) = (Handled::new(HANDLED_RECORDS), HashMap::new());
+        Self { deliveries, handled, suspects, held: Instant::now() }
+    }
+
+    /// Returns when it was taken, given up or set aside.
+    async fn deliver(&mut self, record: Record) {
+        let mark = self.handled.mark((&record.hook, &record.key));
+        if self.handled.knows(mark) {
+            self.deliveries.metrics.repeats.inc();
+            return;
+        }
+        let (mut pause, mut tries) = (FIRST_PAUSE, 0);
         loop {
-            let sent = self
-                .webhooks
-                .post(hook, &record.query, &record.operation_id, record.body.clone(), timeout)
-                .await;
-            let Err(error) = sent else {
-                self.metrics.delivered.inc();
-                return;
+            self.try_suspects(&record.hook).await;
+            let (error, refused) = match self.deliveries.webhooks.send(&record).await {
+                Sent::Taken => {
+                    self.deliveries.metrics.delivered.inc();
+                    self.overtake(&record.hook).await;
+                    break;
+                }
+                Sent::Never(None) => break,
+                Sent::Never(Some(error)) => {
+                    self.deliveries.give_up(&record, &error);
+                    break;
+                }
+                Sent::Refused(error) => (error, true),
+                Sent::NotTaken(error) => (error, false),
             };
-            refusals += u32::from(matches!(error, CallError::Refused(_)));
-            if is_hopeless(&error, refusals, SystemClock.now_ms() - record.since) {
-                tracing::error!(operation_id = record.operation_id, hook = record.hook, %error, "webhook.given_up");
-                self.metrics.given_up.inc();
-                return;
+            tries += 1;
+            let enough = tries >= MOST_TRIES;
+            if (enough && refused) || self.deliveries.is_past(&record) {
+                self.deliveries.give_up(&record, &error);
+                break;
             }
-            tracing::warn!(operation_id = record.operation_id, hook = record.hook, %error, retry_in = ?pause, "webhook.retried");
-            self.metrics.retried.inc();
+            if enough && self.set_aside(&record).await {
+                break;
+            }
+            let Record { hook, operation_id, .. } = &record;
+            tracing::warn!(operation_id, hook, error, retry_in = ?pause, "webhook.retried");
+            self.deliveries.metrics.retried.inc();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.handled.remember(mark);
     }
-}
 
-/// Whether a record is given up after this failure.
-fn is_hopeless(error: &CallError, refusals: u32, age_ms: i64) -> bool {
-    matches!(error, CallError::Unsendable(_) | CallError::TooLong)
-        || refusals >= MOST_REFUSALS
-        || age_ms > MAX_AGE_MS
+    /// Those that were set aside go first, in their order: a receiver that was away gets all of them before what came later.
+    async fn try_suspects(&mut self, hook: &str) {
+        if self.held.elapsed() >= HOLD_EVERY {
+            // Nobody else tries them meanwhile.
+            self.deliveries.hold(self.suspects.values().flatten(), aside::HELD_MS).await;
+            self.held = Instant::now();
+        }
+        let Some(suspects) = self.suspects.get_mut(hook) else { return };
+        while let Some(first) = suspects.front() {
+            let taken = match self.deliveries.webhooks.send(first).await {
+                Sent::Taken => true,
+                Sent::Never(_) => false,
+                Sent::Refused(_) | Sent::NotTaken(_) => return,
+            };
+            self.deliveries.metrics.delivered.inc_by(u64::from(taken));
+            self.deliveries.done(first).await;
+            suspects.pop_front();
+        }
+        self.suspects.remove(hook);
+    }
+
+    /// A later one was taken: it is these records, not the receiver.
+    async fn overtake(&mut self, hook: &str) {
+        let Some(suspects) = self.suspects.remove(hook) else { return };
+        for suspect in &suspects {
+            tracing::warn!(operation_id = suspect.operation_id, hook, "webhook.set_aside");
+        }
+        self.deliveries.hold(suspects.iter(), 0).await;
+    }
+
+    /// Whether it is kept elsewhere, so that others can be tried.
+    async fn set_aside(&mut self, record: &Record) -> bool {
+        let bytes: usize = self.suspects.values().flatten().map(|suspect| suspect.body.len()).sum();
+        let many = self.suspects.get(&record.hook).is_some_and(|suspects| suspects.len() >= MOST_SUSPECTS);
+        if many || bytes + record.body.len() > SUSPECTS_BYTES || !self.deliveries.keep(record).await {
+            return false;
+        }
+        self.deliveries.metrics.set_aside.inc();
+        self.suspects.entry(record.hook.clone()).or_default().push_back(record.clone());
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
-    use serde_json::json;
+    use std::collections::HashSet;
+
+    use parking_lot::Mutex;
 
     use super::*;
-    use crate::call::tests::receiver;
+    use crate::fake_jobs::Kept;
 
-    #[test]
-    fn a_bad_record_is_given_up_and_a_bad_receiver_is_waited_for() {
-        let (unsendable, refused) =
-            (CallError::Unsendable("no URL".into()), CallError::Refused(StatusCode::PAYLOAD_TOO_LARGE));
-        assert!(is_hopeless(&unsendable, 0, 0) && is_hopeless(&CallError::TooLong, 0, 0));
-        assert!(!is_hopeless(&refused, MOST_REFUSALS - 1, 0) && is_hopeless(&refused, MOST_REFUSALS, 0));
-        for error in [CallError::NotTaken(StatusCode::BAD_GATEWAY), CallError::Network("no route".into())] {
-            assert!(!is_hopeless(&error, 0, MAX_AGE_MS) && is_hopeless(&error, 0, MAX_AGE_MS + 1));
+    /// Goes as the time of the test.
+    #[derive(Clone)]
+    pub(crate) struct Time(Instant);
+
+    impl Clock for Time {
+        fn now_ms(&self) -> i64 {
+            self.0.elapsed().as_millis() as i64
         }
     }
 
-    #[tokio::test]
-    async fn what_a_proxy_answers_is_tried_again_and_one_bad_record_lets_the_next_pass() {
-        let url =
-            receiver(&[("502 Bad Gateway", "{}"), ("503 Service Unavailable", "<html>"), ("200 OK", "{}")])
-                .await;
+    /// A receiver: what it took, in order, what it never takes and what it refuses.
+    #[derive(Clone, Default)]
+    struct Receiver(Arc<Mutex<State>>);
+
+    #[derive(Default)]
+    struct State {
+        taken: Vec<String>,
+        bad: HashSet<String>,
+        refused: HashSet<String>,
+        is_down: bool,
+        calls: usize,
+    }
+
+    impl Sends for Receiver {
+        async fn send(&self, record: &Record) -> Sent {
+            let state = &mut *self.0.lock();
+            state.calls += 1;
+            if state.is_down || state.bad.contains(&record.key) {
+                return Sent::NotTaken("500".into());
+            }
+            if state.refused.contains(&record.key) {
+                return Sent::Refused("413".into());
+            }
+            state.taken.push(record.key.clone());
+            Sent::Taken
+        }
+    }
+
+    struct World {
+        receiver: Receiver,
+        kept: Kept,
+        deliveries: Deliverer<Receiver>,
+    }
+
+    fn world() -> World {
+        let (receiver, kept) = (Receiver::default(), Kept::default());
+        let deliveries = Deliverer {
+            webhooks: receiver.clone(),
+            jobs: Arc::new(kept.clone()),
+            clock: Arc::new(Time(Instant::now())),
+            metrics: DeliveryMetrics::default(),
+        };
+        World { receiver, kept, deliveries }
+    }
+
+    impl World {
+        fn record(&self, key: &str) -> Record {
+            Record {
+                hook: "afterSendSingleMsg".into(),
+                operation_id: "o".into(),
+                query: String::new(),
+                body: "{}".into(),
+                since: self.deliveries.clock.now_ms(),
+                key: key.into(),
+            }
+        }
+
+        fn records(&self, count: usize) -> Vec<Record> {
+            (0..count).map(|number| self.record(&format!("{number:03}"))).collect()
+        }
+
+        async fn deliver(&self, records: Vec<Record>) {
+            let mut lines = Lines::new(self.deliveries.clone());
+            for record in records {
+                lines.deliver(record).await;
+            }
+        }
+
+        /// Tries what is aside until nothing is.
+        async fn until_nothing_is_aside(&self) {
+            let stop = CancellationToken::new();
+            let empty = async {
+                while !self.kept.ids().is_empty() {
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                }
+                stop.cancel();
+            };
+            tokio::join!(self.deliveries.clone().try_those_aside(stop.clone()), empty);
+        }
+
+        fn taken(&self) -> Vec<String> {
+            self.receiver.0.lock().taken.clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_never_taken_holds_up_the_others_for_half_a_minute() {
+        let world = world();
+        world.receiver.0.lock().bad.insert("001".into());
+        let began = Instant::now();
+        world.deliver(world.records(4)).await;
+        assert!(began.elapsed() < Duration::from_secs(31), "{:?}", began.elapsed());
+        assert_eq!(world.taken(), ["000", "002", "003"]);
+        assert_eq!(world.kept.ids(), ["hook/afterSendSingleMsg/001"]);
+        // It is tried on its own for a day, and then given up; nothing remains.
+        world.until_nothing_is_aside().await;
+        assert!((86_400..100_000).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert_eq!((world.deliveries.metrics.given_up.get(), world.taken().len()), (1, 3));
+        assert!(world.receiver.0.lock().calls < 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_taken_later_was_only_late() {
+        let world = world();
+        world.receiver.0.lock().bad.insert("000".into());
+        world.deliver(world.records(2)).await;
+        world.receiver.0.lock().bad.clear();
+        world.until_nothing_is_aside().await;
+        assert_eq!(world.taken(), ["001", "000"]);
+        assert_eq!(
+            (world.deliveries.metrics.given_up.get(), world.deliveries.metrics.delivered.get()),
+            (0, 2)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_was_away_gets_everything_in_order() {
+        for (count, away) in [(3, 10), (3, 600), (200, 20_000)] {
+            let world = world();
+            world.receiver.0.lock().is_down = true;
+            let back = async {
+                tokio::time::sleep(Duration::from_secs(away)).await;
+                assert!(world.kept.ids().len() <= MOST_SUSPECTS);
+                world.receiver.0.lock().is_down = false;
+            };
+            tokio::join!(world.deliver(world.records(count)), back);
+            let expected: Vec<String> = (0..count).map(|number| format!("{number:03}")).collect();
+            assert_eq!(world.taken(), expected);
+            assert!(world.kept.ids().is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_aside_outlives_the_process() {
+        let world = world();
+        world.receiver.0.lock().is_down = true;
+        let ends = tokio::time::timeout(Duration::from_secs(70), world.deliver(world.records(3)));
+        assert!(ends.await.is_err());
+        assert_eq!(world.kept.ids(), ["hook/afterSendSingleMsg/000", "hook/afterSendSingleMsg/001"]);
+        world.receiver.0.lock().is_down = false;
+        // The next owner of the partition begins behind what was finished.
+        world.deliver(world.records(3).split_off(2)).await;
+        world.until_nothing_is_aside().await;
+        let mut taken = world.taken();
+        taken.sort();
+        assert_eq!(taken, ["000", "001", "002"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_kept_is_not_set_aside() {
+        let world = world();
+        world.receiver.0.lock().is_down = true;
+        world.kept.failing.store(u32::MAX, std::sync::atomic::Ordering::Relaxed);
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            world.receiver.0.lock().is_down = false;
+        };
+        tokio::join!(world.deliver(world.records(3)), back);
+        assert_eq!(world.taken(), ["000", "001", "002"]);
+        assert_eq!(world.deliveries.metrics.set_aside.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_itself_is_given_up_and_never_aside() {
+        let world = world();
+        world.receiver.0.lock().refused.insert("000".into());
+        world.deliver(world.records(2)).await;
+        assert_eq!((world.taken(), world.deliveries.metrics.given_up.get()), (vec!["001".to_owned()], 1));
+        assert!(world.kept.ids().is_empty());
+    }
+
+    fn webhooks(url: String) -> Deliveries {
         let hook = Hook::AfterSendSingleMsg;
         let settings = config::HookConfig { enable: true, ..Default::default() };
         let hooks = [(hook.key().to_owned(), settings)].into();
         let webhooks = config::Webhooks { url, hooks, ..Default::default() };
         let config = config::Config { webhooks, ..Default::default() };
-        let webhooks = Webhooks::new(&config, None).unwrap();
-        let deliveries = Deliveries { webhooks, metrics: DeliveryMetrics::default() };
-        let record = |operation_id: &str| Record {
-            hook: hook.key().to_owned(),
-            operation_id: operation_id.to_owned(),
-            query: String::new(),
-            body: json!({}).to_string(),
-            since: SystemClock.now_ms(),
-        };
-        deliveries.deliver(&record("\n\u{7f}")).await;
-        deliveries.deliver(&record("next")).await;
-        let DeliveryMetrics { delivered, retried, given_up } = deliveries.metrics;
+        let (webhooks, clock) = (Webhooks::new(&config, None).unwrap(), Arc::new(model::SystemClock));
+        Deliveries::new(webhooks, Arc::new(Kept::default()), clock, DeliveryMetrics::default())
+    }
+
+    fn operation(id: &str) -> Record {
+        let (operation_id, key) = (id.to_owned(), crate::key_of(&[id.as_bytes()]));
+        let since = model::SystemClock.now_ms();
+        let (hook, query, body) = ("afterSendSingleMsg".into(), String::new(), "{}".into());
+        Record { hook, operation_id, query, body, since, key }
+    }
+
+    #[tokio::test]
+    async fn what_a_proxy_answers_is_tried_again_and_one_bad_record_lets_the_next_pass() {
+        let answers = &[("502 Bad Gateway", "{}"), ("503 Service Unavailable", "<html>"), ("200 OK", "{}")];
+        let Deliveries(deliveries) = webhooks(crate::call::tests::receiver(answers).await);
+        let mut lines = Lines::new(deliveries.clone());
+        lines.deliver(operation("\n\u{7f}")).await;
+        lines.deliver(operation("next")).await;
+        let DeliveryMetrics { delivered, retried, given_up, .. } = deliveries.metrics;
         assert_eq!((delivered.get(), retried.get(), given_up.get()), (2, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_is_given_up_at_once() {
+        let Deliveries(deliveries) = webhooks("http://hook:port".into());
+        Lines::new(deliveries.clone()).deliver(operation("o")).await;
+        assert_eq!((deliveries.metrics.given_up.get(), deliveries.metrics.retried.get()), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_is_there_twice_is_told_once() {
+        let world = world();
+        let mut records = world.records(2);
+        records.extend(world.records(2));
+        world.deliver(records).await;
+        assert_eq!(world.taken(), ["000", "001"]);
     }
 }

@@ -1,8 +1,13 @@
 //! Webhooks (contract: webhooks.json): HTTP calls to the integrator. *Before* hooks run inside an operation and may veto or change it;
 //! *after* hooks are records in Kafka, delivered in order and retried until the receiver answers, so that a restart loses none.
 
+mod aside;
 mod call;
 mod deliver;
+#[cfg(test)]
+#[path = "../../store/src/fake_jobs.rs"]
+#[allow(dead_code)] // each crate's tests use a part of it
+mod fake_jobs;
 mod guard;
 mod message;
 
@@ -19,9 +24,10 @@ use protocol::{
 use rpc::Context;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use call::{Call, CallError};
-pub use deliver::{Deliveries, DeliveryMetrics};
+pub use deliver::{Deliveries, DeliveryMetrics, DeliveryPartition};
 pub use message::{Modified, about, reply_query};
 
 /// Calls hooks; cheap to clone.
@@ -36,7 +42,7 @@ struct Inner {
 }
 
 /// An after hook on its way.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     hook: String,
     operation_id: String,
@@ -45,6 +51,26 @@ struct Record {
     body: String,
     /// ms
     since: i64,
+    /// Stands for what it tells of: a receiver that gets it twice knows it by that. An earlier version wrote none.
+    #[serde(default)]
+    key: String,
+}
+
+impl Record {
+    fn read(payload: &[u8]) -> serde_json::Result<Self> {
+        let mut record: Self = serde_json::from_slice(payload)?;
+        if record.key.is_empty() {
+            record.key = key_of(&[payload]);
+        }
+        Ok(record)
+    }
+}
+
+/// 32 hexadecimal digits.
+fn key_of(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hex::encode(&hash.finalize()[..16])
 }
 
 /// What every answer has, beside the fields of its hook.
@@ -113,7 +139,7 @@ impl Webhooks {
     ) -> Result<Resp> {
         let Some(config) = self.settings(hook) else { return Ok(Resp::default()) };
         let text = with_command(hook, body);
-        let outcome = self.post(hook, "", &context.operation_id, text, config.timeout_duration()).await;
+        let outcome = self.post(hook, "", &context.operation_id, text, "", config.timeout_duration()).await;
         let outcome = outcome.map_err(|error| error.to_error(hook));
         let answer = match outcome.and_then(|answer| parse::<Resp>(hook, &answer)) {
             Ok(answer) => answer,
@@ -150,19 +176,22 @@ impl Webhooks {
     /// [`Webhooks::after`] with a query (`?key=…`).
     pub async fn after_with_query(&self, context: &Context, hook: Hook, query: &str, body: Value) {
         let Some(producer) = &self.0.producer else { return };
-        let Some((key, payload)) = self.record(context, hook, query, body) else { return };
+        let Some((key, payload)) = self.record(context, hook, query, body, &model::random_id()) else {
+            return;
+        };
         if let Err(error) = producer.send(&self.0.topic, &key, &payload).await {
             tracing::error!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.not_queued");
         }
     }
 
-    /// What [`Webhooks::queue`] takes; none when the hook is off.
+    /// What [`Webhooks::queue`] takes; none when the hook is off. `about` is the same when it is made again of the same, and of nothing else.
     pub fn record(
         &self,
         context: &Context,
         hook: Hook,
         query: &str,
         body: Value,
+        about: &str,
     ) -> Option<(String, Vec<u8>)> {
         if !self.wants(hook) {
             return None;
@@ -173,6 +202,7 @@ impl Webhooks {
             query: query.to_owned(),
             body: with_command(hook, body),
             since: model::Clock::now_ms(&model::SystemClock),
+            key: key_of(&[hook.key().as_bytes(), b"/", about.as_bytes()]),
         };
         // Keyed by hook: a receiver sees each kind in order.
         Some((hook.key().to_owned(), serde_json::to_vec(&record).unwrap_or_default()))
@@ -195,11 +225,12 @@ impl Webhooks {
         query: &str,
         operation_id: &str,
         body: String,
+        key: &str,
         timeout: Duration,
     ) -> std::result::Result<String, CallError> {
         let config = &self.0.config;
         let (base, secret) = (config.url.as_str(), config.signing_secret.as_str());
-        Call { base, hook, query, operation_id, body, timeout, secret }.send(&self.0.http).await
+        Call { base, hook, query, operation_id, body, key, timeout, secret }.send(&self.0.http).await
     }
 }
 
