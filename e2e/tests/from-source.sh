@@ -16,6 +16,9 @@ start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
 until_listens redis 23679
 start_kafka PLAINTEXT
 
+echo "a topic that is made anew is read from its beginning"
+OPENIM_TEST_KAFKA=127.0.0.1:23092 cargo_static test -q --lib -- --ignored made_anew_is_read_from_its_beginning > "$work/anew.out" 2>&1 || { tail -20 "$work/anew.out"; exit 1; }
+
 found_by() { # DISCOVERY
   write_config "discovery: {enable: $1}" 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' \
     'etcd: {address: ["127.0.0.1:23790"]}'

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use rdkafka::{
     ClientContext, Message, Offset, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{
         BaseConsumer, CommitMode, Consumer as _, ConsumerContext, StreamConsumer,
         stream_consumer::StreamPartitionQueue,
@@ -27,7 +28,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Batch, BusError, ConsumerMetrics,
+    Batch, BusError, ConsumerMetrics, anew,
     batch::{Gathering, cost, size_of},
     client,
     progress::{Offsets, Progress},
@@ -55,9 +56,12 @@ enum Event {
     Lost(Vec<i32>),
     /// A commit failed, as during a rebalance: partitions and the offsets to go on from.
     NotCommitted(Vec<(i32, i64)>),
+    /// The topic was deleted and made again.
+    MadeAnew,
 }
 
 struct Context {
+    topic: String,
     events: mpsc::Sender<Event>,
     /// Nothing runs any more: partitions are given back at once.
     closing: AtomicBool,
@@ -66,6 +70,17 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        match level {
+            RDKafkaLogLevel::Debug if anew::says(line, &self.topic) => _ = self.tell(Event::MadeAnew),
+            RDKafkaLogLevel::Debug => {}
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::info!(facility, line, "consumer.client")
+            }
+            _ => tracing::warn!(facility, line, "consumer.client"),
+        }
+    }
+
     fn stats(&self, statistics: Statistics) {
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
         // -1: not a partition of this member, or not known yet.
@@ -196,6 +211,9 @@ impl Consumer {
     ) -> Result<Self, BusError> {
         let (sender, events) = mpsc::channel(1024);
         let consumer: StreamConsumer<Context> = client(config)
+            // See `anew`.
+            .set("debug", "metadata")
+            .set_log_level(RDKafkaLogLevel::Debug)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -212,6 +230,7 @@ impl Consumer {
             .set("allow.auto.create.topics", "false")
             .set("statistics.interval.ms", "5000")
             .create_with_context(Context {
+                topic: topic.to_owned(),
                 events: sender,
                 closing: AtomicBool::new(false),
                 lag: metrics.of(topic, group),
@@ -288,6 +307,7 @@ impl Consumer {
                         }
                     }
                     Event::NotCommitted(offsets) => source.progress.lock().not_committed(offsets),
+                    Event::MadeAnew => source.begin_anew(&handler, &tasks, &mut running).await,
                 },
             }
         }
@@ -330,22 +350,58 @@ impl Source {
         running.insert(partition, Running { stop, task: tasks.spawn(work) });
     }
 
+    /// Reads the partitions from their beginnings, and says so to whoever reads them next: what was finished was in another topic.
+    async fn begin_anew<H: PartitionHandler>(
+        self: &Arc<Self>,
+        handler: &(impl Fn(i32) -> H + Send),
+        tasks: &TaskTracker,
+        running: &mut HashMap<i32, Running>,
+    ) {
+        let partitions: Vec<i32> = running.keys().copied().collect();
+        tracing::warn!(
+            topic = self.topic,
+            ?partitions,
+            "consumer.topic_made_anew: it is read from its beginning"
+        );
+        end(running.drain().map(|(_, running)| running).collect()).await;
+        self.progress.lock().forget(&partitions);
+        let begun =
+            self.consumer.incremental_unassign(&self.list(partitions.iter().copied())).and_then(|()| {
+                let mut beginnings = TopicPartitionList::new();
+                for partition in &partitions {
+                    self.start(*partition, handler, tasks, running);
+                    beginnings.add_partition_offset(&self.topic, *partition, Offset::Beginning)?;
+                }
+                self.consumer.incremental_assign(&beginnings)
+            });
+        if let Err(error) = begun {
+            tracing::warn!(topic = self.topic, %error, "consumer.assign_failed");
+        }
+        let (source, first) = (self.clone(), partitions.iter().map(|partition| (*partition, 0)).collect());
+        let _committed = tokio::task::spawn_blocking(move || source.commit(&first, CommitMode::Sync)).await;
+    }
+
     /// Ends tasks, if possible after the batch in hand, and commits what is finished.
     async fn hand_over(self: &Arc<Self>, leaving: Vec<Running>) {
-        for running in &leaving {
-            running.stop.cancel();
-        }
-        let end = tokio::time::Instant::now() + HANDOVER;
-        for mut running in leaving {
-            if tokio::time::timeout_at(end, &mut running.task).await.is_err() {
-                running.task.abort();
-                // It ends at its next await; until then it may still touch what is shared.
-                let _aborted = running.task.await;
-            }
-        }
+        end(leaving).await;
         // It waits for the broker, up to a time-out of the socket.
         let source = self.clone();
         let _committed = tokio::task::spawn_blocking(move || source.commit_finished(CommitMode::Sync)).await;
+    }
+}
+
+/// Ends tasks, if possible after the batch in hand.
+async fn end(leaving: Vec<Running>) {
+    for running in &leaving {
+        running.stop.cancel();
+    }
+    let end = tokio::time::Instant::now() + HANDOVER;
+    for mut running in leaving {
+        if tokio::time::timeout_at(end, &mut running.task).await.is_err() {
+            running.task.abort();
+            // It ends at its next await; until then it may still touch what is shared.
+            let _aborted = running.task.await;
+        }
     }
 }
 
@@ -398,4 +454,67 @@ async fn consume<H: PartitionHandler>(
         }
     }
     tracing::info!(topic, partition, "consumer.partition_left");
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+
+    use super::*;
+    use crate::Producer;
+
+    struct Collect(mpsc::Sender<String>);
+
+    impl PartitionHandler for Collect {
+        async fn handle(&mut self, batch: Batch) {
+            for (_, payload) in batch.records {
+                self.0.send(String::from_utf8_lossy(&payload).into_owned()).await.unwrap();
+            }
+        }
+    }
+
+    /// `e2e/tests/from-source.sh` runs it.
+    #[tokio::test]
+    #[ignore = "OPENIM_TEST_KAFKA names no broker"]
+    async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
+        let config = config::Kafka {
+            address: vec![std::env::var("OPENIM_TEST_KAFKA").unwrap()],
+            ..Default::default()
+        };
+        let (topic, options) = ("made-anew", AdminOptions::new());
+        let admin: AdminClient<_> = client(&config).create().unwrap();
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+        admin.create_topics([&new], &options).await.unwrap();
+        let (sender, mut seen) = mpsc::channel(100);
+        let consumer =
+            Consumer::new(&config, topic, topic, 10, &ConsumerMetrics::default(), Order::HandleFirst)
+                .unwrap();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(consumer.run(move |_| Collect(sender.clone()), stop.clone()));
+        let first = Producer::new(&config).unwrap();
+        for number in 0..3 {
+            first.send(topic, "k", format!("old {number}").as_bytes()).await.unwrap();
+            seen.recv().await.unwrap();
+        }
+        admin.delete_topics(&[topic], &options).await.unwrap();
+        while admin.create_topics([&new], &options).await.unwrap()[0].is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let second = Producer::new(&config).unwrap();
+        for number in 0..10 {
+            second.send(topic, "k", format!("new {number}").as_bytes()).await.unwrap();
+        }
+        let mut found = std::collections::BTreeSet::new();
+        let all = async {
+            while found.len() < 10 {
+                found.insert(seen.recv().await.unwrap());
+            }
+        };
+        let _in_time = tokio::time::timeout(Duration::from_secs(60), all).await;
+        let expected = (0..10).map(|number| format!("new {number}")).collect();
+        assert_eq!(found, expected);
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
 }

@@ -1,6 +1,7 @@
 //! Kafka. The producer is idempotent and waits for all in-sync replicas. Consumers read one partition each, commit by hand and
 //! only what is finished.
 
+mod anew;
 mod batch;
 mod consumer;
 mod error;

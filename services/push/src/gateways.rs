@@ -366,7 +366,7 @@ mod tests {
 
     use bytes::Bytes;
     use config::{Config, DiscoveryKind, Service};
-    use rpc::{InternalKey, RpcService};
+    use rpc::RpcService;
     use tokio::net::TcpListener;
 
     use super::*;
