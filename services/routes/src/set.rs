@@ -8,7 +8,9 @@ use std::{
 };
 
 use config::ClientTls;
-use redis::{AsyncConnectionConfig, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisResult, aio};
+use redis::{
+    AsyncConnectionConfig, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, aio,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -90,15 +92,20 @@ async fn ask_at<T: redis::FromRedisValue>(
     command.query_async(&mut connection).await
 }
 
-/// Makes another member the master; the old one follows it when the sentinels have agreed.
+/// Makes another member the master; the old one follows it when the sentinels have agreed. Where they can (Valkey from 9 on), the old one first
+/// lets the new one catch up while it takes no writes: nothing that it answered is lost. Others are told to take over as they are.
 ///
 /// # Errors
 /// What the last sentinel said when none takes the order, for example because there is no replica that could be it.
 pub async fn fail_over(hosts: &[String], password: &str, tls: &ClientTls) -> Result<()> {
     let mut outcome = Ok(());
-    let command = redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME).to_owned();
+    let plain = redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME).to_owned();
+    let coordinated = plain.clone().arg("COORDINATED").to_owned();
     for host in hosts {
-        outcome = ask::<()>(host, password, tls, &command).await;
+        outcome = ask::<()>(host, password, tls, &coordinated).await;
+        if outcome.as_ref().is_err_and(knows_no_such_word) {
+            outcome = ask::<()>(host, password, tls, &plain).await;
+        }
         if outcome.is_ok() {
             break;
         }
@@ -143,6 +150,11 @@ impl Admin {
         let command = redis::cmd("ACL").arg("SETUSER").arg("default").arg(format!(">{password}")).to_owned();
         Ok(ask_at::<()>((host, SENTINEL_PORT), &self.password, &self.tls, &command).await?)
     }
+}
+
+/// An earlier version, which knows the command without it.
+fn knows_no_such_word(error: &RedisError) -> bool {
+    error.to_string().to_lowercase().contains("wrong number of arguments")
 }
 
 /// The master that most of the sentinels know.
@@ -286,6 +298,15 @@ mod tests {
         assert!(conf.contains("\nuser default on ~* &* +@all >p >s\n") && !conf.contains(">a"), "{conf}");
         let two = one.sentinel_conf(&format!("{EVERYTHING} >p >q\n{own}"), &one.host);
         assert!(two.contains("\nuser default on ~* &* +@all >p >q >s\n"), "{two}");
+    }
+
+    #[test]
+    fn sentinels_of_earlier_versions_are_asked_again() {
+        let refused = |text: &str| RedisError::from((redis::ErrorKind::Client, "refused", text.to_owned()));
+        assert!(knows_no_such_word(&refused(
+            "ERR wrong number of arguments for 'sentinel|failover' command"
+        )));
+        assert!(!knows_no_such_word(&refused("NOGOODSLAVE No suitable replica to promote")));
     }
 
     #[tokio::test]
