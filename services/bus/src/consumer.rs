@@ -486,9 +486,9 @@ mod tests {
         let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
         admin.create_topics([&new], &options).await.unwrap();
         let (sender, mut seen) = mpsc::channel(100);
+        let (metrics, budget) = (ConsumerMetrics::default(), Budget::new(1 << 20));
         let consumer =
-            Consumer::new(&config, topic, topic, 10, &ConsumerMetrics::default(), Order::HandleFirst)
-                .unwrap();
+            Consumer::new(&config, topic, topic, 10, &metrics, Order::HandleFirst, budget).unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(consumer.run(move |_| Collect(sender.clone()), stop.clone()));
         let first = Producer::new(&config).unwrap();

@@ -417,7 +417,7 @@ impl Process {
         let metrics = TransferMetrics::register(&mut self.metrics.0);
         let mentions = Mentions::start(
             self.peers.clone(),
-            self.jobs(),
+            self.jobs()?,
             self.clock.clone(),
             metrics.mentions_left_out(),
             &self.tasks,
@@ -446,8 +446,8 @@ impl Process {
     }
 
     /// What is carried on when this process dies.
-    fn jobs(&self) -> Arc<dyn store::jobs::Jobs> {
-        Arc::new(self.store.clone())
+    fn jobs(&self) -> anyhow::Result<Arc<dyn store::jobs::Jobs>> {
+        Ok(Arc::new(self.store()?))
     }
 
     fn start_push(&mut self) -> anyhow::Result<()> {
@@ -478,7 +478,7 @@ impl Process {
         let metrics = PushMetrics::register(&mut self.metrics.0);
         let gateways = Gateways::new(
             self.peers.clone(),
-            self.jobs(),
+            self.jobs()?,
             self.clock.clone(),
             metrics.clone(),
             self.tasks.clone(),
@@ -486,7 +486,7 @@ impl Process {
         );
         let groups = Arc::new(self.peers.clone());
         let dismissals =
-            Dismissals::new(groups, self.jobs(), self.clock.clone(), self.tasks.clone(), self.stop.clone());
+            Dismissals::new(groups, self.jobs()?, self.clock.clone(), self.tasks.clone(), self.stop.clone());
         self.tasks.spawn(gateways.clone().take_up());
         self.tasks.spawn(dismissals.clone().take_up());
         let behind = Behind { offline, dismissals };
@@ -511,7 +511,8 @@ impl Process {
         });
         if !self.config.webhooks.url.is_empty() {
             let metrics = DeliveryMetrics::register(&mut self.metrics.0);
-            let deliveries = Deliveries::new(self.webhooks.clone(), self.jobs(), self.clock.clone(), metrics);
+            let deliveries =
+                Deliveries::new(self.webhooks.clone(), self.jobs()?, self.clock.clone(), metrics);
             let topic = &self.config.kafka.webhook_topic;
             let consumer = self.not_older(self.consumer(topic, "webhooks")?, DAY_MS);
             let stop = self.draining.clone();
@@ -525,14 +526,9 @@ impl Process {
     fn start_group_notes(&self, notes: GroupNotes) -> anyhow::Result<()> {
         let topic = &self.config.kafka.offline_topic;
         // One record at a time: a process that dies serves no more than that again.
-        let consumer = Consumer::new(
-            &self.config.kafka,
-            topic,
-            "offlineGroups",
-            1,
-            &self.consumer_metrics,
-            bus::Order::HandleFirst,
-        )?;
+        let (group, metrics) = ("offlineGroups", &self.consumer_metrics);
+        let (order, budget) = (bus::Order::HandleFirst, self.budgets.metrics.budget(group));
+        let consumer = Consumer::new(&self.config.kafka, topic, group, 1, metrics, order, budget)?;
         let consumer = self.not_older(consumer, push::NOTE_LIFETIME.as_millis() as i64);
         let (clock, stop) = (self.clock.clone(), self.draining.clone());
         let partition = move |_| GroupNotesPartition::new(notes.clone(), clock.clone());
