@@ -122,6 +122,6 @@ mod tests {
         }
         let table = &buckets.0.as_ref().unwrap().buckets;
         table.run_pending_tasks();
-        assert!(table.entry_count() <= MOST, "{}", table.entry_count());
+        assert!(table.entry_count() <= MOST + MOST / 10, "{}", table.entry_count());
     }
 }
