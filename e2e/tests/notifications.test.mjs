@@ -1,4 +1,4 @@
-// Every notification of the contract: what causes it, who is told, in which conversation, with which content (semantics.md 1.8).
+// Every notification of the contract: what causes it, who is told, in which conversation, with which content (docs/protocol/notifications.md).
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';

@@ -25,7 +25,8 @@ fn file(revision: u32) -> String {
 type Pods = BTreeMap<String, String>;
 
 fn golden(revision: u32) -> BTreeMap<String, Pods> {
-    serde_json::from_str(&std::fs::read_to_string(file(revision)).unwrap()).unwrap()
+    let text = std::fs::read_to_string(file(revision)).expect("GOLDEN=write makes it");
+    serde_json::from_str(&text).expect("pods by spec")
 }
 
 /// Specs that exist.

@@ -1,4 +1,4 @@
-//! Generates the protobuf types, with serde attributes that give them Go's JSON shape (contract: protobuf.json jsonRules).
+//! Generates the protobuf types, with serde attributes that give them Go's JSON shape (docs/protocol/json.md).
 
 use prost_build::Config;
 

@@ -1,4 +1,4 @@
-// gob as the Go and WASM SDKs write and read it (websocket.md 4.1): enough for requests, and to look at what the server writes.
+// gob as the Go and WASM SDKs write and read it (docs/protocol/websocket.md#gob): enough for requests, and to look at what the server writes.
 
 const unsigned = (number) => {
   if (number < 128) return Buffer.from([number]);

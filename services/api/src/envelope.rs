@@ -87,7 +87,7 @@ pub(crate) fn failed_with(error: &Error, detail: &str) -> Response {
     let failure = Failure { code, message: error.code.name(), detail };
     let mut response =
         answer(Answered { code, unreachable: error.unreachable }, protocol::go_json::to_text(&failure));
-    // The one error whose status says so too (errors.json): the caller asks too often, or the cluster has no room for it now.
+    // The one error whose status says so too (docs/protocol/errors.md): the caller asks too often, or the cluster has no room for it now.
     if error.code == ErrorCode::TooManyRequests {
         let busy = error.is_busy();
         *response.status_mut() =

@@ -1,4 +1,4 @@
-//! The REST API (contract: rest.json). A route is a line in `table`: path, service, method and the two message types; the JSON
+//! The REST API (docs/protocol/rest.md). A route is a line in `table`: path, service, method and the two message types; the JSON
 //! shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
 
 mod admin_login;

@@ -1,4 +1,4 @@
-//! `http_count` and `api_count` (metrics.json), and the time requests take.
+//! `http_count` and `api_count` (docs/protocol/metrics.md), and the time requests take.
 
 use axum::{
     body::Body,

@@ -1,4 +1,4 @@
-//! Lists that a request must have, though they may be empty; upstream refuses the others before the call (contract: rest.json `rejectIf`).
+//! Lists that a request must have, though they may be empty; upstream refuses the others before the call (docs/protocol/rest.md).
 
 use protocol::{Error, Result, go_json};
 

@@ -1,4 +1,4 @@
-//! User tokens: HS256 JWTs with the claims of the contract (semantics.md 12).
+//! User tokens: HS256 JWTs with the claims of the contract (docs/protocol/sessions.md).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! System messages: which appear in the chat too, and which may wake an offline device (`notification.yaml`, or `notification:` in
-//! config.yaml). What is not set stays as the contract has it (semantics.md 1.8).
+//! config.yaml). What is not set stays as the contract has it (docs/protocol/notifications.md).
 
 use std::collections::BTreeMap;
 

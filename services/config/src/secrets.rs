@@ -3,7 +3,7 @@
 use crate::Config;
 
 /// The secrets of a configuration, by key.
-fn fields(config: &mut Config) -> [(&'static str, &mut String); 23] {
+fn fields(config: &mut Config) -> [(&'static str, &mut String); 27] {
     [
         ("secret", &mut config.secret),
         ("apiSecret", &mut config.api_secret),

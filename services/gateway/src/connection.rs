@@ -27,7 +27,7 @@ use crate::{
     requests::{self, After, SMALL},
 };
 
-/// Silence after which a connection is closed (websocket.md 6).
+/// Silence after which a connection is closed (docs/protocol/websocket.md#time-and-size-limits).
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// Browsers do not ping by themselves.
 const PING_PERIOD: Duration = Duration::from_secs(20);

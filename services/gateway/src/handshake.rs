@@ -1,4 +1,4 @@
-//! Letting a connection in (websocket.md 1): limits, token, upgrade, registration.
+//! Letting a connection in (docs/protocol/websocket.md#connecting): limits, token, upgrade, registration.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -59,7 +59,7 @@ fn envelope_with(error: &Error, detail: &str) -> String {
 }
 
 /// Says why not. Proxies drop the body of a success that answers an upgrade, so that is an error in HTTP too; a plain request, as
-/// load balancers send to see whether somebody is there, is answered by 200 as ever (websocket.md 1.3).
+/// load balancers send to see whether somebody is there, is answered by 200 as ever (docs/protocol/websocket.md#results).
 fn refuse(status: StatusCode, headers: &HeaderMap, error: &Error) -> Response {
     refuse_with(status, headers, envelope(Some(error)))
 }

@@ -1,4 +1,4 @@
-//! Whom a login replaces: by the multi-login policy, and because a user has only so many connections (websocket.md 7).
+//! Whom a login replaces: by the multi-login policy, and because a user has only so many connections (docs/protocol/sessions.md#logging-in-on-several-devices).
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The commands of a client (websocket.md 5).
+//! The commands of a client (docs/protocol/websocket.md#commands).
 
 use std::{
     panic::AssertUnwindSafe,

@@ -10,7 +10,7 @@ use crate::{
     registry::Connection,
 };
 
-/// A client that connects again sooner after its last pull does not pull (websocket.md 6, the guard of 5 s).
+/// A client that connects again sooner after its last pull does not pull (docs/protocol/websocket.md#time-and-size-limits, the guard of 5 s).
 const PULLS_AGAIN_AFTER: Duration = Duration::from_secs(6);
 /// Many are closed over this time, so that they do not come back all at once.
 const SPREAD: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Conversation ids (semantics.md 3).
+//! Conversation ids (docs/protocol/conversations.md#ids).
 
 use protocol::{content_type::session, sdkws::MsgData};
 

@@ -1,4 +1,4 @@
-//! `idHash` of the full-id calls (semantics.md 11).
+//! `idHash` of the full-id calls (docs/protocol/sync.md).
 
 use md5::{Digest, Md5};
 

@@ -1,4 +1,4 @@
-//! The multi-login arbiter (websocket.md 7): which connections a new one replaces. It never names the new connection nor
+//! The multi-login arbiter (docs/protocol/sessions.md#logging-in-on-several-devices): which connections a new one replaces. It never names the new connection nor
 //! one that carries the same token, so a reconnect cannot kick itself.
 
 use crate::platform::{Class, Platform};

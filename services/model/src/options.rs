@@ -1,4 +1,4 @@
-//! Per-message options (semantics.md 2). A missing key means true.
+//! Per-message options (docs/protocol/content-types.md#options). A missing key means true.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ pub struct NotificationOptions {
 }
 
 impl NotificationOptions {
-    /// The option map of semantics.md 2: all false except senderSync, then what is asked for.
+    /// The option map of docs/protocol/content-types.md#options: all false except senderSync, then what is asked for.
     pub fn to_map(self) -> Options {
         let mut options: Options = [
             (HISTORY, self.stored),

@@ -1,4 +1,4 @@
-//! Platforms and their classes (semantics.md 1.2).
+//! Platforms and their classes (docs/protocol/numbers.md).
 
 /// A client platform, 1 to 11.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

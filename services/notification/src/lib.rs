@@ -1,5 +1,5 @@
 //! System messages. Each goes through the msg service like any other message, sent by a service, with the options of its kind
-//! (semantics.md 1.8 and 2).
+//! (docs/protocol/notifications.md, content-types.md).
 
 use config::{NotificationKind, Notifications};
 use model::options::{self, NotificationOptions};

@@ -1,4 +1,4 @@
-//! S3-compatible object storage (semantics.md 14). Clients upload and download by requests that are signed here; the server itself
+//! S3-compatible object storage (docs/protocol/uploads.md). Clients upload and download by requests that are signed here; the server itself
 //! only creates and completes uploads, looks at sizes and removes objects. Content is stored under its hash, so that equal files
 //! are one object; the names that users see are rows in MongoDB.
 
@@ -333,7 +333,7 @@ pub fn part_length(size: i64, number: i64) -> i64 {
     (size - part * (number - 1)).clamp(0, part)
 }
 
-/// The part size that clients compute for an object (semantics.md 14).
+/// The part size that clients compute for an object (docs/protocol/uploads.md).
 pub fn part_size(size: i64) -> i64 {
     if size <= MIN_PART * MAX_PARTS {
         MIN_PART

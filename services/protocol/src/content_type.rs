@@ -1,6 +1,6 @@
-//! Content types, session types and the other closed number sets of semantics.md 1.
+//! Content types, session types and the other closed number sets of docs/protocol/numbers.md.
 
-/// Session types (semantics.md 1.1).
+/// Session types (docs/protocol/numbers.md).
 pub mod session {
     /// Single chat.
     pub const SINGLE: i32 = 1;
@@ -10,7 +10,7 @@ pub mod session {
     pub const NOTIFICATION: i32 = 4;
 }
 
-/// Message status (semantics.md 1.3).
+/// Message status (docs/protocol/numbers.md).
 pub mod status {
     /// The client has not heard of success yet.
     pub const SENDING: i32 = 1;

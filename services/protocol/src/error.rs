@@ -1,4 +1,4 @@
-//! Error codes of the contract (errors.json). One closed enum for every service; it survives gRPC as the number.
+//! Error codes of the contract (docs/protocol/errors.md). One closed enum for every service; it survives gRPC as the number.
 
 /// What a request failed with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal;)*) => {
-        /// A code of errors.json. `errMsg` is [`ErrorCode::name`].
+        /// A code of docs/protocol/errors.md. `errMsg` is [`ErrorCode::name`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $($(#[$doc])* $variant,)*

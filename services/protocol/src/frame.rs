@@ -1,4 +1,4 @@
-//! WebSocket frames: the request and response envelope, its gob and JSON codecs, and gzip (websocket.md 3 and 4).
+//! WebSocket frames: the request and response envelope, its gob and JSON codecs, and gzip (docs/protocol/websocket.md#frames).
 
 use std::{cell::RefCell, io::Read, sync::LazyLock};
 
@@ -13,14 +13,14 @@ use crate::{
     gob::{self, FieldKind, FieldRef, GobError, StructWriter, Value},
 };
 
-/// Largest compressed client frame the gateway reads, in bytes (websocket.md 6).
+/// Largest compressed client frame the gateway reads, in bytes (docs/protocol/websocket.md#time-and-size-limits).
 pub const MAX_REQUEST_BYTES: usize = 51_200;
 /// Largest inflated client frame, in bytes. Upstream has no bound; 20:1 is far above what JSON and text reach.
 pub const MAX_INFLATED_BYTES: usize = 1 << 20;
-/// Clients drop the connection when a compressed server frame is larger (websocket.md 6).
+/// Clients drop the connection when a compressed server frame is larger (docs/protocol/websocket.md#time-and-size-limits).
 pub const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
-/// Command numbers (websocket.md 5).
+/// Command numbers (docs/protocol/websocket.md#commands).
 pub mod command {
     #![allow(missing_docs)]
     pub const GET_NEWEST_SEQ: i64 = 1001;
@@ -348,7 +348,7 @@ mod tests {
             .into()
     }
 
-    /// The frame that the real WASM client accepted (websocket.md 4.1).
+    /// The frame that the real WASM client accepted (docs/protocol/websocket.md#gob).
     #[test]
     fn a_response_has_the_bytes_the_real_client_accepts() {
         let expected = unhex(

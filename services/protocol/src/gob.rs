@@ -1,4 +1,4 @@
-//! Go's gob encoding, as far as the two frame structs need it (websocket.md 4.1): flat structs of int, uint, bool, string and
+//! Go's gob encoding, as far as the two frame structs need it (docs/protocol/websocket.md#gob): flat structs of int, uint, bool, string and
 //! byte fields. A stream carries its own type definitions, so decoding trusts names, never type ids or field order.
 
 use bytes::Bytes;

@@ -53,7 +53,7 @@ use serde_json::json;
 use store::Store;
 use webhooks::Webhooks;
 
-/// Older than this at the push stage counts as late (metrics.json).
+/// Older than this at the push stage counts as late (docs/protocol/metrics.md).
 const LATE_MS: i64 = 10_000;
 /// The lists of members that are kept may take so much memory.
 const MEMBERS_BYTES: u64 = 64 << 20;

@@ -354,7 +354,7 @@ mod tests {
     async fn partition(phones: &Phones) -> OfflinePartition {
         let config = Arc::new(config::Config::default());
         OfflinePartition::new(OfflinePush {
-            store: Store::connect(&config.mongo).await.unwrap(),
+            store: Store::connect(&config.mongo, budget::Budget::new(1 << 20)).await.unwrap(),
             vendors: Arc::new(vec![Box::new(phones.clone())]),
             webhooks: Webhooks::new(&config, None).unwrap(),
             config,

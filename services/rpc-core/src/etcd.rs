@@ -31,7 +31,7 @@ fn directory(etcd: &Etcd, name: &str) -> String {
     format!("{}/{name}/", etcd.root_directory.trim_end_matches('/'))
 }
 
-/// Where Prometheus finds the processes of a service (storage.md: etcd).
+/// Where Prometheus finds the processes of a service (docs/protocol/storage.md#4-etcd).
 fn metrics_of(component: &str) -> String {
     format!("prometheus_discovery/{component}")
 }

@@ -231,7 +231,7 @@ mod tests {
     const SECRET: &str = "a secret of the cluster";
     const ANOTHER: &str = "another secret of sixteen";
 
-    const PARSE: Of = (Service::Auth, "parseToken");
+    const PARSE: Of<'_> = (Service::Auth, "parseToken");
 
     fn call() -> Call {
         let caller = Some(Context::system("op").caller);

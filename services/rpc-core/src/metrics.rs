@@ -1,4 +1,4 @@
-//! `rpc_count` (metrics.json) and the time calls take.
+//! `rpc_count` (docs/protocol/metrics.md) and the time calls take.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::{
     versions::{Kind, SELF_ELEMENT, SORT_ELEMENT, State, Version},
 };
 
-/// Role levels (semantics.md 1.5).
+/// Role levels (docs/protocol/numbers.md).
 pub mod role {
     /// Owner.
     pub const OWNER: i32 = 100;

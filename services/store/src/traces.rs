@@ -405,7 +405,9 @@ mod tests {
         let key = |user: &str, id: &str| format!("sg_team\0{user}\0{id}");
         let inside = |key: String| *from <= *key && *key < *to;
         assert!(inside(key("al", "")) && inside(key("al", "\u{10ffff}")) && inside(key("al", "7")));
-        assert!(!inside(key("alice", "7")) && !inside(key("ak", "7")) && !inside("sg_team2\0al\07".into()));
+        assert!(
+            !inside(key("alice", "7")) && !inside(key("ak", "7")) && !inside("sg_team2\x00al\x007".into())
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Version logs of incremental sync (semantics.md 11): per list a stable version id, a counter, and one log entry per element
+//! Version logs of incremental sync (docs/protocol/sync.md): per list a stable version id, a counter, and one log entry per element
 //! with the version of its last change. Written in the same transaction as the change itself.
 
 use bson::{Document, doc, oid::ObjectId};

@@ -1,4 +1,4 @@
-//! Webhooks (contract: webhooks.json): HTTP calls to the integrator. *Before* hooks run inside an operation and may veto or change it;
+//! Webhooks (docs/protocol/webhooks.md): HTTP calls to the integrator. *Before* hooks run inside an operation and may veto or change it;
 //! *after* hooks are records in Kafka, delivered in order and retried until the receiver answers, so that a restart loses none.
 
 mod aside;

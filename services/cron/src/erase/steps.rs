@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(rest(&all, ""), (&all[..], None));
         assert_eq!(rest(&all, "sg_1"), (&all[2..], None));
         assert_eq!(rest(&all, "sg_1\0a\0c1"), (&all[1..], Some("a\0c1")));
-        assert_eq!(rest(&all, "sg_0\0100"), (&all[1..], None), "what was in the middle of is gone");
+        assert_eq!(rest(&all, "sg_0\x00100"), (&all[1..], None), "what was in the middle of is gone");
         assert_eq!(rest(&all, "si_a_b"), (&all[3..], None));
     }
 
@@ -339,12 +339,12 @@ mod tests {
         fn every_conversation_is_met_once(names in prop::collection::btree_set("[a-c]{1,3}", 0..20)) {
             let all: Vec<String> = names.into_iter().collect();
             let (mut met, mut cursor) = (vec![], String::new());
-            while let Some(id) = rest(&all, &cursor).0.first() {
-                let within = format!("{id}\05");
-                prop_assert_eq!(rest(&all, &within).0.first(), Some(id));
+            while let Some(id) = rest(&all, &cursor).0.first().cloned() {
+                let within = format!("{id}\x005");
+                prop_assert_eq!(rest(&all, &within).0.first(), Some(&id));
                 prop_assert_eq!(rest(&all, &within).1, Some("5"));
                 met.push(id.clone());
-                cursor.clone_from(id);
+                cursor = id;
             }
             prop_assert_eq!(met, all);
         }

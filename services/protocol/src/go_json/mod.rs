@@ -1,5 +1,5 @@
 //! JSON as Go's encoding/json reads and writes it for OpenIM. Written: empty lists are `null`, every field is present, bytes are base64,
-//! wrapper messages are bare values (contract: protobuf.json `jsonRules`). Read ([`from_slice`]): keys match without case, `null` leaves a
+//! wrapper messages are bare values (docs/protocol/json.md). Read ([`from_slice`]): keys match without case, `null` leaves a
 //! field as it is, what comes twice is read into what is there, text that is no UTF-8 has U+FFFD in its place.
 
 mod error;

@@ -45,7 +45,7 @@ pub struct Auth {
     pub logins: Counter,
 }
 
-/// The counter `user_login_total` (metrics.json); upstream leaves users' tokens out.
+/// The counter `user_login_total` (docs/protocol/metrics.md); upstream leaves users' tokens out.
 pub fn count_logins(registry: &mut Registry) -> Counter {
     let logins = Counter::default();
     registry.register("user_login", "Tokens issued", logins.clone());

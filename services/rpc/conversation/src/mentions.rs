@@ -1,4 +1,4 @@
-//! At-marks: `groupAtType` of members' rows (semantics.md 1.6 and 4).
+//! At-marks: `groupAtType` of members' rows (docs/protocol/messages.md#sending).
 
 use std::collections::{HashMap, HashSet};
 

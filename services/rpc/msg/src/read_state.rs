@@ -1,4 +1,4 @@
-//! Read positions, revoke, delete, clear (semantics.md 7).
+//! Read positions, revoke, delete, clear (docs/protocol/messages.md#reading).
 
 use std::collections::{BTreeMap, HashMap};
 

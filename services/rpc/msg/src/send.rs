@@ -1,4 +1,4 @@
-//! Accepting a message (semantics.md 4). It is accepted when Kafka has it on all in-sync replicas; dying on any line before that
+//! Accepting a message (docs/protocol/messages.md#sending). It is accepted when Kafka has it on all in-sync replicas; dying on any line before that
 //! leaves the sender without an answer, and a retry with the same clientMsgID finds it stored or stores it, once.
 
 use std::sync::Arc;

@@ -57,7 +57,7 @@ pub struct Users {
     pub registered: Counter,
 }
 
-/// The counter `user_register_total` (metrics.json).
+/// The counter `user_register_total` (docs/protocol/metrics.md).
 pub fn count_registered(registry: &mut Registry) -> Counter {
     let registered = Counter::default();
     registry.register("user_register", "Users registered", registered.clone());
