@@ -1022,14 +1022,14 @@ pub struct ServiceConfig {
     /// Networks of proxies whose `X-Forwarded-For` is believed, as addresses or CIDRs; left out: all private ones, where Ingress controllers and pods
     /// are. Give your own where clients come from such a network, `[]` where they come without a proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub trusted_proxies: Option<Vec<String>>,
     /// What one client address may do; left out: as in config/config.yaml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_limits: Option<AddressLimits>,
     /// Origins of web pages that may use the cluster from a browser, such as `https://chat.example.com`; empty: any.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_origins: Vec<String>,
     /// Seconds over which a stopping gateway spreads its closes. A change restarts the gateways alone.
     #[schemars(range(max = 540))]

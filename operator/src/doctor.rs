@@ -297,7 +297,7 @@ mod tests {
     use crate::validate::tests::object;
 
     const SOUND: &str = "services: {gateway: {replicas: 2}, api: {replicas: 2}, msg: {replicas: 2}, transfer: {replicas: 2}, push: {replicas: 2}}\n\
-        mongodb: {external: {secretName: m}}\nkafka: {managed: {brokers: 3}}\ningress: {tlsSecretName: t}\n\
+        mongodb: {external: {secretName: m}}\nkafka: {managed: {brokers: 3}}\ningress: {host: chat.example.org, tlsSecretName: t}\n\
         objectStorage: {endpoint: 'http://s3', bucket: b, secretName: s}\n\
         backup: {objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: t}}";
 
@@ -335,7 +335,8 @@ mod tests {
                 "backup: {{objectStorage: {{endpoint: 'http://s3', bucket: {bucket}, secretName: {secret}}}}}"
             )
         };
-        assert!(seen_with("", "").contains("backups share a bucket with the files of users"));
+        let shared = seen_with("", "");
+        assert!(shared.contains("backups share a bucket with the files of users"), "{shared}");
         assert!(seen_with("", &own("b", "t")).contains("backups share a bucket"));
         assert!(seen_with("cdnPrefix: 'https://cdn',", "").contains("no backup can be written"));
         assert!(seen_with("", &own("safe", "s")).contains("the services have the credentials"));

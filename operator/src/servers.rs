@@ -313,7 +313,12 @@ mod tests {
         assert!(decide(&cluster, &observed, false).changes.is_empty());
         observed.credentials = with("renewed").credentials;
         let held = decide(&cluster, &observed, true);
-        let three = ["kafka", "mongodb", "redis"].map(|server| (server, "certificate"));
+        // Whose template is of an earlier revision gets the newest with it.
+        let three = [
+            ("kafka", "certificate"),
+            ("mongodb", "certificate"),
+            ("redis", "certificate, newer template (revision 1 to 2)"),
+        ];
         assert_eq!(coming(&held), three);
         assert!(
             held.started.is_none()

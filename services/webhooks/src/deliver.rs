@@ -417,6 +417,7 @@ mod tests {
                 world.receiver.0.lock().is_down = false;
             };
             tokio::join!(world.deliver(world.records(count)), back);
+            world.until_nothing_is_aside().await;
             let expected: Vec<String> = (0..count).map(|number| format!("{number:03}")).collect();
             assert_eq!(world.taken(), expected);
             assert!(world.kept.ids().is_empty());
