@@ -9,8 +9,8 @@ start_mongodb
 start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
 until_listens redis 23679
 start_kafka PLAINTEXT
-mkdir -p "$work/s3" "$work/s3-meta"
-start s3 env ROOT_ACCESS_KEY=openim ROOT_SECRET_KEY=a-secret-of-this-test "$bin/versitygw" --port 127.0.0.1:23070 posix --sidecar "$work/s3-meta" "$work/s3"
+mkdir -p "$work/s3" "$work/meta"
+start s3 env ROOT_ACCESS_KEY=openim ROOT_SECRET_KEY=a-secret-of-this-test "$bin/versitygw" --port 127.0.0.1:23070 posix --sidecar "$work/meta" "$work/s3"
 until_listens s3 23070
 s3='endpoint: "http://127.0.0.1:23070", accessKeyID: openim, secretAccessKey: a-secret-of-this-test'
 write_config 'discovery: {enable: static}' 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' \

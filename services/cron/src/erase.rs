@@ -43,19 +43,19 @@ impl Cron {
     async fn carry_on(&self, mut job: Erasure, stop: &CancellationToken) -> Result<bool> {
         let mut conversations = Conversations::default();
         while !stop.is_cancelled() {
-            let now = self.clock.now_ms();
             let next = match self.step_of(&job, &mut conversations).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(user = job.user_id, stage = ?job.stage, %error, "erase.step_failed: tried again");
-                    job.failed(&error.to_string(), now)
+                    job.failed(&error.to_string(), self.clock.now_ms())
                 }
             };
             if !self.store.save_erasure(&job, &next).await? {
                 return Ok(true);
             }
             note(&job, &next);
-            if !next.problem.is_empty() || !next.goes_on(now) {
+            // Asked with the time of now: the step took some.
+            if !next.problem.is_empty() || !next.goes_on(self.clock.now_ms()) {
                 return Ok(true);
             }
             job = next;

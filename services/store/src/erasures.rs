@@ -13,7 +13,7 @@ use crate::{DAY_MS, DateTime, Result, Store, millis};
 /// How long the report of an erasure is kept.
 const KEPT: Duration = Duration::from_millis(400 * DAY_MS as u64);
 /// Who holds a job saves at least so often; another one goes on with it after this.
-const HELD_MS: i64 = 5 * 60 * 1000;
+const HELD_MS: i64 = 60 * 1000;
 /// Between the two passes over everything. What was accepted before the user was gone, and waits in Kafka, is stored by then.
 const SETTLES_MS: i64 = DAY_MS;
 /// Until a job that could not go on is tried again.
@@ -215,7 +215,7 @@ impl Store {
         Ok(found.map(|job| job.user_id))
     }
 
-    /// Takes a job that is due, for five minutes.
+    /// Takes a job that is due, for a minute.
     pub async fn take_erasure(&self, now_ms: i64) -> Result<Option<Erasure>> {
         let filter = doc! { "ended": null, "due": { "$lte": DateTime::from_millis(now_ms) } };
         let hold = doc! { "$set": { "due": DateTime::from_millis(now_ms + HELD_MS) } };
@@ -282,6 +282,17 @@ mod tests {
         let failed = last.failed(&"ü".repeat(PROBLEM_BYTES), 0);
         assert!(failed.problem.len() <= PROBLEM_BYTES && failed.stage == Stage::Files);
         assert_eq!(failed.after(&Step::last("files", 1), true, 0).problem, "");
+    }
+
+    #[test]
+    fn who_holds_a_job_goes_on_until_the_end_of_a_pass() {
+        let job = Erasure::new("alice", "root", "op", 0);
+        let next = job.after(&more("x"), true, 700);
+        assert!(next.goes_on(700) && next.goes_on(900), "however long the step took");
+        let end = Erasure { stage: Stage::Files, ..next }.after(&Step::last("files", 0), true, 1000);
+        assert!(!end.goes_on(1000), "the second pass is a day later");
+        let last = Erasure { pass: 2, stage: Stage::Files, ..end }.after(&Step::last("files", 0), true, 1000);
+        assert!(last.ended.is_some() && !last.goes_on(1000));
     }
 
     proptest! {
