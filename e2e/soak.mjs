@@ -15,6 +15,7 @@ const checker = ['e2e/checker', 'e2e/lib.sh'];
 const parts = {
   properties: ['operator', 'services/model', 'services/protocol', 'Cargo.lock'],
   nemeses: [...services, ...checker, 'e2e/tests/nemeses.sh', 'e2e/tests/lib/loopback.sh', 'e2e/tests/lib/clock.c'],
+  memory: [...services, 'e2e/tests/memory.sh', 'e2e/tests/memory.mjs', 'e2e/tests/lib/loopback.sh'],
   fuzz: ['services/protocol', 'services/model', 'e2e/fuzz', 'e2e/tests/fuzz.sh'],
   'api-server': ['operator', 'crds', ...checker, 'e2e/cluster/localkube', 'e2e/tests/api-server.sh'],
   delete: [...operator, ...checker, 'e2e/tests/delete.sh'],

@@ -42,7 +42,7 @@ const say = async (from, target, content, contentType = 101) => ok(root, '/msg/s
 async function pulled(who, conversation) {
   const end = (await ok(who, '/msg/newest_seq', { userID: who.userID })).maxSeqs?.[conversation] ?? 0;
   if (end === 0) return [];
-  const answer = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID: conversation, begin: 1, end, num: 1000 }] });
+  const answer = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID: conversation, begin: 1, end: Math.min(end, 1000), num: 1000 }] });
   return answer?.msgs?.[conversation]?.Msgs ?? [];
 }
 const text = (message) => Buffer.from(message.content ?? '', 'base64').toString();

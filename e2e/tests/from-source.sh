@@ -17,7 +17,8 @@ until_listens redis 23679
 start_kafka PLAINTEXT
 
 echo "a topic that is made anew is read from its beginning"
-OPENIM_TEST_KAFKA=127.0.0.1:23092 cargo_static test -q --lib -- --ignored made_anew_is_read_from_its_beginning > "$work/anew.out" 2>&1 || { tail -20 "$work/anew.out"; exit 1; }
+OPENIM_TEST_KAFKA=127.0.0.1:23092 cargo_static test -q --lib -- --ignored made_anew_is_read_from_its_beginning > "$work/anew.out" 2>&1 &&
+  grep -q '^test result: ok. 1 passed' "$work/anew.out" || { tail -20 "$work/anew.out"; exit 1; }
 
 found_by() { # DISCOVERY
   write_config "discovery: {enable: $1}" 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' \
@@ -28,7 +29,7 @@ found_by() { # DISCOVERY
 echo "a wrong file stops the start with its line"
 found_by none
 answer=$("$server" all --config "$work/config" 2>&1) && { echo "it started"; exit 1; }
-grep -q 'config.yaml, line 8: discovery.enable: .*`static`, `kubernetes`' <<< "$answer" || { echo "$answer"; exit 1; }
+grep -q 'config.yaml, line 9: discovery.enable: .*`static`, `kubernetes`' <<< "$answer" || { echo "$answer"; exit 1; }
 found_by static
 echo 'groupMade: {isSendMsg: true}' >> "$work/config/notification.yaml"
 answer=$("$server" all --config "$work/config" 2>&1) && { echo "it started"; exit 1; }

@@ -181,8 +181,8 @@ step(`${GROUP} largest messages are sent to a group; ten of its members do not r
 const inChat = await fill(senders, CHAT, (line) => ({ sessionType: 1, recvID: line === senders[0] ? bob.userID : alice.userID }));
 step(`${CHAT} are sent to a chat`);
 const [chat, group] = [`si_${[alice.userID, bob.userID].sort().join('_')}`, `sg_${groupID}`];
-await until('all of the group are stored', async () => await newest(senders[0], group) === GROUP, 120_000);
-await until('all of the chat are stored', async () => await newest(senders[0], chat) === CHAT, 120_000);
+await until('all of the group are stored', async () => await newest(senders[0], group) === GROUP, 600_000);
+await until('all of the chat are stored', async () => await newest(senders[0], chat) === CHAT, 600_000);
 step('all are stored');
 
 const again = await Promise.all(members.slice(10).map((member) => Line.open(member)));

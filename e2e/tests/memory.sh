@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Memory has a bound: the largest messages, a chat and a group full of them, whose readers all come at once, and readers who do not read. Each
 # service is a process of its own on loopback; what msg and the gateway ever had in memory is looked at in the end.
-#   CHAT=1000 GROUP=200 e2e/tests/memory.sh    how many messages
+#   CHAT=1000 GROUP=1000 e2e/tests/memory.sh    how many messages, as in soak; fewer in the gate
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib/loopback.sh"
@@ -28,7 +28,7 @@ for service in auth user relation conversation group third msg transfer push api
 done
 for service in "${!admin[@]}"; do until_ready "$service" "${admin[$service]}"; done
 
-export CHAT=${CHAT:-1000} GROUP=${GROUP:-200} MSG_METRICS=http://127.0.0.1:${admin[msg]}/metrics
+export CHAT=${CHAT:-250} GROUP=${GROUP:-80} MSG_METRICS=http://127.0.0.1:${admin[msg]}/metrics
 node --experimental-websocket --no-warnings --max-old-space-size=1024 "$root/e2e/tests/memory.mjs"
 most msg 300 "${admin[msg]}"
 most gateway 200 "${admin[gateway]}"

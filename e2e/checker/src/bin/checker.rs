@@ -15,6 +15,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Lets things go wrong while messages flow, and checks. What it prints first, the seed, makes the same choices again.
 #[derive(Debug, Parser)]
@@ -41,7 +42,7 @@ struct Arguments {
     load: Load,
     #[command(flatten)]
     checks: Checks,
-    /// Seconds of sending; until SIGTERM says that it is enough when left out. What goes wrong does so within.
+    /// Seconds of sending, or more until all that is to go wrong did; until SIGTERM says that it is enough when left out.
     #[arg(long)]
     seconds: Option<u64>,
     /// So many acknowledged messages are enough.
@@ -119,10 +120,13 @@ async fn main() -> anyhow::Result<()> {
     let admin = Admin::login(endpoints, arguments.ca.as_deref()).await?;
     let run = Run::new(admin, arguments.load.clone(), arguments.checks.clone(), "chk", arguments.messages);
     let seconds = arguments.seconds.map(Duration::from_secs);
+    // What is to happen once happens, however slow the machine is.
+    let struck = CancellationToken::new();
     let over = async {
         let over = async {
             match seconds {
-                Some(seconds) => sleep(seconds).await,
+                Some(seconds) if arguments.again => sleep(seconds).await,
+                Some(seconds) => drop(tokio::join!(sleep(seconds), struck.cancelled())),
                 None => std::future::pending().await,
             }
         };
@@ -133,7 +137,12 @@ async fn main() -> anyhow::Result<()> {
         }
         run.end();
     };
-    let beside = async { tokio::join!(nemesis.strike(&run.enough), over).0 };
+    let strike = async {
+        let outcome = nemesis.strike(&run.enough).await;
+        struck.cancel();
+        outcome
+    };
+    let beside = async { tokio::join!(strike, over).0 };
     let (mut outcome, killed) = run.go(beside).await?;
     if arguments.clean_up {
         run.clean_up().await.iter().take(3).for_each(|left| eprintln!("not cleaned up: {left}"));

@@ -56,7 +56,8 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	flags := []string{"--host", "0.0.0.0", "--port", port, "--storage-path", dbpath, "--auth", "--cache-size", "256M", "--log-file-max", "64MB"}
+	// Without the sync it loses, when it is killed, what it has confirmed.
+	flags := []string{"--sync-on-commit", "--host", "0.0.0.0", "--port", port, "--storage-path", dbpath, "--auth", "--cache-size", "256M", "--log-file-max", "64MB"}
 	if certificate != "" {
 		flags = append(flags, "--tls-cert-file", certificate, "--tls-key-file", certificate)
 	}

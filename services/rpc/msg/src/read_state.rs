@@ -132,12 +132,12 @@ impl Messages {
         context: &Context,
         request: MarkConversationAsReadReq,
     ) -> Result<MarkConversationAsReadResp> {
-        let (row, window) =
-            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         if request.has_read_seq < 1 {
             return Err(Error::args("hasReadSeq must be at least 1"));
         }
         check_seqs(&request.seqs)?;
+        let (row, window) =
+            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         let own = (&row, window);
         self.mark_read(context, &request.user_id, own, request.has_read_seq, &request.seqs).await?;
         Ok(MarkConversationAsReadResp {})
@@ -148,12 +148,12 @@ impl Messages {
         context: &Context,
         request: MarkMsgsAsReadReq,
     ) -> Result<MarkMsgsAsReadResp> {
-        let (row, window) =
-            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         check_seqs(&request.seqs)?;
         let Some(newest) = request.seqs.iter().max() else {
             return Err(Error::args("seqs must not be empty"));
         };
+        let (row, window) =
+            self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
         self.mark_read(context, &request.user_id, (&row, window), *newest, &request.seqs).await?;
         Ok(MarkMsgsAsReadResp {})
     }
@@ -284,9 +284,9 @@ impl Messages {
     }
 
     pub(crate) async fn delete(&self, context: &Context, request: DeleteMsgsReq) -> Result<DeleteMsgsResp> {
+        check_seqs(&request.seqs)?;
         let (row, window) =
             self.own_conversation(context, &request.user_id, &request.conversation_id).await?;
-        check_seqs(&request.seqs)?;
         let sync = request.delete_sync_opt.unwrap_or_default();
         if sync.is_sync_other {
             self.delete_for_everybody(context, &request.user_id, (&row, window), request.seqs).await?;
