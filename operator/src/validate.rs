@@ -661,8 +661,8 @@ pub(crate) mod tests {
                 None
             );
         }
-        let refused = validate(&object("webhooks: {url: 'https://me:word@x'}")).unwrap_err().to_string();
-        assert!(refused.contains("urlSecretName") && !refused.contains("word"), "{refused}");
+        let refused = validate(&object("webhooks: {url: 'https://me:hunter2@x'}")).unwrap_err().to_string();
+        assert!(refused.contains("urlSecretName") && !refused.contains("hunter2"), "{refused}");
     }
 
     #[test]
