@@ -88,7 +88,7 @@ build_previous() {
   (
     rm -rf "$folder" && mkdir -p "$folder/source" && cd "$folder/source"
     git -C "$root" archive "$previous" | tar -xm
-    cp "$root"/Cargo.{toml,lock} .
+    cp "$root/Cargo.lock" .
     # A name of its own for what is compiled: both have one target directory.
     sed -i "0,/^version = /s/^version = .*/version = \"0.0.1-$previous\"/" Cargo.toml
     RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$OPENIM_CACHE/target \
