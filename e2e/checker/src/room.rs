@@ -178,7 +178,13 @@ impl Room {
             }
             match member.connection.client.pull(&self.conversation, after, until).await {
                 Ok(read) => {
-                    run.found(&self.conversation, self.seen.changed(after, until, &read));
+                    let changed = self.seen.changed(after, until, &read);
+                    // A conversation that could not be read just now is left out of an answer, as the protocol has it: whoever misses it asks again.
+                    if !changed.is_empty() && Instant::now() < deadline {
+                        sleep(AGAIN).await;
+                        continue;
+                    }
+                    run.found(&self.conversation, changed);
                     after = until;
                 }
                 Err(error) if Instant::now() > deadline => {
