@@ -351,7 +351,7 @@ pub(crate) fn routes() -> Table {
 
         "/msg/newest_seq" => Msg "GetMaxSeq" sdkws::GetMaxSeqReq => sdkws::GetMaxSeqResp, costs 5;
         "/msg/pull_msg_by_seq" => Msg "PullMessageBySeqs" sdkws::PullMessageBySeqsReq => sdkws::PullMessageBySeqsResp, every 5 of seq_ranges;
-        "/msg/get_conversations_has_read_and_max_seq" => Msg "GetConversationsHasReadAndMaxSeq" msg::GetConversationsHasReadAndMaxSeqReq => msg::GetConversationsHasReadAndMaxSeqResp, every 10 of conversation_i_ds;
+        "/msg/get_conversations_has_read_and_max_seq" => Msg "GetConversationsHasReadAndMaxSeq" msg::GetConversationsHasReadAndMaxSeqReq => msg::GetConversationsHasReadAndMaxSeqResp, every 50 of conversation_i_ds;
         "/msg/mark_msgs_as_read" => Msg "MarkMsgsAsRead" msg::MarkMsgsAsReadReq => msg::MarkMsgsAsReadResp, every 10 of seqs;
         "/msg/mark_conversation_as_read" => Msg "MarkConversationAsRead" msg::MarkConversationAsReadReq => msg::MarkConversationAsReadResp;
         "/msg/set_conversation_has_read_seq" => Msg "SetConversationHasReadSeq" msg::SetConversationHasReadSeqReq => msg::SetConversationHasReadSeqResp;
