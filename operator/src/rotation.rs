@@ -16,32 +16,39 @@ use crate::{
 /// Named so among the changes and the blockers.
 const COMPONENT: &str = "passwords";
 
-/// What comes next.
+/// What comes next: for passwords, which the servers check, as for secrets, which the services do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// New passwords are made; the servers are to take both.
+    /// New ones are made; whoever checks them is to take both.
     Begin,
-    /// All servers take both: the services are to use the new ones.
+    /// Both are taken everywhere: the new ones are to be used.
     Switch,
-    /// All services use the new ones: the servers are to forget the others.
+    /// The new ones are used everywhere: the others are to be refused.
     Finish,
-    /// All servers have forgotten them.
+    /// They are refused everywhere.
     End,
 }
 
-fn done(data: &BTreeMap<String, String>) -> &str {
-    data.get(key::ROTATION).map_or("", String::as_str)
-}
-
-/// The step that comes next, whenever it can be taken.
-fn due(cluster: &Cluster, data: &BTreeMap<String, String>) -> Option<Step> {
-    let both = Account::in_use(data).other().exists(data);
-    match data.get(key::NEXT_ROTATION) {
-        Some(next) if both && next != done(data) => Some(Step::Switch),
+/// The step that comes next, whenever it can be taken. The Secret says with `done` which rotation what is in use is of, and with `next` which
+/// one has begun; `both` are there between the first step and the third.
+pub(crate) fn step_due(
+    data: &BTreeMap<String, String>,
+    [done, next]: [&str; 2],
+    wanted: &str,
+    both: bool,
+) -> Option<Step> {
+    let done = data.get(done).map_or("", String::as_str);
+    match data.get(next) {
+        Some(next) if both && next != done => Some(Step::Switch),
         Some(_) if both => Some(Step::Finish),
         Some(_) => Some(Step::End),
-        None => (cluster.spec.password_rotation != done(data) && !data.is_empty()).then_some(Step::Begin),
+        None => (wanted != done && !data.is_empty()).then_some(Step::Begin),
     }
+}
+
+fn due(cluster: &Cluster, data: &BTreeMap<String, String>) -> Option<Step> {
+    let both = Account::in_use(data).other().exists(data);
+    step_due(data, [key::ROTATION, key::NEXT_ROTATION], &cluster.spec.password_rotation, both)
 }
 
 /// The passwords among the changes that are to come.
@@ -62,16 +69,18 @@ pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step>
     let step = due(cluster, &observed.credentials)?;
     // Secrets that are to change wait for the passwords.
     let still = || still(observed, plan, &[COMPONENT, secret_rotation::COMPONENT]);
-    let held = || {
-        let gate = hold(cluster, observed, &plan.id);
-        gate.is_some_and(|gate| gate.reason != Reason::AwaitingApproval)
-    };
     let may = match step {
-        Step::Begin => still() && !cluster.ran.is_empty() && !held(),
+        Step::Begin => still() && may_begin(cluster, observed, plan),
         Step::Finish => still(),
         Step::Switch | Step::End => true,
     };
     (may && take_passwords(cluster, observed)).then_some(step)
+}
+
+/// A cluster that never ran has nothing to change. Whoever asks for a change by a word of the spec has approved it.
+pub(crate) fn may_begin(cluster: &Cluster, observed: &Observed, plan: &Plan) -> bool {
+    let gate = hold(cluster, observed, &plan.id);
+    !cluster.ran.is_empty() && gate.is_none_or(|gate| gate.reason == Reason::AwaitingApproval)
 }
 
 /// Nothing is going on but changes of these components, which no pods are replaced for.

@@ -4,32 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Change, Reason};
+use crds::Change;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     credentials::{key, random_hex},
-    plan::{Observed, Plan, hold},
-    rotation::still,
+    plan::{Observed, Plan},
+    rotation::{Step, may_begin, step_due, still},
     validate::Cluster,
 };
 
 /// Named so among the changes.
 pub(crate) const COMPONENT: &str = "secrets";
 const OVERLAP_HOURS: i32 = 24;
-
-/// What comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// New ones are made; all services are to accept them.
-    Begin,
-    /// All services accept them: they are to be used.
-    Switch,
-    /// All services use them, and time is up: those of before are to be refused.
-    Finish,
-    /// All services refuse them.
-    End,
-}
 
 type Data = BTreeMap<String, String>;
 
@@ -68,15 +55,9 @@ fn until(cluster: &Cluster, data: &Data) -> Option<Timestamp> {
     Some(switched + SignedDuration::from_hours(i64::from(hours)))
 }
 
-/// The step that comes next, whenever it can be taken.
 fn due(cluster: &Cluster, data: &Data) -> Option<Step> {
-    let both = data.contains_key(key::OTHER_SECRET);
-    match data.get(key::NEXT_SECRET_ROTATION) {
-        Some(next) if both && next != done(data) => Some(Step::Switch),
-        Some(_) if both => Some(Step::Finish),
-        Some(_) => Some(Step::End),
-        None => (cluster.spec.secret_rotation != done(data) && !data.is_empty()).then_some(Step::Begin),
-    }
+    let keys = [key::SECRET_ROTATION, key::NEXT_SECRET_ROTATION];
+    step_due(data, keys, &cluster.spec.secret_rotation, data.contains_key(key::OTHER_SECRET))
 }
 
 /// The step that is due and that time lets be taken.
@@ -121,12 +102,8 @@ pub fn told(cluster: &Cluster, data: &Data) -> String {
 /// The step to take now. Each needs that every pod has seen the one before; the first one also that changes may begin.
 pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step> {
     let step = in_time(cluster, observed)?;
-    let held = || {
-        let gate = hold(cluster, observed, &plan.id);
-        gate.is_some_and(|gate| gate.reason != Reason::AwaitingApproval)
-    };
     let may =
-        still(observed, plan, &[COMPONENT]) && (step != Step::Begin || !cluster.ran.is_empty() && !held());
+        still(observed, plan, &[COMPONENT]) && (step != Step::Begin || may_begin(cluster, observed, plan));
     may.then_some(step)
 }
 

@@ -511,8 +511,8 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             );
         }
     }
+    let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
     if let Some(storage) = &spec.object_storage {
-        let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
         let urls = [("endpoint", &storage.endpoint), ("externalEndpoint", &storage.external_endpoint)];
         for (name, text) in urls {
             if !is_url(text) && (name == "endpoint" || !text.is_empty()) {
@@ -527,7 +527,6 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         return refuse("spec.backup.objectStorage", reason);
     }
     if let Some(webhooks) = &spec.webhooks {
-        let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
         if webhooks.url_secret_name.is_empty() && !is_url(&webhooks.url) {
             return refuse("spec.webhooks.url", "must be an http:// or https:// URL".into());
         }

@@ -20,7 +20,7 @@ use operator::{
     credentials,
     lease::Candidate,
     plan::{Observed, Plan, plan},
-    secret_rotation,
+    rotation, secret_rotation,
     sent::Sent,
     validate::{Cluster, validate},
 };
@@ -369,8 +369,7 @@ async fn a_cluster_without_tls_is_made_where_that_is_asked_for() {
 async fn a_step_to_other_secrets_overwrites_nothing_that_it_has_not_seen() {
     let cluster = cluster("secretRotation: '2026'");
     let before = credentials::complete(&cluster, BTreeMap::new());
-    let after =
-        secret_rotation::taken(&cluster, &before, secret_rotation::Step::Begin, jiff::Timestamp::UNIX_EPOCH);
+    let after = secret_rotation::taken(&cluster, &before, rotation::Step::Begin, jiff::Timestamp::UNIX_EPOCH);
     let stored = secret(&before, "chat")["data"]["secret"].clone();
     let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&after, "chat"));
     let script = vec![
