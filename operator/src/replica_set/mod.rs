@@ -159,7 +159,10 @@ impl ReplicaSet {
         if !hello.get_bool("isreplicaset").unwrap_or(false) {
             return Member::Inside(hello);
         }
-        let Ok(admin) = self.only(host).await else { return Member::Blank };
+        let admin = match self.only(host).await {
+            Ok(admin) => admin,
+            Err(error) => return Member::Silent(error),
+        };
         match admin.run_command(doc! { "replSetGetStatus": 1 }).await {
             Err(error) if code(&error) == Some(INVALID_REPLICA_SET_CONFIG) => Member::Removed,
             Err(error) if matches!(*error.kind, ErrorKind::Io(_) | ErrorKind::ServerSelection { .. }) => {
