@@ -8,9 +8,10 @@ use std::{
 };
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use budget::{Budget as Room, Held};
+use budget::{Budget, Held};
 use bytes::Bytes;
 use model::platform::Platform;
+use origin::Bucket;
 use protocol::frame::{Encoding, Request};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -63,7 +64,8 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
     let mut heard = Instant::now();
     let mut next_ping = heard + PING_PERIOD;
     let pings = connection.platform == Platform::WEB;
-    let mut budget = Budget::new(gateway.config.gateway.requests_per_second);
+    // A second's worth at once.
+    let mut rate = Bucket::new(gateway.config.gateway.requests_per_second, 1);
     loop {
         let silent = heard + READ_DEADLINE;
         let wake = if pings { next_ping.min(silent) } else { silent }.min(ends);
@@ -116,12 +118,12 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                 line.write(Message::Ping(Bytes::new())).await
             }
             // The next request is read when the last one is answered and the rate allows it.
-            () = budget.ready(), if answering.is_none() && waiting.is_none() && !budget.is_open() => true,
+            () = rate.ready(), if answering.is_none() && waiting.is_none() && !rate.is_open() => true,
             (frame, mut held) = with_room(&gateway.budgets.frames, &mut waiting, connection.encoding), if waiting.is_some() => {
                 match Request::decode(frame, connection.encoding) {
                     Ok(request) if is_ours(connection, &request) => {
                         held.shrink_to(request.data.len());
-                        budget.take(requests::cost(&request));
+                        rate.take(requests::cost(&request));
                         gateway.metrics.requests.inc();
                         let answer = requests::answer(gateway.clone(), connection.clone(), request, held);
                         answering = Some(gateway.tasks.spawn(answer));
@@ -139,7 +141,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                     }
                 }
             }
-            message = line.socket.recv(), if answering.is_none() && waiting.is_none() && budget.is_open() => {
+            message = line.socket.recv(), if answering.is_none() && waiting.is_none() && rate.is_open() => {
                 heard = Instant::now();
                 match message {
                     Some(Ok(Message::Binary(frame))) => {
@@ -147,7 +149,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                         true
                     }
                     Some(Ok(Message::Text(text))) => {
-                        budget.take(1.0);
+                        rate.take(1.0);
                         match serde_json::from_str::<TextFrame>(&text) {
                             Ok(TextFrame { kind, body }) if kind == "ping" => {
                                 let pong = protocol::go_json::to_text(&TextFrame { kind: "pong".into(), body });
@@ -159,7 +161,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                     }
                     // The protocol layer answers pings.
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                        budget.take(1.0);
+                        rate.take(1.0);
                         true
                     }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -176,12 +178,12 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
 }
 
 /// The socket has a copy of a frame of its own until it is written.
-fn copy(budget: &Room, frame: &Bytes) -> Option<Held> {
+fn copy(budget: &Budget, frame: &Bytes) -> Option<Held> {
     (frame.len() > SMALL).then(|| budget.hold(frame.len()))
 }
 
 /// The frame that waits, once there is room for what it may become.
-async fn with_room(frames: &Room, waiting: &mut Option<Bytes>, encoding: Encoding) -> (Bytes, Held) {
+async fn with_room(frames: &Budget, waiting: &mut Option<Bytes>, encoding: Encoding) -> (Bytes, Held) {
     let most = waiting.as_ref().map_or(0, |frame| encoding.largest_request(frame.len()));
     let held = if most <= SMALL { frames.nothing() } else { frames.wait(most).await };
     match waiting.take() {
@@ -232,44 +234,6 @@ async fn while_progress<T>(work: impl Future<Output = T>, written: impl Fn() -> 
             Ok(done) => return Some(done),
             Err(_elapsed) if written() == before => return None,
             Err(_elapsed) => {}
-        }
-    }
-}
-
-/// A connection's request rate: a bucket of one second's worth.
-struct Budget {
-    per_second: f64,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Budget {
-    fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second.max(1));
-        Self { per_second, tokens: per_second, at: Instant::now() }
-    }
-
-    fn refill(&mut self) {
-        let now = Instant::now();
-        self.tokens =
-            (self.tokens + now.duration_since(self.at).as_secs_f64() * self.per_second).min(self.per_second);
-        self.at = now;
-    }
-
-    /// What costs more than there is left is paid for by waiting afterwards.
-    fn take(&mut self, cost: f64) {
-        self.refill();
-        self.tokens -= cost;
-    }
-
-    fn is_open(&self) -> bool {
-        self.tokens >= 1.0
-    }
-
-    async fn ready(&mut self) {
-        while self.tokens < 1.0 {
-            tokio::time::sleep(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second + 0.001)).await;
-            self.refill();
         }
     }
 }
@@ -340,17 +304,5 @@ mod tests {
         let start = Instant::now();
         assert_eq!(while_progress(pending::<()>(), || taken.load(Ordering::Relaxed)).await, None);
         assert_eq!(start.elapsed(), WRITE_DEADLINE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_costs_much_is_paid_for_by_waiting() {
-        let mut budget = Budget::new(100);
-        budget.take(1.0);
-        assert!(budget.is_open());
-        let start = Instant::now();
-        budget.take(300.0);
-        assert!(!budget.is_open());
-        budget.ready().await;
-        assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Askers whose buckets are kept; of more, those who ask least are forgotten, and begin anew.
 const MOST: u64 = 100_000;
@@ -18,13 +18,50 @@ pub struct Buckets<K>(Option<Arc<Inner<K>>>);
 
 struct Inner<K> {
     per_second: u32,
-    holds: f64,
+    burst: u32,
     buckets: Cache<K, Arc<Mutex<Bucket>>>,
 }
 
-struct Bucket {
+/// What one asker may ask still: as much flows in each second, up to what it holds.
+pub struct Bucket {
+    per_second: f64,
+    holds: f64,
     left: f64,
     at: Instant,
+}
+
+impl Bucket {
+    /// A full one that holds what flows in within `burst` seconds.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        let holds = per_second * f64::from(burst);
+        Self { per_second, holds, left: holds, at: Instant::now() }
+    }
+
+    fn refill(&mut self) {
+        let now = Instant::now();
+        self.left = (self.left + now.duration_since(self.at).as_secs_f64() * self.per_second).min(self.holds);
+        self.at = now;
+    }
+
+    /// What costs more than there is left is paid for by waiting afterwards.
+    pub fn take(&mut self, cost: f64) {
+        self.refill();
+        self.left -= cost;
+    }
+
+    /// Whether anything was in it when it was looked into last.
+    pub fn is_open(&self) -> bool {
+        self.left >= 1.0
+    }
+
+    /// Waits until there is something in it.
+    pub async fn ready(&mut self) {
+        while !self.is_open() {
+            sleep(Duration::from_secs_f64((1.0 - self.left) / self.per_second + 0.001)).await;
+            self.refill();
+        }
+    }
 }
 
 /// The bucket is empty. In a second there is something in it again.
@@ -46,9 +83,9 @@ impl<K: Hash + Eq + Send + Sync + 'static> Buckets<K> {
         if per_second == 0 {
             return Self(None);
         }
-        let holds = f64::from(per_second) * f64::from(burst.clamp(1, LONGEST_BURST));
+        let burst = burst.clamp(1, LONGEST_BURST);
         let buckets = Cache::builder().max_capacity(MOST).time_to_idle(IDLE).build();
-        Self(Some(Arc::new(Inner { per_second, holds, buckets })))
+        Self(Some(Arc::new(Inner { per_second, burst, buckets })))
     }
 
     /// Takes `cost`, of which no more counts than what flows in within a second. Whoever finds anything in the bucket takes all of it, and
@@ -62,17 +99,14 @@ impl<K: Hash + Eq + Send + Sync + 'static> Buckets<K> {
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         let Some(inner) = &self.0 else { return Ok(()) };
-        let full = || Arc::new(Mutex::new(Bucket { left: inner.holds, at: Instant::now() }));
+        let full = || Arc::new(Mutex::new(Bucket::new(inner.per_second, inner.burst)));
         let bucket = inner.buckets.get_with_by_ref(asker, full);
         let mut bucket = bucket.lock();
-        let now = Instant::now();
-        let flown = now.duration_since(bucket.at).as_secs_f64() * f64::from(inner.per_second);
-        bucket.left = (bucket.left + flown).min(inner.holds);
-        bucket.at = now;
-        if bucket.left < 1.0 {
+        bucket.refill();
+        if !bucket.is_open() {
             return Err(Exhausted { per_second: inner.per_second });
         }
-        bucket.left -= f64::from(cost.min(inner.per_second));
+        bucket.take(f64::from(cost.min(inner.per_second)));
         Ok(())
     }
 }
@@ -104,6 +138,18 @@ mod tests {
         assert!((0..100).any(|_| buckets.take("u", 1000).is_err()));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(buckets.take("u", 1).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_costs_much_is_paid_for_by_waiting() {
+        let mut bucket = Bucket::new(100, 1);
+        bucket.take(1.0);
+        assert!(bucket.is_open());
+        let start = Instant::now();
+        bucket.take(300.0);
+        assert!(!bucket.is_open());
+        bucket.ready().await;
+        assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,6 @@ mod buckets;
 mod places;
 mod proxies;
 
-pub use buckets::{Buckets, Exhausted};
+pub use buckets::{Bucket, Buckets, Exhausted};
 pub use places::{Place, Places};
 pub use proxies::{Client, Proxies, is_forwarded};
