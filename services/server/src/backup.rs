@@ -21,6 +21,8 @@ use manifest::{
 };
 use sealed::Keys;
 
+use crate::helper::open;
+
 /// Where things are.
 struct Places {
     store: Store,
@@ -62,11 +64,9 @@ fn is_public(config: &Config) -> Option<&'static str> {
 
 impl Places {
     async fn open(directory: &Path) -> anyhow::Result<Self> {
-        let config = (*config::Live::load(directory)?.now()).clone();
+        let (store, config) = open(directory).await?;
         let objects = Objects::new(bucket(&config)?).context("backup")?;
         let before = if config.backup.s3.endpoint.is_empty() { None } else { Objects::from_config(&config)? };
-        let reads = budget::Budget::new(budget::share_of_process());
-        let store = Store::connect(&config.mongo, reads).await.context("mongo.uri")?;
         Ok(Self { store, objects, before, config })
     }
 

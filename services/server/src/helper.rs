@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Parser;
+use config::Config;
+use store::Store;
 
 use crate::{backup, people};
 
@@ -95,6 +98,13 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What is configured, and the database.
+pub(crate) async fn open(directory: &Path) -> anyhow::Result<(Store, Config)> {
+    let config = (*config::Live::load(directory)?.now()).clone();
+    let reads = budget::Budget::new(budget::share_of_process());
+    Ok((Store::connect(&config.mongo, reads).await.context("mongo.uri")?, config))
 }
 
 fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {

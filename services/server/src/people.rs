@@ -7,22 +7,17 @@ use std::{
 
 use anyhow::{Context, bail};
 use bson::Document;
-use config::Config;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use prost::Message;
 use protocol::sdkws::MsgData;
 use serde_json::{Value, json};
-use store::{Store, erasures::Erasure, messages::StoredMessage, traces};
+use store::{erasures::Erasure, messages::StoredMessage, traces};
+
+use crate::helper::open;
 
 /// Names of files that are read at once.
 const FILES: i64 = 500;
-
-async fn open(directory: &Path) -> anyhow::Result<(Store, Config)> {
-    let config = (*config::Live::load(directory)?.now()).clone();
-    let reads = budget::Budget::new(budget::share_of_process());
-    Ok((Store::connect(&config.mongo, reads).await.context("mongo.uri")?, config))
-}
 
 /// Begins to erase a user, or says how far that is. `cron` does the rest.
 pub(crate) async fn erase(directory: &Path, user: &str) -> anyhow::Result<()> {
