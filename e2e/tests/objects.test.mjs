@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { until } from '../sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
-import { inside } from './lib/database.mjs';
+import { inside, kubectl } from './lib/database.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
@@ -204,8 +203,6 @@ test('browsers may put parts from anywhere; unknown objects are 404', async () =
 });
 
 test('what is older than expireDays goes, its content with the last name that leads to it', async () => {
-  const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster } = process.env;
-  const kubectl = (...words) => execFileSync('kubectl', ['--kubeconfig', at.kubeconfig, '-n', namespace, ...words], { encoding: 'utf8' });
   const [shared, alone] = [randomBytes(50), randomBytes(50)];
   const [first, second, old, fresh] = ['first', 'second', 'old', 'fresh'].map((name) => `${alice.userID}/${name}-${randomUUID()}`);
   for (const [name, data] of [[first, shared], [second, shared], [old, alone], [fresh, randomBytes(50)]]) await upload(alice, name, data);
@@ -214,7 +211,7 @@ test('what is older than expireDays goes, its content with the last name that le
 
   inside('age.mjs', ['2', first, old]);
   // Cron begins with what is due.
-  kubectl('rollout', 'restart', `deployment/${cluster}-cron`);
+  kubectl('rollout', 'restart', `deployment/${process.env.CLUSTER_NAME}-cron`);
   const there = async (name) => (await as(alice, '/object/access_url', { name })).errCode;
   await until('the old names are gone', async () => await there(first) === 1004 && await there(old) === 1004, 60_000);
   assert.deepEqual([await there(second), await there(fresh)], [0, 0]);

@@ -1,12 +1,11 @@
 // A conversation whose messages were all removed goes on counting where it was, also for a transfer that starts anew.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { before, test } from 'node:test';
 import { sleep, until } from '../sdk/lib/wait.mjs';
-import { admin, as, at, login, user } from './lib/api.mjs';
+import { admin, as, login, user } from './lib/api.mjs';
+import { kubectl } from './lib/database.mjs';
 
-const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster } = process.env;
-const kubectl = (...words) => execFileSync('kubectl', ['--kubeconfig', at.kubeconfig, '-n', namespace, ...words], { encoding: 'utf8' });
+const { CLUSTER_NAME: cluster } = process.env;
 const data = async (answer) => {
   const { errCode, data, ...rest } = await answer;
   assert.equal(errCode, 0, JSON.stringify(rest));
