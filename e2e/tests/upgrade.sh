@@ -53,7 +53,7 @@ order() { # services that were changed since a time, in order
 restore() {
   kill ${checker:-} ${dying:-} 2> /dev/null || true
   [ -z "$api_secret" ] || kube -n "$ns" patch secret "$cluster_name-credentials" --type merge -p "{\"data\":{\"api-secret\":\"$api_secret\"}}" > /dev/null
-  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null,\"legacyCalls\":null},\"services\":{\"user\":null}}}" > /dev/null
+  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null,\"legacyCalls\":null,\"kafkaPartitions\":null},\"services\":{\"user\":null}}}" > /dev/null
 }
 api_secret=$(kube -n "$ns" get secret "$cluster_name-credentials" -o 'jsonpath={.data.api-secret}')
 trap restore EXIT
@@ -159,5 +159,9 @@ added() { find "$state" -path '*/toTransfer-*/*.log' -size +0 | sed -n 's|.*/toT
 echo "back to fewer"
 restore
 wait_ready "$cluster_name" 300
+expect "the partitions" 8 "$(get '{.spec.config.kafkaPartitions}')"
 config_maps() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o name | wc -l; }
 until_is 30 1 config_maps
+# What leaves still answers for some seconds, and knows the secret of before: what is tested next meets those that stay.
+leaving() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" -o 'go-template={{range .items}}{{if .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}'; }
+until_is 60 "" leaving

@@ -46,8 +46,7 @@ export class World {
         '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
     });
     world.proxies = [];
-    const answer = await world.rest('/auth/get_admin_token', { userID: world.at.adminUserID, secret: world.at.secret });
-    world.adminToken = answer.data.token;
+    world.adminToken = (await world.must('/auth/get_admin_token', { userID: world.at.adminUserID, secret: world.at.secret })).token;
     return world;
   }
 
