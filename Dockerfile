@@ -6,7 +6,7 @@ WORKDIR /src
 COPY . .
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
-    && cargo build --locked --release --target "$target" -p server -p operator \
+    && cargo build --locked --release --target "$target" -p openim-server -p openim-operator \
     && mkdir /out && cp "target/$target/release/openim-server" "target/$target/release/openim-operator" /out/
 
 FROM scratch AS server

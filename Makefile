@@ -37,7 +37,7 @@ planted: ## services with a bug on purpose: the checker must go red on the runni
 	@e2e/tests/planted-bug.sh
 
 contract: ## what the last test run showed of the wire contract
-	@node e2e/contract/report.mjs
+	@node e2e/tools/contract/report.mjs
 
 bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
@@ -49,8 +49,8 @@ sbom: ## a bill of materials for each program, in dist/sbom
 	@e2e/sbom.sh
 
 generate: ## generated files: the CRDs, docs/REFERENCE.md and the schema of the configuration
-	@cargo run -q -p crds --bin crdgen crds
-	@cargo run -q -p crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
-	@cargo run -q -p config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
+	@cargo run -q -p openim-crds --bin crdgen crds
+	@cargo run -q -p openim-crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
+	@cargo run -q -p openim-config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
 .PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom generate

@@ -53,7 +53,7 @@ check() {
   echo "facts of $date"
   [ "$(date -d "$date + 1 year" +%s)" -gt "$(date +%s)" ] || { echo "they are older than a year: run e2e/advisories.sh refresh"; exit 1; }
   local manifest
-  for manifest in Cargo.toml e2e/fuzz/Cargo.toml; do
+  for manifest in Cargo.toml e2e/tests/fuzz/Cargo.toml; do
     cargo fetch -q --locked --manifest-path "$root/$manifest"
     "$cargo_deny" --offline --manifest-path "$root/$manifest" --config "$work/deny.toml" check advisories
   done

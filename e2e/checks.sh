@@ -5,9 +5,9 @@ cd "$root"
 
 # What the cluster and the tests need besides the project's own programs. It compiles beside these.
 tools() {
-  e2e/cluster/build.sh
-  e2e/cluster/build.sh tests
-  e2e/images/build.sh tests
+  e2e/tools/cluster/build.sh
+  e2e/tools/cluster/build.sh tests
+  e2e/tools/images/build.sh tests
   node_modules
 }
 # All that the tests run, so that nothing is compiled beside a cluster that is tested.
@@ -23,7 +23,7 @@ simulation() { SIMULATION_RUNS=${SIMULATION_RUNS:-2000} cargo_static test --test
 vet() {
   local module
   export CGO_ENABLED=0 GOFLAGS=-trimpath
-  for module in e2e/cluster/localkube e2e/images/entrypoints; do (cd "$module" && go vet ./...); done
+  for module in e2e/tools/cluster/localkube e2e/tools/images/entrypoints; do (cd "$module" && go vet ./...); done
 }
 scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh e2e/tests/lib/*.sh .ci/run; do bash -n "$script"; done; }
 chart() {

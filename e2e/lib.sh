@@ -36,10 +36,10 @@ step() {
 build_services() { cargo_static build --bin openim-server --bin openim-operator "$@"; }
 # What tests in JavaScript need: installed once for each lock file.
 node_modules() {
-  local key mark=$root/e2e/sdk/node_modules/.installed
-  key=$(sha256sum < "$root/e2e/sdk/package-lock.json")
+  local key mark=$root/e2e/tests/sdk/node_modules/.installed
+  key=$(sha256sum < "$root/e2e/tests/sdk/package-lock.json")
   [ "$(cat "$mark" 2> /dev/null)" != "$key" ] || return 0
-  (cd "$root/e2e/sdk" && npm ci --no-audit --no-fund --silent) && printf '%s' "$key" > "$mark"
+  (cd "$root/e2e/tests/sdk" && npm ci --no-audit --no-fund --silent) && printf '%s' "$key" > "$mark"
 }
 # The raw protocol clients: the checker and the bench, in $built.
 build_checker() { cargo_static build -q --bin checker --bin bench; }
@@ -141,4 +141,4 @@ until_is() {
   while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
   echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
 }
-service_images() { "$root/e2e/images/build.sh" services "$built"; }
+service_images() { "$root/e2e/tools/images/build.sh" services "$built"; }

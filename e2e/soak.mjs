@@ -9,22 +9,22 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const file = join(root, 'e2e/soak.json');
 const operator = ['operator', 'crds', 'Cargo.lock'];
-const services = ['services', 'Cargo.lock'];
-const checker = ['e2e/checker', 'e2e/lib.sh'];
+const services = ['crates', 'services', 'Cargo.lock'];
+const checker = ['e2e/tools/checker', 'e2e/lib.sh'];
 /** Paths in the repository; a folder stands for all that is in it. */
 const parts = {
-  properties: ['operator', 'services/model', 'services/protocol', 'Cargo.lock'],
+  properties: ['operator', 'crates/model', 'crates/protocol', 'Cargo.lock'],
   nemeses: [...services, ...checker, 'e2e/tests/nemeses.sh', 'e2e/tests/lib/loopback.sh', 'e2e/tests/lib/clock.c'],
   memory: [...services, 'e2e/tests/memory.sh', 'e2e/tests/memory.mjs', 'e2e/tests/lib/loopback.sh'],
-  fuzz: ['services/protocol', 'services/model', 'e2e/fuzz', 'e2e/tests/fuzz.sh'],
-  'api-server': ['operator', 'crds', ...checker, 'e2e/cluster/localkube', 'e2e/tests/api-server.sh'],
+  fuzz: ['crates/protocol', 'crates/model', 'e2e/tests/fuzz', 'e2e/tests/fuzz.sh'],
+  'api-server': ['operator', 'crds', ...checker, 'e2e/tools/cluster/localkube', 'e2e/tests/api-server.sh'],
   delete: [...operator, ...checker, 'e2e/tests/delete.sh'],
   drain: [...operator, 'services/gateway', ...checker, 'e2e/tests/drain.sh'],
   'gateway-api': [...operator, 'e2e/tests/gateway-api.sh'],
-  'large-group': ['services/push', 'services/gateway', 'services/transfer', 'services/routes', 'services/rpc/group', 'services/rpc/msg', 'e2e/checker', 'e2e/tests/large-group.sh'],
+  'large-group': ['services/push', 'services/gateway', 'services/transfer', 'crates/presence', 'services/group', 'services/msg', 'e2e/tools/checker', 'e2e/tests/large-group.sh'],
   upgrade: [...operator, ...services, ...checker, 'e2e/tests/upgrade.sh'],
   sets: [...operator, ...services, ...checker, 'e2e/tests/sets.sh'],
-  planted: ['services/transfer', 'services/bus', 'services/server', 'e2e/checker', 'e2e/tests/planted-bug.sh'],
+  planted: ['services/transfer', 'crates/bus', 'services/server', 'e2e/tools/checker', 'e2e/tests/planted-bug.sh'],
   fleet: [...operator, 'e2e/fleet.sh'],
   simulation: ['operator', 'crds'],
 };

@@ -14,7 +14,7 @@ case $mode in all | fast | cluster) ;; *) echo "usage: $0 [fast | cluster]" >&2;
 rm -f e2e/out/shown-*.json
 echo "commit $commit, profile $OPENIM_PROFILE, seeds $PROPTEST_RNG_SEED (properties) $FUZZ_SEED (fuzzing) $OPENAPI_SEED (OpenAPI), $(nproc) processors, load $(cut -d' ' -f1-3 /proc/loadavg)"
 
-build "Debian packages" e2e/cluster/build.sh packages
+build "Debian packages" e2e/tools/cluster/build.sh packages
 # Go's programs and the stand-ins are built beside Rust's. All that compiles has ended before the cluster is tested: it would slow down what has deadlines.
 tools="tools of the cluster and tests" programs="programs and tests compiled"
 if [ "$mode" != fast ]; then limit=3600 beside "$tools" tools; fi
@@ -30,7 +30,7 @@ else
   limit=3600 build "$programs" compiled programs || blocked="the programs do not compile"
 fi
 if [ "$mode" = fast ]; then
-  build "cargo-deny" e2e/cluster/build.sh checks
+  build "cargo-deny" e2e/tools/cluster/build.sh checks
 else
   limit=1800 build "an earlier version compiled" earlier_version
   [ "$mode" = cluster ] || build "fuzz targets compiled" e2e/tests/fuzz.sh build
@@ -73,7 +73,7 @@ if [ "$mode" != fast ]; then
   part "real SDK in a real browser" e2e/tests/sdk.sh
   part "the operator's rights" e2e/tests/rights.sh
   part "no secret is told" e2e/tests/secrets.sh
-  part "what the contract asks for" node e2e/contract/report.mjs
+  part "what the contract asks for" node e2e/tools/contract/report.mjs
   part "metrics are scraped" e2e/tests/metrics.sh
 fi
 stale=$(e2e/soak.sh --stale) || stale="(it cannot be told)"

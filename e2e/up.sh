@@ -7,10 +7,10 @@ started=$SECONDS
 if [ -z "${CONTEXT:-}" ]; then
   [ "$(id -u)" = 0 ] || { echo "make up runs a kubelet and needs root; or use a cluster you have: make up CONTEXT=name" >&2; exit 1; }
   echo "Tools and images (first time: up to 20 min, later: seconds)"
-  "$root/e2e/cluster/build.sh" packages
+  "$root/e2e/tools/cluster/build.sh" packages
   # The services and the cluster's tools are built side by side.
   step "services, static binaries" build_services & services=$!
-  "$root/e2e/cluster/build.sh"
+  "$root/e2e/tools/cluster/build.sh"
   wait "$services"
   step "service images" service_images
   echo "Kubernetes"

@@ -2,8 +2,8 @@
 // refused with 1002 whatever else is wrong; whoever may gets past it, to the outcome or to an error about the (mostly harmless) arguments.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { REQUESTS, Socket } from '../sdk/lib/socket.mjs';
-import { until } from '../sdk/lib/wait.mjs';
+import { REQUESTS, Socket } from './sdk/lib/socket.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, least, login, ok, root, user } from './lib/api.mjs';
 import { plant } from './lib/database.mjs';
 import { routes } from './lib/shown.mjs';

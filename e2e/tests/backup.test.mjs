@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
-import { until } from '../sdk/lib/wait.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { admin, at, call, login, ok, user } from './lib/api.mjs';
 
 const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster, PLUGIN: plugin } = process.env;

@@ -1,12 +1,12 @@
-// The things most likely to break the WASM SDK (contract/README.md 4), a test for each. The SDK itself runs in e2e/sdk/tests.
+// The things most likely to break the WASM SDK (contract/README.md 4), a test for each. The SDK itself runs in e2e/tests/sdk/tests.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { REQUEST, definition, read, value } from '../sdk/lib/gob.mjs';
-import { Socket, encode } from '../sdk/lib/socket.mjs';
-import { sleep, until } from '../sdk/lib/wait.mjs';
+import { REQUEST, definition, read, value } from './sdk/lib/gob.mjs';
+import { Socket, encode } from './sdk/lib/socket.mjs';
+import { sleep, until } from './sdk/lib/wait.mjs';
 import { as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save } from './lib/shown.mjs';
 

@@ -6,9 +6,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { MongoClient } from '../sdk/node_modules/mongodb/lib/index.js';
-import { Socket } from '../sdk/lib/socket.mjs';
-import { until } from '../sdk/lib/wait.mjs';
+import { MongoClient } from './sdk/node_modules/mongodb/lib/index.js';
+import { Socket } from './sdk/lib/socket.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, show } from './lib/shown.mjs';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { Socket } from '../sdk/lib/socket.mjs';
+import { Socket } from './sdk/lib/socket.mjs';
 import { as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 

@@ -8,7 +8,7 @@ seconds=${FUZZ_SECONDS:-}
 target=$OPENIM_CACHE/fuzz-target
 # Coverage of LLVM, as cargo fuzz asks for it, without a nightly compiler.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1"
-CARGO_TARGET_DIR=$target mirrored cargo build -q --locked --release --target x86_64-unknown-linux-gnu --manifest-path "$mirror/e2e/fuzz/Cargo.toml"
+CARGO_TARGET_DIR=$target mirrored cargo build -q --locked --release --target x86_64-unknown-linux-gnu --manifest-path "$mirror/e2e/tests/fuzz/Cargo.toml"
 [ "${1:-}" != build ] || exit 0
 mkdir -p "$root/e2e/out/fuzz"
 for name in frame envelope message rest_body; do
@@ -20,7 +20,7 @@ for name in frame envelope message rest_body; do
     corpus=$(mktemp -d) bounds=(-runs="${FUZZ_RUNS:-300000}")
   fi
   seeds=()
-  [ ! -d "$root/e2e/fuzz/seeds/$name" ] || seeds=("$root/e2e/fuzz/seeds/$name")
+  [ ! -d "$root/e2e/tests/fuzz/seeds/$name" ] || seeds=("$root/e2e/tests/fuzz/seeds/$name")
   log=$root/e2e/out/fuzz/$name.log
   "$target/x86_64-unknown-linux-gnu/release/$name" "${bounds[@]}" -seed="${FUZZ_SEED:-1}" -max_len=8192 -rss_limit_mb=1024 -timeout=60 \
     -artifact_prefix="$root/e2e/out/fuzz/$name-" "$corpus" "${seeds[@]}" 2> "$log" || { tail -30 "$log"; exit 1; }

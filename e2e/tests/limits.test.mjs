@@ -2,8 +2,8 @@
 // which nobody becomes an administrator for a minute. Run by from-source.sh.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Socket } from '../sdk/lib/socket.mjs';
-import { until } from '../sdk/lib/wait.mjs';
+import { Socket } from './sdk/lib/socket.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { at, call, login, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { Socket } from '../sdk/lib/socket.mjs';
+import { Socket } from './sdk/lib/socket.mjs';
 import { admin, at, login, ok, user } from './lib/api.mjs';
 
 let alice, bob, single;

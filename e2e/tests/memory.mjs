@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { REQUESTS, decode, encode } from '../sdk/lib/socket.mjs';
-import { sleep, until } from '../sdk/lib/wait.mjs';
+import { REQUESTS, decode, encode } from './sdk/lib/socket.mjs';
+import { sleep, until } from './sdk/lib/wait.mjs';
 import { admin, at, login, ok, root, user } from './lib/api.mjs';
 
 const [CHAT, GROUP] = [Number(process.env.CHAT), Number(process.env.GROUP)];

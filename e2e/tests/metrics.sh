@@ -40,7 +40,7 @@ done
 [ "$(query 'sum(msg_insert_mongo_success_total)')" -ge 0 ]
 ip=$(pod_of "$cluster_namespace" "openim.io/cluster=$cluster_name,app.kubernetes.io/component=msg" .status.podIP)
 field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$OPENIM_ENDPOINTS" "$1"; }
-# As docs/CONTRIBUTING.md has it.
+# As CONTRIBUTING.md has it.
 proof=$(openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt "key:$(field clusterSecret)" -kdfopt 'info:openim admin port v2' HKDF | tr -d ':\n' | tr A-F a-f)
 level() { inside curl -s -X PUT -H "authorization: Bearer $1" --data "$2" "http://$ip:12000/loglevel"; }
 [ "$(inside curl -s -o /dev/null -w '%{http_code}' -X PUT --data off "http://$ip:12000/loglevel")" = 403 ]

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { Socket } from '../sdk/lib/socket.mjs';
-import { until } from '../sdk/lib/wait.mjs';
+import { Socket } from './sdk/lib/socket.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { admin, at, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 

@@ -3,10 +3,10 @@
 # parts and by form, through the ingress.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
-"$root/e2e/cluster/build.sh" tests
-"$root/e2e/images/build.sh" tests
+"$root/e2e/tools/cluster/build.sh" tests
+"$root/e2e/tools/images/build.sh" tests
 "$bin/localkube" load "$OPENIM_CACHE/test-images/s3.tar"
-kube apply --server-side -f "$root/e2e/objects/s3.yaml"
+kube apply --server-side -f "$root/e2e/tests/manifests/object-storage.yaml"
 kube -n openim-s3 rollout status deployment/s3 --timeout="${deadline}s"
 kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=client -o yaml \
   --from-literal=accessKeyID=openim --from-literal=secretAccessKey=a-secret-of-the-local-cluster | kube apply --server-side -f -

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { until } from '../sdk/lib/wait.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
 import { inside, kubectl } from './lib/database.mjs';
 import { save, show } from './lib/shown.mjs';

@@ -2,7 +2,7 @@
 # The API against its own description: schemathesis sends what /openapi.json allows and what it does not, as an administrator and as a user.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
-"$root/e2e/cluster/build.sh" tests
+"$root/e2e/tools/cluster/build.sh" tests
 tool=$OPENIM_CACHE/schemathesis
 at=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")}
 field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$at" "$1"; }
@@ -14,7 +14,7 @@ user=schema$(date +%s)
 call /user/user_register "{\"users\":[{\"userID\":\"$user\",\"nickname\":\"schema\"}]}" "$admin" > /dev/null
 own=$(call /auth/get_user_token "{\"userID\":\"$user\",\"platformID\":2}" "$admin" | token_of)
 
-export SCHEMATHESIS_HOOKS=checks PYTHONPATH="$tool:$root/e2e/contract" PYTHONDONTWRITEBYTECODE=1
+export SCHEMATHESIS_HOOKS=checks PYTHONPATH="$tool:$root/e2e/tools/contract" PYTHONDONTWRITEBYTECODE=1
 checks=not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,no_internal_error
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 # Two at once, each of one thread: Python 3.11 may not parse in two ("AST constructor recursion depth mismatch").

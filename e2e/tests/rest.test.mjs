@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { Socket } from '../sdk/lib/socket.mjs';
-import { until } from '../sdk/lib/wait.mjs';
+import { Socket } from './sdk/lib/socket.mjs';
+import { until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 

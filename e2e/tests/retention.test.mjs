@@ -1,7 +1,7 @@
 // A conversation whose messages were all removed goes on counting where it was, also for a transfer that starts anew.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { sleep, until } from '../sdk/lib/wait.mjs';
+import { sleep, until } from './sdk/lib/wait.mjs';
 import { admin, as, login, user } from './lib/api.mjs';
 import { kubectl } from './lib/database.mjs';
 

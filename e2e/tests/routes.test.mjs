@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { sleep, until } from '../sdk/lib/wait.mjs';
+import { sleep, until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, least, login, ok, root, user } from './lib/api.mjs';
 import { routes, save, show } from './lib/shown.mjs';
 

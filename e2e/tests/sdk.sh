@@ -3,5 +3,5 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 node_modules
-cd "$root/e2e/sdk"
+cd "$root/e2e/tests/sdk"
 npm test --silent

@@ -3,9 +3,9 @@
 # a receiver that is away loses nothing. Afterwards they are off again.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
-"$root/e2e/images/build.sh" tests
+"$root/e2e/tools/images/build.sh" tests
 "$bin/localkube" load "$OPENIM_CACHE/test-images/hooks.tar"
-kube apply --server-side -f "$root/e2e/webhooks/receiver.yaml"
+kube apply --server-side -f "$root/e2e/tests/manifests/webhook-receiver.yaml"
 # Nothing of an earlier run: neither records nor answers.
 kube -n openim-hooks rollout restart deployment/hooks
 kube -n openim-hooks rollout status deployment/hooks --timeout="${deadline}s"

@@ -3,7 +3,7 @@ import { execSync } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { sleep, until } from '../sdk/lib/wait.mjs';
+import { sleep, until } from './sdk/lib/wait.mjs';
 import { as, at, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use config::ClientTls;
-use routes::set::FOR_SENTINELS;
+use presence::set::FOR_SENTINELS;
 
 use crate::{
     credentials::{self, Account, FIRST, SECOND},
@@ -16,7 +16,7 @@ type Data = BTreeMap<String, String>;
 
 fn redis_words(account: &Account, data: &Data) -> Vec<String> {
     let password = data.get(account.app.redis_password).map_or("", String::as_str);
-    let rights = routes::Routes::RIGHTS.split(' ');
+    let rights = presence::Routes::RIGHTS.split(' ');
     let words = ["on".to_owned(), format!(">{password}")];
     words.into_iter().chain(rights.map(str::to_owned)).collect()
 }
@@ -96,7 +96,7 @@ impl Users {
     /// # Errors
     /// The servers that did not take them, and why. A sentinel may be away or not there yet; two of three are enough.
     pub async fn ensure_in_redis(&self, hosts: &[String], tls: &ClientTls) -> Result<(), String> {
-        let admin = routes::set::Admin { password: self.admin_password.clone(), tls: tls.clone() };
+        let admin = presence::set::Admin { password: self.admin_password.clone(), tls: tls.clone() };
         let told = hosts.iter().map(|host| Box::pin(self.ensure_at(&admin, host, hosts.len() > 1)));
         let told = futures::future::join_all(told).await;
         let problems: Vec<String> = told.into_iter().filter_map(Result::err).collect();
@@ -105,7 +105,7 @@ impl Users {
 
     async fn ensure_at(
         &self,
-        admin: &routes::set::Admin,
+        admin: &presence::set::Admin,
         host: &str,
         has_sentinel: bool,
     ) -> Result<(), String> {

@@ -342,7 +342,7 @@ fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
     let passwords: Vec<&str> = accounts.iter().map(|account| data[account.redis_password].as_str()).collect();
     let access = match passwords[..] {
         [password] => format!("requirepass {password}"),
-        _ => format!("{} >{}", routes::set::EVERYTHING, passwords.join(" >")),
+        _ => format!("{} >{}", presence::set::EVERYTHING, passwords.join(" >")),
     };
     let apps: String = accounts.iter().map(|account| application::redis_lines(account, data)).collect();
     let mut conf = format!(
@@ -352,7 +352,7 @@ fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
         conf += &format!(
             "port 0\ntls-port {}\ntls-cert-file {TLS_DIR}/server.crt\ntls-key-file {TLS_DIR}/server.key\ntls-ca-cert-file {TLS_DIR}/ca.crt\n\
              tls-auth-clients no\ntls-replication yes\n",
-            routes::set::PORT
+            presence::set::PORT
         );
     }
     conf

@@ -117,7 +117,7 @@ fn managed_redis(
     password: String,
 ) -> config::Redis {
     let hosts = redis_hosts(cluster, stateful_sets);
-    let address = format!("{}:{}", member_host(cluster, "redis", 0), routes::set::PORT);
+    let address = format!("{}:{}", member_host(cluster, "redis", 0), presence::set::PORT);
     if hosts.len() == 1 {
         return config::Redis { address, password, ..Default::default() };
     }
@@ -126,10 +126,10 @@ fn managed_redis(
         password: password.clone(),
         redis_mode: config::RedisMode::Sentinel,
         sentinel_mode: config::RedisSentinel {
-            master_name: routes::set::MASTER_NAME.into(),
+            master_name: presence::set::MASTER_NAME.into(),
             sentinels_addrs: hosts
                 .iter()
-                .map(|host| format!("{host}:{}", routes::set::SENTINEL_PORT))
+                .map(|host| format!("{host}:{}", presence::set::SENTINEL_PORT))
                 .collect(),
             password,
         },
@@ -182,7 +182,7 @@ async fn redis(
     users: &Users,
     master: &mut Option<i32>,
 ) -> Result<String, String> {
-    let routes = routes::Routes::connect(settings).map_err(|error| error.to_string())?;
+    let routes = presence::Routes::connect(settings).map_err(|error| error.to_string())?;
     if hosts.len() < 2 {
         Box::pin(routes.ping()).await.map_err(|error| error.to_string())?;
         return users.ensure_in_redis(hosts, &settings.tls).await.map(|()| String::new());
@@ -211,7 +211,7 @@ pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     let account = Account::in_use(&observed.credentials);
     let password = observed.credentials.get(account.redis_password).map_or("", String::as_str);
     let tls = managed_tls(&observed.credentials);
-    match Box::pin(routes::set::fail_over(&hosts, password, &tls)).await {
+    match Box::pin(presence::set::fail_over(&hosts, password, &tls)).await {
         Ok(()) => tracing::info!(cluster = cluster.name, "redis.fails_over"),
         Err(error) => tracing::warn!(cluster = cluster.name, %error, "redis.failover_refused"),
     }

@@ -1,5 +1,5 @@
 // Makes named objects older: node age.mjs URI DAYS NAME…
-import { MongoClient } from '../../sdk/node_modules/mongodb/lib/index.js';
+import { MongoClient } from '../sdk/node_modules/mongodb/lib/index.js';
 
 const [uri, days, ...names] = process.argv.slice(2);
 const client = await MongoClient.connect(uri, { serverSelectionTimeoutMS: 10_000 });

@@ -1,6 +1,6 @@
 // Writes rows as only somebody with the database can: node plant.mjs URI DATABASE, and {collection: [rows]} as JSON on the standard input.
 import { readFileSync } from 'node:fs';
-import { MongoClient } from '../../sdk/node_modules/mongodb/lib/index.js';
+import { MongoClient } from '../sdk/node_modules/mongodb/lib/index.js';
 
 const [uri, database] = process.argv.slice(2);
 const client = await MongoClient.connect(uri, { serverSelectionTimeoutMS: 10_000 });

@@ -71,7 +71,7 @@ pub fn objects(
         objects.push(dynamic(&set));
     }
     if let (Backing::Managed(managed), Some(asked)) = (&cluster.redis, made_of.get("redis")) {
-        objects.push(dynamic(&headless(cluster, "redis", routes::set::PORT.into())));
+        objects.push(dynamic(&headless(cluster, "redis", presence::set::PORT.into())));
         let hosts = redis_hosts(cluster, &observed.stateful_sets);
         if hosts.len() > 1 {
             objects.push(dynamic(&budget(cluster, "redis")));
@@ -365,7 +365,7 @@ fn redis(
     hosts: &[String],
     observed: &Observed,
 ) -> StatefulSet {
-    let mut container = server("redis", asked, routes::set::PORT);
+    let mut container = server("redis", asked, presence::set::PORT);
     container.command = Some(vec!["redis-server".into(), "/etc/redis/redis.conf".into()]);
     let is_set = hosts.len() > 1;
     container.volume_mounts = Some(vec![
@@ -409,7 +409,7 @@ fn redis(
         empty_dir("tmp"),
     ];
     let mut set = stateful_set(cluster, parts(container, Some(init), volumes), observed);
-    let mut sentinel = server(SENTINEL, asked, routes::set::SENTINEL_PORT);
+    let mut sentinel = server(SENTINEL, asked, presence::set::SENTINEL_PORT);
     sentinel.command =
         Some(vec!["redis-server".into(), "/etc/redis/sentinel.conf".into(), "--sentinel".into()]);
     sentinel.resources = Some(resources("10m", "16Mi", "128Mi"));

@@ -40,12 +40,12 @@ struct Known {
 
 impl Believed {
     fn new() -> Self {
-        Self(Cache::builder().max_capacity(100_000).time_to_live(10 * authn::BELIEVED).build())
+        Self(Cache::builder().max_capacity(100_000).time_to_live(10 * tokens::BELIEVED).build())
     }
 
     async fn get(&self, token: &str) -> Option<Known> {
         // The cache's own time only makes room: it counts from when it was told, which is too late.
-        self.0.get(token).await.filter(|known| known.asked.elapsed() < authn::BELIEVED)
+        self.0.get(token).await.filter(|known| known.asked.elapsed() < tokens::BELIEVED)
     }
 
     async fn put(&self, token: String, known: Known) {
@@ -152,19 +152,19 @@ mod tests {
         let believed = Believed::new();
         let known = Known { user: "u".into(), platform: 2, asked: Instant::now() };
         // The auth service takes its time to answer; the token may have been revoked meanwhile.
-        tokio::time::advance(authn::BELIEVED / 2).await;
+        tokio::time::advance(tokens::BELIEVED / 2).await;
         believed.put("token".into(), known).await;
         assert!(believed.get("token").await.is_some());
-        tokio::time::advance(authn::BELIEVED / 2).await;
+        tokio::time::advance(tokens::BELIEVED / 2).await;
         assert!(believed.get("token").await.is_none());
     }
 
-    /// Whoever is told that a token was revoked has waited for [`authn::FORGOTTEN`].
+    /// Whoever is told that a token was revoked has waited for [`tokens::FORGOTTEN`].
     #[tokio::test(start_paused = true)]
     async fn a_revoked_token_is_not_believed_once_its_revocation_is_answered() {
         let believed = Believed::new();
         believed.put("token".into(), Known { user: "u".into(), platform: 2, asked: Instant::now() }).await;
-        tokio::time::advance(authn::FORGOTTEN).await;
+        tokio::time::advance(tokens::FORGOTTEN).await;
         assert!(believed.get("token").await.is_none());
     }
 }

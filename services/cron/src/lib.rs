@@ -11,7 +11,7 @@ use config::Live;
 use futures::TryStreamExt;
 use model::Clock;
 use notification::To;
-use objects::Objects;
+use object_storage::Objects;
 use protocol::{Result, content_type::CONVERSATION_CHANGED, sdkws::ConversationUpdateTips};
 use rpc::{Context, Peers};
 use store::{DAY_MS, DateTime, Store, conversations::Conversation, seqs::Bound, uploads::Upload};

@@ -236,7 +236,7 @@ async fn open(
         id: model::random_id(),
         user: parameters.user_id.clone(),
         platform,
-        token_digest: authn::digest(&parameters.token),
+        token_digest: tokens::digest(&parameters.token),
         token: parameters.token.clone(),
         encoding: parameters.encoding(),
         background: false.into(),

@@ -11,7 +11,7 @@ mod drain;
 // Each crate's tests use a part of it.
 #[cfg(test)]
 #[allow(dead_code)]
-#[path = "../../routes/src/fake.rs"]
+#[path = "../../../crates/presence/src/fake.rs"]
 mod fake;
 mod fit;
 mod frames;
@@ -40,8 +40,8 @@ use config::Config;
 use door::{Addresses, Door, Guest};
 use model::login::Policy;
 use parking_lot::Mutex;
+use presence::{Incarnation, Routes};
 use registry::Connection;
-use routes::{Incarnation, Routes};
 use rpc::Peers;
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

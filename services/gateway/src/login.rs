@@ -4,12 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use config::Service;
 use model::{login::Policy, platform::Platform};
+use presence::Route;
 use protocol::{
     Error,
     auth::{InvalidateTokenReq, InvalidateTokenResp},
     internal::{KickConnectionsReq, KickConnectionsResp},
 };
-use routes::Route;
 use rpc::Context;
 
 use crate::{

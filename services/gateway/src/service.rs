@@ -243,8 +243,8 @@ pub(crate) mod tests {
     use config::Config;
     use futures::FutureExt;
     use model::random_id;
+    use presence::Routes;
     use protocol::frame::{Codec, Encoding};
-    use routes::Routes;
     use rpc::Peers;
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
     use webhooks::Webhooks;
@@ -287,7 +287,7 @@ pub(crate) mod tests {
             user: user.into(),
             platform: Platform::WEB,
             token: token.into(),
-            token_digest: authn::digest(token),
+            token_digest: tokens::digest(token),
             encoding: Encoding { codec: Codec::Json, gzip: false },
             background: false.into(),
             opened,

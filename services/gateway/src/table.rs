@@ -8,7 +8,7 @@ use std::{
 
 use config::Hook;
 use model::{Clock, SystemClock};
-use routes::{Incarnation, READY_PERIOD, READY_TTL, RENEW_PERIOD, Route};
+use presence::{Incarnation, READY_PERIOD, READY_TTL, RENEW_PERIOD, Route};
 use rpc::Context;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
@@ -31,7 +31,7 @@ pub(crate) fn route(gateway: &Gateway, connection: &Connection) -> (String, Rout
         token_digest: connection.token_digest.clone(),
         incarnation: gateway.incarnation.lock().id().to_owned(),
         opened_ms: connection.opened_ms,
-        issued_ms: authn::issued_ms(&connection.token),
+        issued_ms: tokens::issued_ms(&connection.token),
     };
     (connection.user.clone(), route)
 }
@@ -133,7 +133,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, stop: CancellationToken) {
     let _ended = gateway.routes.end_life(&incarnation).await;
 }
 
-async fn step(gateway: &Arc<Gateway>, table: &mut Table) -> routes::Result<()> {
+async fn step(gateway: &Arc<Gateway>, table: &mut Table) -> presence::Result<()> {
     let routes = &gateway.routes;
     let server = routes.server().await?;
     // Another server, or the same without its last words: what was written lately may be missing there.
@@ -189,7 +189,7 @@ fn believed(gateway: &Gateway) {
 }
 
 /// Writes all routes.
-async fn write(gateway: &Gateway) -> routes::Result<()> {
+async fn write(gateway: &Gateway) -> presence::Result<()> {
     let all: Vec<(String, Route)> =
         gateway.registry.all().iter().map(|connection| route(gateway, connection)).collect();
     gateway.routes.put(&all).await?;
@@ -203,7 +203,7 @@ async fn write(gateway: &Gateway) -> routes::Result<()> {
 
 /// Whom the table has lost while push believed it: the connections whose routes did not reach the copy that is the master now. A
 /// table that is lost as a whole was not believed.
-async fn lost(gateway: &Gateway, ready: bool) -> routes::Result<Vec<Arc<Connection>>> {
+async fn lost(gateway: &Gateway, ready: bool) -> presence::Result<Vec<Arc<Connection>>> {
     let open = gateway.registry.all();
     let all: Vec<(String, Route)> = open.iter().map(|connection| route(gateway, connection)).collect();
     let missing = gateway.routes.missing(&all).await?;

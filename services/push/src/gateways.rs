@@ -8,11 +8,11 @@ use std::{
 
 use model::Clock;
 use parking_lot::Mutex;
+use presence::INCARNATION_TTL;
 use prost::Message;
 use protocol::internal::{
     GatewayPush, GatewayPushReq, GatewayPushResp, PutAudienceReq, PutAudienceResp, ResyncReq, ResyncResp,
 };
-use routes::INCARNATION_TTL;
 use rpc::{Client, Context, Peers};
 use store::{
     DAY_MS,

@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use bus::{Batch, Handled, PartitionHandler};
 use model::Clock;
+use presence::Routes;
 use prost::Message;
 use protocol::{internal::OfflineGroup, sdkws::MsgData};
-use routes::Routes;
 use tokio::time::sleep;
 
 use crate::{

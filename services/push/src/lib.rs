@@ -6,7 +6,7 @@
 mod calls;
 mod dismissal;
 #[cfg(test)]
-#[path = "../../store/src/fake_jobs.rs"]
+#[path = "../../../crates/store/src/fake_jobs.rs"]
 #[allow(dead_code)] // each crate's tests use a part of it
 mod fake_jobs;
 mod gateways;
@@ -33,6 +33,7 @@ use moka::future::Cache;
 pub use offline_push::{
     NOTE_LIFETIME, OfflineMetrics, OfflinePartition, OfflinePush, OfflineQueue, somebody_pushes,
 };
+use presence::Routes;
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -47,7 +48,6 @@ use protocol::{
     sdkws::{MsgData, OfflinePushInfo},
 };
 use receivers::{Audience, Members, Receivers};
-use routes::Routes;
 use rpc::Context;
 use serde_json::json;
 use store::Store;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bus::{Batch, Handled, PartitionHandler, Producer, Refused};
 use config::Hook;
 use model::options;
-use offline::{Device, Note, Vendor};
+use presence::Route;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use prost::Message;
 use protocol::{
@@ -15,7 +15,7 @@ use protocol::{
     push::PushMsgReq,
     sdkws::{MsgData, OfflinePushInfo},
 };
-use routes::Route;
+use push_vendors::{Device, Note, Vendor};
 use rpc::Context;
 use serde_json::json;
 use store::Store;
@@ -344,10 +344,10 @@ mod tests {
         fn tokens_of(&self, _: i32) -> Option<bool> {
             None
         }
-        async fn push(&self, devices: &[Device], note: &Note) -> offline::Outcome {
+        async fn push(&self, devices: &[Device], note: &Note) -> push_vendors::Outcome {
             let rang = devices.iter().map(|device| (device.user.clone(), note.key.clone()));
             self.0.lock().extend(rang);
-            offline::Outcome::default()
+            push_vendors::Outcome::default()
         }
     }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use config::{Config, ObjectKind, ObjectStorage};
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use objects::Objects;
+use object_storage::Objects;
 use store::Store;
 
 use manifest::{

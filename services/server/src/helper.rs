@@ -83,7 +83,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         Helper::CopyKey { from, to } => copy_key(&from, &to),
         Helper::RedisMember { host, hosts, password_file, base, to } => {
             let password = std::fs::read_to_string(password_file)?.trim().to_owned();
-            let member = routes::set::Member { host, hosts, password, base };
+            let member = presence::set::Member { host, hosts, password, base };
             Ok(runtime()?.block_on(member.prepare(&to))?)
         }
         Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),

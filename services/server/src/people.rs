@@ -25,7 +25,7 @@ pub(crate) async fn erase(directory: &Path, user: &str) -> anyhow::Result<()> {
     let ids = [user.to_owned()];
     let profile = store.user(user).await?;
     let job = store.erasures(&ids).await?.pop();
-    rpc_user::may_erase(user, profile.as_ref(), config.is_admin(user), job.as_ref())
+    user::may_erase(user, profile.as_ref(), config.is_admin(user), job.as_ref())
         .map_err(|error| anyhow::anyhow!("{}", error.detail))?;
     if profile.is_some() {
         let now = Timestamp::now().as_millisecond();
@@ -36,7 +36,7 @@ pub(crate) async fn erase(directory: &Path, user: &str) -> anyhow::Result<()> {
     let job = store.erasures(&ids).await?.pop().context("the job is gone: run this again")?;
     let report = json!({
         "userID": job.user_id, "state": job.state(), "begun": store::millis(job.begun), "ended": job.ended.map(store::millis),
-        "erased": job.erased, "problem": job.problem, "remains": rpc_user::REMAINS,
+        "erased": job.erased, "problem": job.problem, "remains": user::REMAINS,
     });
     println!("{report}");
     Ok(())

@@ -4,23 +4,23 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
-use authn::Tokens;
 use budget::{Budget, BudgetMetrics};
 use bus::{Consumer, ConsumerMetrics, Producer};
 use config::{Config, Live};
 use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use model::{Clock, SystemClock};
-use objects::Objects;
+use msg::{FactMetrics, Facts, MessageMetrics, Messages, Searches};
+use object_storage::Objects;
+use presence::Routes;
 use push::{
     Behind, Dismissals, Gateways, GroupNotes, GroupNotesPartition, OfflineMetrics, OfflinePartition,
     OfflinePush, OfflineQueue, Push, PushMetrics,
 };
-use routes::Routes;
 use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
-use rpc_msg::{FactMetrics, Facts, MessageMetrics, Messages, Searches};
 use store::Store;
 use telemetry::{AdminKey, Changes, LogLevel, Metrics, Readiness};
+use tokens::Tokens;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Mentions, Transfer, TransferMetrics};
@@ -239,7 +239,7 @@ impl Process {
                 "migrate.planted_conversations: rows of conversations that were not their owners'"
             );
         }
-        rpc_user::ensure_admins(&store, &self.config, self.clock.as_ref())
+        user::ensure_admins(&store, &self.config, self.clock.as_ref())
             .await
             .context("creating the administrators")?;
         bus::ensure_topics(&self.config.kafka).await.context("creating the topics of Kafka")?;
@@ -293,19 +293,19 @@ impl Process {
         let (config, live) = (self.config.clone(), self.live.clone());
         let (routes, webhooks) = (self.routes.clone(), self.webhooks.clone());
         if self.runs(Role::Auth) {
-            let auth = rpc_auth::Auth {
+            let auth = auth::Auth {
                 store: store.clone(),
                 tokens: Tokens::new(config.token_secrets()),
                 config: config.clone(),
                 live: live.clone(),
                 peers: peers.clone(),
                 clock: clock.clone(),
-                logins: rpc_auth::count_logins(&mut self.metrics.0),
+                logins: auth::count_logins(&mut self.metrics.0),
             };
             self.serve(auth).await?;
         }
         if self.runs(Role::User) {
-            let users = rpc_user::Users {
+            let users = user::Users {
                 store: store.clone(),
                 routes: routes.clone(),
                 config: config.clone(),
@@ -313,12 +313,12 @@ impl Process {
                 peers: peers.clone(),
                 webhooks: webhooks.clone(),
                 clock: clock.clone(),
-                registered: rpc_user::count_registered(&mut self.metrics.0),
+                registered: user::count_registered(&mut self.metrics.0),
             };
             self.serve(users).await?;
         }
         if self.runs(Role::Relation) {
-            let relations = rpc_relation::Relations {
+            let relations = relation::Relations {
                 store: store.clone(),
                 routes: routes.clone(),
                 peers: peers.clone(),
@@ -328,7 +328,7 @@ impl Process {
             self.serve(relations).await?;
         }
         if self.runs(Role::Group) {
-            let groups = rpc_group::Groups {
+            let groups = group::Groups {
                 store: store.clone(),
                 routes: routes.clone(),
                 live: live.clone(),
@@ -339,7 +339,7 @@ impl Process {
             self.serve(groups).await?;
         }
         if self.runs(Role::Conversation) {
-            let conversations = rpc_conversation::Conversations {
+            let conversations = conversation::Conversations {
                 store: store.clone(),
                 routes: routes.clone(),
                 peers: peers.clone(),
@@ -349,7 +349,7 @@ impl Process {
             self.serve(conversations).await?;
         }
         if self.runs(Role::Third) {
-            self.serve(rpc_third::Third::new(store.clone(), clock.clone(), live.clone())?).await?;
+            self.serve(third::Third::new(store.clone(), clock.clone(), live.clone())?).await?;
         }
         if self.runs(Role::Msg) {
             let facts = Facts::new(store.clone(), FactMetrics::register(&mut self.metrics.0));
@@ -451,7 +451,7 @@ impl Process {
     }
 
     fn start_push(&mut self) -> anyhow::Result<()> {
-        let vendors = offline::vendors(&self.config.push)?;
+        let vendors = push_vendors::vendors(&self.config.push)?;
         let offline = if push::somebody_pushes(&vendors, &self.webhooks) {
             let topic = self.config.kafka.offline_topic.clone();
             Some(OfflineQueue { producer: self.producer()?, topic })

@@ -5,7 +5,7 @@
 
 mod expand;
 #[cfg(test)]
-#[path = "../../store/src/fake_jobs.rs"]
+#[path = "../../../crates/store/src/fake_jobs.rs"]
 #[allow(dead_code)] // each crate's tests use a part of it
 mod fake_jobs;
 mod mentions;

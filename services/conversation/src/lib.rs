@@ -1,0 +1,317 @@
+//! The conversation service: a user's rows and settings.
+
+mod hooks;
+mod mentions;
+mod set;
+mod sorted;
+
+use std::sync::Arc;
+
+use config::{Hook, Service};
+use model::{Clock, conversation_id, id_hash};
+use presence::Routes;
+use protocol::{
+    Error, ErrorCode, Result, check,
+    content_type::session,
+    conversation::{
+        CreateGroupChatConversationsReq, CreateGroupChatConversationsResp, CreateSingleChatConversationsReq,
+        CreateSingleChatConversationsResp, DeleteConversationsReq, DeleteConversationsResp,
+        GetAllConversationsReq, GetAllConversationsResp, GetConversationOfflinePushUserIDsReq,
+        GetConversationOfflinePushUserIDsResp, GetConversationReq, GetConversationResp, GetConversationsReq,
+        GetConversationsResp, GetFullOwnerConversationIDsReq, GetFullOwnerConversationIDsResp,
+        GetIncrementalConversationReq, GetIncrementalConversationResp, GetNotNotifyConversationIDsReq,
+        GetNotNotifyConversationIDsResp, GetOwnerConversationReq, GetOwnerConversationResp,
+        GetPinnedConversationIDsReq, GetPinnedConversationIDsResp, UpdateConversationsByUserReq,
+        UpdateConversationsByUserResp,
+    },
+    lists,
+};
+use rpc::{Context, Peers};
+use store::{DateTime, Page, Store, conversations::Conversation, versions::Kind};
+use webhooks::Webhooks;
+
+const MAX_TEXT_BYTES: usize = protocol::bounds::TEXT_BYTES;
+
+/// The service.
+pub struct Conversations {
+    /// Conversation rows.
+    pub store: Store,
+    /// Announces changes.
+    pub routes: Routes,
+    /// For notifications.
+    pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
+    /// Time of creation.
+    pub clock: Arc<dyn Clock>,
+}
+
+rpc::service! { Conversations, Service::Conversation, {
+    "CreateSingleChatConversations" => create_single,
+    "CreateGroupChatConversations" => create_group,
+    "MarkMentions" => mark_mentions,
+    "SetConversations" => set,
+    "DeleteConversations" => delete,
+    "UpdateConversationsByUser" => set_ex_of_all,
+    "GetSortedConversationList" => sorted,
+    "GetConversation" => get,
+    "GetConversations" => get_many,
+    "GetAllConversations" => all,
+    "GetOwnerConversation" => page,
+    "GetIncrementalConversation" => incremental,
+    "GetFullOwnerConversationIDs" => full_ids,
+    "GetPinnedConversationIDs" => pinned_ids,
+    "GetNotNotifyConversationIDs" => quiet_ids,
+    "GetConversationOfflinePushUserIDs" => offline_push_users,
+} }
+
+/// Messages arrive and nobody is notified of them (recvMsgOpt 2); with option 1 they are not sent at all.
+fn does_not_notify(row: &Conversation) -> bool {
+    row.recv_msg_opt == 2
+}
+
+impl Conversations {
+    fn now(&self) -> DateTime {
+        DateTime::from_millis(self.clock.now_ms())
+    }
+
+    /// Before a list is read: what was deleted comes back when somebody has written there.
+    pub(crate) async fn renew(&self, owner: &str) -> Result<()> {
+        Ok(self.store.renew_conversations(owner, self.now()).await?)
+    }
+
+    async fn create_single(
+        &self,
+        context: &Context,
+        request: CreateSingleChatConversationsReq,
+    ) -> Result<CreateSingleChatConversationsResp> {
+        context.require_system()?;
+        let (send, recv, id) = (&request.send_id, &request.recv_id, &request.conversation_id);
+        let now = self.now();
+        let receiver = Conversation::new(recv, id, request.conversation_type, send, "", now);
+        let mut rows = vec![receiver];
+        if request.conversation_type == session::SINGLE && send != recv {
+            rows.push(Conversation::new(send, id, request.conversation_type, recv, "", now));
+        }
+        let hooks = [Hook::BeforeCreateSingleChatConversations, Hook::AfterCreateSingleChatConversations];
+        if hooks.iter().any(|hook| self.webhooks.wants(*hook)) {
+            for row in rows {
+                self.create_with_hooks(context, row).await?;
+            }
+        } else {
+            self.store.ensure_conversations(&rows).await?;
+        }
+        Ok(CreateSingleChatConversationsResp {})
+    }
+
+    async fn create_group(
+        &self,
+        context: &Context,
+        request: CreateGroupChatConversationsReq,
+    ) -> Result<CreateGroupChatConversationsResp> {
+        context.require_system()?;
+        let id = conversation_id::group(&request.group_id);
+        let now = self.now();
+        let model = Conversation::new("", &id, session::GROUP, "", &request.group_id, now);
+        let model = self.asked(context, model, Hook::BeforeCreateGroupChatConversations).await?;
+        let row_of = |user: &String| Conversation { owner_user_id: user.clone(), ..model.clone() };
+        let rows: Vec<Conversation> = request.user_i_ds.iter().map(row_of).collect();
+        self.store.ensure_conversations(&rows).await?;
+        self.webhooks.after(context, Hook::AfterCreateGroupChatConversations, hooks::body(&model)).await;
+        Ok(CreateGroupChatConversationsResp {})
+    }
+
+    async fn delete(
+        &self,
+        context: &Context,
+        request: DeleteConversationsReq,
+    ) -> Result<DeleteConversationsResp> {
+        let owner = &request.owner_user_id;
+        check::non_empty("ownerUserID", owner)?;
+        context.require_self("ownerUserID", owner)?;
+        if (request.need_delete_time > 0) != request.conversation_i_ds.is_empty() {
+            return Err(Error::args(
+                "exactly one of needDeleteTime (days, above 0) and conversationIDs is required",
+            ));
+        }
+        let ids = if request.need_delete_time > 0 {
+            let days = request.need_delete_time.min(36_500);
+            let since = self.clock.now_ms() - days * store::DAY_MS;
+            let all = self.store.conversation_ids(owner).await?;
+            let seqs = self.store.conversation_seqs(&all).await?;
+            all.into_iter().filter(|id| seqs.get(id).is_some_and(|seq| seq.time < since)).collect()
+        } else {
+            check::unique_ids("conversationIDs", &request.conversation_i_ds, protocol::bounds::ITEMS)?;
+            request.conversation_i_ds
+        };
+        if !ids.is_empty() {
+            self.store.delete_conversations_until_written(owner, &ids).await?;
+            self.routes.facts_changed(&[format!("user:{owner}")]).await;
+        }
+        Ok(DeleteConversationsResp {})
+    }
+
+    async fn set_ex_of_all(
+        &self,
+        context: &Context,
+        request: UpdateConversationsByUserReq,
+    ) -> Result<UpdateConversationsByUserResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        let ex = check::present("ex", request.ex)?.value;
+        check::at_most("ex", &ex, MAX_TEXT_BYTES)?;
+        self.store.set_conversations_ex(&request.user_id, &ex).await?;
+        Ok(UpdateConversationsByUserResp {})
+    }
+
+    async fn get(&self, context: &Context, request: GetConversationReq) -> Result<GetConversationResp> {
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        check::non_empty("conversationID", &request.conversation_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        self.renew(&request.owner_user_id).await?;
+        let row = self.store.conversation(&request.owner_user_id, &request.conversation_id).await?;
+        let row = row.ok_or_else(|| {
+            ErrorCode::RecordNotFound.with(format!("no conversation {}", request.conversation_id))
+        })?;
+        Ok(GetConversationResp { conversation: Some(row.to_wire()) })
+    }
+
+    async fn get_many(
+        &self,
+        context: &Context,
+        mut request: GetConversationsReq,
+    ) -> Result<GetConversationsResp> {
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        lists::distinct("conversationIDs", &mut request.conversation_i_ds, protocol::bounds::ITEMS)?;
+        self.renew(&request.owner_user_id).await?;
+        let rows = self.store.conversations(&request.owner_user_id, &request.conversation_i_ds).await?;
+        Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
+    }
+
+    async fn all(
+        &self,
+        context: &Context,
+        request: GetAllConversationsReq,
+    ) -> Result<GetAllConversationsResp> {
+        check::non_empty("ownerUserID", &request.owner_user_id)?;
+        context.require_self("ownerUserID", &request.owner_user_id)?;
+        self.renew(&request.owner_user_id).await?;
+        let rows = self.store.all_conversations(&request.owner_user_id).await?;
+        Ok(GetAllConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
+    }
+
+    async fn page(
+        &self,
+        context: &Context,
+        request: GetOwnerConversationReq,
+    ) -> Result<GetOwnerConversationResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        self.renew(&request.user_id).await?;
+        let (rows, total) =
+            self.store.conversation_page(&request.user_id, Page::parse(request.pagination.as_ref())?).await?;
+        Ok(GetOwnerConversationResp {
+            total: i64::try_from(total).unwrap_or(i64::MAX),
+            conversations: rows.iter().map(Conversation::to_wire).collect(),
+        })
+    }
+
+    async fn incremental(
+        &self,
+        context: &Context,
+        request: GetIncrementalConversationReq,
+    ) -> Result<GetIncrementalConversationResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        self.renew(&request.user_id).await?;
+        let changes = self
+            .store
+            .changes_since(Kind::Conversation, &request.user_id, &request.version_id, request.version)
+            .await?;
+        let insert = self.store.conversations(&request.user_id, &changes.inserted).await?;
+        let update = self.store.conversations(&request.user_id, &changes.updated).await?;
+        Ok(GetIncrementalConversationResp {
+            version: changes.version.number(),
+            version_id: changes.version.id(),
+            full: changes.full,
+            delete: changes.deleted,
+            insert: insert.iter().map(Conversation::to_wire).collect(),
+            update: update.iter().map(Conversation::to_wire).collect(),
+        })
+    }
+
+    async fn full_ids(
+        &self,
+        context: &Context,
+        request: GetFullOwnerConversationIDsReq,
+    ) -> Result<GetFullOwnerConversationIDsResp> {
+        check::non_empty("userID", &request.user_id)?;
+        context.require_self("userID", &request.user_id)?;
+        self.renew(&request.user_id).await?;
+        let version = self.store.version(Kind::Conversation, &request.user_id).await?;
+        let ids = self.store.conversation_ids(&request.user_id).await?;
+        let equal = id_hash::of(&ids) == request.id_hash;
+        Ok(GetFullOwnerConversationIDsResp {
+            version: version.number(),
+            version_id: version.id(),
+            equal,
+            conversation_i_ds: if equal { vec![] } else { ids },
+        })
+    }
+
+    async fn ids_where(
+        &self,
+        context: &Context,
+        user: &str,
+        keep: impl Fn(&Conversation) -> bool,
+    ) -> Result<Vec<String>> {
+        check::non_empty("userID", user)?;
+        context.require_self("userID", user)?;
+        let rows = self.store.all_conversations(user).await?;
+        Ok(rows.into_iter().filter(keep).map(|row| row.conversation_id).collect())
+    }
+
+    async fn pinned_ids(
+        &self,
+        context: &Context,
+        request: GetPinnedConversationIDsReq,
+    ) -> Result<GetPinnedConversationIDsResp> {
+        let conversation_i_ds = self.ids_where(context, &request.user_id, |row| row.is_pinned).await?;
+        Ok(GetPinnedConversationIDsResp { conversation_i_ds })
+    }
+
+    async fn quiet_ids(
+        &self,
+        context: &Context,
+        request: GetNotNotifyConversationIDsReq,
+    ) -> Result<GetNotNotifyConversationIDsResp> {
+        let conversation_i_ds = self.ids_where(context, &request.user_id, does_not_notify).await?;
+        Ok(GetNotNotifyConversationIDsResp { conversation_i_ds })
+    }
+
+    async fn offline_push_users(
+        &self,
+        context: &Context,
+        request: GetConversationOfflinePushUserIDsReq,
+    ) -> Result<GetConversationOfflinePushUserIDsResp> {
+        context.require_system()?;
+        let quiet = self.store.quiet_owners(&request.conversation_id, &request.user_i_ds).await?;
+        let user_i_ds = request.user_i_ds.into_iter().filter(|user| !quiet.contains(user)).collect();
+        Ok(GetConversationOfflinePushUserIDsResp { user_i_ds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_notified_is_who_asked_for_that() {
+        let row = |option: i32| {
+            let row = Conversation::new("a", "si_a_b", 1, "b", "", DateTime::from_millis(0));
+            Conversation { recv_msg_opt: option, ..row }
+        };
+        assert_eq!([0, 1, 2].map(|option| does_not_notify(&row(option))), [false, false, true]);
+    }
+}

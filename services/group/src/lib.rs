@@ -1,0 +1,244 @@
+//! The group service: groups, members, join requests, incremental sync of both.
+
+mod create;
+mod directory;
+mod hooks;
+mod membership;
+mod read;
+mod settings;
+mod tips;
+
+use std::sync::Arc;
+
+use config::{Hook, Live, Service};
+use model::{Clock, conversation_id};
+use presence::Routes;
+use protocol::{Error, ErrorCode, Result};
+use rpc::{Context, Peers};
+use store::{
+    DateTime, Store,
+    groups::{DISMISSED, Group, Member, role},
+    seqs::Bound,
+};
+use webhooks::Webhooks;
+
+/// The service.
+pub struct Groups {
+    /// Groups, members, requests, users.
+    pub store: Store,
+    /// Announces changes.
+    pub routes: Routes,
+    /// Administrators.
+    pub live: Live,
+    /// For notifications and conversations.
+    pub peers: Peers,
+    /// Calls to the integrator.
+    pub webhooks: Webhooks,
+    /// Times of joining.
+    pub clock: Arc<dyn Clock>,
+}
+
+rpc::service! { Groups, Service::Group, {
+    "createGroup" => create,
+    "setGroupInfo" => set_info_by_texts,
+    "setGroupInfoEx" => set_info,
+    "muteGroupMember" => mute_member,
+    "cancelMuteGroupMember" => unmute_member,
+    "muteGroup" => mute,
+    "cancelMuteGroup" => unmute,
+    "setGroupMemberInfo" => set_member_info,
+    "NotificationUserInfoUpdate" => profile_changed,
+    "getGroups" => find,
+    "getGroupAbstractInfo" => abstracts,
+    "getGroupMemberUserIDs" => member_ids,
+    "GroupCreateCount" => creations,
+    "getGroupUsersReqApplicationList" => requests_of_users,
+    "getSpecifiedUserGroupRequestInfo" => request_of_user,
+    "joinGroup" => join,
+    "quitGroup" => quit,
+    "kickGroupMember" => kick,
+    "inviteUserToGroup" => invite,
+    "dismissGroup" => dismiss,
+    "transferGroupOwner" => transfer,
+    "groupApplicationResponse" => respond,
+    "getGroupsInfo" => groups_info,
+    "getGroupMembersInfo" => members_info,
+    "getGroupMemberList" => member_list,
+    "getJoinedGroupList" => joined_list,
+    "getGroupApplicationList" => requests_to_me,
+    "getUserReqApplicationList" => my_requests,
+    "getGroupApplicationUnhandledCount" => unhandled_count,
+    "getIncrementalJoinGroup" => incremental_joined,
+    "getIncrementalGroupMember" => incremental_members,
+    "BatchGetIncrementalGroupMember" => incremental_members_batch,
+    "GetFullGroupMemberUserIDs" => full_member_ids,
+    "GetFullJoinGroupIDs" => full_joined_ids,
+} }
+
+/// What the caller is to a group; the authorization table of group operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    Stranger,
+    Member,
+    Administrator,
+    Owner,
+    /// Administrator of the cluster, or a service.
+    Privileged,
+}
+
+fn member_already(group: &str, user: &str) -> Error {
+    Error::args(format!("{user} is a member of group {group} already"))
+}
+
+impl Groups {
+    fn now(&self) -> DateTime {
+        DateTime::from_millis(self.clock.now_ms())
+    }
+
+    /// A group that exists and is not dismissed.
+    async fn living(&self, id: &str) -> Result<Group> {
+        let group = self.existing(id).await?;
+        if group.status == DISMISSED {
+            return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed")));
+        }
+        Ok(group)
+    }
+
+    async fn existing(&self, id: &str) -> Result<Group> {
+        self.store.group(id).await?.ok_or_else(|| ErrorCode::GroupNotFound.with(format!("no group {id}")))
+    }
+
+    async fn standing(&self, context: &Context, group: &str) -> Result<(Standing, Option<Member>)> {
+        let member = self.store.member(group, context.user_id()).await?;
+        let standing = match &member {
+            _ if context.is_privileged() => Standing::Privileged,
+            None => Standing::Stranger,
+            Some(member) if member.role_level == role::OWNER => Standing::Owner,
+            Some(member) if member.role_level == role::ADMIN => Standing::Administrator,
+            Some(_) => Standing::Member,
+        };
+        Ok((standing, member))
+    }
+
+    /// Refuses callers below `least`.
+    async fn require(&self, context: &Context, group: &str, least: Standing) -> Result<Standing> {
+        let (standing, _) = self.standing(context, group).await?;
+        if standing >= least {
+            return Ok(standing);
+        }
+        Err(match least {
+            Standing::Member => Error::no_permission(format!("only members of group {group} may do this")),
+            Standing::Administrator => Error::no_permission(format!(
+                "only the owner and administrators of group {group} may do this"
+            )),
+            _ => Error::no_permission(format!("only the owner of group {group} may do this")),
+        })
+    }
+
+    fn member_row(
+        &self,
+        group: &str,
+        user: &str,
+        level: i32,
+        source: i32,
+        inviter: &str,
+        operator: &str,
+    ) -> Member {
+        Member {
+            group_id: group.to_owned(),
+            user_id: user.to_owned(),
+            nickname: String::new(),
+            face_url: String::new(),
+            role_level: level,
+            join_time: self.now(),
+            join_source: source,
+            inviter_user_id: inviter.to_owned(),
+            operator_user_id: operator.to_owned(),
+            mute_end_time: DateTime::from_millis(0),
+            ex: String::new(),
+        }
+    }
+
+    /// Adds members: seq windows and conversation rows first, so that whoever is a member can also read.
+    async fn admit(&self, context: &Context, group: &str, members: &[Member]) -> Result<()> {
+        let ex = if self.webhooks.wants(Hook::BeforeMemberJoinGroup) {
+            self.existing(group).await?.ex
+        } else {
+            String::new()
+        };
+        let members = &self.asked_members(context, group, &ex, members.to_vec()).await?;
+        let users: Vec<String> = members.iter().map(|member| member.user_id.clone()).collect();
+        self.store.check_room_for_group(&users).await?;
+        let conversation = conversation_id::group(group);
+        // The notifications of a chat follow it: they hold what became of its messages.
+        let both = [conversation.clone(), conversation_id::notification_of(&conversation)];
+        let newest = self.store.conversation_seqs(&both).await?;
+        for id in &both {
+            self.store.set_user_bound(&users, id, Bound::Max, 0).await?;
+            if !self.live.now().history_for_new_members {
+                let after = newest.get(id).map_or(0, |seq| seq.max) + 1;
+                self.store.set_user_bound(&users, id, Bound::Min, after).await?;
+            }
+        }
+        self.create_conversations(context, group, users.clone()).await?;
+        self.store.set_conversations_max_seq(&users, &conversation, 0).await?;
+        match self.store.add_members(group, members).await {
+            // Somebody else admitted one of them in the same moment.
+            Err(error) if error.is_duplicate_key() => {
+                match self.store.members(group, &users).await?.first() {
+                    Some(member) => return Err(member_already(group, &member.user_id)),
+                    None => return Err(error.into()),
+                }
+            }
+            added => added?,
+        }
+        self.changed(group).await;
+        Ok(())
+    }
+
+    async fn create_conversations(
+        &self,
+        context: &Context,
+        group: &str,
+        user_i_ds: Vec<String>,
+    ) -> Result<()> {
+        let request =
+            protocol::conversation::CreateGroupChatConversationsReq { user_i_ds, group_id: group.to_owned() };
+        let _created: protocol::conversation::CreateGroupChatConversationsResp = self
+            .peers
+            .get(Service::Conversation)
+            .call(&context.as_system(), "CreateGroupChatConversations", &request)
+            .await?;
+        Ok(())
+    }
+
+    /// Removes members and freezes what they can read at the newest message.
+    async fn remove(&self, group: &str, users: &[String]) -> Result<()> {
+        let conversation = conversation_id::group(group);
+        let both = [conversation.clone(), conversation_id::notification_of(&conversation)];
+        let newest = self.store.conversation_seqs(&both).await?;
+        let max = |id: &String| newest.get(id).map_or(0, |seq| seq.max);
+        for id in &both {
+            self.store.set_user_bound(users, id, Bound::Max, max(id)).await?;
+        }
+        self.store.set_conversations_max_seq(users, &conversation, max(&conversation)).await?;
+        self.store.remove_members(group, users).await?;
+        self.changed(group).await;
+        Ok(())
+    }
+
+    async fn changed(&self, group: &str) {
+        self.routes.facts_changed(&[format!("group:{group}")]).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Standing;
+
+    #[test]
+    fn standings_are_ordered_by_right() {
+        assert!(Standing::Stranger < Standing::Member && Standing::Member < Standing::Administrator);
+        assert!(Standing::Administrator < Standing::Owner && Standing::Owner < Standing::Privileged);
+    }
+}
