@@ -21,11 +21,11 @@ mod metrics;
 mod operation_id;
 mod outbox;
 mod parameters;
-mod presence;
 mod registry;
 mod requests;
 mod resync;
 mod service;
+mod subscriptions;
 mod table;
 
 use std::sync::{
@@ -133,7 +133,7 @@ impl Gateway {
     pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
         let background = CancellationToken::new();
         self.tasks.spawn(table::keep(self.clone(), background.clone()));
-        self.tasks.spawn(presence::listen(self.clone(), background.clone()));
+        self.tasks.spawn(subscriptions::listen(self.clone(), background.clone()));
         let router = Router::new().fallback(handshake::handle).with_state(self.clone());
         let router = router.into_make_service_with_connect_info::<Guest>();
         let closed = CancellationToken::new();

@@ -186,7 +186,7 @@ async fn run(
         }
         command::SUBSCRIBE_PRESENCE => {
             let request: SubUserOnlineStatus = decode(data)?;
-            Ok(presence::subscribe(gateway, connection, &request).await?.encode_to_vec().into())
+            Ok(subscriptions::subscribe(gateway, connection, &request).await?.encode_to_vec().into())
         }
         _ => Err(ErrorCode::Args.with("signalling is not supported")),
     }

@@ -5,9 +5,9 @@ mod objects;
 
 use std::sync::Arc;
 
-use ::objects::{ObjectError, Objects, Seal};
 use config::{Live, Purpose, Service};
 use model::{Clock, platform::Platform};
+use object_storage::{ObjectError, Objects, Seal};
 use protocol::{
     Error, Result, check,
     push::{DelUserPushTokenReq, DelUserPushTokenResp},

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use ::objects::{ACCESS_VALID, MAX_PART, MAX_PARTS, MIN_PART, Objects, UPLOAD_VALID, part_length, part_size};
 use md5::{Digest, Md5};
+use object_storage::{
+    ACCESS_VALID, MAX_PART, MAX_PARTS, MIN_PART, Objects, UPLOAD_VALID, part_length, part_size,
+};
 use protocol::{
     Error, ErrorCode, Result, check,
     third::{
@@ -15,7 +17,7 @@ use protocol::{
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
-use store::{DAY_MS, DateTime, object_storage::Object, room::Room, uploads};
+use store::{DAY_MS, DateTime, objects::Object, room::Room, uploads};
 
 use crate::Third;
 
