@@ -1,56 +1,62 @@
-# The few commands a person types. `make up` needs root on Debian 12 (it runs a kubelet), or CONTEXT=name for an existing cluster.
+# The commands that people type. `make up` needs root on Debian 12 (it runs a kubelet), or CONTEXT=name for an existing cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CONTEXT
 
-help: ## this list
+help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## a Kubernetes with the operator and a Ready OpenIM cluster; run twice it changes nothing
+up: ## start a local Kubernetes with the operator and a Ready cluster; safe to repeat
 	@e2e/up.sh
 
 down: ## stop and remove everything that `make up` started
 	@e2e/down.sh
 
-status: ## what the cluster says of itself
+status: ## status of the cluster, its servers and pods
 	@e2e/status.sh
 
-endpoints: ## addresses, administrator and secret, as one JSON object
+endpoints: ## print addresses, administrator and secret as JSON
 	@e2e/endpoints.sh
 
-demo: ## two real SDK users chat in a headless browser; leaves a screenshot
+demo: ## let two SDK users chat in a headless browser; saves a screenshot
 	@e2e/demo.sh
 
-test: ## everything that fits into an hour, ending in one summary line
+test: ## all tests that fit into an hour, ending in one summary line
 	@e2e/test.sh
 
-test-fast: ## formatting, clippy, unit and property tests, drift of generated files
+test-fast: ## formatting, clippy, unit and property tests, generated files, docs
 	@e2e/test.sh fast
 
-soak: ## what takes longer, remembered in e2e/soak.json; PART="sets drain", or all of it
+soak: ## long tests, recorded in e2e/soak.json; PART="sets drain", or all
 	@e2e/soak.sh $(PART)
 
-flake: ## one part again and again; PART=upgrade RUNS=20 LOAD=cpu
+flake: ## repeat one part to find flaky tests; PART=upgrade RUNS=20 LOAD=cpu
 	@e2e/flake.sh $(PART) $(or $(RUNS),20) $(or $(LOAD),none)
 
-planted: ## services with a bug on purpose: the checker must go red on the running cluster
+planted: ## run services with a deliberate bug: the checker must find it
 	@e2e/tests/planted-bug.sh
 
-contract: ## what the last test run showed of the wire contract
+contract: ## coverage of the wire contract by the last test run
 	@node e2e/tools/contract/report.mjs
 
-bench: ## load on the running cluster; options: ARGS="--connections 500 --rate 200"
+bench: ## measure the running cluster; options: ARGS="--connections 500 --rate 200"
 	@e2e/bench.sh $(ARGS)
 
-fleet: ## many clusters on one operator, on nodes of kwok; COUNT=100
+fleet: ## measure many clusters on one operator with simulated nodes; COUNT=100
 	@e2e/fleet.sh $(COUNT)
 
-sbom: ## a bill of materials for each program, in dist/sbom
+sbom: ## write a bill of materials per program to dist/sbom
 	@e2e/sbom.sh
 
-generate: ## generated files: the CRDs, docs/REFERENCE.md and the schema of the configuration
+docs: ## the documentation as a website with search, in dist/docs
+	@e2e/docs.sh
+
+badges: ## the badges of README.md, in docs/badges
+	@node e2e/badges.mjs
+
+generate: ## regenerate the CRDs, docs/REFERENCE.md and the configuration schema
 	@cargo run -q -p openim-crds --bin crdgen crds
 	@cargo run -q -p openim-crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p openim-config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom generate
+.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom docs badges generate

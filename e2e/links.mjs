@@ -1,7 +1,30 @@
-// Every link of the docs leads somewhere: to a file of the repository, and to a heading where it names one; and every docs/ page that a comment names exists.
+// Checks that every link in the docs leads to a file of the repository, and to a heading if it names one; that every docs/ page named in a comment exists;
+// and that the book lists every page. With --site FOLDER it checks the links of the built website instead.
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+
+if (process.argv[2] === "--site") {
+  const site = process.argv[3];
+  const broken = [];
+  const pages = readdirSync(site, { recursive: true }).filter((file) => file.endsWith(".html") && !["print.html", "404.html", "toc.html"].includes(file));
+  for (const page of pages) {
+    const text = readFileSync(join(site, page), "utf8").replace(/<(script|style)[\s\S]*?<\/\1>/g, "").replace(/<code[\s\S]*?<\/code>/g, "");
+    for (const [, target] of text.matchAll(/(?:href|src)="([^"]+)"/g)) {
+      if (/^([a-z]+:|#|\/\/|data:)/.test(target)) continue;
+      const [path, fragment] = target.split("#");
+      const file = join(site, dirname(page), decodeURIComponent(path));
+      if (!existsSync(file)) broken.push(`${page}: ${target} is not there`);
+      else if (fragment && file.endsWith(".html") && !readFileSync(file, "utf8").includes(`id="${fragment}"`)) broken.push(`${page}: ${target} has no such heading`);
+    }
+  }
+  if (broken.length > 0 || pages.length === 0) {
+    console.error(broken.join("\n") || `${site} has no pages`);
+    process.exit(1);
+  }
+  console.log(`${pages.length} pages, every link leads somewhere`);
+  process.exit(0);
+}
 
 const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" })
   .split("\n").filter((file) => file && existsSync(file) && statSync(file).isFile());
@@ -36,7 +59,10 @@ const sources = files.filter((file) => /\.(rs|mjs|sh|go|proto|toml|ya?ml|md)$/.t
 for (const file of sources) {
   for (const [, target] of readFileSync(file, "utf8").matchAll(/(?<![\w/.-])(docs\/[\w/.-]+\.md(?:#[\w-]+)?)/g)) check(file, target, ".");
 }
-// Every decision is in the index.
+// Every page is in the book, every decision also in the index.
+const summary = readFileSync("docs/SUMMARY.md", "utf8");
+for (const file of files.filter((file) => /^docs\/.*\.md$/.test(file) && file !== "docs/SUMMARY.md"))
+  if (!summary.includes(`](${file.slice("docs/".length)})`)) wrong.push(`docs/SUMMARY.md does not list ${file}`);
 const index = readFileSync("docs/adr/README.md", "utf8");
 for (const file of files.filter((file) => /^docs\/adr\/\d+-.*\.md$/.test(file)))
   if (!index.includes(`](${file.slice("docs/adr/".length)})`)) wrong.push(`docs/adr/README.md does not list ${file}`);

@@ -24,6 +24,7 @@ if [ "$mode" != cluster ]; then
   part "what runs the parts" e2e/tests/runner.sh
   part "alerts" alerts
   part "links" node e2e/links.mjs
+  part "badges" node e2e/badges.mjs --check
   limit=2400 part "clippy" cargo_static clippy -q --all-targets -- -D warnings
   limit=3600 build "$programs" compiled || blocked="the programs do not compile"
 else

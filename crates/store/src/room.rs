@@ -1,5 +1,5 @@
 //! How many rows of each kind a user may have. Whoever is at a bound is told it and what makes room; nothing is dropped in silence.
-//! docs/OPERATING.md, "What is kept of a user", has all stores with their bounds and ages.
+//! docs/operate/users.md, "What is stored per user", lists all collections with their limits and retention.
 
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    const DOCS: &str = include_str!("../../../docs/OPERATING.md");
+    const DOCS: &str = include_str!("../../../docs/operate/users.md");
 
     fn with_spaces(number: u64) -> String {
         let digits = number.to_string();
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_bound_is_in_the_documentation() {
-        let table = DOCS.split("## What is kept of a user").nth(1).unwrap();
+        let table = DOCS.split("## What is stored per user").nth(1).unwrap();
         for room in Room::ALL {
             let (collection, _) = room.rows("alice");
             let of_collection =
