@@ -23,8 +23,9 @@ use rpc::Context;
 use crate::{
     Gateway,
     fit::{BUDGETS, fit},
-    login, operation_id, presence,
+    login, operation_id,
     registry::Connection,
+    subscriptions,
 };
 
 /// What happens to the connection after an answer.
