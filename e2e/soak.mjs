@@ -22,6 +22,7 @@ const parts = {
   drain: [...operator, 'services/gateway', ...checker, 'e2e/tests/drain.sh'],
   'gateway-api': [...operator, 'e2e/tests/gateway-api.sh'],
   'large-group': ['services/push', 'services/gateway', 'services/transfer', 'crates/presence', 'services/group', 'services/msg', 'e2e/tools/checker', 'e2e/tests/large-group.sh'],
+  traces: [...services, 'e2e/tools/collector', 'e2e/tests/traces.sh', 'e2e/tests/lib/loopback.sh'],
   upgrade: [...operator, ...services, ...checker, 'e2e/tests/upgrade.sh'],
   sets: [...operator, ...services, ...checker, 'e2e/tests/sets.sh'],
   planted: ['services/transfer', 'crates/bus', 'services/server', 'e2e/tools/checker', 'e2e/tests/planted-bug.sh'],

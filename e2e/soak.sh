@@ -7,7 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 if [ "${1:-}" = --stale ]; then exec node e2e/soak.mjs stale; fi
-all=(properties fuzz nemeses memory api-server delete drain gateway-api large-group upgrade sets planted fleet simulation)
+all=(properties fuzz nemeses memory api-server delete drain gateway-api large-group traces upgrade sets planted fleet simulation)
 parts=("$@"); [ $# -gt 0 ] || parts=("${all[@]}")
 wants() { [[ " ${parts[*]} " =~ " "($1)" " ]]; }
 for name in "${parts[@]}"; do

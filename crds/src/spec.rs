@@ -1027,6 +1027,9 @@ pub struct ServiceConfig {
     /// What one client address may do; left out: as in config/config.yaml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_limits: Option<AddressLimits>,
+    /// Traces for an OpenTelemetry collector: requests, calls between services, batches and jobs as spans; left out: none are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Traces>,
     /// Origins of web pages that may use the cluster from a browser, such as `https://chat.example.com`; empty: any.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
@@ -1042,6 +1045,23 @@ pub struct ServiceConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     #[schemars(extend("maxProperties" = 64))]
     pub notifications: BTreeMap<String, NotificationSettings>,
+}
+
+/// Where traces are sent.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Traces {
+    /// Address of the collector's OTLP receiver over gRPC, such as `http://collector.observability:4317`.
+    #[schemars(length(min = 8, max = 512), regex(pattern = "^https?://"))]
+    pub endpoint: String,
+    /// One of how many requests is traced; 1: every request.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub sample_one_in: u32,
+}
+
+fn hundred() -> u32 {
+    100
 }
 
 /// What one client address may do in each process; of IPv6 a /64 counts as one, and no proxy that is trusted does.
@@ -1105,6 +1125,7 @@ impl Default for ServiceConfig {
             retain_days: 365,
             trusted_proxies: None,
             address_limits: None,
+            traces: None,
             allowed_origins: vec![],
             gateway_drain_seconds: 10,
             kafka_partitions: 8,

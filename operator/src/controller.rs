@@ -35,6 +35,7 @@ use prometheus_client::{
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     MANAGER, apply,
@@ -261,7 +262,10 @@ async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Act
     let done = operator.turns.take(async || {
         // It may have been edited, or be gone, since it began to wait.
         match operator.metrics.clusters.0.get().and_then(|all| all.get(&ObjectRef::from_obj(&*guarded))) {
-            Some(newest) => operator.look(&newest).await,
+            Some(newest) => {
+                let span = tracing::error_span!("reconcile", object = %ObjectRef::from_obj(newest.as_ref()));
+                operator.look(&newest).instrument(span).await
+            }
             None => Ok(Action::await_change()),
         }
     });

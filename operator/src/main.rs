@@ -36,6 +36,9 @@ struct Arguments {
     /// Log level or filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     log_level: String,
+    /// Address of an OpenTelemetry collector (OTLP over gRPC), such as http://collector:4317: every reconcile is traced.
+    #[arg(long, env = "TRACES_ENDPOINT", default_value = "")]
+    traces_endpoint: String,
     /// Port of /metrics, /healthz, /readyz, /loglevel.
     #[arg(long, default_value_t = 12000)]
     admin_port: u16,
@@ -81,8 +84,9 @@ async fn check(client: Client, namespace: &str, watched: Option<&str>) -> anyhow
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let level = telemetry::start_logging(
+    let (level, traces) = telemetry::start_logging(
         &config::Log { level: arguments.log_level.clone(), ..Default::default() },
+        &config::Traces { endpoint: arguments.traces_endpoint.clone(), sample_one_in: 1 },
         "operator",
     )?;
     let mut config = Config::infer().await?;
@@ -146,9 +150,11 @@ async fn main() -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(10)).await;
         anyhow::Ok(())
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = work => ended,
         ended = admin => ended,
         ended = signal => ended,
-    }
+    };
+    traces.finish().await;
+    ended
 }

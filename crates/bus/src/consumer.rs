@@ -26,6 +26,7 @@ use rdkafka::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use crate::{
     Batch, BusError, ConsumerMetrics, anew,
@@ -447,7 +448,10 @@ async fn consume<H: PartitionHandler>(
         if source.order == Order::CommitFirst {
             source.commit(&Offsets::from([(partition, next)]), CommitMode::Sync);
         }
-        handler.handle(gathering.batch).await;
+        let records = gathering.batch.records.len();
+        let span =
+            tracing::error_span!("batch", batch = format_args!("{topic}/{partition}@{offset}"), records);
+        handler.handle(gathering.batch).instrument(span).await;
         // Whoever has committed already must not commit again later: that would take it back.
         if source.order == Order::HandleFirst {
             source.progress.lock().finish(partition, next);

@@ -67,6 +67,8 @@ pub struct Config {
     pub allow_ambiguous_ids: bool,
     /// Log settings.
     pub log: Log,
+    /// Traces for an OpenTelemetry collector.
+    pub traces: Traces,
     /// MongoDB.
     pub mongo: Mongo,
     /// Redis.
@@ -135,6 +137,16 @@ pub struct Log {
     pub rotation_time: u32,
     /// Files that are kept of each service, 1 to 1000. A change needs a restart.
     pub remain_rotation_count: usize,
+}
+
+/// Traces: requests, calls between services, batches and jobs as spans, for an OpenTelemetry collector. A change needs a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Traces {
+    /// Address of the collector's OTLP receiver over gRPC, such as `http://collector:4317`; empty: no traces are sent.
+    pub endpoint: String,
+    /// One of how many requests is traced, at least 1.
+    pub sample_one_in: u32,
 }
 
 /// MongoDB.
@@ -468,6 +480,7 @@ impl Default for Config {
             history_for_new_members: true,
             allow_ambiguous_ids: false,
             log: Log::default(),
+            traces: Traces::default(),
             mongo: Mongo::default(),
             redis: Redis::default(),
             kafka: Kafka::default(),
@@ -497,6 +510,7 @@ macro_rules! defaults {
     };
 }
 defaults! {
+    Traces { endpoint: String::new(), sample_one_in: 100 }
     MultiLogin { policy: 1, max_num_one_end: 30, logout_revokes: false }
     Log { level: "info".into(), storage_location: String::new(), rotation_time: 24, remain_rotation_count: 2 }
     Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
@@ -622,6 +636,21 @@ impl Config {
         }
         if let Some(problem) = log_level_problem(&self.log.level) {
             return refuse("log.level", &problem);
+        }
+        let collector = &self.traces.endpoint;
+        if !collector.is_empty()
+            && !["http://", "https://"].iter().any(|scheme| collector.starts_with(scheme))
+        {
+            return refuse(
+                "traces.endpoint",
+                "must begin with http:// or https://, such as http://collector:4317",
+            );
+        }
+        if self.traces.sample_one_in == 0 {
+            return refuse(
+                "traces.sampleOneIn",
+                "must be at least 1: 1 traces every request, 100 one of a hundred",
+            );
         }
         let tls = &self.internal_tls;
         for (key, value) in [("caCrt", &tls.ca_crt), ("crt", &tls.crt), ("key", &tls.key)] {
@@ -768,6 +797,11 @@ mod tests {
             ),
             ("secret: 0123456789abcdef\nallowedOrigins: ['https://a.example/']", "allowedOrigins"),
             ("secret: 0123456789abcdef\nlog: {rotationTime: 5}", "log.rotationTime: must be 1 or 24"),
+            (
+                "secret: 0123456789abcdef\ntraces: {endpoint: 'collector:4317'}",
+                "traces.endpoint: must begin with http://",
+            ),
+            ("secret: 0123456789abcdef\ntraces: {sampleOneIn: 0}", "traces.sampleOneIn: must be at least 1"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: etcd}\netcd: {address: []}", "etcd.address"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: zookeeper}", "`static`, `kubernetes`, `etcd`"),
             ("secret: 0123456789abcdef\nnotification: {groupMade: {}}", "groupCreated"),

@@ -177,7 +177,7 @@ pub async fn tell_outside_chat<T: Serialize>(
 async fn tell_message(peers: &Peers, context: &Context, message: MsgData) {
     let content_type = message.content_type;
     if let Err(error) = deliver(peers, context, message).await {
-        tracing::warn!(operation_id = context.operation_id, content_type, %error, "notification.failed");
+        tracing::warn!(content_type, %error, "notification.failed");
     }
 }
 

@@ -123,7 +123,11 @@ impl Client {
         loop {
             grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
             let codec = tonic_prost::ProstCodec::<Call, Reply>::default();
-            let answer = grpc.unary(tonic::Request::new(call.clone()), path.clone(), codec).await;
+            let mut request = tonic::Request::new(call.clone());
+            if let Some(parent) = telemetry::trace_parent().and_then(|parent| parent.parse().ok()) {
+                request.metadata_mut().insert(telemetry::TRACE_PARENT, parent);
+            }
+            let answer = grpc.unary(request, path.clone(), codec).await;
             match answer.as_ref().err().and_then(|status| self.pause(status)) {
                 Some(pause) if Instant::now() < until => tokio::time::sleep(pause).await,
                 _ => return answer,

@@ -17,6 +17,7 @@ use protocol::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{body::Body, server::UnaryService};
+use tracing::Instrument;
 
 use crate::{Context, InternalKey, RpcMetrics, Tls};
 
@@ -73,6 +74,7 @@ impl UnaryService<Call> for Method {
 
     /// The operation is a task of its own: it runs to its end when the caller hangs up, which drops the future that is returned here.
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
+        let parent = request.metadata().get(telemetry::TRACE_PARENT).cloned();
         let call = request.into_inner();
         let verified = match self.key.verify((self.service.service(), &self.name), &call) {
             Ok(verified) => verified,
@@ -86,17 +88,25 @@ impl UnaryService<Call> for Method {
         let name = std::mem::take(&mut self.name);
         let Call { caller, operation_id, payload, .. } = call;
         let context = Context { caller: caller.unwrap_or_default(), operation_id };
-        let operation = self.running.spawn(async move {
+        let span = tracing::error_span!(
+            "rpc",
+            rpc = format_args!("{}/{name}", service.service().name()),
+            operation_id = context.operation_id,
+            caller = context.caller.user_id,
+        );
+        telemetry::continue_trace(&span, parent.as_ref().and_then(|parent| parent.to_str().ok()));
+        let operation = async move {
             let started = tokio::time::Instant::now();
             let _held = room(&budget, payload.len()).await?;
             let outcome = AssertUnwindSafe(service.call(&context, &name, payload)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
-            let reply = reply(&context, &name, outcome);
+            let reply = reply(outcome);
             metrics.answered(service.service().name(), &name, &reply, started.elapsed());
             // It is there already: refusing it would undo nothing.
             let held = (reply.payload.len() > SMALL).then(|| Arc::new(budget.hold(reply.payload.len())));
             Ok((key.answer(&verified, reply), held))
-        });
+        };
+        let operation = self.running.spawn(operation.instrument(span));
         Box::pin(async move {
             let answered = operation.await.map_err(|error| tonic::Status::internal(error.to_string()))?;
             let (reply, held) = answered.map_err(|_: Busy| busy())?;
@@ -146,16 +156,15 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::internal(format!("the operation panicked: {text}"))
 }
 
-fn reply(context: &Context, method: &str, outcome: Result<Bytes>) -> Reply {
+fn reply(outcome: Result<Bytes>) -> Reply {
     let error = match outcome {
         Ok(payload) => return Reply { payload, ..Default::default() },
         Err(error) => error,
     };
-    let operation_id = &context.operation_id;
     if error.code == protocol::ErrorCode::Internal {
-        tracing::error!(operation_id, method, detail = error.detail, "rpc.failed");
+        tracing::error!(detail = error.detail, "rpc.failed");
     } else {
-        tracing::debug!(operation_id, method, %error, "rpc.refused");
+        tracing::debug!(%error, "rpc.refused");
     }
     Reply {
         err_code: error.code.number(),

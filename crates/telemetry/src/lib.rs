@@ -2,6 +2,7 @@
 
 mod admin;
 mod process;
+mod traces;
 
 use std::sync::{Arc, Mutex};
 
@@ -9,10 +10,11 @@ pub use admin::{AdminKey, Changes, ConfigReport, Readiness, serve_admin};
 use anyhow::Context;
 pub use prometheus_client;
 use prometheus_client::registry::Registry;
+pub use traces::{TRACE_PARENT, Traces, continue_trace, trace_parent};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::{
-    EnvFilter, Registry as LogRegistry, fmt::writer::BoxMakeWriter, layer::SubscriberExt, reload,
-    util::SubscriberInitExt,
+    EnvFilter, Layer, Registry as LogRegistry, filter::LevelFilter, fmt::writer::BoxMakeWriter,
+    layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
 /// Changes the log level of the running process.
@@ -35,25 +37,46 @@ impl LogLevel {
     }
 }
 
-/// Starts JSON logging, to standard output or to files of this process (`<name>.<date>.log`, the oldest removed).
+/// Starts JSON logging, to standard output or to files of this process (`<name>.<date>.log`, the oldest removed), and the export of spans.
+/// A line has the fields of the spans it is in beside its own.
 ///
 /// # Errors
-/// When the filter does not parse, the directory cannot be written, or logging was started before.
-pub fn start_logging(log: &config::Log, name: &str) -> anyhow::Result<LogLevel> {
+/// When the filter does not parse, the directory cannot be written, the collector's address is none, or logging was started before.
+pub fn start_logging(
+    log: &config::Log,
+    traces: &config::Traces,
+    name: &str,
+) -> anyhow::Result<(LogLevel, Traces)> {
     let (layer, handle) = reload::Layer::new(log.level.parse::<EnvFilter>()?);
     let writer = if log.storage_location.is_empty() {
         BoxMakeWriter::new(std::io::stdout)
     } else {
         BoxMakeWriter::new(Mutex::new(files(log, name)?))
     };
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
+    let traces = Traces::start(traces, name)?;
+    // What libraries say of themselves at finer levels belongs into no trace, the exporter's own calls above all.
+    let spans = traces.tracer().map(|tracer| {
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(LevelFilter::INFO)
+    });
+    tracing_subscriber::registry().with(layer).with(lines(writer)).with(spans).try_init()?;
+    Ok((LogLevel(handle), traces))
+}
+
+/// Lines of JSON. The fields of spans stand beside those of the event: no event has one of the same name.
+fn lines<S, W>(writer: W) -> json_subscriber::fmt::Layer<S, W>
+where
+    S: tracing::Subscriber + for<'lookup> tracing_subscriber::registry::LookupSpan<'lookup>,
+    W: for<'writer> tracing_subscriber::fmt::MakeWriter<'writer> + 'static,
+{
+    json_subscriber::fmt::layer()
         .flatten_event(true)
         .with_current_span(false)
-        .with_span_list(false)
-        .with_writer(writer);
-    tracing_subscriber::registry().with(layer).with(lines).try_init()?;
-    Ok(LogLevel(handle))
+        .flatten_span_list_on_top_level(true)
+        .with_writer(writer)
 }
 
 fn files(log: &config::Log, name: &str) -> anyhow::Result<RollingFileAppender> {
@@ -86,6 +109,48 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    /// What a test's lines are written to.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_its_spans() {
+        let written = Written::default();
+        let writer = {
+            let written = written.clone();
+            move || written.clone()
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines(writer)), || {
+            tracing::error_span!("request", operation_id = "17", caller = "u1").in_scope(|| {
+                tracing::error_span!("hook", operation_id = "18")
+                    .in_scope(|| tracing::warn!(tries = 2, "it.failed"));
+            });
+            tracing::info!("it.ended");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [failed, ended] = &lines[..] else { panic!("{text}") };
+        assert_eq!((&failed["message"], &failed["level"]), (&"it.failed".into(), &"WARN".into()), "{text}");
+        assert_eq!(
+            (&failed["operation_id"], &failed["caller"]),
+            (&"18".into(), &"u1".into()),
+            "the nearest span decides"
+        );
+        assert_eq!(failed["tries"], 2);
+        assert!(failed["timestamp"].is_string() && failed["target"].is_string(), "{text}");
+        assert_eq!((ended.get("operation_id"), &ended["message"]), (None, &"it.ended".into()), "{text}");
+    }
 
     #[test]
     fn files_are_named_by_service_and_the_oldest_go() {

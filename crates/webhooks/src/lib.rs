@@ -25,6 +25,7 @@ use rpc::Context;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use call::{Call, CallError};
 pub use deliver::{Deliveries, DeliveryMetrics, DeliveryPartition};
@@ -138,18 +139,29 @@ impl Webhooks {
         body: Value,
     ) -> Result<Resp> {
         let Some(config) = self.settings(hook) else { return Ok(Resp::default()) };
+        let span = tracing::error_span!("hook", operation_id = context.operation_id, hook = hook.key());
+        self.ask(config, context, hook, body).instrument(span).await
+    }
+
+    async fn ask<Resp: DeserializeOwned + Default>(
+        &self,
+        config: &HookConfig,
+        context: &Context,
+        hook: Hook,
+        body: Value,
+    ) -> Result<Resp> {
         let text = with_command(hook, body);
         let outcome = self.post(hook, "", &context.operation_id, text, "", config.timeout_duration()).await;
         let outcome = outcome.map_err(|error| error.to_error(hook));
         let answer = match outcome.and_then(|answer| parse::<Resp>(hook, &answer)) {
             Ok(answer) => answer,
             Err(error) if config.failed_continue => {
-                tracing::warn!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.failed_continue");
+                tracing::warn!(%error, "webhook.failed_continue");
                 return Ok(Resp::default());
             }
             Err(error) => {
                 // Whoever asked is not told where hooks go.
-                tracing::warn!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.failed");
+                tracing::warn!(%error, "webhook.failed");
                 return Err(error);
             }
         };
@@ -179,8 +191,9 @@ impl Webhooks {
         let Some((key, payload)) = self.record(context, hook, query, body, &model::random_id()) else {
             return;
         };
-        if let Err(error) = producer.send(&self.0.topic, &key, &payload).await {
-            tracing::error!(operation_id = context.operation_id, hook = hook.key(), %error, "webhook.not_queued");
+        let span = tracing::error_span!("hook", operation_id = context.operation_id, hook = hook.key());
+        if let Err(error) = producer.send(&self.0.topic, &key, &payload).instrument(span.clone()).await {
+            span.in_scope(|| tracing::error!(%error, "webhook.not_queued"));
         }
     }
 

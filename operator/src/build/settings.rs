@@ -91,6 +91,9 @@ impl Settings {
         if let Some(limits) = limits.filter(|limits| **limits != crds::AddressLimits::default()) {
             config["addressLimits"] = json!(limits);
         }
+        if let Some(traces) = &wanted.traces {
+            config["traces"] = json!(traces);
+        }
         if !wanted.allowed_origins.is_empty() {
             config["allowedOrigins"] = json!(wanted.allowed_origins);
         }
@@ -352,6 +355,7 @@ mod tests {
             "trustedProxies: []",
             "addressLimits: {connections: 7}",
             "allowedOrigins: ['https://chat.example']",
+            "traces: {endpoint: 'http://collector:4317'}",
             "multiLoginPolicy: 4",
             "adminUserIDs: [root]",
             "kafkaPartitions: 3",

@@ -113,7 +113,7 @@ pub(crate) async fn handle(
         ask.await.map_err(|error| Refused { error, again: None })
     };
     let code = answer.as_ref().err().map_or(0, |refused| refused.error.code.number());
-    audit::admin_login(&context, &user, code);
+    audit::admin_login(&user, code);
     match answer {
         Ok(token) => envelope::ok(&token),
         Err(Refused { error, again }) => {

@@ -21,8 +21,12 @@ use governor::{DefaultDirectRateLimiter, Quota};
 use origin::{Client, Proxies};
 use protocol::ErrorCode;
 use rpc::Context;
+use tracing::Instrument;
 
-use crate::envelope::{Answered, Hidden};
+use crate::{
+    caller,
+    envelope::{Answered, Hidden},
+};
 
 /// Refused calls that are noted each second; the others are counted.
 const SAMPLE: u32 = 10;
@@ -140,24 +144,33 @@ pub(crate) struct Watch {
     pub(crate) proxies: Proxies,
 }
 
-/// Knows of every call where it came from, also for those behind it, and notes those that are refused.
-pub(crate) async fn watch(State(watch): State<Watch>, mut request: Request, next: Next) -> Response {
+/// Knows of every call where it came from, also for those behind it, and notes those that are refused. All that is logged of the call has
+/// its route and its operation id.
+pub(crate) async fn watch(State(watch): State<Watch>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    // A trace begins here: a client's own trace context could have every request of his exported.
+    let span = tracing::error_span!(
+        "request",
+        route = path.as_ref().map_or("", MatchedPath::as_str),
+        operation_id = caller::operation_id(request.headers()).unwrap_or_default(),
+    );
+    watched(watch, path, request, next).instrument(span).await
+}
+
+async fn watched(watch: Watch, path: Option<MatchedPath>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let client = peer.map(|peer| watch.proxies.client(peer, request.headers()));
     if let Some(client) = client {
         request.extensions_mut().insert(client);
     }
     let seen = Arc::new(Seen { client, caller: OnceLock::new() });
-    let path = request.extensions().get::<MatchedPath>().cloned();
-    let operation_id = request.headers().get("operationID").cloned();
     let response = SEEN.scope(seen.clone(), next.run(request)).await;
     let Some(code) = response.extensions().get::<Answered>().map(|answered| answered.code) else {
         return response;
     };
     let path = path.as_ref().map_or("", MatchedPath::as_str);
     if let Some(Hidden(detail)) = response.extensions().get() {
-        let operation_id = operation_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
-        tracing::warn!(operation_id, path, code, detail, "api.failed");
+        tracing::warn!(path, code, detail, "api.failed");
     }
     // A login of an administrator has a line of its own.
     if let Some(event) = refusal(code)
@@ -166,14 +179,13 @@ pub(crate) async fn watch(State(watch): State<Watch>, mut request: Request, next
     {
         let (user, platform) =
             seen.caller.get().map_or(("", 0), |(user, platform)| (user.as_str(), *platform));
-        let operation_id = operation_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
         let address = seen.client.map(|client| client.address().to_string()).unwrap_or_default();
         match event {
             "auth.failed" => {
-                tracing::info!(target: "audit", user, platform, address, path, operation_id, code, left_out, "auth.failed");
+                tracing::info!(target: "audit", user, platform, address, path, code, left_out, "auth.failed");
             }
             _ => {
-                tracing::info!(target: "audit", user, platform, address, path, operation_id, code, left_out, "authz.refused");
+                tracing::info!(target: "audit", user, platform, address, path, code, left_out, "authz.refused");
             }
         }
     }
@@ -181,11 +193,10 @@ pub(crate) async fn watch(State(watch): State<Watch>, mut request: Request, next
 }
 
 /// Notes an attempt to become an administrator; never the secret.
-pub(crate) fn admin_login(context: &Context, user: &str, code: i32) {
+pub(crate) fn admin_login(user: &str, code: i32) {
     let user: String = user.chars().take(LONGEST_ID).collect();
-    let operation_id = context.operation_id.as_str();
     let platform = model::platform::Platform::ADMIN.number();
-    tracing::info!(target: "audit", user, platform, address = address(), operation_id, code, "auth.admin_login");
+    tracing::info!(target: "audit", user, platform, address = address(), code, "auth.admin_login");
 }
 
 /// Notes an administrator's act; `code` is the answer's errCode.
@@ -199,7 +210,6 @@ pub(crate) fn note(context: &Context, path: &str, request: &[u8], code: i32) {
         administrator = context.user_id(),
         address = address(),
         path,
-        operation_id = context.operation_id,
         code,
         %request,
         "admin.act"

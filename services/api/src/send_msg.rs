@@ -207,7 +207,7 @@ async fn send(api: &Api, context: &Context, message: MsgData) -> Result<Answer> 
     let noted =
         messages.call::<_, SetSendMsgStatusResp>(&context.as_system(), "SetSendMsgStatus", &status).await;
     if let Err(error) = noted {
-        tracing::warn!(operation_id = context.operation_id, %error, "send.status_not_noted");
+        tracing::warn!(%error, "send.status_not_noted");
     }
     Ok(Answer {
         server_msg_id: sent.server_msg_id,

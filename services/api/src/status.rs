@@ -102,7 +102,7 @@ async fn collect(api: &Api, context: &Context, body: &[u8]) -> Result<Vec<User>>
         .await;
     if let Some(error) = failure {
         // Whoever is connected to a gateway that cannot be reached gets no messages either.
-        tracing::warn!(operation_id = context.operation_id, %error, "online_status.partial");
+        tracing::warn!(%error, "online_status.partial");
     }
     for answer in answers {
         for found in answer.success_result {

@@ -7,12 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::audit;
 
 /// Runs a request, whose body is here, as a task of its own: it goes on when nobody waits for its answer any more.
 pub(crate) async fn run(State(operations): State<TaskTracker>, request: Request, next: Next) -> Response {
-    let operation = operations.spawn(audit::carried(next.run(request)));
+    let operation = operations.spawn(audit::carried(next.run(request)).in_current_span());
     operation.await.unwrap_or_else(|error| {
         tracing::error!(%error, "api.panicked");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()

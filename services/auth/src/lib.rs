@@ -71,8 +71,8 @@ enum Ended {
 
 /// Tokens that ended, in the audit log.
 fn note(context: &Context, user: &str, tokens: usize, why: Ended) {
-    let (by, operation_id) = (context.user_id(), context.operation_id.as_str());
-    tracing::info!(target: "audit", user, tokens, ?why, by, operation_id, "auth.revoked");
+    let by = context.user_id();
+    tracing::info!(target: "audit", user, tokens, ?why, by, "auth.revoked");
 }
 
 /// Compares secrets without telling by time how much of them agrees.
@@ -214,7 +214,7 @@ impl Auth {
             Err(_elapsed) => Some("time-out".into()),
         };
         if let Some(reason) = failure {
-            tracing::warn!(operation_id = context.operation_id, user, reason, "auth.gateways_not_told");
+            tracing::warn!(user, reason, "auth.gateways_not_told");
         }
     }
 

@@ -80,7 +80,7 @@ impl Conversations {
         let row = match self.asked(context, row.clone(), Hook::BeforeCreateSingleChatConversations).await {
             Ok(row) => row,
             Err(error) => {
-                tracing::warn!(operation_id = context.operation_id, %error, "conversation.hook_ignored");
+                tracing::warn!(%error, "conversation.hook_ignored");
                 row
             }
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::Result;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// From the end of a run to the next.
 pub(crate) const PERIOD: Duration = Duration::from_secs(3600);
@@ -18,14 +19,16 @@ pub(crate) async fn repeat<F: Future<Output = Result<u64>>>(
     run: impl Fn() -> F,
 ) {
     loop {
-        match timeout(LONGEST, run()).await {
+        let span = tracing::error_span!("job", job);
+        let ended = timeout(LONGEST, run()).instrument(span.clone()).await;
+        span.in_scope(|| match ended {
             Ok(Ok(0)) => {}
-            Ok(Ok(count)) => tracing::info!(job, count, "cron.done"),
-            Ok(Err(error)) => tracing::warn!(job, %error, "cron.failed: tried again in an hour"),
+            Ok(Ok(count)) => tracing::info!(count, "cron.done"),
+            Ok(Err(error)) => tracing::warn!(%error, "cron.failed: tried again in an hour"),
             Err(_elapsed) => {
-                tracing::warn!(job, longest = ?LONGEST, "cron.too_long: goes on in an hour");
+                tracing::warn!(longest = ?LONGEST, "cron.too_long: goes on in an hour");
             }
-        }
+        });
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(PERIOD) => {}

@@ -19,6 +19,7 @@ use protocol::{
     sdkws::{MsgData, SetAppBackgroundStatusReq, SubUserOnlineStatus},
 };
 use rpc::Context;
+use tracing::Instrument;
 
 use crate::{
     Gateway,
@@ -84,11 +85,17 @@ pub(crate) async fn answer(
         operation_id: operation_id::echo(request.operation_id),
         ..Default::default()
     };
+    let span =
+        tracing::error_span!("request", request = command, operation_id = trusted, caller = connection.user);
     let running = run(&gateway, &connection, command, &trusted, request.data);
-    let outcome = AssertUnwindSafe(with_room(&gateway, command, running)).catch_unwind().await;
-    match outcome.unwrap_or_else(|_panic| Err(Error::internal("the request panicked"))) {
+    let outcome = AssertUnwindSafe(with_room(&gateway, command, running)).catch_unwind();
+    match outcome
+        .instrument(span.clone())
+        .await
+        .unwrap_or_else(|_panic| Err(Error::internal("the request panicked")))
+    {
         Ok(data) => response.data = data,
-        Err(error) => fail(&mut response, &trusted, &error),
+        Err(error) => span.in_scope(|| fail(&mut response, &error)),
     }
     let mut frame = response.encode(connection.encoding);
     for budget in BUDGETS {
@@ -101,7 +108,8 @@ pub(crate) async fn answer(
     }
     if frame.len() > MAX_RESPONSE_BYTES {
         response.data = Bytes::new();
-        fail(&mut response, &trusted, &Error::args("the answer exceeds 1 MiB; ask for fewer messages"));
+        let error = Error::args("the answer exceeds 1 MiB; ask for fewer messages");
+        span.in_scope(|| fail(&mut response, &error));
         frame = response.encode(connection.encoding);
     }
     drop(held);
@@ -125,8 +133,8 @@ async fn with_room(
     running.await
 }
 
-fn fail(response: &mut Response, operation_id: &str, error: &Error) {
-    tracing::debug!(operation_id, command = response.req_identifier, %error, "request.failed");
+fn fail(response: &mut Response, error: &Error) {
+    tracing::debug!(%error, "request.failed");
     response.err_code = i64::from(error.code.number());
     response.err_msg = error.code.name().to_owned();
 }

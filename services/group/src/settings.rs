@@ -168,7 +168,7 @@ impl Groups {
             conversations.call(&context.as_system(), "MarkMentions", &request).await;
         // Like a notification: the announcement itself stands.
         if let Err(error) = marked {
-            tracing::warn!(operation_id = context.operation_id, %error, "group.announcement_not_marked");
+            tracing::warn!(%error, "group.announcement_not_marked");
         }
         self.announce(context, group, kind::ANNOUNCEMENT_SET, tips).await
     }

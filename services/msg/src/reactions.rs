@@ -84,7 +84,7 @@ impl Messages {
         let told = notification::business(&self.peers, context, user, to, (REACTION, &tips), false).await;
         if let Err(error) = told {
             // It holds; it is seen by the next who asks.
-            tracing::warn!(operation_id = context.operation_id, %error, "reaction.not_told");
+            tracing::warn!(%error, "reaction.not_told");
         }
         Ok(SetReactionResp {})
     }

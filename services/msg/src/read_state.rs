@@ -244,7 +244,7 @@ impl Messages {
         if self.store.revoke_message(id, seq, &revoke).await? {
             return Ok(revoke);
         }
-        tracing::debug!(operation_id = context.operation_id, "msg.revoked_meanwhile");
+        tracing::debug!("msg.revoked_meanwhile");
         let now = self.store.messages_by_seq(id, &[seq]).await?.pop();
         now.and_then(|stored| stored.revoke).filter(own).ok_or_else(twice)
     }

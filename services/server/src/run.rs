@@ -95,7 +95,7 @@ impl Budgets {
 
 pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     let config = live.now();
-    let level = telemetry::start_logging(&config.log, &role.name())?;
+    let (level, traces) = telemetry::start_logging(&config.log, &config.traces, &role.name())?;
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let failed = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -175,6 +175,7 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
         tracing::warn!("process.stopped_late: some tasks did not end in time");
     }
     tracing::info!("process.stopped");
+    traces.finish().await;
     anyhow::ensure!(
         !failed.is_cancelled(),
         "a Kafka producer could not go on; the process has to start anew"

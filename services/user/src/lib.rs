@@ -284,7 +284,7 @@ impl Users {
                 )
                 .await;
             if let Err(error) = told {
-                tracing::warn!(operation_id = context.operation_id, %error, "user.groups_not_told");
+                tracing::warn!(%error, "user.groups_not_told");
             }
         }
         Ok(())

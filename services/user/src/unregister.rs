@@ -95,7 +95,7 @@ impl Users {
         let (by, operation_id) = (context.user_id(), context.operation_id.as_str());
         let job = erasures::Erasure::new(user, by, operation_id, self.clock.now_ms());
         self.store.begin_erasure(&job).await?;
-        tracing::info!(target: "audit", user, by, operation_id, "user.erasure_begun");
+        tracing::info!(target: "audit", user, by, "user.erasure_begun");
         self.store.remove_user(user).await?;
         self.routes.facts_changed(&[format!("user:{user}")]).await;
         // Whoever is in goes now; should that fail the job sees to it.
@@ -105,7 +105,7 @@ impl Users {
             auth.call::<_, ForceLogoutResp>(&system, "forceLogout", &request).await
         }));
         if let Err(error) = told.await {
-            tracing::warn!(operation_id, user, %error, "user.not_logged_out: the job does it");
+            tracing::warn!(user, %error, "user.not_logged_out: the job does it");
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ async fn send_to(
         match outcome {
             Ok(message) => answer.results.get_or_insert_default().push(Sent { message, recv_id }),
             Err(error) => {
-                tracing::warn!(operation_id = context.operation_id, recv_id, %error, "batch_send.failed");
+                tracing::warn!(recv_id, %error, "batch_send.failed");
                 answer.failed.get_or_insert_default().push(recv_id);
             }
         }
