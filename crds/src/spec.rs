@@ -986,7 +986,7 @@ impl Default for Monitoring {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceConfig {
-    /// error, warn, info, debug, trace, or a filter such as info,transfer=debug. Live.
+    /// error, warn, info, debug, trace, or a filter such as info,openim_transfer=debug. Live.
     #[schemars(length(min = 1, max = 256))]
     pub log_level: String,
     /// Users with administrator rights.

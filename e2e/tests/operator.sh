@@ -18,9 +18,9 @@ of_pod() { # COMPONENT PATH: what its first pod's admin port says
   kube get --raw "/api/v1/namespaces/$ns/pods/$pod:12000/proxy/$2"
 }
 pods_before=$(all_uids)
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"info,transfer=debug","retainDays":30}}}'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"info,openim_transfer=debug","retainDays":30}}}'
 wait_ready "$cluster_name" 60
-[ "$(of_pod transfer loglevel)" = "transfer=debug,info" ] || { echo "transfer logs at $(of_pod transfer loglevel)"; exit 1; }
+[ "$(of_pod transfer loglevel)" = "openim_transfer=debug,info" ] || { echo "transfer logs at $(of_pod transfer loglevel)"; exit 1; }
 of_pod cron config | has "\"$(get "$cluster_name" '{.status.liveConfig}')\""
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"verbose"}}}'
 until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'

@@ -129,7 +129,7 @@ pub struct MultiLogin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,transfer=debug`.
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,openim_transfer=debug`.
     pub level: String,
     /// Directory of log files; empty: standard output. A change needs a restart.
     pub storage_location: String,

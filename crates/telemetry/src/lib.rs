@@ -22,7 +22,7 @@ use tracing_subscriber::{
 pub struct LogLevel(reload::Handle<EnvFilter, LogRegistry>);
 
 impl LogLevel {
-    /// Applies a filter such as `info` or `info,transfer=debug`.
+    /// Applies a filter such as `info` or `info,openim_transfer=debug`.
     ///
     /// # Errors
     /// When the filter does not parse.
