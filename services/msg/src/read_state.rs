@@ -205,7 +205,7 @@ impl Messages {
             return Err(missing());
         }
         let role = self.may_revoke(context, user, &message).await?;
-        let revoke = self.revoked_by(context, &stored, (id, seq), user, role).await?;
+        let revoke = self.revoked_by(&stored, (id, seq), user, role).await?;
         let tips = RevokeMsgTips {
             revoker_user_id: user.clone(),
             client_msg_id: message.client_msg_id.clone(),
@@ -228,7 +228,6 @@ impl Messages {
     /// Stores the revocation, or finds the caller's own: whoever got no answer revokes again, until everybody has heard of it.
     async fn revoked_by(
         &self,
-        context: &Context,
         stored: &StoredMessage,
         (id, seq): (&str, i64),
         user: &str,
