@@ -54,7 +54,7 @@ test('a backup is written while the services go on', async () => {
 });
 
 test('who looks after the cluster is told that backups lie beside users\' files', () => {
-  assert.match(openim('doctor', cluster), /backups share a bucket with the files of users/);
+  assert.match(openim('doctor', cluster), /backups share a bucket with users' files/);
 });
 
 test('what is in use is not overwritten unless that is asked for, and an unknown backup names the known ones', () => {

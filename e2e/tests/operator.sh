@@ -139,7 +139,7 @@ openim() {
 said=$(openim status "$cluster_name")
 [[ $said == "✔ $cluster_name in $ns: All "*"pods run version"*"✔ gateway       2/2"* ]] || { echo "$said"; exit 1; }
 said=$(openim doctor "$cluster_name") || { echo "$said"; exit 1; }
-grep -q "^✔ $cluster_name: all works" <<< "$said" && grep -q 'mongodb is one server' <<< "$said" || { echo "$said"; exit 1; }
+grep -q "^✔ $cluster_name: healthy" <<< "$said" && grep -q 'mongodb is one server' <<< "$said" || { echo "$said"; exit 1; }
 openim logs "$cluster_name" --service auth --minutes 60 | has '^20[0-9T:.-]*Z INFO  .*process.started' || { openim logs "$cluster_name" --service auth | tail -3; exit 1; }
 generation=$(get "$cluster_name" '{.metadata.generation}')
 spec=$(kube -n "$ns" get openimcluster "$cluster_name" -o json | node -e '

@@ -53,18 +53,18 @@ fn risk(seen: String, advice: &str) -> Finding {
 fn about_the_operator(cluster: &OpenIMCluster, lease: Option<&Lease>, now: Timestamp) -> Option<Finding> {
     let spec = lease.and_then(|lease| lease.spec.as_ref());
     let renewed = spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| now.duration_since(time.0));
-    let advice = "kubectl get pods -n openim-system; without the operator everything runs on, but nothing is changed or repaired";
+    let advice = "kubectl get pods -n openim-system; without the operator everything keeps running, but nothing is changed or repaired";
     match renewed {
-        None => Some(broken("no operator has ever led here".into(), advice)),
+        None => Some(broken("no operator has ever held the leader lease".into(), advice)),
         Some(ago) if ago > RENEWED_WITHIN => {
-            Some(broken(format!("the operator has not been seen for {} s", ago.as_secs()), advice))
+            Some(broken(format!("the operator has not renewed its lease for {} s", ago.as_secs()), advice))
         }
         Some(_) => {
             let seen = cluster.status.as_ref().map(|status| status.observed_generation);
             (seen != cluster.metadata.generation).then(|| {
                 broken(
-                    "the operator has not looked at the newest spec".into(),
-                    "wait a few seconds; if it stays so, see the operator's log: does it watch this namespace?",
+                    "the operator has not observed the newest spec".into(),
+                    "wait a few seconds; if it persists, check the operator's log: does it watch this namespace?",
                 )
             })
         }
@@ -79,22 +79,25 @@ fn advice(reason: &str) -> &'static str {
         (Reason::OutsideWindow, "wait for the window, or remove spec.rollout.windows"),
         (
             Reason::ConsumerLag,
-            "wait, give transfer more pods (spec.services.transfer), or set spec.rollout.maxLag",
+            "wait, add transfer pods (spec.services.transfer), or raise spec.rollout.maxLag",
         ),
         (Reason::ErrorRate, "kubectl openim logs NAME --problems, then kubectl openim rollback NAME"),
-        (Reason::ReconnectBudget, "wait until fewer are connected, or set spec.rollout.reconnectsPerSecond"),
+        (
+            Reason::ReconnectBudget,
+            "wait until fewer clients are connected, or raise spec.rollout.reconnectsPerSecond",
+        ),
         (Reason::RolloutFailed, "edit the spec, or kubectl openim rollback NAME"),
-        (Reason::UpgradeRefused, "set spec.version to what the message names"),
+        (Reason::UpgradeRefused, "set spec.version to the version in the message"),
         (
             Reason::HostTaken,
-            "give this cluster a host of its own (spec.ingress.host), or stop what the message names",
+            "set a different host (spec.ingress.host), or remove the holder named in the message",
         ),
-        (Reason::InvalidSpec, "correct the field that the message names"),
-        (Reason::DependencyNotReady, "see the server below; pods that run are not restarted for it"),
-        (Reason::Migrating, "kubectl logs of the Job that the message names"),
+        (Reason::InvalidSpec, "fix the field named in the message"),
+        (Reason::DependencyNotReady, "see the server below; running pods are not restarted because of it"),
+        (Reason::Migrating, "see kubectl logs of the Job named in the message"),
     ];
     let known = reasons.into_iter().find(|(known, _)| known.as_str() == reason);
-    known.map_or("wait; what does not go forward is named in the message", |(_, advice)| advice)
+    known.map_or("wait; the message names what makes no progress", |(_, advice)| advice)
 }
 
 fn about_the_status(cluster: &OpenIMCluster) -> Vec<Finding> {
@@ -107,15 +110,15 @@ fn about_the_status(cluster: &OpenIMCluster) -> Vec<Finding> {
     for server in &status.dependencies {
         if !server.reachable {
             let helps = if server.managed {
-                "kubectl openim logs NAME --service of this server says why; its volume may be full"
+                "see kubectl openim logs NAME --service with this server; its volume may be full"
             } else {
-                "check its address and its Secret in the spec, and whether a NetworkPolicy is in the way"
+                "check its address and Secret in the spec, and whether a NetworkPolicy blocks it"
             };
             found.push(broken(format!("{} does not answer: {}", server.name, server.message), helps));
         } else if !server.message.is_empty() {
             found.push(risk(
                 format!("{}: {}", server.name, server.message),
-                "wait until it has caught up before you take anything down",
+                "wait until it has caught up before taking anything down",
             ));
         }
     }
@@ -145,21 +148,21 @@ fn about_pods(pods: &[Pod]) -> Vec<Finding> {
             let killed = last.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"));
             if killed {
                 found.push(broken(
-                    format!("{name} was killed because it used more memory than it may"),
+                    format!("{name} was OOM-killed: it exceeded its memory limit"),
                     &format!("raise {section}.resources.memoryLimit"),
                 ));
             } else if container.restart_count > RESTARTS {
                 found.push(broken(
                     format!("{name} was restarted {} times", container.restart_count),
-                    "kubectl logs --previous of the pod says why",
+                    "see kubectl logs --previous of the pod",
                 ));
             }
         }
         let unscheduled = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
         for entry in unscheduled.filter(|entry| entry.type_ == "PodScheduled" && entry.status == "False") {
             found.push(broken(
-                format!("{name} has no node: {}", entry.message.clone().unwrap_or_default()),
-                &format!("add nodes, or ask for less ({section}.resources and .pods)"),
+                format!("{name} cannot be scheduled: {}", entry.message.clone().unwrap_or_default()),
+                &format!("add nodes, or reduce {section}.resources and .pods"),
             ));
         }
     }
@@ -178,7 +181,7 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
     if !alone.is_empty() {
         found.push(risk(
             format!("one pod each: {}", alone.join(", ")),
-            "set spec.services.*.replicas to 2: while a node is drained such a service is away",
+            "set spec.services.*.replicas to 2: such a service is unavailable while its node is drained",
         ));
     }
     let single = [
@@ -205,9 +208,9 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
         if most > partitions {
             found.push(risk(
                 format!(
-                    "{service} may have {most} pods, Kafka's topics were made with {partitions} partitions"
+                    "{service} can have {most} pods, but Kafka's topics have only {partitions} partitions"
                 ),
-                "more pods than partitions have nothing to do: lower the number",
+                "pods beyond the number of partitions stay idle: lower the number",
             ));
         }
     }
@@ -215,7 +218,7 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
     if ingress.enabled && ingress.tls_secret_name.is_empty() {
         found.push(risk(
             "the Ingress has no certificate".into(),
-            "set spec.ingress.tlsSecretName, unless TLS ends before it: tokens and messages travel in clear",
+            "set spec.ingress.tlsSecretName, unless TLS is terminated earlier: tokens and messages are sent unencrypted",
         ));
     }
     if cluster.spec.object_storage.is_none() {
@@ -234,20 +237,20 @@ fn about_backups(cluster: &Cluster) -> Option<Finding> {
     let files = cluster.spec.object_storage.as_ref()?;
     match own {
         None if !files.cdn_prefix.is_empty() => Some(risk(
-            "no backup can be written: the bucket of users' files is read without a signature (cdnPrefix)".into(),
-            "set spec.backup.objectStorage to another bucket, with credentials of its own",
+            "no backup can be written: the bucket of users' files is public (cdnPrefix)".into(),
+            "set spec.backup.objectStorage to another bucket with separate credentials",
         )),
         Some(own) if own.bucket != files.bucket || own.endpoint != files.endpoint => {
             (own.secret_name == files.secret_name).then(|| {
                 risk(
-                    "the services have the credentials of the bucket for backups".into(),
-                    "give spec.backup.objectStorage a Secret of its own: who breaks into a service must not remove backups too",
+                    "the services have the credentials of the backup bucket".into(),
+                    "use a separate Secret in spec.backup.objectStorage: a compromised service must not be able to delete backups",
                 )
             })
         }
         _ => Some(risk(
-            "backups share a bucket with the files of users".into(),
-            "set spec.backup.objectStorage to another bucket, with credentials of its own",
+            "backups share a bucket with users' files".into(),
+            "set spec.backup.objectStorage to another bucket with separate credentials",
         )),
     }
 }
@@ -264,15 +267,20 @@ pub fn examine(cluster: &OpenIMCluster, pods: &[Pod], lease: Option<&Lease>, now
     found
 }
 
-/// The findings for people.
+/// A number with its noun, for example "1 warning".
+fn number(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The findings as text.
 pub fn report(name: &str, found: &[Finding]) -> String {
     let mut out = String::new();
     let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
     let (wrong, risks) = (count(Severity::Broken), count(Severity::Risk));
     _ = match (wrong, risks) {
-        (0, 0) => writeln!(out, "✔ {name}: nothing to say"),
-        (0, _) => writeln!(out, "✔ {name}: all works; to know: {risks}"),
-        _ => writeln!(out, "✖ {name}: does not work: {wrong}; to know: {risks}"),
+        (0, 0) => writeln!(out, "✔ {name}: healthy"),
+        (0, _) => writeln!(out, "✔ {name}: healthy, {}", number(risks, "warning")),
+        _ => writeln!(out, "✖ {name}: {}, {}", number(wrong, "problem"), number(risks, "warning")),
     };
     let mut by_advice: BTreeMap<(Severity, &str), Vec<&str>> = BTreeMap::new();
     for finding in found {
@@ -336,7 +344,7 @@ mod tests {
             )
         };
         let shared = seen_with("", "");
-        assert!(shared.contains("backups share a bucket with the files of users"), "{shared}");
+        assert!(shared.contains("backups share a bucket with users' files"), "{shared}");
         assert!(seen_with("", &own("b", "t")).contains("backups share a bucket"));
         assert!(seen_with("cdnPrefix: 'https://cdn',", "").contains("no backup can be written"));
         assert!(seen_with("", &own("safe", "s")).contains("the services have the credentials"));
@@ -345,18 +353,18 @@ mod tests {
 
     #[test]
     fn a_sound_cluster_has_nothing_to_say() {
-        assert_eq!(seen(&healthy(SOUND), &[]), "✔ chat: nothing to say\n");
+        assert_eq!(seen(&healthy(SOUND), &[]), "✔ chat: healthy\n");
     }
 
     #[test]
     fn what_may_go_wrong_is_said_with_what_helps() {
         let said = seen(&healthy("services: {push: {replicas: 9}}"), &[]);
-        assert!(said.starts_with("✔ chat: all works; to know: 6\n"), "{said}");
+        assert!(said.starts_with("✔ chat: healthy, 6 warnings\n"), "{said}");
         for expected in [
             "one pod each: gateway, api, msg, transfer\n",
             "mongodb is one server",
             "kafka is one server",
-            "push may have 9 pods, Kafka's topics were made with 8",
+            "push can have 9 pods, but Kafka's topics have only 8",
             "the Ingress has no certificate",
             "there is no object storage",
             "→ set spec.objectStorage:",
@@ -389,12 +397,12 @@ mod tests {
         let mut pods = vec![pod("msg", 1, "OOMKilled"), pod("msg", 4, "Error"), pod("msg", 3, "Error")];
         pods.push(pod("mongodb", 1, "OOMKilled"));
         let said = seen(&cluster, &pods);
-        assert!(said.starts_with("✖ chat: does not work: 5; to know: 0\n"), "{said}");
+        assert!(said.starts_with("✖ chat: 5 problems, 0 warnings\n"), "{said}");
         for expected in [
             "not ready: plan 5 waits",
             "→ kubectl openim approve chat",
             "redis does not answer: refused",
-            "chat-msg-1 was killed because",
+            "chat-msg-1 was OOM-killed",
             "→ raise spec.services.msg.resources.memoryLimit",
             "→ raise spec.mongodb.managed.resources.memoryLimit",
             "chat-msg-1 was restarted 4 times",
@@ -407,10 +415,10 @@ mod tests {
     fn an_operator_that_is_away_is_said() {
         let cluster = healthy(SOUND);
         let examined = |lease: Option<&Lease>| report("chat", &examine(&cluster, &[], lease, now()));
-        assert!(examined(None).contains("no operator has ever led"));
-        assert!(examined(Some(&lease(900))).contains("has not been seen for 100 s"));
+        assert!(examined(None).contains("no operator has ever held the leader lease"));
+        assert!(examined(Some(&lease(900))).contains("has not renewed its lease for 100 s"));
         let mut edited = healthy(SOUND);
         edited.metadata.generation = Some(3);
-        assert!(seen(&edited, &[]).contains("has not looked at the newest spec"));
+        assert!(seen(&edited, &[]).contains("has not observed the newest spec"));
     }
 }

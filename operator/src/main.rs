@@ -18,19 +18,19 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[derive(Debug, Parser)]
 #[command(name = "openim-operator", version)]
 struct Arguments {
-    /// Namespace the operator itself runs in; holds its Lease.
+    /// Namespace of the operator and its Lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     namespace: String,
     /// Name of this replica.
     #[arg(long, env = "POD_NAME", default_value = "openim-operator")]
     identity: String,
-    /// Watch only this namespace; all when left out.
+    /// Watch only this namespace [default: all].
     #[arg(long, env = "WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
-    /// Repositories that clusters may run images of, separated by commas; those below one that ends with a slash; all when left out.
+    /// Image repositories that clusters can use, separated by commas; a trailing slash allows everything below [default: all].
     #[arg(long, env = "ALLOWED_REPOSITORIES", value_delimiter = ',')]
     allowed_repositories: Vec<String>,
-    /// Namespaces whose pods may read the metrics of clusters, separated by commas; everybody when left out.
+    /// Namespaces whose pods can read the metrics of clusters, separated by commas [default: all].
     #[arg(long, env = "MONITORING_NAMESPACES", value_delimiter = ',')]
     monitoring_namespaces: Vec<String>,
     /// Log level or filter.
@@ -42,7 +42,7 @@ struct Arguments {
     /// Port of /metrics, /healthz, /readyz, /loglevel.
     #[arg(long, default_value_t = 12000)]
     admin_port: u16,
-    /// Says whether an operator leads here and can read its clusters, and ends: for `helm test`.
+    /// Check that an operator leads here and can read its clusters, then exit: for `helm test`.
     #[arg(long)]
     check: bool,
 }

@@ -43,25 +43,25 @@ const SENDERS: u64 = 2 * PAIRS as u64 + MEMBERS as u64;
 /// How it is proved.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Send for so long, for example 5m, whatever changes meanwhile. When left out, until the change that is under way, or the next one, has ended.
+    /// Send for this time, for example 5m, whatever changes [default: until the current or next change has ended].
     #[arg(long = "for", value_name = "TIME")]
     pub time: Option<SignedDuration>,
-    /// How long a change may take to begin.
+    /// How long to wait for a change to start.
     #[arg(long, value_name = "TIME", default_value = "15m", conflicts_with = "time")]
     pub wait: SignedDuration,
-    /// Messages per second, of all senders together.
+    /// Messages per second, all senders together.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=500))]
     pub rate: u64,
-    /// Base URL of the REST API; that of the status when left out.
+    /// Base URL of the REST API [default: from the status].
     #[arg(long, requires = "ws")]
     pub api: Option<String>,
-    /// URL of the WebSocket gateway; that of the status when left out.
+    /// URL of the WebSocket gateway [default: from the status].
     #[arg(long, requires = "api")]
     pub ws: Option<String>,
-    /// A file of certificates in PEM: authorities beside the public ones.
+    /// PEM file with additional certificate authorities.
     #[arg(long)]
     pub ca: Option<PathBuf>,
-    /// Repeats the choices of an earlier proof, which told its seed.
+    /// Seed printed by an earlier proof, to repeat its random choices.
     #[arg(long)]
     pub seed: Option<u64>,
 }
@@ -103,11 +103,11 @@ fn addresses(
     let (api, ws) = (&status.endpoints.api, &status.endpoints.ws);
     ensure!(
         !api.is_empty() && !ws.is_empty(),
-        "the status does not say where clients connect: say --api and --ws"
+        "the status does not say where clients connect: set --api and --ws"
     );
     ensure!(
         in_cluster || !api.contains(".svc:"),
-        "clients reach {api} inside the Kubernetes cluster alone: say --api and --ws as they are from here, or run this in a pod"
+        "clients can reach {api} only inside the Kubernetes cluster: set --api and --ws to addresses reachable from here, or run this in a pod"
     );
     Ok((api.clone(), ws.clone()))
 }

@@ -36,7 +36,7 @@ pub fn proof(proof: &Proof) -> String {
     };
     let counts = [
         ("lost", proof.lost),
-        ("doubled", proof.doubled),
+        ("duplicated", proof.doubled),
         ("reordered", proof.reordered),
         ("other anomalies", proof.other),
     ];
@@ -58,14 +58,14 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
     let seen = cluster.status.as_ref().filter(|status| status.observed_generation > 0);
     let Some(status) = seen else {
         return format!(
-            "{name}: no operator has looked at it yet; is openim-operator running and watching this namespace?\n"
+            "{name}: no operator has processed it yet; is openim-operator running and watching this namespace?\n"
         );
     };
     let ready =
         status.conditions.iter().any(|entry| entry.type_ == condition::READY && entry.status == "True");
     _ = writeln!(out, "{} {name}: {}", mark(ready), status.message);
     if Some(status.observed_generation) != cluster.metadata.generation {
-        _ = writeln!(out, "  The operator has not seen the newest edit yet.");
+        _ = writeln!(out, "  The operator has not observed the newest edit yet.");
     }
     let services: Vec<String> = status
         .components
@@ -89,13 +89,13 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
     branches(&mut out, "Servers", &servers);
     let changes: Vec<String> =
         status.plan.iter().map(|change| format!("{:<13} {}", change.component, change.reason)).collect();
-    branches(&mut out, "Still to be changed", &changes);
+    branches(&mut out, "Pending changes", &changes);
     let blockers: Vec<String> =
         status.blockers.iter().map(|blocker| with_component(&blocker.component, &blocker.message)).collect();
-    branches(&mut out, "Held up by", &blockers);
+    branches(&mut out, "Blocked by", &blockers);
     if !status.older_templates.is_empty() {
         let names = status.older_templates.join(", ");
-        _ = writeln!(out, "The next change of each brings a newer template of its pods: {names}");
+        _ = writeln!(out, "Older pod templates, updated with the next change: {names}");
     }
     let endpoints = [("REST", &status.endpoints.api), ("WebSocket", &status.endpoints.ws)];
     let endpoints: Vec<String> = endpoints
@@ -135,7 +135,7 @@ pub fn earlier(cluster: &OpenIMCluster, generation: Option<i64>) -> Result<(i64,
             };
         }
     }
-    Err("no other spec is remembered; `kubectl openim history` lists those that are".into())
+    Err("no other spec found; `kubectl openim history` lists the recorded ones".into())
 }
 
 /// The services whose pods are replaced.
@@ -145,7 +145,7 @@ pub fn changes(changes: &[Change]) -> String {
         .map(|change| format!("{:<13} pods: {:<4} {}", change.component, change.pods, change.reason))
         .collect();
     let mut out = String::new();
-    branches(&mut out, "Pods are replaced, one service or server after the other", &pods);
+    branches(&mut out, "Replaced pods, one service or server after the other", &pods);
     out
 }
 
@@ -163,7 +163,7 @@ pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
         })
         .cloned()
         .collect();
-    branches(&mut out, "Written at once", &written);
+    branches(&mut out, "Applied immediately", &written);
     branches(&mut out, "Removed", &applied.deleted);
     let blockers: Vec<String> = plan
         .blockers
@@ -171,7 +171,7 @@ pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
         .chain(&applied.refused)
         .map(|blocker| with_component(&blocker.component, &blocker.message))
         .collect();
-    branches(&mut out, "Held up by", &blockers);
+    branches(&mut out, "Blocked by", &blockers);
     if plan.changes.is_empty() && written.is_empty() && applied.deleted.is_empty() && blockers.is_empty() {
         out.push_str("Nothing changes.\n");
     }
@@ -189,7 +189,7 @@ mod tests {
     fn a_cluster_is_a_tree() {
         let mut cluster = object("{}");
         cluster.metadata.generation = Some(3);
-        assert!(tree(&cluster).contains("no operator has looked at it"));
+        assert!(tree(&cluster).contains("no operator has processed it"));
         cluster.status = Some(OpenIMClusterStatus {
             observed_generation: 2,
             message: "1 of 2 pods are ready.".into(),
@@ -207,7 +207,7 @@ mod tests {
         });
         assert_eq!(
             tree(&cluster),
-            "✖ chat in team: 1 of 2 pods are ready.\n  The operator has not seen the newest edit yet.\nServices\n  \
+            "✖ chat in team: 1 of 2 pods are ready.\n  The operator has not observed the newest edit yet.\nServices\n  \
              ├─ ✔ auth          1/1    1.0.0\n  └─ ✖ msg           0/1    1.0.0\nServers\n  └─ ✖ redis         managed  down\n"
         );
     }

@@ -23,11 +23,11 @@ use operator::{
     view, window,
 };
 
-/// OpenIM clusters, for people.
+/// Inspect and manage OpenIM clusters.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-openim", bin_name = "kubectl openim", version)]
 struct Arguments {
-    /// Namespace of the cluster; the context's when left out.
+    /// Namespace of the cluster [default: the context's].
     #[arg(short, long, global = true)]
     namespace: Option<String>,
     /// Context of the kubeconfig.
@@ -39,40 +39,40 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// A cluster as a tree; all clusters of the namespace when no name is given.
+    /// Show a cluster as a tree, or all clusters of the namespace.
     Status {
         /// Name of the cluster.
         name: Option<String>,
     },
-    /// Specs that a cluster ran with.
+    /// List the specs that a cluster was fully rolled out with.
     History {
         /// Name of the cluster.
         name: String,
     },
-    /// Goes back to a spec that the cluster ran with; what is in Git or a Helm release must be set back there.
+    /// Restore an earlier spec. Revert Git or the Helm release yourself.
     Rollback {
         /// Name of the cluster.
         name: String,
-        /// Which, as `history` lists them; the newest that is not the present one when left out.
+        /// Generation, as listed by `history` [default: the previous one].
         #[arg(long)]
         to_generation: Option<i64>,
     },
-    /// What does not work, what will not when something happens, and what helps. Ends with 1 when something does not work.
+    /// Diagnose problems and risks and suggest fixes. Exits with 1 if anything is broken.
     Doctor {
         /// Name of the cluster.
         name: String,
-        /// Namespace that the operator runs in.
+        /// Namespace of the operator.
         #[arg(long, default_value = "openim-system")]
         operator_namespace: String,
     },
-    /// The log lines of all pods of the services, in the order of their time.
+    /// Show the logs of all service pods, ordered by time.
     Logs {
         /// Name of the cluster.
         name: String,
-        /// Of one service or server alone, for example msg or kafka.
+        /// Only this service or server, for example msg or kafka.
         #[arg(short, long)]
         service: Option<String>,
-        /// Of the last minutes.
+        /// How many minutes back.
         #[arg(long, default_value_t = 10)]
         minutes: u16,
         /// Only warnings and errors.
@@ -82,32 +82,32 @@ enum Command {
         #[arg(short, long)]
         operation: Option<String>,
     },
-    /// Writes MongoDB's data, encrypted, to the storage of `spec.backup.objectStorage` or `spec.objectStorage`, while the services go on.
+    /// Back up MongoDB, encrypted, to `spec.backup.objectStorage` or `spec.objectStorage`, without stopping the services.
     Backup {
         /// Name of the cluster.
         name: String,
-        /// Name of the backup; the time and a random end when left out.
+        /// Name of the backup [default: the time and a random suffix].
         #[arg(long)]
         backup: Option<String>,
     },
-    /// Fills MongoDB from a backup. The services stop meanwhile and start again.
+    /// Restore MongoDB from a backup. The services are stopped meanwhile.
     Restore {
         /// Name of the cluster.
         name: String,
         /// Name of the backup.
         backup: String,
-        /// Remove what the database holds; without it only a database that nobody has used is filled.
+        /// Delete the content of the database; without it, only an unused database is filled.
         #[arg(long)]
         replace: bool,
-        /// Seqs that every conversation leaves out: at least as many messages as any conversation had after the backup, or clients take
-        /// new messages for ones that they have.
+        /// How many sequence numbers to skip in every conversation: at least as many as the messages any conversation got after the backup, or
+        /// clients mistake new messages for ones they already have.
         #[arg(long, default_value_t = 1000)]
         advance: i64,
-        /// Restore also what is neither encrypted nor signed: backups of earlier versions. Whoever can write to the bucket can have made them.
+        /// Also restore unencrypted, unsigned backups of earlier versions. Anyone with write access to the bucket could have forged them.
         #[arg(long)]
         unsealed: bool,
     },
-    /// Moves the cluster's pods away from a node, or a single pod, one at a time and within their disruption budgets.
+    /// Move the cluster's pods off a node, or a single pod, one at a time and within their disruption budgets.
     #[command(group(clap::ArgGroup::new("what").required(true).args(["node", "pod"])))]
     Drain {
         /// Name of the cluster.
@@ -119,25 +119,25 @@ enum Command {
         #[arg(long)]
         pod: Option<String>,
     },
-    /// Sends messages of test users through the change that is under way, or the next one, and writes into the status whether any was lost, doubled or
-    /// reordered, how many were acknowledged, and the longest gap. Ends with 1 when a promise was broken.
+    /// Send test users' messages during the current or next change and record in the status whether any was lost, duplicated or
+    /// reordered, how many were acknowledged, and the longest gap. Exits with 1 if a guarantee was violated.
     Prove {
         /// Name of the cluster.
         name: String,
         #[command(flatten)]
         options: prove::Options,
     },
-    /// Lets the operator carry out the plan that waits (`spec.rollout.approval: Required`).
+    /// Approve the pending plan (`spec.rollout.approval: Required`).
     Approve {
         /// Name of the cluster.
         name: String,
     },
-    /// What applying a file would do: pods that are replaced, objects that are written and removed, what holds it up. Changes nothing.
+    /// Preview what applying a file would do: replaced pods, written and removed objects, blockers. Changes nothing.
     Plan {
-        /// A file with one OpenIMCluster.
+        /// File with one OpenIMCluster.
         #[arg(short, long)]
         filename: PathBuf,
-        /// Namespace that the operator runs in.
+        /// Namespace of the operator.
         #[arg(long, default_value = "openim-system")]
         operator_namespace: String,
     },
@@ -173,9 +173,7 @@ async fn approve(client: Client, namespace: &str, name: &str) -> anyhow::Result<
     let cluster = clusters.get(name).await?;
     let status = cluster.status.clone().unwrap_or_default();
     if status.plan_id.is_empty() || Some(status.observed_generation) != cluster.metadata.generation {
-        bail!(
-            "{name} has no plan for its newest spec (yet); `kubectl openim status {name}` says what it does"
-        );
+        bail!("{name} has no plan for its newest spec yet; see `kubectl openim status {name}`");
     }
     let patch = serde_json::json!({ "metadata": { "annotations": { window::APPROVED: status.plan_id } } });
     clusters.patch(name, &Default::default(), &Patch::Merge(&patch)).await?;
@@ -197,7 +195,7 @@ async fn rollback(
     // With the version that was read: an edit that somebody made meanwhile is not overwritten.
     clusters.replace(name, &Default::default(), &cluster).await?;
     println!(
-        "{name} has the spec of generation {generation} again; `kubectl openim status {name}` says how far it is."
+        "{name} is restored to the spec of generation {generation}; `kubectl openim status {name}` shows its progress."
     );
     Ok(())
 }
@@ -273,7 +271,7 @@ async fn logs(
     };
     let found = pods(&client, namespace, &selector).await?;
     if found.is_empty() {
-        bail!("{name} has no such pods in namespace {namespace}");
+        bail!("no matching pods found for {name} in namespace {namespace}");
     }
     let api: Api<Pod> = Api::namespaced(client, namespace);
     let since = LogParams { since_seconds: Some(i64::from(minutes) * 60), ..Default::default() };

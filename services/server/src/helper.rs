@@ -12,27 +12,27 @@ use crate::{backup, people};
 #[derive(Debug, Parser)]
 #[command(name = "openim-server")]
 enum Helper {
-    /// A copy of a file that only the current user can read.
+    /// Copy a file so that only the current user can read it.
     CopyKey { from: PathBuf, to: PathBuf },
-    /// Writes redis.conf and sentinel.conf of a member of a set.
+    /// Write redis.conf and sentinel.conf of a member of a set.
     RedisMember {
-        /// Its own host.
+        /// Host of this member.
         #[arg(long)]
         host: String,
-        /// The hosts of all members.
+        /// Hosts of all members.
         #[arg(long, value_delimiter = ',')]
         hosts: Vec<String>,
-        /// A file with the password of servers and sentinels.
+        /// File with the password of servers and sentinels.
         #[arg(long)]
         password_file: PathBuf,
-        /// What redis.conf has in any case.
+        /// File with the common part of redis.conf.
         #[arg(long)]
         base: PathBuf,
-        /// Directory of the files.
+        /// Directory to write to.
         #[arg(long)]
         to: PathBuf,
     },
-    /// Writes MongoDB's data to the object storage, encrypted, below backups/NAME/.
+    /// Back up MongoDB, encrypted, to backups/NAME/ in the object storage.
     Backup {
         /// Directory with config.yaml.
         #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
@@ -40,24 +40,24 @@ enum Helper {
         /// Name of the backup.
         name: String,
     },
-    /// Fills MongoDB from a backup. The services must not run meanwhile.
+    /// Restore MongoDB from a backup. Stop the services first.
     Restore {
         /// Directory with config.yaml.
         #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
         config: PathBuf,
         /// Name of the backup.
         name: String,
-        /// Remove what the database holds.
+        /// Delete the content of the database.
         #[arg(long)]
         replace: bool,
-        /// Seqs that every conversation leaves out, at least as many messages as one had after the backup.
+        /// How many sequence numbers to skip in every conversation: at least as many as the messages any got after the backup.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
         advance: i64,
-        /// Restore also what is neither encrypted nor signed: backups of earlier versions.
+        /// Also restore unencrypted, unsigned backups of earlier versions.
         #[arg(long)]
         unsealed: bool,
     },
-    /// Erases a user for good, or says how far that is.
+    /// Erase a user permanently, or show the progress.
     EraseUser {
         /// Directory with config.yaml.
         #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
@@ -65,7 +65,7 @@ enum Helper {
         /// Id of the user.
         user: String,
     },
-    /// Writes all there is of a user to the standard output: JSON, a line each.
+    /// Export a user's data to standard output, one JSON object per line.
     ExportUser {
         /// Directory with config.yaml.
         #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]

@@ -18,7 +18,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[derive(Debug, Parser)]
 #[command(name = "openim-server", version)]
 struct Arguments {
-    /// What this process runs.
+    /// The service to run.
     #[arg(value_enum)]
     role: Role,
     /// Directory with config.yaml.

@@ -23,22 +23,22 @@ use tokio_util::task::TaskTracker;
 const PLATFORM: i32 = 2;
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Load and latencies, as JSON.
+/// Generates load and prints latencies as JSON.
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
-    /// The JSON of `make endpoints`, or one like it for another server.
+    /// The JSON printed by `make endpoints`, or the same for another server.
     #[arg(long, env = "OPENIM_ENDPOINTS")]
     endpoints: String,
-    /// Connected users; half of them send to the other half, or all are members of the group.
+    /// Connected users; half of them send to the other half, or all to the group.
     #[arg(long, default_value_t = 100)]
     connections: usize,
     /// Messages per second, all senders together.
     #[arg(long, default_value_t = 200)]
     rate: u64,
-    /// Seconds of measured load, after two of warm-up.
+    /// Seconds of measured load, after two seconds of warm-up.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Bytes of text in a message.
+    /// Bytes of text per message.
     #[arg(long, default_value_t = 100)]
     payload: usize,
     /// Send into one group of all connected users instead of single chats.
@@ -50,7 +50,7 @@ struct Arguments {
     /// Compress frames, as the SDKs do.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     gzip: bool,
-    /// Processes to account, as name=part of their command line.
+    /// Processes to measure, as name=part of their command line.
     #[arg(long, value_delimiter = ',', default_values = [
         "gateway=openim-server\0gateway", "msg=openim-server\0msg", "transfer=openim-server\0transfer", "push=openim-server\0push",
         "auth=openim-server\0auth", "conversation=openim-server\0conversation", "api=openim-server\0api", "all=openim-server\0all",

@@ -17,62 +17,62 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Lets things go wrong while messages flow, and checks. What it prints first, the seed, makes the same choices again.
+/// Injects faults while messages flow and checks the guarantees. Prints its seed first, which repeats the same random choices.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The JSON of `make endpoints`; or say --api, --ws and --secret.
+    /// The JSON printed by `make endpoints`; or set --api, --ws and --secret.
     #[arg(long, env = "OPENIM_ENDPOINTS", required_unless_present = "api")]
     endpoints: Option<String>,
     /// Base URL of the REST API, for example http://127.0.0.1:10002.
     #[arg(long, requires = "ws", requires = "secret")]
     api: Option<String>,
-    /// URL of the WebSocket gateway, for example ws://127.0.0.1:10001/, or several separated by commas, which connections take in turn.
+    /// URL of the WebSocket gateway, for example ws://127.0.0.1:10001/, or several separated by commas, used in turn.
     #[arg(long, requires = "api")]
     ws: Option<String>,
     /// The server's shared secret.
     #[arg(long, env = "OPENIM_SECRET", hide_env_values = true)]
     secret: Option<String>,
-    /// An administrator.
+    /// User id of an administrator.
     #[arg(long, default_value = "imAdmin")]
     admin: String,
-    /// A file of certificates in PEM: authorities beside the public ones.
+    /// PEM file with additional certificate authorities.
     #[arg(long)]
     ca: Option<PathBuf>,
     #[command(flatten)]
     load: Load,
     #[command(flatten)]
     checks: Checks,
-    /// Seconds of sending, or more until all that is to go wrong did; until SIGTERM says that it is enough when left out.
+    /// Seconds to send, extended until every fault was injected [default: until SIGTERM].
     #[arg(long)]
     seconds: Option<u64>,
-    /// So many acknowledged messages are enough.
+    /// Stop after this many acknowledged messages.
     #[arg(long)]
     messages: Option<u64>,
-    /// Processes, or parts of the cluster whose pods, are killed in turn, for example transfer,push,gateway,redis or 4711 or /run/push.pid.
+    /// Processes or cluster components to kill in turn, for example transfer,push,gateway,redis or 4711 or /run/push.pid.
     #[arg(long, value_delimiter = ',', value_parser = Fault::kill)]
     kill: Vec<Fault>,
-    /// Processes that stand still, for example 4711:30 or /run/push.pid:30: the id of the process, or a file that has it, and seconds.
+    /// Processes to freeze, for example 4711:30 or /run/push.pid:30: process id or pid file, and seconds.
     #[arg(long, value_delimiter = ',', value_parser = Fault::freeze)]
     freeze: Vec<Fault>,
-    /// What else goes wrong: a name and a command for the shell, which has to succeed.
+    /// Another fault: a name and a shell command, which must succeed.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = Fault::command)]
     nemesis: Vec<Fault>,
-    /// Seconds before each; evenly over `--seconds` when left out.
+    /// Seconds before each fault [default: evenly over `--seconds`].
     #[arg(long, visible_alias = "nemesis-every")]
     kill_every: Option<u64>,
-    /// All of them again and again until it is enough, in an order and with pauses that the seed decides.
+    /// Repeat the faults until the end, in an order and with pauses chosen by the seed.
     #[arg(long, requires = "kill_every")]
     again: bool,
-    /// Only these kinds of anomalies count; the others are told alone.
+    /// Only these kinds of anomalies fail the run; others are only reported.
     #[arg(long, value_delimiter = ',', value_parser = Anomaly::KINDS)]
     only: Vec<String>,
-    /// Where pods are killed: name of the cluster.
+    /// Name of the cluster whose pods are killed.
     #[arg(long, default_value = "chat")]
     name: String,
     /// Namespace of the cluster.
     #[arg(long, default_value = "openim")]
     namespace: String,
-    /// Remove the messages and groups of this run in the end.
+    /// Remove the messages and groups of this run at the end.
     #[arg(long)]
     clean_up: bool,
 }
