@@ -1,4 +1,4 @@
-//! The `OpenIMCluster` API, version v1alpha1. Every field has a default: an object with a name and nothing else is a working small
+//! The `OpenIMCluster` API, version v1alpha1. Every field has a default: an object with only a name is a working small
 //! cluster.
 
 #![allow(
@@ -22,10 +22,10 @@ pub use service::*;
 pub use spec::*;
 pub use status::*;
 
-/// Longest name of a cluster: with what is added, the names of its Services, Jobs and labels have at most 63 characters.
+/// Maximum length of a cluster's name, so that the derived names of Services, Jobs and labels have at most 63 characters.
 pub const MAX_NAME: usize = 40;
 
-/// Why an object of this name cannot be a cluster, if so: Services are called after it, and they may not have every name.
+/// Why a cluster cannot have this name, if so: Services are named after it, and their names are restricted.
 pub fn name_problem(name: &str) -> Option<String> {
     if name.len() > MAX_NAME {
         return Some(format!("has {} characters: choose one with at most {MAX_NAME}", name.len()));
@@ -36,7 +36,7 @@ pub fn name_problem(name: &str) -> Option<String> {
         .then(|| format!("{name:?}: choose one that begins with a letter and has no dot, for example chat-1"))
 }
 
-/// The same for the API server, which lets nothing but small letters, digits, dots and hyphens through.
+/// The same for the API server, which allows only lower-case letters, digits, dots and hyphens.
 fn name_rules() -> Vec<ValidationRule> {
     let rule =
         |rule: String, message: String| ValidationRule { rule, message: Some(message), ..Default::default() };
@@ -47,12 +47,12 @@ fn name_rules() -> Vec<ValidationRule> {
         ),
         rule(
             "self.metadata.name.matches('^[a-z][-a-z0-9]*$')".into(),
-            "metadata.name must begin with a letter and have no dot: Services are called after it".into(),
+            "metadata.name must begin with a letter and contain no dot: Services are named after it".into(),
         ),
     ]
 }
 
-/// What may be left out and has no default may be null: so templates write what is not given.
+/// Optional fields without a default accept null, which templates write for absent values.
 fn with_nulls(schema: &mut JSONSchemaProps) {
     let required = schema.required.clone().unwrap_or_default();
     for (name, field) in schema.properties.iter_mut().flatten() {
@@ -69,7 +69,7 @@ fn with_nulls(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// The definition, with `spec` optional: leaving it out means all defaults.
+/// The definition, with `spec` optional: omitting it means all defaults.
 pub fn definition() -> CustomResourceDefinition {
     let mut definition = OpenIMCluster::crd();
     for version in &mut definition.spec.versions {
@@ -128,7 +128,7 @@ mod tests {
         for line in [
             "| `spec.services.api.replicas` | integer, 0 to 200 | `1` | Pods, 0 to 200. |",
             "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What then happens while pods of before still serve; and what happens to the service that was changed last when its new pods fail too many calls. |",
-            "*volumes cannot shrink: set the size back.* |",
+            "*volumes cannot shrink: restore the previous size.* |",
         ] {
             assert!(text.contains(line), "no line with: {line}");
         }

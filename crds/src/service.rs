@@ -1,11 +1,11 @@
-//! One object for each service that can be scaled, so that `kubectl scale` and a HorizontalPodAutoscaler have something to scale.
+//! One object per scalable service, the target of `kubectl scale` and HorizontalPodAutoscalers.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A service of an OpenIMCluster, made by the operator: `kubectl scale openimservice chat-gateway --replicas 3`. The last edit counts,
-/// whether it is made here or in `spec.services` of the cluster. A service with `autoscaling` in the cluster's spec has none.
+/// A service of an OpenIMCluster, created by the operator: `kubectl scale openimservice chat-gateway --replicas 3`. The most recent edit wins,
+/// whether made here or in `spec.services` of the cluster. A service with `autoscaling` in the cluster's spec has none.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
     group = "openim.io",
@@ -38,12 +38,12 @@ pub struct OpenIMServiceSpec {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OpenIMServiceStatus {
-    /// Pods that there are.
+    /// Existing pods.
     pub replicas: i32,
-    /// Pods that serve.
+    /// Ready pods.
     pub ready: i32,
-    /// Selects the pods.
+    /// Label selector of the pods.
     pub selector: String,
-    /// Version of the pods; the old one until all are new.
+    /// Version of the pods; the old one until all are updated.
     pub version: String,
 }

@@ -1,4 +1,4 @@
-//! What a user asks for.
+//! The spec of a cluster.
 
 use std::collections::BTreeMap;
 
@@ -33,131 +33,131 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "!has(self.internalTLS) || has(oldSelf.internalTLS) || self.internalTLS == 'Required'",
-    "message": "internalTLS was left out when the cluster was created: leave it out, or make a cluster with another name"
+    "message": "internalTLS was omitted when the cluster was created: omit it, or create a cluster with another name"
 }]))]
 pub struct OpenIMClusterSpec {
-    /// Version of the services, the tag of their image. Empty: the version that runs, at first the operator's own; a newer operator
-    /// alone upgrades nothing.
+    /// Version of the services, which is the tag of their image. Empty: the running version, initially the operator's own; upgrading the
+    /// operator does not upgrade the services.
     #[schemars(length(max = 64))]
     pub version: String,
-    /// Where the service image comes from.
+    /// Image of the services.
     pub image: Image,
     /// The services.
     pub services: Services,
-    /// MongoDB: the truth.
+    /// MongoDB: the permanent data.
     pub mongodb: MongoDb,
-    /// Redis: routes and presence; may be lost at any time.
+    /// Redis: routes and presence; can be lost at any time.
     pub redis: Redis,
-    /// Kafka: accepted messages on their way.
+    /// Kafka: accepted messages in flight.
     pub kafka: Kafka,
     /// Object storage for uploads; without it uploads are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object_storage: Option<ObjectStorage>,
-    /// Where and how backups are kept. Left out: in the bucket of objectStorage, with a key that the operator makes.
+    /// Storage and encryption of backups. If omitted: the bucket of objectStorage, with a key that the operator generates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
     /// Calls to your back end before and after operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Webhooks>,
-    /// Push vendors for receivers that are offline; without them nobody is told.
+    /// Push vendors for offline receivers; without them, offline users are not notified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline_push: Option<OfflinePush>,
-    /// How clients come in.
+    /// Ingress for client traffic.
     pub ingress: IngressSpec,
-    /// How clients come in by the Gateway API, beside the Ingress or in its place (`ingress.enabled: false`).
+    /// Gateway API route for client traffic, in addition to the Ingress or instead of it (`ingress.enabled: false`).
     #[serde(rename = "gatewayAPI", skip_serializing_if = "Option::is_none")]
     pub gateway_api: Option<GatewayApi>,
-    /// Have the Prometheus operator scrape the services: a PodMonitor. Left out: none; the pods have the `prometheus.io` annotations in any case.
+    /// Create a PodMonitor for the Prometheus operator. If omitted: none; the pods always have the `prometheus.io` annotations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
     /// Settings of the services.
     pub config: ServiceConfig,
-    /// How changes reach the pods.
+    /// How changes are rolled out.
     pub rollout: RolloutPolicy,
-    /// Where and how the pods of the services run.
+    /// Scheduling, labels and annotations of the services' pods.
     pub pods: Pods,
-    /// Who may connect to the pods.
+    /// Whether NetworkPolicies restrict access to the pods.
     pub network_policies: NetworkPolicies,
-    /// As [`InternalTls`] says.
+    /// Encryption between services and to the managed servers, see [`InternalTls`].
     #[serde(rename = "internalTLS", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
-        "message": "services with and without TLS do not understand each other: set it back, or make a cluster with another name"
+        "message": "internalTLS is immutable: restore the previous value, or create a cluster with another name"
     }]))]
     pub internal_tls: Option<InternalTls>,
     /// What happens to volumes when the cluster is deleted.
     pub volumes: VolumePolicy,
-    /// Any text, for example the date. Another one gives the managed MongoDB, Redis and Kafka new passwords: they take both while the
-    /// services change over, then the ones of before are refused.
+    /// Any text, for example the date. Changing it rotates the passwords of the managed MongoDB, Redis and Kafka: both passwords work
+    /// while the services change over, then the old ones are refused.
     #[schemars(length(max = 64))]
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub password_rotation: String,
-    /// Any text, for example the date. Another one gives the cluster another secret, which signs tokens and calls, and another API secret: all
-    /// services take both, then use the new ones, then refuse those of before. Tokens of before stay good until they expire.
+    /// Any text, for example the date. Changing it rotates the cluster's secret, which signs tokens and calls, and the API secret: all services
+    /// accept both, then use the new ones, then refuse the old ones. Existing user tokens stay valid until they expire.
     #[schemars(length(max = 64))]
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub secret_rotation: String,
-    /// Hours for which the secrets of before are accepted once the new ones are in use, so that back ends take the new API secret: 0 to 720,
-    /// 24 if left out; 0 where the old ones are in wrong hands.
+    /// Hours for which the old secrets are accepted once the new ones are in use, so that back ends can switch to the new API secret: 0 to 720,
+    /// 24 if omitted; 0 if the old ones have leaked.
     #[schemars(range(min = 0, max = 720))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_overlap_hours: Option<i32>,
 }
 
-/// Whether services encrypt what they say to each other and to the managed servers. Decided when a cluster is created; left out: a new
-/// cluster does, and one that exists stays as it was made.
+/// Whether traffic between services and to the managed servers is encrypted. Fixed when a cluster is created; if omitted, a new
+/// cluster encrypts, and an existing one stays as it was created.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InternalTls {
-    /// Calls are authenticated by the cluster's secret, and not encrypted.
+    /// Calls are authenticated with the cluster's secret, but not encrypted.
     Disabled,
-    /// Calls are encrypted, and both sides show a certificate of the cluster's own authority. The managed servers speak TLS alone, with a
-    /// certificate of the same authority. The operator makes and renews them.
+    /// Calls use mutual TLS with certificates of the cluster's own authority. The managed servers accept only TLS, with a
+    /// certificate of the same authority. The operator issues and renews the certificates.
     Required,
 }
 
-/// Who may connect to the pods; needs a network plugin that enforces NetworkPolicies.
+/// Whether NetworkPolicies restrict access to the pods; needs a network plugin that enforces them.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NetworkPolicies {
-    /// Managed servers: this cluster's pods and the operator. Services: this cluster's pods, and everybody on the ports for clients and
-    /// metrics. A NetworkPolicy of your own lets more in.
+    /// Managed servers accept this cluster's pods and the operator; services accept this cluster's pods, and everybody on the ports for clients and
+    /// metrics. Add your own NetworkPolicies to allow more.
     #[default]
     Restricted,
-    /// No policies are made.
+    /// No policies are created.
     Disabled,
 }
 
-/// Services are changed one after the other; the next one waits until the pods of the one before serve.
+/// Rollout settings. Services are changed one after the other; the next one waits until the pods of the previous one are ready.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutPolicy {
-    /// Nothing that restarts pods is done; `status.plan` says what would be. Scaling and repairs go on.
+    /// Hold everything that restarts pods; `status.plan` shows what is pending. Scaling and repairs continue.
     pub paused: bool,
-    /// Seconds that a new pod must serve before an old one goes.
+    /// Seconds that a new pod must be ready before an old one is removed.
     #[schemars(range(min = 0, max = 3600))]
     pub soak_seconds: i32,
-    /// Seconds without progress after which a change of a service has failed. More than soakSeconds.
+    /// Seconds without progress after which a change of a service has failed. Must be greater than soakSeconds.
     #[schemars(range(min = 10, max = 7200))]
     pub deadline_seconds: i32,
-    /// What then happens while pods of before still serve; and what happens to the service that was changed last when its new pods fail too
-    /// many calls.
+    /// What to do with a service whose new pods do not become ready or fail too many calls (of several, the one changed last): roll back, or stop
+    /// for inspection.
     pub on_failure: OnFailure,
-    /// The next service is changed when no more records than this wait in Kafka for transfer, and for push; 0: whatever waits. Transfer and push
-    /// themselves may be changed while they are behind.
+    /// Maximum Kafka consumer lag of transfer, and of push, before the next service is changed; 0: no limit. Transfer and push themselves
+    /// can be changed while they lag behind.
     #[schemars(range(min = 0, max = 1000000000))]
     pub max_lag: i64,
-    /// The next service is changed while no more than this part of the calls that new pods of the ones before answered failed inside, in percent;
-    /// 100: whatever fails. Each method counts as often as it was called on the pods of before, and what failed there already does not count. See onFailure.
+    /// Maximum error rate, in percent, of already updated services before the next one is updated; 100: no limit. Each method is weighted by
+    /// how often it was called on the old pods, and failures that already occurred there do not count. See onFailure.
     #[schemars(range(min = 0, max = 100))]
     pub max_error_percent: i64,
-    /// The gateways are changed while none has more connections than it can close at this rate while it drains
-    /// (`config.gatewayDrainSeconds`); 0: whatever they have.
+    /// Maximum reconnects per second caused by a draining gateway: gateways are changed only while none has more connections than it can close
+    /// at this rate (`config.gatewayDrainSeconds`); 0: no limit.
     #[schemars(range(min = 0, max = 1000000))]
     pub reconnects_per_second: i64,
-    /// When changes that restart pods may begin; always when there is none. One service that is being changed is finished after a window
-    /// has closed. What needs no restart, scaling, repairs and rolling back go on at any time.
+    /// When changes that restart pods can start; without windows: always. A service in progress is finished after a window
+    /// has closed. Changes without restarts, scaling, repairs and rollbacks happen at any time.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub windows: Vec<Window>,
-    /// Whether changes that restart pods need somebody's approval.
+    /// Whether changes that restart pods need approval.
     pub approval: Approval,
 }
 
@@ -165,14 +165,14 @@ pub struct RolloutPolicy {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
-    /// Days on which it opens; every day when left out.
+    /// Days on which it opens; if omitted, every day.
     #[serde(default)]
     #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
     pub days: Vec<Day>,
-    /// When it opens, UTC, for example "02:30".
+    /// Opening time, UTC, for example "02:30".
     #[schemars(length(min = 5, max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     pub start: String,
-    /// How long it is open.
+    /// Minutes for which it is open.
     #[schemars(range(min = 10, max = 1440))]
     pub minutes: i32,
 }
@@ -193,10 +193,10 @@ pub enum Day {
 /// Whether a plan needs approval.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Approval {
-    /// No: an edit is approval enough.
+    /// Changes start without approval.
     #[default]
     Automatic,
-    /// Pods are restarted when the annotation `openim.io/approved-plan` names `status.planID` (`kubectl openim approve`).
+    /// Changes start when the annotation `openim.io/approved-plan` equals `status.planID` (`kubectl openim approve`).
     Required,
 }
 
@@ -216,13 +216,13 @@ impl Default for RolloutPolicy {
     }
 }
 
-/// What happens to a service whose new pods do not become ready, or fail too many calls.
+/// What to do with a service whose new pods do not become ready or fail too many calls.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It gets back the template of the pods of before; the services after it are not touched.
+    /// Restore the template of the old pods; later services are not changed.
     #[default]
     RollBack,
-    /// It stays as it is, for somebody to look at; the services after it are not touched.
+    /// Leave it for inspection; later services are not changed.
     Stop,
 }
 
@@ -230,13 +230,13 @@ pub enum OnFailure {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Pods {
-    /// More annotations.
+    /// Additional annotations.
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
     /// Nodes must have these labels.
     #[schemars(extend("maxProperties" = 64))]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints that are tolerated.
+    /// Tolerated taints.
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
     /// Priority class; empty: the default one.
@@ -253,7 +253,7 @@ pub struct Pods {
     pub affinity: Option<AnyObject>,
 }
 
-/// Templates write null for what is not given.
+/// Templates write null for absent values.
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -268,11 +268,11 @@ fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "maxProperties": 3 })
 }
 
-/// What is different for the pods of one component; what is left out is as in `spec.pods`, for servers as Kubernetes has it.
+/// Overrides for the pods of one component; omitted fields are as in `spec.pods`, for servers Kubernetes' defaults.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ComponentPods {
-    /// More annotations; services have those of `spec.pods` too.
+    /// Additional annotations; services also have those of `spec.pods`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
@@ -280,7 +280,7 @@ pub struct ComponentPods {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 64))]
     pub node_selector: Option<BTreeMap<String, String>>,
-    /// Taints that are tolerated.
+    /// Tolerated taints.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Option<Vec<Toleration>>,
@@ -303,9 +303,9 @@ pub enum Spread {
     /// As evenly as the nodes allow.
     #[default]
     Preferred,
-    /// A pod that would make it uneven stays pending.
+    /// A pod that would make the distribution uneven stays pending.
     Required,
-    /// As the scheduler likes.
+    /// Left to the scheduler.
     Disabled,
 }
 
@@ -316,20 +316,20 @@ pub struct Image {
     /// Repository of the service image.
     #[schemars(length(min = 1, max = 256))]
     pub repository: String,
-    /// Digest of the image of `spec.version`, sha256:…: exactly this image runs, whatever the tag comes to mean. Empty: by tag. Change it together
+    /// Digest (sha256:…) of the image of `spec.version`, which pins the image whatever the tag refers to. Empty: use the tag. Change it together
     /// with `spec.version`.
     #[schemars(length(max = 71), regex(pattern = "^(sha256:[0-9a-f]{64})?$"))]
     pub digest: String,
-    /// When kubelets pull it.
+    /// Image pull policy.
     pub pull_policy: PullPolicy,
 }
 
-/// When kubelets pull an image.
+/// Image pull policy.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PullPolicy {
     /// Always ask the registry.
     Always,
-    /// Only when the node lacks it.
+    /// Only if the node does not have it.
     #[default]
     IfNotPresent,
     /// Never.
@@ -361,7 +361,7 @@ impl Default for Image {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Services {
-    /// WebSocket connections.
+    /// WebSocket connections of clients.
     pub gateway: Service,
     /// REST.
     pub api: Service,
@@ -373,7 +373,7 @@ pub struct Services {
     pub auth: Service,
     /// Users.
     pub user: Service,
-    /// Friends and black lists.
+    /// Friends and block lists.
     pub relation: Service,
     /// Groups.
     pub group: Service,
@@ -394,21 +394,21 @@ pub struct Service {
     /// Pods, 0 to 200.
     #[schemars(range(min = 0, max = 200))]
     pub replicas: i32,
-    /// Chooses the replicas by load; `replicas` then counts only at first.
+    /// Scale by load; `replicas` is then only the initial number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// Requests and limits of a pod.
+    /// Resource requests and limits of a pod.
     pub resources: Resources,
-    /// More environment variables, for example RUST_BACKTRACE. Those that the operator sets cannot be changed.
+    /// Additional environment variables, for example RUST_BACKTRACE. Those set by the operator cannot be overridden.
     #[schemars(extend("maxProperties" = 64))]
     pub env: BTreeMap<String, String>,
-    /// Where and how its pods run, where that differs from `spec.pods`.
+    /// Overrides of `spec.pods` for this service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods: Option<ComponentPods>,
 }
 
-/// Between how many pods, and by what. By CPU use a HorizontalPodAutoscaler decides, which needs a metrics server; by connections or lag the
-/// operator does, which needs nothing.
+/// Range and metric of autoscaling. CPU usage is handled by a HorizontalPodAutoscaler, which needs a metrics server; connections and lag by the
+/// operator, without prerequisites.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
@@ -417,26 +417,26 @@ pub struct Service {
     "rule": "!(has(self.connections) && has(self.lag))", "message": "set either connections or lag, not both"
 }]))]
 pub struct Autoscaling {
-    /// Fewest pods.
+    /// Minimum number of pods.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 200))]
     pub min_replicas: i32,
-    /// Most pods. Transfer and push use at most one per Kafka partition.
+    /// Maximum number of pods. Transfer and push use at most one per Kafka partition.
     #[schemars(range(min = 1, max = 200))]
     pub max_replicas: i32,
-    /// Wanted CPU use, in percent of the CPU request; counts where neither connections nor lag is set.
+    /// Target CPU usage, in percent of the CPU request; used if neither connections nor lag is set.
     #[serde(default = "seventy")]
     #[schemars(range(min = 1, max = 1000))]
     pub cpu_percent: i32,
-    /// For the gateway: connections that one pod is to have. The emptiest pod goes first when there are too many.
+    /// Gateway only: target connections per pod. When scaling down, the pod with the fewest is removed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000000))]
     pub connections: Option<i32>,
-    /// For transfer and push: records in Kafka that may wait for one pod.
+    /// Transfer and push only: target Kafka consumer lag per pod, in records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000000000))]
     pub lag: Option<i64>,
-    /// By connections or lag: seconds after a change of their number before a pod is taken away.
+    /// Connections or lag only: seconds to wait after a change of the number of pods before removing one.
     #[serde(default = "five_minutes")]
     #[schemars(range(min = 0, max = 86400))]
     pub scale_down_delay_seconds: i32,
@@ -491,25 +491,25 @@ impl Default for Resources {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Managed {
-    /// Size of the persistent volume. Can grow where the storage class lets volumes expand; cannot shrink.
+    /// Size of the persistent volume. Can grow if the storage class allows expansion; cannot shrink.
     #[schemars(length(min = 1, max = 20), regex(pattern = "^[1-9][0-9]*(Ki|Mi|Gi|Ti)$"))]
     #[schemars(extend("x-kubernetes-validations" = [{
-        "rule": "quantity(self).compareTo(quantity(oldSelf)) >= 0", "message": "volumes cannot shrink: set the size back"
+        "rule": "quantity(self).compareTo(quantity(oldSelf)) >= 0", "message": "volumes cannot shrink: restore the previous size"
     }]))]
     pub storage: String,
-    /// Storage class; empty: the cluster's default. Decided when the server is made.
+    /// Storage class; empty: the cluster's default. Fixed when the server is created.
     #[schemars(length(max = 253))]
     #[schemars(extend("x-kubernetes-validations" = [{
-        "rule": "self == oldSelf", "message": "volumes stay in the storage class that they were made in: set it back"
+        "rule": "self == oldSelf", "message": "the storage class is immutable: restore the previous value"
     }]))]
     pub storage_class: String,
-    /// Image, with tag; empty: the one this operator was tested with.
+    /// Image, with tag; empty: the one that this operator was tested with.
     #[schemars(length(max = 256))]
     pub image: String,
-    /// Requests and limits of each server. MongoDB's cache follows its limit, Kafka's heap its request.
+    /// Resource requests and limits of each server. MongoDB's cache size follows the memory limit, Kafka's heap size the memory request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ServerResources>,
-    /// Where and how the pods of the server run. Of `spec.pods` only `imagePullSecrets`, and `spread` where it is left out here, count for servers.
+    /// Scheduling and annotations of the server's pods. Of `spec.pods`, servers use only `imagePullSecrets`, and `spread` if it is omitted here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods: Option<ComponentPods>,
 }
@@ -530,15 +530,15 @@ impl Default for Managed {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServerResources {
-    /// CPU request; left out: 100m for MongoDB, 50m for Redis, 200m for Kafka.
+    /// CPU request; if omitted: 100m for MongoDB, 50m for Redis, 200m for Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
     pub cpu_request: Option<String>,
-    /// Memory request; left out: 256Mi for MongoDB, 32Mi for Redis, 512Mi for Kafka, whose heap may grow to half of it, from 384Mi to 6Gi.
+    /// Memory request; if omitted: 256Mi for MongoDB, 32Mi for Redis, 512Mi for Kafka, whose heap can grow to half of it, from 384Mi to 6Gi.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
     pub memory_request: Option<String>,
-    /// Memory limit; left out: 2Gi for MongoDB and Kafka, 1Gi for Redis, or the request where that is more.
+    /// Memory limit; if omitted: 2Gi for MongoDB and Kafka, 1Gi for Redis, or the request if that is higher.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
     pub memory_limit: Option<String>,
@@ -551,20 +551,20 @@ pub struct ServerResources {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct MongoDb {
-    /// Servers that the operator runs.
+    /// Run by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedMongoDb>,
-    /// A server that exists.
+    /// An existing server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalMongoDb>,
 }
 
-/// A MongoDB that the operator runs.
+/// A MongoDB run by the operator.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ManagedMongoDb {
-    /// 1, 3 of which one may be away, or 5 of which two may. Members are added and taken away one by one; the volumes of those that are taken
-    /// away stay.
+    /// 1, 3 (tolerates one failure) or 5 (tolerates two). Members are added and removed one by one; the volumes of removed members are
+    /// kept.
     #[schemars(extend("enum" = [1, 3, 5]))]
     pub members: i32,
     /// Size and image of each member.
@@ -578,7 +578,7 @@ impl Default for ManagedMongoDb {
     }
 }
 
-/// A MongoDB replica set that exists.
+/// An existing MongoDB replica set.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalMongoDb {
@@ -594,23 +594,23 @@ pub struct ExternalMongoDb {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct Redis {
-    /// Servers that the operator runs.
+    /// Run by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedRedis>,
-    /// A server that exists.
+    /// An existing server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalRedis>,
 }
 
-/// A Redis that the operator runs.
+/// A Redis run by the operator.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.replicas >= oldSelf.replicas",
-    "message": "replicas cannot be taken away from a set with Sentinel: set the number back"
+    "message": "replicas cannot be removed from a Sentinel set: restore the previous number"
 }]))]
 pub struct ManagedRedis {
-    /// 1, or 3 with a sentinel each: when the master is lost another one takes over. Can grow, not shrink.
+    /// 1, or 3 with a sentinel each: if the master is lost, another one takes over. Can grow, not shrink.
     #[schemars(extend("enum" = [1, 3]))]
     pub replicas: i32,
     /// Size and image of each server.
@@ -624,30 +624,30 @@ impl Default for ManagedRedis {
     }
 }
 
-/// A Redis that exists.
+/// An existing Redis.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.mode != 'sentinel' || self.masterName != ''",
-    "message": "masterName is required where mode is sentinel: it is the name of the master among the sentinels"
+    "message": "masterName is required if mode is sentinel: the name of the master known to the sentinels"
 }]))]
 pub struct ExternalRedis {
-    /// host:port; of a cluster some nodes, or the sentinels, separated by commas.
+    /// host:port; for a cluster some of its nodes, for sentinel the sentinels, separated by commas.
     #[schemars(length(min = 3, max = 1024))]
     pub address: String,
-    /// What is at the address: one server, the sentinels of a set, or nodes of a Redis Cluster.
+    /// Kind of the address: one server, the sentinels of a set, or nodes of a Redis Cluster.
     #[serde(default)]
     pub mode: RedisMode,
-    /// With `sentinel`: the name of the master.
+    /// For `sentinel`: the name of the master.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub master_name: String,
-    /// Secret with the key `password`, and with `tls` `ca.crt` (the system's authorities without it), `tls.crt` and `tls.key` (no client certificate
-    /// without them); empty for none.
+    /// Secret with the key `password`, and for `tls` optionally `ca.crt` (default: the system's authorities), `tls.crt` and `tls.key` (client
+    /// certificate); empty: none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
-    /// Speak TLS to the servers, and to the sentinels.
+    /// Use TLS for the servers and sentinels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub tls: bool,
 }
@@ -659,7 +659,7 @@ pub enum RedisMode {
     /// One server.
     #[default]
     Standalone,
-    /// The master that sentinels name.
+    /// The master of a Sentinel set.
     Sentinel,
     /// A Redis Cluster.
     Cluster,
@@ -672,23 +672,23 @@ pub enum RedisMode {
     "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
 }]))]
 pub struct Kafka {
-    /// Brokers that the operator runs.
+    /// Run by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedKafka>,
-    /// Brokers that exist.
+    /// Existing brokers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalKafka>,
 }
 
-/// A Kafka that the operator runs.
+/// A Kafka run by the operator.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.brokers == oldSelf.brokers",
-    "message": "the number of brokers is decided when a cluster is created: set it back, or make a cluster with another name"
+    "message": "the number of brokers is immutable: restore the previous value, or create a cluster with another name"
 }]))]
 pub struct ManagedKafka {
-    /// 1, or 3 that keep every record threefold and go on while one of them is away. Cannot be changed later.
+    /// 1, or 3, which keep three copies of every record and tolerate one failure. Cannot be changed later.
     #[schemars(extend("enum" = [1, 3]))]
     pub brokers: i32,
     /// Size and image of each broker.
@@ -702,22 +702,22 @@ impl Default for ManagedKafka {
     }
 }
 
-/// Kafka brokers that exist.
+/// Existing Kafka brokers.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalKafka {
     /// host:port of brokers.
     #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub address: Vec<String>,
-    /// Secret with the keys `username` and `password` for SASL/PLAIN, and with `tls` `ca.crt` (the system's authorities without it), `tls.crt` and
-    /// `tls.key` (no client certificate without them); empty for none.
+    /// Secret with the keys `username` and `password` for SASL/PLAIN, and for `tls` optionally `ca.crt` (default: the system's authorities), `tls.crt`
+    /// and `tls.key` (client certificate); empty: none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
-    /// Speak TLS to the brokers.
+    /// Use TLS for the brokers.
     #[serde(default)]
     pub tls: bool,
-    /// Replicas of the topics that are created, 1 to 7.
+    /// Replication factor of created topics, 1 to 7.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 7))]
     pub replication_factor: i32,
@@ -737,7 +737,7 @@ pub const fn hundred_gibibytes() -> u64 {
     100 << 30
 }
 
-/// An S3-compatible object storage that exists.
+/// An existing S3-compatible object storage.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectStorage {
@@ -748,7 +748,7 @@ pub struct ObjectStorage {
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub external_endpoint: String,
-    /// Bucket; created when it does not exist.
+    /// Bucket; created if it does not exist.
     #[serde(default = "openim_bucket")]
     #[schemars(length(min = 3, max = 63))]
     pub bucket: String,
@@ -759,50 +759,50 @@ pub struct ObjectStorage {
     /// endpoint/bucket/key instead of bucket.endpoint/key.
     #[serde(default = "yes")]
     pub path_style: bool,
-    /// Public base URL of a content delivery network in front of the bucket; empty: signed addresses.
+    /// Public base URL of a content delivery network in front of the bucket; empty: signed URLs.
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub cdn_prefix: String,
     /// Secret with the keys `accessKeyID` and `secretAccessKey`.
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
-    /// Days after which files sent in messages are removed; 0 keeps them for ever.
+    /// Days after which files sent in messages are removed; 0 keeps them forever.
     #[serde(default)]
     #[schemars(range(max = 36500))]
     pub expire_days: u32,
-    /// Largest file that a user may upload, in bytes.
+    /// Maximum size of an uploaded file, in bytes.
     #[serde(default = "gibibyte")]
     #[schemars(range(min = 1, max = 52_428_800_000_000_i64))]
     pub max_bytes: u64,
-    /// Bytes that a user may upload in a day (UTC); 0: any.
+    /// Maximum bytes that a user can upload per day (UTC); 0: no limit.
     #[serde(default = "hundred_gibibytes")]
     #[schemars(range(max = 1_000_000_000_000_000_i64))]
     pub max_bytes_per_day: u64,
 }
 
-/// Backups. Only the Jobs that write and read them get what is said here; another value restarts nothing.
+/// Backups. Only the backup and restore Jobs use these settings; changing them restarts nothing.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backup {
-    /// A bucket of their own, with credentials of its own: who can read or overwrite the files of users cannot touch them. Needed where
+    /// A separate bucket with separate credentials, so that access to users' files does not include backups. Required if
     /// objectStorage has a cdnPrefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object_storage: Option<BackupStorage>,
-    /// Secret whose key `key` backups are encrypted and signed with, at least 32 characters. Empty: `backup-key` of the Secret that the
-    /// operator makes (NAME-credentials). Without the key nobody restores: keep a copy where the cluster is not.
+    /// Secret whose key `key` encrypts and signs backups, at least 32 characters. Empty: `backup-key` of the generated Secret
+    /// (NAME-credentials). Nobody can restore without the key: keep a copy outside of the cluster.
     #[schemars(length(max = 253))]
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub key_secret_name: String,
 }
 
-/// An S3-compatible object storage that exists, for backups alone.
+/// An existing S3-compatible object storage, only for backups.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStorage {
     /// URL that the Jobs use.
     #[schemars(length(min = 8, max = 256), regex(pattern = "^https?://"))]
     pub endpoint: String,
-    /// Bucket; created when it does not exist.
+    /// Bucket; created if it does not exist.
     #[schemars(length(min = 3, max = 63))]
     pub bucket: String,
     /// Region.
@@ -817,11 +817,11 @@ pub struct BackupStorage {
     pub secret_name: String,
 }
 
-/// Webhooks of the OpenIM contract.
+/// OpenIM webhooks.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhooks {
-    /// Base URL of the receiver; a hook is posted to url/command. One with a user, password or key in it belongs into urlSecretName.
+    /// Base URL of the receiver; a hook is posted to url/command. Put a URL with a user, password or key into urlSecretName instead.
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     #[schemars(length(max = 1024), regex(pattern = "^(https?://.*)?$"))]
     pub url: String,
@@ -833,7 +833,7 @@ pub struct Webhooks {
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub signing_secret_name: String,
-    /// The hooks that are on, by name, for example beforeSendSingleMsg.
+    /// Enabled hooks by name, for example beforeSendSingleMsg.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 64))]
     pub hooks: BTreeMap<String, WebhookSettings>,
@@ -843,15 +843,15 @@ pub struct Webhooks {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WebhookSettings {
-    /// Seconds the receiver may take.
+    /// Timeout in seconds.
     #[schemars(range(min = 1, max = 15))]
     pub timeout: u64,
-    /// When the receiver does not answer: go on, or fail the operation. Before hooks only.
+    /// Before hooks only: whether to continue, instead of failing the operation, if the receiver does not answer.
     pub failed_continue: bool,
-    /// Content types that do not trigger it.
+    /// Content types that do not call it.
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "set"))]
     pub denied_types: Vec<i32>,
-    /// Receivers (users or groups) that trigger it; empty: all.
+    /// Receivers (users or groups) that call it; empty: all.
     #[schemars(length(max = 1024), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub attention_ids: Vec<String>,
 }
@@ -866,8 +866,8 @@ impl Default for WebhookSettings {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct OfflinePush {
-    /// Secret whose key `push.yaml` holds the `push` section of config.yaml, credentials included. The files it names, such as a
-    /// service account's key, are keys of the same Secret and stand in /push.
+    /// Secret whose key `push.yaml` holds the `push` section of config.yaml, including credentials. Files that it names, such as a
+    /// service account's key, are keys of the same Secret and are mounted in /push.
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
 }
@@ -884,18 +884,18 @@ fn yes() -> bool {
     true
 }
 
-/// How clients come in: `/msg_gateway` is the WebSocket, everything else the REST API.
+/// Ingress for client traffic: `/msg_gateway` is the WebSocket, everything else the REST API.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.tlsSecretName == '' || self.host != ''",
-    "message": "a certificate is for a host: set host, or remove tlsSecretName"
+    "message": "tlsSecretName needs host: set host, or remove tlsSecretName"
 }]))]
 pub struct IngressSpec {
     /// Create an Ingress.
     pub enabled: bool,
-    /// Host name, in small letters; empty: all that nobody else names. One host of an ingress class is one cluster's: where another object that the
-    /// operator sees has it, no Ingress is made, and the status says whose it is.
+    /// Host name, in lower case; empty: all hosts not named elsewhere. Each host of an ingress class belongs to one cluster: if another object that
+    /// the operator can see uses it, no Ingress is created, and the status names the holder.
     #[schemars(
         length(max = 253),
         regex(pattern = "^((\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
@@ -913,7 +913,7 @@ pub struct IngressSpec {
         regex(pattern = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
     )]
     pub tls_secret_name: String,
-    /// More annotations for the ingress controller.
+    /// Additional annotations for the ingress controller.
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
 }
@@ -930,18 +930,18 @@ impl Default for IngressSpec {
     }
 }
 
-/// An HTTPRoute on Gateways that exist: `/msg_gateway` is the WebSocket, everything else the REST API.
+/// An HTTPRoute on existing Gateways: `/msg_gateway` is the WebSocket, everything else the REST API.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayApi {
     /// The Gateways.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub parent_refs: Vec<ParentRef>,
-    /// Host names, in small letters; empty: any that the listeners take. As for an Ingress, one host of a listener is one cluster's.
+    /// Host names, in lower case; empty: any that the listeners accept. As for an Ingress, each host of a listener belongs to one cluster.
     #[serde(default)]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253), regex(pattern = "^((\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")), extend("x-kubernetes-list-type" = "atomic"))]
     pub hostnames: Vec<String>,
-    /// The listeners speak TLS: what `status.endpoints` says.
+    /// Whether the listeners use TLS; determines `status.endpoints`.
     #[serde(default)]
     pub tls: bool,
 }
@@ -953,7 +953,7 @@ pub struct ParentRef {
     /// Name of the Gateway.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its namespace; empty: the cluster's.
+    /// Namespace of the Gateway; empty: the cluster's.
     #[serde(default)]
     #[schemars(length(max = 63))]
     pub namespace: String,
@@ -967,7 +967,7 @@ pub struct ParentRef {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Monitoring {
-    /// More labels of the PodMonitor: those by which your Prometheus selects, for example `release: prometheus`.
+    /// Additional labels of the PodMonitor that your Prometheus selects, for example `release: prometheus`.
     #[schemars(extend("maxProperties" = 64))]
     pub labels: BTreeMap<String, String>,
     /// Seconds between two scrapes.
@@ -981,7 +981,7 @@ impl Default for Monitoring {
     }
 }
 
-/// Settings of the services; what is not here has the default of config.yaml. Running pods take over those that are marked *Live*; a
+/// Settings of the services; everything else has the default of config.yaml. Running pods apply those marked *Live*; a
 /// change of the others restarts pods, one service after the other.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
@@ -996,52 +996,52 @@ pub struct ServiceConfig {
     /// 0 any, 1 one token per platform, 4 one per platform class, 5 PC plus one.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self in [0, 1, 4, 5]", "message": "must be 0, 1, 4 or 5"}]))]
     pub multi_login_policy: i32,
-    /// A client that logs out ends its token too; otherwise it may log in again with it, as with upstream.
+    /// Logging out revokes the token; otherwise the token can be used again, as with upstream.
     #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub logout_revokes: bool,
-    /// Services before signed calls run, or are to run again: calls that only they make are taken. Set it before spec.version goes back to
-    /// such a version, and remove it after. Live.
+    /// Accept the unsigned calls of older services. Set it before changing spec.version back to a version without signed
+    /// calls, and remove it afterwards. Live.
     #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub legacy_calls: bool,
-    /// Validity of user tokens in days; those of administrators live a day at most. Live.
+    /// Validity of user tokens in days; administrators' tokens are valid for at most one day. Live.
     #[schemars(range(min = 1, max = 3650))]
     pub token_expire_days: u32,
-    /// The receiver of a message must have the sender as a friend. Live.
+    /// Only friends of the receiver can send to them. Live.
     pub friend_verify: bool,
-    /// New users may have ids with `_`, `/` or white space, as existing directories may need. The price: two pairs of users, or a group and a pair,
-    /// can then share a conversation id, its seqs, its unread count and what is cleared for everybody; messages stay apart. Live.
+    /// Allow `_`, `/` and white space in new ids, for existing directories. Consequence: two pairs of users, or a group and a pair,
+    /// can then share a conversation id with its seqs, unread count and clearing for everybody; messages stay separate. Live.
     #[serde(
         rename = "allowAmbiguousIDs",
         skip_serializing_if = "std::ops::Not::not",
         deserialize_with = "null_is_default"
     )]
     pub allow_ambiguous_ids: bool,
-    /// Days after which messages are removed; 0 keeps them for ever. Live.
+    /// Days after which messages are removed; 0 keeps them forever. Live.
     #[schemars(range(max = 36500))]
     pub retain_days: u32,
-    /// Networks of proxies whose `X-Forwarded-For` is believed, as addresses or CIDRs; left out: all private ones, where Ingress controllers and pods
-    /// are. Give your own where clients come from such a network, `[]` where they come without a proxy.
+    /// Networks of proxies whose `X-Forwarded-For` is trusted, as addresses or CIDRs; if omitted: all private ones, which contain ingress controllers
+    /// and pods. Set your own if clients connect from such a network, `[]` if they connect without a proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
     pub trusted_proxies: Option<Vec<String>>,
-    /// What one client address may do; left out: as in config/config.yaml.
+    /// Limits per client address; if omitted: as in config/config.yaml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_limits: Option<AddressLimits>,
     /// Traces for an OpenTelemetry collector: requests, calls between services, batches and jobs as spans; left out: none are sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
-    /// Origins of web pages that may use the cluster from a browser, such as `https://chat.example.com`; empty: any.
+    /// Origins of web pages that can use the cluster, such as `https://chat.example.com`; empty: any.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_origins: Vec<String>,
-    /// Seconds over which a stopping gateway spreads its closes. A change restarts the gateways alone.
+    /// Seconds over which a stopping gateway closes its connections. A change restarts only the gateways.
     #[schemars(range(max = 540))]
     pub gateway_drain_seconds: u32,
-    /// Kafka partitions that are used; topics that have fewer get more. A change replaces all pods of msg at once, so that no message overtakes one
-    /// that was sent before: senders wait for some seconds.
+    /// Kafka partitions in use; missing ones are created. A change replaces all msg pods at once, so that no message overtakes an
+    /// earlier one: senders wait for some seconds.
     #[schemars(range(min = 1, max = 1024))]
     pub kafka_partitions: i32,
-    /// How system messages travel, by name, for example groupCreated; what is not here stays as in config/notification.yaml.
+    /// Delivery of system messages by name, for example groupCreated; others stay as in config/notification.yaml.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     #[schemars(extend("maxProperties" = 64))]
     pub notifications: BTreeMap<String, NotificationSettings>,
@@ -1064,49 +1064,49 @@ fn hundred() -> u32 {
     100
 }
 
-/// What one client address may do in each process; of IPv6 a /64 counts as one, and no proxy that is trusted does.
+/// Limits per client address and process; an IPv6 /64 counts as one address, and trusted proxies are exempt.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AddressLimits {
-    /// REST requests per second, five times as many at once; 0: no limit.
+    /// REST requests per second, with bursts of five times as many; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub requests_per_second: Option<u32>,
-    /// WebSocket handshakes per second, five times as many at once; 0: no limit.
+    /// WebSocket handshakes per second, with bursts of five times as many; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub handshakes_per_second: Option<u32>,
-    /// Connections at a time, of REST and of the WebSocket each; 0: no limit.
+    /// Concurrent connections, for REST and WebSocket each; 0: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub connections: Option<u32>,
 }
 
-/// How a system message travels.
+/// Delivery of a system message.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NotificationSettings {
-    /// It appears as a chat message too; left out: as in config/notification.yaml.
+    /// Whether it also appears as a chat message; if omitted: as in config/notification.yaml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_send_msg: Option<bool>,
-    /// What an offline device shows; left out: as in config/notification.yaml.
+    /// Notification on offline devices; if omitted: as in config/notification.yaml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline_push: Option<NotificationPush>,
 }
 
-/// What an offline device shows of a system message.
+/// Notification of a system message on offline devices.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NotificationPush {
-    /// Wake the device.
+    /// Whether to notify the device.
     pub enable: bool,
-    /// Title; empty: one that says what kind of message there is.
+    /// Title; empty: derived from the kind of message.
     #[schemars(length(max = 256))]
     pub title: String,
     /// Text; empty: the title.
     #[schemars(length(max = 1024))]
     pub desc: String,
-    /// Handed to the app.
+    /// Passed to the app.
     #[schemars(length(max = 4096))]
     pub ext: String,
 }
@@ -1137,9 +1137,9 @@ impl Default for ServiceConfig {
 /// What happens to volumes when the cluster is deleted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VolumePolicy {
-    /// Volumes and the credentials that open them stay; a new cluster of the same name takes them over.
+    /// Keep volumes and the credentials that open them; a new cluster of the same name reuses them.
     #[default]
     Retain,
-    /// They are deleted.
+    /// Delete them.
     Delete,
 }

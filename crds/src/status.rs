@@ -1,4 +1,4 @@
-//! What the operator says about a cluster.
+//! The status of a cluster.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 
 /// Types of conditions.
 pub mod condition {
-    /// All of the newest spec runs and serves.
+    /// Everything in the newest spec is running and ready.
     pub const READY: &str = "Ready";
     /// Work is under way.
     pub const PROGRESSING: &str = "Progressing";
-    /// Every service has a pod that serves, whatever is under way.
+    /// Every service has at least one ready pod.
     pub const AVAILABLE: &str = "Available";
-    /// The spec cannot be carried out as it is; only an edit helps.
+    /// The spec cannot be carried out; an edit is needed.
     pub const STALLED: &str = "Stalled";
 }
 
-/// Reasons of conditions; a closed set.
+/// Reasons of conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Everything runs.
+    /// Everything is running.
     Running,
-    /// A backing server is not up yet or does not answer.
+    /// A backing server is starting or does not answer.
     DependencyNotReady,
     /// Topics, indexes and administrators are being created.
     Migrating,
     /// Pods of services are starting or being replaced.
     RollingOut,
-    /// Running pods are taking over settings.
+    /// Running pods are applying settings.
     Configuring,
     /// Changes wait because `spec.rollout.paused` is set.
     Paused,
-    /// Changes wait for somebody's approval.
+    /// Changes wait for approval.
     AwaitingApproval,
     /// Changes wait for a maintenance window.
     OutsideWindow,
@@ -39,17 +39,17 @@ pub enum Reason {
     ConsumerLag,
     /// Changes wait because new pods of a service fail too many calls.
     ErrorRate,
-    /// Changes wait because the gateways would send too many clients elsewhere at once.
+    /// Changes wait because draining a gateway would force too many reconnects.
     ReconnectBudget,
     /// New pods of a service did not become ready.
     RolloutFailed,
-    /// `spec.version` cannot follow the version that runs.
+    /// `spec.version` cannot follow the running version.
     UpgradeRefused,
-    /// Another object has the host, or all hosts, that clients are to come in by.
+    /// Another object uses the ingress host, or all hosts.
     HostTaken,
-    /// The spec is wrong.
+    /// The spec is invalid.
     InvalidSpec,
-    /// The spec is fine.
+    /// The spec is valid.
     Valid,
 }
 
@@ -81,13 +81,13 @@ impl Reason {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OpenIMClusterStatus {
-    /// The generation of the spec that all of this is about.
+    /// Generation of the spec that this status describes.
     pub observed_generation: i64,
-    /// One sentence.
+    /// Human-readable summary.
     pub message: String,
-    /// Ready and wanted pods of services, as "12/12".
+    /// Ready and desired pods of the services, as "12/12".
     pub pods: String,
-    /// The lowest version that runs.
+    /// Lowest running version.
     pub version: String,
     /// Ready, Available, Progressing, Stalled.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -95,82 +95,82 @@ pub struct OpenIMClusterStatus {
     /// Each service.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub components: Vec<Component>,
-    /// What is still to be changed, in order.
+    /// Pending changes, in order.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["component"]))]
     pub plan: Vec<Change>,
-    /// Names the plan, for its approval; empty without one.
+    /// Id of the plan, for its approval; empty if there is none.
     #[serde(rename = "planID")]
     pub plan_id: String,
-    /// Services and managed servers whose pods are of an older template than this operator makes. Nothing restarts them for it: the next
-    /// change of each brings the newest.
+    /// Services and managed servers whose pods have an older template than this operator generates. They are not restarted for it: the
+    /// next change of each applies the newest.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub older_templates: Vec<String>,
-    /// What holds the plan up.
+    /// What blocks the plan.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub blockers: Vec<Blocker>,
-    /// Where a change of the secrets stands (spec.secretRotation); empty: there was none.
+    /// Progress of the secret rotation (spec.secretRotation); empty: none so far.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub secrets: String,
-    /// All pods sign their calls: those of services before that are refused.
+    /// All pods sign their calls; unsigned calls of older services are refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub signed_calls: bool,
-    /// Names the live settings that all pods have taken over.
+    /// Hash of the live settings that all pods have applied.
     pub live_config: String,
-    /// Each backing server, as a real probe saw it.
+    /// Each backing server, as probed.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub dependencies: Vec<Dependency>,
     /// Where clients connect.
     pub endpoints: Endpoints,
-    /// Specs with which everything ran, newest first, at most five: `kubectl openim rollback` goes back to one.
+    /// Specs that were fully rolled out, newest first, at most five: `kubectl openim rollback` restores one.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<GoodSpec>,
-    /// What the last `kubectl openim prove` found; written by it.
+    /// Result of the last `kubectl openim prove`, which writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
 }
 
-/// Messages of test users, sent through a change of the cluster, and what became of them.
+/// Messages of test users sent during a change of the cluster, and whether they arrived.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
     /// When it ended.
     pub time: Time,
-    /// The version that ran when it began.
+    /// Running version at the start.
     pub from_version: String,
-    /// The version that ran when it ended.
+    /// Running version at the end.
     pub to_version: String,
     /// Seconds of sending.
     pub seconds: i64,
     /// Messages that the cluster acknowledged.
     pub acknowledged: i64,
-    /// Acknowledged and not there.
+    /// Acknowledged but missing.
     pub lost: i64,
-    /// There twice.
+    /// Stored twice.
     pub doubled: i64,
-    /// In another order than they were sent.
+    /// In a different order than sent.
     pub reordered: i64,
-    /// Other promises that were broken: gaps, messages that an open connection was not told of, readers who see different ones.
+    /// Other violated guarantees: gaps, messages not pushed to an open connection, readers that see different messages.
     pub other: i64,
     /// The longest time between two acknowledgements of a sender, in milliseconds.
     pub longest_gap_millis: i64,
 }
 
 impl Proof {
-    /// No promise was broken.
+    /// No guarantee was violated.
     pub fn holds(&self) -> bool {
         self.lost + self.doubled + self.reordered + self.other == 0
     }
 }
 
-/// A spec with which everything ran.
+/// A spec that was fully rolled out.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GoodSpec {
-    /// metadata.generation then.
+    /// metadata.generation at that time.
     pub generation: i64,
-    /// The version that ran.
+    /// Version.
     pub version: String,
-    /// When everything first ran with it.
+    /// When it was first fully rolled out.
     pub since: Time,
     /// The spec, as JSON.
     pub spec: String,
@@ -182,13 +182,13 @@ pub struct GoodSpec {
 pub struct Component {
     /// Name of the service.
     pub name: String,
-    /// Wanted pods.
+    /// Desired pods.
     pub desired: i32,
-    /// Pods that serve.
+    /// Ready pods.
     pub ready: i32,
-    /// Pods of the newest template.
+    /// Pods with the newest template.
     pub updated: i32,
-    /// Version of the pods; the old one until all are new.
+    /// Version of the pods; the old one until all are updated.
     pub version: String,
 }
 
@@ -198,13 +198,13 @@ pub struct Component {
 pub struct Change {
     /// Name of the service or managed server.
     pub component: String,
-    /// Why, for example "version 0.1.0 to 0.2.0".
+    /// Reason, for example "version 0.1.0 to 0.2.0".
     pub reason: String,
-    /// Pods that are replaced.
+    /// Number of replaced pods.
     pub pods: i32,
 }
 
-/// Something that must happen before the plan goes on.
+/// Something that must happen before the plan continues.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Blocker {
@@ -212,7 +212,7 @@ pub struct Blocker {
     pub component: String,
     /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, ErrorRate, ReconnectBudget, RolloutFailed, UpgradeRefused, HostTaken, InvalidSpec.
     pub gate: String,
-    /// What is seen, and what to do about it.
+    /// What was observed, and what to do about it.
     pub message: String,
 }
 
@@ -222,22 +222,22 @@ pub struct Blocker {
 pub struct Dependency {
     /// mongodb, redis or kafka.
     pub name: String,
-    /// Run by the operator.
+    /// Whether the operator runs it.
     pub managed: bool,
-    /// It answered with the services' own credentials.
+    /// Whether it answered, with the services' own credentials.
     pub reachable: bool,
-    /// What went wrong, empty when nothing.
+    /// The problem, empty if none.
     pub message: String,
 }
 
 impl Dependency {
-    /// It answered, and nothing is wrong with it.
+    /// Whether it answered without a problem.
     pub fn is_well(&self) -> bool {
         self.reachable && self.message.is_empty()
     }
 }
 
-/// Where clients connect, as far as the Ingress tells.
+/// Where clients connect, derived from the Ingress.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Endpoints {

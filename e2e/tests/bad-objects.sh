@@ -18,11 +18,11 @@ refused '{kafka: {managed: {storage: lots}}}' 'kafka.managed.storage'
 refused '{kafka: {external: {address: []}}}' 'kafka.external.address'
 refused '{config: {tokenExpireDays: 0}}' 'tokenExpireDays'
 refused '{nonsense: 1}' 'unknown field'
-refused '{ingress: {tlsSecretName: cert}}' 'a certificate is for a host'
+refused '{ingress: {tlsSecretName: cert}}' 'tlsSecretName needs host'
 refused '{ingress: {host: Chat.example.org}}' 'spec.ingress.host'
 refused '{gatewayAPI: {parentRefs: [{name: gate}], hostnames: [chat_1.example.org]}}' 'hostnames'
-refused '{}' 'begin with a letter and have no dot' chat.prod
-refused '{}' 'begin with a letter and have no dot' 1chat
+refused '{}' 'begin with a letter and contain no dot' chat.prod
+refused '{}' 'begin with a letter and contain no dot' 1chat
 refused '{}' 'at most 40 characters' "$(printf 'n%.0s' {1..41})"
 
 # What is not given may be null, as templates write it.

@@ -34,8 +34,8 @@ refused() { # SPEC WORDS
   grep -q "$2" <<< "$answer" || { echo "$answer"; exit 1; }
 }
 echo "what is decided when a cluster is created cannot be changed"
-refused '{"kafka":{"managed":{"brokers":1}}}' "the number of brokers is decided when a cluster is created"
-refused '{"internalTLS":"Disabled"}' "services with and without TLS do not understand each other"
+refused '{"kafka":{"managed":{"brokers":1}}}' "the number of brokers is immutable"
+refused '{"internalTLS":"Disabled"}' "internalTLS is immutable"
 
 credential() { get secret "$name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
 redis_password=$(credential redis-password)
@@ -54,7 +54,7 @@ master() { # the member of Redis that says it is the master and has both others 
 echo "Redis grows to a set with sentinels"
 kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":3}}}}'
 wait_ready "$name" 300
-refused '{"redis":{"managed":{"replicas":1}}}' "replicas cannot be taken away"
+refused '{"redis":{"managed":{"replicas":1}}}' "replicas cannot be removed"
 
 # This cluster has no ingress: it is reached from where pods are.
 inside() { "$bin/localkube" exec "$@"; }
