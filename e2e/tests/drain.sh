@@ -31,7 +31,7 @@ kube -n projectcontour rollout status daemonset/envoy --timeout="${deadline}s"
 
 echo "kubectl openim drain: one pod after the other"
 said=$(openim drain "$cluster_name" --node "$second" 2>&1) && { echo "there is nothing to drain: $said"; exit 1; }
-[[ $said == *"still takes pods: "*"kubectl cordon $second"* ]] || { echo "it does not say that the node takes pods: $said"; exit 1; }
+[[ $said == *"is schedulable: "*"kubectl cordon $second"* ]] || { echo "it does not say that the node takes pods: $said"; exit 1; }
 kube cordon "$first"
 check openim drain "$cluster_name" --node "$first"
 wait_ready "$cluster_name" 120

@@ -25,7 +25,7 @@ trap 'restore "${1:-}"' EXIT
 if ! kube get customresourcedefinition httproutes.gateway.networking.k8s.io > /dev/null 2>&1; then
   echo "without the Gateway API the status says what is missing, and everything else goes on"
   patch '{"spec":{"gatewayAPI":{"parentRefs":[{"name":"contour","namespace":"projectcontour"}]}}}'
-  until_is 30 "spec.gatewayAPI: the API server knows no HTTPRoute: install the Gateway API, or remove it" message
+  until_is 30 "spec.gatewayAPI: HTTPRoute CRD not found: install the Gateway API, or remove the field" message
   until_is 30 200 answers
 fi
 

@@ -37,7 +37,7 @@ echo "hand edits are repaired, others' fields stay"
 kube -n "$ns" scale deployment "$cluster_name-user" --replicas=2
 until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
 told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=EditRepaired -o 'jsonpath={.items[*].note}'; }
-until_is 10 "Deployment/$cluster_name-user: spec.replicas, changed by kubectl, is set back; change the OpenIMCluster" told
+until_is 10 "reverted Deployment/$cluster_name-user: spec.replicas was changed by kubectl; edit the OpenIMCluster instead" told
 operator_metrics | has 'openim_operator_edits_repaired_total{kind="Deployment"} [1-9]'
 kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
 kept=$(config '{.items[*].metadata.name}')
@@ -66,7 +66,7 @@ until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stal
 get "$cluster_name" '{.status.message}' | has 'spec.monitoring.labels.release: "-" is not the value of a label'
 monitoring '{"labels":{"release":"prometheus"}}'
 if ! kube get customresourcedefinition podmonitors.monitoring.coreos.com > /dev/null 2>&1; then
-  until_is 30 "spec.monitoring: the API server knows no PodMonitor: install the Prometheus operator, or remove it" messages
+  until_is 30 "spec.monitoring: PodMonitor CRD not found: install the Prometheus operator, or remove the field" messages
   kube apply --server-side -f "$OPENIM_CACHE/podmonitors.yaml"
 fi
 until_is 60 "prometheus 30s" pod_monitor '.metadata.labels.release} {.spec.podMetricsEndpoints[0].interval'
@@ -190,7 +190,7 @@ pods_before=$(all_uids) cron_before=$(cron_uid)
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":{"NOTE":"waits"}}}}}'
 until_is 30 AwaitingApproval ready_reason
 said=$(openim approve "$cluster_name")
-grep -q 'cron .*settings of the pods' <<< "$said" || { echo "$said"; exit 1; }
+grep -q 'cron .*pod settings' <<< "$said" || { echo "$said"; exit 1; }
 until_is 30 OutsideWindow ready_reason
 sleep 4
 [ "$pods_before" = "$(all_uids)" ]

@@ -28,7 +28,7 @@ fn blocker(gateway: &Value, refusal: &Value) -> Blocker {
         component: "ingress".into(),
         gate: Reason::DependencyNotReady.as_str().into(),
         message: format!(
-            "spec.gatewayAPI: Gateway {} does not accept the HTTPRoute ({reason}: {}): name one of its listeners and hosts, or let it take routes of this namespace",
+            "spec.gatewayAPI: Gateway {} does not accept the HTTPRoute ({reason}: {}): use one of its listeners and hosts, or let it accept routes of this namespace",
             text(&gateway["name"]),
             message.trim_end_matches('.'),
         ),

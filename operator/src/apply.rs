@@ -54,7 +54,7 @@ pub enum ApplyError {
         source: Box<kube::Error>,
     },
     /// The certificates in the generated Secret were edited.
-    #[error("{what}: the certificates cannot be read ({source}): remove its keys internal-*")]
+    #[error("{what}: its certificates are unreadable ({source}): remove its keys internal-*")]
     Certificates {
         /// Kind and name.
         what: String,
@@ -62,22 +62,20 @@ pub enum ApplyError {
         source: rcgen::Error,
     },
     /// Somebody else was faster; the next pass begins with what they wrote.
-    #[error("{what} was changed meanwhile; it is tried again")]
+    #[error("{what} was changed concurrently; retrying")]
     Changed {
         /// Kind and name.
         what: String,
     },
     /// The garbage collector has not come to it yet.
-    #[error(
-        "{what} is of the cluster of this name that was deleted; it goes on when Kubernetes has removed it"
-    )]
+    #[error("{what} belongs to a deleted cluster of the same name; waiting for garbage collection")]
     Leftover {
         /// Kind and name.
         what: String,
     },
     /// Whoever made it knows what it holds.
     #[error(
-        "{what} exists and was not made for this cluster: remove it, or annotate it with openim.io/made-for={uid} to run with the passwords and keys that it holds"
+        "{what} exists and was not created for this cluster: remove it, or annotate it with openim.io/made-for={uid} to use its passwords and keys"
     )]
     NotMadeHere {
         /// Kind and name.
@@ -357,7 +355,7 @@ async fn carry_out(
                     component: component.into(),
                     gate: Reason::DependencyNotReady.as_str().into(),
                     message: format!(
-                        "{field}: the API server knows no {}: install {remedy}, or remove it",
+                        "{field}: {} CRD not found: install {remedy}, or remove the field",
                         types.kind
                     ),
                 }),
@@ -398,7 +396,7 @@ fn invalid(what: &str, object: &DynamicObject, status: &Status) -> Blocker {
     Blocker {
         component: object.labels().get(COMPONENT).cloned().unwrap_or_default(),
         gate: Reason::InvalidSpec.as_str().into(),
-        message: format!("the API server refuses {what}: {first}{rest}"),
+        message: format!("the API server rejects {what}: {first}{rest}"),
     }
 }
 
@@ -444,7 +442,7 @@ const LISTS_AT_A_TIME: usize = 4;
 /// Lists what bears the cluster's label.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn there(client: &Client, cluster: &Cluster) -> kube::Result<There> {
     let labelled = ListParams::default().labels(&selector(&cluster.name));
     let lists = kinds().into_iter().map(async |types| {
@@ -538,7 +536,7 @@ fn encoded(data: &BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
 /// Changes the data of the generated Secret.
 ///
 /// # Errors
-/// When the API server refuses, or somebody else has changed the Secret meanwhile.
+/// When the API server rejects, or somebody else has changed the Secret meanwhile.
 pub async fn replace_credentials(
     client: &Client,
     cluster: &Cluster,
@@ -560,7 +558,7 @@ pub async fn replace_credentials(
 /// Makes the Secret with the generated credentials complete. Returns its data.
 ///
 /// # Errors
-/// When the API server refuses, or the Secret belongs to somebody else.
+/// When the API server rejects, or the Secret belongs to somebody else.
 pub async fn ensure_credentials(
     client: &Client,
     cluster: &Cluster,

@@ -38,7 +38,7 @@ async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Clu
     let backup = cluster.spec.backup.clone().unwrap_or_default();
     ensure!(
         cluster.spec.object_storage.is_some() || backup.object_storage.is_some(),
-        "spec.backup.objectStorage is not set, nor spec.objectStorage: backups are kept in an object storage"
+        "neither spec.backup.objectStorage nor spec.objectStorage is set: backups need an object storage"
     );
     let mut needed: Vec<(&str, &str, &str)> = vec![];
     if let Some(storage) = &backup.object_storage {
@@ -47,7 +47,7 @@ async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Clu
     }
     let generated = cluster.credentials();
     needed.push(match backup.key_secret_name.as_str() {
-        "" => ("what the operator makes", generated.as_str(), key::BACKUP_KEY),
+        "" => ("the generated credentials", generated.as_str(), key::BACKUP_KEY),
         own => ("spec.backup.keySecretName", own, OWN_KEY),
     });
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
@@ -56,7 +56,7 @@ async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Clu
         ensure!(
             found.is_some_and(|data| data.contains_key(item)),
             "{field}: the Secret {secret} has no key {item}; {}",
-            if item == key::BACKUP_KEY { "upgrade the operator, it makes it" } else { "create it" }
+            if item == key::BACKUP_KEY { "upgrade the operator, which creates it" } else { "create it" }
         );
     }
     Ok((cluster, settings))
@@ -67,7 +67,7 @@ fn public(cluster: &Cluster) -> Option<&'static str> {
     let own = cluster.spec.backup.as_ref().and_then(|backup| backup.object_storage.as_ref());
     let files = cluster.spec.object_storage.as_ref()?;
     (own.is_none() && !files.cdn_prefix.is_empty()).then_some(
-        "the bucket of spec.objectStorage is read without a signature (cdnPrefix), and backups would be too: set spec.backup.objectStorage to \
+        "the bucket of spec.objectStorage is public (cdnPrefix), and so would backups be: set spec.backup.objectStorage to \
          another bucket",
     )
 }
@@ -95,7 +95,7 @@ async fn run(
     let name = format!("{}-{}", cluster.part(&verb), now());
     let job = migration::asked_for(cluster, settings, &name, &verb, words);
     jobs.create(&PostParams::default(), &job).await.with_context(|| format!("creating the Job {name}"))?;
-    println!("Job {name} runs; it goes on when this command is ended.");
+    println!("Job {name} started; it keeps running if you interrupt this command.");
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -109,7 +109,7 @@ async fn run(
         let of_job = ListParams::default().labels(&format!("job-name={name}"));
         let mut found = pods.list(&of_job).await?.items;
         found.sort_by_key(|pod| pod.metadata.creation_timestamp.clone());
-        let last = found.last().context("its pod is gone")?;
+        let last = found.last().context("its pod has been deleted")?;
         let tail = LogParams { tail_lines: Some(1), ..Default::default() };
         let said = pods.logs(&last.name_any(), &tail).await?.trim().to_owned();
         ensure!(ended("Complete"), "the Job {name} failed: {said}");
@@ -182,11 +182,11 @@ pub async fn restore(
     for service in SERVICES.into_iter().filter(|service| *service != "cron") {
         ensure!(
             cluster.service(service).autoscaling.is_none(),
-            "spec.services.{service}.autoscaling: remove it while the data is restored, the services must stop for it"
+            "spec.services.{service}.autoscaling: remove it during the restore, because the services must stop"
         );
     }
     let before = scale(&client, &cluster, |_| Some(0)).await?;
-    println!("The services stop.");
+    println!("Stopping services…");
     let serving: Vec<&str> = SERVICES.into_iter().filter(|service| *service != "cron").collect();
     let theirs = labels::components_selector(name, &serving);
     let outcome = async {
@@ -205,7 +205,7 @@ pub async fn restore(
     .await
     .context("the services are stopped: start them with kubectl scale openimservice")?;
     println!("{}", outcome?);
-    println!("The services start; `kubectl openim status {name}` says how far they are.");
+    println!("Starting services; `kubectl openim status {name}` shows their progress.");
     Ok(())
 }
 
@@ -218,7 +218,7 @@ async fn until_gone(client: &Client, namespace: &str, selector: &str) -> anyhow:
             return Ok(());
         }
         if tokio::time::Instant::now() > end {
-            bail!("{} pods have not ended, the first is {}", left.len(), left[0].name_any());
+            bail!("{} pods have not stopped, the first is {}", left.len(), left[0].name_any());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -71,7 +71,7 @@ fn api(client: &Client, cluster: &Cluster) -> Api<OpenIMService> {
 /// Those of a cluster, by name.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn read(client: &Client, cluster: &Cluster) -> kube::Result<BTreeMap<String, Held>> {
     let ours = ListParams::default().labels(&labels::selector(&cluster.name));
     let listed = api(client, cluster).list(&ours).await?;
@@ -94,7 +94,7 @@ pub async fn read(client: &Client, cluster: &Cluster) -> kube::Result<BTreeMap<S
 /// Makes, updates and removes them. An edit that somebody makes meanwhile wins: the next pass sees it.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn write(client: &Client, cluster: &Cluster, observed: &Observed) -> kube::Result<()> {
     let api = api(client, cluster);
     for service in SERVICES {

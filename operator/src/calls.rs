@@ -143,7 +143,7 @@ fn fresh(sets: &[ReplicaSet], now: Timestamp) -> BTreeSet<String> {
 /// The calls of each service's new pods, while services are being changed.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn measure(
     client: &Client,
     cluster: &Cluster,

@@ -72,7 +72,7 @@ struct Clusters(Arc<OnceLock<Store<Guarded>>>);
 
 impl Collector for Clusters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let help = "1 when a condition of a cluster is true";
+        let help = "1 if a condition of a cluster is true";
         let kind = ConstGauge::new(0_i64).metric_type();
         let mut metric = encoder.encode_descriptor("openim_cluster_condition", help, None, kind)?;
         let clusters = self.0.get().map(Store::state).unwrap_or_default();
@@ -104,7 +104,7 @@ impl OperatorMetrics {
         );
         registry.register(
             "openim_operator_edits_repaired",
-            "Fields that somebody else had changed and that were set back",
+            "Reverted fields that had been edited manually",
             metrics.repaired.clone(),
         );
         registry.register_collector(Box::new(metrics.clusters.clone()));
@@ -130,11 +130,11 @@ enum ReconcileError {
     Read(#[source] kube::Error),
     #[error("applying {0}")]
     Apply(#[from] apply::ApplyError),
-    #[error("telling pods of new settings: {0}")]
+    #[error("sending new settings to pods: {0}")]
     Nudge(#[source] kube::Error),
     #[error("writing OpenIMService objects: {0}")]
     Services(#[source] kube::Error),
-    #[error("telling Kubernetes which gateways to spare: {0}")]
+    #[error("annotating which gateways to keep: {0}")]
     Prefer(#[source] kube::Error),
     #[error("writing the status: {0}")]
     Status(#[source] kube::Error),
@@ -481,7 +481,8 @@ impl Operator {
         let (kind, name) = edited.split_once('/').unwrap_or_default();
         self.metrics.repaired.get_or_create(&Kind { kind: kind.to_owned() }).inc();
         tracing::warn!(cluster = cluster.name, edited, field, manager, "edit.repaired");
-        let note = format!("{edited}: {field}, changed by {manager}, is set back; change the OpenIMCluster");
+        let note =
+            format!("reverted {edited}: {field} was changed by {manager}; edit the OpenIMCluster instead");
         let related = ObjectReference {
             kind: Some(kind.to_owned()),
             name: Some(name.to_owned()),

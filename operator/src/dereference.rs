@@ -245,7 +245,7 @@ fn trouble(pod: &Pod) -> Option<String> {
     if let Some(ended) = ended {
         let last_line = ended.message.as_deref().and_then(|log| log.trim().lines().last()).map(str::to_owned);
         let killed = ended.reason.as_deref() == Some("OOMKilled");
-        let why = if killed { " (it used more memory than it may)" } else { "" };
+        let why = if killed { " (out of memory)" } else { "" };
         return Some(text(Some(format!("exit code {}{why}", ended.exit_code)), last_line));
     }
     let waiting = container.state.as_ref()?.waiting.clone()?;
@@ -309,7 +309,7 @@ pub fn secrets_digest(external: &Secrets, credentials: &BTreeMap<String, String>
 /// [`secrets_digest`] of what is there.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn read_secrets_digest(client: &Client, cluster: &Cluster) -> kube::Result<String> {
     // The API server answers from memory; what it has there may be a moment old.
     let version = GetParams::any();
@@ -331,14 +331,14 @@ pub async fn read_as_it_is(
     let found: Secret = Api::namespaced(client.clone(), &cluster.namespace)
         .get(&secret)
         .await
-        .with_context(|| format!("reading the Secret {secret}, which the templates of the pods depend on"))?;
+        .with_context(|| format!("reading the Secret {secret}, which pod templates depend on"))?;
     Ok(read(client, cluster, credentials::text(&found), operator_namespace).await?)
 }
 
 /// Everything the planner must know; `credentials` are those that this pass completed.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn dereference(
     client: &Client,
     cluster: &Cluster,
@@ -391,7 +391,7 @@ pub async fn dereference(
 /// What the API server says; neither pods nor backing servers are asked.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn read(
     client: &Client,
     cluster: &Cluster,
@@ -408,7 +408,7 @@ pub async fn read(
     let missing_secrets = named_secrets(cluster)
         .into_iter()
         .filter(|(_, name)| !external.contains_key(name))
-        .map(|(field, name)| format!("{field}: there is no Secret {name} in namespace {namespace}"))
+        .map(|(field, name)| format!("{field}: Secret {name} not found in namespace {namespace}"))
         .collect();
     let mut rollouts = BTreeMap::new();
     let mut unready = Vec::new();
@@ -542,7 +542,7 @@ mod tests {
         assert_eq!(trouble(&pod(1, "Error")).as_deref(), Some("pod migrate-1: exit code 1: last"));
         assert_eq!(
             trouble(&pod(137, "OOMKilled")).as_deref(),
-            Some("pod migrate-1: exit code 137 (it used more memory than it may): last")
+            Some("pod migrate-1: exit code 137 (out of memory): last")
         );
         assert_eq!(trouble(&pod(0, "Completed")), None);
     }

@@ -229,7 +229,9 @@ fn blocker(door: &Door, holder: &Neighbour) -> Blocker {
     Blocker {
         component: "ingress".into(),
         gate: Reason::HostTaken.as_str().into(),
-        message: format!("{field}: {whose} has {which} of {place}, so no {made} is made here: {remedy}"),
+        message: format!(
+            "{field}: {whose} already uses {which} of {place}, so no {made} is created: {remedy}"
+        ),
     }
 }
 

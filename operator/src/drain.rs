@@ -51,11 +51,11 @@ pub async fn drain(
         let cordoned = nodes.get(node).await?.spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
         if !cordoned {
             println!(
-                "Node {node} still takes pods: `kubectl cordon {node}` first, or they may come back to it."
+                "Node {node} is schedulable: run `kubectl cordon {node}` first, or pods may return to it."
             );
         }
     }
-    ensure!(!found.is_empty(), "{name} has no such running pods in namespace {namespace}");
+    ensure!(!found.is_empty(), "no matching running pods found for {name} in namespace {namespace}");
     let count = found.len();
     for (number, item) in found.iter().enumerate() {
         let evicted = item.name_any();
@@ -79,7 +79,7 @@ pub async fn drain(
             }
             ensure!(
                 tokio::time::Instant::now() < end,
-                "{evicted} was evicted and is not replaced: `kubectl openim doctor {name}` says why"
+                "{evicted} was evicted but not replaced: see `kubectl openim doctor {name}`"
             );
         }
         println!("{}/{count} {evicted} is replaced", number + 1);

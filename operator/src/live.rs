@@ -27,7 +27,7 @@ struct Taken {
 /// Pods of the services that have not taken over `revision`, and what they say.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn behind(
     client: &Client,
     cluster: &Cluster,
@@ -49,7 +49,7 @@ pub async fn behind(
 /// Whether all pods of the services sign their calls; `None` while one does not answer, is starting or has not quite gone.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn signing(client: &Client, cluster: &Cluster, there: &There) -> kube::Result<Option<bool>> {
     let (asked, others) = pods::ask_all(client, cluster, there, &SERVICES, "/config").await?;
     Ok(all_sign(others > 0, asked.into_iter().map(|answer| answer.said.ok())))
@@ -67,7 +67,7 @@ fn all_sign(others: bool, answers: impl Iterator<Item = Option<String>>) -> Opti
 /// Makes the kubelets of these pods look.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn nudge(
     client: &Client,
     cluster: &Cluster,

@@ -67,7 +67,7 @@ async fn check(client: Client, namespace: &str, watched: Option<&str>) -> anyhow
         }
         if tokio::time::Instant::now() > end {
             anyhow::bail!(
-                "nobody renews the lease {namespace}/{MANAGER}: is the operator's Deployment ready?"
+                "the lease {namespace}/{MANAGER} is not being renewed: is the operator's Deployment ready?"
             );
         }
     };

@@ -20,7 +20,7 @@ use crate::{
 /// one namespace that it sees, if it does not see all.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn read<C: Borrow<OpenIMCluster>>(
     client: &Client,
     scope: Option<&str>,

@@ -219,7 +219,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
             let again = observed
                 .failed_jobs
                 .get(&name)
-                .map_or_else(String::new, |seen| format!("; it failed and is tried again: {seen}"));
+                .map_or_else(String::new, |seen| format!("; it failed and will be retried: {seen}"));
             let message = format!("creating topics, indexes and administrators (Job {name}){again}");
             plan.gate = Some(Gate { reason: Reason::Migrating, message });
         }
@@ -279,7 +279,7 @@ fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     (made_without && cluster.spec.internal_tls == Some(InternalTls::Required)).then(|| Blocker {
         component: "internalTLS".into(),
         gate: Reason::InvalidSpec.as_str().into(),
-        message: "spec.internalTLS is Required, the cluster was made without TLS and stays so: remove it, or make a cluster with another name".into(),
+        message: "spec.internalTLS is Required, but the cluster was created without TLS: remove it, or create a cluster with another name".into(),
     })
 }
 
@@ -291,7 +291,7 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         component: "kafka".into(),
         gate: Reason::InvalidSpec.as_str().into(),
         message: format!(
-            "spec.kafka.managed.brokers is {}, the cluster was made with {there} and keeps them: set it back, or make a cluster with another name",
+            "spec.kafka.managed.brokers is {}, but the cluster was created with {there}: restore the previous number, or create a cluster with another name",
             wanted.brokers
         ),
     })
@@ -305,7 +305,7 @@ fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         component: "redis".into(),
         gate: Reason::InvalidSpec.as_str().into(),
         message: format!(
-            "spec.redis.managed.replicas is {}, the set has {} with Sentinel and keeps them: set it back",
+            "spec.redis.managed.replicas is {}, but the set has {} with Sentinel and cannot shrink: restore the previous number",
             wanted.replicas, live.desired
         ),
     })
@@ -317,7 +317,7 @@ pub(crate) fn hold(cluster: &Cluster, observed: &Observed, plan_id: &str) -> Opt
         return Some(Gate { reason: Reason::UpgradeRefused, message });
     }
     if cluster.spec.rollout.paused {
-        let message = "spec.rollout.paused is set: set it to false to go on".into();
+        let message = "rollout is paused: set spec.rollout.paused to false to resume".into();
         return Some(Gate { reason: Reason::Paused, message });
     }
     window::closed(cluster, plan_id, observed.now)

@@ -39,7 +39,7 @@ pub(crate) struct Answer {
 /// Asks every pod of these services that serves: one that is starting or going is left out. `there` has the Deployments.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub(crate) async fn ask(
     client: &Client,
     cluster: &Cluster,
@@ -122,7 +122,7 @@ async fn get(http: &reqwest::Client, url: &str) -> Result<String, String> {
 /// Sets an annotation of a pod; one that is gone needs none. Each `manager` owns what it says alone.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub(crate) async fn annotate(
     client: &Client,
     cluster: &Cluster,
@@ -138,7 +138,7 @@ pub(crate) async fn annotate(
     }
 }
 
-/// Evicts a pod, within its disruption budget, if it is still this one. What the API server refuses now is asked for again in the next pass.
+/// Evicts a pod, within its disruption budget, if it is still this one. What the API server rejects now is asked for again in the next pass.
 pub(crate) async fn evict(client: &Client, cluster: &Cluster, pod: &str, uid: &str) {
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
     let this_one = Preconditions { uid: Some(uid.to_owned()), ..Default::default() };

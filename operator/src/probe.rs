@@ -202,7 +202,7 @@ async fn redis(
 async fn kafka(settings: config::Kafka) -> Result<String, String> {
     let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
     let missing = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    Ok(if missing == 0 { String::new() } else { format!("{missing} partitions are short of a copy") })
+    Ok(if missing == 0 { String::new() } else { format!("{missing} partitions are under-replicated") })
 }
 
 /// Has the sentinels choose another master. What they refuse is asked for again in the next pass.

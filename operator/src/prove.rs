@@ -153,7 +153,7 @@ async fn secret(client: &Client, cluster: &Cluster) -> anyhow::Result<String> {
     let name = cluster.part("credentials");
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
     let found = secrets.get(&name).await.with_context(|| {
-        format!("Secret/{name}, whose secret makes tokens for test users: the right to read it is needed")
+        format!("Secret/{name}: the right to read it is needed, to create tokens for test users")
     })?;
     api_secret(&credentials::text(&found))
         .with_context(|| format!("Secret/{name} has neither {} nor {}", key::API_SECRET, key::SECRET))
@@ -189,7 +189,7 @@ async fn until_over(
         }
         if !begun && started.elapsed() > wait {
             bail!(
-                "no change of {name} began within {:#}: make one while this runs, or say how long with --for",
+                "no change of {name} started within {:#}: make one while this runs, or set a time with --for",
                 options.wait
             );
         }
@@ -205,11 +205,11 @@ async fn write(clusters: &Api<OpenIMCluster>, name: &str, proof: &Proof) -> anyh
     });
     let parameters = PatchParams::apply(MANAGER).force();
     let written = clusters.patch_status(name, &parameters, &Patch::Apply(&patch)).await.context(
-        "the proof is not written to the status: the right to patch openimclusters/status is needed",
+        "the proof was not written to the status: the right to patch openimclusters/status is needed",
     )?;
     ensure!(
         written.status.is_some_and(|status| status.proof.is_some()),
-        "the proof is not in the status: the definition of OpenIMCluster is of an earlier version; update it with the operator"
+        "the proof is not in the status: the OpenIMCluster CRD is outdated; upgrade it with the operator"
     );
     Ok(())
 }
@@ -244,7 +244,7 @@ pub async fn prove(client: Client, namespace: &str, name: &str, options: &Option
     let endpoints = Endpoints { api, ws, admin_user_id, secret, kubeconfig: String::new() };
     let admin = Admin::login(endpoints, options.ca.as_deref())
         .await
-        .with_context(|| format!("{name} does not answer here; --api and --ws say where it does"))?;
+        .with_context(|| format!("{name} is not reachable from here; set --api and --ws"))?;
     let load = load(options);
     println!("Test users {PREFIX}… send {} messages per second; seed {}.", options.rate, load.seed);
     let run = Run::new(admin, load, Checks { settle_seconds: 90, stored_only: false }, PREFIX, None);
@@ -257,9 +257,9 @@ pub async fn prove(client: Client, namespace: &str, name: &str, options: &Option
     let proof = proof_of(&outcome, &before.version, &after.version, Timestamp::now());
     println!("{}", view::proof(&proof));
     outcome.first.iter().for_each(|anomaly| println!("  {anomaly}"));
-    ensure!(proof.acknowledged > 0, "nothing was acknowledged: nothing is proved");
+    ensure!(proof.acknowledged > 0, "nothing was acknowledged, so nothing is proved");
     write(&clusters, name, &proof).await?;
-    ensure!(proof.holds(), "a promise was broken");
+    ensure!(proof.holds(), "a guarantee was violated");
     Ok(())
 }
 

@@ -146,7 +146,7 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
         reasons.push(format!("newer template (revision {before} to {after})"));
     }
     if reasons.is_empty() {
-        reasons.push("settings of the pods".to_owned());
+        reasons.push("pod settings".to_owned());
     }
     reasons.join(", ")
 }
@@ -168,7 +168,7 @@ fn too_crowded(cluster: &Cluster, observed: &Observed) -> Option<String> {
     let (pod, count) = load.iter().max_by_key(|(_, count)| **count)?;
     (budget > 0 && *count > budget * drain).then(|| {
         format!(
-            "{pod} has {count} connections and would close {} a second while it drains, {budget} may be: wait until fewer are connected, or raise spec.rollout.reconnectsPerSecond",
+            "{pod} has {count} connections: draining it would force {} reconnects per second, limit {budget}: wait until fewer clients are connected, or raise spec.rollout.reconnectsPerSecond",
             count / drain
         )
     })
@@ -188,7 +188,7 @@ pub fn decide(
         let revision = revision_of(template(&item.deployment));
         if live.failed_revision == revision {
             let message = format!(
-                "the new pods {}; those of before serve: edit the spec, or set spec.version back",
+                "the new pods {}; the old pods keep serving: edit the spec, or restore the previous spec.version",
                 live.failed_reason
             );
             decision.blockers.push(blocker(item.service, Reason::RolloutFailed, message));
@@ -241,10 +241,10 @@ pub fn decide(
             let failed = if live.stuck {
                 Some(format!("did not become ready ({})", seen(live)))
             } else {
-                culprit.filter(|(service, ..)| *service == item.service).map(|(_, _, calls)| {
+                culprit.filter(|(service, ..)| *service == item.service).map(|(_, percent, calls)| {
                     let most = cluster.spec.rollout.max_error_percent;
                     format!(
-                        "failed {} of the {} calls that they answered, {most} % may",
+                        "failed {} of {} calls ({percent} %, limit {most} %)",
                         calls.failed, calls.answered
                     )
                 })
@@ -286,14 +286,14 @@ pub fn decide(
         permissions.behind.first().filter(|_| waits && !decision.changes.is_empty())
     {
         let message = format!(
-            "{records} records wait in Kafka, {} may while services are changed: wait, or set spec.rollout.maxLag",
+            "consumer lag is {records} records, limit {}: wait, or raise spec.rollout.maxLag",
             cluster.spec.rollout.max_lag
         );
         decision.blockers.push(blocker(service, Reason::ConsumerLag, message));
     }
     if let Some((service, percent, calls)) = failing.filter(|_| waits && !decision.changes.is_empty()) {
         let message = format!(
-            "{percent} % of the calls that its new pods answered failed ({} of {}), {} % may: set back what was changed, or raise spec.rollout.maxErrorPercent",
+            "its new pods failed {} of {} calls ({percent} %, limit {} %): revert the change, or raise spec.rollout.maxErrorPercent",
             calls.failed, calls.answered, cluster.spec.rollout.max_error_percent
         );
         decision.blockers.push(blocker(service, Reason::ErrorRate, message));
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(world.changed, ["transfer"], "it may be what mends it");
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("transfer", "ConsumerLag"));
-        assert!(blocker.message.starts_with("10001 records wait"), "{}", blocker.message);
+        assert!(blocker.message.starts_with("consumer lag is 10001 records"), "{}", blocker.message);
         world.observed.load = load(10_000);
         assert!(world.pass(&cluster("version: 1.1.0"), None).started.is_some());
         world.observed.load = load(1_000_000);
@@ -456,11 +456,7 @@ mod tests {
         let decision = world.pass(&cluster("version: 1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("user", "RolloutFailed"));
-        assert!(
-            blocker.message.starts_with("the new pods failed 11 of the 100 calls"),
-            "{}",
-            blocker.message
-        );
+        assert!(blocker.message.starts_with("the new pods failed 11 of 100 calls"), "{}", blocker.message);
         world.observed.calls.clear();
         for _ in 0..SERVICES.len() + 1 {
             world.pass(&cluster("version: 1.1.1"), None);
@@ -520,7 +516,11 @@ mod tests {
             world.changed
         );
         assert_eq!(decision.blockers[0].gate, "ReconnectBudget");
-        assert!(decision.blockers[0].message.contains("would close 100 a second"), "{:?}", decision.blockers);
+        assert!(
+            decision.blockers[0].message.contains("would force 100 reconnects per second"),
+            "{:?}",
+            decision.blockers
+        );
         world.observed.load = connections(1000);
         assert_eq!(world.pass(&wanted, None).started.unwrap().component, "gateway");
     }

@@ -55,11 +55,11 @@ fn due(cluster: &Cluster, data: &BTreeMap<String, String>) -> Option<Step> {
 pub fn pending(cluster: &Cluster, observed: &Observed) -> Option<Change> {
     let reason = match due(cluster, &observed.credentials)? {
         Step::Begin => {
-            format!("new ones are made (spec.passwordRotation {:?})", cluster.spec.password_rotation)
+            format!("creating new ones (spec.passwordRotation {:?})", cluster.spec.password_rotation)
         }
-        Step::Switch => "the servers learn the new ones".to_owned(),
-        Step::Finish => "the services change over; then the servers forget the ones of before".to_owned(),
-        Step::End => "the servers forget the ones of before".to_owned(),
+        Step::Switch => "the servers accept the new ones too".to_owned(),
+        Step::Finish => "the services change over; then the servers drop the old ones".to_owned(),
+        Step::End => "the servers drop the old ones".to_owned(),
     };
     Some(Change { component: COMPONENT.into(), reason, pods: 0 })
 }
@@ -146,7 +146,7 @@ pub fn blocker(problem: &str) -> Blocker {
     Blocker {
         component: COMPONENT.into(),
         gate: Reason::DependencyNotReady.as_str().into(),
-        message: format!("MongoDB's users cannot be changed: {problem}; it is tried again"),
+        message: format!("cannot change MongoDB's users: {problem}; retrying"),
     }
 }
 

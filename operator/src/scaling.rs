@@ -133,7 +133,7 @@ fn sum_of(metrics: &str, name: &str) -> i64 {
 /// What the pods of the services that are scaled by it have to do.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn measure(
     client: &Client,
     cluster: &Cluster,
@@ -176,7 +176,7 @@ pub fn deletion_costs(cluster: &Cluster, observed: &Observed) -> BTreeMap<String
 /// Tells Kubernetes which gateways to spare.
 ///
 /// # Errors
-/// When the API server refuses or cannot be reached.
+/// When the API server rejects or cannot be reached.
 pub async fn prefer(client: &Client, cluster: &Cluster, costs: &BTreeMap<String, i64>) -> kube::Result<()> {
     if costs.is_empty() {
         return Ok(());

@@ -71,10 +71,10 @@ fn in_time(cluster: &Cluster, observed: &Observed) -> Option<Step> {
 /// The secrets among the changes that are to come.
 pub fn pending(cluster: &Cluster, observed: &Observed) -> Option<Change> {
     let reason = match in_time(cluster, observed)? {
-        Step::Begin => format!("new ones are made (spec.secretRotation {:?})", cluster.spec.secret_rotation),
-        Step::Switch => "the services learn the new ones".to_owned(),
-        Step::Finish => "the services are to refuse those of before".to_owned(),
-        Step::End => "the services forget those of before".to_owned(),
+        Step::Begin => format!("creating new ones (spec.secretRotation {:?})", cluster.spec.secret_rotation),
+        Step::Switch => "the services accept the new ones too".to_owned(),
+        Step::Finish => "the services refuse the old ones next".to_owned(),
+        Step::End => "the services drop the old ones".to_owned(),
     };
     Some(Change { component: COMPONENT.into(), reason, pods: 0 })
 }
@@ -86,16 +86,16 @@ pub fn told(cluster: &Cluster, data: &Data) -> String {
         None if done(data).is_empty() => String::new(),
         None => format!("{:?}: done", done(data)),
         Some(Step::Begin) => {
-            format!("{:?}: waits until nothing else is being changed", cluster.spec.secret_rotation)
+            format!("{:?}: waiting until no other change is in progress", cluster.spec.secret_rotation)
         }
         Some(Step::Switch) => {
-            format!("{next:?}: the services learn the new secrets; those of before are in use")
+            format!("{next:?}: the services accept the new secrets too; the old ones are in use")
         }
         Some(Step::Finish) => {
             let until = until(cluster, data).map_or_else(String::new, |end| format!(" until {end}"));
-            format!("{next:?}: the new secrets are in use; those of before are accepted{until}")
+            format!("{next:?}: the new secrets are in use; the old ones are accepted{until}")
         }
-        Some(Step::End) => format!("{next:?}: the services forget the secrets of before"),
+        Some(Step::End) => format!("{next:?}: the services drop the old secrets"),
     }
 }
 

@@ -118,7 +118,7 @@ fn reason(had: &Asked, wanted: &Asked) -> String {
         reasons.push("requests and limits".to_owned());
     }
     if had.pods != wanted.pods {
-        reasons.push("where and how its pods run".to_owned());
+        reasons.push("pod scheduling".to_owned());
     }
     if had.certificate != wanted.certificate {
         reasons.push("certificate".to_owned());
@@ -166,7 +166,7 @@ pub fn decide(
         if had == wanted {
             if !live.settled {
                 change.reason =
-                    format!("{} of {} pods are new, {} serve", live.updated, live.desired, live.ready);
+                    format!("{} of {} pods updated, {} ready", live.updated, live.desired, live.ready);
                 change.pods = (live.desired - live.updated).max(0);
                 decision.blockers.push(rollout::blocker(server, Reason::RollingOut, change.reason.clone()));
                 decision.changes.push(change);
@@ -279,7 +279,7 @@ mod tests {
         let wanted = cluster("redis: {managed: {pods: {priorityClassName: high}}}");
         let decision = decide(&wanted, &observed, true);
         assert!(decision.waits && decision.started.is_none());
-        assert_eq!(coming(&decision), [("redis", "where and how its pods run")]);
+        assert_eq!(coming(&decision), [("redis", "pod scheduling")]);
         assert_eq!(decision.made_of["redis"].pods.priority_class_name, "");
         assert!(!decide(&cluster("{}"), &observed, true).waits, "nothing waits");
         assert_eq!(

@@ -175,11 +175,8 @@ pub fn of(
         (None, Some((reason, blocker))) => {
             let about =
                 if blocker.component.is_empty() { String::new() } else { format!("{}: ", blocker.component) };
-            let pending = if coming.is_empty() {
-                String::new()
-            } else {
-                format!(" Not changed: {}.", coming.join(", "))
-            };
+            let pending =
+                if coming.is_empty() { String::new() } else { format!(" Pending: {}.", coming.join(", ")) };
             Verdict {
                 progressing: [Reason::ConsumerLag, Reason::ReconnectBudget].contains(&reason),
                 // Those that are wanted end by themselves or by a word; the others need an edit.
@@ -191,7 +188,11 @@ pub fn of(
             let seen =
                 plan.blockers.first().map(|blocker| format!("{}: {}", blocker.component, blocker.message));
             let now = seen.unwrap_or_else(|| {
-                if unfinished.is_empty() { "changes to be seen".to_owned() } else { unfinished.join(", ") }
+                if unfinished.is_empty() {
+                    "changes to be observed".to_owned()
+                } else {
+                    unfinished.join(", ")
+                }
             });
             waiting(
                 Reason::RollingOut,
@@ -204,7 +205,7 @@ pub fn of(
             };
             let pods: Vec<String> = observed.behind.iter().take(3).map(said).collect();
             let message = format!(
-                "{} pods have not taken over the settings of spec.config yet: {}{}.",
+                "{} pods have not applied spec.config yet: {}{}.",
                 observed.behind.len(),
                 pods.join(", "),
                 if observed.behind.len() > pods.len() { ", …" } else { "" },
@@ -421,7 +422,7 @@ mod tests {
         let refused = Blocker {
             component: "mongodb".into(),
             gate: Reason::InvalidSpec.as_str().into(),
-            message: "the API server refuses StatefulSet/chat-mongodb: spec.x: Unsupported value".into(),
+            message: "the API server rejects StatefulSet/chat-mongodb: spec.x: Unsupported value".into(),
         };
         let gate =
             Some(crate::plan::Gate { reason: Reason::DependencyNotReady, message: "mongodb: down".into() });

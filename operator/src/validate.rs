@@ -224,7 +224,7 @@ fn resources(field: &str, wanted: &Resources) -> Result<f64, Invalid> {
         return Err(Invalid {
             field: format!("{field}.memoryRequest"),
             problem: format!(
-                "{} is more than memoryLimit, {}: raise the limit too, or request less",
+                "{} is more than memoryLimit, {}: raise the limit, or request less",
                 wanted.memory_request, wanted.memory_limit
             ),
         });
@@ -241,10 +241,10 @@ fn label_problem(name: &str, value: &str) -> Option<String> {
     };
     let (prefix, short) = name.split_once('/').unwrap_or(("", name));
     if short.is_empty() || short.len() > 63 || !is_word(short) || prefix.len() > 253 || !is_word(prefix) {
-        return Some("is not the name of a label; write for example release or example.com/team".into());
+        return Some("is not a label name; write for example release or example.com/team".into());
     }
     (value.len() > 63 || !is_word(value)).then(|| {
-        format!("{value:?} is not the value of a label: at most 63 letters, digits, -, _ and ., a letter or digit at both ends")
+        format!("{value:?} is not a label value: at most 63 letters, digits, -, _ and ., a letter or digit at both ends")
     })
 }
 
@@ -268,15 +268,14 @@ pub(crate) fn affinity(given: &AnyObject) -> Result<Affinity, String> {
     if covers(&serde_json::to_value(&read).unwrap_or_default(), &given) {
         Ok(read)
     } else {
-        Err("has a field that the affinity of a Pod does not have: see `kubectl explain pod.spec.affinity`"
-            .into())
+        Err("has a field that a Pod's affinity does not have: see `kubectl explain pod.spec.affinity`".into())
     }
 }
 
 /// Checks how clients come in.
 fn ways_in(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     let refuse = |field: &str, problem: &str| Err(Invalid { field: field.into(), problem: problem.into() });
-    let remedy = "is no host name: write for example chat.example.org or *.example.org, in small letters";
+    let remedy = "is not a host name: write for example chat.example.org or *.example.org, in lower case";
     let ingress = &spec.ingress;
     if !ingress.host.is_empty() && !is_host(&ingress.host) {
         return refuse("spec.ingress.host", remedy);
@@ -284,7 +283,7 @@ fn ways_in(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     if ingress.enabled && ingress.host.is_empty() && !ingress.tls_secret_name.is_empty() {
         return refuse(
             "spec.ingress.tlsSecretName",
-            "a certificate is for a host: set spec.ingress.host, or remove tlsSecretName",
+            "tlsSecretName needs a host: set spec.ingress.host, or remove tlsSecretName",
         );
     }
     let hosts = spec.gateway_api.iter().flat_map(|routes| &routes.hostnames);
@@ -307,7 +306,7 @@ fn receiver(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     let authority = hooks.url.split("//").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
     if authority.is_some_and(|authority| authority.contains('@')) {
         return refuse(
-            "has a user or password in it, which whoever may read this object can read: put the URL into the key url of a Secret and name that in urlSecretName",
+            "contains a user or password, which everyone who can read this object can see: put the URL into the key url of a Secret and name that in urlSecretName",
         );
     }
     Ok(())
@@ -341,7 +340,7 @@ pub fn images(cluster: &Cluster, allowed: &[String]) -> Result<(), Invalid> {
         Some((field, image)) => Err(Invalid {
             field,
             problem: format!(
-                "{image} is of no repository that this operator may run: name an image of {}, or have allowedRepositories of the operator's chart extended",
+                "{image} is not from an allowed repository: use an image of {}, or extend allowedRepositories of the operator's chart",
                 allowed.join(", ")
             ),
         }),
@@ -371,7 +370,7 @@ fn server(name: &str, managed: &Managed) -> Result<(), Invalid> {
     if name == "kafka" && Some(limit) < amount(LEAST_FOR_KAFKA) {
         return Err(Invalid {
             field: field("resources.memoryLimit"),
-            problem: format!("a broker needs at least {LEAST_FOR_KAFKA}: raise it"),
+            problem: format!("a broker needs at least {LEAST_FOR_KAFKA}: raise the limit"),
         });
     }
     match managed.pods.as_ref().and_then(|pods| pods.affinity.as_ref()).map(affinity) {
@@ -387,7 +386,7 @@ fn public_backups(spec: &OpenIMClusterSpec, backup: &crds::Backup) -> Option<Str
         && own.endpoint.trim_end_matches('/') == files.endpoint.trim_end_matches('/');
     (same && !files.cdn_prefix.is_empty()).then(|| {
         format!(
-            "bucket {} is read without a signature (spec.objectStorage.cdnPrefix), and backups would be too: name another bucket",
+            "bucket {} is public (spec.objectStorage.cdnPrefix), and so would backups be: use another bucket",
             own.bucket
         )
     })
@@ -465,7 +464,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         if config::NotificationKind::from_key(name).is_none() {
             return refuse(
                 &format!("spec.config.notifications.{name}"),
-                "is not a notification of OpenIM, see config/notification.yaml".into(),
+                "is not an OpenIM notification, see config/notification.yaml".into(),
             );
         }
     }
@@ -489,7 +488,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         if ![1, 3, 5].contains(&managed.members) {
             return refuse(
                 "spec.mongodb.managed.members",
-                format!("{} is not possible: set 1, 3 or 5", managed.members),
+                format!("{} is not supported: set 1, 3 or 5", managed.members),
             );
         }
     }
@@ -498,7 +497,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         if ![1, 3].contains(&managed.replicas) {
             return refuse(
                 "spec.redis.managed.replicas",
-                format!("{} is not possible: set 1 or 3", managed.replicas),
+                format!("{} is not supported: set 1 or 3", managed.replicas),
             );
         }
     }
@@ -507,7 +506,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         if ![1, 3].contains(&managed.brokers) {
             return refuse(
                 "spec.kafka.managed.brokers",
-                format!("{} is not possible: set 1 or 3", managed.brokers),
+                format!("{} is not supported: set 1 or 3", managed.brokers),
             );
         }
     }
@@ -534,7 +533,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
             if config::Hook::from_key(name).is_none() {
                 return refuse(
                     &format!("spec.webhooks.hooks.{name}"),
-                    "is not a webhook of OpenIM, see config/webhooks.yaml".into(),
+                    "is not an OpenIM webhook, see config/webhooks.yaml".into(),
                 );
             }
             if !(1..=15).contains(&settings.timeout) {
@@ -558,7 +557,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if !spec.password_rotation.is_empty() && !managed {
         return refuse(
             "spec.passwordRotation",
-            "there is no managed server: change the passwords where your servers are run, then in their Secrets, and remove it".into(),
+            "there is no managed server: change the passwords of your servers, then their Secrets, and remove the field".into(),
         );
     }
     let running = object.status.as_ref().map_or("", |status| status.version.as_str());

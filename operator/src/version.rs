@@ -48,12 +48,12 @@ pub fn upgrade_problem(running: &str, wanted: &str) -> Option<String> {
     if to.major != from.major {
         return refuse(
             "changes the major version",
-            "read its release notes and restore into a new cluster".into(),
+            "read its release notes and restore a backup into a new cluster".into(),
         );
     }
     if is_downgrade(running, wanted) {
         return refuse(
-            "is a downgrade: the data may have been changed already",
+            "is a downgrade: the data may already have been migrated",
             format!("stay with {running} or a newer version"),
         );
     }

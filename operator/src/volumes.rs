@@ -52,7 +52,7 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
             component: server.to_owned(),
             gate: Reason::InvalidSpec.as_str().into(),
             message: format!(
-                "spec.{server}.managed.storage is {}, the volume {claim} has {}: volumes cannot shrink; set it back",
+                "spec.{server}.managed.storage is {}, but the volume {claim} has {}: volumes cannot shrink; restore the previous size",
                 wanted.storage, volume.storage
             ),
         }));
@@ -70,7 +70,7 @@ pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
             component: server.to_owned(),
             gate: Reason::InvalidSpec.as_str().into(),
             message: format!(
-                "spec.{server}.managed.storageClass is {:?}, its volumes were made with {made_in:?} and stay there: set it back",
+                "spec.{server}.managed.storageClass is {:?}, but its volumes were created with {made_in:?}: restore the previous value",
                 wanted.storage_class
             ),
         })
@@ -157,7 +157,7 @@ mod tests {
         assert!(grow.is_empty());
         assert_eq!(
             blockers[0].message,
-            "spec.redis.managed.storage is 500Mi, the volume data-chat-redis-0 has 1Gi: volumes cannot shrink; set it back"
+            "spec.redis.managed.storage is 500Mi, but the volume data-chat-redis-0 has 1Gi: volumes cannot shrink; restore the previous size"
         );
     }
 }

@@ -89,9 +89,7 @@ pub fn closed(cluster: &Cluster, plan_id: &str, now: Timestamp) -> Option<Gate> 
     }
     next(&policy.windows, now).map(|opening| Gate {
         reason: Reason::OutsideWindow,
-        message: format!(
-            "changes that restart pods wait for the maintenance window that opens at {opening:.0}"
-        ),
+        message: format!("changes that restart pods wait for the maintenance window at {opening:.0}"),
     })
 }
 

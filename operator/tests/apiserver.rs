@@ -285,9 +285,9 @@ async fn what_only_the_api_server_refuses_is_told_in_its_words_and_by_its_field(
     assert_eq!((first.component.as_str(), first.gate.as_str()), ("ingress", "InvalidSpec"));
     assert_eq!(
         first.message,
-        "the API server refuses Ingress/chat: spec.rules[0].host: Invalid value: \"Chat\": a lowercase name"
+        "the API server rejects Ingress/chat: spec.rules[0].host: Invalid value: \"Chat\": a lowercase name"
     );
-    assert!(second.message.starts_with("the API server refuses ConfigMap/chat-config: "), "{second:?}");
+    assert!(second.message.starts_with("the API server rejects ConfigMap/chat-config: "), "{second:?}");
 }
 
 fn secret(data: &BTreeMap<String, String>, cluster_label: &str) -> Value {

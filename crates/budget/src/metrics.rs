@@ -33,15 +33,15 @@ impl BudgetMetrics {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("memory_budget_bytes", "Bytes that may be held for others", metrics.limit.clone());
+        registry.register("memory_budget_bytes", "Memory budget in bytes", metrics.limit.clone());
         registry.register(
             "memory_budget_used_bytes",
-            "Bytes that are held for others",
+            "Bytes of the memory budget in use",
             metrics.in_use.clone(),
         );
         registry.register(
             "memory_budget_refused",
-            "Refusals because there was no room in memory",
+            "Refusals because the memory budget was exhausted",
             metrics.refused.clone(),
         );
         metrics

@@ -10,7 +10,7 @@ pub enum BusError {
     Kafka(#[from] rdkafka::error::KafkaError),
     /// Keys would have partitions that do not exist.
     #[error(
-        "the topic {topic} has {there} partitions and kafka.partitions is {wanted}: run `openim-server migrate`, which adds them"
+        "topic {topic} has {there} partitions, but kafka.partitions is {wanted}: run `openim-server migrate` to add them"
     )]
     TooFewPartitions {
         /// The topic.
@@ -21,7 +21,7 @@ pub enum BusError {
         wanted: i32,
     },
     /// No broker can be asked.
-    #[error("Kafka: {error}; its client says: {seen}")]
+    #[error("Kafka: {error}; client: {seen}")]
     Unreachable {
         /// The outcome.
         error: rdkafka::error::KafkaError,
@@ -29,7 +29,7 @@ pub enum BusError {
         seen: String,
     },
     /// The producer gave up for good: the process has to start anew.
-    #[error("the Kafka producer cannot go on: {0}")]
+    #[error("the Kafka producer failed permanently: {0}")]
     ProducerFailed(String),
 }
 

@@ -20,7 +20,11 @@ impl ConsumerMetrics {
     /// Registers the metric.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("consumer_lag_records", "Records that were not handled yet", metrics.0.clone());
+        registry.register(
+            "consumer_lag_records",
+            "Records not handled yet (consumer lag)",
+            metrics.0.clone(),
+        );
         metrics
     }
 

@@ -83,9 +83,9 @@ fn without_value(kind: &Kind) -> String {
     match kind {
         Kind::UnknownField(..) | Kind::MissingField(_) => kind.to_string(),
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            format!("expected {expected}; text that looks like a number or a list is put in quotes")
+            format!("expected {expected}; quote text that looks like a number or a list")
         }
-        _ => "has a value that does not fit".to_owned(),
+        _ => "has an invalid value".to_owned(),
     }
 }
 

@@ -456,7 +456,7 @@ impl Redis {
             }
             RedisMode::Cluster if self.db != 0 => Some(("db", "must be 0: clusters have no other database")),
             _ if !self.tls.client_key_pwd.is_empty() => {
-                Some(("tls.clientKeyPwd", "is for Kafka alone: give the key without a password"))
+                Some(("tls.clientKeyPwd", "is supported only for Kafka: use a key without a password"))
             }
             _ => self.tls.problem(),
         }

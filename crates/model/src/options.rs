@@ -11,7 +11,7 @@ macro_rules! keys { ($($name:ident = $text:literal, $doc:literal;)*) => { $(#[do
 keys! {
     HISTORY = "history", "Gets a seq and is stored.";
     PERSISTENT = "persistent", "Hint to clients: keep it.";
-    OFFLINE_PUSH = "offlinePush", "May wake an offline device.";
+    OFFLINE_PUSH = "offlinePush", "Can notify an offline device.";
     UNREAD_COUNT = "unreadCount", "Counts as unread.";
     CONVERSATION_UPDATE = "conversationUpdate", "Becomes the latest message at receivers.";
     SENDER_SYNC = "senderSync", "Also goes to the sender's devices.";
@@ -19,7 +19,7 @@ keys! {
     SENDER_CONVERSATION_UPDATE = "senderConversationUpdate", "Becomes the latest message at the sender.";
     REACTION_FROM_CACHE = "reactionFromCache", "Unused; part of the contract.";
     IS_NOT_NOTIFICATION = "isNotNotification", "False: belongs to the `n_` conversation.";
-    IS_IMPORT = "isImport", "True: an administrator brings a message from elsewhere, with its time; not stored.";
+    IS_IMPORT = "isImport", "True: an administrator imports a message with its original time; not stored.";
     IS_SEND_MSG = "isSendMsg", "A notification that is also a chat message.";
 }
 
@@ -55,7 +55,7 @@ pub fn adjust_for_content_type(options: &mut Options, content_type: i32) {
 pub struct NotificationOptions {
     /// Also appears as a chat message.
     pub also_chat: bool,
-    /// May wake an offline device.
+    /// Can notify an offline device.
     pub offline_push: bool,
     /// Gets a seq in the `n_` conversation and is stored.
     pub stored: bool,

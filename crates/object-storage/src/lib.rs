@@ -88,7 +88,7 @@ pub struct Objects {
 
 fn bucket(key: &'static str, endpoint: &str, config: &ObjectStorage) -> Result<Bucket> {
     let refuse = |problem: String| ObjectError::Config { key, problem };
-    let url = Url::parse(endpoint).map_err(|error| refuse(format!("{endpoint:?} is no URL: {error}")))?;
+    let url = Url::parse(endpoint).map_err(|error| refuse(format!("{endpoint:?} is not a URL: {error}")))?;
     let style = if config.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
     Bucket::new(url, style, config.bucket.clone(), config.region.clone())
         .map_err(|error| refuse(error.to_string()))

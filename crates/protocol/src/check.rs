@@ -73,7 +73,9 @@ pub fn plain_id(field: &str, id: &str) -> Result<()> {
     if id.chars().all(|c| c.is_ascii_alphanumeric()) {
         return Ok(());
     }
-    Err(Error::args(format!("{field} must consist of letters and digits; left out, the server chooses one")))
+    Err(Error::args(format!(
+        "{field} must consist of letters and digits; if omitted, the server chooses one"
+    )))
 }
 
 /// A range of time in ms since 1970, its end left out.

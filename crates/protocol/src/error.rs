@@ -108,10 +108,10 @@ impl Error {
     pub fn shown(&self) -> &str {
         match self.code {
             ErrorCode::Internal => {
-                "the server failed; its log has the reason under the operationID of this call"
+                "internal server error; see the server's log for the operationID of this call"
             }
             ErrorCode::WebhookNetwork | ErrorCode::WebhookData => {
-                "a webhook of the back end failed; the server's log has the reason under the operationID of this call"
+                "a webhook of the back end failed; see the server's log for the operationID of this call"
             }
             _ => &self.detail,
         }
@@ -119,7 +119,7 @@ impl Error {
 
     /// There is no room for it in memory now: nothing was done, and the same request may be taken a moment later.
     pub fn busy(what: impl std::fmt::Display) -> Self {
-        let detail = format!("{what} is busy; try again in a moment");
+        let detail = format!("{what} is busy; retry shortly");
         Self { unreachable: true, ..ErrorCode::TooManyRequests.with(detail) }
     }
 

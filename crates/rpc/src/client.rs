@@ -61,7 +61,7 @@ impl Client {
     ) -> Result<Resp> {
         let payload = self.call_raw(context, method, request.encode_to_vec().into()).await?;
         Resp::decode(payload)
-            .map_err(|error| Error::internal(format!("{method} answered what does not decode: {error}")))
+            .map_err(|error| Error::internal(format!("{method} returned an invalid response: {error}")))
     }
 
     /// [`Client::call`] for bytes that are already encoded.
@@ -95,7 +95,7 @@ impl Client {
         };
         if !self.key.believes(&signature, &reply) {
             return Err(Error::internal(format!(
-                "service {name}, {method}: the answer is not from who holds this cluster's secret"
+                "service {name}, {method}: the response is not signed with this cluster's secret"
             )));
         }
         match reply.err_code {
@@ -248,7 +248,7 @@ impl Peers {
             return Ok(client.clone());
         }
         let endpoint = endpoint(address, self.tls.as_ref())
-            .ok_or_else(|| Error::internal(format!("{address:?} is no address of a gateway")))?;
+            .ok_or_else(|| Error::internal(format!("{address:?} is not a gateway address")))?;
         let client = Client {
             channel: endpoint
                 .http2_keep_alive_interval(GATEWAY_PING)

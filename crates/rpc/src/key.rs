@@ -170,7 +170,7 @@ impl InternalKey {
             } else if self.takes_legacy() {
                 Ok(Verified { by: None, signature })
             } else {
-                Err("the calling service is older than signed calls: give it this version (docs/adr/0018-keys.md)".into())
+                Err("the calling service does not sign its calls: upgrade it (docs/adr/0018-keys.md)".into())
             };
         }
         let digest = Sha256::digest(&call.payload);
@@ -179,7 +179,7 @@ impl InternalKey {
         let age = self.0.clock.now_ms().saturating_sub(call.sent_at);
         if !(-EARLIER_MS..=OLDEST_MS).contains(&age) {
             return Err(format!(
-                "the call was sent {age} ms ago by the caller's clock, between {} and {OLDEST_MS} may be: set the clocks of the nodes",
+                "the call is {age} ms old by the caller's clock, allowed are {} to {OLDEST_MS}: synchronize the clocks of the nodes",
                 -EARLIER_MS
             ));
         }

@@ -45,7 +45,7 @@ impl RpcMetrics {
         registry.register("rpc_count", "Calls answered, by errCode", metrics.calls.clone());
         registry.register(
             "rpc_unreachable",
-            "Calls that failed because a server or another service did not answer",
+            "Calls that failed because a server or another service was unavailable",
             metrics.unreachable.clone(),
         );
         registry.register("rpc_seconds", "Time to answer a call", metrics.seconds.clone());

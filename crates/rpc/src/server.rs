@@ -317,7 +317,7 @@ mod tests {
             tasks.spawn(server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
             let error =
                 gateway.call_raw(&Context::anonymous("op"), "parseToken", Bytes::new()).await.unwrap_err();
-            assert!(error.detail.contains("not from who holds this cluster's secret"), "{error}");
+            assert!(error.detail.contains("not signed with this cluster's secret"), "{error}");
         }
         stop.cancel();
     }

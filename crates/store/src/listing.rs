@@ -49,7 +49,7 @@ pub(crate) fn told(error: &StoreError) -> Option<protocol::Error> {
     let why: &Arc<dyn std::any::Any + Send + Sync> = why;
     Some(match why.downcast_ref::<Unread>()? {
         Unread::TooLong => protocol::Error::args(format!(
-            "the list has more than {MOST} bytes; ask for a part of it, or remove what is not needed"
+            "the list has more than {MOST} bytes; request a part of it, or delete unneeded items"
         )),
         Unread::Busy => protocol::Error::busy("reading lists"),
     })

@@ -67,14 +67,14 @@ impl Room {
             Self::Conversations => ("conversations", "delete some before setting a new one"),
             Self::Friends => ("friends", "remove some first"),
             Self::Blocked => ("blocked users", "unblock some first"),
-            Self::RequestsSent => ("friend requests", "they are forgotten after a year"),
-            Self::RequestsReceived => ("unanswered friend requests", "they are to be answered first"),
-            Self::GroupRequests => ("join requests", "they are forgotten after a year"),
+            Self::RequestsSent => ("friend requests", "they expire after a year"),
+            Self::RequestsReceived => ("unanswered friend requests", "answer some first"),
+            Self::GroupRequests => ("join requests", "they expire after a year"),
             Self::Groups => ("groups", "leave some first"),
             Self::Commands => ("items", "delete some first"),
             Self::ClientLogs => (
                 "client logs",
-                "they go after 90 days, or an administrator deletes them (/third/logs/delete)",
+                "they expire after 90 days, or an administrator deletes them (/third/logs/delete)",
             ),
             Self::Files => ("files", "an administrator can let files expire (spec.objectStorage.expireDays)"),
         }
@@ -89,7 +89,7 @@ impl Room {
             return Ok(());
         }
         let (what, remedy) = self.words();
-        Err(Error::args(format!("{user} may have {} {what} and has {there}; {remedy}", self.most())))
+        Err(Error::args(format!("{user} has {there} {what}, limit {}; {remedy}", self.most())))
     }
 
     fn rows(self, user: &str) -> (&'static str, Document) {

@@ -28,7 +28,7 @@ const SIGNATURE: &str = "x-openim-signature-v2";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     /// No request can be made of it, now or ever.
-    #[error("it cannot be sent: {0}")]
+    #[error("sending failed: {0}")]
     Unsendable(String),
     /// The receiver refuses just this one: its size, its form.
     #[error("it was answered with {0}")]

@@ -49,25 +49,21 @@ impl DeliveryMetrics {
     /// Registers the counters.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("webhook_delivered", "After hooks that were answered", metrics.delivered.clone());
-        registry.register(
-            "webhook_retried",
-            "Deliveries that failed and were tried again",
-            metrics.retried.clone(),
-        );
+        registry.register("webhook_delivered", "Delivered after hooks", metrics.delivered.clone());
+        registry.register("webhook_retried", "Failed deliveries that were retried", metrics.retried.clone());
         registry.register(
             "webhook_given_up",
-            "After hooks that cannot be sent, that the receiver refused or that nobody took for a day",
+            "After hooks that were given up: not sendable, rejected, or failed for a day",
             metrics.given_up.clone(),
         );
         registry.register(
             "webhook_set_aside",
-            "After hooks that the receiver did not take and that others may be delivered before",
+            "After hooks set aside because the receiver rejected them while it accepted others",
             metrics.set_aside.clone(),
         );
         registry.register(
             "webhook_repeats",
-            "After hooks that were queued twice and delivered once",
+            "After hooks that were queued twice but delivered once",
             metrics.repeats.clone(),
         );
         metrics

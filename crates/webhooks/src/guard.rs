@@ -20,7 +20,9 @@ impl Resolve for Resolver {
             let kept: Vec<SocketAddr> =
                 found.filter(|address| allowed || !is_forbidden(address.ip())).collect();
             if kept.is_empty() {
-                return Err(format!("{} leads to addresses that webhooks may not call", name.as_str()).into());
+                return Err(
+                    format!("{} resolves to addresses that webhooks must not call", name.as_str()).into()
+                );
             }
             Ok(Box::new(kept.into_iter()) as Addrs)
         })

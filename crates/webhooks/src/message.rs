@@ -76,9 +76,7 @@ impl Modified {
         let before = message.clone();
         if let Some(content) = self.content {
             if !serde_json::from_str::<Value>(&content).is_ok_and(|value| value.is_object()) {
-                return Err(Error::args(
-                    "webhook beforeMsgModify: content must be the text of a JSON object",
-                ));
+                return Err(Error::args("webhook beforeMsgModify: content must be a JSON object as text"));
             }
             message.content = content.into();
         }

@@ -57,7 +57,7 @@ pub(super) fn trouble(status: &Document, leaving: &[String]) -> Option<String> {
     })?;
     let state = member.get_str("stateStr").unwrap_or("unknown");
     let remedy = if number(member, "state") == RECOVERING {
-        ": if it stays so, delete its volume's claim and its pod, and it copies the data anew"
+        ": if it persists, delete its PersistentVolumeClaim and pod, and it will copy the data again"
     } else {
         ""
     };

@@ -197,7 +197,7 @@ impl ReplicaSet {
         if let Some((host, Member::Silent(error))) =
             seen.iter().find(|(_, member)| matches!(member, Member::Silent(_)))
         {
-            return Err(format!("waiting for {host} to begin: {error}"));
+            return Err(format!("waiting for {host} to start: {error}"));
         }
         let removed: Vec<&String> = seen
             .iter()
@@ -230,14 +230,14 @@ impl ReplicaSet {
             .await
         {
             Ok(_) => seen(done, count),
-            Err(error) => seen(format!("the set refuses a change of its members for now: {error}"), members),
+            Err(error) => seen(format!("the set rejects a change of its members for now: {error}"), members),
         };
         if let Some((host, config)) = without_last(config, &self.leaving) {
             if leads(&status, &host) {
                 // It closes its connections when it does: that is no failure. What it refuses is asked for again in the next pass.
                 let asked = admin.run_command(doc! { "replSetStepDown": 60 }).await;
                 tracing::info!(host, outcome = ?asked.err().map(text), "mongodb.steps_down");
-                return seen(format!("{host} is to leave the set and leads it: another takes over"), members);
+                return seen(format!("{host} is leaving the set and is its primary: stepping down"), members);
             }
             return change(config, format!("{host} has left the set"), members - 1).await;
         }
@@ -245,12 +245,13 @@ impl ReplicaSet {
         match self.look(&host).await {
             // One that left before has its data still, and catches up.
             Member::Blank | Member::Removed => {
-                change(config, format!("{host} was added and copies the data"), members + 1).await
+                change(config, format!("{host} was added and is copying the data"), members + 1).await
             }
-            Member::Inside(_) => {
-                seen(format!("{host} is in another set and is not added: give it an empty volume"), members)
-            }
-            Member::Silent(error) => seen(format!("{host} is to be added: {error}"), members),
+            Member::Inside(_) => seen(
+                format!("{host} belongs to another set and is not added: give it an empty volume"),
+                members,
+            ),
+            Member::Silent(error) => seen(format!("{host} is being added: {error}"), members),
         }
     }
 
@@ -318,7 +319,7 @@ impl ReplicaSet {
         let set = doc! { "_id": SET, "members": [{ "_id": 0, "host": first }] };
         let admin = self.only(first).await?;
         admin.run_command(doc! { "replSetInitiate": set }).await.map_err(text)?;
-        Ok("the replica set was initiated in this moment".into())
+        Ok("the replica set has just been initiated".into())
     }
 
     /// All members started before their names resolved, so that none looks at the others any more: the newest configuration that one of them has, the
@@ -335,15 +336,15 @@ impl ReplicaSet {
             }
         }
         let Some(((_, version), host, mut config)) = newest else {
-            return Err("no member has a configuration of the set".into());
+            return Err("no member has a replica set configuration".into());
         };
         config.insert("version", version + 1);
         let told = doc! { "replSetReconfig": config, "force": true };
         self.only(host).await?.run_command(told).await.map_err(|error| {
-            format!("{host} does not find itself in the configuration of its set: does its own name resolve? {error}")
+            format!("{host} does not find itself in the configuration of its set: does its host name resolve? {error}")
         })?;
         tracing::warn!(host, "mongodb.gathered");
-        Ok("the members had not found each other at their start and were told again who they are".into())
+        Ok("the members had not found each other at their start and were reconfigured".into())
     }
 }
 

@@ -259,10 +259,10 @@ impl Drop for Servers {
 async fn a_set_is_initiated_once_and_grows_member_by_member() {
     let servers = Servers::start(3).await;
     let set = servers.set();
-    assert_eq!(set.ensure().await, Err("the replica set was initiated in this moment".into()));
+    assert_eq!(set.ensure().await, Err("the replica set has just been initiated".into()));
     for added in [1, 2] {
         let said = set.ensure().await.unwrap().remark;
-        assert_eq!(said, format!("{} was added and copies the data", set.hosts[added]));
+        assert_eq!(said, format!("{} was added and is copying the data", set.hosts[added]));
         // While it copies nothing else is changed.
         assert_eq!(set.ensure().await.unwrap().remark, format!("{} is STARTUP2", set.hosts[added]));
         assert_eq!(servers.world.lock().members().len(), added + 1);
@@ -288,7 +288,7 @@ async fn members_leave_one_by_one_and_one_that_leads_hands_over_first() {
     servers.world.lock().copied.retain(|host| *host != set.leaving[1]);
     let gone = Seen { remark: format!("{} has left the set", set.leaving[1]), members: 2 };
     assert_eq!(next().await, gone);
-    let leads = format!("{} is to leave the set and leads it: another takes over", set.leaving[0]);
+    let leads = format!("{} is leaving the set and is its primary: stepping down", set.leaving[0]);
     assert_eq!(next().await, Seen { remark: leads, members: 2 });
     assert_eq!(servers.world.lock().leader.as_ref(), Some(&set.hosts[0]));
     assert_eq!(next().await.members, 1);
@@ -360,7 +360,7 @@ async fn a_change_of_members_that_is_refused_for_now_leaves_the_set_reachable() 
     set.leaving = set.hosts.split_off(2);
     servers.world.lock().busy = 1;
     let seen = set.ensure().await.unwrap();
-    assert!(seen.remark.contains("refuses a change") && seen.members == 3, "{seen:?}");
+    assert!(seen.remark.contains("rejects a change") && seen.members == 3, "{seen:?}");
     assert_eq!(set.ensure().await.unwrap().members, 2);
 }
 
@@ -415,6 +415,6 @@ async fn nothing_is_initiated_before_all_members_run() {
     let mut set = servers.set();
     set.patience = Duration::from_millis(300);
     set.hosts.push("127.0.0.1:1".into());
-    assert!(set.ensure().await.unwrap_err().starts_with("waiting for 127.0.0.1:1 to begin"));
+    assert!(set.ensure().await.unwrap_err().starts_with("waiting for 127.0.0.1:1 to start"));
     assert_eq!(servers.world.lock().initiated, 0);
 }

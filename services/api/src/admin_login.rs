@@ -54,7 +54,7 @@ impl Guesser {
     fn refusal(&self) -> Refused {
         let again = WINDOW.saturating_sub(self.since.elapsed()).as_secs() + 1;
         let error = ErrorCode::TooManyRequests.with(format!(
-            "{WRONG} wrong secrets in a minute; check the secret and retry in {again} seconds"
+            "{WRONG} wrong secrets within a minute; check the secret and retry in {again} seconds"
         ));
         Refused { error, again: Some(again) }
     }

@@ -162,10 +162,12 @@ impl IntoResponse for Refused {
             ),
             Self::Late => (
                 StatusCode::REQUEST_TIMEOUT,
-                format!("the body must come within {} seconds", PATIENCE.as_secs()),
+                format!("the body must arrive within {} seconds", PATIENCE.as_secs()),
             ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy; retry later".to_owned()),
-            Self::Broken => (StatusCode::BAD_REQUEST, "the body does not end as its head says".to_owned()),
+            Self::Broken => {
+                (StatusCode::BAD_REQUEST, "the body does not match its content length".to_owned())
+            }
         };
         let mut answer = (status, [(header::CONNECTION, "close")], text).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {

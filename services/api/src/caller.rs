@@ -53,6 +53,7 @@ impl Believed {
     }
 }
 
+/// The error has upstream's words, which clients compare.
 fn header(headers: &HeaderMap, name: &str) -> Result<String> {
     let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if value.is_empty() { Err(Error::args(format!("header must have {name}"))) } else { Ok(value.to_owned()) }

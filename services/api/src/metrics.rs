@@ -52,10 +52,10 @@ impl ApiMetrics {
             seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
         };
         registry.register("http_count", "HTTP requests", metrics.http.clone());
-        registry.register("api_count", "Answers with the envelope, by errCode", metrics.api.clone());
+        registry.register("api_count", "Responses by errCode", metrics.api.clone());
         registry.register(
             "api_unreachable",
-            "Answers with an error because a server or another service did not answer",
+            "Errors because a server or another service was unavailable",
             metrics.unreachable.clone(),
         );
         registry.register("api_request_seconds", "Time to answer", metrics.seconds.clone());

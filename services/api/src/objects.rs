@@ -74,7 +74,7 @@ pub(crate) async fn redirect(State(api): State<Api>, Path(name): Path<String>) -
         }
         Err(error) => {
             tracing::warn!(%error, "object.redirect_failed");
-            (StatusCode::BAD_GATEWAY, "502 the object storage cannot be reached").into_response()
+            (StatusCode::BAD_GATEWAY, "502 the object storage is unavailable").into_response()
         }
     }
 }

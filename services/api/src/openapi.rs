@@ -60,14 +60,14 @@ fn by_hand(path: &str) -> [Value; 2] {
     let push_info = || json!({ "anyOf": [reference("openim.sdkws.OfflinePushInfo"), { "type": "null" }] });
     let sent = json!({
         "serverMsgID": text(), "clientMsgID": text(), "sendTime": { "type": "integer", "description": "ms" },
-        "modify": { "type": "object", "description": "what a webhook changed, by JSON name" },
+        "modify": { "type": "object", "description": "fields changed by a webhook, by JSON name" },
     });
     let names = ["serverMsgID", "clientMsgID", "sendTime"];
     let mut message = json!({
         "sendID": text(), "recvID": text(), "groupID": text(), "senderNickname": text(), "senderFaceURL": text(),
         "senderPlatformID": integer(), "content": { "type": "object" }, "contentType": integer(), "sessionType": integer(),
         "isOnlineOnly": flag(), "notOfflinePush": flag(), "sendTime": { "type": "integer", "description": "ms, from a day ago to five minutes from now; 0: now" },
-        "isImport": { "type": "boolean", "description": "sendTime may be any time before now" }, "offlinePushInfo": push_info(), "ex": text(),
+        "isImport": { "type": "boolean", "description": "allows any earlier sendTime" }, "offlinePushInfo": push_info(), "ex": text(),
     });
     let strings = || json!({ "type": ["array", "null"], "items": { "type": "string" } });
     message["content"]["description"] = format!(
@@ -188,9 +188,9 @@ fn envelope(data: Value) -> Value {
     object(
         &["errCode", "errMsg", "errDlt"],
         json!({
-            "errCode": { "type": "integer", "description": "0, or the code of an error" },
+            "errCode": { "type": "integer", "description": "0 or an error code" },
             "errMsg": { "type": "string", "description": "the error's name" },
-            "errDlt": { "type": "string", "description": "what was wrong and what to do" },
+            "errDlt": { "type": "string", "description": "what is wrong and how to fix it" },
             "data": data,
         }),
     )
@@ -212,7 +212,7 @@ fn price(path: &str, table: &Table) -> String {
 
 fn too_large() -> String {
     format!(
-        "the body has more than {} bytes, without a good token {}, an administrator's api.maxBodyBytes",
+        "the body exceeds {} bytes (without a valid token {}, for administrators api.maxBodyBytes)",
         body::USER,
         body::OPEN
     )
@@ -223,7 +223,7 @@ fn operation(route: &Route, table: &Table) -> Value {
         Some([request, response]) => [reference(request), reference(response)],
         None => by_hand(&route.path),
     };
-    let mut operation_id = header_parameter("operationID", "names the call in logs; visible ASCII");
+    let mut operation_id = header_parameter("operationID", "identifies the call in logs; visible ASCII");
     operation_id["schema"]["maxLength"] = operation_id::MAX_BYTES.into();
     let mut parameters = vec![operation_id];
     let mut responses = json!({
@@ -256,13 +256,13 @@ fn operation(route: &Route, table: &Table) -> Value {
     if route.path == "/msg/send_simple_msg" {
         parameters
             .push(json!({ "name": "key", "in": "query", "required": true, "schema": { "type": "string" },
-            "description": "the chat, as the webhook's address had it" }));
+            "description": "the chat, from the webhook's URL" }));
     }
     if route.token {
         operation["security"] = json!([{ "token": [] }]);
     }
     if route.method == "POST" {
-        responses["429"] = json!({ "description": "the user, or the address, asks too often", "headers": { "retry-after": { "schema": { "type": "string" } } },
+        responses["429"] = json!({ "description": "rate limit of the user or address exceeded", "headers": { "retry-after": { "schema": { "type": "string" } } },
             "content": responses["200"]["content"].clone() });
     }
     operation["parameters"] = parameters.into();
@@ -289,7 +289,7 @@ fn by_get(path: &str) -> Value {
     }
     json!({
         "302": found("to the object"), "400": plain("the name is not UTF-8"), "404": plain("no such object"),
-        "502": plain("the object storage cannot be reached"),
+        "502": plain("the object storage is unavailable"),
     })
 }
 

@@ -111,7 +111,7 @@ impl Table {
                 let encoded = api.peers.get(service).call_raw(&context, method, request).await?;
                 let held = answers::room(&api.budgets.answers, encoded.len()).await?;
                 let answer = Resp::decode(encoded).map_err(|error| {
-                    Error::internal(format!("{method} answered what does not decode: {error}"))
+                    Error::internal(format!("{method} returned an invalid response: {error}"))
                 })?;
                 Ok::<_, Error>((answer, held))
             };

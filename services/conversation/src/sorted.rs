@@ -37,7 +37,7 @@ impl Conversations {
             self.store.conversations(user, &ids).await?
         };
         if rows.is_empty() {
-            return Err(ErrorCode::RecordNotFound.with(format!("{user} has no such conversation")));
+            return Err(ErrorCode::RecordNotFound.with(format!("{user} does not have this conversation")));
         }
         let messages = self.peers.get(Service::Msg);
         let seqs: GetConversationsHasReadAndMaxSeqResp = messages

@@ -97,11 +97,11 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                     return;
                 }
                 Outbound::Close(Why::Restart) => {
-                    line.close(close_code::RESTART, "this gateway restarts; connect again").await;
+                    line.close(close_code::RESTART, "gateway is shutting down; reconnect").await;
                     return;
                 }
                 Outbound::Close(Why::Missed) => {
-                    line.close(close_code::AGAIN, "something may be missing; connect again").await;
+                    line.close(close_code::AGAIN, "messages may be missing; reconnect").await;
                     return;
                 }
             },

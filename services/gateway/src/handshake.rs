@@ -127,7 +127,7 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
     if let Some(origin) = headers.get(header::ORIGIN)
         && !origin.to_str().is_ok_and(|origin| gateway.config.allows_origin(origin))
     {
-        let refused = Error::no_permission("web pages of this origin may not connect (allowedOrigins)");
+        let refused = Error::no_permission("web pages of this origin are not allowed (allowedOrigins)");
         return refuse(StatusCode::FORBIDDEN, headers, &refused);
     }
     if gateway.registry.connections() >= gateway.config.gateway.max_connections {

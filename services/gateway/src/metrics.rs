@@ -35,23 +35,23 @@ impl GatewayMetrics {
         );
         registry.register(
             "gateway_connections_cut",
-            "Connections cut because they read too slowly",
+            "Connections closed because they read too slowly",
             metrics.cut.clone(),
         );
         registry.register("gateway_requests", "Requests handled", metrics.requests.clone());
         registry.register(
             "gateway_refused_frames",
-            "Frames that closed their connection",
+            "Frames that led to closing their connection",
             metrics.refused_frames.clone(),
         );
         registry.register(
             "gateway_pushed_frames",
-            "Message frames handed to connections",
+            "Message frames queued on connections",
             metrics.pushed.clone(),
         );
         registry.register(
             "gateway_connections_resynced",
-            "Connections closed so that they pull what may not have been pushed to them",
+            "Connections closed so that clients pull messages that may not have been pushed",
             metrics.resynced.clone(),
         );
         registry.register(
@@ -61,7 +61,7 @@ impl GatewayMetrics {
         );
         registry.register(
             "gateway_sockets_turned_away",
-            "Sockets closed because they took too long to show a token, or too many did",
+            "Sockets closed because they did not send a token in time, or too many were waiting",
             metrics.turned_away.clone(),
         );
         metrics

@@ -51,7 +51,7 @@ pub(crate) fn parse(query: &str, compression_header: Option<&str>) -> Result<Par
             .decode(packed)
             .map_err(|error| refuse(format!("v is not URL-safe base64: {error}")))?;
         serde_json::from_slice(&json)
-            .map_err(|error| refuse(format!("v does not hold the parameters: {error}")))?
+            .map_err(|error| refuse(format!("v does not contain the parameters: {error}")))?
     } else {
         let required = |key: &str| match pairs.get(key) {
             Some(value) if !value.is_empty() => Ok(value.clone()),

@@ -108,7 +108,7 @@ pub(crate) async fn answer(
     }
     if frame.len() > MAX_RESPONSE_BYTES {
         response.data = Bytes::new();
-        let error = Error::args("the answer exceeds 1 MiB; ask for fewer messages");
+        let error = Error::args("the response exceeds 1 MiB; request fewer messages");
         span.in_scope(|| fail(&mut response, &error));
         frame = response.encode(connection.encoding);
     }
@@ -140,7 +140,7 @@ fn fail(response: &mut Response, error: &Error) {
 }
 
 fn decode<M: Message + Default>(data: Bytes) -> Result<M> {
-    M::decode(data).map_err(|error| Error::args(format!("data does not decode: {error}")))
+    M::decode(data).map_err(|error| Error::args(format!("data is invalid: {error}")))
 }
 
 /// Ends the token of a connection that logs out, where the configuration wants that.

@@ -57,7 +57,7 @@ impl Groups {
         let id = if info.group_id.is_empty() { fresh_id() } else { info.group_id.clone() };
         self.check_new_id(context.is_privileged(), &id)?;
         if self.store.group(&id).await?.is_some() {
-            return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
+            return Err(ErrorCode::GroupExists.with(format!("group {id} already exists")));
         }
         let operator = context.user_id();
         let mut group = Group {
@@ -107,7 +107,7 @@ impl Groups {
             Err(error) if error.is_duplicate_key() => {
                 ids.retain(|user| !had_rows.contains(user));
                 self.forget_rows_of_strangers(&id, &ids).await?;
-                return Err(ErrorCode::GroupExists.with(format!("group {id} exists already")));
+                return Err(ErrorCode::GroupExists.with(format!("group {id} already exists")));
             }
             other => other?,
         }

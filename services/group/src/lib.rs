@@ -87,7 +87,7 @@ pub(crate) enum Standing {
 }
 
 fn member_already(group: &str, user: &str) -> Error {
-    Error::args(format!("{user} is a member of group {group} already"))
+    Error::args(format!("{user} is already a member of group {group}"))
 }
 
 impl Groups {

@@ -251,10 +251,12 @@ impl Groups {
         let (id, user) = (&group.group_id, &request.from_user_id);
         self.require(context, id, Standing::Administrator).await?;
         let Some(row) = self.store.group_request(id, user).await? else {
-            return Err(ErrorCode::RecordNotFound.with(format!("{user} has not asked to join group {id}")));
+            return Err(
+                ErrorCode::RecordNotFound.with(format!("there is no request of {user} to join group {id}"))
+            );
         };
         if row.handle_result != 0 {
-            return Err(ErrorCode::GroupRequestHandled.with("the request is handled already"));
+            return Err(ErrorCode::GroupRequestHandled.with("the request has already been handled"));
         }
         let agreed = request.handle_result == 1;
         // The member first: should this die before the request is closed, agreeing again finishes it.
@@ -273,7 +275,7 @@ impl Groups {
         }
         let (result, message) = (request.handle_result, &request.handled_msg);
         if !self.store.answer_group_request(id, user, context.user_id(), result, message, self.now()).await? {
-            return Err(ErrorCode::GroupRequestHandled.with("the request is handled already"));
+            return Err(ErrorCode::GroupRequestHandled.with("the request has already been handled"));
         }
         let info = self.info(&group).await?;
         let answered = self.store.group_request(id, user).await?.unwrap_or(row);
@@ -430,7 +432,7 @@ impl Groups {
             // Whoever got no answer dismisses again, as long as there is somebody to hear of it.
             let (standing, _) = self.standing(context, id).await?;
             if standing < Standing::Owner || self.store.member_count(id).await? == 0 {
-                return Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed already")));
+                return Err(ErrorCode::Dismissed.with(format!("group {id} has already been dismissed")));
             }
         } else {
             self.require(context, id, Standing::Owner).await?;
@@ -468,7 +470,7 @@ impl Groups {
         check::non_empty("oldOwnerUserID", old)?;
         check::non_empty("newOwnerUserID", new)?;
         if old == new {
-            return Err(Error::args("newOwnerUserID is the owner already"));
+            return Err(Error::args("newOwnerUserID is already the owner"));
         }
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;

@@ -208,7 +208,7 @@ impl Groups {
         let above = member.role_level == role::OWNER
             || (member.role_level == role::ADMIN && standing == Standing::Administrator);
         if above && standing != Standing::Privileged {
-            return Err(Error::no_permission(format!("{user} has a role that the caller may not act on")));
+            return Err(Error::no_permission(format!("the caller's role does not allow actions on {user}")));
         }
         Ok(member)
     }
@@ -385,7 +385,7 @@ impl Groups {
             _ => own,
         };
         if !allowed {
-            return Err(Error::no_permission(format!("{user} has a role that the caller may not change")));
+            return Err(Error::no_permission(format!("the caller's role does not allow changing {user}")));
         }
         let mut fields = Document::new();
         let texts = [
@@ -401,13 +401,13 @@ impl Groups {
         }
         if let Some(level) = &wanted.role_level {
             if level.value == role::OWNER {
-                return Err(Error::no_permission("roleLevel 100 is given by transfer_group only"));
+                return Err(Error::no_permission("roleLevel 100 can only be assigned with transfer_group"));
             }
             if ![role::ADMIN, role::ORDINARY].contains(&level.value) {
                 return Err(Error::args("members.roleLevel must be 60 or 20"));
             }
             if standing < Standing::Owner || member.role_level == role::OWNER {
-                return Err(Error::no_permission("only the owner gives roles, and not to itself"));
+                return Err(Error::no_permission("only the owner can assign roles, and not to themselves"));
             }
             fields.insert("role_level", level.value);
         }

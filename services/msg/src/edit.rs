@@ -22,7 +22,7 @@ fn check_content(content: &str) -> Result<()> {
     if serde_json::from_str::<Value>(content).is_ok_and(|value| value.is_object()) {
         return Ok(());
     }
-    Err(Error::args("content must be the text of a JSON object, as in the message that was sent"))
+    Err(Error::args("content must be a JSON object as text, as in the original message"))
 }
 
 impl Messages {
@@ -51,8 +51,8 @@ impl Messages {
         }
         let now = self.clock.now_ms();
         let version = self.store.edit_message(id, seq, &message.content, now).await?;
-        let version =
-            version.ok_or_else(|| ErrorCode::AlreadyRevoked.with("the message is revoked or removed"))?;
+        let version = version
+            .ok_or_else(|| ErrorCode::AlreadyRevoked.with("the message has been revoked or deleted"))?;
         let tips = MsgEditedTips {
             user_id: user.clone(),
             conversation_id: id.clone(),

@@ -195,7 +195,8 @@ impl Messages {
         self.each_visible(context, user, conversation, &[seq], |message| found.push(message)).await?;
         rewrite::quotes(&self.store, &mut [(conversation, &mut found)]).await?;
         found.pop().ok_or_else(|| {
-            ErrorCode::RecordNotFound.with(format!("{user} sees no message {seq} in {conversation}"))
+            ErrorCode::RecordNotFound
+                .with(format!("message {seq} not found in {conversation} or not visible to {user}"))
         })
     }
 
@@ -212,7 +213,7 @@ impl Messages {
         context.require_self("userID", user)?;
         check_seqs(seqs)?;
         if ids::is_notification(conversation) {
-            return Err(Error::args("conversationID is one of notifications"));
+            return Err(Error::args("conversationID is a notification conversation"));
         }
         let Some(window) = self.window_of(user, conversation).await? else { return Ok(()) };
         let seqs = seqs.iter().copied().filter(|seq| window.contains(*seq)).collect();

@@ -70,7 +70,7 @@ impl Messages {
         check::non_empty("conversationID", id)?;
         context.require_self("userID", user)?;
         let own = self.own_conversations(user, &[id.to_owned()]).await?.pop();
-        own.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("{user} has no conversation {id}")))
+        own.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("{user} does not have conversation {id}")))
     }
 
     /// [`Messages::own_conversation`] of many; others are left out.
@@ -233,7 +233,7 @@ impl Messages {
         user: &str,
         role: i32,
     ) -> Result<Revoke> {
-        let twice = || ErrorCode::AlreadyRevoked.with("the message is revoked already");
+        let twice = || ErrorCode::AlreadyRevoked.with("the message has already been revoked");
         let own = |revoke: &Revoke| revoke.user_id == user;
         if let Some(revoke) = &stored.revoke {
             return Some(revoke.clone()).filter(own).ok_or_else(twice);
@@ -339,7 +339,8 @@ impl Messages {
         for (seq, message) in found {
             let Some(message) = message else { continue };
             if !window.shows(user, id, &message) {
-                return Err(ErrorCode::RecordNotFound.with(format!("{user} sees no message {seq} in {id}")));
+                return Err(ErrorCode::RecordNotFound
+                    .with(format!("message {seq} not found in {id} or not visible to {user}")));
             }
             if group {
                 self.may_revoke(context, user, &message).await?;

@@ -31,7 +31,7 @@ impl Messages {
         let allowed = level.is_some_and(|level| message.send_id == *user || level >= role::ADMIN);
         if !allowed && !context.is_privileged() {
             return Err(Error::no_permission(
-                "only the sender as a member, the owner and administrators of the group see who has read a message",
+                "only the sender (as a member), the owner and administrators of the group can see who has read a message",
             ));
         }
         if self.store.member_count(group).await? > MAX_MEMBERS {

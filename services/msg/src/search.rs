@@ -48,7 +48,7 @@ impl Wanted {
             return Err(Error::args("keyword or contentTypes is required"));
         }
         if request.start_time < 0 || request.end_time < 0 {
-            return Err(Error::args("startTime and endTime must be ms since 1970, or 0 for no bound"));
+            return Err(Error::args("startTime and endTime must be ms since 1970, or 0 for no limit"));
         }
         Ok(Self {
             words,
@@ -103,7 +103,7 @@ fn parse_cursor(cursor: &str) -> Result<Option<(&str, i64)>> {
         return Ok(None);
     }
     let parsed = cursor.rsplit_once(':').and_then(|(id, seq)| Some((id, seq.parse().ok()?)));
-    parsed.map(Some).ok_or_else(|| Error::args("cursor must be the one of an earlier answer"))
+    parsed.map(Some).ok_or_else(|| Error::args("cursor must come from a previous response"))
 }
 
 impl Messages {
@@ -134,7 +134,7 @@ impl Messages {
             let at = at.or_else(|| {
                 request.conversation_i_ds.is_empty().then(|| ids.partition_point(|known| known.as_str() < id))
             });
-            let at = at.ok_or_else(|| Error::args("cursor is not one of these conversations"))?;
+            let at = at.ok_or_else(|| Error::args("cursor does not belong to these conversations"))?;
             ids.drain(..at);
             if ids.first().is_some_and(|first| first == id) {
                 upper = seq;

@@ -168,7 +168,7 @@ impl Messages {
         }
         if (message.session_type == session::NOTIFICATION) != (message.content_type == kind::OA_NOTIFICATION)
         {
-            return Err(Error::args("sessionType 4 and contentType 1400 belong together"));
+            return Err(Error::args("sessionType 4 and contentType 1400 must be used together"));
         }
         if !context.is_privileged() {
             if is_notification(message.content_type) {

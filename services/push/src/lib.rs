@@ -114,14 +114,10 @@ impl PushMetrics {
     /// Registers the counters.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register(
-            "push_delivered_frames",
-            "Frames that gateways handed to connections",
-            metrics.delivered.clone(),
-        );
+        registry.register("push_delivered_frames", "Frames pushed to connections", metrics.delivered.clone());
         registry.register(
             "push_undelivered_batches",
-            "Batches that a gateway did not take",
+            "Batches that a gateway did not accept",
             metrics.undelivered.clone(),
         );
         registry.register(
@@ -131,22 +127,18 @@ impl PushMetrics {
         );
         registry.register(
             "push_undecodable",
-            "Records that push could not read and passed over",
+            "Unreadable records that push skipped",
             metrics.undecodable.clone(),
         );
         registry.register(
             "offline_push_refused",
-            "Records for offline push that Kafka will never take",
+            "Records for offline push that Kafka permanently rejects",
             metrics.refused.clone(),
         );
-        registry.register(
-            "push_repeats",
-            "Records that push had handled before and passed over",
-            metrics.repeats.clone(),
-        );
+        registry.register("push_repeats", "Repeated records that push skipped", metrics.repeats.clone());
         registry.register(
             "msg_pushed_seconds",
-            "Time from accepting a message to having it at the gateways of its receivers",
+            "Time from accepting a message to delivering it to its receivers' gateways",
             metrics.pushed.clone(),
         );
         metrics

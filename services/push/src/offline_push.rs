@@ -103,16 +103,12 @@ impl OfflineMetrics {
     /// Registers the counters.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("offline_push_devices", "Devices that vendors took", metrics.pushed.clone());
+        registry.register("offline_push_devices", "Devices notified by vendors", metrics.pushed.clone());
         // Name of the contract.
-        registry.register(
-            "msg_offline_push_failed",
-            "Devices that vendors did not take",
-            metrics.failed.clone(),
-        );
+        registry.register("msg_offline_push_failed", "Devices that vendors rejected", metrics.failed.clone());
         registry.register(
             "offline_push_tokens_forgotten",
-            "Tokens that vendors do not know",
+            "Tokens unknown to vendors",
             metrics.forgotten.clone(),
         );
         metrics

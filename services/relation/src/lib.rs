@@ -143,7 +143,7 @@ impl Relations {
         let applicant = self.registered(from).await?;
         let target = self.registered(to).await?;
         if self.store.is_friend(from, to).await? && self.store.is_friend(to, from).await? {
-            return Err(ErrorCode::RelationshipExists.with("they are friends already"));
+            return Err(ErrorCode::RelationshipExists.with("they are already friends"));
         }
         if self.store.friend_request(from, to).await?.is_none_or(|known| known.handle_result != 0) {
             self.store.check_room(Room::RequestsSent, from, 1).await?;
@@ -185,7 +185,7 @@ impl Relations {
             return Err(Error::args("handleResult must be 1 (agree) or -1 (refuse)"));
         }
         if self.store.friend_request(from, to).await?.is_none() {
-            return Err(ErrorCode::RecordNotFound.with(format!("{from} has not asked {to}")));
+            return Err(ErrorCode::RecordNotFound.with(format!("there is no request from {from} to {to}")));
         }
         let agreement = json!({
             "fromUserID": from, "blackUserID": to, "HandleResult": request.handle_result, "HandleMsg": request.handle_msg,
@@ -194,7 +194,7 @@ impl Relations {
             self.ask(context, Hook::BeforeAddFriendAgree, agreement.clone()).await?;
             // Friends first: should this die before the request is closed, agreeing again finishes it.
             if self.store.friend_request(from, to).await?.is_some_and(|row| row.handle_result != 0) {
-                return Err(Error::args("the request is handled already"));
+                return Err(Error::args("the request has already been handled"));
             }
             for (owner, friend) in [(to, from), (from, to)] {
                 if !self.store.is_friend(owner, friend).await? {
@@ -210,7 +210,7 @@ impl Relations {
             .answer_friend_request(from, to, request.handle_result, &request.handle_msg, self.now())
             .await?
         {
-            return Err(ErrorCode::FriendRequestHandled.with("the request is handled already"));
+            return Err(ErrorCode::FriendRequestHandled.with("the request has already been handled"));
         }
         let answered = self.store.friend_request(from, to).await?;
         let row = convert::requests(&self.store, answered.into_iter().collect()).await?.pop();
@@ -533,7 +533,7 @@ impl Relations {
         context.require_self("ownerUserID", owner)?;
         if !self.store.remove_black(owner, blocked).await? {
             return Err(
-                ErrorCode::RecordNotFound.with(format!("{blocked} is not on the black list of {owner}"))
+                ErrorCode::RecordNotFound.with(format!("{blocked} is not on the block list of {owner}"))
             );
         }
         self.friends_changed(&[owner]).await;

@@ -86,6 +86,6 @@ impl Relations {
         request: GetIncrementalBlacksReq,
     ) -> Result<GetIncrementalBlacksResp> {
         context.require_self("userID", &request.user_id)?;
-        Err(Error::args("black lists are not versioned; read them with /friend/get_black_list"))
+        Err(Error::args("block lists are not versioned; read them with /friend/get_black_list"))
     }
 }

@@ -40,7 +40,7 @@ fn bucket(config: &Config) -> anyhow::Result<&ObjectStorage> {
     }
     ensure!(
         config.object.enable == ObjectKind::S3,
-        "backup.s3.endpoint: backups are kept in an object storage, and there is none (spec.backup.objectStorage)"
+        "backup.s3.endpoint: backups need an object storage (spec.backup.objectStorage)"
     );
     Ok(&config.object.s3)
 }
@@ -50,7 +50,7 @@ fn is_public(config: &Config) -> Option<&'static str> {
     let (own, files) = (&config.backup.s3, &config.object.s3);
     if !own.cdn_prefix.is_empty() {
         return Some(
-            "backup.s3.cdnPrefix must be empty: what a content delivery network has, everybody reads",
+            "backup.s3.cdnPrefix must be empty: a content delivery network would make backups public",
         );
     }
     let shared = own.endpoint.is_empty()
@@ -144,7 +144,7 @@ pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
     let keys = Keys::of(&places.config.backup.key, &salt)?;
     let (store, objects) = (&places.store, &places.objects);
     objects.ensure_bucket().await?;
-    ensure!(places.find(name).await?.is_none(), "there is a backup {name}: choose another name");
+    ensure!(places.find(name).await?.is_none(), "backup {name} already exists: choose another name");
     let mut manifest = Manifest::begun(salt);
     let mut writer = Writer { objects, name, keys, number: 0 };
     for collection in store.collections().await?.into_iter().filter(|name| store::backup::is_restored(name)) {
@@ -167,7 +167,7 @@ fn refusal(begun: Option<&str>, name: &str, replace: bool, unused: bool) -> Opti
         }
         None if unused => None,
         None => Some(
-            "the database holds users or messages: restore into a new cluster, or use --replace to remove them".into(),
+            "the database contains users or messages: restore into a new cluster, or use --replace to delete them".into(),
         ),
     }
 }
@@ -194,11 +194,11 @@ pub(crate) async fn restore(directory: &Path, name: &str, wanted: Wanted) -> any
     let Some((bytes, objects)) = places.find(name).await? else {
         let names = places.names().await?;
         let known = if names.is_empty() { "there are none".into() } else { names.join(", ") };
-        bail!("there is no backup {name}; backups: {known}");
+        bail!("backup {name} not found; backups: {known}");
     };
     let (manifest, keys) = Manifest::open(&bytes, name, &config.backup.key, wanted.unsealed)?;
     if keys.is_none() {
-        println!("backup {name} is neither encrypted nor signed: what it says is taken as it is");
+        println!("backup {name} is neither encrypted nor signed: its content is not verified");
     }
     let begun = store.restoring().await?;
     // Asked only where it decides.
@@ -219,7 +219,7 @@ pub(crate) async fn restore(directory: &Path, name: &str, wanted: Wanted) -> any
     let erased = store.erase_again_since(manifest.begun.as_millisecond(), now).await?;
     store.end_restore().await?;
     if erased > 0 {
-        println!("users who were erased since the backup, and are erased again: {erased}");
+        println!("users erased since the backup, who will be erased again: {erased}");
     }
     println!("restored {name}: {}", manifest.summary());
     Ok(())
@@ -241,7 +241,7 @@ async fn fill(
             if !store::backup::is_restored(&collection.name) {
                 continue;
             }
-            ensure!(chunk.bytes <= MOST_BYTES, "{} is larger than a chunk may be", chunk.key);
+            ensure!(chunk.bytes <= MOST_BYTES, "{} exceeds the maximum size of a chunk", chunk.key);
             let data = objects.get(&chunk.key, chunk.bytes).await?;
             let data = data.with_context(|| format!("{} is missing", chunk.key))?;
             let documents = read_chunk(name, chunk, at, keys, &data)?;
@@ -270,7 +270,7 @@ mod tests {
     fn a_restore_replaces_nothing_that_it_was_not_told_to() {
         for (begun, replace, unused, refused) in [
             (None, false, true, ""),
-            (None, false, false, "the database holds users or messages"),
+            (None, false, false, "the database contains users or messages"),
             (None, true, false, ""),
             (Some("monday"), false, false, ""),
             (Some("sunday"), false, false, "a restore of sunday was interrupted here"),

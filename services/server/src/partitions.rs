@@ -23,7 +23,7 @@ pub(crate) async fn settle(store: &Store, kafka: &Kafka) -> anyhow::Result<()> {
         let problem = match look(store, kafka, &mut backlog).await {
             Ok(0) => return Ok(()),
             Ok(left) => anyhow::anyhow!(
-                "kafka.partitions changes to {} when transfer has stored all that was sent before: {left} records wait, see why it does not",
+                "kafka.partitions changes to {} once transfer has stored everything sent before: {left} records still pending; check the transfer service",
                 kafka.partitions
             ),
             Err(error) => error,
@@ -46,7 +46,7 @@ async fn look(store: &Store, kafka: &Kafka, backlog: &mut Option<Backlog>) -> an
         let found = known.map_or_else(|| Backlog::of(&settings, &topic, TRANSFER), Ok)?;
         Ok::<_, bus::BusError>((found.left()?, found))
     });
-    let (left, found) = asked.await?.context("asking Kafka what transfer has finished")?;
+    let (left, found) = asked.await?.context("reading transfer's progress from Kafka")?;
     *backlog = Some(found);
     if left == 0 {
         store.set_message_partitions(wanted).await?;

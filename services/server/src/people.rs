@@ -33,7 +33,7 @@ pub(crate) async fn erase(directory: &Path, user: &str) -> anyhow::Result<()> {
         store.begin_erasure(&job).await?;
         store.remove_user(user).await?;
     }
-    let job = store.erasures(&ids).await?.pop().context("the job is gone: run this again")?;
+    let job = store.erasures(&ids).await?.pop().context("the job has been deleted: run this again")?;
     let report = json!({
         "userID": job.user_id, "state": job.state(), "begun": store::millis(job.begun), "ended": job.ended.map(store::millis),
         "erased": job.erased, "problem": job.problem, "remains": user::REMAINS,

@@ -226,7 +226,7 @@ impl Process {
     }
 
     fn store(&self) -> anyhow::Result<Store> {
-        self.store.clone().with_context(|| format!("{:?} keeps nothing in MongoDB", self.role))
+        self.store.clone().with_context(|| format!("{:?} does not use MongoDB", self.role))
     }
 
     /// Prepares the backing servers; every step can be repeated.

@@ -87,12 +87,12 @@ const RESERVED: [&str; 2] = ["backups/", "openim/"];
 /// Keys that administrators choose themselves.
 fn check_key(key: &str) -> Result<()> {
     if key.split('/').any(|part| part.is_empty() || part == ".") {
-        return Err(Error::args("name must not contain `.` or nothing between two `/`"));
+        return Err(Error::args("name must not contain `.` or empty parts between two `/`"));
     }
     match RESERVED.iter().find(|reserved| key.starts_with(*reserved)) {
-        Some(reserved) => Err(Error::no_permission(format!(
-            "name must not start with `{reserved}`: it is the server's own"
-        ))),
+        Some(reserved) => {
+            Err(Error::no_permission(format!("name must not start with `{reserved}`, which is reserved")))
+        }
         None => Ok(()),
     }
 }
@@ -214,7 +214,7 @@ impl Third {
         }
         self.store.count_upload(user, now, -bytes).await?;
         Err(Error::args(format!(
-            "size: more than {limit} bytes were announced today (object.maxBytesPerDay); go on tomorrow (UTC)"
+            "size: daily limit of {limit} bytes exceeded (object.maxBytesPerDay); continue tomorrow (UTC)"
         )))
     }
 
@@ -241,7 +241,7 @@ impl Third {
     fn open_upload(&self, context: &Context, id: &str) -> Result<Upload> {
         check::non_empty("uploadID", id)?;
         let upload: Upload =
-            self.upload_ids.open(id).ok_or_else(|| Error::args("uploadID is not an id of this server"))?;
+            self.upload_ids.open(id).ok_or_else(|| Error::args("uploadID was not issued by this server"))?;
         context.require_self("uploadID", &upload.user)?;
         in_time(upload.expires, self.clock.now_ms())?;
         Ok(upload)
@@ -269,7 +269,7 @@ impl Third {
         }
         if hex::encode(Md5::digest(request.parts.join(","))) != upload.hash {
             return Err(Error::args(
-                "parts: the MD5 of the comma-joined sums is not the hash that was announced",
+                "parts: the MD5 of the comma-joined sums does not match the announced hash",
             ));
         }
         // An upload that is gone may have been completed by an earlier, unanswered call: the object decides.
@@ -279,9 +279,7 @@ impl Third {
             if found.is_some() {
                 self.discard(bucket, &upload.key).await?;
             }
-            return Err(Error::args(
-                "the parts that were uploaded do not have the announced size; upload again",
-            ));
+            return Err(Error::args("the uploaded parts do not have the announced size; upload again"));
         }
         let row = self.row(
             context,
@@ -398,7 +396,7 @@ impl Third {
         let bucket = self.bucket()?;
         check::non_empty("id", &request.id)?;
         let form: FormUpload =
-            self.form_ids.open(&request.id).ok_or_else(|| Error::args("id is not an id of this server"))?;
+            self.form_ids.open(&request.id).ok_or_else(|| Error::args("id was not issued by this server"))?;
         context.require_self("id", &form.user)?;
         match bucket.size(&form.key).await? {
             Some(size) if size == form.size => {}
@@ -414,7 +412,7 @@ impl Third {
             }
             None => {
                 in_time(form.expires, self.clock.now_ms())?;
-                return Err(ErrorCode::RecordNotFound.with("nothing was uploaded yet"));
+                return Err(ErrorCode::RecordNotFound.with("nothing has been uploaded yet"));
             }
         }
         let row = self.row(context, &form.name, &form.key, "", form.size, &form.content_type, &form.group);
@@ -428,7 +426,7 @@ fn in_time(expires: i64, now: i64) -> Result<()> {
     if expires == 0 || now < expires {
         Ok(())
     } else {
-        Err(ErrorCode::UploadExpired.with("the upload has expired; begin it again"))
+        Err(ErrorCode::UploadExpired.with("the upload has expired; start again"))
     }
 }
 

@@ -19,7 +19,7 @@ pub struct TransferMetrics {
     pub(crate) repeats: Counter,
     /// Records that Kafka will never take.
     pub(crate) refused: Counter,
-    /// Messages whose at-marks were not made.
+    /// Messages whose at-marks were not written.
     pub(crate) mentions_left_out: Counter,
     /// Seconds from a message's acceptance until it is stored.
     pub(crate) stored: Histogram,
@@ -52,7 +52,7 @@ impl TransferMetrics {
         registry.register("msg_insert_mongo_success", "Messages written", metrics.inserted.clone());
         registry.register(
             "msg_insert_mongo_failed",
-            "Batches that failed and were tried again",
+            "Failed batches that were retried",
             metrics.failed.clone(),
         );
         registry.register(
@@ -72,12 +72,12 @@ impl TransferMetrics {
         );
         registry.register(
             "msg_record_refused",
-            "Records of stored messages that Kafka will never take",
+            "Records of stored messages that Kafka permanently rejects",
             metrics.refused.clone(),
         );
         registry.register(
             "msg_mentions_left_out",
-            "Messages whose at-marks were not made",
+            "Messages whose at-marks were not written",
             metrics.mentions_left_out.clone(),
         );
         registry.register("msg_undecodable", "Records that were not messages", metrics.undecodable.clone());

@@ -81,7 +81,7 @@ impl Users {
         };
         match self.store.create_users(std::slice::from_ref(&user)).await {
             Err(error) if error.is_duplicate_key() => {
-                return Err(Error::args(format!("userID {} is registered already", user.user_id)));
+                return Err(Error::args(format!("userID {} is already registered", user.user_id)));
             }
             other => other?,
         }

@@ -53,7 +53,10 @@ impl Users {
             ex,
         };
         if !self.store.add_command(&row).await? {
-            return Err(Error::args(format!("there is an item of type {} with uuid {}", row.kind, row.uuid)));
+            return Err(Error::args(format!(
+                "an item of type {} with uuid {} already exists",
+                row.kind, row.uuid
+            )));
         }
         let tips = UserCommandAddTips { from_user_id: user.clone(), to_user_id: user.clone() };
         notification::tell(&self.peers, context, &user, To::User(&user), kind::COMMAND_ADDED, &tips).await;

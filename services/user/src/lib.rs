@@ -120,7 +120,7 @@ impl Users {
         self.check_new("", &request.users)?;
         if let Some(existing) = self.store.users(&ids).await?.first() {
             return Err(
-                ErrorCode::Registered.with(format!("user {} is registered already", existing.user_id))
+                ErrorCode::Registered.with(format!("user {} is already registered", existing.user_id))
             );
         }
         let now = DateTime::from_millis(self.clock.now_ms());
@@ -146,7 +146,7 @@ impl Users {
             .collect();
         match self.store.create_users(&users).await {
             Err(error) if error.is_duplicate_key() => {
-                return Err(ErrorCode::Registered.with("one of the users was registered in this moment"));
+                return Err(ErrorCode::Registered.with("one of the users was registered concurrently"));
             }
             other => other?,
         }

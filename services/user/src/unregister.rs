@@ -21,11 +21,11 @@ const SYSTEM_ACCOUNT: i32 = 3;
 
 /// What erasing does not reach; said with every report.
 pub const REMAINS: [&str; 5] = [
-    "backups, until you remove them: a restore into this database erases the user again, one into another does not know of it",
-    "copies on other users' devices, and what hooks and push vendors were told",
+    "backups, until you delete them: a restore into this database erases the user again, a restore into another does not",
+    "copies on other users' devices, and data sent to webhooks and push vendors",
     "Kafka's records and the services' logs, until their retention ends",
-    "copies that others forwarded to conversations the user was never in, and files that others uploaded too",
-    "the id, where it names conversations, founders of groups and their operators",
+    "copies that others forwarded to conversations the user was never in, and files that others also uploaded",
+    "the id in names of conversations, and as founder or operator of groups",
 ];
 
 /// Why a user may not be erased. `job` is one that was begun before.
@@ -40,13 +40,11 @@ pub fn may_erase(
 ) -> Result<()> {
     if is_admin {
         return Err(Error::args(format!(
-            "userIDs: {id} is an administrator of this cluster; take it out of adminUserIDs first"
+            "userIDs: {id} is an administrator of this cluster; remove it from adminUserIDs first"
         )));
     }
     if user.is_some_and(|user| user.app_manger_level >= SYSTEM_ACCOUNT) {
-        return Err(Error::args(format!(
-            "userIDs: {id} is a notification or robot account, not a person; its messages are the operator's"
-        )));
+        return Err(Error::args(format!("userIDs: {id} is a notification or robot account, not a person")));
     }
     if user.is_none() && job.is_none() {
         return Err(ErrorCode::UserNotFound.with(format!("user {id} is not registered")));
@@ -115,7 +113,7 @@ impl Users {
         match self.store.being_erased(ids).await? {
             None => Ok(()),
             Some(id) => Err(ErrorCode::Registered.with(format!(
-                "user {id} is being erased; its id can be registered anew when /user/unregister_user tells the state erased"
+                "user {id} is being erased; the id can be registered again when /user/unregister_user reports the state erased"
             ))),
         }
     }

@@ -76,7 +76,7 @@ async fn run(api: &Api, context: &Context, body: &[u8]) -> Result<Answer> {
         send_to(api, context, &message, receivers.recv_ids, &mut answer).await;
     }
     if answer.results.is_none() && answer.failed.is_none() {
-        return Err(Error::args("there is nobody to send to"));
+        return Err(Error::args("there are no receivers"));
     }
     Ok(answer)
 }

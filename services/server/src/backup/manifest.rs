@@ -161,12 +161,12 @@ pub(super) fn read_chunk(
     let of_backup = chunk.key.strip_prefix(&key(backup, ""));
     ensure!(
         of_backup.is_some_and(|rest| !rest.contains("..")),
-        "{} is no part of backup {backup}",
+        "{} is not part of backup {backup}",
         chunk.key
     );
     ensure!(
         data.len() == chunk.bytes && hex::encode(Sha256::digest(data)) == chunk.sha256,
-        "{} is not what was written: restore another backup",
+        "{} was modified or damaged: restore another backup",
         chunk.key
     );
     match keys {
@@ -186,16 +186,16 @@ fn compressed(documents: &[u8]) -> anyhow::Result<Vec<u8>> {
 fn documents(compressed: &[u8]) -> anyhow::Result<Vec<store::RawDocumentBuf>> {
     let mut bytes = Vec::new();
     GzDecoder::new(compressed).take(MOST_INFLATED as u64 + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() <= MOST_INFLATED, "it holds more than a chunk does");
+    ensure!(bytes.len() <= MOST_INFLATED, "it exceeds the maximum size of a chunk");
     let mut found = Vec::new();
     let mut rest = bytes.as_slice();
     while let Some(length) = rest.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize) {
-        ensure!(length >= 5 && length <= rest.len(), "a document is cut off");
+        ensure!(length >= 5 && length <= rest.len(), "a document is truncated");
         let (document, after) = rest.split_at(length);
         found.push(store::RawDocumentBuf::from_bytes(document.to_vec())?);
         rest = after;
     }
-    ensure!(rest.is_empty(), "a document is cut off");
+    ensure!(rest.is_empty(), "a document is truncated");
     Ok(found)
 }
 
@@ -341,7 +341,7 @@ mod tests {
     fn a_chunk_inflates_to_no_more_than_a_chunk() {
         let bomb = compressed(&vec![0; MOST_INFLATED + 1]).unwrap();
         assert!(bomb.len() < 1 << 20);
-        assert!(documents(&bomb).unwrap_err().to_string().contains("more than a chunk"));
+        assert!(documents(&bomb).unwrap_err().to_string().contains("exceeds the maximum size"));
     }
 
     #[test]

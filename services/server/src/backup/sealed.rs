@@ -63,7 +63,7 @@ impl Keys {
         let payload = Payload { msg: sealed, aad: place.as_bytes() };
         self.chunks
             .decrypt(&nonce(number), payload)
-            .map_err(|_| anyhow!("{place} is not what was written: restore another backup"))
+            .map_err(|_| anyhow!("{place} was modified or damaged: restore another backup"))
     }
 
     /// The seal of a manifest that is kept under a name.
