@@ -25,6 +25,8 @@ if [ "$mode" != cluster ]; then
   part "alerts" alerts
   part "links" node e2e/links.mjs
   part "badges" node e2e/badges.mjs --check
+  part "words" node e2e/words.mjs
+  part "what checks the words" e2e/tests/words.sh
   limit=2400 part "clippy" cargo_static clippy -q --all-targets -- -D warnings
   limit=3600 build "$programs" compiled || blocked="the programs do not compile"
 else

@@ -1027,7 +1027,7 @@ pub struct ServiceConfig {
     /// Limits per client address; if omitted: as in config/config.yaml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_limits: Option<AddressLimits>,
-    /// Traces for an OpenTelemetry collector: requests, calls between services, batches and jobs as spans; left out: none are sent.
+    /// Traces for an OpenTelemetry collector: requests, calls between services, batches and jobs as spans; if omitted: none are sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
     /// Origins of web pages that can use the cluster, such as `https://chat.example.com`; empty: any.

@@ -28,7 +28,7 @@ pub(crate) fn redis_lines(account: &Account, data: &Data) -> String {
     format!("user {} {words}\n{FOR_SENTINELS}{sentinels}\n", account.app.user)
 }
 
-/// redis.conf but for these lines: servers that run learn of them by word, and need not start anew for it.
+/// redis.conf without these lines: running servers get them by command and need no restart.
 pub(crate) fn without_redis_lines(conf: &str) -> String {
     let of_app = |line: &&str| {
         let users = [&FIRST, &SECOND].map(|account| format!("user {} ", account.app.user));
@@ -94,7 +94,7 @@ impl Users {
     /// Makes them in each of the servers, and has the sentinels beside them let them in.
     ///
     /// # Errors
-    /// The servers that did not take them, and why. A sentinel may be away or not there yet; two of three are enough.
+    /// The servers that did not accept them, and why. A sentinel may be unavailable or not started yet; two of three are enough.
     pub async fn ensure_in_redis(&self, hosts: &[String], tls: &ClientTls) -> Result<(), String> {
         let admin = presence::set::Admin { password: self.admin_password.clone(), tls: tls.clone() };
         let told = hosts.iter().map(|host| Box::pin(self.ensure_at(&admin, host, hosts.len() > 1)));

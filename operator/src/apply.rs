@@ -92,7 +92,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// It does not go on by itself.
+    /// It needs attention.
     pub fn needs_an_edit(&self) -> bool {
         matches!(self, Self::Foreign { .. } | Self::NotMadeHere { .. } | Self::Certificates { .. })
     }
@@ -460,7 +460,7 @@ pub async fn there(client: &Client, cluster: &Cluster) -> kube::Result<There> {
     Ok(listed?.into_iter().flatten().collect())
 }
 
-/// Makes claims ask for more. That a volume cannot grow is for a person to mend; it holds up nothing else.
+/// Increases the requested size of claims. A volume that cannot grow needs a person; it blocks nothing else.
 async fn grow(
     client: &Client,
     cluster: &Cluster,

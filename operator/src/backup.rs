@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The services must stop in this time.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// A cluster and what its pods are told, read with the rights of the person.
+/// A cluster and its pods' settings, read with the user's rights.
 async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Cluster, Settings)> {
     let object: OpenIMCluster = Api::namespaced(client.clone(), namespace).get(name).await?;
     let cluster = validate::validate(&object)?;

@@ -15,7 +15,7 @@ use crate::{
     validate::{Cluster, SERVICES},
 };
 
-/// What a ReplicaSet's pods count that is older has nothing to do with this change; nor has what moved pods of before count.
+/// What a ReplicaSet's pods count that is older has nothing to do with this change; nor have calls counted by old pods.
 const NEW: SignedDuration = SignedDuration::from_mins(30);
 /// Fewer calls say nothing.
 const FEWEST: i64 = 50;
@@ -34,8 +34,8 @@ const FEW: i64 = 10;
 pub struct Calls {
     /// All, but for those that failed because something else did not answer.
     pub answered: i64,
-    /// Those that failed inside. Where the pods of before tell which methods are called how often, as many as would fail among calls like those, and
-    /// did not fail before: nobody can make a change go back by calling again and again what fails.
+    /// Those that failed inside. Where the old pods show which methods are called how often, as many as would fail among calls like those, and
+    /// did not fail before: nobody can force a rollback by repeating a failing call.
     pub failed: i64,
 }
 
@@ -104,7 +104,7 @@ impl Tally {
     }
 }
 
-/// What the pods of before counted when a change began, by the uid of the cluster and by service: they are gone when the new ones are looked at.
+/// What the old pods had counted when a change began, by the uid of the cluster and by service: they are gone when the new ones are looked at.
 #[derive(Default)]
 pub struct Before(Mutex<HashMap<String, BTreeMap<String, Tally>>>);
 

@@ -530,7 +530,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Events that differ in their note alone are folded into one; `related` keeps those about different objects apart.
+    /// Events that differ only in their note are merged; `related` keeps those about different objects apart.
     async fn tell(
         &self,
         object: &OpenIMCluster,

@@ -20,7 +20,7 @@ pub mod key {
     /// What back ends get administrators' tokens with. Clusters that an operator before made have none until their secrets change: there it
     /// is [`SECRET`].
     pub const API_SECRET: &str = "api-secret";
-    /// While secrets change: the next one, then the one of before.
+    /// During a rotation: the next one, then the old one.
     pub const OTHER_SECRET: &str = "secret-other";
     /// The same of [`API_SECRET`].
     pub const OTHER_API_SECRET: &str = "api-secret-other";
@@ -58,7 +58,7 @@ pub mod key {
     pub const CERTIFICATE_KEY: &str = "internal-tls.key";
     /// When it is renewed.
     pub const CERTIFICATE_RENEWAL: &str = "internal-tls-renewal";
-    /// Certificate of the managed servers, by the same authority. Where it is they speak TLS: decided when the Secret is made.
+    /// Certificate of the managed servers, by the same authority. If present, they use TLS: fixed when the Secret is created.
     pub const SERVERS_CERTIFICATE: &str = "servers-tls.crt";
     /// Its key.
     pub const SERVERS_KEY: &str = "servers-tls.key";
@@ -71,12 +71,12 @@ pub mod key {
 /// Where managed servers find their certificate, and everybody the authority's.
 pub const TLS_DIR: &str = "/tls";
 
-/// Whether the managed servers speak TLS.
+/// Whether the managed servers use TLS.
 pub fn servers_speak_tls(data: &BTreeMap<String, String>) -> bool {
     data.contains_key(key::SERVERS_CERTIFICATE)
 }
 
-/// Whether the services speak TLS with each other: decided when the Secret is made.
+/// Whether the services use TLS with each other: fixed when the Secret is created.
 pub fn services_speak_tls(cluster: &Cluster, data: &BTreeMap<String, String>) -> bool {
     cluster.spec.internal_tls != Some(InternalTls::Disabled) && data.contains_key(key::CERTIFICATE)
 }
@@ -113,7 +113,7 @@ pub fn server_names(cluster: &Cluster) -> Vec<String> {
 /// what it was given before the change is let in until the end of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its name in MongoDB and Kafka; Redis knows passwords alone.
+    /// Its name in MongoDB and Kafka; Redis has only passwords.
     pub user: &'static str,
     /// Password in MongoDB, of its root user.
     pub mongo_password: &'static str,

@@ -167,7 +167,7 @@ pub(crate) fn set_number(set: &ReplicaSet) -> i64 {
     set.annotations().get(SET_NUMBER).and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
-/// The template that most pods of before which serve are made from. Where none serves any more: the one that the newest replaced, unless the
+/// The template of most old pods that are ready. Where none serves any more: the one that the newest replaced, unless the
 /// newest does not serve either. `deployment` is the uid: only what it made counts, whatever labels say.
 async fn template_before(
     client: &Client,

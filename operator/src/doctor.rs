@@ -15,7 +15,7 @@ use crate::{
     validate::{self, Backing, Cluster},
 };
 
-/// A leader renews every few seconds; longer than this it is away.
+/// A leader renews every few seconds; after this time it is considered gone.
 const RENEWED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// A pod that was restarted more often has a reason.
 const RESTARTS: i32 = 3;

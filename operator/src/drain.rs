@@ -25,7 +25,7 @@ fn is_whole(cluster: &OpenIMCluster) -> bool {
 }
 
 /// Evicts the pods of a cluster from a node, or one pod, one after the other: each within its disruption budget, each only when the
-/// one before is replaced. Gateways hand over their connections as they stop.
+/// previous one is replaced. Gateways hand over their connections as they stop.
 ///
 /// # Errors
 /// What did not work, and which pod was not replaced in time.

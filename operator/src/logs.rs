@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 pub struct Wanted {
     /// The component whose pods are asked; `None`: all.
     pub service: Option<String>,
-    /// Warnings and errors alone.
+    /// Only warnings and errors.
     pub problems: bool,
-    /// Lines of this operationID alone.
+    /// Only lines of this operationID.
     pub operation: Option<String>,
 }
 

@@ -106,7 +106,7 @@ impl Memo {
         }
     }
 
-    /// How many are not at rest.
+    /// Number of clusters that are not idle.
     pub(crate) fn under_way(&self) -> usize {
         self.0.lock().values().filter(|state| matches!(state, State::Passing { .. })).count()
     }

@@ -54,7 +54,7 @@ pub struct Rollout {
     pub scaled_at: Option<Timestamp>,
     /// Image of the first init container in the template; empty without one.
     pub init_image: String,
-    /// Of a Deployment: all pods of before go before a new one starts.
+    /// For a Deployment: all old pods are removed before a new one starts.
     pub recreates: bool,
     /// Of a StatefulSet: pods from this ordinal on may be changed; 0 without a bound.
     pub partition: i32,
@@ -151,7 +151,7 @@ pub struct Plan {
     pub later: Vec<DynamicObject>,
     /// Volumes that must grow.
     pub grow: Vec<Growth>,
-    /// Names of ConfigMaps of before that pods may still need; `None`: all of them.
+    /// Names of old ConfigMaps that pods may still need; `None`: all of them.
     pub kept_config: Option<BTreeSet<String>>,
     /// What `later` and the changes of templates wait for.
     pub gate: Option<Gate>,

@@ -36,7 +36,7 @@ pub(crate) struct Answer {
     pub(crate) said: Result<String, String>,
 }
 
-/// Asks every pod of these services that serves: one that is starting or going is left out. `there` has the Deployments.
+/// Asks every ready pod of these services: starting or terminating ones are skipped. `there` has the Deployments.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.
@@ -50,7 +50,7 @@ pub(crate) async fn ask(
     Ok(ask_all(client, cluster, there, services, path).await?.0)
 }
 
-/// [`ask`], and how many pods were left out.
+/// [`ask`], and the number of skipped pods.
 ///
 /// # Errors
 /// As [`ask`].
@@ -119,7 +119,7 @@ async fn get(http: &reqwest::Client, url: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// Sets an annotation of a pod; one that is gone needs none. Each `manager` owns what it says alone.
+/// Sets an annotation of a pod; one that is gone needs none. Each `manager` owns only its own annotation.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.

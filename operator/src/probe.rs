@@ -137,7 +137,7 @@ fn managed_redis(
     }
 }
 
-/// The servers of a managed Redis: a set with sentinels stays one, whatever the spec says by now and whoever scaled it by hand.
+/// The servers of a managed Redis: a set with sentinels stays one, whatever the spec says by now, even if somebody scaled it manually.
 pub fn redis_hosts(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> Vec<String> {
     let is_set = stateful_sets.get(&cluster.part("redis")).is_some_and(Rollout::has_sentinels);
     let members = match &cluster.redis {
@@ -147,7 +147,7 @@ pub fn redis_hosts(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>)
     (0..members).map(|member| member_host(cluster, "redis", member)).collect()
 }
 
-/// The brokers of a managed Kafka: as many as it was made with, whatever the spec says by now and whoever scaled it by hand.
+/// The brokers of a managed Kafka: as many as it was made with, whatever the spec says by now, even if somebody scaled it manually.
 pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> i32 {
     let live = stateful_sets.get(&cluster.part("kafka"));
     match &cluster.kafka {

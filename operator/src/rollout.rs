@@ -16,7 +16,7 @@ use crate::{
     version,
 };
 
-/// Annotation of pod templates: changes when what the user asks for changes, never with the operator alone.
+/// Annotation of pod templates: changes with the user's settings, but not with the operator's version.
 pub const REVISION: &str = "openim.io/revision";
 /// Annotation of pod templates: the operator that made them. A template of another operator is kept as it is until it changes anyway.
 pub const BUILT_BY: &str = "openim.io/built-by";
@@ -100,7 +100,7 @@ pub fn partitions_of(template: &PodTemplateSpec) -> String {
     }
 }
 
-/// Where pods of before and new ones must not run at the same time: all old ones go first.
+/// Where old and new pods must not run at the same time: all old ones are removed first.
 fn one_way(mut deployment: Deployment, live: &Rollout) -> Deployment {
     let changes = partitions_of(template(&deployment)) != partitions_of(&live.template);
     let changing = live.recreates && !live.is_done();

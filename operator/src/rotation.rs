@@ -1,5 +1,5 @@
 //! Other passwords for the managed servers, one step a pass: the servers learn new ones and take both, the services change over, the servers
-//! forget the ones of before. Nobody is ever turned away: whoever starts meanwhile reads passwords that are still taken.
+//! drop the old ones. No client is ever rejected: pods that start meanwhile read passwords that are still accepted.
 
 use std::collections::BTreeMap;
 

@@ -159,7 +159,7 @@ pub async fn measure(
     Ok(load)
 }
 
-/// What Kubernetes is told a gateway costs: its connections, coarsely where that is kept up all the time, so that little is written.
+/// The pod-deletion-cost of a gateway: its connections, rounded while it is updated all the time, so that little is written.
 pub fn deletion_costs(cluster: &Cluster, observed: &Observed) -> BTreeMap<String, i64> {
     let Some(Some(load)) = observed.load.get(GATEWAY) else { return BTreeMap::new() };
     let live = observed.deployments.get(&cluster.part(GATEWAY)).map_or(0, |live| live.desired);

@@ -1,5 +1,5 @@
-//! Other secrets for a cluster, one step a pass: all services accept the next ones, then use them, then refuse those of before
-//! (docs/adr/0018-keys.md). Nobody is turned away: services with two neighbouring steps understand each other, tokens of before stay good until
+//! Rotates a cluster's secrets, one step per reconcile: all services accept the next ones, then use them, then refuse the old ones
+//! (docs/adr/0018-keys.md). No client is rejected: services in adjacent steps understand each other, old tokens stay valid until
 //! they expire, and back ends have [`overlap`] to take the new API secret.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub fn is_under_way(data: &Data) -> bool {
     data.contains_key(key::NEXT_SECRET_ROTATION)
 }
 
-/// Until when the secrets of before are accepted, once they are those of before.
+/// Until when the old secrets are accepted, once new ones are in use.
 fn until(cluster: &Cluster, data: &Data) -> Option<Timestamp> {
     let switched: Timestamp = data.get(key::SECRETS_SWITCHED)?.parse().ok()?;
     let hours = cluster.spec.secret_overlap_hours.unwrap_or(OVERLAP_HOURS);
@@ -99,7 +99,7 @@ pub fn told(cluster: &Cluster, data: &Data) -> String {
     }
 }
 
-/// The step to take now. Each needs that every pod has seen the one before; the first one also that changes may begin.
+/// The step to take now. Each needs every pod to have applied the previous one; the first one also needs that changes can start.
 pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step> {
     let step = in_time(cluster, observed)?;
     let may =

@@ -145,7 +145,7 @@ pub struct Decision {
 }
 
 /// Decides. A server is changed while all the others serve and have no change under way; one that is being changed may get another
-/// template at any time, which may be what mends it.
+/// template at any time, which may be the fix.
 pub fn decide(
     cluster: &Cluster,
     observed: &Observed,

@@ -1,4 +1,4 @@
-//! What the status says. Pure: from the plan and what was observed, and the conditions of before for their transition times.
+//! What the status says. Pure: from the plan and what was observed, and the previous conditions for their transition times.
 
 use crds::{Blocker, Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;

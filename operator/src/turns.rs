@@ -6,13 +6,13 @@ use tokio::sync::Semaphore;
 
 /// Dependencies are asked again after this long even when nothing changed.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(20);
-/// What many clusters share: those at rest are looked at no more often than this, one after the other, so that the ones that change are not kept waiting.
+/// Shared by many clusters: idle ones are checked no more often than this, one after the other, so that changing ones do not wait.
 const REST_PACE: Duration = Duration::from_millis(100);
 /// While something is awaited that sends no event (a server that comes back).
 const WAITING: Duration = Duration::from_secs(3);
 /// Those that wait share so many looks, too: what has an event (a Deployment with one more ready pod) does not wait for them.
 const WAITING_PACE: Duration = Duration::from_millis(500);
-/// Passes wait for servers and the API server most of the time: many at once, or clusters that change wait for those at rest.
+/// Reconciles mostly wait for servers and the API server: many run in parallel, or changing clusters would wait for idle ones.
 const AT_ONCE: usize = 16;
 
 /// How long each of so many clusters is left alone with which all is well.
@@ -31,7 +31,7 @@ fn share(clusters: usize, pace: Duration, shortest: Duration) -> Duration {
 }
 
 /// First come, first served. The controller's own limit (`Config::concurrency`) picks any of those that wait, and while the first ones come back
-/// again and again, others wait for minutes.
+/// repeatedly, others wait for minutes.
 pub(crate) struct Turns(Semaphore);
 
 impl Default for Turns {

@@ -293,7 +293,7 @@ fn ways_in(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     }
 }
 
-/// Checks where hooks are told.
+/// Checks the URL of webhooks.
 fn receiver(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     let Some(hooks) = &spec.webhooks else { return Ok(()) };
     let refuse =

@@ -1,5 +1,5 @@
 //! How many bytes a process holds for others. What is larger than there is room for waits a moment and is then told that the process is
-//! busy: whoever is told so comes again, whoever met a process that was killed for its memory lost what all its callers had under way.
+//! busy: a refused caller retries, whereas an OOM-killed process loses the work of all its callers.
 //!
 //! A budget counts what depends on others in size: requests, answers, frames, batches. It is a fraction of the memory that the process may
 //! use ([`limit`]); the rest is for what has bounds of its own, and for copies.

@@ -28,7 +28,7 @@ pub enum BusError {
         /// What went wrong on the way.
         seen: String,
     },
-    /// The producer gave up for good: the process has to start anew.
+    /// The producer failed permanently: the process has to restart.
     #[error("the Kafka producer failed permanently: {0}")]
     ProducerFailed(String),
 }
@@ -61,7 +61,7 @@ impl BusError {
             )
     }
 
-    /// Kafka will never take this record, however often it is sent: whoever repeats it stands still for ever. Everything else may pass.
+    /// Kafka will never accept this record: retrying it would block forever. Other errors may be temporary.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self.code(),

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 
 use crate::Recent;
 
-/// What stands for records in memory, 16 bytes each. The hashes are seeded anew for each owner: nobody can choose two keys that collide.
+/// What stands for records in memory, 16 bytes each. Each owner has its own hash seed: nobody can choose two keys that collide.
 pub struct Handled {
     marks: Recent<u128, ()>,
     hashes: (RandomState, RandomState),

@@ -1,4 +1,4 @@
-//! Kafka. The producer is idempotent and waits for all in-sync replicas. Consumers read one partition each, commit by hand and
+//! Kafka. The producer is idempotent and waits for all in-sync replicas. Consumers read one partition each, commit explicitly and
 //! only what is finished.
 
 mod anew;

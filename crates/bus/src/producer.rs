@@ -19,7 +19,7 @@ use crate::{BusError, client, partitions};
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a record is tried; Kafka's own default.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(300);
-/// What waits for a broker that is away may take so much memory; then callers wait, and hear that Kafka does not answer.
+/// Memory limit of records waiting for an unavailable broker; beyond it callers wait, and get an error that Kafka does not answer.
 const QUEUE_KBYTES: &str = "65536";
 
 /// A record that Kafka will never take.
@@ -188,7 +188,7 @@ impl Producer {
         outcomes
     }
 
-    /// Looks whether the failure of a record is that of the producer: not every way in which it gives up is told otherwise.
+    /// Checks whether the failure of a record is that of the producer: not every permanent failure is reported otherwise.
     fn failure(&self, error: KafkaError) -> BusError {
         if self.producer.client().fatal_error().is_some() {
             self.health.failed.cancel();

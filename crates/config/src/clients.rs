@@ -32,7 +32,7 @@ impl Default for AddressLimits {
     }
 }
 
-/// The network of a text: an address alone is one too.
+/// The network of a text; a single address is one too.
 fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
 }
@@ -54,7 +54,7 @@ pub fn origins_problem(origins: &[String]) -> Option<String> {
 }
 
 impl Config {
-    /// The networks of [`Config::trusted_proxies`], or those that it has when it is left out.
+    /// The networks of [`Config::trusted_proxies`], or its default.
     pub fn trusted_proxies(&self) -> Vec<IpNet> {
         let defaults = match self.discovery.enable {
             DiscoveryKind::Kubernetes => &PRIVATE[..],

@@ -96,7 +96,7 @@ pub struct Webhooks {
     /// Base URL of the receiver; a hook is posted to `<url>/<command>`. Empty: no hooks.
     pub url: String,
     /// Signs every call: header `x-openim-signature-v2: sha256=<HMAC-SHA256 in hexadecimal>` over the header `x-openim-timestamp`, the query
-    /// without its `?` and the body, joined by points; `x-openim-signature` is over the body alone. Empty: no signature.
+    /// without its `?` and the body, joined by dots; `x-openim-signature` covers only the body. Empty: no signature.
     pub signing_secret: String,
     /// Link-local receivers (169.254/16, fe80::/10) may be called too.
     pub allow_link_local: bool,

@@ -1,4 +1,4 @@
-//! Keys by purpose: what is derived from the cluster's secret, so that nothing that is shown for one purpose helps with another. Tokens alone
+//! Keys by purpose: derived from the cluster's secret, so that a value signed for one purpose is useless for another. Only tokens
 //! are signed with the secret itself, as outside tools expect them.
 
 use hkdf::Hkdf;
@@ -73,7 +73,7 @@ impl Config {
         std::iter::once(own.as_str()).chain(other)
     }
 
-    /// Whether services before signed calls are understood.
+    /// Whether unsigned calls of older services are accepted.
     pub fn takes_legacy_calls(&self) -> bool {
         self.signed_calls_only.map_or(self.discovery.enable == DiscoveryKind::Kubernetes, |only| !only)
     }

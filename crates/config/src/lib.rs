@@ -38,13 +38,13 @@ pub struct Config {
     /// What `/auth/get_admin_token` asks for: back ends hold it, and with it nothing that tokens are signed with. At least 16 characters;
     /// empty: `secret`.
     pub api_secret: String,
-    /// While secrets change: another one that calls and tokens are accepted by, the next or the one of before.
+    /// During a rotation: another secret that is accepted for calls and tokens, the next or the old one.
     pub other_secret: String,
     /// While secrets change: another one that `/auth/get_admin_token` accepts.
     pub other_api_secret: String,
-    /// Once signed tokens: those are accepted until they expire. For the auth service alone.
+    /// Formerly signed tokens, which are accepted until they expire. Only for the auth service.
     pub token_secret: String,
-    /// Calls of services before signed calls are refused. Left out: they are, but for `discovery.enable: kubernetes`, where the operator
+    /// Refuse unsigned calls of older services. Default: yes, except with `discovery.enable: kubernetes`, where the operator
     /// says so when the last of them is gone (docs/adr/0018-keys.md).
     pub signed_calls_only: Option<bool>,
     /// Users with administrator rights, created at start.
@@ -82,7 +82,7 @@ pub struct Config {
     /// TLS between the services.
     #[serde(rename = "internalTLS")]
     pub internal_tls: InternalTls,
-    /// Networks of proxies whose `X-Forwarded-For` is believed: addresses or CIDRs. Left out: this host, and in Kubernetes the private networks,
+    /// Networks of proxies whose `X-Forwarded-For` is trusted: addresses or CIDRs. Default: this host, and in Kubernetes the private networks,
     /// where Ingress controllers and pods are. Clients who reach the services without a proxy must not come from one of these.
     pub trusted_proxies: Option<Vec<String>>,
     /// See [`AddressLimits`].
@@ -171,7 +171,7 @@ pub struct Redis {
     pub username: String,
     /// Password; empty for none.
     pub password: String,
-    /// Database number; clusters have 0 alone.
+    /// Database number; clusters only have 0.
     pub db: i64,
     /// `standalone`, `sentinel` or `cluster`.
     pub redis_mode: RedisMode,
@@ -236,7 +236,7 @@ pub struct Kafka {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ClientTls {
-    /// Speak TLS.
+    /// Use TLS.
     #[serde(rename = "enableTLS")]
     pub enable_tls: bool,
     /// Certificates that servers are trusted by; empty: those of the system.
@@ -245,9 +245,9 @@ pub struct ClientTls {
     pub client_crt: String,
     /// Its key.
     pub client_key: String,
-    /// Password of the key; empty for none. Kafka alone.
+    /// Password of the key; empty: none. Only for Kafka.
     pub client_key_pwd: String,
-    /// Believe whoever answers: for trials alone.
+    /// Do not verify certificates: only for experiments.
     pub insecure_skip_verify: bool,
 }
 
@@ -274,7 +274,7 @@ impl ClientTls {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InternalTls {
-    /// Speak TLS.
+    /// Use TLS.
     pub enable: bool,
     /// The authority's certificate: a file name, or the PEM text itself.
     pub ca_crt: String,
@@ -371,7 +371,7 @@ pub struct Object {
     pub s3: ObjectStorage,
 }
 
-/// Backups; read by `openim-server backup` and `restore` alone.
+/// Backups; used only by `openim-server backup` and `restore`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Backup {

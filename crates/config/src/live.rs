@@ -63,7 +63,7 @@ pub struct Taken {
     pub revision: String,
     /// Why a newer file was refused; empty when it was not.
     pub problem: String,
-    /// This process signs its calls: the operator asks for it. Those before did not say so.
+    /// Whether this process signs its calls, for the operator. Older versions do not report it.
     pub signs_calls: bool,
 }
 

@@ -75,9 +75,9 @@ pub type Notifications = BTreeMap<NotificationKind, NotificationSettings>;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NotificationSettings {
-    /// It appears as a chat message too. Left out: as the contract has it.
+    /// Whether it also appears as a chat message. Default: as in the protocol.
     pub is_send_msg: Option<bool>,
-    /// Offline devices. Left out: as the contract has it.
+    /// Notification of offline devices. Default: as in the protocol.
     pub offline_push: Option<NotificationPush>,
     /// Kept for files of upstream: every configurable notification is delivered to who is online and found by incremental sync.
     #[serde(skip_serializing)]

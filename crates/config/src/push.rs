@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Push {
     /// A YAML file with these same keys, for credentials that are kept apart; empty: none.
     pub file: String,
-    /// `fcm`, `apns`, `webPush`, `jpush`, `getui`; empty: nobody is told while offline. With `apns`, Apple devices are Apple's; else FCM's.
+    /// `fcm`, `apns`, `webPush`, `jpush`, `getui`; empty: offline users are not notified. With `apns`, Apple devices use it; otherwise FCM.
     /// With `webPush`, browsers are their own push services'; else FCM's.
     pub enable: Vec<PushVendor>,
     /// Firebase Cloud Messaging.
@@ -87,7 +87,7 @@ pub struct ApnsPush {
     pub team_id: String,
     /// The app's bundle id.
     pub topic: String,
-    /// Apple's production service, not the sandbox. JPush is told too.
+    /// Use Apple's production service, not the sandbox. Also applies to JPush.
     pub production: bool,
     /// Where it is; empty: Apple's.
     #[serde(rename = "baseURL")]

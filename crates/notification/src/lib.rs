@@ -160,7 +160,7 @@ pub async fn tell<T: Serialize>(
     tell_message(peers, context, message(sender, to, content_type, tips)).await;
 }
 
-/// [`tell`] of what is no message of the chat, though others of its kind are.
+/// [`tell`] for a notification that is not a chat message, though others of its kind are.
 pub async fn tell_outside_chat<T: Serialize>(
     peers: &Peers,
     context: &Context,

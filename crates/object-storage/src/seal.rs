@@ -11,7 +11,7 @@ use sha2::Sha256;
 pub struct Seal {
     /// The first one closes; each opens.
     keys: Vec<Hmac<Sha256>>,
-    /// Those of services before keys had purposes, for as long as such services run; uploads that were begun with them are ended.
+    /// Keys of older services, whose keys had no purpose, for as long as such services run, so that uploads started with them can be completed.
     before: Vec<Hmac<Sha256>>,
 }
 

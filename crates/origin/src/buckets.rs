@@ -6,7 +6,7 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// Askers whose buckets are kept; of more, those who ask least are forgotten, and begin anew.
+/// Number of buckets kept; beyond it, the callers with the fewest requests are dropped and start with a full one.
 const MOST: u64 = 100_000;
 /// Who has not asked for this long has a full bucket: it takes a minute at most to fill one.
 const IDLE: Duration = Duration::from_secs(120);

@@ -55,7 +55,7 @@ fn addresses(list: impl IntoIterator<Item = impl AsRef<str>>, port: u16) -> Vec<
     list.into_iter().map(|address| parse(address.as_ref().trim())).collect()
 }
 
-/// How the servers are spoken to by TLS, where they are.
+/// TLS settings of the servers, if they use it.
 pub(crate) struct Encryption {
     mode: TlsMode,
     certificates: TlsCertificates,
@@ -196,7 +196,7 @@ impl Link {
         }
     }
 
-    /// What tells one server's data from another's: changes when a server starts anew and when a copy becomes the master. Empty where
+    /// Identifies a server's data: changes when a server restarts and when a replica becomes the master. Empty where
     /// this account may not ask.
     pub(crate) async fn server(&self) -> RedisResult<String> {
         let about = |section: &str| vec![redis::cmd("INFO").arg(section).to_owned()];
@@ -298,7 +298,7 @@ impl Master {
         Ok(connection)
     }
 
-    /// Runs commands, and once more when the master may have changed. Everything that is said to Redis may be said twice.
+    /// Runs commands, and once more if the master may have changed. All commands are idempotent.
     async fn run(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         match commands.query_async(&mut self.connection().await?).await {
             Err(error) if is_unreachable(&error) => {

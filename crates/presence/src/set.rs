@@ -93,7 +93,7 @@ async fn ask_at<T: redis::FromRedisValue>(
 }
 
 /// Makes another member the master; the old one follows it when the sentinels have agreed. Where they can (Valkey from 9 on), the old one first
-/// lets the new one catch up while it takes no writes: nothing that it answered is lost. Others are told to take over as they are.
+/// lets the new one catch up while it takes no writes: nothing that it answered is lost. Other versions take over without that.
 ///
 /// # Errors
 /// What the last sentinel said when none takes the order, for example because there is no replica that could be it.

@@ -71,7 +71,7 @@ impl Routes {
         Ok(missing)
     }
 
-    /// What tells the data of one Redis from another's: it changes when a server has started anew or a copy has become the master, and
+    /// Identifies the data of a Redis: it changes when a server has restarted or a replica has become the master, and
     /// with it the last writes may be lost.
     ///
     /// # Errors

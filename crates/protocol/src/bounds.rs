@@ -14,7 +14,7 @@ pub const NOTE_BYTES: usize = 4096;
 /// A key, a kind of content, in bytes.
 pub const KEY_BYTES: usize = 256;
 
-/// A message's record as a whole, encoded, in bytes. Kafka's brokers take records of 1 048 588 bytes unless they are told otherwise. Behind this
+/// A message's record as a whole, encoded, in bytes. Kafka's brokers accept records of 1 048 588 bytes by default. Behind this
 /// one come longer records of the same message: with its conversation and seq (about 200 bytes), with 500 users of 64 bytes for offline push
 /// (33 kB). 400 kB are left. Hooks are longer, for their text is escaped, and are compressed.
 pub const RECORD_BYTES: usize = 640 << 10;
@@ -73,7 +73,7 @@ const IDS: Bound = Items(ITEMS);
 /// The fields of a message, each with its bound.
 type Fields = &'static [(&'static str, Bound)];
 
-/// The bounds of requests' fields, by the full name of the message. What is not here is bounded by its body alone.
+/// Limits of requests' fields, by the full name of the message. Other fields are limited only by the body's size.
 pub const FIELDS: &[(&str, Fields)] = &[
     ("openim.sdkws.RequestPagination", &[("showNumber", Between(1, PAGE))]),
     ("openim.sdkws.UserInfo", &[("userID", ID), ("nickname", NAME), ("faceURL", TEXT), ("ex", TEXT)]),
@@ -195,7 +195,7 @@ pub const FIELDS: &[(&str, Fields)] = &[
     ("openim.jssdk.GetConversationsReq", &[("conversationIDs", Items(ACTIVE_CONVERSATIONS))]),
 ];
 
-/// The bounds of a message's fields, where the message is JSON written by hand (`/msg/send_msg` and its kin).
+/// The bounds of a message's fields, where the message is not protobuf JSON (`/msg/send_msg` and similar).
 pub const MESSAGE: Fields = &[
     ("sendID", ID),
     ("recvID", ID),

@@ -78,7 +78,7 @@ pub fn plain_id(field: &str, id: &str) -> Result<()> {
     )))
 }
 
-/// A range of time in ms since 1970, its end left out.
+/// A time range in ms since 1970, without its end.
 pub fn time_range(start: i64, end: i64) -> Result<std::ops::Range<i64>> {
     if start > 0 && end >= start {
         Ok(start..end)

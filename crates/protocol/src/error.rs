@@ -103,7 +103,7 @@ impl Error {
         Self { unreachable: true, ..Self::internal(detail) }
     }
 
-    /// What a client is told of it: why a server failed names databases, addresses and hooks, which are for those who run them. They find it in
+    /// What a client sees of it: the reason of a server failure names databases, addresses and hooks, which are for operators. They find it in
     /// the logs.
     pub fn shown(&self) -> &str {
         match self.code {

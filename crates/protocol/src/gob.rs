@@ -197,7 +197,7 @@ pub enum FieldKind {
     Blob,
 }
 
-/// A field to write; zero values are left out of the stream, as gob requires.
+/// A field to write; zero values are omitted from the stream, as gob requires.
 #[derive(Debug, Clone, Copy)]
 pub enum FieldRef<'a> {
     /// For [`FieldKind::Int`].

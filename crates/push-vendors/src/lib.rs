@@ -43,7 +43,7 @@ pub struct Note {
     pub ex: String,
     /// Sound on Apple devices.
     pub sound: String,
-    /// Stands for this message alone: 32 hexadecimal digits. A note that comes again under it takes the place of the first, where the vendor
+    /// Identifies this message: 32 hexadecimal digits. A repeated notification with it replaces the first, where the vendor
     /// can do that.
     pub key: String,
 }

@@ -23,7 +23,7 @@ use crate::{DEADLINE, Device, Note, Outcome, Served, Vendor, VendorError, WEB, i
 const PROOF_MS: i64 = 12 * 60 * 60 * 1000;
 /// Most proofs that are kept: push services are few.
 const MAX_PROOFS: usize = 100;
-/// A browser that is away for longer does not hear of it.
+/// A browser that is offline for longer is not notified.
 const KEPT: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 /// What push services take at least is 4096 bytes, encrypted (RFC 8030, 7.2).
 const MAX_TEXT: usize = 3072;

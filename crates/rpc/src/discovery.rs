@@ -18,7 +18,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// The instances of a service, once they have been listed.
 pub(crate) type Listed = Option<HashSet<SocketAddr>>;
 
-/// What is known of a service's instances, and who is told.
+/// The known instances of a service, and who is notified of changes.
 pub(crate) struct Found {
     known: HashSet<SocketAddr>,
     changes: mpsc::Sender<Change<SocketAddr, Endpoint>>,
@@ -70,7 +70,7 @@ pub(crate) async fn follow(config: Config, service: Service, found: Found, stop:
     }
 }
 
-/// Resolves a name again and again.
+/// Resolves a name periodically.
 async fn resolve(name: String, mut found: Found, stop: CancellationToken) {
     loop {
         // A failed look-up keeps what is known: the name server may be away while the services are well.

@@ -1,5 +1,5 @@
 //! Discovery by etcd: every process registers its services under a lease, `<root>/<service>/<host:port>`, and follows those of the
-//! others. While etcd is away everybody goes on with what is known; a process that dies is dropped when its lease ends.
+//! others. While etcd is unavailable, the last known state is used; a crashed process is dropped when its lease expires.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::discovery::Found;
 /// Seconds after which a process that died without a word is dropped.
 const LEASE_SECONDS: i64 = 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
-/// Between two tries while etcd is away.
+/// Delay between two tries while etcd is unavailable.
 const RETRY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -1,7 +1,7 @@
 //! By what services know each other's calls and answers: HMACs with keys that only who holds the cluster's secret can derive.
 //!
 //! A call's covers who asks, for what, with which bytes and when; an answer's covers the call's, so that it answers this call and no other.
-//! Clocks may differ by [`EARLIER`] one way and [`OLDEST`] the other. Services before this had one MAC over caller and operation id alone and
+//! Clocks may differ by [`EARLIER`] one way and [`OLDEST`] the other. Older services had one MAC that covered only caller and operation id, and
 //! answers without any: they are understood only while the configuration says so (docs/adr/0018-keys.md).
 
 use std::sync::{
@@ -26,7 +26,7 @@ const EARLIER_MS: i64 = 10_000;
 struct Derived {
     calls: Hmac<Sha256>,
     answers: Hmac<Sha256>,
-    /// Of services before.
+    /// Key of older services.
     legacy: Hmac<Sha256>,
 }
 

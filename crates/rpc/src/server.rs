@@ -72,7 +72,7 @@ impl UnaryService<Call> for Method {
     type Future =
         futures::future::BoxFuture<'static, std::result::Result<tonic::Response<Reply>, tonic::Status>>;
 
-    /// The operation is a task of its own: it runs to its end when the caller hangs up, which drops the future that is returned here.
+    /// The operation is a separate task: it runs to completion even if the caller disconnects, which drops the future that is returned here.
     fn call(&mut self, request: tonic::Request<Call>) -> Self::Future {
         let parent = request.metadata().get(telemetry::TRACE_PARENT).cloned();
         let call = request.into_inner();

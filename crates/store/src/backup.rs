@@ -6,7 +6,7 @@ use mongodb::Cursor;
 use crate::{Result, Store};
 
 const MARK: &str = "restoring";
-/// Who is let in and which devices are told are facts of the moment. A backup that brought them back would let in again whoever was
+/// Sessions and push devices are temporary. A backup that restored them would let in again users who were
 /// logged out since.
 const SESSIONS: [&str; 2] = ["token", "device"];
 /// Who was erased: a restore keeps what it finds there, or a backup would bring back whoever was erased since.

@@ -39,13 +39,13 @@ impl Store {
         Ok(self.documents("black").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 
-    /// Named entries of a user's black list; others are left out.
+    /// The named entries of a user's block list; others are omitted.
     pub async fn blacks(&self, owner: &str, users: &[String]) -> Result<Vec<Black>> {
         let filter = doc! { "owner_user_id": owner, "block_user_id": { "$in": users } };
         self.collect(self.typed("black").find(filter).sort(doc! { "_id": 1 }).await?).await
     }
 
-    /// A page of a user's black list, and its length.
+    /// A page of a user's block list, and its length.
     pub async fn black_page(&self, owner: &str, page: Page) -> Result<(Vec<Black>, u64)> {
         let filter = doc! { "owner_user_id": owner };
         let total = self.documents("black").count_documents(filter.clone()).await?;

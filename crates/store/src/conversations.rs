@@ -322,7 +322,7 @@ impl Store {
         Ok(row.filter(Conversation::holds))
     }
 
-    /// Named rows of an owner; unknown ones are left out.
+    /// The named rows of an owner; unknown ones are omitted.
     pub async fn conversations(&self, owner: &str, ids: &[String]) -> Result<Vec<Conversation>> {
         let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
         let rows = self.collect(self.typed("conversation").find(filter).await?).await?;

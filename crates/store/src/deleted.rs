@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{DateTime, Result, Store, conversations::Conversation};
 
-/// A row that is gone, as far as it is needed to make it anew.
+/// A deleted row, as far as needed to recreate it.
 #[derive(Deserialize)]
 struct Deleted {
     owner_user_id: String,
@@ -56,7 +56,7 @@ impl Store {
         self.delete_conversations(owner, ids).await
     }
 
-    /// Makes rows anew that an owner had deleted and where somebody has written since. Those of groups that the owner has left stay away.
+    /// Recreates rows that an owner had deleted and that got messages since, except those of groups that the owner has left.
     ///
     /// # Errors
     /// When MongoDB refuses or cannot be reached; repeating it goes on.

@@ -137,7 +137,7 @@ impl Store {
         Ok((self.collect(found).await?, total))
     }
 
-    /// Named friends of a user; unknown ones are left out.
+    /// The named friends of a user; unknown ones are omitted.
     pub async fn friends(&self, owner: &str, friends: &[String]) -> Result<Vec<Friend>> {
         let filter = doc! { "owner_user_id": owner, "friend_user_id": { "$in": friends } };
         self.collect(self.typed("friend").find(filter).await?).await

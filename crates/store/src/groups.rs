@@ -345,7 +345,7 @@ impl Store {
         Ok(self.typed("group_member").find_one(doc! { "group_id": group, "user_id": user }).await?)
     }
 
-    /// Named members; unknown ones are left out.
+    /// The named members; unknown ones are omitted.
     pub async fn members(&self, group: &str, users: &[String]) -> Result<Vec<Member>> {
         let filter = doc! { "group_id": group, "user_id": { "$in": users } };
         self.collect(self.typed("group_member").find(filter).sort(order()).await?).await

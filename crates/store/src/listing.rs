@@ -43,7 +43,7 @@ fn unread(why: Unread) -> StoreError {
     mongodb::error::Error::custom(why).into()
 }
 
-/// What a client is told of a list that was not read.
+/// The error for a list that was not read.
 pub(crate) fn told(error: &StoreError) -> Option<protocol::Error> {
     let ErrorKind::Custom(why) = error.0.kind.as_ref() else { return None };
     let why: &Arc<dyn std::any::Any + Send + Sync> = why;

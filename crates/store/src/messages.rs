@@ -262,7 +262,7 @@ impl Store {
         }
     }
 
-    /// Messages with the given seqs, ascending; missing ones are left out.
+    /// Messages with the given seqs, ascending; missing ones are omitted.
     pub async fn messages_by_seq(&self, conversation: &str, seqs: &[i64]) -> Result<Vec<StoredMessage>> {
         let ids: Vec<String> = seqs.iter().map(|seq| document_id(conversation, *seq)).collect();
         let rows_of = self.typed("messages");
@@ -311,7 +311,7 @@ impl Store {
         self.change_messages(conversation, seqs, doc! { "$addToSet": { "deleted_for": user } }).await
     }
 
-    /// Removes the content of messages for everybody. Their places and de-dup keys stay: a late retry stores nothing anew.
+    /// Removes the content of messages for everybody. Their places and de-duplication keys stay: a late retry stores nothing.
     pub async fn blank_messages(&self, conversation: &str, seqs: &[i64]) -> Result<()> {
         let ids: Vec<String> = seqs.iter().map(|seq| document_id(conversation, *seq)).collect();
         self.forget_reactions(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;

@@ -43,7 +43,7 @@ pub struct Allowance {
     pub bytes: usize,
     /// Seqs that are looked at, in all places together.
     pub seqs: usize,
-    /// What is not read by then is left out.
+    /// What is not read by then is omitted.
     pub until: Instant,
 }
 

@@ -124,7 +124,7 @@ impl Store {
         Ok(self.typed("group_request").find_one(doc! { "group_id": group, "user_id": user }).await?)
     }
 
-    /// The join requests of users for a group; users without one are left out.
+    /// The join requests of users for a group; users without one are omitted.
     pub async fn group_requests_of(&self, group: &str, users: &[String]) -> Result<Vec<GroupRequest>> {
         let filter = doc! { "group_id": group, "user_id": { "$in": users } };
         let rows_of = self.typed("group_request");

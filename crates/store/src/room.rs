@@ -1,4 +1,4 @@
-//! How many rows of each kind a user may have. Whoever is at a bound is told it and what makes room; nothing is dropped in silence.
+//! Limits of rows per user and kind. A user at a limit gets an error that names it and how to make room; nothing is dropped silently.
 //! docs/operate/users.md, "What is stored per user", lists all collections with their limits and retention.
 
 use std::time::Duration;

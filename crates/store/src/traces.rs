@@ -303,7 +303,7 @@ impl Store {
         Ok(changed.matched_count > 0)
     }
 
-    /// Forgets what a user read and may see of conversations. In those of pairs a bound stays: whoever gets the id anew sees nothing of
+    /// Deletes a user's read positions and visibility bounds. In single chats a bound stays: the next user with this id sees nothing of
     /// what was said before.
     ///
     /// # Errors
@@ -327,7 +327,7 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// Forgets the lists of a user that clients sync: whoever gets the id anew begins with new ones.
+    /// Deletes a user's synchronized lists: the next user with this id starts with new ones.
     ///
     /// # Errors
     /// When MongoDB refuses or cannot be reached; repeating it goes on.

@@ -225,7 +225,7 @@ impl<S: Sends> Lines<S> {
         self.handled.remember(mark);
     }
 
-    /// Those that were set aside go first, in their order: a receiver that was away gets all of them before what came later.
+    /// Records that were set aside go first, in their order: a receiver that was unavailable gets all of them before later ones.
     async fn try_suspects(&mut self, hook: &str) {
         if self.held.elapsed() >= HOLD_EVERY {
             // Nobody else tries them meanwhile.

@@ -46,7 +46,7 @@ pub(crate) const CERTIFICATE: &str = "openim.io/certificate";
 const PASSWORDS: &str = "openim.io/passwords";
 /// The container with the sentinel.
 pub(crate) const SENTINEL: &str = "sentinel";
-/// Looks, of ten seconds each, until a server that does not listen is started anew.
+/// Probes, ten seconds apart, until a server that does not listen is restarted.
 const STARTS_WITHIN: i32 = 360;
 const MONGODB_USER: i64 = 999;
 const REDIS_USER: i64 = 999;

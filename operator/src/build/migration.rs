@@ -68,7 +68,7 @@ fn once(cluster: &Cluster, settings: &Settings, name: &str, mut container: Conta
     }
 }
 
-/// What only these Jobs are told: where backups are, and what opens them. In the environment and not in the file, which is everybody's.
+/// Settings of only these Jobs: the backup storage and its key. In the environment and not in the configuration file, which all services share.
 fn of_backups(cluster: &Cluster) -> Vec<EnvVar> {
     let backup = cluster.spec.backup.clone().unwrap_or_default();
     let mut environment = vec![if backup.key_secret_name.is_empty() {

@@ -1,4 +1,4 @@
-//! What the Prometheus operator is told of a cluster.
+//! The PodMonitor of a cluster.
 
 use crds::Monitoring;
 use kube::api::{DynamicObject, TypeMeta};

@@ -16,7 +16,7 @@ use crate::{
 enum Use {
     /// Tokens, and calls between the services.
     Calls,
-    /// Administrators' logins, and tokens of before.
+    /// Administrators' logins, and old tokens.
     Logins,
     MongoDb,
     Redis,
@@ -199,7 +199,7 @@ pub(crate) fn given(all: &[Reference], cluster: &Cluster, part: &str) -> Vec<Ref
     all.iter().filter(|reference| uses(cluster, part, reference.of)).cloned().collect()
 }
 
-/// What a part is told besides: as whom it speaks, and what it must do without. Its configuration names things that it has no secrets for.
+/// Further values of a component: its account, and the features that it has no secrets for although its configuration names them.
 pub(crate) fn values(cluster: &Cluster, observed: &Observed, part: &str) -> Vec<(&'static str, String)> {
     let mut values = Vec::new();
     if cluster.redis.is_managed() && uses(cluster, part, Use::Redis) {

@@ -179,7 +179,7 @@ pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str, temp
     }
 }
 
-/// Changes when what the user asks for changes the pods of a service; never with the operator alone.
+/// Changes with the user's settings of a service's pods, but not with the operator's version.
 fn revision(cluster: &Cluster, settings: &Settings, name: &str, template: u32) -> String {
     let wanted = cluster.service(name);
     let push = cluster.spec.offline_push.as_ref().filter(|_| name == "push");

@@ -1,4 +1,4 @@
-//! What the services are told: config.yaml in a ConfigMap, secrets as references (`secrets` says which), and the hash that restarts pods
+//! The settings of the services: config.yaml in a ConfigMap, secrets as references (`secrets` says which), and the hash that restarts pods
 //! when any of it changes.
 
 use std::collections::BTreeMap;
@@ -32,9 +32,9 @@ pub struct Settings {
     pub hash: String,
     /// Environment with references to all Secrets, as templates of the first revision have it.
     everything: Vec<EnvVar>,
-    /// What each part is given of them, and a hash of what it is told.
+    /// What each component gets of them, and its hash.
     own: BTreeMap<&'static str, (Vec<EnvVar>, String)>,
-    /// The managed MongoDB is spoken to by TLS.
+    /// Whether the managed MongoDB uses TLS.
     pub mongodb_by_tls: bool,
 }
 
@@ -201,7 +201,7 @@ impl Settings {
         self.own.get(part).map(|(environment, _)| environment.clone()).unwrap_or_default()
     }
 
-    /// Changes when what a part is told in templates of a revision does.
+    /// Hash of the settings of a component in templates of a revision.
     pub fn hash_of(&self, part: &str, revision: u32) -> &str {
         let own = self.own.get(part).filter(|_| revision >= template::OWN_SECRETS);
         own.map_or(&self.hash, |(_, hash)| hash)
@@ -249,7 +249,7 @@ pub fn live_name(cluster: &Cluster) -> String {
     cluster.part("live")
 }
 
-/// The ConfigMap's name holds its content: pods of before keep theirs, and a rollback finds it.
+/// The ConfigMap's name contains the hash of its content: old pods keep theirs, and a rollback finds it.
 pub fn config_map_name(cluster: &Cluster, settings: &Settings) -> String {
     let digest = hex::encode(Sha256::digest(&settings.config_yaml));
     format!("{}-{}", cluster.part("config"), &digest[..8])

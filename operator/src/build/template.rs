@@ -1,6 +1,6 @@
 //! Revisions of pod templates: what has changed in them since. Whatever runs keeps the revision that it has, rendered byte for byte, until
 //! something else about it is to be changed; that change brings the newest one, gated like any. So a new operator restarts nothing, and what
-//! it mends in a template still reaches everybody (docs/adr/0019-template-revisions.md).
+//! it fixes in a template still reaches every cluster (docs/adr/0019-template-revisions.md).
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
@@ -15,7 +15,7 @@ pub const TEMPLATE: &str = "openim.io/template";
 
 /// Of templates that were made before there were revisions.
 pub const FIRST: u32 = 1;
-/// From here on each service is given its own secrets alone, of users that may do no more than the services do, and servers have time to start.
+/// From this revision on each service gets only its own secrets, of accounts with only the rights that it needs, and servers have a startup probe.
 pub const OWN_SECRETS: u32 = 2;
 /// What new pods are made of.
 pub const NEWEST: u32 = OWN_SECRETS;

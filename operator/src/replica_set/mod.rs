@@ -28,7 +28,7 @@ pub struct ReplicaSet {
     pub leaving: Vec<String>,
     /// `user:password@`, or empty.
     pub login: String,
-    /// Certificate of the authority that vouches for the members; empty: they do not speak TLS.
+    /// Certificate of the members' authority; empty: they do not use TLS.
     pub authority: String,
     /// How long a member may take to answer.
     pub patience: Duration,
@@ -60,7 +60,7 @@ async fn logged_in(admin: &Database) -> Result<(), String> {
     admin.run_command(ask).await.map(|_| ()).map_err(text)
 }
 
-/// Asks a MongoDB that somebody else runs whether it lets us read the services' database: that is what a user needs who may read and write it alone.
+/// Checks whether an external MongoDB lets us read the services' database: a user needs no more than `readWrite` on it.
 ///
 /// # Errors
 /// Why it does not.
@@ -128,7 +128,7 @@ impl ReplicaSet {
         admin(&format!("{uri}&tls=true&tlsCAFile={}", path.display()), self.patience).await
     }
 
-    /// The driver takes the certificate from a file alone. Whoever is second finds the same one.
+    /// The driver reads the certificate only from a file, which all connections share.
     fn authority_file(&self) -> std::io::Result<PathBuf> {
         let digest = hex::encode(Sha256::digest(&self.authority));
         let path = std::env::temp_dir().join(format!("openim-ca-{}.crt", &digest[..16]));
@@ -146,7 +146,7 @@ impl ReplicaSet {
         admin.run_command(doc! { "hello": 1 }).await.map_err(text)
     }
 
-    /// One member alone, with the login.
+    /// A single member, with the login.
     async fn only(&self, host: &str) -> Result<Database, String> {
         self.admin(&format!("mongodb://{}{host}/?authSource=admin&directConnection=true", self.login)).await
     }
@@ -323,7 +323,7 @@ impl ReplicaSet {
     }
 
     /// All members started before their names resolved, so that none looks at the others any more: the newest configuration that one of them has, the
-    /// same members in it, is given to it once more. Nothing of it is left out: force is for that one who must be told again.
+    /// same members in it, is given to it once more. It is complete: force is only for the member that must be configured again.
     async fn gather(&self, removed: &[&String]) -> Result<String, String> {
         let mut newest: Option<((i32, i32), &String, Document)> = None;
         for &host in removed {

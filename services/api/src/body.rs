@@ -1,4 +1,4 @@
-//! Reads a request's body before it is decided. The caller's token comes with the head: whoever has none is told so without his body being
+//! Reads a request's body before it is handled. The caller's token is in the head: a caller without one is refused without its body being
 //! kept, and how large a body may be follows from who sends it. A server that answers without having read the body closes the connection
 //! behind its answer, and the next request that a proxy has sent on it meanwhile fails for nothing it did: small bodies are read always.
 
@@ -143,7 +143,7 @@ async fn behind_its_body(body: Body, mut answer: Response) -> Response {
     answer
 }
 
-/// Why a body was not read to its end. The rest of it never is, so whoever is there is told that this connection ends.
+/// Why a body was not read to its end. The rest of it never is, so the response closes the connection.
 #[derive(Debug)]
 enum Refused {
     TooLarge { limit: usize },

@@ -1,4 +1,4 @@
-//! What browsers are told, on every answer including errors: CORS (any preflight is answered at once, docs/protocol/rest.md), that answers are
+//! Headers for browsers, on every response including errors: CORS (any preflight is answered at once, docs/protocol/rest.md), that answers are
 //! of the type they name, and that none of them is kept, for most belong to one user.
 
 use std::sync::Arc;

@@ -118,7 +118,7 @@ fn content_field<'a>(content: &'a Map<String, Value>, key: &str) -> Option<&'a V
     content.get(key).or_else(folded)
 }
 
-/// Texts as back ends give them: in a list or alone, numbers as well.
+/// Texts as back ends send them: in a list or single, also numbers.
 fn weak_texts(value: &Value) -> Result<Vec<String>> {
     let text = |item: &Value| match item {
         Value::String(text) => Ok(text.clone()),

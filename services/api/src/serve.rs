@@ -30,7 +30,7 @@ const PATIENCE: Patience =
     Patience { head: Duration::from_secs(10), idle: IDLE, write: Duration::from_secs(30) };
 /// When the process is full, connections without a request for this long are closed.
 const IDLE_WHEN_FULL: Duration = Duration::from_secs(10);
-/// How often connections are told that the process is full.
+/// How often connections are answered that the process is full.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Most connections of a process: a few kilobytes each.
 const MOST: usize = 20_000;

@@ -146,7 +146,7 @@ impl Table {
         self.route(path, handler)
     }
 
-    /// Any other route; `openapi` describes its bodies by hand.
+    /// Any other route; `openapi` contains hand-written descriptions of its bodies.
     fn route(mut self, path: &'static str, handler: MethodRouter<Api>) -> Self {
         self.router = self.router.route(path, handler);
         self

@@ -12,7 +12,7 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(3600);
 /// A run that takes longer is left where it is; the next one goes on from there.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
-/// Runs a job now and then again and again, until `stop`. A run says how much it did.
+/// Runs a job now and then periodically, until `stop`. A run says how much it did.
 pub(crate) async fn repeat<F: Future<Output = Result<u64>>>(
     job: &'static str,
     stop: &CancellationToken,

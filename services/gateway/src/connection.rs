@@ -37,7 +37,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest correlation id of a request, in bytes: it is echoed whole.
 const LONGEST_MSG_INCR: usize = 1024;
 
-/// A request on its way. It is a task: what a client asked for is done to its end when the client hangs up meanwhile.
+/// A request in progress. It is a task: it runs to completion even if the client disconnects.
 type Answering = JoinHandle<(Bytes, After)>;
 
 /// The socket of a connection.

@@ -10,7 +10,7 @@ use crate::{
     outbox::{Outbound, Why},
 };
 
-/// How long the last connections may take to go after they were told.
+/// How long the last connections may take to close after the close frame.
 const LAST_CALL: Duration = Duration::from_secs(3);
 
 /// Closes all connections; returns when they are gone or time is up.

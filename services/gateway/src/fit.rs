@@ -1,4 +1,4 @@
-//! Answers that are too large for a client: it gets the newest messages, as many as fit, and is told that there is more.
+//! Answers that are too large for a client: it gets the newest messages that fit, with the mark that there are more.
 
 use std::collections::BTreeMap;
 

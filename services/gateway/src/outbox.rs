@@ -25,7 +25,7 @@ pub(crate) enum Why {
     Missed,
 }
 
-/// What a connection's task is told.
+/// Commands for a connection's task.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outbound {
     /// A binary frame, encoded for this connection.

@@ -117,7 +117,7 @@ pub(crate) async fn answer(
     (frame, if command == command::LOGOUT { After::Close } else { After::Stay })
 }
 
-/// Runs a request when there is room for its answer. What a pull answers is known afterwards alone.
+/// Runs a request when there is room for its answer. The size of a pull's response is known only afterwards.
 async fn with_room(
     gateway: &Gateway,
     command: i64,

@@ -18,7 +18,7 @@ use crate::{Gateway, registry::Connection, resync};
 
 /// A login waits at most this long for Redis.
 const REGISTER_DEADLINE: Duration = Duration::from_millis(1500);
-/// Between tries while Redis is away.
+/// Delay between tries while Redis is unavailable.
 const RETRY: Duration = Duration::from_millis(300);
 /// A login also fails after the end of the word that push still goes by, but before push heard of it.
 const SLACK: Duration = Duration::from_secs(1);

@@ -32,7 +32,7 @@ use crate::{Groups, Standing};
 
 /// Groups that are looked at together when a client syncs the members of all of its own.
 const GROUPS_AT_A_TIME: usize = 8;
-/// Most that a client is told of members of groups in one answer, in bytes.
+/// Maximum size of group members in one response, in bytes.
 const MOST_IN_A_BATCH: usize = 16 << 20;
 
 impl Groups {
@@ -241,7 +241,7 @@ impl Groups {
         })
     }
 
-    /// Answers for every group asked for, or as many as fit: a client repeats the call for those that are left out. A group that is gone
+    /// Answers for every group asked for, or as many as fit: a client repeats the call for those that are missing. A group that is gone
     /// for the caller answers "nothing changed"; the list of joined groups tells the client that it is gone.
     pub(crate) async fn incremental_members_batch(
         &self,

@@ -338,7 +338,7 @@ impl Groups {
         Ok(())
     }
 
-    /// In whose name the group is told: the caller's, or for services the creator's.
+    /// Whose name the group's notification carries: the caller's, or for services the creator's.
     async fn speaker(&self, context: &Context, group: &str) -> Result<String> {
         if context.user_id().is_empty() {
             return Ok(self.existing(group).await?.creator_user_id);

@@ -26,7 +26,7 @@ fn check_content(content: &str) -> Result<()> {
 }
 
 impl Messages {
-    /// The edit is stored before anybody is told. Whoever gets no answer edits again: that makes a newer version, and tells everybody.
+    /// The edit is stored before anybody is notified. A caller without an answer retries: that makes a newer version and notifies everybody.
     pub(crate) async fn edit(&self, context: &Context, request: EditMsgReq) -> Result<EditMsgResp> {
         let (user, id, seq) = (&request.user_id, &request.conversation_id, request.seq);
         check::non_empty("userID", user)?;

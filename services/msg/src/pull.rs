@@ -1,5 +1,5 @@
 //! Reading stored messages (docs/protocol/messages.md#pulling). Which conversations are the user's, and which of their messages, `model::access` decides;
-//! a conversation that the user has no part in is left out of the answer like one that does not exist. An answer has as many messages as fit
+//! a conversation that the user has no part in is omitted from the response like one that does not exist. An answer has as many messages as fit
 //! and can be read in time, the newest of every conversation first; where more are asked for it says that this is not the end.
 
 use std::{

@@ -73,7 +73,7 @@ impl Messages {
         own.ok_or_else(|| ErrorCode::RecordNotFound.with(format!("{user} does not have conversation {id}")))
     }
 
-    /// [`Messages::own_conversation`] of many; others are left out.
+    /// [`Messages::own_conversation`] of many; others are omitted.
     async fn own_conversations(&self, user: &str, ids: &[String]) -> Result<Vec<(Conversation, Window)>> {
         let rows = self.store.conversations(user, ids).await?;
         let bounds: Vec<Bounds> = rows.iter().map(Conversation::bounds).collect();

@@ -138,7 +138,7 @@ impl Messages {
         changes.apply(message)
     }
 
-    /// Whether the integrator is told that this was sent: transfer does, when it is stored.
+    /// Whether the integrator is notified here that this was sent: for stored messages transfer does it.
     fn tells_sent(&self, message: &MsgData) -> bool {
         let hook = match message.session_type {
             session::SINGLE => Hook::AfterSendSingleMsg,

@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Removes members.
 #[rpc::async_trait]
 pub trait Removes: Send + Sync + 'static {
-    /// Removes what it gets done in a call; each gets further than the one before.
+    /// Removes as many as one call allows; each call gets further than the previous one.
     async fn remove_members(&self, group: &str, context: &Context) -> protocol::Result<()>;
 }
 
@@ -89,7 +89,7 @@ impl Dismissals {
         self.jobs.put(&[job]).await
     }
 
-    /// Carries on, until the end of the process, what others left half-way.
+    /// Completes, until the end of the process, what crashed processes left unfinished.
     pub async fn take_up(self) {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! Calls to gateways. One that does not answer is left out until it does: it must not hold up what is for all the others.
+//! Calls to gateways. One that does not answer is skipped until it does: it must not delay the others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -98,7 +98,7 @@ pub struct Gateways {
     metrics: PushMetrics,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Those that are left out, and what they miss meanwhile.
+    /// Skipped gateways, and what they miss meanwhile.
     down: Arc<Mutex<HashMap<String, Missed>>>,
     /// That they miss something, for the time after this process.
     jobs: Arc<dyn Jobs>,
@@ -132,14 +132,14 @@ impl Gateways {
         }
     }
 
-    /// Whether a gateway is left out; then it is remembered what it misses.
+    /// Whether a gateway is skipped; then what it misses is remembered.
     fn is_down(&self, gateway: &str, call: &GatewayPushReq, audiences: &[&Audience]) -> bool {
         let mut down = self.down.lock();
         let missed = down.get_mut(gateway);
         missed.map(|missed| missed.add(&call.pushes, audiences)).is_some()
     }
 
-    /// Makes a call; from a gateway that does not take it on is left out, `false`.
+    /// Makes a call; a gateway that does not accept it is skipped from then on, `false`.
     async fn tell(&self, gateway: &str, call: &GatewayPushReq, audiences: &[&Audience]) -> bool {
         let started = tokio::time::Instant::now();
         for attempt in 1..=TRIES {

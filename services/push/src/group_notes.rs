@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// See [`OfflineGroup`].
 const FORM: u32 = 1;
 
-/// The record of a message that nobody was told of yet.
+/// The record of a message that nobody has been notified of yet.
 pub(crate) fn record(conversation: &str, message: &MsgData, encoded: bytes::Bytes) -> OfflineGroup {
     OfflineGroup {
         form: FORM,
@@ -106,7 +106,7 @@ pub(crate) async fn absent(
     Ok(users)
 }
 
-/// The handler of a partition of the offline topic that serves large groups alone.
+/// The handler of a partition of the offline topic that serves only large groups.
 pub struct GroupNotesPartition(Serving<GroupNotes>);
 
 struct Serving<A> {

@@ -4,13 +4,13 @@
 use protocol::sdkws::MsgData;
 use sha2::{Digest, Sha256};
 
-/// As it is compared in memory; none for what has neither and cannot be told from others.
+/// As it is compared in memory; none for messages without either, which cannot be distinguished.
 pub(crate) fn of<'a>(conversation: &'a str, message: &'a MsgData) -> Option<(&'a str, i64, &'a str)> {
     let is_known = message.seq > 0 || !message.server_msg_id.is_empty();
     is_known.then_some((conversation, message.seq, &message.server_msg_id))
 }
 
-/// As vendors are told: 32 hexadecimal digits, which every one of them takes.
+/// As sent to vendors: 32 hexadecimal digits, which all of them accept.
 pub(crate) fn text(conversation: &str, message: &MsgData) -> String {
     let whole = format!("{conversation}\0{}\0{}", message.seq, message.server_msg_id);
     hex::encode(&Sha256::digest(whole)[..16])

@@ -145,7 +145,7 @@ impl PushMetrics {
     }
 }
 
-/// What push hooks are told.
+/// Data of push hooks.
 fn hook_body(context: &Context, message: &MsgData) -> serde_json::Value {
     let mut body = json!({
         "operationID": context.operation_id,
@@ -170,9 +170,9 @@ fn hook_body(context: &Context, message: &MsgData) -> serde_json::Value {
     body
 }
 
-/// Whose connections get a message late. After `addBlack` the SDK reads the black list and stores what is new; told of its own
+/// Whose connections get a message late. After `addBlack` the SDK reads the block list and stores what is new; notified of its own
 /// change meanwhile it does the same once more beside it (the one change it does not lock), the second insert fails, and
-/// `addBlack` reports an error though all is well. Other devices lose nothing: a black list is read again after each login.
+/// `addBlack` reports an error although it succeeded. Other devices lose nothing: the block list is read again after each login.
 fn late_for(message: &MsgData) -> &str {
     if message.content_type == kind::BLACK_ADDED { &message.send_id } else { "" }
 }
@@ -266,7 +266,7 @@ impl Push {
         }
     }
 
-    /// Those who are not on a phone now are told by push vendors.
+    /// Users who are not on a phone now are notified by push vendors.
     async fn queue_offline(&self, delivery: &Delivery<'_>) -> protocol::Result<()> {
         let (Some(queue), message) = (&self.offline, &delivery.item.message) else { return Ok(()) };
         if !offline_push::wanted(message) || offline_push::is_past(message, self.clock.now_ms()) {
@@ -417,7 +417,7 @@ impl Partition {
 }
 
 impl PartitionHandler for Partition {
-    /// A process that dies on any line leaves the offset where it was: the batch is pushed again. What failed is tried again alone: what is
+    /// A process that dies on any line leaves the offset where it was: the batch is pushed again. Only what failed is retried: what is
     /// done is not repeated.
     async fn handle(&mut self, batch: Batch) {
         let mut items = self.push.decode(batch);

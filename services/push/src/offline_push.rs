@@ -1,4 +1,4 @@
-//! Offline push. Whoever is not reached on a phone is told by a push vendor: messages go to a topic of their own first, so that slow
+//! Offline push. Users who are not connected on a phone are notified by a push vendor: messages go to a topic of their own first, so that slow
 //! vendors never hold up what is online, and are tried again a few times.
 
 use std::{sync::Arc, time::Duration};
@@ -305,7 +305,7 @@ fn title_of(content_type: i32) -> &'static str {
     }
 }
 
-/// Whether members who do not want to be disturbed are to be left out: single chats decide when the message is sent.
+/// Whether to skip members with do-not-disturb: single chats decide when the message is sent.
 pub(crate) fn asks_members(message: &MsgData) -> bool {
     message.session_type == session::GROUP
 }

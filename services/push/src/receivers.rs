@@ -17,7 +17,7 @@ use store::versions::{Changes, Kind, Version};
 
 use crate::Push;
 
-/// From this many members on, gateways are told once who they are, and all of them are asked: cheaper than looking up every member's
+/// From this many members on, gateways get the member list once, and all of them are asked: cheaper than looking up every member's
 /// connections for every message.
 const BROADCAST_FROM: usize = 2000;
 

@@ -1,4 +1,4 @@
-//! The relation service: friends, friend requests, black lists.
+//! The relation service: friends, friend requests, block lists.
 
 mod convert;
 mod lookup;

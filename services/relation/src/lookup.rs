@@ -1,4 +1,4 @@
-//! Look-ups of single friends, requests and black-list entries.
+//! Look-ups of single friends, requests and block-list entries.
 
 use protocol::{
     Error, Result, check,
@@ -79,7 +79,7 @@ impl Relations {
         Ok(GetSpecifiedFriendsInfoResp { infos })
     }
 
-    /// Black lists have no version log in the protocol; upstream does not implement this call either. That is nothing that fails inside.
+    /// Block lists have no version log in the protocol; upstream does not implement this call either. It is not an internal error.
     pub(crate) async fn incremental_blacks(
         &self,
         context: &Context,

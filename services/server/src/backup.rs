@@ -28,7 +28,7 @@ struct Places {
     store: Store,
     /// Where backups are written, and looked for first.
     objects: Objects,
-    /// Where versions before wrote them: the bucket of users' files, if that is another one.
+    /// Where earlier versions wrote them: the bucket of users' files, if that is another one.
     before: Option<Objects>,
     config: Config,
 }

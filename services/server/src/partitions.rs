@@ -15,7 +15,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Waits, when the number changes, until all that was accepted before is stored. Then the new number is the one in use, for the processes
-/// that start after this one too. None that sends with the number of before may run meanwhile. A server that is away is waited for.
+/// that start after this one too. No process that sends with the old number may run meanwhile. Waits for an unavailable server.
 pub(crate) async fn settle(store: &Store, kafka: &Kafka) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut backlog = None;

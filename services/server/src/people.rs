@@ -1,4 +1,4 @@
-//! `openim-server erase-user` and `export-user`: what an administrator owes a person, from the database alone.
+//! `openim-server erase-user` and `export-user`: an administrator's duties to a user, which need only the database.
 
 use std::{
     io::{BufWriter, Write},

@@ -57,7 +57,7 @@ struct Process {
     draining: CancellationToken,
     /// Nothing is left to do: end.
     stop: CancellationToken,
-    /// Something broke that only a new process mends: stop as after a signal, and say that it was not one.
+    /// A failure that only a restart fixes: stop as after a signal, but exit with an error.
     failed: CancellationToken,
 }
 
@@ -176,10 +176,7 @@ pub(crate) async fn run(role: Role, live: Live) -> anyhow::Result<()> {
     }
     tracing::info!("process.stopped");
     traces.finish().await;
-    anyhow::ensure!(
-        !failed.is_cancelled(),
-        "a Kafka producer could not go on; the process has to start anew"
-    );
+    anyhow::ensure!(!failed.is_cancelled(), "a Kafka producer failed permanently; the process must restart");
     Ok(())
 }
 
@@ -571,7 +568,7 @@ impl Process {
         });
     }
 
-    /// A part that ends before it is told to ends the process: Kubernetes starts it anew.
+    /// A component that ends prematurely ends the process: Kubernetes restarts it.
     fn spawn<E: std::fmt::Display + Send>(
         &self,
         name: &'static str,

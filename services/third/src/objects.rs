@@ -34,7 +34,7 @@ struct Upload {
     upload: String,
     size: i64,
     hash: String,
-    /// When its parts can be put no more, in milliseconds; 0 in ids of before.
+    /// When its parts can no longer be uploaded, in milliseconds; 0 in ids of earlier versions.
     #[serde(default)]
     expires: i64,
 }
@@ -48,7 +48,7 @@ struct FormUpload {
     size: i64,
     content_type: String,
     group: String,
-    /// When the form is taken no more, in milliseconds; 0 in ids of before.
+    /// When the form is no longer accepted, in milliseconds; 0 in ids of earlier versions.
     #[serde(default)]
     expires: i64,
 }

@@ -100,7 +100,7 @@ impl Outgoing {
         }
     }
 
-    /// None: it cannot be told from others.
+    /// None: it cannot be distinguished from others.
     pub(crate) fn identity(&self) -> Option<Identity> {
         if self.stored {
             return Some(Identity::Stored(self.key()));

@@ -159,7 +159,7 @@ impl<M: Marks> Maker<M> {
         left
     }
 
-    /// It is not tried for ever: what takes longer than a call may would be begun again and again. Later somebody takes it up.
+    /// It is not retried forever: work that takes longer than a call would be restarted repeatedly. A job does it later.
     async fn make(&self, merged: Merged, stop: &CancellationToken) {
         let Merged { request, ids } = merged;
         for attempt in 1..=TRIES {

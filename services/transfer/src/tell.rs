@@ -1,5 +1,5 @@
 //! After hooks about messages. They are queued in the batch that stores the messages and is tried again until all of it is done: no process
-//! that dies and no sender that hangs up loses one.
+//! that crashes and no sender that disconnects loses one.
 
 use config::Hook;
 use protocol::content_type::{session, status};
@@ -13,7 +13,7 @@ pub(crate) fn names_requests(webhooks: &Webhooks) -> bool {
     webhooks.wants(Hook::AfterSendSingleMsg) || webhooks.wants(Hook::AfterSendGroupMsg)
 }
 
-/// What the integrator is told about a batch, in order.
+/// The webhooks about a batch, in order.
 pub(crate) fn records(webhooks: &Webhooks, outgoing: &[Outgoing]) -> Vec<(String, Vec<u8>)> {
     let mut records = Vec::new();
     for item in outgoing.iter().filter(|item| item.state != State::Done) {

@@ -57,7 +57,7 @@ pub struct Door {
     /// URLs of gateways; each connection takes the next one.
     gateways: Arc<[String]>,
     next: Arc<AtomicUsize>,
-    /// How to go on by TLS, when a URL says `wss`.
+    /// TLS settings for `wss` URLs.
     connector: Option<Connector>,
 }
 

@@ -1,4 +1,4 @@
-//! What a connection was told while it was open. A connection that stays open is pushed every message that was sent after it was opened, or it is
+//! What a connection was pushed while it was open. A connection that stays open is pushed every message that was sent after it was opened, or it is
 //! closed so that its client pulls; and what is pushed at a seq is what is stored there.
 
 use std::collections::{HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! The rules. Pure: a history in, the anomalies out. A history is looked at in rounds, each of which begins when everything of the one before was
+//! The rules. Pure: a history in, the anomalies out. A history is looked at in rounds, each of which begins when everything of the previous one was
 //! read; of what was read only a digest is kept.
 
 use std::{
@@ -20,7 +20,7 @@ pub struct Sent {
     pub unknown: HashSet<String>,
     /// Ids that were refused with an error that says why.
     pub refused: HashSet<String>,
-    /// Ids that were neither taken nor refused: the connection ended without a word, again and again.
+    /// Ids that were neither accepted nor refused: every connection ended without an answer.
     pub unanswered: HashSet<String>,
     /// How many messages it sent in the rounds before; their ids end with their number, from 1.
     pub before: u64,
@@ -42,7 +42,7 @@ pub enum Anomaly {
     Duplicate(String),
     /// Later than a message that was sent after it.
     Reordered(String),
-    /// A seq below the newest that is no message.
+    /// A seq below the newest that has no message.
     Gap(i64),
     /// Two readers see different messages under a seq.
     Divergent(i64),

@@ -33,7 +33,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects again and again for as long as the caller is patient.
+    /// Retries connecting until the caller's deadline.
     pub(crate) async fn open(
         run: &Run,
         user: &str,

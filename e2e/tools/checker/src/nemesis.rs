@@ -1,4 +1,4 @@
-//! What goes wrong while messages flow: pods that are killed, processes that are killed or stand still, and whatever a command does.
+//! Faults injected while messages flow: killed pods, killed or frozen processes, and arbitrary commands.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -69,7 +69,7 @@ pub enum Fault {
     Pod(String),
     /// A process is killed without grace.
     Kill(Process),
-    /// A process stands still for so many seconds.
+    /// A process is frozen for this many seconds.
     Freeze(Process, u64),
     /// A command, which has to succeed.
     Command {
@@ -136,7 +136,7 @@ pub struct Nemesis {
     pub faults: Vec<Fault>,
     /// Before each.
     pub pause: Duration,
-    /// Again and again until it is enough, in an order and with pauses that the seed decides; each once when `None`.
+    /// Repeat until the end, in an order and with pauses chosen by the seed; each once if `None`.
     pub again: Option<u64>,
     /// Where pods are killed.
     pub pods: Pods,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::history::Anomaly;
 
-/// Anomalies that are told in full.
+/// Anomalies that are reported in full.
 const TOLD: usize = 10;
 
 /// The anomalies, counted by kind.

@@ -53,7 +53,7 @@ pub struct Load {
     /// Compress frames, as the SDKs do.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub gzip: bool,
-    /// Decides all choices; one is taken, and told, when left out.
+    /// Seed of all random choices; if omitted, one is chosen and printed.
     #[arg(long, default_value_t = rand::random::<u32>().into())]
     pub seed: u64,
     /// Special messages.
@@ -73,7 +73,7 @@ pub struct Checks {
     /// Seconds that a reader waits for messages that are on their way.
     #[arg(long, default_value_t = 90)]
     pub settle_seconds: u64,
-    /// Look at what is stored alone, not at what open connections were pushed: for servers that do not promise it.
+    /// Check only what is stored, not what open connections were pushed: for servers that do not guarantee it.
     #[arg(long)]
     pub stored_only: bool,
 }
@@ -166,7 +166,7 @@ impl Run {
         }
     }
 
-    /// Asks for a token again and again until the deadline.
+    /// Retries getting a token until the deadline.
     pub(crate) async fn token(&self, user: &str, deadline: Instant) -> anyhow::Result<String> {
         loop {
             match self.admin.token(user, PLATFORM).await {

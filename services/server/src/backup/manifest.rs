@@ -32,7 +32,7 @@ pub(super) struct Manifest {
     pub begun: Timestamp,
     pub ended: Timestamp,
     pub collections: Vec<Collection>,
-    /// Makes the keys of this backup; empty in those of before.
+    /// Salt for the keys of this backup; empty in backups of earlier versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub salt: String,
     /// Over everything else.

@@ -1,5 +1,5 @@
 //! The checker: numbered messages in many conversations of any OpenIM server, while things go wrong; every reader pulls everything, and no
-//! acknowledged message may be lost, doubled, reordered or replaced by a gap, and no open connection left out.
+//! acknowledged message may be lost, duplicated, reordered or replaced by a gap, and no open connection may miss one.
 
 use std::{path::PathBuf, time::Duration};
 
