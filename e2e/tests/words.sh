@@ -6,7 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 git init -q .
-mkdir -p operator/src/tests charts/x crds docs
+mkdir -p operator/src/tests charts/x crds notes
 check() { node "$root/e2e/words.mjs" "$work" 2>&1; }
 found() { # FILE LINE PHRASE: it fails and names it
   local said
@@ -18,16 +18,16 @@ check > /dev/null && { echo "an empty folder passes"; exit 1; }
 echo 'The old pods keep serving; the limit is 10 %.' > README.md
 check > /dev/null || { check; exit 1; }
 
-printf 'Good.\nThe pods of before serve.\n' > docs/page.md; found docs/page.md 2 "pods of before"
+printf 'Good.\nThe pods of before serve.\n' > notes/page.md; found notes/page.md 2 "pods of before"
 echo '/// It is made anew.' > operator/src/a.rs; found operator/src/a.rs 1 "anew"
 printf 'fn f() {\n    let text = "failed 9 of 40, 10 %% may";\n}\n' > operator/src/a.rs; found operator/src/a.rs 2 "10 % may"
 echo '# One that speaks TLS.' > charts/x/values.yaml; found charts/x/values.yaml 1 "speaks TLS"
 echo 'description: Friends and black lists.' > crds/a.yaml; found crds/a.yaml 1 "black lists"
 printf 'up: ## it goes on by itself\n' > Makefile; found Makefile 1 "goes on by itself"
-echo 'Whatever Is Told here' > docs/page.md; found docs/page.md 1 "Is Told"
+echo 'Whatever Is Told here' > notes/page.md; found notes/page.md 1 "Is Told"
 
 # Plain comments, code and tests are not for users.
 printf '// anew\nlet anew = 1;\n#[cfg(test)]\nmod tests {\n    /// made anew\n}\n' > operator/src/a.rs
 echo '/// made anew' > operator/src/tests/b.rs
-printf 'renewal, canew and anew-looking words are others\n' > docs/page.md
+printf 'renewal, canew and anew-looking words are others\n' > notes/page.md
 check > /dev/null || { check; exit 1; }
