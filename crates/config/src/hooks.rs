@@ -98,7 +98,7 @@ pub struct Webhooks {
     /// Signs every call: header `x-openim-signature-v2: sha256=<HMAC-SHA256 in hexadecimal>` over the header `x-openim-timestamp`, the query
     /// without its `?` and the body, joined by dots; `x-openim-signature` covers only the body. Empty: no signature.
     pub signing_secret: String,
-    /// Link-local receivers (169.254/16, fe80::/10) may be called too.
+    /// Allow link-local receivers (169.254/16, fe80::/10).
     pub allow_link_local: bool,
     /// Settings by hook.
     #[serde(flatten)]
@@ -109,15 +109,15 @@ pub struct Webhooks {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HookConfig {
-    /// Call it.
+    /// Enabled.
     pub enable: bool,
-    /// Seconds the receiver may take, 1 to 15.
+    /// Timeout in seconds, 1 to 15.
     pub timeout: u64,
-    /// When the receiver does not answer: go on (true) or fail the operation (false). Before hooks only.
+    /// Before hooks only: if the receiver does not answer, continue (true) or fail the operation (false).
     pub failed_continue: bool,
-    /// Content types that do not trigger it.
+    /// Content types that do not call it.
     pub denied_types: Vec<i32>,
-    /// Receivers (users or groups) that trigger it; empty: all.
+    /// Receivers (users or groups) that call it; empty: all.
     pub attention_ids: Vec<String>,
 }
 

@@ -35,17 +35,17 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Signs tokens and authenticates the services to each other. No default: at least 16 characters.
     pub secret: String,
-    /// What `/auth/get_admin_token` asks for: back ends hold it, and with it nothing that tokens are signed with. At least 16 characters;
+    /// The secret that `/auth/get_admin_token` requires, for back ends; it cannot sign tokens. At least 16 characters;
     /// empty: `secret`.
     pub api_secret: String,
     /// During a rotation: another secret that is accepted for calls and tokens, the next or the old one.
     pub other_secret: String,
-    /// While secrets change: another one that `/auth/get_admin_token` accepts.
+    /// During a rotation: another secret that `/auth/get_admin_token` accepts.
     pub other_api_secret: String,
     /// Formerly signed tokens, which are accepted until they expire. Only for the auth service.
     pub token_secret: String,
     /// Refuse unsigned calls of older services. Default: yes, except with `discovery.enable: kubernetes`, where the operator
-    /// says so when the last of them is gone (docs/adr/0018-keys.md).
+    /// sets it when the last of them is gone (docs/adr/0018-keys.md).
     pub signed_calls_only: Option<bool>,
     /// Users with administrator rights, created at start.
     #[serde(rename = "adminUserIDs")]
@@ -54,15 +54,15 @@ pub struct Config {
     pub multi_login: MultiLogin,
     /// Validity of user tokens in days, 1 to 3650.
     pub token_expire_days: u32,
-    /// The receiver must have the sender as a friend.
+    /// Only friends of the receiver can send to them.
     pub friend_verify: bool,
-    /// Days after which messages are removed; 0 keeps them for ever.
+    /// Days after which messages are removed; 0 keeps them forever.
     pub retain_days: u32,
-    /// New group members see older messages.
+    /// Whether new group members see older messages.
     pub history_for_new_members: bool,
-    /// New users, and groups that administrators make, may have ids with `_`, `/` or white space, as an existing directory may need. The
-    /// price: conversation ids join ids with `_`, so two pairs of users (`a` with `b_c`, `a_b` with `c`), or a group and a pair, can have
-    /// one conversation id. Each still sees its own messages only, but they share seqs, unread counts and what is cleared for everybody.
+    /// Allow `_`, `/` and white space in ids of new users and of groups created by administrators, for existing directories. Consequence:
+    /// conversation ids join ids with `_`, so two pairs of users (`a` with `b_c`, `a_b` with `c`), or a group and a pair, can have one
+    /// conversation id. Each still sees only its own messages, but they share seqs, unread counts and clearing for everybody.
     #[serde(rename = "allowAmbiguousIDs")]
     pub allow_ambiguous_ids: bool,
     /// Log settings.
@@ -83,12 +83,12 @@ pub struct Config {
     #[serde(rename = "internalTLS")]
     pub internal_tls: InternalTls,
     /// Networks of proxies whose `X-Forwarded-For` is trusted: addresses or CIDRs. Default: this host, and in Kubernetes the private networks,
-    /// where Ingress controllers and pods are. Clients who reach the services without a proxy must not come from one of these.
+    /// which contain ingress controllers and pods. Clients that connect without a proxy must not come from one of these.
     pub trusted_proxies: Option<Vec<String>>,
     /// See [`AddressLimits`].
     pub address_limits: AddressLimits,
-    /// Origins of web pages that may use the API and the WebSocket from a browser, such as `https://chat.example.com`; `*`: any. Clients that are
-    /// no browsers are not affected.
+    /// Origins of web pages that can use the API and the WebSocket, such as `https://chat.example.com`; `*`: any. Clients other than browsers
+    /// are not affected.
     pub allowed_origins: Vec<String>,
     /// REST.
     pub api: Api,
@@ -120,8 +120,8 @@ pub struct MultiLogin {
     pub policy: i32,
     /// Tokens kept per platform under policy 0.
     pub max_num_one_end: usize,
-    /// A client that logs out ends its token too. Otherwise only its push token goes, as upstream has it, and it may log in again with the
-    /// same token.
+    /// Logging out revokes the token. Otherwise only the push token is deleted, as with upstream, and the token can be used
+    /// again.
     pub logout_revokes: bool,
 }
 
@@ -133,9 +133,9 @@ pub struct Log {
     pub level: String,
     /// Directory of log files; empty: standard output. A change needs a restart.
     pub storage_location: String,
-    /// Hours after which a new file is begun: 1 or 24. A change needs a restart.
+    /// Hours per file: 1 or 24. A change needs a restart.
     pub rotation_time: u32,
-    /// Files that are kept of each service, 1 to 1000. A change needs a restart.
+    /// Files kept per service, 1 to 1000. A change needs a restart.
     pub remain_rotation_count: usize,
 }
 
@@ -145,7 +145,7 @@ pub struct Log {
 pub struct Traces {
     /// Address of the collector's OTLP receiver over gRPC, such as `http://collector:4317`; empty: no traces are sent.
     pub endpoint: String,
-    /// One of how many requests is traced, at least 1.
+    /// Trace one of this many requests, at least 1.
     pub sample_one_in: u32,
 }
 
@@ -165,7 +165,7 @@ pub struct Mongo {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Redis {
-    /// `host:port`; of a cluster some of its nodes, separated by commas. With `sentinel` it is not looked at.
+    /// `host:port`; for a cluster some of its nodes, separated by commas. Ignored with `sentinel`.
     pub address: String,
     /// ACL user; empty for the default user.
     pub username: String,
@@ -177,7 +177,7 @@ pub struct Redis {
     pub redis_mode: RedisMode,
     /// For `sentinel`.
     pub sentinel_mode: RedisSentinel,
-    /// Encryption on the way to the servers, and to the sentinels.
+    /// TLS to the servers and sentinels.
     pub tls: ClientTls,
 }
 
@@ -188,7 +188,7 @@ pub enum RedisMode {
     /// One server.
     #[default]
     Standalone,
-    /// The master that Sentinel names, whichever it is at the time.
+    /// The current master of a Sentinel set.
     Sentinel,
     /// A Redis Cluster.
     Cluster,
@@ -198,7 +198,7 @@ pub enum RedisMode {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RedisSentinel {
-    /// Name of the master among the sentinels.
+    /// Name of the master known to the sentinels.
     pub master_name: String,
     /// `host:port` of sentinels.
     pub sentinels_addrs: Vec<String>,
@@ -216,19 +216,19 @@ pub struct Kafka {
     pub username: String,
     /// SASL/PLAIN password.
     pub password: String,
-    /// Encryption on the way to the brokers.
+    /// TLS to the brokers.
     pub tls: ClientTls,
     /// Topic of accepted messages.
     pub message_topic: String,
     /// Topic of stored messages.
     pub push_topic: String,
-    /// Topic of webhooks to be delivered.
+    /// Topic of queued webhooks.
     pub webhook_topic: String,
-    /// Topic of messages whose receivers are to be told by push vendors.
+    /// Topic of offline push.
     pub offline_topic: String,
-    /// Partitions that are used; topics that have fewer get more.
+    /// Partitions in use; missing ones are created.
     pub partitions: i32,
-    /// Replicas of both topics when they are created.
+    /// Replication factor of created topics.
     pub replication_factor: i32,
 }
 
@@ -239,9 +239,9 @@ pub struct ClientTls {
     /// Use TLS.
     #[serde(rename = "enableTLS")]
     pub enable_tls: bool,
-    /// Certificates that servers are trusted by; empty: those of the system.
+    /// Trusted certificate authorities; empty: those of the system.
     pub ca_crt: String,
-    /// Certificate that servers know this client by; empty for none.
+    /// Client certificate; empty: none.
     pub client_crt: String,
     /// Its key.
     pub client_key: String,
@@ -269,8 +269,8 @@ impl ClientTls {
     }
 }
 
-/// TLS of calls between services: both sides show a certificate of the same authority, for the name `openim.internal`. All services of
-/// a cluster have it or none.
+/// Mutual TLS between services: both sides present a certificate of the same authority, for the name `openim.internal`. All services of
+/// a cluster use it, or none.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InternalTls {
@@ -333,9 +333,9 @@ pub enum DiscoveryKind {
 pub struct Api {
     /// Port of the REST API.
     pub open_im_api_port: u16,
-    /// Largest request body of an administrator in bytes. Users may send 1 MiB of it, whoever has no good token 64 KiB.
+    /// Maximum request body of an administrator, in bytes. Users can send up to 1 MiB, callers without a valid token 64 KiB.
     pub max_body_bytes: usize,
-    /// Requests per second of one user, as many at once; more are answered with 429. 0: no limit. Administrators are not limited.
+    /// Requests per second and user, which is also the burst size; more are answered with 429. 0: no limit. Administrators are not limited.
     pub requests_per_second: u32,
     /// See [`Prometheus`].
     pub prometheus: Prometheus,
@@ -345,7 +345,7 @@ pub struct Api {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Prometheus {
-    /// Where `GET /third/prometheus` leads; empty: nowhere.
+    /// Redirect target of `GET /third/prometheus`; empty: none.
     #[serde(rename = "grafanaURL")]
     pub grafana_url: String,
 }
@@ -356,16 +356,16 @@ pub struct Prometheus {
 pub struct Object {
     /// `s3`, or `none`: uploads are refused.
     pub enable: ObjectKind,
-    /// Base URL of this API in the addresses of objects; empty: as the client called it.
+    /// Base URL of this API in URLs of objects; empty: as the client called it.
     #[serde(rename = "apiURL")]
     pub api_url: String,
-    /// Largest object, in bytes.
+    /// Maximum size of an object, in bytes.
     pub max_bytes: u64,
-    /// Bytes that a user may upload in a UTC day; 0: any.
+    /// Maximum bytes that a user can upload per UTC day; 0: no limit.
     pub max_bytes_per_day: u64,
-    /// Days after which objects uploaded for one of `deleteTypes` are removed; 0 keeps them for ever.
+    /// Days after which objects uploaded for one of `deleteTypes` are removed; 0 keeps them forever.
     pub expire_days: u32,
-    /// What expiring objects were uploaded for (the `cause` of the upload).
+    /// Upload causes (`cause`) of objects that expire.
     pub delete_types: Vec<String>,
     /// The storage.
     pub s3: ObjectStorage,
@@ -375,10 +375,10 @@ pub struct Object {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Backup {
-    /// What backups are encrypted and signed with: any text of at least 32 characters, for example of `openssl rand -hex 32`. Without it
-    /// nobody restores them, so keep a copy where the cluster is not.
+    /// Encrypts and signs backups: any text of at least 32 characters, for example from `openssl rand -hex 32`. Nobody can restore
+    /// without it: keep a copy outside of the cluster.
     pub key: String,
-    /// Where they are kept; without an endpoint in the storage of `object.s3`, unless that has a `cdnPrefix`.
+    /// Storage of backups; without an endpoint: `object.s3`, unless that has a `cdnPrefix`.
     pub s3: ObjectStorage,
 }
 
@@ -401,7 +401,7 @@ pub struct ObjectStorage {
     pub endpoint: String,
     /// URL that clients use; empty: the same.
     pub external_endpoint: String,
-    /// Bucket; created when it does not exist.
+    /// Bucket; created if it does not exist.
     pub bucket: String,
     /// Region.
     pub region: String,
@@ -414,7 +414,7 @@ pub struct ObjectStorage {
     pub session_token: String,
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
-    /// Public base URL of a content delivery network in front of the bucket; empty: signed addresses.
+    /// Public base URL of a content delivery network in front of the bucket; empty: signed URLs.
     pub cdn_prefix: String,
 }
 
@@ -424,15 +424,15 @@ pub struct ObjectStorage {
 pub struct Gateway {
     /// Port of the WebSocket gateway.
     pub port: u16,
-    /// Address other services reach this gateway's RPC port at; empty: `discovery.advertiseHost`.
+    /// Address at which other services reach this gateway's RPC port; empty: `discovery.advertiseHost`.
     pub advertise_host: String,
     /// Connections per process.
     pub max_connections: usize,
-    /// Bytes of outgoing frames a slow client may queue before it is cut.
+    /// Maximum bytes of outgoing frames queued for a slow client before it is disconnected.
     pub send_queue_bytes: usize,
-    /// Seconds over which a stopping gateway spreads its closes.
+    /// Seconds over which a stopping gateway closes its connections.
     pub drain_seconds: u64,
-    /// Requests per second of one connection before it is slowed down.
+    /// Requests per second and connection; beyond that it is slowed down.
     pub requests_per_second: u32,
 }
 
@@ -440,7 +440,7 @@ pub struct Gateway {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Transfer {
-    /// Messages of one partition written at once.
+    /// Maximum messages of a partition per batch.
     pub batch_size: usize,
 }
 
@@ -743,7 +743,7 @@ impl Config {
     }
 }
 
-/// What is wrong with a log level or filter, if anything. A filter such as `verbose` would be taken for a module's name and silence all.
+/// The error of a log level or filter, if any. A filter such as `verbose` would be interpreted as a module's name and silence everything.
 pub fn log_level_problem(filter: &str) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let wrong = filter.split(',').find(|part| {

@@ -25,13 +25,13 @@ pub struct LiveSettings {
     /// Validity of tokens that are issued from now on, in days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_expire_days: Option<u32>,
-    /// The receiver must have the sender as a friend.
+    /// Only friends of the receiver can send to them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub friend_verify: Option<bool>,
-    /// Days after which messages are removed; 0 keeps them for ever.
+    /// Days after which messages are removed; 0 keeps them forever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retain_days: Option<u32>,
-    /// New group members see older messages.
+    /// Whether new group members see older messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_for_new_members: Option<bool>,
     /// See [`Config::allow_ambiguous_ids`].

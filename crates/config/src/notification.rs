@@ -79,25 +79,25 @@ pub struct NotificationSettings {
     pub is_send_msg: Option<bool>,
     /// Notification of offline devices. Default: as in the protocol.
     pub offline_push: Option<NotificationPush>,
-    /// Kept for files of upstream: every configurable notification is delivered to who is online and found by incremental sync.
+    /// Accepted for upstream's files: every configurable notification is delivered to online users and found by incremental sync.
     #[serde(skip_serializing)]
     pub reliability_level: Option<i32>,
-    /// Kept for files of upstream: what appears in the chat is counted, nothing else.
+    /// Accepted for upstream's files: only notifications that appear in the chat are counted as unread.
     #[serde(skip_serializing)]
     pub unread_count: Option<bool>,
 }
 
-/// What an offline device shows.
+/// Notification on offline devices.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NotificationPush {
-    /// Wake it.
+    /// Whether to notify the device.
     pub enable: bool,
-    /// Title; empty: one that says what kind of message there is.
+    /// Title; empty: derived from the kind of message.
     pub title: String,
     /// Text; empty: the title.
     pub desc: String,
-    /// Handed to the app.
+    /// Passed to the app.
     pub ext: String,
 }
 

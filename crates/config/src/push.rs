@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Push {
-    /// A YAML file with these same keys, for credentials that are kept apart; empty: none.
+    /// A YAML file with the same keys, to keep credentials separate; empty: none.
     pub file: String,
     /// `fcm`, `apns`, `webPush`, `jpush`, `getui`; empty: offline users are not notified. With `apns`, Apple devices use it; otherwise FCM.
-    /// With `webPush`, browsers are their own push services'; else FCM's.
+    /// With `webPush`, browsers use their own push services; otherwise FCM.
     pub enable: Vec<PushVendor>,
     /// Firebase Cloud Messaging.
     pub fcm: FcmPush,
@@ -24,7 +24,7 @@ pub struct Push {
     pub getui: GetuiPush,
     /// Sound on Apple devices, unless the message names one.
     pub ios_push_sound: String,
-    /// Count messages on the icons of Apple devices, unless the message says otherwise.
+    /// Count messages on the app icon of Apple devices, unless the message says otherwise.
     pub ios_badge_count: bool,
 }
 
@@ -62,7 +62,7 @@ pub enum PushVendor {
 pub struct FcmPush {
     /// The JSON key of a service account.
     pub service_account_file: String,
-    /// Where FCM is.
+    /// Base URL of FCM.
     #[serde(rename = "baseURL")]
     pub base_url: String,
 }
@@ -89,7 +89,7 @@ pub struct ApnsPush {
     pub topic: String,
     /// Use Apple's production service, not the sandbox. Also applies to JPush.
     pub production: bool,
-    /// Where it is; empty: Apple's.
+    /// Base URL; empty: Apple's.
     #[serde(rename = "baseURL")]
     pub base_url: String,
 }
@@ -116,7 +116,7 @@ pub struct WebPush {
     pub private_key: String,
     /// `mailto:` or `https:` address where push services reach you.
     pub subject: String,
-    /// Hosts of push services that may be called, with what is below them.
+    /// Hosts of push services that can be called, including subdomains.
     pub hosts: Vec<String>,
 }
 
