@@ -51,7 +51,7 @@ check() {
   database "$work/db/advisory-db-3157b0e258782691"
   sed "s#^\[advisories\]#&\ndb-path = \"$work/db\"#" "$root/deny.toml" > "$work/deny.toml"
   echo "facts of $date"
-  [ "$(date -d "$date + 1 year" +%s)" -gt "$(date +%s)" ] || { echo "they are older than a year: run e2e/advisories.sh refresh"; exit 1; }
+  [ "$(date -d "$date + 1 year" +%s)" -gt "$(date +%s)" ] || { echo "they are over a year old: run e2e/advisories.sh refresh"; exit 1; }
   local manifest
   for manifest in Cargo.toml e2e/tests/fuzz/Cargo.toml; do
     cargo fetch -q --locked --manifest-path "$root/$manifest"

@@ -8,4 +8,4 @@ if [ -n "${CONTEXT:-}" ]; then
   exit
 fi
 if [ -x "$bin/localkube" ]; then "$bin/localkube" down; fi
-echo "Nothing of the local cluster runs any more."
+echo "Local cluster stopped."

@@ -105,13 +105,13 @@ awk -v count="$count" -v median="$(sed -n "$((count / 2 + 1))p" <<< "$waited")" 
   -v reads="$reads" -v reads_made="$reads_made" -v writes="$writes" -v writes_made="$writes_made" -v reads_rest="$reads_rest" -v reads_end="$reads_end" \
   -v writes_rest="$writes_rest" -v writes_end="$writes_end" -v rested="$rested" -v changed="$changed" 'BEGIN {
     print "| | |"; print "|---|---|"
-    printf "| clusters, pods that are pretended | %d, %d |\n", count, count * 12
+    printf "| clusters, simulated pods | %d, %d |\n", count, count * 12
     printf "| all Ready after | %d s |\n", made
-    printf "| a cluster is Ready after, of its own: median, slowest | %d s, %d s |\n", median, slowest
-    printf "| requests until then, of each cluster: reads, writes | %.0f, %.0f |\n", (reads_made - reads) / count, (writes_made - writes) / count
-    printf "| CPU of the operator until then, of each cluster | %.2f s |\n", (cpu_made - cpu) / count
-    printf "| resident memory of the operator before, with all | %d MB, %d MB |\n", before, memory
-    printf "| at rest: reads a second, writes in %d s | %.1f, %d |\n", rested, (reads_end - reads_rest) / rested, writes_end - writes_rest
-    printf "| at rest: CPU of the operator | %.1f %% of a core |\n", (cpu_end - cpu_rest) * 100 / rested
+    printf "| time until one cluster is Ready: median, slowest | %d s, %d s |\n", median, slowest
+    printf "| requests until then, per cluster: reads, writes | %.0f, %.0f |\n", (reads_made - reads) / count, (writes_made - writes) / count
+    printf "| operator CPU until then, per cluster | %.2f s |\n", (cpu_made - cpu) / count
+    printf "| operator resident memory: before, with all clusters | %d MB, %d MB |\n", before, memory
+    printf "| idle: reads per second, writes in %d s | %.1f, %d |\n", rested, (reads_end - reads_rest) / rested, writes_end - writes_rest
+    printf "| idle: operator CPU | %.1f %% of a core |\n", (cpu_end - cpu_rest) * 100 / rested
     printf "| from an edit to the changed Deployment | %d ms |\n", changed
   }'

@@ -54,7 +54,7 @@ checking() {
 checked() {
   sleep 5
   kill "$checker" 2> /dev/null || true
-  wait "$checker" || { echo "the checker is not content:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
+  wait "$checker" || { echo "the checker found violations:"; tail -5 "$root/e2e/out/$1.log"; cat "$root/e2e/out/$1.json"; exit 1; }
   cat "$root/e2e/out/$1.json"
 }
 # kubectl openim, in $built.

@@ -9,7 +9,7 @@ set -euo pipefail
 table=$root/docs/recorded-run.tsv
 total() { awk -F'\t' 'NR > 1 {n += $4} END {print n + 0}' "$table"; }
 if [ "${1:-}" = --sum ]; then
-  [ -e "$table" ] || { echo "nothing is recorded yet"; exit; }
+  [ -e "$table" ] || { echo "no runs are recorded yet"; exit; }
   exec awk -F'\t' 'NR > 1 {n++; acknowledged += $4; deliveries += $5; faults += $6; anomalies += $7; seconds += $8}
     END {printf "%d pieces: %d messages acknowledged, %d deliveries, %d faults, %d anomalies, %d seconds\n", n, acknowledged, deliveries, faults, anomalies, seconds}' "$table"
 fi

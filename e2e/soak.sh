@@ -11,7 +11,7 @@ all=(properties fuzz nemeses memory api-server delete drain gateway-api large-gr
 parts=("$@"); [ $# -gt 0 ] || parts=("${all[@]}")
 wants() { [[ " ${parts[*]} " =~ " "($1)" " ]]; }
 for name in "${parts[@]}"; do
-  [[ " ${all[*]} " == *" $name "* ]] || { echo "there is no part '$name'; there are: ${all[*]}" >&2; exit 2; }
+  [[ " ${all[*]} " == *" $name "* ]] || { echo "unknown part '$name'; parts: ${all[*]}" >&2; exit 2; }
 done
 
 export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}

@@ -5,7 +5,7 @@ set -euo pipefail
 started=$SECONDS
 
 if [ -z "${CONTEXT:-}" ]; then
-  [ "$(id -u)" = 0 ] || { echo "make up runs a kubelet and needs root; or use a cluster you have: make up CONTEXT=name" >&2; exit 1; }
+  [ "$(id -u)" = 0 ] || { echo "make up runs a kubelet and needs root; to use an existing cluster: make up CONTEXT=name" >&2; exit 1; }
   echo "Tools and images (first time: up to 20 min, later: seconds)"
   "$root/e2e/tools/cluster/build.sh" packages
   # The services and the cluster's tools are built side by side.
@@ -53,7 +53,7 @@ while true; do
   if [ "$message" != "$said" ] && [ -n "$message" ]; then printf '  %4d s  %s\n' $((SECONDS - begun)) "$message"; said=$message; fi
   if [ "$ready" = True ] && [ "$generation" = "$observed" ]; then break; fi
   if [ $((SECONDS - begun)) -gt $deadline ]; then
-    echo "not Ready after $deadline s; what there is:"; kube -n "$cluster_namespace" get pods; exit 1
+    echo "not Ready after $deadline s; pods:"; kube -n "$cluster_namespace" get pods; exit 1
   fi
   sleep 0.5
 done

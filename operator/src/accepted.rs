@@ -1,4 +1,4 @@
-//! Whether the Gateways that a cluster names let its HTTPRoute in: each says so in the status of the route. Pure.
+//! Whether the Gateways that a cluster names accept its HTTPRoute, from the status of the route. Pure.
 
 use crds::{Blocker, Reason};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The users that the services are in the managed servers: they may do what the services do and no more. The operator makes them before
+//! The services' accounts in the managed servers, with only the rights that services need. The operator creates them before
 //! anything refers to them, and again wherever one is missing.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Makes the API server hold what the plan says: server-side apply of our own fields, only where something differs; removal of what
-//! the plan no longer has; the generated Secret.
+//! Applies the plan: server-side apply of our own fields, only where something differs; deletion of what is no longer planned;
+//! the generated Secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The certificates by which the services of a cluster know each other and the managed servers: an authority of the cluster's own, made once,
-//! one certificate for all services and one for all servers, renewed in time. Pure but for the random keys.
+//! The certificates that identify the services and managed servers of a cluster: one authority per cluster, created once, one
+//! certificate for all services and one for all servers, renewed in time. Pure except for the random keys.
 
 use std::collections::BTreeMap;
 

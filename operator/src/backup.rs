@@ -1,4 +1,4 @@
-//! What `kubectl openim backup` and `restore` do: the operator knows nothing of it but its Jobs' shape.
+//! Implements `kubectl openim backup` and `restore`: the operator itself knows only the shape of their Jobs.
 
 use std::time::Duration;
 

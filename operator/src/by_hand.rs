@@ -1,5 +1,5 @@
-//! The OpenIMService objects: numbers of pods that somebody set with `kubectl scale`, or an autoscaler of their own. The last edit counts:
-//! the object remembers the number that the cluster's spec had, and follows the spec when that changes.
+//! The OpenIMService objects: replica numbers set with `kubectl scale` or by a user's autoscaler. The most recent edit wins: the
+//! object remembers the number in the cluster's spec, and follows the spec when that changes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How many of the calls that new pods answer fail: what decides whether the next service may be changed too. Pure, but for [`measure`].
+//! The error rate of calls to new pods, which decides whether the next service can be changed. Pure, except for [`measure`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Generated credentials: made once, kept in a Secret, never shown. Existing values are never changed.
+//! Generated credentials: created once, kept in a Secret, never shown. Existing values are never changed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Reads what is there. This step only performs I/O.
+//! Reads the current state. This step only performs I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What `kubectl openim doctor` finds: what is broken, what will be, and what helps. Pure.
+//! Implements `kubectl openim doctor`: problems, risks and fixes. Pure.
 
 use std::{collections::BTreeMap, fmt::Write};
 

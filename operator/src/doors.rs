@@ -1,5 +1,5 @@
-//! Ways in for clients, each of which one object can have: a host of an Ingress class, a host of a Gateway's listener. Whoever has one keeps it; of
-//! those that want it the oldest gets it. Two objects with the same would share the clients by lot. Pure.
+//! Ingress hosts, each of which one object can have: a host of an Ingress class, or of a Gateway's listener. The current holder
+//! keeps it; of those waiting the oldest gets it. Two objects with the same host would get each other's clients. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What `kubectl openim drain` does.
+//! Implements `kubectl openim drain`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The operator: dereference (read what is there) → validate (pure) → plan (pure) → apply → clean up → status.
+//! The operator: dereference (read the current state) → validate (pure) → plan (pure) → apply → clean up → status.
 
 pub mod accepted;
 mod application;

@@ -1,4 +1,4 @@
-//! Configuration that reaches running pods: which pods have taken it over, and the nudge that makes kubelets hand it on at once.
+//! Live settings: which pods have applied them, and the annotation that makes kubelets deliver them at once.
 
 use std::collections::BTreeMap;
 

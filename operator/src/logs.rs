@@ -1,4 +1,4 @@
-//! Log lines of the services for people: which are wanted, and how they read.
+//! Log lines of the services for people: which to show, and how.
 
 use std::{borrow::Cow, fmt};
 

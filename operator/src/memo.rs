@@ -1,5 +1,5 @@
-//! What the last full pass over a cluster found, so that the next may be short: while nothing has changed the backing servers are asked
-//! and the API server is left in peace.
+//! The result of a cluster's last full reconcile, so that the next can be short: while nothing changes, only the backing servers
+//! are probed.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

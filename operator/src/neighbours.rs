@@ -1,4 +1,4 @@
-//! Reads who has, or wants, the ways in that a cluster asks for (see [`crate::doors`]). This step only performs I/O.
+//! Reads which objects hold or want the hosts that a cluster asks for (see [`crate::doors`]). This step only performs I/O.
 
 use std::{borrow::Borrow, collections::BTreeMap};
 

@@ -1,4 +1,5 @@
-//! The planner: `plan(cluster, observed)` says which objects must exist and which may be applied now. Pure: no client, no clock.
+//! The planner: `plan(cluster, observed)` decides which objects must exist and which can be applied now. Pure: no client, no
+//! clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 

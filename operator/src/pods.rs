@@ -1,5 +1,5 @@
-//! Pods of the services: what they say on their admin port, and annotations that say something to them or to Kubernetes. Labels can be given to
-//! any pod: one is asked only if a ReplicaSet of the cluster's own Deployments made it.
+//! Pods of the services: what they report on their admin port, and annotations for them or for Kubernetes. Anybody can put labels
+//! on a pod: one is asked only if a ReplicaSet of the cluster's own Deployments created it.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Asks the backing servers themselves, with the credentials of the services. Each answer comes within a few seconds.
+//! Probes the backing servers with the credentials of the services. Each probe takes at most a few seconds.
 
 use std::{collections::BTreeMap, time::Duration};
 

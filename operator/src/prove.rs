@@ -1,5 +1,5 @@
-//! What `kubectl openim prove` does: it sends messages of test users through a change of the cluster, as clients do, by the addresses that clients have,
-//! and says what became of them (docs/adr/0027-prove.md).
+//! Implements `kubectl openim prove`: sends messages of test users during a change of the cluster, through the addresses that
+//! clients use, and reports whether they arrived (docs/adr/0027-prove.md).
 
 use std::{
     collections::BTreeMap,

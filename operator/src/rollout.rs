@@ -1,5 +1,4 @@
-//! One service after the other: which Deployments get their new pod template in this pass, which keep the one they have, and why.
-//! Pure.
+//! One service after the other: which Deployments get their new pod template in this reconcile, which keep theirs, and why. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Other passwords for the managed servers, one step a pass: the servers learn new ones and take both, the services change over, the servers
-//! drop the old ones. No client is ever rejected: pods that start meanwhile read passwords that are still accepted.
+//! Rotates the managed servers' passwords, one step per reconcile: the servers accept new ones too, the services change over, the
+//! servers drop the old ones. No client is ever rejected: pods that start meanwhile read passwords that are still accepted.
 
 use std::collections::BTreeMap;
 

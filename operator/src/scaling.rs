@@ -1,5 +1,5 @@
-//! How many pods a service has: as the spec says, as a HorizontalPodAutoscaler chose, or by what its pods have to do. And which gateway
-//! goes first when one must. Pure, but for [`measure`] and [`prefer`].
+//! The number of pods of a service: from the spec, from a HorizontalPodAutoscaler, or by load. And which gateway is removed first
+//! when scaling down. Pure, except for [`measure`] and [`prefer`].
 
 use std::collections::BTreeMap;
 

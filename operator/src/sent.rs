@@ -1,5 +1,5 @@
-//! What was sent to the API server, and as what it was kept. The API server keeps amounts in its own spelling, leaves out what is empty, and admission
-//! may change what comes in: what was asked and what is there then differ in text, and there is nothing to do.
+//! What was sent to the API server, and as what it was stored. The API server normalizes quantities, omits empty values, and
+//! admission can change objects: desired and stored object then differ in text although there is nothing to do.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! The pods of the managed servers: what the spec asks of them, and which server gets it in this pass. One server after the other, and none while
-//! the rollout policy holds what restarts pods. Pure.
+//! The pods of the managed servers: the settings desired by the spec, and which server gets them in this reconcile. One server
+//! after the other, and none while the rollout policy holds restarts. Pure.
 
 use std::collections::BTreeMap;
 

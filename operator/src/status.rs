@@ -1,4 +1,4 @@
-//! What the status says. Pure: from the plan and what was observed, and the previous conditions for their transition times.
+//! The status, from the plan and the observed state, with the previous conditions for their transition times. Pure.
 
 use crds::{Blocker, Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;

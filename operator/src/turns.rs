@@ -1,4 +1,4 @@
-//! Whose turn it is: many clusters share one operator and one API server, and none of them may keep the others waiting.
+//! Fair scheduling: many clusters share one operator and one API server, and none may delay the others.
 
 use std::time::Duration;
 

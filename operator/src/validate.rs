@@ -1,5 +1,5 @@
-//! Turns the spec into facts that the builders can trust. Pure. The API server checks most of this too; here it is checked again,
-//! because objects may predate a rule.
+//! Turns the spec into facts that the builders can rely on. Pure. The API server checks most of this too; it is checked again
+//! here because objects may predate a rule.
 
 use crds::{
     AnyObject, ComponentPods, ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka,

@@ -1,4 +1,4 @@
-//! Which version runs, and which may follow it. Pure.
+//! The running version, and which may follow it. Pure.
 
 use semver::Version;
 

@@ -1,4 +1,4 @@
-//! What `kubectl openim` prints. Pure.
+//! Output of `kubectl openim`. Pure.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! When changes that restart pods may begin: maintenance windows, and the approval of a plan. Pure.
+//! When changes that restart pods can start: maintenance windows, and the approval of a plan. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! How many bytes a process holds for others. What is larger than there is room for waits a moment and is then told that the process is
-//! busy: a refused caller retries, whereas an OOM-killed process loses the work of all its callers.
+//! Memory budgets. Work that exceeds a budget waits briefly and is then refused as busy: a refused caller retries, whereas an
+//! OOM-killed process loses the work of all its callers.
 //!
-//! A budget counts what depends on others in size: requests, answers, frames, batches. It is a fraction of the memory that the process may
-//! use ([`limit`]); the rest is for what has bounds of its own, and for copies.
+//! A budget counts data whose size depends on others: requests, responses, frames, batches. It is a fraction of the process's
+//! memory limit ([`limit`]); the rest is for data with limits of its own, and for copies.
 
 mod limit;
 mod metrics;

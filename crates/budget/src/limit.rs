@@ -1,4 +1,4 @@
-//! How much memory the process may use, and which part of it a budget is.
+//! The memory limit of the process, and the share of it that a budget gets.
 
 use std::fs;
 

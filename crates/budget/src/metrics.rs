@@ -1,4 +1,4 @@
-//! What is held and what was refused, by what it is.
+//! Metrics of budgets: bytes in use and refusals, by kind.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,

@@ -1,5 +1,5 @@
-//! Whether a topic was deleted and made again while it is read. The client goes on where it was in the old one and passes over what the new one
-//! has before that. Only its log tells: of the ids that metadata name, it keeps the newest.
+//! Detects that a topic was deleted and recreated while it is read. The client continues at its old offset and would skip earlier
+//! records of the new topic. Only its log shows it: of the topic ids in metadata it keeps only the newest.
 
 /// Of a topic that was not known before.
 const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";

@@ -1,4 +1,4 @@
-//! What a handler gets at once: records of one partition, bounded in number and in bytes.
+//! A batch for a handler: records of one partition, limited in number and bytes.
 
 use bytes::Bytes;
 use rdkafka::{Message, message::BorrowedMessage};

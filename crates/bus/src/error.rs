@@ -1,4 +1,4 @@
-//! What can go wrong, and whether it may go well the next time.
+//! Errors, and whether a retry may succeed.
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 

@@ -1,6 +1,6 @@
-//! What a partition has handled lately. A record may be in the log twice: its producer heard no answer and sent it again, or the batch that it
-//! came from was done once more. Whoever knows it does not do it again. The memory is that of one owner of the partition and bounded: after
-//! a hand-over, or behind more than it holds, a repeat is done again.
+//! The records that a partition has recently handled. A record can be in the log twice: its producer got no acknowledgement and
+//! sent it again, or its batch was repeated. Such repeats are skipped. The memory belongs to one owner of the partition and is
+//! limited: after a hand-over, or beyond its size, a repeat is handled again.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 

@@ -1,4 +1,4 @@
-//! How far consumers are behind.
+//! Metrics of consumer lag.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,

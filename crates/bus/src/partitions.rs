@@ -1,5 +1,6 @@
-//! Which partition a key has. Kafka's own clients ask the topic how many partitions there are, so a topic that grows moves keys at once, and
-//! what was sent later can be read first. Here the number in use is a setting; see docs/adr/0012-partitions.md for how it changes.
+//! The partition of a key. Kafka's own clients use the topic's number of partitions, so a topic that grows moves keys at once,
+//! and later records can be read first. Here the number in use is a setting; docs/adr/0012-partitions.md describes how it
+//! changes.
 
 use std::time::Duration;
 

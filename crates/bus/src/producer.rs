@@ -1,6 +1,6 @@
-//! The producer. It is idempotent and waits for all replicas in sync: within [`DELIVERY_TIMEOUT`] the client's own retries neither repeat nor
-//! reorder. A record that it gives up may be in the log all the same, and one that is sent again then is there twice: whoever reads a topic
-//! must bear repeats.
+//! The producer. It is idempotent and waits for all in-sync replicas: within [`DELIVERY_TIMEOUT`] the client's own retries
+//! neither repeat nor reorder records. A record reported as failed may be in the log all the same, and is there twice if it is
+//! sent again: every consumer must tolerate repeats.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Which offsets are finished and not committed. A commit never takes back an earlier one: the group would read again what is done.
+//! Which offsets are finished but not committed. A commit never goes back to an earlier offset: the group would repeat finished
+//! work.
 
 use std::collections::HashMap;
 

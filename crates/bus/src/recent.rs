@@ -1,4 +1,4 @@
-//! A map that keeps what was used of late and forgets the rest: two generations, so that forgetting costs nothing.
+//! A map of recently used entries: two generations, so that eviction is cheap.
 
 use std::{collections::HashMap, hash::Hash};
 

@@ -1,4 +1,4 @@
-//! What is believed of clients, and how much one address of theirs may do.
+//! Settings of trusted proxies, and limits per client address.
 
 use ipnet::IpNet;
 use schemars::JsonSchema;

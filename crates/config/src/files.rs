@@ -1,4 +1,4 @@
-//! The files of the configuration, and what is wrong with them, by file and line.
+//! The configuration files, and their errors with file and line.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Settings that a running process takes over: the files are read again when they change. Everything else needs a restart.
+//! Live settings: the files are reloaded when they change. Everything else needs a restart.
 
 use std::{
     path::{Path, PathBuf},

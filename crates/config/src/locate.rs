@@ -1,4 +1,4 @@
-//! Where a key stands in a file, for messages that a person can act on.
+//! The line of a key in a file, for useful error messages.
 
 use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 

@@ -1,5 +1,5 @@
-//! System messages: which appear in the chat too, and which may wake an offline device (`notification.yaml`, or `notification:` in
-//! config.yaml). What is not set stays as the contract has it (docs/protocol/notifications.md).
+//! System messages: which also appear in the chat, and which can notify an offline device (`notification.yaml`, or
+//! `notification:` in config.yaml). Omitted settings follow the protocol (docs/protocol/notifications.md).
 
 use std::collections::BTreeMap;
 

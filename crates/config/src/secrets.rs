@@ -1,4 +1,4 @@
-//! Which keys are secrets: their values are shown to nobody, also not in the message that says what is wrong with one.
+//! Which keys are secrets: their values are never shown, not even in the error message about one.
 
 use crate::Config;
 

@@ -1,5 +1,5 @@
-//! Who may read a conversation. It follows from the conversation's id and from who is, or was, in its group. A user's row holds
-//! settings: it gives no right, whoever wrote it.
+//! Who can read a conversation. It follows from the conversation's id and from the present and former members of its group. A
+//! user's row only holds settings: it grants no right, whoever wrote it.
 
 use protocol::{content_type::session, sdkws::MsgData};
 

@@ -1,5 +1,5 @@
-//! What all services agree on, without I/O: conversation ids, message options, platform classes, the clock, the multi-login
-//! arbiter and the sequencer. Everything here is a pure function or a small trait, and tested by the thousand.
+//! Logic shared by all services, without I/O: conversation ids, message options, platform classes, the clock, the multi-login
+//! arbiter and the sequencer. Everything here is a pure function or a small trait, with property tests.
 
 pub mod access;
 pub mod clock;

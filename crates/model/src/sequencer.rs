@@ -1,5 +1,5 @@
-//! Gives every message of a batch its seq: dense from 1 per conversation, one seq per de-dup key, order of arrival kept.
-//! Pure, so that the guarantee is proved by property tests; transfer does the I/O around it.
+//! Assigns the seqs of a batch: dense from 1 per conversation, one seq per de-duplication key, in order of arrival. Pure, so that
+//! property tests can prove the guarantee; transfer does the I/O around it.
 
 use std::collections::HashMap;
 

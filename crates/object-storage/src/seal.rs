@@ -1,4 +1,4 @@
-//! Ids that carry their own data: what an upload is about, and whose it is, authenticated so that nobody can change it.
+//! Ids that carry their own data: the upload and its user, authenticated so that nobody can change it.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use config::{Config, Purpose};

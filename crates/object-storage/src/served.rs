@@ -1,5 +1,5 @@
-//! How contents are served. A browser runs what is a page or a script with the rights of the site it comes from, and types are what
-//! uploaders say: only pictures, sounds, films, plain texts and PDFs open in place, everything else is saved.
+//! How contents are served. A browser runs pages and scripts with the rights of the site they come from, and uploaders choose the
+//! type: only pictures, sounds, videos, plain texts and PDFs are shown inline, everything else is downloaded.
 
 /// The `Content-Disposition` of what must not open in place.
 pub(crate) const ATTACHMENT: &str = "attachment";

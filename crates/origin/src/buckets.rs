@@ -1,4 +1,4 @@
-//! How much one asker may ask in a second.
+//! Rate limits per caller.
 
 use std::{borrow::Borrow, hash::Hash, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Where calls come from, and how much may come from one place: `proxies` finds a client's address, `places` bounds what it holds at a time,
-//! `buckets` what it asks in a second. The same for REST and the WebSocket, and for the audit log.
+//! Where calls come from, and limits per origin: `proxies` finds a client's address, `places` limits its concurrent connections,
+//! `buckets` its requests per second. Shared by REST, WebSocket and the audit log.
 
 mod buckets;
 mod places;

@@ -1,4 +1,4 @@
-//! How much one address holds at a time.
+//! Limits of what one address holds concurrently.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 

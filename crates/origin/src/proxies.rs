@@ -1,4 +1,4 @@
-//! A client's address behind proxies that are trusted to tell it.
+//! A client's address behind trusted proxies.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},

@@ -1,4 +1,4 @@
-//! A subscription that notices when nobody is at the other end any more.
+//! A subscription that notices when the other end is gone.
 
 use std::time::Duration;
 

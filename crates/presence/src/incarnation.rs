@@ -1,4 +1,4 @@
-//! A route is worth as much as the gateway process that wrote it lives: what a gateway left behind that was killed names nobody.
+//! A route is valid only while the gateway process that wrote it lives: entries left by a killed gateway are ignored.
 
 use std::{
     collections::{HashMap, HashSet},

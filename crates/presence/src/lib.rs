@@ -1,5 +1,5 @@
-//! Redis: who is connected where. Nothing here is the truth and all of it may be lost at any moment: gateways write it again,
-//! and until they have, push asks every gateway.
+//! Redis: which user is connected to which gateway. Nothing here is the source of truth, and all of it can be lost at any moment:
+//! gateways write it again, and until they have, push asks every gateway.
 
 mod changes;
 // Each crate's tests use a part of it.

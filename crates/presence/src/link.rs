@@ -1,4 +1,4 @@
-//! A connection to Redis that comes back by itself: to one server, to the master that Sentinel names, or to a cluster.
+//! A self-healing connection to Redis: to one server, to the master named by Sentinel, or to a cluster.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

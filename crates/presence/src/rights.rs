@@ -1,5 +1,5 @@
-//! What Redis must let the services do, for a user of theirs. The Redis of the tests refuses everything else, so a command or a key that is
-//! new is missed there first.
+//! The Redis rights of the services' account. The Redis of the tests refuses everything else, so tests fail when a new command or
+//! key is missing here.
 
 use crate::Routes;
 

@@ -1,5 +1,5 @@
-//! A set of Redis servers behind sentinels, as those see it who run it: a member that starts and has to know whom to follow, and the
-//! operator, who wants no member changed while it is the master or a copy is missing.
+//! A set of Redis servers with sentinels, for those who run it: a member that starts and must find its master, and the operator,
+//! which must not change a member while it is the master or a replica is missing.
 
 use std::{
     fmt::Write,

@@ -1,5 +1,5 @@
-//! A gateway's word that all its routes are in the table: given only for a table that was written whole, and void as soon as Redis is
-//! not the one any more that it was given to.
+//! A gateway's ready mark, which says that all its routes are in the table: set only for a completely written table, and void as
+//! soon as Redis is no longer the same one.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! How long what clients send may be: the one place of these numbers. Services refuse what is longer with 1001, and `/openapi.json` says so from
-//! the same constants.
+//! Size limits of client data: the single source of these numbers. Services refuse longer data with 1001, and `/openapi.json` is
+//! generated from the same constants.
 
 use crate::check::MAX_ID_BYTES;
 

@@ -1,4 +1,4 @@
-//! Lists of ids in requests that only read: who is named twice is read once.
+//! Lists of ids in read requests: repeated ids are read once.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The operation id that every request carries: it stands in logs, in the headers of hooks and in keys, so it is bounded.
+//! The operation id of every request: it appears in logs, webhook headers and keys, so its length is limited.
 
 /// Longest operation id, in bytes.
 pub const MAX_BYTES: usize = 128;

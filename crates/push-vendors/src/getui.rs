@@ -1,4 +1,4 @@
-//! Getui (v2): users are known by their ids (alias); an access token is asked for with a signature.
+//! Getui (v2): users are addressed by id (alias); an access token is obtained with a signature.
 
 use async_trait::async_trait;
 use config::GetuiPush;

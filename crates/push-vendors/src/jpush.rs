@@ -1,4 +1,4 @@
-//! JPush: users are known by their ids (alias), up to 1000 in a request.
+//! JPush: users are addressed by id (alias), up to 1000 per request.
 
 use async_trait::async_trait;
 use config::JpushPush;

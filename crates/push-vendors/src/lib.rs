@@ -1,4 +1,4 @@
-//! Push through the vendors of phones. A vendor gets devices and a note, and says which devices are gone for good and which it could
+//! Push through vendors. A vendor gets devices and a notification, and reports which devices no longer exist and which it could
 //! not serve now.
 
 mod apns;

@@ -1,5 +1,5 @@
-//! Browsers: Web Push (RFC 8030), encrypted for the subscription (RFC 8291), from a server that proves who it is (VAPID, RFC 8292). A
-//! subscription's address is the client's word: only known push services are ever called, by https, and redirects are not followed.
+//! Browsers: Web Push (RFC 8030), encrypted for the subscription (RFC 8291), from an identified server (VAPID, RFC 8292). A
+//! subscription's URL comes from the client: only known push services are called, over https, and redirects are not followed.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Who asks, under which operation id.
+//! The caller and operation id of a call.
 
 use config::Config;
 use model::platform::Platform;

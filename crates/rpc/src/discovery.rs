@@ -1,4 +1,4 @@
-//! Which instances of a service there are: by name, or by what they registered.
+//! The instances of a service: by DNS name, or by registration.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 

@@ -1,8 +1,8 @@
-//! By what services know each other's calls and answers: HMACs with keys that only who holds the cluster's secret can derive.
+//! How services authenticate each other's calls and responses: HMACs with keys derived from the cluster's secret.
 //!
-//! A call's covers who asks, for what, with which bytes and when; an answer's covers the call's, so that it answers this call and no other.
-//! Clocks may differ by [`EARLIER`] one way and [`OLDEST`] the other. Older services had one MAC that covered only caller and operation id, and
-//! answers without any: they are understood only while the configuration says so (docs/adr/0018-keys.md).
+//! A call's HMAC covers caller, method, body and time; a response's covers the call's, so that it answers only this call. Clocks
+//! may differ by [`EARLIER`] one way and [`OLDEST`] the other. Older services had one MAC that covered only caller and operation
+//! id, and unsigned responses: they are accepted only while the configuration allows it (docs/adr/0018-keys.md).
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! TLS of calls between services: both sides show a certificate of the cluster's own authority.
+//! TLS between services: both sides present a certificate of the cluster's own authority.
 
 use std::fmt::Display;
 

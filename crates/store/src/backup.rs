@@ -1,4 +1,4 @@
-//! Collections as they are, document by document, for backups. `restoring` marks a database that a restore has begun to fill.
+//! Whole collections, document by document, for backups. `restoring` marks a database that a restore has started to fill.
 
 use bson::{RawDocumentBuf, doc};
 use mongodb::Cursor;

@@ -1,4 +1,4 @@
-//! Collection `client_config`: settings that administrators give to apps, per user or (empty user id) for all.
+//! Collection `client_config`: app settings set by administrators, per user or (empty user id) for all.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Collection `client_log`: where apps uploaded their logs to.
+//! Collection `client_log`: locations of uploaded client logs.
 
 use std::{ops::Range, time::Duration};
 

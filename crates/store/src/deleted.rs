@@ -1,4 +1,4 @@
-//! Collection `conversation_deleted`: the conversations that users have deleted from their lists, until somebody writes there again.
+//! Collection `conversation_deleted`: conversations that users have deleted from their lists, until the next message.
 
 use bson::{Document, doc};
 use futures::TryStreamExt;

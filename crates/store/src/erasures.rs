@@ -1,5 +1,5 @@
-//! Collection `erasure`: users that are being erased, and what went of those that were. A row is a job: whoever holds it does small steps
-//! and saves after each how far it is, so that anybody goes on where another one died.
+//! Collection `erasure`: users being erased, and reports of finished erasures. A row is a job: its holder works in small steps
+//! and saves the progress after each, so that another process can continue after a crash.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Jobs in memory, for the tests of those who begin them.
+//! Jobs in memory, for the tests of services that start them.
 
 use std::{
     collections::BTreeMap,

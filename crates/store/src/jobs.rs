@@ -1,5 +1,5 @@
-//! Collection `job`: what was begun and is carried on by somebody else when its process dies. Whoever works at a job says from when on it is
-//! anybody's, and says so again in time. It may be done twice: what is done here can be repeated.
+//! Collection `job`: started work that another process completes after a crash. The process working on a job stores the time from
+//! which others may take it, and extends it in time. Jobs are idempotent: they may run twice.
 
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};

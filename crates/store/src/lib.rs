@@ -1,5 +1,5 @@
-//! MongoDB, the only truth: one file per collection. All writes are majority-acknowledged and journaled; changes that clients
-//! sync incrementally are written in one transaction with their version log.
+//! MongoDB, the source of truth: one file per collection. All writes are majority-acknowledged and journaled; changes that
+//! clients sync incrementally are written in one transaction with their version log.
 
 /// Runs a block that changes lists in a transaction, when it is their turn; `?` inside leaves it. It is run again while others
 /// change the same documents. Yields `Result<_, StoreError>`.

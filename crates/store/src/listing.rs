@@ -1,4 +1,5 @@
-//! Lists that are read whole, because the contract has no pages for them: bounded in bytes, whatever their owners have put into them.
+//! Lists that are read completely, because the protocol has no pages for them: limited in bytes, whatever their owners have put
+//! into them.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Collection `messages`: one document per message. `_id` is conversation and seq, so nothing can be stored twice under one
-//! seq; `k` is the de-dup key, unique too: a deposed owner of a partition is refused by either.
+//! Collection `messages`: one document per message. `_id` is conversation and seq, so nothing can be stored twice under one seq;
+//! `k` is the de-duplication key, also unique: either rejects a deposed owner of a partition.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,4 @@
-//! Collection `object`: the names of stored objects. Many names may lead to one key, because content is stored once.
+//! Collection `object`: the names of stored objects. Several names can refer to one key, because content is stored once.
 
 use bson::doc;
 use futures::TryStreamExt;

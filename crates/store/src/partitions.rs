@@ -1,4 +1,4 @@
-//! Collection `partitions`: among how many partitions of Kafka the conversations are spread.
+//! Collection `partitions`: the number of Kafka partitions in use.
 
 use bson::{Document, doc};
 

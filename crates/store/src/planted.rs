@@ -1,5 +1,5 @@
-//! Rows of conversations that their owners have no part in. They were made before the participants of a row were checked; none is read
-//! any more, and these are removed for good.
+//! Rows of conversations that their owners have no part in. They were created before participants were checked; they are no
+//! longer read, and are removed here.
 
 use bson::{Document, doc};
 use futures::TryStreamExt;

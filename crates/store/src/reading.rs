@@ -1,6 +1,6 @@
-//! Reading many messages for one answer. Their ids follow from conversation and seq, so that many ranges are one query. What is read is
-//! bounded in bytes, in number and in time; the newest of every conversation come first, so that an answer that is cut says something of
-//! each, and whoever asks again gets on.
+//! Reading many messages for one response. Ids follow from conversation and seq, so many ranges are one query. Reads are limited
+//! in bytes, number and time; the newest of every conversation come first, so that a truncated response contains something of
+//! each, and a repeated request makes progress.
 
 use std::{collections::HashMap, time::Duration};
 

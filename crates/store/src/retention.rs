@@ -1,6 +1,6 @@
-//! Which messages may go for their age. A conversation loses its messages from the front only: the lowest seq says where it begins,
-//! so what is old by its sendTime stays as long as a younger message comes before it. Times are set by administrators too, and one
-//! message that was sent with the time of last year must not take those before it along.
+//! Which messages are old enough to be deleted. A conversation is pruned only from its beginning: the lowest seq says where it
+//! begins, so a message that is old by its sendTime stays as long as a newer one precedes it. Administrators can set times, and
+//! one message dated last year must not delete those before it.
 
 use std::collections::HashMap;
 

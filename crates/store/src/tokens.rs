@@ -1,4 +1,4 @@
-//! Collection `token`: the state of every token that was issued. Redis only caches it.
+//! Collection `token`: the state of every issued token. Redis only caches it.
 
 use bson::doc;
 use futures::TryStreamExt;

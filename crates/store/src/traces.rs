@@ -1,5 +1,5 @@
-//! What there is of a user, kind by kind: the same for whoever erases it and for whoever exports it. Everything is found by an index or
-//! in pieces, and every removal can be repeated.
+//! All data of a user, by kind, shared by erasure and export. Everything is found by an index or in pieces, and every deletion is
+//! idempotent.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 

@@ -1,5 +1,6 @@
-//! Who changes the same list waits here, not in MongoDB: transactions that meet there all fail but one and are run again, and of
-//! some hundred at once nearly all fail for good. Only within this process: others are met as conflicts (see `in_transaction`).
+//! Queues changes of the same list in the process instead of in MongoDB: of concurrent transactions only one commits and the
+//! others retry, and of some hundred nearly all fail. Only within this process: other processes are seen as conflicts (see
+//! `in_transaction`).
 
 use std::{
     collections::BTreeSet,

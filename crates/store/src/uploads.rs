@@ -1,4 +1,4 @@
-//! Collections `upload` (uploads that were begun and not finished) and `upload_day` (how many bytes a user announced in a day).
+//! Collections `upload` (unfinished uploads) and `upload_day` (bytes announced by a user per day).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the process itself uses, under the names every Prometheus dashboard knows.
+//! Resource usage of the process, under the standard Prometheus names.
 
 use prometheus_client::{
     collector::Collector,

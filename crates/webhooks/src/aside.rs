@@ -1,5 +1,5 @@
-//! After hooks that were set aside: each is tried on its own, less and less often, until it is taken or a day old. They are kept as jobs, so that
-//! they outlive the process that set them aside.
+//! After hooks that were set aside: each is retried separately, with growing pauses, until it is accepted or a day old. They are
+//! stored as jobs, so that they survive a crash.
 
 use std::time::Duration;
 

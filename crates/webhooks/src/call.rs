@@ -1,4 +1,4 @@
-//! One call: the request, what proves that it is ours, and what became of it. Only an answer with a status of 2xx is one.
+//! One call: the request, its signature, and its outcome. Only a 2xx status counts as an answer.
 
 use std::{borrow::Cow, time::Duration};
 

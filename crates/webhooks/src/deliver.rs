@@ -1,7 +1,7 @@
-//! Delivery of after hooks: of each hook one record after the other, each until it is answered or a day old. A record that the receiver does not
-//! take while it takes others is set aside and tried on its own (`aside.rs`); a receiver that takes none holds them all, in order. What can
-//! never be taken is given up: at once where no request can be made of it, and soon where just this one is refused. The offset is
-//! committed after that: dying on any line delivers again, never less.
+//! Delivery of after hooks: for each hook one record after the other, each until it is answered or a day old. A record that the
+//! receiver rejects while it accepts others is set aside and retried separately (`aside.rs`); if the receiver accepts none, all
+//! wait in order. A record that can never be delivered is given up: at once if no request can be made of it, and soon if it is
+//! rejected individually. The offset is committed afterwards: a crash on any line delivers again, never less.
 
 use std::{
     collections::{HashMap, VecDeque},

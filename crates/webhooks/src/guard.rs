@@ -1,5 +1,6 @@
-//! Where webhooks may not go: link-local addresses and other metadata services of clouds, and addresses that are nobody's. The name
-//! is looked up once and the connection goes to what was checked. URLs with an address instead of a name are refused at the start.
+//! Where webhooks must not go: link-local addresses and other cloud metadata services, and unspecified addresses. The name is
+//! resolved once and the connection goes to the checked address. URLs with a forbidden address instead of a name are refused at
+//! start.
 
 use std::net::SocketAddr;
 

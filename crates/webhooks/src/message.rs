@@ -1,4 +1,4 @@
-//! The block that hooks about messages have in common, and what may be changed of a message.
+//! Fields shared by hooks about messages, and what hooks can change.
 
 use std::collections::BTreeMap;
 

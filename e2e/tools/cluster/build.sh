@@ -41,7 +41,7 @@ debian_packages() {
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' > $policy; chmod +x $policy; made=1; }
   export DEBIAN_FRONTEND=noninteractive
   trap '[ -z "$made" ] || rm -f $policy' EXIT
-  apt-get -o Acquire::Retries=5 update -qq || echo "the lists of packages are those of before"
+  apt-get -o Acquire::Retries=5 update -qq || echo "using the old package lists"
   apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends containerd runc containernetworking-plugins iptables iproute2 procps kmod \
     redis-server redis-tools chromium prometheus maven openjdk-17-jre-headless ca-certificates curl git make gcc g++ cmake perl pkg-config \
     protobuf-compiler libprotobuf-dev libssl-dev python3 rsync unzip util-linux

@@ -1,4 +1,4 @@
-//! `kubectl openim`: a cluster as a tree, and what an edit would do before it is made. Put it into the PATH as `kubectl-openim`.
+//! `kubectl openim`: shows a cluster, previews edits, diagnoses, backs up. Put it into the PATH as `kubectl-openim`.
 
 use std::{io::Write, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What keeps services up while nodes come and go: disruption budgets, spread, autoscalers.
+//! Availability during node maintenance: disruption budgets, spread, autoscalers.
 
 use k8s_openapi::{
     api::{

@@ -1,5 +1,5 @@
-//! The Job that creates topics, indexes and administrators before services of a version run: its name holds what it depends on, so it
-//! runs once for each. And Jobs that a person asked for.
+//! The Job that creates topics, indexes and administrators before services of a version run: its name contains what it depends
+//! on, so it runs once for each. And the Jobs of plugin commands.
 
 use k8s_openapi::{
     api::{

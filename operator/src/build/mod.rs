@@ -1,4 +1,5 @@
-//! Builds the objects of a cluster from checked facts. Pure; one file per group of resources. Nothing here reads the API server.
+//! Builds the objects of a cluster from validated facts. Pure; one file per group of resources. Nothing here reads the API
+//! server.
 
 pub mod availability;
 pub mod backing;

@@ -1,4 +1,4 @@
-//! Who may connect to what. Policies add up: one of the user's own lets more in.
+//! The NetworkPolicies. Policies are additive: users can allow more with their own.
 
 use k8s_openapi::{
     api::networking::v1::{

@@ -1,4 +1,4 @@
-//! Which secrets each part of a cluster is given. A new one is a row here and in the table of the tests.
+//! Which secrets each component of a cluster gets. A new one is a row here and in the table of the tests.
 
 use k8s_openapi::api::core::v1::EnvVar;
 

@@ -1,6 +1,6 @@
-//! Revisions of pod templates: what has changed in them since. Whatever runs keeps the revision that it has, rendered byte for byte, until
-//! something else about it is to be changed; that change brings the newest one, gated like any. So a new operator restarts nothing, and what
-//! it fixes in a template still reaches every cluster (docs/adr/0019-template-revisions.md).
+//! Revisions of pod templates, and what changed in them. A running service or server keeps its revision, rendered byte for byte,
+//! until something else about it changes; that change brings the newest one, gated like any other. So a new operator restarts
+//! nothing, and its template fixes still reach every cluster (docs/adr/0019-template-revisions.md).
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 

@@ -1,4 +1,4 @@
-//! What follows from a set's configuration and from what it says of its members.
+//! Pure rules over a set's configuration and its members' states.
 
 use mongodb::bson::{Document, doc};
 

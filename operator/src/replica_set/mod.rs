@@ -1,4 +1,5 @@
-//! The managed MongoDB as a replica set: initiated once, then grown or made smaller member by member. The set itself elects, replicates and hands over.
+//! The managed MongoDB as a replica set: initiated once, then grown or shrunk member by member. The set itself elects, replicates
+//! and fails over.
 
 mod config;
 

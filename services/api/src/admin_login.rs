@@ -1,5 +1,5 @@
-//! `/auth/get_admin_token`, the one route that opens the cluster to whoever knows its secret: wrong guesses are few and every attempt is in
-//! the audit log.
+//! `/auth/get_admin_token`, the one route that gives access with the cluster's secret: wrong guesses are limited and every
+//! attempt is in the audit log.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! Room in memory for long answers: one is there as it came, decoded, as JSON and compressed.
+//! Memory budget of long responses: each exists as received, decoded, as JSON and compressed.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The audit log: lines with the target `audit`. `admin.act` is what administrators change through the API; messages that back ends send
-//! are not repeated here, they are in the database, with their sender. `auth.admin_login` is an attempt to become an administrator, good
-//! or bad. `auth.failed` and `authz.refused` are other calls that were refused because of their token or their rights, a sample of them.
-//! Each says where the call came from.
+//! The audit log: lines with the target `audit`. `admin.act` records administrators' changes through the API; messages sent by
+//! back ends are not repeated here, they are in the database with their sender. `auth.admin_login` is an attempt to become an
+//! administrator, successful or not. `auth.failed` and `authz.refused` are a sample of other calls refused for their token or
+//! rights. Each has the caller's address.
 
 use std::{
     net::SocketAddr,

@@ -1,6 +1,6 @@
-//! Reads a request's body before it is handled. The caller's token is in the head: a caller without one is refused without its body being
-//! kept, and how large a body may be follows from who sends it. A server that answers without having read the body closes the connection
-//! behind its answer, and the next request that a proxy has sent on it meanwhile fails for nothing it did: small bodies are read always.
+//! Reads a request's body. The caller's token is in the head: a body without a token is not kept, and the size limit depends on
+//! the caller. A server that answers without having read the body must close the connection, and the next request that a proxy
+//! has already sent on it would fail: small bodies are therefore always read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

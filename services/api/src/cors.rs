@@ -1,5 +1,5 @@
-//! Headers for browsers, on every response including errors: CORS (any preflight is answered at once, docs/protocol/rest.md), that answers are
-//! of the type they name, and that none of them is kept, for most belong to one user.
+//! Headers for browsers, on every response including errors: CORS (any preflight is answered at once, docs/protocol/rest.md), no
+//! content sniffing, and no caching, because most responses belong to one user.
 
 use std::sync::Arc;
 

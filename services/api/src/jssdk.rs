@@ -1,4 +1,4 @@
-//! `/jssdk/…`: conversations with everything a small client shows of them, in one call. They always act for the caller.
+//! `/jssdk/…`: conversations with everything that a small client shows, in one call. They always act for the caller.
 
 use std::collections::HashMap;
 

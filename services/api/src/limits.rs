@@ -1,4 +1,4 @@
-//! How often one user and one address may ask. Administrators, who act for everybody, are not limited.
+//! Rate limits per user and address. Administrators, who act for everybody, are not limited.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Routes for those who run the cluster: Prometheus discovery, the running configuration, restart.
+//! Routes for operators: Prometheus discovery, the running configuration, restart.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! Lists that a request must have, though they may be empty; upstream refuses the others before the call (docs/protocol/rest.md).
+//! Lists that a request must contain, although they may be empty; upstream refuses the others before the call
+//! (docs/protocol/rest.md).
 
 use protocol::{Error, Result, go_json};
 

@@ -1,5 +1,5 @@
-//! Accepts connections and answers their requests. Whoever holds a connection without using it, drips a head into it or takes nothing of an
-//! answer loses it, and there are never more connections than the process can hold.
+//! Accepts connections and answers their requests. Connections that are idle, send their head slowly or do not read their
+//! response are closed, and their number is limited.
 
 mod socket;
 

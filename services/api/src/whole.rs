@@ -1,4 +1,4 @@
-//! Operations are done as a whole: one that makes several calls is not left half done because its client hung up.
+//! Operations run to completion: one that makes several calls is not left half done because its client disconnected.
 
 use axum::{
     extract::{Request, State},

@@ -1,4 +1,4 @@
-//! Setting a conversation: its row is made when it is the owner's to have.
+//! Changing a conversation's settings: its row is created if the owner has part in it.
 
 use bson::{Document, doc};
 use model::{access::Claim, conversation_id};

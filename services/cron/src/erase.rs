@@ -1,6 +1,6 @@
-//! Erasing users: what `/user/unregister_user` and `openim-server erase-user` have begun is done here, step by step. Each step is small,
-//! can be repeated, and is saved before the next. Everything is looked through twice, a day apart: what was accepted before the user was
-//! gone may be stored after it (docs/adr/0021).
+//! Erases users, as started by `/user/unregister_user` and `openim-server erase-user`, step by step. Each step is small,
+//! idempotent, and saved before the next. Everything is searched twice, a day apart: messages accepted before the user was erased
+//! may be stored later (docs/adr/0021).
 
 mod scrub;
 mod steps;

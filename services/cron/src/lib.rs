@@ -1,5 +1,5 @@
-//! What is done by the clock: message retention, per-conversation destruct, expired objects, abandoned uploads; and erasing users. Any
-//! number of replicas may run: every step can be repeated and works in small pieces. A run of a job ends: it takes what is due at its start.
+//! Scheduled work: message retention, self-destructing messages, expired objects, abandoned uploads; and erasing users. Any
+//! number of replicas can run: every step is idempotent and small. A run of a job ends: it handles what is due at its start.
 
 mod erase;
 mod schedule;

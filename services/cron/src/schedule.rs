@@ -1,4 +1,4 @@
-//! When jobs run: each by itself, so that one that fails or never ends keeps no other from running.
+//! When jobs run: independently, so that one that fails or hangs blocks no other.
 
 use std::time::Duration;
 

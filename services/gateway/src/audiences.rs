@@ -1,4 +1,4 @@
-//! The members of large groups, as push tells them: once per version of the member list, not with every message.
+//! The members of large groups, as sent by push: once per version of the member list, not with every message.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

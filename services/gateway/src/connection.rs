@@ -1,5 +1,5 @@
-//! One connection, one task: reads a request at a time, writes answers and pushes as they come. Nothing here can grow without
-//! bound: frames, queue, buffers, rate, and every write has a deadline.
+//! One connection, one task: reads one request at a time, writes responses and pushes as they come. Everything is limited:
+//! frames, queue, buffers, rate, and every write has a deadline.
 
 use std::{
     future::pending,

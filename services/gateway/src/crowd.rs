@@ -1,4 +1,4 @@
-//! How many connections a user may have: more than any app needs, and few enough that one token cannot fill a gateway.
+//! The maximum number of connections per user: more than any app needs, and few enough that one token cannot fill a gateway.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The listener: who has not shown a token yet gets little time and is one of few, and one address has only so many sockets.
+//! The listener: connections without a verified token are limited in time and number, and sockets per address.
 
 use std::{
     io,

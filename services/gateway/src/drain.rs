@@ -1,5 +1,5 @@
-//! Letting connections go when the process stops: no new ones, then closes spread over the configured time in random order, each
-//! after what is queued for it. Pushes still arrive meanwhile.
+//! Draining connections when the process stops: no new ones, then closes spread over the configured time in random order, each
+//! after its queue is sent. Pushes still arrive meanwhile.
 
 use std::time::Duration;
 

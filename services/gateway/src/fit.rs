@@ -1,4 +1,4 @@
-//! Answers that are too large for a client: it gets the newest messages that fit, with the mark that there are more.
+//! Responses too large for a client: it gets the newest messages that fit, marked as incomplete.
 
 use std::collections::BTreeMap;
 

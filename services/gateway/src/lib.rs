@@ -1,7 +1,7 @@
-//! WebSocket connections. `door` bounds who has shown no token yet, `handshake` lets them in, `login` sends away whom they replace,
-//! `connection` runs one, `outbox` is what waits for it, `registry` knows all of this process, `table` keeps Redis in step, `resync`
-//! closes those that may have missed something, `service` is what other services call, `audiences` are the members of large groups,
-//! `drain` lets connections go.
+//! WebSocket connections. `door` limits connections without a token, `handshake` admits them, `login` closes those that they
+//! replace, `connection` runs one, `outbox` is its send queue, `registry` knows all of this process, `table` keeps Redis in step,
+//! `resync` closes those that may have missed something, `service` serves other services, `audiences` are the members of large
+//! groups, `drain` closes everything at shutdown.
 
 mod audiences;
 mod connection;

@@ -1,4 +1,5 @@
-//! Whom a login replaces: by the multi-login policy, and because a user has only so many connections (docs/protocol/sessions.md#logging-in-on-several-devices).
+//! Which connections a login replaces: by the multi-login policy, and by the limit per user
+//! (docs/protocol/sessions.md#logging-in-on-several-devices).
 
 use std::{collections::HashMap, sync::Arc};
 

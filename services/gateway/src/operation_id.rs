@@ -1,4 +1,4 @@
-//! The trace ids that clients choose. They go into logs, calls and headers of hooks, so only what is harmless there is taken over.
+//! Operation ids chosen by clients. They appear in logs, calls and webhook headers, so only harmless ones are accepted.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! What waits to be written to one connection: bounded in bytes, so that a client that does not read costs little, and a healthy one
-//! may be behind by more than a few messages. All queues together stay within a budget: the fuller it is the less may wait for each, so
-//! that those go whose clients do not read. Whoever reads has a queue that is empty, and one frame always fits into that.
+//! The send queue of one connection: limited in bytes, so that a client that does not read costs little, while a healthy one can
+//! lag behind by more than a few messages. All queues together stay within a budget: the fuller it is, the lower each limit, so
+//! that clients that do not read are closed first. A client that reads has an empty queue, and one frame always fits into that.
 
 use std::{collections::VecDeque, time::Duration};
 

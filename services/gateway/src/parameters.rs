@@ -1,4 +1,4 @@
-//! What a client says in its handshake (docs/protocol/websocket.md#parameters).
+//! The parameters of a handshake (docs/protocol/websocket.md#parameters).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::platform::Platform;

@@ -1,4 +1,4 @@
-//! All connections of this process, by user, and who watches whose presence. Sharded, so that no lock is held for long and none
+//! All connections of this process, by user, and presence subscriptions. Sharded, so that no lock is held for long and none
 //! across an await.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Closing connections that may not have been told of everything: their clients connect again at once and pull.
+//! Closes connections that may have missed a push: their clients reconnect at once and pull.
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 

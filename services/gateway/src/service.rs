@@ -1,4 +1,4 @@
-//! What other services ask of this gateway.
+//! The gateway's RPC service.
 
 use std::{
     collections::{HashMap, HashSet},

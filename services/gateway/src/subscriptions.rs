@@ -1,4 +1,4 @@
-//! Who is online: subscriptions of this process's connections, and the pushes that follow a change.
+//! Presence: subscriptions of this process's connections, and the pushes after a change.
 
 use std::{collections::HashSet, sync::Arc};
 

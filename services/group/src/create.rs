@@ -1,4 +1,4 @@
-//! Making a group.
+//! Creating a group.
 
 use config::Hook;
 use model::conversation_id;

@@ -1,4 +1,4 @@
-//! Operations that change who is in a group: join, invite, quit, kick, dismiss, transfer.
+//! Operations that change the members of a group: join, invite, quit, kick, dismiss, transfer.
 
 use config::Hook;
 use notification::To;

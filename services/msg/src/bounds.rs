@@ -1,5 +1,5 @@
-//! How long a message and its parts may be. Whatever is accepted must fit into every record and call that it becomes later; what did not would
-//! stop everybody behind it.
+//! Size limits of a message and its parts. Every accepted message must fit into every later record and call; otherwise it would
+//! block everybody behind it.
 
 use protocol::{
     Error, Result,

@@ -1,4 +1,4 @@
-//! Editing a message. What was sent stays in the database; readers get the newest edit in its place.
+//! Editing a message. The original stays in the database; readers get the newest edit in its place.
 
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,

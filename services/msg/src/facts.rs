@@ -1,5 +1,5 @@
-//! What the send path must know about users and groups, cached. Facts are grouped by scope (`user:<id>`, `group:<id>`) and a scope
-//! is dropped when its owner announces a change. While announcements cannot be heard nothing is cached.
+//! Cache of what the send path must know about users and groups. Facts are grouped by scope (`user:<id>`, `group:<id>`), and a
+//! scope is dropped when its owner announces a change. While announcements cannot be received, nothing is cached.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! The msg service: accepts messages (authorize, then Kafka), and serves everything that is read from or done to stored ones.
+//! The msg service: accepts messages (authorize, then Kafka), and serves everything about stored ones.
 
 mod admin;
 mod bounds;

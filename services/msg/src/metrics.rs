@@ -1,4 +1,4 @@
-//! Counters with the names of the contract (docs/protocol/metrics.md).
+//! Counters with the protocol's names (docs/protocol/metrics.md).
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 

@@ -1,6 +1,7 @@
-//! Reading stored messages (docs/protocol/messages.md#pulling). Which conversations are the user's, and which of their messages, `model::access` decides;
-//! a conversation that the user has no part in is omitted from the response like one that does not exist. An answer has as many messages as fit
-//! and can be read in time, the newest of every conversation first; where more are asked for it says that this is not the end.
+//! Reading stored messages (docs/protocol/messages.md#pulling). `model::access` decides which conversations and messages a user
+//! can see; a conversation that the user has no part in is omitted from the response like one that does not exist. A response
+//! contains as many messages as fit and can be read in time, the newest of every conversation first; if it is truncated, it says
+//! so.
 
 use std::{
     collections::{BTreeMap, HashMap},

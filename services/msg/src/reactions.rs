@@ -1,4 +1,4 @@
-//! Reactions to messages. Whoever is online hears of each; others ask when they show a message.
+//! Reactions to messages. Online users are notified of each; others query them when they show a message.
 
 use std::collections::BTreeMap;
 

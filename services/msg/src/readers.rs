@@ -1,5 +1,5 @@
-//! Who has read a message of a group: the members whose read position has reached it. Nothing is written or sent for it when
-//! somebody reads, so a group costs the same with and without it.
+//! Who has read a group message: the members whose read position has reached it. Nothing is written or sent for it, so read lists
+//! add no cost to reading.
 
 use futures::{StreamExt, TryStreamExt};
 use model::conversation_id as ids;

@@ -1,4 +1,4 @@
-//! Stored messages as a user sees them: revoked, deleted and edited ones, placeholders' times, and quotes of what is gone.
+//! Stored messages as a user sees them: revoked, deleted and edited ones, placeholders' times, and quotes of deleted messages.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,5 +1,5 @@
-//! A user's search in the own messages: conversation by conversation, from the newest message back. Nothing is indexed for it; one
-//! question reads a bounded number of messages and says where to go on (docs/adr/0010).
+//! Search in a user's own messages: conversation by conversation, from the newest message back. There is no index; one request
+//! reads a limited number of messages and returns a cursor (docs/adr/0010).
 
 use prost::Message;
 use protocol::{

@@ -1,4 +1,4 @@
-//! Who may search: searches read much, so few run at a time, and of one user one.
+//! Concurrency limit of searches: they read much, so few run at a time, and one per user.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,6 @@
-//! Accepting a message (docs/protocol/messages.md#sending). It is accepted when Kafka has it on all in-sync replicas; dying on any line before that
-//! leaves the sender without an answer, and a retry with the same clientMsgID finds it stored or stores it, once.
+//! Accepting a message (docs/protocol/messages.md#sending). It is accepted when Kafka has it on all in-sync replicas; a crash on
+//! any line before that leaves the sender without an answer, and a retry with the same clientMsgID finds it stored or stores it,
+//! once.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How much goes to a gateway in one call: bounded in bytes, whatever a batch holds.
+//! The size of one call to a gateway: limited in bytes, whatever the size of a batch.
 
 use prost::Message;
 use protocol::internal::{GatewayPush, GatewayPushReq};

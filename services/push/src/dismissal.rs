@@ -1,5 +1,5 @@
-//! A dismissed group loses its members after they have heard of it: a job of its own, for a large group takes longer than its partition may
-//! wait. It is kept before its offset is committed: of a process that dies half-way, another carries it on.
+//! A dismissed group loses its members after they have been notified: a separate job, because a large group takes longer than its
+//! partition can wait. It is stored before its offset is committed: after a crash another process completes it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
-//! Offline push for the members of large groups. Push puts one record into the topic, whatever the group's size. Whoever takes it serves some
-//! members and puts the rest into the topic as the next record, behind what has come meanwhile: groups take turns, and the records that name
-//! their users, which another consumer group reads, wait for none of them. A process that dies serves the members of one record again: of a
-//! chain that was put into the topic twice, the second is recognised at its first record.
+//! Offline push for the members of large groups. Push puts one record into the topic, whatever the group's size. Its consumer
+//! handles some members and appends a record for the rest behind what has arrived meanwhile: groups take turns, and records for
+//! single users, which another consumer group reads, do not wait for them. After a crash the members of one record are handled
+//! again: of a chain that is in the topic twice, the second is recognized at its first record.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! By what a message is recognised behind Kafka, where a record may come twice: its place, and the id that its acceptance gave it. What is not
-//! stored has no seq; after a backup was restored, a seq may stand for another message than before.
+//! The identity of a message after Kafka, where a record can come twice: its place, and the id assigned at acceptance. Messages
+//! that are not stored have no seq; after a restore, a seq may stand for another message than before.
 
 use protocol::sdkws::MsgData;
 use sha2::{Digest, Sha256};

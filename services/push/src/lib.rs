@@ -1,7 +1,7 @@
-//! Delivers stored messages online. Per batch: who receives each message, where they are connected (route table; every gateway
-//! whose routes may be incomplete is asked too), one call per gateway with everything for it in order. The offset is committed
-//! after the gateways took it. What a gateway did not take is pulled by its clients: they reconnect, or it closes their connections when
-//! it is back.
+//! Delivers stored messages online. Per batch: the receivers of each message, their gateways (route table; every gateway whose
+//! routes may be incomplete is asked too), one call per gateway with all its messages in order. The offset is committed after the
+//! gateways accepted it. What a gateway did not accept is pulled by its clients: they reconnect, or it closes their connections
+//! once it is back.
 
 mod calls;
 mod dismissal;

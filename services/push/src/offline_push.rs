@@ -1,5 +1,5 @@
-//! Offline push. Users who are not connected on a phone are notified by a push vendor: messages go to a topic of their own first, so that slow
-//! vendors never hold up what is online, and are tried again a few times.
+//! Offline push. Users who are not connected on a phone are notified by a push vendor: messages first go to a separate topic, so
+//! that slow vendors never delay online delivery, and are retried a few times.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Who receives a message.
+//! The receivers of a message.
 
 use std::{
     collections::{HashMap, HashSet},

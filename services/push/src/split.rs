@@ -1,4 +1,4 @@
-//! What one gateway gets of a batch may be longer than a call may be: a message to a group names every receiver.
+//! Splits the call to one gateway if it is too long: a message to a group names every receiver.
 
 use prost::Message;
 use protocol::internal::GatewayPush;

@@ -1,4 +1,4 @@
-//! What runs once and ends: what prepares the pods of managed servers, whose images need no shell for it, and backups.
+//! Commands that run once and exit: preparing the pods of managed servers, whose images need no shell for it, and backups.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! The number of partitions that conversations are spread over changes only when nothing waits in Kafka (docs/adr/0012-partitions.md): a message
-//! that goes another way than the one before it must not overtake it.
+//! The number of partitions in use changes only when nothing is pending in Kafka (docs/adr/0012-partitions.md): a message in
+//! another partition must not overtake an earlier one.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Wires the services: what each needs, in which order it starts and stops.
+//! Wires the services: dependencies, start and stop order.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The third service: object storage, device tokens and badges for offline push, and the register of uploaded client logs.
+//! The third service: object storage, device tokens and badges for offline push, and uploaded client logs.
 
 mod logs;
 mod objects;

@@ -1,4 +1,5 @@
-//! Which conversations a message goes to (docs/protocol/messages.md#sequence-numbers). A notification that is also a chat message becomes two.
+//! The conversations of a message (docs/protocol/messages.md#sequence-numbers). A notification that is also a chat message
+//! becomes two.
 
 use bytes::Bytes;
 use model::{conversation_id as ids, options, sequencer::DedupKey};

@@ -1,7 +1,7 @@
-//! Kafka to MongoDB. Per batch of a partition: place every message (one seq each, repeats recognised), write, raise the
-//! conversation's newest seq and the senders' read positions, create conversation rows, queue the hooks, hand to push, and only then let the
-//! offset be committed. Every step can be repeated without effect, so dying on any line loses and doubles nothing. What Kafka will never
-//! take does not stop a partition: it is stored, and pulled by its receivers.
+//! Kafka to MongoDB. Per batch of a partition: assign seqs (one per message, repeats recognized), write, raise the conversation's
+//! newest seq and the senders' read positions, create conversation rows, queue the hooks, hand over to push, and only then commit
+//! the offset. Every step is idempotent, so a crash on any line loses and duplicates nothing. A record that Kafka permanently
+//! rejects does not block a partition: its message is stored, and pulled by its receivers.
 
 mod expand;
 #[cfg(test)]

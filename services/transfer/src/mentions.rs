@@ -1,5 +1,5 @@
-//! At-messages mark the conversations of those they name. That costs a write for each of them: it is done beside the partition, which only keeps
-//! what is to be marked before its offset is committed. Whoever dies before the marks are made leaves them to another process.
+//! At-messages mark the conversations of mentioned users. That costs a write for each of them: it is done outside of the
+//! partition, which only stores the job before its offset is committed. After a crash another process writes the marks.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! After hooks about messages. They are queued in the batch that stores the messages and is tried again until all of it is done: no process
-//! that crashes and no sender that disconnects loses one.
+//! After hooks about messages. They are queued in the batch that stores the messages, which is retried until all of it is done:
+//! no process that crashes and no sender that disconnects loses one.
 
 use config::Hook;
 use protocol::content_type::{session, status};

@@ -1,4 +1,4 @@
-//! Storing a batch: every message gets its seq, repeats become what is stored.
+//! Storing a batch: every message gets its seq, repeats resolve to what is stored.
 
 use std::collections::{HashMap, HashSet};
 

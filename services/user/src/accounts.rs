@@ -1,4 +1,4 @@
-//! What administrators see of users: search, statistics, system accounts; and the legacy presence calls.
+//! Users as seen by administrators: search, statistics, system accounts; and the legacy presence calls.
 
 use bson::Document;
 use protocol::{

@@ -1,4 +1,4 @@
-//! Client configuration: settings that administrators give to apps, per user or (empty userID) for all.
+//! Client configuration: app settings set by administrators, per user or (empty userID) for all.
 
 use protocol::{
     Error, Result, check,

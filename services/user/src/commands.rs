@@ -1,4 +1,4 @@
-//! User commands: items that an app keeps for its user under (type, uuid) and shares among the user's devices.
+//! User commands: items that an app stores for its user under (type, uuid) and shares among the user's devices.
 
 use bson::Document;
 use notification::To;

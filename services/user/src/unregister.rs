@@ -1,4 +1,4 @@
-//! Unregistering users for good. The call closes the doors and leaves the work to `cron`, which erases what there is, step by step.
+//! Unregistering users permanently. The call logs the user out and leaves the rest to `cron`, which erases the data step by step.
 
 use config::Service;
 use futures::future::try_join_all;

@@ -111,8 +111,9 @@ impl Client {
         let dial = tokio_tungstenite::connect_async_tls_with_config(url, Some(config), true, connector);
         let (socket, _) = timeout(REQUEST_DEADLINE, dial).await.context("no handshake within 10 s")??;
         let (writer, mut reader) = socket.split();
-        let welcome =
-            timeout(REQUEST_DEADLINE, reader.next()).await?.context("closed before the welcome")??;
+        let welcome = timeout(REQUEST_DEADLINE, reader.next())
+            .await?
+            .context("closed before the handshake result")??;
         let welcome: serde_json::Value = serde_json::from_slice(&welcome.into_data())?;
         if welcome["errCode"] != 0 {
             bail!("refused: {welcome}");

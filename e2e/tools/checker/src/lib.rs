@@ -1,5 +1,5 @@
-//! Clients of the public protocol, thousands to a process, and the rules their histories must obey. A [`run`] has many rooms, each a conversation
-//! with its members; [`nemesis`] says what goes wrong meanwhile; [`history`] and [`heard`] find what was broken.
+//! Clients of the public protocol, thousands per process, and the rules that their histories must obey. A [`run`] has many rooms,
+//! each a conversation with its members; [`nemesis`] injects faults; [`history`] and [`heard`] find violations.
 
 pub mod client;
 pub mod heard;

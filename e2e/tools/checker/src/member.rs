@@ -1,4 +1,4 @@
-//! A user of a room: its connection, which comes back whenever it ends, and what it sends.
+//! A user of a room: its connection, which reconnects whenever it ends, and what it sends.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -57,7 +57,7 @@ impl Connection {
                     return Ok(Self { client, heard });
                 }
                 Err(error) if !is_patient() => {
-                    return Err(error.context(format!("{user} cannot connect any more")));
+                    return Err(error.context(format!("{user} can no longer connect")));
                 }
                 Err(_) => sleep(AGAIN).await,
             }

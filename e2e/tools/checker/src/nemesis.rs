@@ -30,12 +30,10 @@ impl FromStr for Process {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<u32>() {
             // 0 and 1 would be this process' group and the whole machine.
-            Ok(0 | 1) => Err(format!("{text}: this is no process to be stopped")),
+            Ok(0 | 1) => Err(format!("{text}: this process must not be stopped")),
             Ok(id) => Ok(Self::Id(id)),
             Err(_) if text.contains('/') => Ok(Self::File(text.into())),
-            Err(_) => {
-                Err(format!("{text:?}: the id of a process, or the path of a file that has it, is expected"))
-            }
+            Err(_) => Err(format!("{text:?}: expected a process id or the path of a pid file")),
         }
     }
 }
@@ -56,7 +54,7 @@ impl Process {
         let status = Command::new("kill").args([signal, &id]).status().await?;
         // One that ended meanwhile is as well.
         if !status.success() {
-            eprintln!("process {id} was not there for {signal}");
+            eprintln!("process {id} does not exist, cannot send {signal}");
         }
         Ok(())
     }
@@ -99,7 +97,7 @@ impl Fault {
     pub fn freeze(text: &str) -> Result<Self, String> {
         let (process, seconds) =
             text.rsplit_once(':').ok_or_else(|| format!("{text:?} is not PROCESS:SECONDS"))?;
-        let seconds = seconds.parse().map_err(|_| format!("{seconds:?}: a number of seconds is expected"))?;
+        let seconds = seconds.parse().map_err(|_| format!("{seconds:?}: expected a number of seconds"))?;
         Ok(Self::Freeze(process.parse()?, seconds))
     }
 
@@ -279,7 +277,7 @@ impl Pods {
         if processes == 0 && deleted?.trim().is_empty() {
             return Ok(false);
         }
-        eprintln!("killed {pod}, {processes} of its processes without a word");
+        eprintln!("killed {pod}, {processes} of its processes by SIGKILL");
         Ok(true)
     }
 
@@ -288,7 +286,7 @@ impl Pods {
         loop {
             match self.kill_one(part, earlier).await {
                 Ok(true) => return Ok(true),
-                Ok(false) if Instant::now() > deadline => bail!("there is no pod of {part}"),
+                Ok(false) if Instant::now() > deadline => bail!("no pod of {part} found"),
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Ok(false) => {}
                 Err(error) => eprintln!("{part}: {error}; trying again"),

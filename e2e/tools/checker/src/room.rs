@@ -1,5 +1,5 @@
-//! A conversation and its members, round by round: all of them send; then it is waited until what they sent is there, two of them pull it, and it is
-//! compared and forgotten. At the end one reads everything again.
+//! A conversation and its members, round by round: all of them send; once everything is there, two of them pull it, and it is
+//! compared and dropped. At the end one reads everything again.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
@@ -158,7 +158,7 @@ impl Room {
                 Ok(Some(read)) => return Ok(read),
                 Ok(None) => {}
                 Err(error) if Instant::now() > deadline + RECONNECT => {
-                    return Err(error.context(format!("{} cannot read any more", member.user)));
+                    return Err(error.context(format!("{} can no longer read", member.user)));
                 }
                 Err(_) => {}
             }

@@ -1,4 +1,4 @@
-//! A run: users and groups are made, all rooms live until it is enough, then the figures.
+//! A run: creates users and groups, runs all rooms until the end, then reports the figures.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! `/msg/send_simple_msg?key=…`: a bot answers in the chat that a webhook told it of.
+//! `/msg/send_simple_msg?key=…`: a bot answers in the chat that a webhook named.
 
 use axum::{
     Extension,

@@ -1,5 +1,5 @@
-//! What others' messages say of a user: quotes and forwarded messages hold copies of what he said, notifications hold his name and
-//! picture. The message stays, the copies go.
+//! Copies of a user's data in others' messages: quotes and forwarded messages contain the user's text, notifications the name and
+//! picture. The message stays, the copies are removed.
 
 use serde_json::{Map, Value};
 

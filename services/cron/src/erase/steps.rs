@@ -1,4 +1,4 @@
-//! The steps of an erasure, by stage. Each does a bounded piece of work and may be made again.
+//! The steps of an erasure, by stage. Each is limited and idempotent.
 
 use std::ops::RangeInclusive;
 

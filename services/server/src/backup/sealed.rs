@@ -1,6 +1,6 @@
-//! What keeps a backup secret and whole, whoever can read and write its bucket: chunks are encrypted with AES-256-GCM, each bound to its
-//! place, and the manifest, which names all of them in order, carries an HMAC over everything it says and the name it is kept under. The
-//! key is in neither; each backup has its own, made of it and of a salt.
+//! Protects a backup against anyone who can read or write its bucket: chunks are encrypted with AES-256-GCM, each bound to its
+//! path, and the manifest, which lists all of them in order, carries an HMAC over its content and its name. The key is in
+//! neither; each backup has its own, derived from it and a salt.
 
 use aes_gcm::{
     Aes256Gcm, Key, KeyInit, Nonce,

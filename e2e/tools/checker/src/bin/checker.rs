@@ -1,5 +1,6 @@
-//! The checker: numbered messages in many conversations of any OpenIM server, while things go wrong; every reader pulls everything, and no
-//! acknowledged message may be lost, duplicated, reordered or replaced by a gap, and no open connection may miss one.
+//! The checker: sends numbered messages in many conversations of any OpenIM server while faults are injected; every reader pulls
+//! everything, no acknowledged message may be lost, duplicated, reordered or replaced by a gap, and no open connection may miss
+//! one.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -88,7 +89,7 @@ impl Arguments {
                 kubeconfig: String::new(),
             }),
             (.., Some(text)) => serde_json::from_str(text).context("--endpoints"),
-            _ => bail!("say --endpoints, or --api, --ws and --secret"),
+            _ => bail!("set --endpoints, or --api, --ws and --secret"),
         }
     }
 
@@ -98,7 +99,7 @@ impl Arguments {
         let pause = self.kill_every.map(Duration::from_secs).or(evenly);
         ensure!(
             faults.is_empty() || pause.is_some(),
-            "--kill, --freeze, --nemesis: say --kill-every, or --seconds over which they are spread"
+            "--kill, --freeze, --nemesis need --kill-every, or --seconds over which they are spread"
         );
         let pods = Pods {
             kubeconfig: endpoints.kubeconfig.clone(),
@@ -154,11 +155,11 @@ async fn main() -> anyhow::Result<()> {
     let mut summary = serde_json::to_value(&outcome)?;
     summary["killed"] = killed.into();
     println!("{summary}");
-    ensure!(outcome.acknowledged > 0, "nothing was acknowledged: the run proves nothing");
+    ensure!(outcome.acknowledged > 0, "nothing was acknowledged, so the run proves nothing");
     let asked = nemesis.faults.len();
     ensure!(
         killed >= asked.min(if arguments.again { 1 } else { asked }),
-        "{killed} of {asked} were killed before it was enough: the run proves less than it was to"
+        "only {killed} of {asked} faults were injected before the end: the run proves less than intended"
     );
     ensure!(outcome.anomalies == 0, "{} anomalies", outcome.anomalies);
     Ok(())
