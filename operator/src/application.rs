@@ -21,7 +21,7 @@ fn redis_words(account: &Account, data: &Data) -> Vec<String> {
     words.into_iter().chain(rights.map(str::to_owned)).collect()
 }
 
-/// What redis.conf says of the user of an account.
+/// The lines of redis.conf for an account's user.
 pub(crate) fn redis_lines(account: &Account, data: &Data) -> String {
     let sentinels = data.get(account.app.sentinel_password).map_or("", String::as_str);
     let words = redis_words(account, data).join(" ");

@@ -73,7 +73,7 @@ pub enum ApplyError {
         /// Kind and name.
         what: String,
     },
-    /// Whoever made it knows what it holds.
+    /// Its creator knows its content.
     #[error(
         "{what} exists and was not created for this cluster: remove it, or annotate it with openim.io/made-for={uid} to use its passwords and keys"
     )]
@@ -416,7 +416,7 @@ fn needed_for(types: &TypeMeta) -> Option<(&'static str, &'static str, &'static 
 /// What bears the cluster's label, by kind and name.
 pub type There = BTreeMap<(String, String), DynamicObject>;
 
-/// The kinds that a cluster is made of, in the order in which what is not wanted any more is removed.
+/// The kinds of a cluster's objects, in the order in which unneeded ones are deleted.
 fn kinds() -> Vec<TypeMeta> {
     fn of<K: Resource<DynamicType = ()>>() -> TypeMeta {
         TypeMeta { api_version: K::api_version(&()).into_owned(), kind: K::kind(&()).into_owned() }
@@ -612,7 +612,7 @@ pub async fn ensure_credentials(
     Ok(data)
 }
 
-/// Annotation of the generated Secret: the uid of the cluster that it was made for, or that a person gives it to.
+/// Annotation of the generated Secret: the uid of the cluster that it was created for, or assigned to by a person.
 pub const MADE_FOR: &str = "openim.io/made-for";
 
 /// A label can be anybody's. Before there was the annotation, what a cluster ran with was its own.

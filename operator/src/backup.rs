@@ -62,7 +62,7 @@ async fn of(client: &Client, namespace: &str, name: &str) -> anyhow::Result<(Clu
     Ok((cluster, settings))
 }
 
-/// Why no backup may be written: the bucket is read by everybody.
+/// Why no backup can be written: the bucket is public.
 fn public(cluster: &Cluster) -> Option<&'static str> {
     let own = cluster.spec.backup.as_ref().and_then(|backup| backup.object_storage.as_ref());
     let files = cluster.spec.object_storage.as_ref()?;

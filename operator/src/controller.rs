@@ -142,7 +142,7 @@ enum ReconcileError {
 
 type Guarded = DeserializeGuard<OpenIMCluster>;
 
-/// What whoever installs the operator decides.
+/// Settings of the operator's installation.
 #[derive(Debug, Clone, Default)]
 pub struct Installed {
     /// Where this operator runs.
@@ -440,7 +440,7 @@ impl Operator {
         }
     }
 
-    /// Who may have the ways in that a cluster asks for, as far as this operator sees.
+    /// Which objects use the hosts that a cluster asks for, as far as this operator can see.
     async fn neighbours(
         &self,
         cluster: &validate::Cluster,
@@ -471,7 +471,7 @@ impl Operator {
         Ok(true)
     }
 
-    /// Counts an edit that was undone, and says so to whoever made it.
+    /// Counts a reverted edit and emits an event about it.
     async fn repaired(
         &self,
         object: &OpenIMCluster,

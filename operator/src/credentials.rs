@@ -91,7 +91,7 @@ pub fn wants_certificates(cluster: &Cluster, data: &BTreeMap<String, String>) ->
     }
 }
 
-/// What a cluster begins with beside what [`complete`] makes. Those that exist go on with what they have.
+/// Additional keys of new clusters, besides those of [`complete`]. Existing clusters keep what they have.
 pub fn begin(cluster: &Cluster) -> BTreeMap<String, String> {
     let mut data = BTreeMap::from([(key::API_SECRET.to_owned(), random_hex())]);
     let (passwords, secrets) = (&cluster.spec.password_rotation, &cluster.spec.secret_rotation);
@@ -127,7 +127,7 @@ pub struct Account {
     pub app: Application,
 }
 
-/// A user that may do what the services do and no more (`application`), and the keys of what belongs to it.
+/// An account with only the rights that services need (`application`), and its keys in the Secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Application {
     /// Its name in MongoDB and Redis.
@@ -142,7 +142,7 @@ pub struct Application {
     pub sentinel_password: &'static str,
 }
 
-/// The one that a cluster is made with.
+/// The one of a new cluster.
 pub const FIRST: Account = Account {
     user: "openim",
     mongo_password: "mongo-password",
@@ -220,7 +220,7 @@ pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
     format!("{name}-{member}.{name}.{}.svc", cluster.namespace)
 }
 
-/// How many members the connection string names: those that there may be.
+/// How many members the connection string names: the maximum.
 fn named_members(credentials: &BTreeMap<String, String>) -> i32 {
     let uri = credentials.get(Account::in_use(credentials).mongo_uri);
     uri.map_or(1, |uri| uri.matches(":27017").count() as i32)
@@ -337,7 +337,7 @@ pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeM
     data
 }
 
-/// Whoever has one of the passwords is let in.
+/// Any of the passwords is accepted.
 fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String {
     let passwords: Vec<&str> = accounts.iter().map(|account| data[account.redis_password].as_str()).collect();
     let access = match passwords[..] {

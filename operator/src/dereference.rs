@@ -131,7 +131,7 @@ fn component(pod: &Pod) -> &str {
     pod.labels().get(COMPONENT).map_or("", String::as_str)
 }
 
-/// What a pod that is not ready says of itself, for each component that has one.
+/// The state of an unready pod, for each component that has one.
 fn explain(pods: &[Pod]) -> BTreeMap<&str, String> {
     let mut told = BTreeMap::new();
     for (pod, trouble) in pods.iter().filter_map(|pod| Some((pod, trouble(pod)?))) {
@@ -212,7 +212,7 @@ fn has_failed(pod: &Pod) -> bool {
     })
 }
 
-/// What a pod that is not ready says of itself.
+/// The state of an unready pod.
 fn trouble(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let name = pod.name_any();
@@ -388,7 +388,7 @@ pub async fn dereference(
     Ok(observed)
 }
 
-/// What the API server says; neither pods nor backing servers are asked.
+/// The state according to the API server; neither pods nor backing servers are asked.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.

@@ -129,7 +129,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
 }
 
-/// Where the spec says what the pods of a component may use and where they run.
+/// The section of the spec with a component's resources and scheduling.
 fn section(component: &str) -> String {
     if SERVERS.contains(&component) {
         format!("spec.{component}.managed")
@@ -231,7 +231,7 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
     found
 }
 
-/// Whoever can write the files of users can remove backups in the same bucket, and often read them.
+/// Anyone with write access to users' files can delete backups in the same bucket, and often read them.
 fn about_backups(cluster: &Cluster) -> Option<Finding> {
     let own = cluster.spec.backup.as_ref().and_then(|backup| backup.object_storage.as_ref());
     let files = cluster.spec.object_storage.as_ref()?;

@@ -45,7 +45,7 @@ impl Door {
     }
 }
 
-/// Somebody who has, or wants, ways in.
+/// An object that uses, or wants, hosts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Neighbour {
     /// Kind of the object.
@@ -194,7 +194,7 @@ pub(crate) fn own(cluster: &Cluster, observed: &Observed) -> Neighbour {
     }
 }
 
-/// The ways in that are somebody else's, and what to say about each: nothing is made for them.
+/// The hosts used by other objects, with a message for each: nothing is created for them.
 pub fn taken(cluster: &Cluster, observed: &Observed) -> BTreeMap<Kind, Blocker> {
     let own = own(cluster, observed);
     let first = |door: &Door| {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// Another one takes over at most `LEASE` and twice `RENEW_EVERY` after the leader's death: it looks that often, and so it saw the last renewal.
 const LEASE: Duration = Duration::from_secs(10);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// The leader gives up before anybody else may take the Lease.
+/// The leader gives up before another replica can take the Lease.
 const RENEW_DEADLINE: Duration = Duration::from_secs(8);
 
 /// A candidate.

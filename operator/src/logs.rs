@@ -4,10 +4,10 @@ use std::{borrow::Cow, fmt};
 
 use serde_json::{Map, Value};
 
-/// Which lines are wanted.
+/// Filter of log lines.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// The component whose pods are asked; `None`: all.
+    /// Only pods of this component; `None`: all.
     pub service: Option<String>,
     /// Only warnings and errors.
     pub problems: bool,
@@ -55,7 +55,7 @@ fn take(fields: &mut Map<String, Value>, key: &str) -> String {
 }
 
 impl Wanted {
-    /// The line, if it is wanted. One that is not JSON (of a server, or of a crash) has no level and is always a problem.
+    /// The line, if it passes the filter. A line that is not JSON (of a server, or of a crash) has no level and always counts as a problem.
     pub fn parse(&self, pod: &str, line: &str) -> Option<Line> {
         let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else {
             let line = Line { time: String::new(), pod: pod.into(), level: String::new(), text: line.into() };

@@ -57,7 +57,7 @@ pub struct Rollout {
     pub init_image: String,
     /// For a Deployment: all old pods are removed before a new one starts.
     pub recreates: bool,
-    /// Of a StatefulSet: pods from this ordinal on may be changed; 0 without a bound.
+    /// For a StatefulSet: pods from this ordinal on can be changed; 0: all.
     pub partition: i32,
     /// Of a StatefulSet: it starts and stops its pods in parallel.
     pub parallel: bool,
@@ -120,7 +120,7 @@ pub struct Observed {
     pub monitoring_namespaces: Vec<String>,
     /// OpenIMService objects by name.
     pub by_hand: BTreeMap<String, Held>,
-    /// Who may have the ways in for clients that this cluster asks for.
+    /// Which objects may use the hosts that this cluster asks for.
     pub neighbours: Vec<Neighbour>,
     /// What pods have to do, of the services that are scaled by it.
     pub load: BTreeMap<String, scaling::Load>,
@@ -156,7 +156,7 @@ pub struct Plan {
     pub kept_config: Option<BTreeSet<String>>,
     /// What `later` and the changes of templates wait for.
     pub gate: Option<Gate>,
-    /// Names what the pods are to be made of.
+    /// The id of the plan.
     pub id: String,
     /// What Kubernetes is to know before it removes gateways: pod to cost.
     pub deletion_costs: BTreeMap<String, i64>,
@@ -273,7 +273,7 @@ fn names(blockers: &[Blocker], reason: Reason) -> bool {
     blockers.iter().any(|blocker| blocker.gate == reason.as_str())
 }
 
-/// A cluster that was made without TLS stays so: services with and without do not understand each other.
+/// A cluster created without TLS stays without: services with and without TLS cannot talk to each other.
 fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let made_without =
         !observed.credentials.is_empty() && !services_speak_tls(cluster, &observed.credentials);
@@ -284,7 +284,7 @@ fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     })
 }
 
-/// A cluster that was made with another number of brokers keeps it.
+/// The number of brokers is immutable.
 fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let Backing::Managed(wanted) = &cluster.kafka else { return None };
     let there = probe::brokers(cluster, &observed.stateful_sets);
@@ -298,7 +298,7 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     })
 }
 
-/// A Redis that was made with sentinels keeps them.
+/// A Redis with sentinels keeps them.
 fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let Backing::Managed(wanted) = &cluster.redis else { return None };
     let live = observed.stateful_sets.get(&cluster.part("redis"))?;

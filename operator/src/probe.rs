@@ -147,7 +147,7 @@ pub fn redis_hosts(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>)
     (0..members).map(|member| member_host(cluster, "redis", member)).collect()
 }
 
-/// The brokers of a managed Kafka: as many as it was made with, whatever the spec says by now, even if somebody scaled it manually.
+/// The brokers of a managed Kafka: as many as at its creation, whatever the spec says by now, even if somebody scaled it manually.
 pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> i32 {
     let live = stateful_sets.get(&cluster.part("kafka"));
     match &cluster.kafka {
@@ -205,7 +205,7 @@ async fn kafka(settings: config::Kafka) -> Result<String, String> {
     Ok(if missing == 0 { String::new() } else { format!("{missing} partitions are under-replicated") })
 }
 
-/// Has the sentinels choose another master. What they refuse is asked for again in the next pass.
+/// Triggers a failover through the sentinels. If they refuse, the next reconcile retries.
 pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     let hosts = redis_hosts(cluster, &observed.stateful_sets);
     let account = Account::in_use(&observed.credentials);
@@ -228,7 +228,7 @@ pub struct Probed {
     pub mongodb_members: Option<i32>,
 }
 
-/// What is asked, and how.
+/// The target of a probe.
 pub struct Target {
     settings: Settings,
     /// The managed MongoDB.

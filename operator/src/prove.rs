@@ -34,7 +34,7 @@ const MANAGER: &str = "kubectl-openim-prove";
 /// Of the ids of all test users.
 const PREFIX: &str = "prove";
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Sending goes on for so long when the change has ended.
+/// How long sending continues after the change has ended.
 const AFTERWARDS: Duration = Duration::from_secs(10);
 const PAIRS: usize = 2;
 const MEMBERS: usize = 3;
@@ -159,7 +159,7 @@ async fn secret(client: &Client, cluster: &Cluster) -> anyhow::Result<String> {
         .with_context(|| format!("Secret/{name} has neither {} nor {}", key::API_SECRET, key::SECRET))
 }
 
-/// Waits until the change has ended, or for as long as was asked for.
+/// Waits until the change has ended, or for the requested time.
 async fn until_over(
     clusters: &Api<OpenIMCluster>,
     name: &str,

@@ -55,7 +55,7 @@ pub struct Decision {
 
 /// What is allowed in this pass.
 pub struct Permissions {
-    /// Deployments that do not exist may be created.
+    /// Whether missing Deployments can be created.
     pub create: bool,
     /// Why no template may change, if so.
     pub held: Option<Gate>,
@@ -159,7 +159,7 @@ fn seen(live: &Rollout) -> String {
     format!("{} of {} pods are ready{trouble}", live.ready, live.desired)
 }
 
-/// Why the gateways cannot be changed now, if so: a pod that drains would send its clients elsewhere faster than they may come.
+/// Why the gateways cannot be changed now, if so: draining a pod would force more reconnects per second than allowed.
 fn too_crowded(cluster: &Cluster, observed: &Observed) -> Option<String> {
     let budget = cluster.spec.rollout.reconnects_per_second;
     let drain = i64::from(cluster.spec.config.gateway_drain_seconds).max(1);

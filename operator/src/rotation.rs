@@ -19,9 +19,9 @@ const COMPONENT: &str = "passwords";
 /// What comes next: for passwords, which the servers check, as for secrets, which the services do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// New ones are made; whoever checks them is to take both.
+    /// New ones are created; servers and services start to accept both.
     Begin,
-    /// Both are taken everywhere: the new ones are to be used.
+    /// Both are accepted everywhere: the new ones are used from now on.
     Switch,
     /// The new ones are used everywhere: the others are to be refused.
     Finish,
@@ -77,7 +77,7 @@ pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step>
     (may && take_passwords(cluster, observed)).then_some(step)
 }
 
-/// A cluster that never ran has nothing to change. Whoever asks for a change by a word of the spec has approved it.
+/// A cluster that never ran has nothing to rotate. Requesting a rotation in the spec counts as approval.
 pub(crate) fn may_begin(cluster: &Cluster, observed: &Observed, plan: &Plan) -> bool {
     let gate = hold(cluster, observed, &plan.id);
     !cluster.ran.is_empty() && gate.is_none_or(|gate| gate.reason == Reason::AwaitingApproval)

@@ -24,7 +24,7 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const GATEWAY: &str = "gateway";
 /// The services that read from Kafka.
 const CONSUMERS: [&str; 2] = ["transfer", "push"];
-/// A pod is taken away when the others stay below this part of their target, in percent: they must not need it back at once.
+/// A pod is removed only if the others stay below this percentage of their target, so that it is not needed again at once.
 const ROOM_PERCENT: i64 = 80;
 
 /// What each pod of a service has to do: connections of a gateway, records that wait for a consumer. `None`: a pod did not answer.

@@ -24,7 +24,7 @@ struct Kept {
 pub struct Sent(Mutex<HashMap<String, BTreeMap<String, Kept>>>);
 
 impl Sent {
-    /// Whether exactly this was sent before, and what is there is what the API server made of it.
+    /// Whether exactly this was sent before, and the stored object is the API server's result of it.
     pub(crate) fn is_kept(&self, cluster: &str, what: &str, desired: &Value, live: &Value) -> bool {
         let known = self.0.lock().get(cluster).and_then(|objects| objects.get(what).copied());
         known.is_some_and(|known| known == Kept { sent: hash(desired), answer: content(live) })

@@ -38,7 +38,7 @@ pub struct Asked {
     pub template: u32,
 }
 
-/// Image, CPU request, memory request and limit of a server when nothing is asked for.
+/// Default image, CPU request, memory request and limit of a server.
 fn defaults(server: &str) -> (&'static str, [&'static str; 3]) {
     match server {
         "mongodb" => ("docker.io/library/mongo:8", ["100m", "256Mi", "2Gi"]),
@@ -76,7 +76,7 @@ fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed
     }
 }
 
-/// What each managed server is asked to be.
+/// The desired settings of each managed server.
 pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Asked> {
     let servers = cluster.servers().into_iter();
     servers
@@ -95,7 +95,7 @@ pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static st
         .collect()
 }
 
-/// What a server was asked to be. Operators before wrote it nowhere and left nothing but the image to the spec.
+/// The recorded settings of a server. Earlier operators did not record them and only had a configurable image.
 fn had(cluster: &Cluster, observed: &Observed, server: &str, live: &Rollout) -> Asked {
     live.asked.clone().unwrap_or_else(|| {
         let mut before = asked(cluster, observed, server, &Managed::default());
@@ -132,7 +132,7 @@ fn reason(had: &Asked, wanted: &Asked) -> String {
 /// What follows for this pass.
 #[derive(Debug, Default)]
 pub struct Decision {
-    /// What each server is made of.
+    /// The settings of each server's pods.
     pub made_of: BTreeMap<&'static str, Asked>,
     /// What is still to be changed, and what is being changed.
     pub changes: Vec<Change>,

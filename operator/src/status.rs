@@ -47,7 +47,7 @@ fn conditions(verdict: &Verdict, generation: i64, before: &[Condition], now: Tim
     ]
 }
 
-/// The status of a cluster whose spec cannot be carried out. What runs goes on running.
+/// The status of a cluster whose spec cannot be carried out. Running pods keep running.
 pub fn invalid(
     generation: i64,
     message: &str,
@@ -243,7 +243,7 @@ pub fn of(
     }
 }
 
-/// What of a status is applied: the proof stays whoever's it is who wrote it.
+/// The part of the status that the operator applies: the proof belongs to the plugin.
 pub fn applied(status: &OpenIMClusterStatus) -> OpenIMClusterStatus {
     OpenIMClusterStatus { proof: None, ..status.clone() }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// Dependencies are asked again after this long even when nothing changed.
+/// Dependencies are probed again after this time even if nothing changed.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(20);
 /// Shared by many clusters: idle ones are checked no more often than this, one after the other, so that changing ones do not wait.
 const REST_PACE: Duration = Duration::from_millis(100);

@@ -119,7 +119,7 @@ pub fn history(cluster: &OpenIMCluster) -> String {
     out
 }
 
-/// The spec to go back to: of a generation, or the newest that is not what is wanted now.
+/// The spec to restore: of a generation, or the newest that differs from the current one.
 ///
 /// # Errors
 /// When there is none, or its version cannot follow the one that runs.

@@ -52,7 +52,7 @@ fn openings(window: &Window, now: Timestamp) -> Vec<Timestamp> {
         .collect()
 }
 
-/// `None` while a window is open or none is asked for; else when the next one opens.
+/// `None` while a window is open or none is configured; otherwise when the next one opens.
 pub fn next(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
     let open = windows.iter().any(|window| {
         let length = SignedDuration::from_mins(i64::from(window.minutes));
@@ -64,7 +64,7 @@ pub fn next(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
     windows.iter().flat_map(|window| openings(window, now)).filter(|opening| *opening > now).min()
 }
 
-/// Names what the pods are to be made of; the same for as long as that is the same.
+/// The id of the plan: a hash of the target revisions.
 pub fn plan_id(wanted: &[Wanted], servers: &BTreeMap<&'static str, Asked>) -> String {
     let mut digest = Sha256::new();
     for item in wanted {

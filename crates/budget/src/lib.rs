@@ -26,7 +26,7 @@ use metrics::Counted;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 
-/// Bytes that may be held at a time; cheap to clone.
+/// A budget of bytes held concurrently; cheap to clone.
 #[derive(Clone)]
 pub struct Budget(Arc<Inner>);
 

@@ -4,7 +4,7 @@ use std::fs;
 
 /// Where the limit of a container stands: cgroup v2, and v1. Inside a container its own group is the root.
 const FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-/// What a process without a limit is taken to have; the operator gives its pods as much.
+/// Assumed memory of a process without a limit; the operator's default limit.
 const USUAL: usize = 1 << 30;
 /// A budget is this part of the memory: what it counts is copied a few times while it is handled.
 const PART: usize = 8;

@@ -47,7 +47,7 @@ impl BudgetMetrics {
         metrics
     }
 
-    /// A budget of this process; `of` says of what. The limit follows from the container's.
+    /// A budget of this process for the kind `of`. Its size follows from the container's memory limit.
     pub fn budget(&self, of: &'static str) -> Budget {
         let labels = Labels { of };
         let counted = Counted {

@@ -65,7 +65,7 @@ impl Gathering {
         self.bytes
     }
 
-    /// Something was taken that is no record.
+    /// An invalid record was read.
     pub(crate) fn failed(&mut self) {
         self.taken += 1;
     }

@@ -55,9 +55,9 @@ pub trait PartitionHandler: Send + 'static {
 enum Event {
     Gained(Vec<i32>),
     Lost(Vec<i32>),
-    /// A commit failed, as during a rebalance: partitions and the offsets to go on from.
+    /// A commit failed, as during a rebalance: partitions and the offsets to continue from.
     NotCommitted(Vec<(i32, i64)>),
-    /// The topic was deleted and made again.
+    /// The topic was deleted and recreated.
     MadeAnew,
 }
 
@@ -382,7 +382,7 @@ impl Source {
         let _committed = tokio::task::spawn_blocking(move || source.commit(&first, CommitMode::Sync)).await;
     }
 
-    /// Ends tasks, if possible after the batch in hand, and commits what is finished.
+    /// Ends tasks, if possible after their current batch, and commits what is finished.
     async fn hand_over(self: &Arc<Self>, leaving: Vec<Running>) {
         end(leaving).await;
         // It waits for the broker, up to a time-out of the socket.
@@ -391,7 +391,7 @@ impl Source {
     }
 }
 
-/// Ends tasks, if possible after the batch in hand.
+/// Ends tasks, if possible after their current batch.
 async fn end(leaving: Vec<Running>) {
     for running in &leaving {
         running.stop.cancel();

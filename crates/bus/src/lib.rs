@@ -30,7 +30,7 @@ use rdkafka::{
 };
 pub use recent::Recent;
 
-/// How long an administrating call may take.
+/// Timeout of administrative calls.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn client(config: &config::Kafka) -> ClientConfig {

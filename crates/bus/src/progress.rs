@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-/// Partition to the offset to go on from.
+/// Partition to the offset to continue from.
 pub(crate) type Offsets = HashMap<i32, i64>;
 
 #[derive(Default)]
 pub(crate) struct Progress {
     finished: Offsets,
-    /// The newest that a commit was asked for.
+    /// The newest offset for which a commit was requested.
     asked: Offsets,
 }
 
@@ -35,7 +35,7 @@ impl Progress {
         }
     }
 
-    /// The partition has another owner now, who may be further.
+    /// The partition has another owner now, which may be further.
     pub(crate) fn forget(&mut self, partitions: &[i32]) {
         for partition in partitions {
             self.finished.remove(partition);

@@ -28,7 +28,7 @@ impl Provider for Variable {
     }
 }
 
-/// Whether a key's value is text. Such a value is taken as it is: a password that looks like a number, a list or a quotation is a password.
+/// Whether a key's value is text. Such a value is not parsed: a password that looks like a number, a list or a quotation is a password.
 fn is_text(defaults: &serde_json::Value, path: &str) -> bool {
     defaults.pointer(&format!("/{}", path.replace('.', "/"))).is_some_and(serde_json::Value::is_string)
 }

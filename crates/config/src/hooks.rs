@@ -128,7 +128,7 @@ impl Default for HookConfig {
 }
 
 impl HookConfig {
-    /// Time the receiver may take.
+    /// Timeout of the receiver.
     pub fn timeout_duration(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }

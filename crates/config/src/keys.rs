@@ -9,7 +9,7 @@ use crate::{Config, DiscoveryKind};
 /// A key for one purpose.
 pub type Key = [u8; 32];
 
-/// What keys are derived for. A purpose's label never changes: what was made with it could not be opened any more.
+/// Purposes of derived keys. A purpose's label never changes: existing values could no longer be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// MACs of calls between services.
@@ -60,7 +60,7 @@ impl Config {
         self.secrets().map(|secret| purpose.key(secret)).collect()
     }
 
-    /// The secrets that tokens may be signed with; the first one signs.
+    /// The secrets accepted for tokens; the first one signs.
     pub fn token_secrets(&self) -> impl Iterator<Item = &str> {
         let before = Some(self.token_secret.as_str()).filter(|before| !before.is_empty());
         self.secrets().chain(before)

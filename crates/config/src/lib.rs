@@ -600,7 +600,7 @@ impl Config {
             .map_err(|error| error.located(directory))
     }
 
-    /// What a process would read from the text of a config.yaml and from variables: for whoever writes them.
+    /// The configuration that a process would read from the text of a config.yaml and variables, to validate generated ones.
     ///
     /// # Errors
     /// As [`Self::load`].

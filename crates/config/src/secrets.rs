@@ -50,7 +50,7 @@ pub(crate) fn touches(path: &[String]) -> bool {
 }
 
 impl Config {
-    /// A copy that may be shown to administrators.
+    /// A copy without secrets, for administrators.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
         for (_, secret) in fields(&mut shown) {

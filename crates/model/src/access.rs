@@ -10,7 +10,7 @@ use crate::conversation_id as ids;
 pub struct Part {
     /// The user is a member of the group.
     pub member: bool,
-    /// The user's window is closed at a seq: whoever leaves a group keeps what there was to read until then.
+    /// The user's window ends at a seq: a former member can still read what came before leaving.
     pub closed: bool,
 }
 
@@ -64,7 +64,7 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Whether the id is the one that these participants have. A row for which this is false was planted: nothing may come of it.
+    /// Whether the id belongs to these participants. A row for which this is false was planted and grants nothing.
     pub fn holds(&self) -> bool {
         match self.kind {
             session::SINGLE => {

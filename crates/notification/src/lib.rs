@@ -22,7 +22,7 @@ pub enum To<'a> {
     Group(&'a str),
 }
 
-/// The options of a kind; kinds that are not listed are plain: delivered to whoever is online, not stored.
+/// The options of a kind; others are plain: delivered to online users, not stored.
 pub fn options_of(content_type: i32) -> NotificationOptions {
     let (also_chat, offline_push, stored) = match content_type {
         kind::FRIEND_APPROVED => (true, true, false),
@@ -123,7 +123,7 @@ struct Business<'a> {
     data: String,
 }
 
-/// Sends a business notification with `data` as JSON; a stored one reaches also who is offline. Returns when it is accepted.
+/// Sends a business notification with `data` as JSON; a stored one also reaches offline users. Returns when it is accepted.
 ///
 /// # Errors
 /// As the msg service's send.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 /// Number of buckets kept; beyond it, the callers with the fewest requests are dropped and start with a full one.
 const MOST: u64 = 100_000;
-/// Who has not asked for this long has a full bucket: it takes a minute at most to fill one.
+/// After this idle time a bucket is full: filling takes at most a minute.
 const IDLE: Duration = Duration::from_secs(120);
 /// Most seconds' worth that a bucket holds.
 const LONGEST_BURST: u32 = 60;

@@ -9,7 +9,7 @@ use redis::{
 };
 use tokio::time::{sleep, timeout};
 
-/// A server that has said nothing for this long is asked whether it is there.
+/// A server that was silent for this time is pinged.
 const SILENCE: Duration = Duration::from_secs(5);
 /// A server that does not answer in this time is not there.
 const PATIENCE: Duration = Duration::from_secs(5);

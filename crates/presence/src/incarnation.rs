@@ -16,7 +16,7 @@ use crate::{Result, Route, Routes, ready_key};
 pub const INCARNATION_TTL: Duration = Duration::from_secs(60);
 /// Who lives where: the address of each incarnation.
 const ALL: &str = "GATEWAY_LIVES";
-/// How long what was heard of one is believed.
+/// How long a cached state is used.
 const BELIEVED: Duration = Duration::from_secs(3);
 
 /// One life of a gateway in the table. It ends for good when Redis no longer knows it: what lives after that is another one.
@@ -75,7 +75,7 @@ impl Routes {
         Ok(here.into_iter().map(|(_life, address)| address).collect())
     }
 
-    /// A gateway says that it lives on; `false`: Redis does not know it any more, and others may have removed its routes.
+    /// Renews a gateway's incarnation; `false`: it has expired in Redis, and others may have removed its routes.
     ///
     /// # Errors
     /// When Redis does not answer.

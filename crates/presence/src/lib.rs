@@ -69,7 +69,7 @@ impl Route {
     }
 }
 
-/// All routes of a user who is connected nowhere any more vanish after this.
+/// After this time, all routes of a disconnected user expire.
 pub const ROUTE_TTL: Duration = Duration::from_secs(90);
 /// How often gateways renew their routes.
 pub const RENEW_PERIOD: Duration = Duration::from_secs(30);

@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(2);
 /// What was sent and is not acknowledged for this long ends the connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
-/// Parts that are asked of a cluster at a time.
+/// Concurrent requests to a cluster.
 const CONCURRENT: usize = 256;
 
 /// See the module. Cheap to clone.

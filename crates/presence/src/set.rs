@@ -113,7 +113,7 @@ pub async fn fail_over(hosts: &[String], password: &str, tls: &ClientTls) -> Res
     Ok(outcome?)
 }
 
-/// Who may change the users of servers and sentinels.
+/// The account that can change users of servers and sentinels.
 #[derive(Clone)]
 pub struct Admin {
     /// Of the default user.
@@ -142,7 +142,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Has a sentinel let in whoever has this password too.
+    /// Makes a sentinel also accept this password.
     ///
     /// # Errors
     /// When the sentinel refuses or does not answer.

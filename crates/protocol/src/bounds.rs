@@ -9,7 +9,7 @@ pub const ITEMS: usize = 1000;
 pub const NAME_BYTES: usize = 1024;
 /// A free text such as `ex`, an announcement, a picture's address, in bytes.
 pub const TEXT_BYTES: usize = 64 << 10;
-/// What somebody says to a request, a remark, a reason, in bytes.
+/// Texts of requests, remarks and reasons, in bytes.
 pub const NOTE_BYTES: usize = 4096;
 /// A key, a kind of content, in bytes.
 pub const KEY_BYTES: usize = 256;

@@ -22,7 +22,7 @@ pub fn ids(field: &str, ids: &[String], max: usize) -> Result<()> {
     unique_ids(field, ids, max)
 }
 
-/// Like [`ids`], but the list may be empty.
+/// Like [`ids`], but allows an empty list.
 pub fn unique_ids(field: &str, ids: &[String], max: usize) -> Result<()> {
     if ids.len() > max {
         return Err(Error::args(format!(

@@ -117,7 +117,7 @@ impl Error {
         }
     }
 
-    /// There is no room for it in memory now: nothing was done, and the same request may be taken a moment later.
+    /// The memory budget is exhausted: nothing was done, and the same request may succeed shortly.
     pub fn busy(what: impl std::fmt::Display) -> Self {
         let detail = format!("{what} is busy; retry shortly");
         Self { unreachable: true, ..ErrorCode::TooManyRequests.with(detail) }

@@ -105,7 +105,7 @@ impl Encoding {
         (matches!(self.codec, Codec::Json) as usize) * 2 + self.gzip as usize
     }
 
-    /// Most bytes that a request may have whose frame has so many.
+    /// Maximum size of a request, given the size of its frame.
     pub fn largest_request(self, frame: usize) -> usize {
         // Deflate makes at most 1032 bytes of one (zlib's "Maximum Expansion Factor").
         if self.gzip { frame.saturating_mul(1032).min(MAX_INFLATED_BYTES) } else { frame }

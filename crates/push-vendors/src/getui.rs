@@ -14,7 +14,7 @@ const TOKEN_INVALID: i64 = 10001;
 /// Nobody has this alias.
 const NO_TARGET: i64 = 20001;
 const OK: i64 = 0;
-/// Access tokens live a day; a new one is asked for well before.
+/// Access tokens are valid for a day; they are renewed well before.
 const TOKEN_MS: i64 = 20 * 3600 * 1000;
 
 pub(crate) struct Getui {

@@ -35,7 +35,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// So long a call that met an instance that could not be connected to looks for another one.
 const OTHERS: Duration = Duration::from_secs(1);
 const OTHERS_PAUSE: Duration = Duration::from_millis(20);
-/// A service that has no room in memory is asked again after this, as long as others are looked for.
+/// Delay before retrying a busy service, while others are tried.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// One service, by name.
@@ -44,7 +44,7 @@ pub struct Client {
     channel: Channel,
     service: Service,
     key: InternalKey,
-    /// There may be other instances of the service behind the channel.
+    /// Whether the channel may have other instances of the service.
     is_balanced: bool,
 }
 
@@ -137,7 +137,7 @@ impl Client {
 }
 
 impl Client {
-    /// After which pause a call that failed is made again: only if it certainly did not run.
+    /// The delay before a failed call is retried, if it certainly did not run.
     fn pause(&self, status: &tonic::Status) -> Option<Duration> {
         if is_busy(status) {
             return Some(BUSY_PAUSE);

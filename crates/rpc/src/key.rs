@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 /// A call that was sent longer ago is refused: a call ends after ten seconds, the rest is for clocks that differ.
 const OLDEST_MS: i64 = 30_000;
-/// So far ahead the caller's clock may be.
+/// Maximum lead of the caller's clock.
 const EARLIER_MS: i64 = 10_000;
 
 /// What is derived from one secret.

@@ -53,7 +53,7 @@ const MOST_RUNNING: usize = 10_000;
 const SMALL: usize = 4 << 10;
 /// How long a call waits for room in memory.
 const ROOM: Duration = Duration::from_millis(500);
-/// In the metadata of a refusal: the call was not begun, and may be made again whatever it is.
+/// Metadata of a refusal: the call was not started and can be retried, whatever it is.
 const BUSY: &str = "openim-busy";
 /// After the last answer, how long operations may still run whose callers have gone.
 const LAST_OPERATIONS: Duration = Duration::from_secs(10);

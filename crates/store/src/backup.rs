@@ -9,7 +9,7 @@ const MARK: &str = "restoring";
 /// Sessions and push devices are temporary. A backup that restored them would let in again users who were
 /// logged out since.
 const SESSIONS: [&str; 2] = ["token", "device"];
-/// Who was erased: a restore keeps what it finds there, or a backup would bring back whoever was erased since.
+/// Erasures: a restore keeps them, so that it does not bring back users erased since the backup.
 const ERASURES: &str = "erasure";
 /// Raised after the messages are stored: read last, no message of a backup lies above it.
 const LAST: &str = "conversation_seq";

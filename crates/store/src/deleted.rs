@@ -40,7 +40,7 @@ impl Store {
     /// Removes rows of an owner; each comes back with the next message: [`Store::renew_conversations`].
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn delete_conversations_until_written(&self, owner: &str, ids: &[String]) -> Result<()> {
         let rows = self.conversations(owner, ids).await?;
         let seqs = self.conversation_seqs(ids).await?;
@@ -59,7 +59,7 @@ impl Store {
     /// Recreates rows that an owner had deleted and that got messages since, except those of groups that the owner has left.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn renew_conversations(&self, owner: &str, now: DateTime) -> Result<()> {
         let rows_of = self.typed::<Deleted>("conversation_deleted");
         let deleted: Vec<Deleted> =

@@ -12,13 +12,13 @@ use crate::{DAY_MS, DateTime, Result, Store, millis};
 
 /// How long the report of an erasure is kept.
 const KEPT: Duration = Duration::from_millis(400 * DAY_MS as u64);
-/// Who holds a job saves at least so often; another one goes on with it after this.
+/// A job's holder saves at least this often; after this time another process takes it.
 const HELD_MS: i64 = 60 * 1000;
 /// Between the two passes over everything. What was accepted before the user was gone, and waits in Kafka, is stored by then.
 const SETTLES_MS: i64 = DAY_MS;
-/// Until a job that could not go on is tried again.
+/// Delay before a failed job is retried.
 const AGAIN_MS: i64 = 60 * 1000;
-/// Until a pass that left something behind is made again.
+/// Delay before an incomplete pass is repeated.
 const LATER_MS: i64 = 3600 * 1000;
 /// Longest problem that is kept, in bytes.
 const PROBLEM_BYTES: usize = 1000;
@@ -35,7 +35,7 @@ pub enum Stage {
     Friends,
     /// Messages that the user sent.
     Messages,
-    /// What others' messages say of the user, reactions, marks.
+    /// The user's data in others' messages, reactions, marks.
     Traces,
     /// Read positions and bounds.
     Windows,
@@ -64,14 +64,14 @@ impl Stage {
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Erasure {
-    /// Who is erased.
+    /// The erased user.
     #[serde(rename = "_id")]
     pub user_id: String,
     /// Who asked for it.
     pub by: String,
     /// Of the request that asked for it.
     pub operation_id: String,
-    /// When it was asked for.
+    /// When it was requested.
     pub begun: DateTime,
     /// 1, or 2 for what came late.
     pub pass: i32,
@@ -82,7 +82,7 @@ pub struct Erasure {
     /// What went, by kind.
     #[serde(default)]
     pub erased: BTreeMap<String, i64>,
-    /// When somebody is to go on.
+    /// When the job is due.
     pub due: DateTime,
     /// Nothing is left to do.
     #[serde(default)]
@@ -97,7 +97,7 @@ pub struct Erasure {
 pub struct Step {
     /// What went: kind and number.
     pub erased: Vec<(&'static str, u64)>,
-    /// Where the stage goes on; `None` at its end.
+    /// Where the stage continues; `None` at its end.
     pub cursor: Option<String>,
 }
 
@@ -109,7 +109,7 @@ impl Step {
 }
 
 impl Erasure {
-    /// A job that was not begun, of a user who has a profile.
+    /// A job that has not started, of a user with a profile.
     pub fn new(user: &str, by: &str, operation_id: &str, now_ms: i64) -> Self {
         Self {
             user_id: user.to_owned(),
@@ -174,7 +174,7 @@ impl Erasure {
         }
     }
 
-    /// Whether a worker that holds it goes on with it now.
+    /// Whether its holder may continue now.
     pub fn goes_on(&self, now_ms: i64) -> bool {
         self.ended.is_none() && millis(self.due) <= now_ms + HELD_MS
     }
@@ -208,7 +208,7 @@ impl Store {
         Ok(jobs.find(doc! { "_id": { "$in": users } }).await?.try_collect().await?)
     }
 
-    /// Which of these users are being erased: nobody may have such an id yet.
+    /// Which of these users are being erased: their ids cannot be used yet.
     pub async fn being_erased(&self, users: &[String]) -> Result<Option<String>> {
         let filter = doc! { "_id": { "$in": users }, "ended": null };
         let found: Option<Erasure> = self.typed("erasure").find_one(filter).await?;
@@ -231,7 +231,7 @@ impl Store {
         Ok(jobs.replace_one(filter, serialized(after)?).await?.matched_count > 0)
     }
 
-    /// Begins again with those that a restore may have brought back: a backup of that time still had them.
+    /// Restarts the erasures that a restore may have undone, because the backup still contained those users.
     pub async fn erase_again_since(&self, backup_ms: i64, now_ms: i64) -> Result<u64> {
         let since = DateTime::from_millis(backup_ms);
         let filter = doc! { "$or": [{ "ended": null }, { "ended": { "$gte": since } }] };

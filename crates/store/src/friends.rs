@@ -27,7 +27,7 @@ fn order() -> Document {
     doc! { "is_pinned": -1, "_id": 1 }
 }
 
-/// Who is whose friend, without what may be long.
+/// Friendships, without long texts.
 #[derive(Deserialize)]
 struct Ids {
     owner_user_id: String,

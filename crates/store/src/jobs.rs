@@ -30,7 +30,7 @@ pub struct Job {
 
 /// Where jobs are kept.
 pub trait Jobs: Send + Sync + 'static {
-    /// Keeps jobs; those that are there already are free again when these say so.
+    /// Stores jobs; existing ones become available at the given time.
     fn put<'a>(&'a self, jobs: &'a [Job]) -> BoxFuture<'a, Result<()>>;
     /// Some of those that are anybody's now, the oldest first.
     fn free<'a>(&'a self, kind: &'a str, now_ms: i64) -> BoxFuture<'a, Result<Vec<Job>>>;

@@ -106,7 +106,7 @@ impl Again {
             && self.since.elapsed() < Self::AT_MOST
     }
 
-    /// Whether a write that may come twice is worth another try: the server is going, or its majority was late.
+    /// Whether an idempotent write should be retried: the server is stopping, or its majority was late.
     pub(crate) fn is_worth_it(&self, error: &StoreError) -> bool {
         error.is_unreachable() && self.times < 3 && self.since.elapsed() < Self::AT_MOST
     }
@@ -127,7 +127,7 @@ pub struct StoreError(#[from] pub mongodb::error::Error);
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// How long the majority may take to have a write.
+/// Timeout of majority acknowledgement.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 
 const DUPLICATE_KEY: i32 = 11000;
@@ -157,7 +157,7 @@ impl StoreError {
         matches!(self.0.kind.as_ref(), ErrorKind::Command(error) if error.code == MAX_TIME_EXPIRED)
     }
 
-    /// The server has the write, but the majority may not: a failover may take it back.
+    /// The server has the write, but perhaps not the majority: a failover may roll it back.
     fn lacks_majority(&self) -> bool {
         use mongodb::error::{ErrorKind, WriteFailure};
         match self.0.kind.as_ref() {

@@ -62,7 +62,7 @@ impl Store {
     /// [`Store::remove_planted_conversations`], once for each database: afterwards this reads one document.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn migrate_conversations(&self) -> Result<u64> {
         let done = doc! { "_id": "planted_conversations" };
         if self.documents("migration").find_one(done.clone()).await?.is_some() {
@@ -77,7 +77,7 @@ impl Store {
     /// are looked through.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn remove_planted_conversations(&self) -> Result<u64> {
         let rows_of = self.typed::<Participants>("conversation");
         let find = rows_of.find(doc! { "conversation_type": session::NOTIFICATION });

@@ -27,7 +27,7 @@ const COPIES: usize = 3;
 /// How long a reader waits for room in memory.
 const ROOM: Duration = Duration::from_secs(2);
 
-/// Where messages are wanted.
+/// The ranges of messages to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Named once among the places of a reading.
@@ -79,7 +79,7 @@ struct Plan<'a> {
     /// The lowest id that it has brought.
     lowest: Option<String>,
     bytes: usize,
-    /// Ids that were asked for.
+    /// Requested ids.
     looked_at: usize,
     allowance: Allowance,
 }

@@ -42,7 +42,7 @@ pub struct GroupRequest {
 pub enum Side {
     /// Asked.
     From,
-    /// Was asked.
+    /// The receiver of the request.
     To,
 }
 

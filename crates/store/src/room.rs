@@ -15,7 +15,7 @@ pub(crate) const REQUESTS_KEPT: Duration = Duration::from_secs(365 * 86_400);
 /// A kind of rows that users make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// Conversations that are set before anything was said there.
+    /// Conversations with settings but no messages.
     Conversations,
     /// Friends in a user's list.
     Friends,
@@ -122,7 +122,7 @@ impl Store {
         room.check(user, count.await.map_err(crate::StoreError)?, adding)
     }
 
-    /// Whether each of these users may be in one more group.
+    /// Whether each of these users can join one more group.
     ///
     /// # Errors
     /// As [`Store::check_room`].

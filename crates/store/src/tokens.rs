@@ -26,7 +26,7 @@ pub struct TokenRow {
     pub expires: DateTime,
 }
 
-/// The primary is asked whatever the connection string says: a copy may not know yet that a token was issued or revoked.
+/// Always reads from the primary, whatever the connection string says: a secondary may not know yet that a token was issued or revoked.
 fn primary() -> SelectionCriteria {
     SelectionCriteria::ReadPreference(ReadPreference::Primary)
 }

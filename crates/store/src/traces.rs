@@ -147,7 +147,7 @@ impl Store {
     /// Removes up to a thousand documents; how many there were.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn remove_own(&self, own: &Own) -> Result<u64> {
         let documents = self.documents(own.collection);
         let find = documents.find(own.filter.clone()).projection(doc! { "_id": 1 }).limit(PIECE);
@@ -180,7 +180,7 @@ impl Store {
     /// after which the next call goes on. Seqs and de-dup keys stay.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn blank_messages_of(
         &self,
         user: &str,
@@ -231,7 +231,7 @@ impl Store {
     /// Removes reactions, marks and names of a user in a range of a conversation; how many there were.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn remove_marks(
         &self,
         user: &str,
@@ -307,7 +307,7 @@ impl Store {
     /// what was said before.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn forget_windows(&self, user: &str, conversations: &[String]) -> Result<u64> {
         let keys: Vec<String> = conversations.iter().map(|id| user_key(user, id)).collect();
         let read =
@@ -330,7 +330,7 @@ impl Store {
     /// Deletes a user's synchronized lists: the next user with this id starts with new ones.
     ///
     /// # Errors
-    /// When MongoDB refuses or cannot be reached; repeating it goes on.
+    /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn forget_lists(&self, user: &str) -> Result<()> {
         for kind in [Kind::Friend, Kind::GroupJoin, Kind::Conversation] {
             self.documents(&kind.log_collection()).delete_many(doc! { "d_id": user }).await?;

@@ -38,12 +38,12 @@ impl Readiness {
     }
 }
 
-/// Who may change something through the admin port.
+/// Who can change something through the admin port.
 #[derive(Clone)]
 pub enum Changes {
     /// Nobody.
     Refused,
-    /// Whoever sends `authorization: Bearer <proof>`.
+    /// Callers that send `authorization: Bearer <proof>`.
     With(AdminKey),
 }
 

@@ -14,11 +14,11 @@ use crate::{
 
 /// How they are kept.
 const KIND: &str = "hook";
-/// So many may be kept, of all hooks; more wait in their places.
+/// Maximum number of records set aside, of all hooks; more wait in their places.
 const MOST_ASIDE: u64 = 10_000;
 /// Whoever set one aside tries it this long before others do, and says so again: longer than two calls and the longest pause.
 pub(crate) const HELD_MS: i64 = 70_000;
-/// Longer than a call may take.
+/// Longer than the timeout of a call.
 const CLAIMED_MS: i64 = 60_000;
 /// How often it is looked for those that are due.
 const LOOK: Duration = Duration::from_secs(5);

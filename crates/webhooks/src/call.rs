@@ -9,7 +9,7 @@ use protocol::{Error, ErrorCode};
 use reqwest::{StatusCode, header::HeaderValue};
 use sha2::{Digest, Sha256};
 
-/// Longest time a receiver may take, whatever the configuration says.
+/// Maximum timeout of a receiver, whatever the configuration says.
 const MAX_TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -27,7 +27,7 @@ const SIGNATURE: &str = "x-openim-signature-v2";
 /// Why a hook was not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// No request can be made of it, now or ever.
+    /// It can never be sent.
     #[error("sending failed: {0}")]
     Unsendable(String),
     /// The receiver refuses just this one: its size, its form.
@@ -72,7 +72,7 @@ impl CallError {
 pub(crate) struct Call<'a> {
     pub(crate) base: &'a str,
     pub(crate) hook: Hook,
-    /// Of the URL, with its `?`; may be empty.
+    /// Query of the URL, with its `?`; can be empty.
     pub(crate) query: &'a str,
     pub(crate) operation_id: &'a str,
     pub(crate) body: String,

@@ -24,7 +24,7 @@ pub(crate) const MAX_AGE_MS: i64 = 86_400_000;
 /// So often a record is tried in its place, half a minute with the pauses: then it is given up if the receiver refuses it for itself, and
 /// otherwise others are tried.
 const MOST_TRIES: u32 = 8;
-/// Of one hook so many records may be set aside before one behind them was taken: then it is not the records, and order is kept.
+/// Maximum records of a hook set aside before a later one is accepted: beyond that the receiver is at fault, and the order is kept.
 const MOST_SUSPECTS: usize = 100;
 /// Bytes of those of all hooks of a partition.
 const SUSPECTS_BYTES: usize = 8 << 20;
@@ -74,7 +74,7 @@ impl DeliveryMetrics {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sent {
     Taken,
-    /// No call can ever be made of it, or nobody wants it any more.
+    /// It can never be sent, or its hook is disabled.
     Never(Option<String>),
     /// The receiver refuses just this one.
     Refused(String),
@@ -135,7 +135,7 @@ pub(crate) struct Deliverer<S> {
 }
 
 impl<S> Deliverer<S> {
-    /// In the audit log too: the integrator will never hear of it.
+    /// Also in the audit log: the integrator will never get it.
     pub(crate) fn give_up(&self, record: &Record, error: &str) {
         let Record { hook, operation_id, key, .. } = record;
         tracing::error!(target: "audit", operation_id, hook, key, error, "webhook.given_up");
@@ -183,7 +183,7 @@ impl<S: Sends> Lines<S> {
         Self { deliveries, handled, suspects, held: Instant::now() }
     }
 
-    /// Returns when it was taken, given up or set aside.
+    /// Returns when it was accepted, given up or set aside.
     async fn deliver(&mut self, record: Record) {
         let mark = self.handled.mark((&record.hook, &record.key));
         if self.handled.knows(mark) {
@@ -246,7 +246,7 @@ impl<S: Sends> Lines<S> {
         self.suspects.remove(hook);
     }
 
-    /// A later one was taken: it is these records, not the receiver.
+    /// A later one was accepted: these records are at fault, not the receiver.
     async fn overtake(&mut self, hook: &str) {
         let Some(suspects) = self.suspects.remove(hook) else { return };
         for suspect in &suspects {

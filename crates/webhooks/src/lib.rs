@@ -47,7 +47,7 @@ struct Inner {
 struct Record {
     hook: String,
     operation_id: String,
-    /// Query of the URL, with its `?`; may be empty.
+    /// Query of the URL, with its `?`; can be empty.
     query: String,
     body: String,
     /// ms
@@ -224,7 +224,7 @@ impl Webhooks {
     /// Queues records of after hooks, in order. Those that Kafka will never take are returned.
     ///
     /// # Errors
-    /// When Kafka does not confirm all the others: they may be queued or not, and the caller's to repeat.
+    /// If Kafka does not confirm all: they may be queued or not, and the caller must repeat them.
     pub async fn queue(&self, records: &[(String, Vec<u8>)]) -> Result<Vec<Refused>, BusError> {
         match &self.0.producer {
             Some(producer) if !records.is_empty() => producer.send_all(&self.0.topic, records).await,

@@ -228,7 +228,7 @@ async fn preview(
     Ok(())
 }
 
-/// Who may have the ways in for clients, as far as this person may look.
+/// Which objects may use the hosts, as far as the user's rights allow to see.
 async fn seen_neighbours(client: &Client, cluster: &Cluster, observed: &Observed) -> Vec<Neighbour> {
     let everywhere: Api<OpenIMCluster> = Api::all(client.clone());
     let here: Api<OpenIMCluster> = Api::namespaced(client.clone(), &cluster.namespace);

@@ -16,7 +16,7 @@ use super::labels::{metadata, pod_selector};
 use crate::{scaling, validate::Cluster};
 use crds::Spread;
 
-/// One pod of a component at a time may be evicted.
+/// At most one pod of a component can be evicted at a time.
 pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget {
     PodDisruptionBudget {
         metadata: metadata(cluster, &cluster.part(component), component),

@@ -52,7 +52,7 @@ const MONGODB_USER: i64 = 999;
 const REDIS_USER: i64 = 999;
 const KAFKA_USER: i64 = 1000;
 
-/// All objects of the managed servers, their pods made of what `made_of` says.
+/// All objects of the managed servers, with pod settings from `made_of`.
 pub fn objects(
     cluster: &Cluster,
     observed: &Observed,
@@ -130,7 +130,7 @@ fn headless(cluster: &Cluster, server: &str, number: i32) -> Service {
     }
 }
 
-/// What pods of a managed server are made of.
+/// The settings of a managed server's pods.
 struct Server<'a> {
     name: &'a str,
     user: i64,
@@ -226,7 +226,7 @@ fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
     secret_files(cluster, name, &[(item, item)])
 }
 
-/// Names the passwords that a server reads when it starts. What a cluster was made with has no name: its servers need not restart for one.
+/// Identifies the passwords that a server reads at start. The initial ones have no name, so that existing servers need no restart.
 fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<String> {
     let used = Account::in_use(credentials);
     let changed = *used != FIRST || used.other().exists(credentials);
@@ -254,7 +254,7 @@ fn mark_passwords(set: &mut StatefulSet, server: &str, observed: &Observed) {
     }
 }
 
-/// Whether all pods of the managed servers were made for the Secret as it is, and all servers are well.
+/// Whether all pods of the managed servers use the current Secret, and all servers are healthy.
 pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
     let made = |server: &str| {
         observed

@@ -172,7 +172,7 @@ fn of_kafka(cluster: &Cluster, observed: &Observed) -> Vec<Reference> {
 /// What runs once and ends; it answers nobody.
 const JOBS: [&str; 3] = ["migrate", "backup", "restore"];
 
-/// All that pods of a cluster are made for.
+/// All components of a cluster that have pods.
 pub(crate) fn parts() -> impl Iterator<Item = &'static str> {
     SERVICES.into_iter().chain(JOBS)
 }

@@ -28,7 +28,7 @@ use crate::{
 pub struct Settings {
     /// The file.
     pub config_yaml: String,
-    /// Changes when what is asked for or any of the secrets does.
+    /// Hash of the settings and secrets.
     pub hash: String,
     /// Environment with references to all Secrets, as templates of the first revision have it.
     everything: Vec<EnvVar>,

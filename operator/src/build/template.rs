@@ -17,7 +17,7 @@ pub const TEMPLATE: &str = "openim.io/template";
 pub const FIRST: u32 = 1;
 /// From this revision on each service gets only its own secrets, of accounts with only the rights that it needs, and servers have a startup probe.
 pub const OWN_SECRETS: u32 = 2;
-/// What new pods are made of.
+/// The revision of new pods.
 pub const NEWEST: u32 = OWN_SECRETS;
 
 /// The revision of a service's template. One of a newer operator is as good as our newest.

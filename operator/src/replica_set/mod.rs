@@ -31,7 +31,7 @@ pub struct ReplicaSet {
     pub login: String,
     /// Certificate of the members' authority; empty: they do not use TLS.
     pub authority: String,
-    /// How long a member may take to answer.
+    /// Timeout of a member's answer.
     pub patience: Duration,
 }
 
@@ -141,7 +141,7 @@ impl ReplicaSet {
         Ok(path)
     }
 
-    /// What a member says of itself; needs no login.
+    /// A member's `hello`; needs no login.
     async fn hello(&self, host: &str) -> Result<Document, String> {
         let admin = self.admin(&format!("mongodb://{host}/?directConnection=true")).await?;
         admin.run_command(doc! { "hello": 1 }).await.map_err(text)
@@ -265,7 +265,7 @@ impl ReplicaSet {
         logged_in(&self.admin(&other.plain_uri()).await?).await
     }
 
-    /// Sees that a user is let in who may read and write one database, its collections and indexes among it, and nothing else.
+    /// Ensures that a user exists with `readWrite` on one database and no other rights.
     ///
     /// # Errors
     /// What the server refused.
@@ -284,7 +284,7 @@ impl ReplicaSet {
         app.enters().await
     }
 
-    /// Whether the login is taken. `ping` itself needs none, but the driver shows it first.
+    /// Whether the login is accepted. `ping` itself needs none, but the driver authenticates first.
     async fn enters(&self) -> Result<(), String> {
         let asked = self.admin(&self.plain_uri()).await?;
         asked.run_command(doc! { "ping": 1 }).await.map(|_| ()).map_err(text)

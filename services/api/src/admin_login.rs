@@ -31,7 +31,7 @@ use crate::{Api, audit, envelope, table};
 const WRONG: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Who has tried wrong secrets lately; of this process.
+/// Recent wrong secrets by address, in this process.
 #[derive(Clone)]
 pub(crate) struct Guesses(Cache<String, Arc<Guesser>>);
 

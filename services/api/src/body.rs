@@ -29,7 +29,7 @@ pub(crate) const OPEN: usize = 64 << 10;
 pub(crate) const USER: usize = 1 << 20;
 /// Bodies up to this are not counted, in bytes.
 const SMALL: usize = 1 << 10;
-/// How long a body may take.
+/// Timeout of a body.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What reading bodies needs to know; cheap to clone.

@@ -160,7 +160,7 @@ mod tests {
         assert!(believed.get("token").await.is_none());
     }
 
-    /// Whoever is told that a token was revoked has waited for [`tokens::FORGOTTEN`].
+    /// A revocation is answered only after [`tokens::FORGOTTEN`].
     #[tokio::test(start_paused = true)]
     async fn a_revoked_token_is_not_believed_once_its_revocation_is_answered() {
         let believed = Believed::new();

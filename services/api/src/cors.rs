@@ -27,7 +27,7 @@ const HEADERS: [(&str, &str); 5] = [
 const SAFE: [(HeaderName, &str); 2] =
     [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
 
-/// Who may read an answer: any page, or the one that asks where it is among the allowed.
+/// Which pages can read a response: any, or the requesting one if it is allowed.
 fn allowed(config: &Config, request: &Request<Body>) -> Option<HeaderValue> {
     if config.allows_origin("*") {
         return Some(HeaderValue::from_static("*"));

@@ -81,7 +81,7 @@ pub(crate) fn failed(error: &Error) -> Response {
     response
 }
 
-/// Failure with a detail that is meant for whoever asks, whatever its code.
+/// A failure whose detail is for the caller, whatever its code.
 pub(crate) fn failed_with(error: &Error, detail: &str) -> Response {
     let code = error.code.number();
     let failure = Failure { code, message: error.code.name(), detail };

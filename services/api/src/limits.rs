@@ -38,7 +38,7 @@ impl Limits {
         })
     }
 
-    /// Counts a request from an address, whoever asks.
+    /// Counts a request from an address, whoever the caller is.
     ///
     /// # Errors
     /// `TooManyRequests` when the address is over the limit.

@@ -18,7 +18,7 @@ use crate::{
     table::{self, Table},
 };
 
-/// What the contract says of a route beside its types.
+/// The protocol's description of a route.
 #[derive(Deserialize)]
 struct Route {
     method: String,
@@ -140,7 +140,7 @@ fn by_hand(path: &str) -> [Value; 2] {
     }
 }
 
-/// Says of a field how long or large it may be.
+/// Describes the size limit of a field.
 fn bound(schema: &mut Value, bound: Bound) {
     // What may be null has its own schema first.
     let schema = match schema.get_mut("anyOf").and_then(|either| either.get_mut(0)) {
@@ -163,7 +163,7 @@ fn bound(schema: &mut Value, bound: Bound) {
     }
 }
 
-/// Says it of those fields that there are.
+/// Describes the limits of existing fields.
 fn bound_fields(properties: &mut Value, fields: &[(&str, Bound)]) {
     for (field, most) in fields {
         if let Some(schema) = properties.get_mut(field) {

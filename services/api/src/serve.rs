@@ -35,7 +35,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Most connections of a process: a few kilobytes each.
 const MOST: usize = 20_000;
 
-/// How many connections one address may have.
+/// Maximum connections per address.
 pub(crate) struct Addresses {
     pub(crate) proxies: Proxies,
     pub(crate) places: Places,

@@ -49,7 +49,7 @@ struct UserTokens {
     single_platform_token: Option<Vec<PlatformTokens>>,
 }
 
-/// One platform of a user. The tokens themselves are not shown: whoever holds one acts as the user.
+/// One platform of a user. Tokens are not shown: they allow impersonation.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PlatformTokens {

@@ -126,7 +126,7 @@ impl Table {
         self.typed::<Req, Resp>(path, post(handler))
     }
 
-    /// What a route costs, whatever is asked.
+    /// The base cost of a route.
     fn costs(mut self, path: &'static str, cost: u32) -> Self {
         if cost > 1 {
             self.costs.insert(path, cost);

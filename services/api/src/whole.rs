@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::audit;
 
-/// Runs a request, whose body is here, as a task of its own: it goes on when nobody waits for its answer any more.
+/// Runs a request, whose body has been read, as a separate task: it continues if the client disconnects.
 pub(crate) async fn run(State(operations): State<TaskTracker>, request: Request, next: Next) -> Response {
     let operation = operations.spawn(audit::carried(next.run(request)).in_current_span());
     operation.await.unwrap_or_else(|error| {

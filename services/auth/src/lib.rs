@@ -80,7 +80,7 @@ fn same_secret(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |different, (x, y)| different | (x ^ y)) == 0
 }
 
-/// Tokens of administrators are good for a day: whoever uses them has the secret to get another.
+/// Administrators' tokens are valid for a day: their holders have the secret to get another.
 const ADMIN_LIFETIME: i64 = 86_400;
 
 fn lifetime(platform: Platform, token_expire_days: u32) -> i64 {

@@ -24,7 +24,7 @@ const ANNOUNCEMENT: i32 = 4;
 /// writing 100 000 rows for one message would hold up all others.
 const MAX_MARKS: usize = 1000;
 
-/// Who is named, with the mark they get.
+/// The mentioned users, with their mark.
 fn marks(named: &[String], everybody: Option<&[String]>, sender: &str) -> Vec<(String, i32)> {
     let mut seen = HashSet::from([sender, AT_ALL]);
     let named: Vec<&String> = named.iter().filter(|user| seen.insert(user)).collect();

@@ -19,7 +19,7 @@ use steps::Conversations;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Cron {
-    /// Goes on with jobs until `stop`.
+    /// Works on jobs until `stop`.
     pub(crate) async fn erase(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let worked = match self.store.take_erasure(self.clock.now_ms()).await {

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 /// From the end of a run to the next.
 pub(crate) const PERIOD: Duration = Duration::from_secs(3600);
-/// A run that takes longer is left where it is; the next one goes on from there.
+/// A run that takes longer is interrupted; the next one continues from there.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
 /// Runs a job now and then periodically, until `stop`. A run says how much it did.

@@ -18,7 +18,7 @@ pub(crate) struct Open {
     pub(crate) opened_ms: i64,
 }
 
-/// How many there may be.
+/// Maximum number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     platform: usize,
@@ -26,13 +26,13 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Where nobody is kicked, as many tokens per platform are good as the configuration says, and each may have its connection.
+    /// Under a policy that kicks nobody, each valid token of a platform can have its own connection.
     pub(crate) fn new(config: &Config, policy: Policy) -> Self {
         let tokens = if policy == Policy::Any { config.multi_login.max_num_one_end } else { 0 };
         Self { platform: MOST_PER_PLATFORM.max(tokens), user: MOST_PER_USER.max(tokens) }
     }
 
-    /// Which connections have to go, the oldest first, so that there are no more than may be; never `newest`.
+    /// Which connections to close, the oldest first, to stay within the limit; never `newest`.
     pub(crate) fn surplus(self, newest: &Open, mut others: Vec<Open>) -> Vec<String> {
         others.sort_by_key(|open| std::cmp::Reverse(open.opened_ms));
         let mut of_platform: HashMap<i32, usize> = HashMap::from([(newest.platform.number(), 1)]);

@@ -34,9 +34,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// An answer that says why not is on its way a little longer.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// Sockets that may be without a verified token at a time.
+/// Maximum sockets without a verified token.
 const MOST_WAITING: usize = 4096;
-/// Those of them that may be of one address.
+/// Maximum of those per address.
 const MOST_WAITING_OF_ADDRESS: usize = 512;
 /// Seconds' worth of an address' handshakes at once: after a failure all of those behind it come back.
 const BURST: u32 = 5;
@@ -48,7 +48,7 @@ const SILENT: u8 = 0;
 const ASKED: u8 = 1;
 const VERIFIED: u8 = 2;
 
-/// What one address may do; cheap to clone.
+/// Limits per address; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Addresses {
     proxies: Proxies,
@@ -62,7 +62,7 @@ pub(crate) struct Addresses {
 pub(crate) enum Crowded {
     /// It has as many connections as it may.
     Connections,
-    /// It has come too often lately; in a second it may come again.
+    /// Too many recent attempts; it can retry in a second.
     Handshakes,
 }
 

@@ -52,7 +52,7 @@ fn envelope(error: Option<&Error>) -> String {
     }
 }
 
-/// An error with a detail that is meant for whoever asks, whatever its code.
+/// An error whose detail is for the client, whatever its code.
 fn envelope_with(error: &Error, detail: &str) -> String {
     let (err_code, err_msg) = (error.code.number(), error.code.name());
     protocol::go_json::to_text(&Envelope { err_code, err_msg, err_dlt: detail })

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Longest id that is taken over, in bytes.
+/// Maximum length of an accepted id, in bytes.
 const LONGEST: usize = 128;
 /// Longest id that is echoed, in bytes: clients do not look at it.
 const LONGEST_ECHO: usize = 1024;

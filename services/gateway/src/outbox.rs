@@ -59,7 +59,7 @@ struct Queue {
 
 /// See the module.
 pub(crate) struct Outbox {
-    /// Most that waits, in bytes. A single frame may be larger.
+    /// Maximum queued bytes. A single frame can be larger.
     most: usize,
     /// Of all connections.
     all: Budget,
@@ -98,7 +98,7 @@ impl Outbox {
         queued + cost <= self.allowed_bytes()
     }
 
-    /// From here on, whoever has more for it waits a little if it can.
+    /// Above this level, senders wait a little if they can.
     fn crowded_bytes(&self) -> usize {
         self.most / 2
     }

@@ -93,7 +93,7 @@ pub(crate) async fn listen(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
-/// Tells whoever watches one of these users how they are now.
+/// Notifies the subscribers of these users of their current state.
 async fn push(gateway: &Gateway, users: &[String]) {
     let watched = |user: &&String| !gateway.registry.watchers(user).is_empty();
     let users: Vec<String> = users.iter().filter(watched).cloned().collect();

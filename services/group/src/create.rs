@@ -143,7 +143,7 @@ impl Groups {
         Ok(CreateGroupResp { group_info: Some(info) })
     }
 
-    /// Whether a group may be made with this id: ordinary users choose letters and digits.
+    /// Whether a group can be created with this id: ordinary users choose letters and digits.
     fn check_new_id(&self, by_administrator: bool, id: &str) -> Result<()> {
         let field = "groupInfo.groupID";
         if by_administrator {
@@ -153,7 +153,7 @@ impl Groups {
         }
     }
 
-    /// Somebody else has made the group in the same moment: those who are not in that one keep no row of it.
+    /// Another caller created the group concurrently: users who are not in that one keep no row of it.
     async fn forget_rows_of_strangers(&self, group: &str, users: &[String]) -> Result<()> {
         let members = self.store.members(group, users).await?;
         let conversation = [conversation_id::group(group)];

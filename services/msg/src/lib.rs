@@ -55,7 +55,7 @@ pub struct Messages {
     pub clock: Arc<dyn Clock>,
     /// Counters of the contract.
     pub metrics: MessageMetrics,
-    /// Who may search at a time.
+    /// Concurrent searches.
     pub searches: Searches,
 }
 

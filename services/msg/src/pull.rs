@@ -298,7 +298,7 @@ impl Messages {
         Ok(GetSeqMessageResp { msgs, notification_msgs })
     }
 
-    /// What is read of everything that is wanted: messages and notifications.
+    /// The result for all requested ranges: messages and notifications.
     async fn pull(
         &self,
         user: &str,
@@ -435,7 +435,7 @@ impl Messages {
     }
 }
 
-/// What is asked for of a conversation.
+/// The requested part of a conversation.
 struct Wanted {
     window: Window,
     seqs: Vec<i64>,

@@ -225,7 +225,7 @@ impl Messages {
         Ok(RevokeMsgResp {})
     }
 
-    /// Stores the revocation, or finds the caller's own: whoever got no answer revokes again, until everybody has heard of it.
+    /// Stores the revocation, or finds the caller's own: a caller without an answer can retry until everybody is notified.
     async fn revoked_by(
         &self,
         stored: &StoredMessage,
@@ -248,7 +248,7 @@ impl Messages {
         now.and_then(|stored| stored.revoke).filter(own).ok_or_else(twice)
     }
 
-    /// Who may revoke: the sender; in groups also the owner, and administrators for ordinary members. Returns the role.
+    /// Checks who can revoke: the sender; in groups also the owner, and administrators for ordinary members. Returns the role.
     async fn may_revoke(&self, context: &Context, user: &str, message: &MsgData) -> Result<i32> {
         if message.session_type != session::GROUP {
             return if context.is_privileged() || message.send_id == user {
@@ -304,7 +304,7 @@ impl Messages {
         Ok(DeleteMsgsResp {})
     }
 
-    /// Removes the content of messages. In groups whoever may revoke a message may remove it; a single chat belongs to both.
+    /// Removes the content of messages. In groups anyone who can revoke a message can remove it; a single chat belongs to both.
     async fn delete_for_everybody(
         &self,
         context: &Context,

@@ -27,7 +27,7 @@ use crate::{Messages, bounds};
 /// appMangerLevel from which a user is an administrator or an account of the operator.
 const SYSTEM_ACCOUNT: i32 = 2;
 
-/// How far clocks of back ends may be ahead.
+/// Maximum lead of back ends' clocks.
 const MAX_AHEAD_MS: i64 = 5 * 60 * 1000;
 
 impl Messages {
@@ -298,7 +298,7 @@ impl Messages {
     }
 }
 
-/// Whether a message may be said to have been sent then, in ms.
+/// Whether a sendTime is allowed, in ms.
 fn in_bounds(send_time: i64, now: i64, is_import: bool) -> Result<()> {
     let (first, last) = (if is_import { 1 } else { now - DAY_MS }, now + MAX_AHEAD_MS);
     if (first..=last).contains(&send_time) {
@@ -308,7 +308,7 @@ fn in_bounds(send_time: i64, now: i64, is_import: bool) -> Result<()> {
     Err(Error::args(format!("sendTime must be between {first} and {last} (ms), or 0 for now{remedy}")))
 }
 
-/// The name and the face that receivers see. What an ordinary sender says of itself is not believed.
+/// The name and picture that receivers see. An ordinary sender's own values are ignored.
 fn name_sender(context: &Context, message: &mut MsgData, nickname: &str, face_url: &str) {
     let believed = context.is_privileged();
     for (field, known) in [(&mut message.sender_nickname, nickname), (&mut message.sender_face_url, face_url)]
@@ -319,7 +319,7 @@ fn name_sender(context: &Context, message: &mut MsgData, nickname: &str, face_ur
     }
 }
 
-/// What a message says of its sender.
+/// Name and picture of a message's sender.
 #[derive(PartialEq, Eq)]
 struct Name {
     nickname: String,

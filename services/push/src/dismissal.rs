@@ -50,7 +50,7 @@ pub struct Dismissals {
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Groups whose members are being removed: one that is heard of again is not begun again.
+    /// Groups whose members are being removed: a repeated notification does not restart it.
     running: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -66,7 +66,7 @@ impl Dismissals {
         Self { groups, jobs, clock, tasks, stop, running: Arc::default() }
     }
 
-    /// Returns when it is done, or is kept and goes on behind.
+    /// Returns when it is done, or is stored and continues in the background.
     ///
     /// # Errors
     /// When it cannot be kept; repeating it changes nothing.

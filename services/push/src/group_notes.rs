@@ -46,7 +46,7 @@ pub(crate) fn read(payload: bytes::Bytes) -> Option<OfflineGroup> {
 trait Around: Send + Sync + 'static {
     /// The next members in the order of their ids.
     async fn members(&self, group: &str, after: &str, limit: usize) -> protocol::Result<Vec<String>>;
-    /// Those of them who are to be told: not on a phone now, and they want to be disturbed.
+    /// Those of them to notify: not on a phone now, and without do-not-disturb.
     async fn absent(&self, conversation: &str, users: Vec<String>) -> protocol::Result<Vec<String>>;
     /// Tells them.
     async fn tell(&self, conversation: &str, message: &MsgData, users: Vec<String>);
@@ -59,7 +59,7 @@ trait Around: Send + Sync + 'static {
 pub struct GroupNotes {
     /// Vendors, members, quiet ones.
     pub offline: OfflinePush,
-    /// Who is on a phone.
+    /// Users on a phone.
     pub routes: Routes,
     /// Where the rest goes.
     pub queue: OfflineQueue,
@@ -84,7 +84,7 @@ impl Around for GroupNotes {
     }
 }
 
-/// Those who are not on a phone now and, where members are asked, want to be disturbed.
+/// Users who are not on a phone now and, for group members, have no do-not-disturb.
 pub(crate) async fn absent(
     routes: &Routes,
     store: &store::Store,
@@ -161,7 +161,7 @@ impl<A: Around> Serving<A> {
         self.handled.remember(mark);
     }
 
-    /// Some members who are to be told, and the last that was looked at if there may be more.
+    /// Some members to notify, and the last one checked if there may be more.
     async fn some(
         &self,
         conversation: &str,

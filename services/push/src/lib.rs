@@ -55,7 +55,7 @@ use webhooks::Webhooks;
 
 /// Older than this at the push stage counts as late (docs/protocol/metrics.md).
 const LATE_MS: i64 = 10_000;
-/// The lists of members that are kept may take so much memory.
+/// Memory limit of cached member lists.
 const MEMBERS_BYTES: u64 = 64 << 20;
 /// Messages that a partition recognises, 16 bytes each.
 const HANDLED_MESSAGES: usize = 50_000;
@@ -75,7 +75,7 @@ pub struct Push {
     metrics: PushMetrics,
 }
 
-/// What goes on behind the delivery to gateways.
+/// Work after the delivery to gateways.
 pub struct Behind {
     /// Without vendors there is none.
     pub offline: Option<OfflineQueue>,

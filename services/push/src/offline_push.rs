@@ -115,7 +115,7 @@ impl OfflineMetrics {
     }
 }
 
-/// What tells those who are offline.
+/// Offline push.
 #[derive(Clone)]
 pub struct OfflinePush {
     /// Tokens, badges.
@@ -130,7 +130,7 @@ pub struct OfflinePush {
     pub metrics: OfflineMetrics,
 }
 
-/// Whether anybody tells those who are offline: a push vendor, or the integrator in `beforeOfflinePush`.
+/// Whether offline users are notified: by a push vendor, or by the integrator in `beforeOfflinePush`.
 pub fn somebody_pushes(vendors: &[Box<dyn Vendor>], webhooks: &Webhooks) -> bool {
     !vendors.is_empty() || webhooks.wants(Hook::BeforeOfflinePush)
 }
@@ -148,7 +148,7 @@ impl OfflinePartition {
         Self { offline, handled: Handled::new(HANDLED_NOTES) }
     }
 
-    /// A phone that has rung for a message does not ring for it again, whichever record says so.
+    /// A phone is notified of a message only once, whichever record requests it.
     async fn push(&mut self, record: PushMsgReq) {
         let (message, mut users) = (record.msg_data.unwrap_or_default(), record.user_i_ds);
         let about = key::of(&record.conversation_id, &message);

@@ -137,7 +137,7 @@ impl Members {
     }
 }
 
-/// The members after changes; `changed` are those of the updated who are members now.
+/// The members after changes; `changed` are the updated ones who are members now.
 fn follow(members: &[String], changes: &Changes, changed: &[String]) -> Vec<String> {
     let touched: HashSet<&String> =
         changes.deleted.iter().chain(&changes.inserted).chain(&changes.updated).collect();
@@ -145,7 +145,7 @@ fn follow(members: &[String], changes: &Changes, changed: &[String]) -> Vec<Stri
     kept.chain(&changes.inserted).chain(changed).cloned().collect()
 }
 
-/// Those who left with this very message must hear of it too.
+/// Users who left with this message must also receive it.
 fn just_removed(message: &MsgData) -> Vec<String> {
     if ![kind::MEMBER_QUIT, kind::MEMBER_KICKED].contains(&message.content_type) {
         return vec![];

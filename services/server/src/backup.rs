@@ -45,7 +45,7 @@ fn bucket(config: &Config) -> anyhow::Result<&ObjectStorage> {
     Ok(&config.object.s3)
 }
 
-/// Why no backup may be written there: everybody can read it.
+/// Why no backup can be written there: it is public.
 fn is_public(config: &Config) -> Option<&'static str> {
     let (own, files) = (&config.backup.s3, &config.object.s3);
     if !own.cdn_prefix.is_empty() {

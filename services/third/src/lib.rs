@@ -75,7 +75,7 @@ impl Third {
         })
     }
 
-    /// Whether an instance from before may be asked about the ids that this one makes.
+    /// Whether older instances may get ids issued by this one.
     fn ids_as_before(&self) -> bool {
         self.live.now().takes_legacy_calls()
     }

@@ -81,7 +81,7 @@ fn check_name(context: &Context, name: &str) -> Result<()> {
 
 /// Where forms put what users send.
 const FORMS: &str = "openim/direct/";
-/// Where the server's own objects lie: no form writes there, whoever asks.
+/// Prefix of the server's own objects: no form can write there.
 const RESERVED: [&str; 2] = ["backups/", "openim/"];
 
 /// Keys that administrators choose themselves.
@@ -318,7 +318,7 @@ impl Third {
         }
     }
 
-    /// Whoever knows a name may read it: names are what messages carry.
+    /// Anyone who knows a name can read it: messages carry names.
     pub(crate) async fn access(&self, _: &Context, request: AccessUrlReq) -> Result<AccessUrlResp> {
         let bucket = self.bucket()?;
         check::non_empty("name", &request.name)?;

@@ -53,7 +53,7 @@ pub struct Transfer {
     pub peers: Peers,
     /// Calls to the integrator.
     pub webhooks: Webhooks,
-    /// Marks for those who are named.
+    /// Marks of mentioned users.
     pub mentions: Mentions,
     /// How long messages took.
     pub clock: Arc<dyn Clock>,

@@ -20,7 +20,7 @@ use store::{
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Messages whose marks may wait in memory; those of more are taken from where they are kept.
+/// Maximum messages whose marks wait in memory; others are read from their stored jobs.
 const WAITING: usize = 1024;
 /// Groups that are marked at a time.
 const AT_ONCE: usize = 4;
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// Makes marks.
 pub trait Marks: Send + Sync + 'static {
-    /// Marks the conversations of those who are named; it may be done twice.
+    /// Marks the conversations of mentioned users; idempotent.
     fn mark(&self, request: &MarkMentionsReq) -> impl Future<Output = Result<()>> + Send;
 }
 
@@ -99,7 +99,7 @@ impl Mentions {
         self.jobs.put(&wanted.iter().map(job).collect::<Vec<_>>()).await
     }
 
-    /// Makes marks that are kept. Never waits: what finds no room is taken from where it is kept.
+    /// Queues stored marks. Never waits: marks without room are read later from their jobs.
     pub(crate) fn begin(&self, wanted: Vec<Wanted>) {
         for wanted in wanted {
             if self.queue.try_send(wanted).is_err() {

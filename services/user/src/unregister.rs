@@ -88,7 +88,7 @@ impl Users {
         })
     }
 
-    /// The job first: whoever dies after it leaves it to others.
+    /// The job first: after a crash another process continues.
     async fn begin_to_erase(&self, context: &Context, user: &str) -> Result<()> {
         let (by, operation_id) = (context.user_id(), context.operation_id.as_str());
         let job = erasures::Erasure::new(user, by, operation_id, self.clock.now_ms());
@@ -108,7 +108,7 @@ impl Users {
         Ok(())
     }
 
-    /// Ids of users who are being erased are nobody's yet.
+    /// Ids of users being erased cannot be used yet.
     pub(crate) async fn check_not_being_erased(&self, ids: &[String]) -> Result<()> {
         match self.store.being_erased(ids).await? {
             None => Ok(()),

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::{ReadError, strings};
 
-/// How deep values may be nested where nobody wants them; as in Go.
+/// Maximum nesting of skipped values, as in Go.
 const MAX_SKIPPED_DEPTH: usize = 10_000;
-/// How deep values may be nested that are kept: each level takes a part of the stack.
+/// Maximum nesting of kept values: each level uses stack.
 const MAX_DEPTH: usize = 128;
 
 /// What stands between the quotes of a valid string.

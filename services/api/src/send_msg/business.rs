@@ -27,7 +27,7 @@ struct Body {
     group: String,
     #[serde(default, rename = "sendMsg")]
     also_chat: bool,
-    /// 2 is stored; any other number reaches whoever is online, as 1 does.
+    /// 2 is stored; any other number, like 1, reaches only online users.
     #[serde(default, rename = "reliabilityLevel")]
     reliability: Option<i32>,
 }

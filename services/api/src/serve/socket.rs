@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep, timeout_at},
 };
 
-/// How long each part of a connection's life may take.
+/// Timeouts of the phases of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// From the first byte of a request (or from the connection's begin) to the end of its head.

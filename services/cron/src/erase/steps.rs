@@ -91,7 +91,7 @@ impl Cron {
         Ok(known.0.as_deref().unwrap_or_default())
     }
 
-    /// Without a profile nobody logs in, sends or is sent to. Then those who are in must go.
+    /// Without a profile a user can neither log in, send nor receive. Then existing sessions are closed.
     async fn close_doors(&self, job: &Erasure) -> Result<Step> {
         let user = &job.user_id;
         self.store.remove_user(user).await?;
@@ -174,7 +174,7 @@ impl Cron {
         Ok(None)
     }
 
-    /// Friends hear of it as when somebody removes them.
+    /// Friends are notified as for a removal.
     async fn leave_friends(&self, job: &Erasure) -> Result<Step> {
         let user = &job.user_id;
         let owners = self.store.some_owners_of_friend(user, FEW).await?;
@@ -296,7 +296,7 @@ struct Scrubbed {
     edited: Option<Vec<u8>>,
 }
 
-/// A message, and the edit in its place, without what they say of `user`; `None` when they say nothing.
+/// A message and its edit without the data of `user`; `None` if they contain none.
 fn without(found: &Telling, user: &str) -> Result<Option<Scrubbed>> {
     if found.encoded().is_empty() {
         return Ok(None);

@@ -14,9 +14,9 @@ pub(super) const FOLDER: &str = "backups/";
 pub(super) const MANIFEST: &str = "manifest.json";
 /// Of documents in one object, before compression.
 pub(super) const CHUNK_BYTES: usize = 16 << 20;
-/// A chunk is written when it is that long: the last document may be the longest that MongoDB takes.
+/// A chunk is written at this size: the last document can be as large as MongoDB allows.
 const MOST_INFLATED: usize = CHUNK_BYTES + (17 << 20);
-/// What one object of a backup may be, whatever the bucket says.
+/// Maximum size of an object of a backup, whatever the bucket says.
 pub(super) const MOST_BYTES: usize = 64 << 20;
 /// Encrypted and signed.
 const SEALED: u32 = 2;

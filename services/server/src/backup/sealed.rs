@@ -10,7 +10,7 @@ use anyhow::{anyhow, ensure};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// Shortest text that is taken for a key.
+/// Minimum length of a key.
 const SHORTEST: usize = 32;
 const CHUNKS: &str = "openim backup chunks v2";
 const MANIFESTS: &str = "openim backup manifest v2";
