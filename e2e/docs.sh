@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Builds the documentation as a static website with search, in dist/docs. The first run compiles mdBook.
+#   e2e/docs.sh [quick]     quick: does nothing if mdBook is not compiled yet
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 mdbook_version=0.5.4
 mdbook=$OPENIM_CACHE/bin/mdbook
 if [ "$("$mdbook" --version 2> /dev/null)" != "mdbook v$mdbook_version" ]; then
+  [ "${1:-}" != quick ] || { echo "mdBook is not compiled: run make docs"; exit; }
   echo "compiling mdBook $mdbook_version (some minutes)"
   target=$(mktemp -d); trap 'rm -rf "$target"' EXIT
   CARGO_TARGET_DIR=$target nice cargo install -q --locked --force --no-default-features --features search --root "$OPENIM_CACHE" "mdbook@$mdbook_version"

@@ -24,6 +24,7 @@ if [ "$mode" != cluster ]; then
   part "what runs the parts" e2e/tests/runner.sh
   part "alerts" alerts
   part "links" node e2e/links.mjs
+  part "the docs as a book" e2e/docs.sh quick
   part "badges" node e2e/badges.mjs --check
   part "words" node e2e/words.mjs
   part "what checks the words" e2e/tests/words.sh
