@@ -50,7 +50,7 @@ test('a backup is written while the services go on', async () => {
   for (const content of ['one', 'two', 'three']) sent.push(await say(content));
   await until('three messages', async () => await newest() === 3, 20_000);
   assert.match(openim('backup', cluster, '--backup', backup), new RegExp(`backup ${backup}: \\d+ documents in \\d+ collections`));
-  assert.match(refused('backup', cluster, '--backup', backup), /there is a backup .*choose another name/);
+  assert.match(refused('backup', cluster, '--backup', backup), /backup .* already exists: choose another name/);
 });
 
 test('who looks after the cluster is told that backups lie beside users\' files', () => {

@@ -46,10 +46,10 @@ spec:
 END
 for _ in $(seq 60); do
   message=$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.message}')
-  [[ $message == *"there is no Secret nowhere"* ]] && break
+  [[ $message == *"Secret nowhere not found"* ]] && break
   sleep 0.5
 done
-[[ $message == *"there is no Secret nowhere"* ]] || { echo "status says: $message"; exit 1; }
+[[ $message == *"Secret nowhere not found"* ]] || { echo "status says: $message"; exit 1; }
 [ "$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]
 [ "$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]
 # The status is written before the event is published.

@@ -63,7 +63,7 @@ pod_monitor() { kube -n "$ns" get podmonitor "$cluster_name" -o "jsonpath={$1}";
 messages() { get "$cluster_name" '{.status.blockers[*].message}'; }
 monitoring '{"labels":{"release":"-"}}'
 until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
-get "$cluster_name" '{.status.message}' | has 'spec.monitoring.labels.release: "-" is not the value of a label'
+get "$cluster_name" '{.status.message}' | has 'spec.monitoring.labels.release: "-" is not a label value'
 monitoring '{"labels":{"release":"prometheus"}}'
 if ! kube get customresourcedefinition podmonitors.monitoring.coreos.com > /dev/null 2>&1; then
   until_is 30 "spec.monitoring: PodMonitor CRD not found: install the Prometheus operator, or remove the field" messages
@@ -234,7 +234,7 @@ redis() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"
 of_redis() { kube -n "$ns" get pod "$cluster_name-redis-0" -o "jsonpath={$1}"; }
 redis_before=$(of_redis .metadata.uid)
 redis true '{"pods":{"nodeSelector":{"example.org/disk":"none"}}}'
-until_is 30 "redis: where and how its pods run" get "$cluster_name" '{.status.plan[0].component}: {.status.plan[0].reason}'
+until_is 30 "redis: pod scheduling" get "$cluster_name" '{.status.plan[0].component}: {.status.plan[0].reason}'
 until_is 10 Paused get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'
 [ "$redis_before" = "$(of_redis .metadata.uid)" ]
 redis false '{"pods":{"nodeSelector":{"example.org/disk":"none"}}}'
@@ -296,7 +296,7 @@ spec:
   redis: {external: {address: "192.0.2.77:6379"}}
   kafka: {external: {address: ["192.0.2.77:9092"]}}
 END
-held() { kube -n second get openimcluster second -o 'jsonpath={.status.blockers[?(@.gate=="HostTaken")].message}' | grep -c "OpenIMCluster $cluster_name in namespace $ns has all hosts" || true; }
+held() { kube -n second get openimcluster second -o 'jsonpath={.status.blockers[?(@.gate=="HostTaken")].message}' | grep -c "OpenIMCluster $cluster_name in namespace $ns already uses all hosts" || true; }
 until_is 30 1 held
 [ -z "$(kube -n second get ingress -o name)" ] || { echo "it has an Ingress"; exit 1; }
 api=$(OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} node -p 'JSON.parse(process.env.OPENIM_ENDPOINTS).api')

@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(said(&first, &[&second], &[]), None);
         let told = said(&second, &[&first], &[]).unwrap();
         assert!(
-            told.contains("OpenIMCluster chat in namespace a has all hosts of this ingress class"),
+            told.contains("OpenIMCluster chat in namespace a already uses all hosts of this ingress class"),
             "{told}"
         );
         assert!(told.contains("set another spec.ingress.host"), "{told}");

@@ -442,7 +442,7 @@ mod tests {
         observed.stateful_sets.insert("chat-redis".into(), live);
         let told = plan(&cluster, &observed).blockers;
         assert!(
-            told.iter().any(|blocker| blocker.message.contains("replicas is 1, the set has 3")),
+            told.iter().any(|blocker| blocker.message.contains("replicas is 1, but the set has 3")),
             "{told:?}"
         );
         let three = validate(&object("redis: {managed: {replicas: 3}}")).unwrap();

@@ -378,7 +378,7 @@ mod tests {
         assert!(!proof.holds());
         assert_eq!(
             view::proof(&proof),
-            "✖ version 1.0.0 to 1.1.0, 61 s, 1200 messages acknowledged: 1 lost, 1 doubled, 0 reordered, 2 other anomalies; longest gap 1.2 s"
+            "✖ version 1.0.0 to 1.1.0, 61 s, 1200 messages acknowledged: 1 lost, 1 duplicated, 0 reordered, 2 other anomalies; longest gap 1.2 s"
         );
     }
 }

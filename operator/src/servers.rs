@@ -237,8 +237,7 @@ mod tests {
             "mongodb: {managed: {resources: {memoryLimit: 8Gi}}}\nkafka: {managed: {image: 'mirror/kafka:4', pods: {nodeSelector: {disk: fast}}}}",
         );
         let decision = decide(&after, &observed, false);
-        let of_kafka =
-            ("kafka", "image docker.io/apache/kafka:4.1.1 to mirror/kafka:4, where and how its pods run");
+        let of_kafka = ("kafka", "image docker.io/apache/kafka:4.1.1 to mirror/kafka:4, pod scheduling");
         assert_eq!(coming(&decision), [of_kafka, ("mongodb", "requests and limits")]);
         assert_eq!(decision.started.as_ref().unwrap().component, "kafka");
         assert_eq!(decision.made_of["kafka"].image, "mirror/kafka:4");
@@ -250,7 +249,7 @@ mod tests {
         let decision = decide(&after, &observed, false);
         assert_eq!(
             coming(&decision),
-            [("kafka", "0 of 1 pods are new, 0 serve"), ("mongodb", "requests and limits")]
+            [("kafka", "0 of 1 pods updated, 0 ready"), ("mongodb", "requests and limits")]
         );
         assert!(decision.started.is_none() && !decision.waits);
         assert_eq!(decision.blockers[0].component, "kafka");

@@ -368,7 +368,7 @@ mod tests {
         let observed = Observed { deployments, ..Default::default() };
         let change = |server: &str| crds::Change { component: server.into(), ..Default::default() };
         let gate = Reason::RollingOut.as_str().into();
-        let message = "1 of 3 pods are new, 2 serve".into();
+        let message = "1 of 3 pods updated, 2 ready".into();
         let plan = Plan {
             changes: vec![change("kafka"), change("redis")],
             blockers: vec![Blocker { component: "kafka".into(), gate, message }],
@@ -379,7 +379,7 @@ mod tests {
         assert!(!is_true(&status, condition::READY));
         assert_eq!(
             status.message,
-            "12 of 12 pods are ready; waiting for kafka: 1 of 3 pods are new, 2 serve. Then: redis."
+            "12 of 12 pods are ready; waiting for kafka: 1 of 3 pods updated, 2 ready. Then: redis."
         );
     }
 
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(status.conditions[0].reason, "InvalidSpec");
         assert_eq!(
             status.message,
-            "The API server refuses StatefulSet/chat-mongodb: spec.x: Unsupported value."
+            "The API server rejects StatefulSet/chat-mongodb: spec.x: Unsupported value."
         );
         assert_eq!(status.blockers.len(), 2);
     }
