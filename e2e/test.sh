@@ -21,13 +21,13 @@ if [ "$mode" != fast ]; then limit=3600 beside "$tools" tools; fi
 if [ "$mode" != cluster ]; then
   part "formatting" cargo fmt --all --check
   part "scripts parse" scripts_parse
-  part "what runs the parts" e2e/tests/runner.sh
+  part "test runner" e2e/tests/runner.sh
   part "alerts" alerts
   part "links" node e2e/links.mjs
   part "the docs as a book" e2e/docs.sh quick
   part "badges" node e2e/badges.mjs --check
   part "words" node e2e/words.mjs
-  part "what checks the words" e2e/tests/words.sh
+  part "word list check" e2e/tests/words.sh
   limit=2400 part "clippy" cargo_static clippy -q --all-targets -- -D warnings
   limit=3600 build "$programs" compiled || blocked="the programs do not compile"
 else
@@ -36,7 +36,7 @@ fi
 if [ "$mode" = fast ]; then
   build "cargo-deny" e2e/tools/cluster/build.sh checks
 else
-  limit=1800 build "an earlier version compiled" earlier_version
+  limit=1800 build "earlier version compiled" earlier_version
   [ "$mode" = cluster ] || build "fuzz targets compiled" e2e/tests/fuzz.sh build
   # What is missing is tried once more by the part that needs it.
   uncounted=1 joined "$tools"
@@ -68,16 +68,16 @@ if [ "$mode" != fast ]; then
   part "memory has a bound" e2e/tests/memory.sh
   part "users are erased, backups are sealed" e2e/tests/erase.sh
   part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
-  part "what goes wrong, in short" e2e/tests/nemeses.sh core
+  part "fault injection, short" e2e/tests/nemeses.sh core
   part "operator on the real cluster" e2e/tests/operator.sh
-  part "gateways by connections" e2e/tests/scaling.sh
+  part "gateway autoscaling" e2e/tests/scaling.sh
   part "backup and restore" e2e/tests/backup.sh
-  part "a route of the Gateway API" e2e/tests/gateway-api.sh route
+  part "Gateway API route" e2e/tests/gateway-api.sh route
   part "upgrades under load" e2e/tests/upgrade.sh
   part "real SDK in a real browser" e2e/tests/sdk.sh
   part "the operator's rights" e2e/tests/rights.sh
-  part "no secret is told" e2e/tests/secrets.sh
-  part "what the contract asks for" node e2e/tools/contract/report.mjs
+  part "no secret leaks" e2e/tests/secrets.sh
+  part "protocol coverage" node e2e/tools/contract/report.mjs
   part "metrics are scraped" e2e/tests/metrics.sh
 fi
 stale=$(e2e/soak.sh --stale) || stale="(it cannot be told)"

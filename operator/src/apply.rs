@@ -208,7 +208,7 @@ fn altered(theirs: &Value, live: &Value, desired: &Value) -> Option<String> {
 
 /// What somebody else has changed in an object that we applied.
 fn edit(live: &DynamicObject, live_value: &Value, desired: &Value) -> Option<Edit> {
-    // Kubernetes' own controllers do what they are told.
+    // Kubernetes' own controllers act on our objects; their changes are not edits.
     let is_ours = |manager: &str| [MANAGER, "kube-controller-manager"].contains(&manager);
     let mut theirs =
         live.managed_fields().iter().filter(|entry| !entry.manager.as_deref().is_some_and(is_ours));
@@ -515,7 +515,7 @@ async fn remove_orphans(
                 continue;
             }
             let what = format!("{kind}/{name}");
-            // Exactly this object: one that was made anew under the name meanwhile stays.
+            // Exactly this object: one recreated under the same name meanwhile stays.
             let preconditions = Preconditions { uid: object.uid(), resource_version: None };
             let parameters =
                 DeleteParams { preconditions: Some(preconditions), dry_run, ..DeleteParams::background() };

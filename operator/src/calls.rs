@@ -249,7 +249,7 @@ mod tests {
             Calls::of(&counted(&[("sendMsg", 99, 1), ("odd", 0, 900)]), Some(&before)).too_many(10),
             None
         );
-        // Pods of before that were hardly asked say nothing.
+        // Old pods with few calls prove nothing.
         let few = counted(&[("sendMsg", 3, 0)]);
         assert_eq!(Calls::of(&counted(&[("odd", 0, 100)]), Some(&few)).too_many(10), Some(100));
     }

@@ -355,7 +355,7 @@ pub async fn dereference(
         live::behind(client, cluster, &observed.there, &revision).await
     };
     let signing = async {
-        // Not while services are changed: pods of before are among them.
+        // Not while services are being changed: some pods are old ones.
         let settled = observed.deployments.values().all(Rollout::is_done);
         if cluster.signed_calls || !settled {
             return Ok(None);

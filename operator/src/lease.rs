@@ -63,7 +63,7 @@ impl Candidate {
             }
             lease.spec = Some(self.claim(now.clone(), now, transitions + 1));
         }
-        // `replace` carries the resourceVersion that was read: whoever else wrote meanwhile wins, we get 409.
+        // `replace` sends the resourceVersion that was read: a concurrent writer wins, and we get 409.
         settled(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 

@@ -190,7 +190,7 @@ async fn redis(
     let state = Box::pin(routes.set_state()).await.map_err(|error| error.to_string())?;
     *master = hosts.iter().position(|host| *host == state.master).map(|member| member as i32);
     let wanted = hosts.len() - 1;
-    // One that is away finds the users in its configuration when it starts.
+    // An unavailable server reads the users from its configuration at start.
     let lack = users.ensure_in_redis(hosts, &settings.tls).await.err();
     Ok(if state.replicas >= wanted {
         lack.unwrap_or_default()

@@ -174,7 +174,7 @@ async fn until_over(
     let mut begun = false;
     let mut said = String::new();
     loop {
-        // An API server that is away for a moment is part of what is proved.
+        // A briefly unavailable API server is part of the proof.
         if let Ok(cluster) = clusters.get(name).await {
             let message = cluster.status.as_ref().map_or("", |status| &status.message).to_owned();
             match phase(&cluster) {

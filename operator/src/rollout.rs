@@ -196,8 +196,8 @@ pub fn decide(
             decision.blockers.push(blocker(item.service, gate, seen(live)));
         }
     }
-    // Of those that have what is wanted: an edit that takes it back is not held up by what it mends. The one that was changed last is the
-    // likeliest cause; those that it calls, or that call it, fail with it.
+    // Only services already on the desired revision: an edit that reverts the change must not be blocked by what it fixes. The one changed last is the
+    // likeliest cause; services that it calls, or that call it, fail with it.
     let failing = wanted.iter().rev().find_map(|item| {
         let live = observed.deployments.get(&cluster.part(item.service))?;
         let changed = revision_of(&live.template) == revision_of(template(&item.deployment));
@@ -553,7 +553,7 @@ mod tests {
         }
         assert_eq!(seen, ["msg: configuration, 8 to 12 partitions (all pods at once)"]);
         assert!(!world.observed.deployments["chat-msg"].recreates, "the next change is a rolling one again");
-        // While pods of before are still there whatever is asked for must wait for them.
+        // While old pods exist, every change must wait for them.
         world.pass(&cluster("{version: 1.0.0, config: {kafkaPartitions: 8}}"), None);
         for _ in 0..SERVICES.len() {
             world.pass(&cluster("{version: 1.0.0, config: {kafkaPartitions: 8}}"), None);

@@ -103,7 +103,7 @@ pub async fn prepare(cluster: &Cluster, data: &BTreeMap<String, String>, step: S
     let other = Account::in_use(data).other();
     match step {
         Step::Begin | Step::End => Ok(()),
-        // The users of the services are made by whoever asks the servers how they are.
+        // The probe creates the services' users.
         Step::Switch => {
             let password = data.get(other.mongo_password).map_or("", String::as_str);
             Box::pin(set.admit(&replica_set_as(other, cluster, data), other.user, password)).await

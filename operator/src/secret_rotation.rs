@@ -32,7 +32,7 @@ pub(crate) fn comes_and_goes(name: &str) -> bool {
 /// Variables of the services for what the Secret has beside the secret in use.
 pub(crate) fn variables(data: &Data) -> Vec<(&'static str, &'static str)> {
     let has = |name: &str| data.contains_key(name);
-    // Where there is none yet, pods that start anew after the next step find one.
+    // If there is none yet, pods that restart after the next step find one.
     let api = has(key::API_SECRET) || has(key::OTHER_API_SECRET);
     let all = [
         (api, "IMENV_APISECRET", key::API_SECRET),

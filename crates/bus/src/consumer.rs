@@ -452,7 +452,7 @@ async fn consume<H: PartitionHandler>(
         let span =
             tracing::error_span!("batch", batch = format_args!("{topic}/{partition}@{offset}"), records);
         handler.handle(gathering.batch).instrument(span).await;
-        // Whoever has committed already must not commit again later: that would take it back.
+        // A task that has already committed must not commit again later: that would move the offset back.
         if source.order == Order::HandleFirst {
             source.progress.lock().finish(partition, next);
         }

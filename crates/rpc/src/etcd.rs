@@ -88,7 +88,7 @@ async fn register(etcd: &Etcd, name: &str, address: &str, stop: &CancellationTok
     loop {
         tokio::select! {
             () = stop.cancelled() => {
-                // Whoever asks from now on does not find it.
+                // New callers no longer find it.
                 client.lease_revoke(lease).await?;
                 return Ok(());
             }

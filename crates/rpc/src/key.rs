@@ -314,7 +314,7 @@ mod tests {
         // A wrong signature does not become good because there is a MAC beside it.
         let wrong = Call { signature: Bytes::from_static(b"wrong"), ..new.clone() };
         assert!(both.verify(PARSE, &wrong).is_err());
-        // It is told while they run.
+        // It changes while they run.
         both.take_over(&config(SECRET, ""));
         assert!(both.verify(PARSE, &old).is_err());
         assert!(!both.believes(&new.signature, &Reply::default()));

@@ -274,7 +274,7 @@ mod tests {
         // The caller has hung up, and the server has seen it when it answers a later call on the same connection.
         let again = gateway.call_raw(&context, "panic", Bytes::new()).await;
         assert!(again.is_err());
-        // Whoever ends waits for it.
+        // Shutdown waits for it.
         stop.cancel();
         slow.go_on.notify_one();
         slow.done.notified().await;

@@ -62,7 +62,7 @@ impl Store {
         let rows: Vec<ConversationSeq> = self
             .typed("conversation_seq")
             .find(doc! { "_id": { "$in": conversations } })
-            // What only one server has may be taken back by a failover: nobody is told of it.
+            // A write that only one server has may be rolled back by a failover: it is not reported.
             .read_concern(ReadConcern::majority())
             .await?
             .try_collect()

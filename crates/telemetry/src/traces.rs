@@ -46,7 +46,7 @@ impl Traces {
         }
         let exporter = exporter.build().context("traces.endpoint")?;
         let share = 1.0 / f64::from(config.sample_one_in.max(1));
-        // Whoever made the request decides whether all of its spans are sent.
+        // The caller's sampling decision applies to all spans of a request.
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share)));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)

@@ -160,7 +160,7 @@ impl Webhooks {
                 return Ok(Resp::default());
             }
             Err(error) => {
-                // Whoever asked is not told where hooks go.
+                // The caller must not learn the webhook's URL.
                 tracing::warn!(%error, "webhook.failed");
                 return Err(error);
             }

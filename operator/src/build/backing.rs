@@ -303,7 +303,7 @@ fn server(name: &str, asked: &Asked, number: u16) -> Container {
         resources: Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit)),
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![port(name, number)]),
-        // Recovery after a hard stop takes as long as there are data: whoever is killed in it begins anew.
+        // Recovery after a crash takes as long as the data requires, and starts again if it is killed.
         startup_probe: (asked.template >= template::OWN_SECRETS)
             .then(|| tcp_probe(number, 10, STARTS_WITHIN)),
         readiness_probe: Some(tcp_probe(number, 3, 3)),

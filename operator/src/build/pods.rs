@@ -97,7 +97,7 @@ pub(crate) fn value(name: &str, value: &str) -> EnvVar {
 }
 
 pub(crate) fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
-    // What there is while secrets change alone goes while pods of before may start anew.
+    // Keys that exist only during a rotation are removed while old pods may still restart.
     let optional = secret_rotation::comes_and_goes(key).then_some(true);
     let selector = SecretKeySelector { name: secret.into(), key: key.into(), optional };
     EnvVar {

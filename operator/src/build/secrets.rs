@@ -187,7 +187,7 @@ fn uses(cluster: &Cluster, part: &str, of: Use) -> bool {
         Use::Logins => part == "auth",
         Use::MongoDb => !["gateway", "api"].contains(&part),
         Use::Redis => ["user", "relation", "conversation", "group", "push", "msg", "gateway"].contains(&part),
-        // What hooks are told afterwards goes through Kafka.
+        // After hooks go through Kafka.
         Use::Kafka => calls_hooks || ["transfer", "push", "msg", "migrate"].contains(&part),
         Use::ObjectStorage => ["third", "cron"].contains(&part) || JOBS.contains(&part),
         Use::Hooks => calls_hooks,

@@ -119,7 +119,7 @@ async fn keep(mut body: Body, limit: usize, budget: &Budget) -> Result<Kept, Ref
         if size > limit {
             return Err(Refused::TooLarge { limit });
         }
-        // What is small is always taken, so that whoever only asks how things are is answered.
+        // Small requests are always accepted, so that status queries are answered.
         if size > SMALL {
             held.grow(size - held.bytes()).map_err(|_busy| Refused::Busy)?;
         }

@@ -143,7 +143,7 @@ mod tests {
             let error = read(bad.as_bytes()).unwrap_err();
             assert!(error.detail.contains("operationID") && error.detail.contains("128 bytes"), "{error}");
         }
-        // What is missing is told as ever.
+        // Missing headers are reported as usual.
         assert_eq!(read(b"").unwrap_err().detail, "header must have operationID");
         assert_eq!(operation_id(&HeaderMap::new()).unwrap_err().detail, "header must have operationID");
     }

@@ -84,7 +84,7 @@ async fn accept(
         // Somebody waits for each answer, and they are small.
         let _nodelay = socket.set_nodelay(true);
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            // Each call wakes every connection: whoever is refused next finds room or comes again.
+            // Each call wakes every connection: a refused one finds room or retries.
             if told.is_none_or(|told: Instant| told.elapsed() >= TELL_EVERY) {
                 told = Some(Instant::now());
                 tracing::warn!(most, "connections.full");

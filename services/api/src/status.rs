@@ -101,7 +101,7 @@ async fn collect(api: &Api, context: &Context, body: &[u8]) -> Result<Vec<User>>
         .every_gateway::<_, GetUsersOnlineStatusResp>(context, "getUsersOnlineStatus", &request)
         .await;
     if let Some(error) = failure {
-        // Whoever is connected to a gateway that cannot be reached gets no messages either.
+        // Users on an unreachable gateway do not get messages either.
         tracing::warn!(%error, "online_status.partial");
     }
     for answer in answers {

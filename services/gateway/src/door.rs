@@ -388,7 +388,7 @@ mod tests {
             ended = second.read_u8() => assert!(ended.is_err()),
         }
         assert_eq!(door.metrics.turned_away.get(), 1);
-        // Whoever it says it is.
+        // Whatever identity it claims.
         assert_eq!(door.addresses.count(&first.gate, &forwarded_for("203.0.113.9")), Ok(()));
         drop(first);
         visit(&mut door).await;

@@ -25,7 +25,7 @@ pub(crate) async fn run(gateway: &Gateway) {
         tokio::time::sleep_until(started + pause * u32::try_from(index).unwrap_or(u32::MAX)).await;
         connection.send(Outbound::Close(Why::Restart));
     }
-    // Connections that were opened just before the drain began are told too.
+    // Connections opened just before the drain started are closed too.
     for connection in gateway.registry.all() {
         connection.send(Outbound::Close(Why::Restart));
     }

@@ -87,7 +87,7 @@ impl GatewayService {
             let frame = SharedFrame::new(response, &self.budgets.queues);
             let (count, crowded) = self.deliver(push, audiences.get(push.audience.as_str()), &frame);
             delivered += count;
-            // The connections write while this waits: a backlog does not cut whoever reads.
+            // The connections write while this waits: a backlog does not disconnect clients that read.
             tokio::task::yield_now().await;
             futures::future::join_all(crowded.iter().map(|open| open.outbox.room(deadline))).await;
         }
@@ -226,7 +226,7 @@ impl GatewayService {
                         platform_id: open.platform.number(),
                         conn_id: open.id.clone(),
                         is_background: open.background.load(std::sync::atomic::Ordering::Relaxed),
-                        // Whoever may ask who is online may not therefore act as them.
+                        // The right to see who is online must not allow impersonation.
                         token: String::new(),
                     })
                     .collect();

@@ -124,7 +124,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
-            // A failure is not tried again at once, whoever wants it.
+            // A failure is not retried at once, whoever requests it.
             () = gateway.table_wanted.notified(), if !was_told => {}
         }
     }
@@ -193,7 +193,7 @@ async fn write(gateway: &Gateway) -> presence::Result<()> {
     let all: Vec<(String, Route)> =
         gateway.registry.all().iter().map(|connection| route(gateway, connection)).collect();
     gateway.routes.put(&all).await?;
-    // Whoever left while the table was written would stay in it for ever, because renewals keep it alive.
+    // Users who left while the table was written would stay in it forever, because renewals keep it alive.
     let is_open = |(user, route): &(String, Route)| {
         gateway.registry.of_user(user).iter().any(|open| open.id == route.connection_id)
     };

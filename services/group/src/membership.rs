@@ -429,7 +429,7 @@ impl Groups {
             return Ok(DismissGroupResp {});
         }
         if group.status == DISMISSED {
-            // Whoever got no answer dismisses again, as long as there is somebody to hear of it.
+            // A caller without an answer can repeat the dismissal while members remain to be notified.
             let (standing, _) = self.standing(context, id).await?;
             if standing < Standing::Owner || self.store.member_count(id).await? == 0 {
                 return Err(ErrorCode::Dismissed.with(format!("group {id} has already been dismissed")));

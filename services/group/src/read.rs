@@ -59,7 +59,7 @@ impl Groups {
     ) -> Result<GetGroupsInfoResp> {
         lists::distinct_some("groupIDs", &mut request.group_i_ds, protocol::bounds::ITEMS)?;
         let mut group_infos = self.infos(&request.group_i_ds).await?;
-        // Whoever finds a group to join it needs its name, its owner and its rules; what was announced in it is for its members.
+        // Joining a group needs its name, owner and rules; its announcement is for members.
         for info in group_infos.iter_mut().filter(|info| !info.notification.is_empty()) {
             let (standing, _) = self.standing(context, &info.group_id).await?;
             if standing < Standing::Member {

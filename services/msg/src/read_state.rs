@@ -196,7 +196,7 @@ impl Messages {
         let missing = || ErrorCode::RecordNotFound.with(format!("no message {seq} in {id}"));
         let stored = stored.filter(|stored| !stored.encoded().is_empty()).ok_or_else(missing)?;
         let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
-        // Whoever has no part in the conversation does not learn which messages it has.
+        // Users without access to the conversation must not learn which messages it has.
         let shown = match self.window_of(user, id).await? {
             Some(window) => window.shows(user, id, &message),
             None => false,

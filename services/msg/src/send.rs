@@ -70,7 +70,7 @@ impl Messages {
                 format!("{error}; the message may or may not be stored: retry with the same clientMsgID");
             Error { unreachable: error.is_unreachable(), ..Error::internal(detail) }
         })?;
-        // From here on it is transfer's: whoever hangs up now, or dies, takes nothing back and loses no hook.
+        // From here on transfer is responsible: a disconnect or crash now loses neither the message nor a hook.
         Ok(SendMsgResp {
             server_msg_id: message.server_msg_id.clone(),
             client_msg_id: message.client_msg_id.clone(),

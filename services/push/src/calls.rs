@@ -38,7 +38,7 @@ fn divided(mut push: GatewayPush) -> Vec<GatewayPush> {
     let users = std::mem::take(&mut push.user_i_ds);
     let bare = push.encoded_len();
     let mut parts = vec![push.clone()];
-    // The audience is told by the first part.
+    // The first part carries the audience.
     push.audience.clear();
     push.except.clear();
     let mut size = bare;

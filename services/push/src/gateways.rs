@@ -331,7 +331,7 @@ impl Gateways {
         }
         {
             let mut down = self.down.lock();
-            // What it has missed while it was told is told next.
+            // What it missed during that call is sent next.
             if down.get(gateway).is_some_and(|now| now.last != missed.last) {
                 return false;
             }
@@ -633,7 +633,7 @@ mod tests {
                 };
                 gateways.push(address.clone(), GatewayPushReq { pushes: vec![push] }, &[&audience]).await;
             }
-            // One that keeps nothing is told the names with every message, without the one who is not meant.
+            // A gateway that stores no audience gets the names with every message, without the excluded one.
             let expected = if keeps { (3, 1) } else { (3 + 3 * 200, 3) };
             assert_eq!((taken.load(Ordering::Relaxed), told.load(Ordering::Relaxed)), expected);
             assert_eq!(gateways.metrics.undelivered.get(), 0);

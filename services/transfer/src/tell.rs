@@ -56,7 +56,7 @@ fn record(
     // A repeat became what is stored; hooks tell of it as of the first.
     body["seq"] = seq.into();
     body["status"] = status::SENDING.into();
-    // A message that is told of again by a batch that is done again.
+    // A message reported again by a repeated batch.
     let about =
         format!("{}/{}/{}/{}", item.conversation, item.seq, message.server_msg_id, message.client_msg_id);
     webhooks.record(context, hook, &webhooks::reply_query(message), body, &about)

@@ -96,7 +96,7 @@ impl Users {
         tracing::info!(target: "audit", user, by, "user.erasure_begun");
         self.store.remove_user(user).await?;
         self.routes.facts_changed(&[format!("user:{user}")]).await;
-        // Whoever is in goes now; should that fail the job sees to it.
+        // Existing sessions are closed now; if that fails, the job does it.
         let (system, auth) = (context.as_system(), self.peers.get(Service::Auth));
         let told = try_join_all(Platform::NUMBERS.map(async |platform_id| {
             let request = ForceLogoutReq { user_id: user.to_owned(), platform_id };

@@ -128,7 +128,7 @@ impl Cron {
         let Some(group) = self.store.group(&group_id).await? else {
             return Ok(self.store.remove_members(&group_id, std::slice::from_ref(user)).await?);
         };
-        // What is told of the one who leaves is no more than the id.
+        // The notification contains only the id of the leaving user.
         let nameless = doc! { "nickname": "", "face_url": "", "ex": "" };
         self.store.update_member(&group_id, user, &nameless).await?;
         if member.role_level == role::OWNER {

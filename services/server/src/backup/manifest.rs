@@ -288,7 +288,7 @@ mod tests {
                 assert!(restored(&exchanged).is_err());
             }
         }
-        // Whoever writes to the bucket writes sums too, and says that nothing was ever signed.
+        // An attacker with write access can also write checksums, and claim that nothing was ever signed.
         let said: Manifest = serde_json::from_slice(&whole[&key("monday", MANIFEST)]).unwrap();
         let mut said_otherwise = vec![
             Manifest { format: PLAIN, ..said.clone() },
