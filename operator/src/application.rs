@@ -60,7 +60,7 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    /// Those of a cluster.
+    /// The accounts of a cluster.
     pub fn of(cluster: &Cluster, data: &Data) -> Self {
         let used = Account::in_use(data);
         let accounts = || [used, used.other()].into_iter().filter(|account| account.exists(data));
@@ -81,7 +81,7 @@ impl Users {
     /// Makes them in a MongoDB that can be written to.
     ///
     /// # Errors
-    /// What it refused.
+    /// What it rejected.
     pub async fn ensure_in_mongodb(&self, set: &ReplicaSet) -> Result<(), String> {
         let database = config::Mongo::default().database;
         for user in &self.mongodb {

@@ -58,10 +58,10 @@ pub enum ApplyError {
     Certificates {
         /// Kind and name.
         what: String,
-        /// What is wrong.
+        /// The problem.
         source: rcgen::Error,
     },
-    /// Somebody else was faster; the next pass begins with what they wrote.
+    /// A concurrent write won; the next reconcile starts from it.
     #[error("{what} was changed concurrently; retrying")]
     Changed {
         /// Kind and name.
@@ -250,7 +250,7 @@ pub struct Applied {
     pub invalid: Vec<Blocker>,
 }
 
-/// Somebody's edit of what is ours.
+/// A manual edit of a field of ours.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
     /// Kind and name.
@@ -261,7 +261,7 @@ pub struct Edit {
     pub manager: String,
 }
 
-/// Applies the open part of the plan where it differs from what is there, then removes what the plan does not have.
+/// Applies the current part of the plan where it differs, then deletes what is not planned.
 ///
 /// # Errors
 /// At the first object that cannot be applied.
@@ -376,7 +376,7 @@ fn is_as_wanted(live: &DynamicObject, live_value: &Value, desired: &Value) -> bo
     covers(live_value, desired) && wants_all(owned_fields(live), desired)
 }
 
-/// Whether a write changed anything: the API server stores nothing new when it comes to what is there.
+/// Whether a write changed anything: the API server stores nothing new if the result is the same.
 fn has_changed(live: &DynamicObject, answer: &DynamicObject, kept: &Value, dry_run: bool) -> bool {
     if dry_run {
         return sent::differ(&serde_json::to_value(live).unwrap_or_default(), kept);
@@ -625,7 +625,7 @@ fn is_made_for(secret: &Secret, cluster: &Cluster) -> bool {
     }
 }
 
-/// Whether there are volumes of a cluster of this name: what they hold can only be opened with the Secret beside them.
+/// Whether volumes of a cluster of this name exist: only the Secret beside them can open their data.
 async fn has_volumes(client: &Client, cluster: &Cluster) -> Result<bool, ApplyError> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
     let ours = ListParams::default().labels(&selector(&cluster.name)).limit(1);

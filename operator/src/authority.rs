@@ -54,10 +54,10 @@ fn issue(
     Ok((parameters.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
 }
 
-/// Completes the data of the generated Secret: what is missing or ends soon.
+/// Completes the data of the generated Secret: missing or soon expiring certificates.
 ///
 /// # Errors
-/// When what is there cannot be read: somebody edited it.
+/// If the existing data is unreadable because somebody edited it.
 pub fn complete(name: &str, data: &mut BTreeMap<String, String>, now: Timestamp) -> Result<(), rcgen::Error> {
     if !data.contains_key(key::AUTHORITY) || !data.contains_key(key::AUTHORITY_KEY) {
         let (authority, authority_key) = make_authority(name, now)?;

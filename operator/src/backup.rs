@@ -82,7 +82,7 @@ fn new_name() -> String {
     format!("{}-{}", now(), hex::encode(rand::random::<[u8; 8]>()))
 }
 
-/// Runs a Job with these words for the program, the first of which names what it does, to its end; what it said last.
+/// Runs a Job with these arguments, the first of which is the command, to its end; returns its last output.
 async fn run(
     client: &Client,
     cluster: &Cluster,
@@ -163,7 +163,7 @@ pub struct How {
     pub replace: bool,
     /// Seqs that every conversation leaves out.
     pub advance: i64,
-    /// Also what is neither encrypted nor signed.
+    /// Also accept unencrypted, unsigned backups.
     pub unsealed: bool,
 }
 

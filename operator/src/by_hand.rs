@@ -68,7 +68,7 @@ fn api(client: &Client, cluster: &Cluster) -> Api<OpenIMService> {
     Api::namespaced(client.clone(), &cluster.namespace)
 }
 
-/// Those of a cluster, by name.
+/// The objects of a cluster, by name.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.

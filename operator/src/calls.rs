@@ -21,7 +21,7 @@ const NEW: SignedDuration = SignedDuration::from_mins(30);
 const FEWEST: i64 = 50;
 /// The counters of answers by errCode.
 const COUNTERS: [&str; 2] = ["rpc_count_total{", "api_count_total{"];
-/// Those of the answers that failed because a server or another service did not answer.
+/// Answers that failed because a server or another service was unavailable.
 const UNREACHABLE: [&str; 2] = ["rpc_unreachable_total ", "api_unreachable_total "];
 /// The errCode, and that of what failed inside.
 const CODE: &str = "code=\"";

@@ -308,7 +308,7 @@ fn kafka_cluster_id() -> String {
     hex::encode(rand::random::<[u8; 11]>())
 }
 
-/// The complete data of the Secret: what exists, and new values for what is missing.
+/// The complete data of the Secret: existing values, and new ones for missing keys.
 pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let used = Account::in_use(&data);
     for name in [key::SECRET, key::MONGO_KEYFILE].into_iter().chain(used.passwords()) {

@@ -278,7 +278,7 @@ fn named_secrets(cluster: &Cluster) -> Vec<(&'static str, String)> {
     needed
 }
 
-/// Those of a kind, with their fields.
+/// Objects of a kind, with their fields.
 fn of_kind<K: Resource<DynamicType = ()> + DeserializeOwned>(there: &There) -> kube::Result<Vec<K>> {
     let kind = K::kind(&());
     there
@@ -289,7 +289,7 @@ fn of_kind<K: Resource<DynamicType = ()> + DeserializeOwned>(there: &There) -> k
         .map_err(kube::Error::SerdeError)
 }
 
-/// Those of them that exist, each read once.
+/// The existing ones, each read once.
 async fn external_secrets(client: &Client, cluster: &Cluster, version: &GetParams) -> kube::Result<Secrets> {
     let names: BTreeSet<String> = named_secrets(cluster).into_iter().map(|(_, name)| name).collect();
     let mut found = Secrets::new();
@@ -306,7 +306,7 @@ pub fn secrets_digest(external: &Secrets, credentials: &BTreeMap<String, String>
     hex::encode(Sha256::digest(serde_json::to_vec(&(external, credentials)).unwrap_or_default()))
 }
 
-/// [`secrets_digest`] of what is there.
+/// [`secrets_digest`] of the current Secrets.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.

@@ -36,7 +36,7 @@ pub enum Severity {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// What was seen.
+    /// What was observed.
     pub seen: String,
     /// What helps.
     pub advice: String,

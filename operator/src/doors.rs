@@ -10,12 +10,12 @@ use kube::{ResourceExt, api::DynamicObject};
 
 use crate::{plan::Observed, validate::Cluster};
 
-/// What clients ask for: any of these paths of somebody else's is the same way in.
+/// Paths of client traffic: another object with one of them conflicts.
 const PATHS: [&str; 4] = ["/", "/*", "/msg_gateway", "/msg_gateway/"];
 /// The annotation that named the class before there was a field.
 const CLASS: &str = "kubernetes.io/ingress.class";
 
-/// What opens a way in.
+/// The kind of object that uses a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// An Ingress.
@@ -24,7 +24,7 @@ pub enum Kind {
     Route,
 }
 
-/// A way in.
+/// A host of an Ingress class or listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Door {
     /// What opens it.
@@ -56,9 +56,9 @@ pub struct Neighbour {
     pub name: String,
     /// When it was made.
     pub created: Option<Timestamp>,
-    /// What its spec asks for; nothing of what is no `OpenIMCluster`: nobody waits there.
+    /// The hosts desired by its spec; empty for objects other than `OpenIMCluster`, which do not wait.
     pub wants: Vec<Door>,
-    /// What it has.
+    /// The hosts that it uses.
     pub has: Vec<Door>,
 }
 
@@ -92,7 +92,7 @@ impl Neighbour {
     }
 }
 
-/// The ways in that a spec asks for; where it names no Ingress class, the one that its Ingress was given counts.
+/// The hosts desired by a spec; if it names no Ingress class, the one of its Ingress counts.
 fn wanted(spec: &OpenIMClusterSpec, namespace: &str, has: &[Door]) -> Vec<Door> {
     let given = has.iter().find(|door| door.kind == Kind::Ingress).map_or("", |door| &door.at);
     let (class, host) = (&spec.ingress.class_name, &spec.ingress.host);
@@ -134,7 +134,7 @@ pub(crate) fn backends(rule: &IngressRule) -> impl Iterator<Item = (&str, &Ingre
     paths.map(|path| (path.path.as_deref().unwrap_or("/"), &path.backend))
 }
 
-/// The ways in that an Ingress has.
+/// The hosts of an Ingress.
 pub(crate) fn of_ingress(ingress: &Ingress) -> Vec<Door> {
     let Some(spec) = &ingress.spec else { return vec![] };
     let class = spec.ingress_class_name.as_ref().or_else(|| ingress.annotations().get(CLASS));
@@ -154,7 +154,7 @@ pub(crate) fn of_ingress(ingress: &Ingress) -> Vec<Door> {
         .collect()
 }
 
-/// The ways in that an HTTPRoute has.
+/// The hosts of an HTTPRoute.
 pub(crate) fn of_route(route: &DynamicObject) -> Vec<Door> {
     let spec = &route.data["spec"];
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

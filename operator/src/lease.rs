@@ -23,7 +23,7 @@ pub struct Candidate {
     api: Api<Lease>,
     name: String,
     identity: String,
-    /// What was last seen of another holder, and when, by our own clock.
+    /// The last observed state of another holder, and when, by our own clock.
     seen: Option<(Option<MicroTime>, Instant)>,
 }
 

@@ -24,7 +24,7 @@ struct Taken {
     signs_calls: bool,
 }
 
-/// Pods of the services that have not taken over `revision`, and what they say.
+/// Pods of the services that have not applied `revision`, and their answers.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.

@@ -28,7 +28,7 @@ struct Rest {
     secrets_digest: String,
 }
 
-/// What is known of a cluster.
+/// The remembered state of a cluster.
 enum State {
     /// A full pass is to find out.
     Passing {

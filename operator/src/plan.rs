@@ -49,7 +49,7 @@ pub struct Rollout {
     pub trouble: String,
     /// The revision that was rolled back; empty: none.
     pub failed_revision: String,
-    /// What was seen then.
+    /// What was observed then.
     pub failed_reason: String,
     /// When the number of pods was last changed by load.
     pub scaled_at: Option<Timestamp>,
@@ -85,7 +85,7 @@ impl Rollout {
     }
 }
 
-/// What is there.
+/// The current state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
     /// The generated credentials, as far as they exist.
@@ -106,9 +106,9 @@ pub struct Observed {
     pub volumes: BTreeMap<String, Volume>,
     /// Jobs that succeeded.
     pub finished_jobs: BTreeSet<String>,
-    /// Jobs that had a failure, and what was seen.
+    /// Failed Jobs, and what was observed.
     pub failed_jobs: BTreeMap<String, String>,
-    /// Pods that have not taken over the newest live settings, and what they say; asked until there are none.
+    /// Pods that have not applied the newest live settings, and their answers; asked until there are none.
     pub behind: BTreeMap<String, String>,
     /// Whether all pods sign their calls, where that is not known of the cluster yet; `None`: not all could be asked.
     pub signing: Option<bool>,
@@ -143,7 +143,7 @@ pub struct Gate {
     pub message: String,
 }
 
-/// What must be. What is labelled as the cluster's and is not in `apply`, `later` or `kept_config` is removed.
+/// The desired state. Objects with the cluster's labels that are not in `apply`, `later` or `kept_config` are deleted.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// Objects to apply now, in this order.
@@ -162,7 +162,7 @@ pub struct Plan {
     pub deletion_costs: BTreeMap<String, i64>,
     /// Redis must have another master before the one there is can be changed.
     pub fail_over: bool,
-    /// What is still to be changed.
+    /// Pending changes.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
     pub started: Option<Change>,

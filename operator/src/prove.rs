@@ -228,7 +228,7 @@ async fn send(run: &Arc<Run>, over: impl Future<Output = anyhow::Result<()>>) ->
     Ok(outcome)
 }
 
-/// Proves a change, prints and writes what was found.
+/// Proves a change; prints and records the result.
 ///
 /// # Errors
 /// When a promise was broken, or nothing could be proved.

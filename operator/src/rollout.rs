@@ -21,7 +21,7 @@ pub const REVISION: &str = "openim.io/revision";
 pub const BUILT_BY: &str = "openim.io/built-by";
 /// Annotation of Deployments: the revision that was rolled back, so that it is not tried again.
 pub const FAILED_REVISION: &str = "openim.io/failed-revision";
-/// Annotation of Deployments: what was seen then.
+/// Annotation of Deployments: what was observed then.
 pub const FAILED_REASON: &str = "openim.io/failed-reason";
 /// Annotation of pod templates: changes with config.yaml and the secrets.
 pub const CONFIG_HASH: &str = "openim.io/config-hash";
@@ -45,7 +45,7 @@ pub struct Decision {
     pub apply: Vec<Deployment>,
     /// Those that may not be created yet.
     pub later: Vec<Deployment>,
-    /// What is still to be changed.
+    /// Pending changes.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
     pub started: Option<Change>,
@@ -53,7 +53,7 @@ pub struct Decision {
     pub blockers: Vec<Blocker>,
 }
 
-/// What is allowed in this pass.
+/// What is allowed in this reconcile.
 pub struct Permissions {
     /// Whether missing Deployments can be created.
     pub create: bool,

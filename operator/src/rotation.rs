@@ -94,7 +94,7 @@ pub(crate) fn still(observed: &Observed, plan: &Plan, components: &[&str]) -> bo
 /// What MongoDB must be told before the Secret has the step: its users are made and removed by word.
 ///
 /// # Errors
-/// What it refused.
+/// What it rejected.
 pub async fn prepare(cluster: &Cluster, data: &BTreeMap<String, String>, step: Step) -> Result<(), String> {
     if !cluster.mongodb.is_managed() {
         return Ok(());

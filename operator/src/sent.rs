@@ -12,7 +12,7 @@ const STAMPS: [&str; 5] = ["resourceVersion", "managedFields", "generation", "ui
 
 type Hash = [u8; 32];
 
-/// Of an object: what was sent, and the answer.
+/// For an object: what was sent, and the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Kept {
     sent: Hash,
@@ -30,7 +30,7 @@ impl Sent {
         known.is_some_and(|known| known == Kept { sent: hash(desired), answer: content(live) })
     }
 
-    /// The API server made `answer` of what was sent.
+    /// The API server stored what was sent as `answer`.
     pub(crate) fn remember(&self, cluster: &str, what: &str, desired: &Value, answer: &Value) {
         let kept = Kept { sent: hash(desired), answer: content(answer) };
         self.0.lock().entry(cluster.to_owned()).or_default().insert(what.to_owned(), kept);

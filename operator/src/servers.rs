@@ -134,7 +134,7 @@ fn reason(had: &Asked, wanted: &Asked) -> String {
 pub struct Decision {
     /// The settings of each server's pods.
     pub made_of: BTreeMap<&'static str, Asked>,
-    /// What is still to be changed, and what is being changed.
+    /// Pending changes, and those in progress.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
     pub started: Option<Change>,

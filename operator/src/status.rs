@@ -106,7 +106,7 @@ pub fn failed(
     OpenIMClusterStatus { message, conditions, ..status }
 }
 
-/// The status of a cluster. `written` says that this pass changed objects, so that what was observed is about older ones.
+/// The status of a cluster. `written`: this reconcile changed objects, so the observed state is older.
 pub fn of(
     cluster: &Cluster,
     observed: &Observed,

@@ -18,7 +18,7 @@ use crate::{apply::covers, servers, window};
 pub struct Invalid {
     /// Path of the field.
     pub field: String,
-    /// What is wrong and what to write instead.
+    /// The problem and the remedy.
     pub problem: String,
 }
 
@@ -185,7 +185,7 @@ fn backing<M: Clone + Default, E: Clone>(
     }
 }
 
-/// How much a quantity is, in bytes or cores; `None` for what is none.
+/// The value of a quantity, in bytes or cores; `None` if it is not a quantity.
 pub(crate) fn amount(quantity: &str) -> Option<f64> {
     let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &quantity[digits.len()..] {
@@ -248,7 +248,7 @@ fn label_problem(name: &str, value: &str) -> Option<String> {
     })
 }
 
-/// Null is what is not given.
+/// Null means absent.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(fields) => {

@@ -27,7 +27,7 @@ fn with_component(component: &str, message: &str) -> String {
     if component.is_empty() { message.to_owned() } else { format!("{component}: {message}") }
 }
 
-/// What was proved, in one sentence.
+/// The result of a proof, in one sentence.
 pub fn proof(proof: &Proof) -> String {
     let versions = if proof.from_version == proof.to_version {
         format!("version {}", proof.to_version)

@@ -49,7 +49,7 @@ pub enum Pressure {
     High,
     /// All of it.
     Full,
-    /// A quarter more than all of it, by what is held without being asked.
+    /// The limit plus a quarter, for data counted without a check.
     Over,
 }
 
@@ -94,7 +94,7 @@ impl Budget {
         }
     }
 
-    /// Counts what is held already and cannot be refused any more; the next ones find less room.
+    /// Counts data that is already held and can no longer be refused; later requests find less room.
     pub fn hold(&self, bytes: usize) -> Held {
         self.0.used.fetch_add(bytes, Ordering::AcqRel);
         self.0.counted.held(bytes);
@@ -158,7 +158,7 @@ impl Held {
     /// Takes more.
     ///
     /// # Errors
-    /// [`Busy`]; what was held stays held.
+    /// [`Busy`]; the previous amount stays counted.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
         if self.budget.add(bytes, self.bytes) {
             self.bytes += bytes;
@@ -167,7 +167,7 @@ impl Held {
         Err(self.budget.refused())
     }
 
-    /// Gives back what is more than `bytes`.
+    /// Releases everything above `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         if let Some(more) = self.bytes.checked_sub(bytes) {
             self.budget.0.counted.given_back(more);

@@ -6,7 +6,7 @@ use std::fs;
 const FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 /// Assumed memory of a process without a limit; the operator's default limit.
 const USUAL: usize = 1 << 30;
-/// A budget is this part of the memory: what it counts is copied a few times while it is handled.
+/// A budget is this fraction of the memory: counted data is copied a few times while it is handled.
 const PART: usize = 8;
 /// Below this a budget would refuse ordinary calls.
 const LEAST: usize = 8 << 20;

@@ -21,7 +21,7 @@ pub struct BudgetMetrics {
     refused: Family<Labels, Counter>,
 }
 
-/// Those of one budget.
+/// The metrics of one budget.
 #[derive(Default)]
 pub(crate) struct Counted {
     pub(crate) limit: Gauge,

@@ -328,7 +328,7 @@ impl Consumer {
 
 /// The task of an assigned partition.
 struct Running {
-    /// Take no further batch.
+    /// Stop taking batches.
     stop: CancellationToken,
     task: JoinHandle<()>,
 }

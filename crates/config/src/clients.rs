@@ -37,13 +37,13 @@ fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
 }
 
-/// What is wrong with a list of trusted proxies, if anything.
+/// The error in a list of trusted proxies, if any.
 pub fn proxies_problem(proxies: &[String]) -> Option<String> {
     let wrong = proxies.iter().find(|text| network(text).is_none())?;
     Some(format!("{wrong:?} is neither an address nor a network such as 10.0.0.0/8"))
 }
 
-/// What is wrong with a list of allowed origins, if anything.
+/// The error in a list of allowed origins, if any.
 pub fn origins_problem(origins: &[String]) -> Option<String> {
     let is_origin = |text: &str| {
         let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

@@ -20,7 +20,7 @@ const BESIDE: [(&str, &str); 2] = [("webhooks.yaml", "webhooks"), ("notification
 pub struct ConfigError {
     /// `file, line N: ` as far as it is known.
     place: String,
-    /// The key and what is wrong with it, with what may stand there.
+    /// The key, the problem, and the allowed values.
     problem: String,
     /// The key, part by part.
     path: Vec<String>,
@@ -78,7 +78,7 @@ impl ConfigError {
     }
 }
 
-/// What is wrong with a value that nobody may see.
+/// The error for a secret value, without the value.
 fn without_value(kind: &Kind) -> String {
     match kind {
         Kind::UnknownField(..) | Kind::MissingField(_) => kind.to_string(),

@@ -176,7 +176,7 @@ impl Webhooks {
         }
     }
 
-    /// What is wrong, if anything: the key below `webhooks`, and the problem.
+    /// The error, if any: the key below `webhooks`, and the problem.
     pub(crate) fn problem(&self) -> Option<(String, String)> {
         let of_url = |text: &str| Some(("url".to_owned(), text.to_owned()));
         if !self.url.is_empty() && !self.url.starts_with("http://") && !self.url.starts_with("https://") {

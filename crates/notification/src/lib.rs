@@ -51,7 +51,7 @@ pub fn options_of(content_type: i32) -> NotificationOptions {
     NotificationOptions { also_chat, offline_push, stored }
 }
 
-/// Lets the configuration decide how a notification travels; what it leaves out stays.
+/// Applies the configuration to a notification's options; omitted settings stay.
 pub fn configure(message: &mut MsgData, settings: &Notifications) {
     let Some(wanted) = NotificationKind::of(message.content_type).and_then(|kind| settings.get(&kind)) else {
         return;
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// `config/notification.yaml` documents what is so without it.
+    /// `config/notification.yaml` documents the defaults.
     #[test]
     fn the_shipped_file_changes_nothing() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config");

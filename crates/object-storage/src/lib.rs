@@ -47,7 +47,7 @@ pub enum ObjectError {
     Config {
         /// The key below `object.s3`.
         key: &'static str,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The storage cannot be reached or did not answer.

@@ -22,7 +22,7 @@ struct Inner<K> {
     buckets: Cache<K, Arc<Mutex<Bucket>>>,
 }
 
-/// What one asker may ask still: as much flows in each second, up to what it holds.
+/// The remaining allowance of a caller: refilled every second, up to its size.
 pub struct Bucket {
     per_second: f64,
     holds: f64,

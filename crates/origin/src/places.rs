@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 
-/// Places by address; cheap to clone. As large as what is held.
+/// Concurrent connections by address; cheap to clone. Its size is the number of addresses in use.
 #[derive(Clone)]
 pub struct Places(Arc<Held>);
 

@@ -56,7 +56,7 @@ fn network(address: IpAddr) -> IpAddr {
 pub struct Proxies(Arc<[IpNet]>);
 
 impl Proxies {
-    /// Those of the configuration.
+    /// The configured proxies.
     pub fn new(config: &Config) -> Self {
         Self(config.trusted_proxies().into())
     }

@@ -14,7 +14,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// A server that does not answer in this time is not there.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is published on a channel.
+/// Messages published on a channel.
 pub struct Changes {
     sink: PubSubSink,
     stream: PubSubStream,

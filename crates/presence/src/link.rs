@@ -20,7 +20,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A server that has vanished without a word is noticed after this and three questions, each as long after the last as [`PROBE`].
 const SILENCE: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(2);
-/// What was sent and is not acknowledged for this long ends the connection.
+/// Data that is not acknowledged for this time closes the connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// Concurrent requests to a cluster.
 const CONCURRENT: usize = 256;
@@ -327,7 +327,7 @@ impl Cluster {
         Ok(answers)
     }
 
-    /// Every node hears what is published on any.
+    /// Every node receives what is published on any.
     async fn subscription(&self) -> RedisResult<PubSub> {
         let mut last = invalid("redis.address is empty");
         for node in &self.nodes {

@@ -12,7 +12,7 @@ pub mod session {
 
 /// Message status (docs/protocol/numbers.md).
 pub mod status {
-    /// The client has not heard of success yet.
+    /// The client has not been told of success yet.
     pub const SENDING: i32 = 1;
     /// Stored.
     pub const SUCCESS: i32 = 2;

@@ -95,7 +95,7 @@ pub fn objects(
     objects
 }
 
-/// The helper's image stays what it was: an upgrade of the services must not restart the servers.
+/// The helper's image stays the same: an upgrade of the services must not restart the servers.
 fn helper(cluster: &Cluster, server: &str, observed: &Observed, words: Vec<String>) -> Container {
     let live = observed.stateful_sets.get(&cluster.part(server));
     let image = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::labels::{CLUSTER, COMPONENT, metadata};
 use crate::validate::Cluster;
 
-/// How the Prometheus operator names what it scrapes.
+/// Type of the Prometheus operator's PodMonitor.
 pub(crate) fn pod_monitor_type() -> TypeMeta {
     TypeMeta { api_version: "monitoring.coreos.com/v1".into(), kind: "PodMonitor".into() }
 }

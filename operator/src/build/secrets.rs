@@ -41,7 +41,7 @@ impl Reference {
         from_secret(self.variable, &self.secret, self.item)
     }
 
-    /// What it refers to; empty when that is not there.
+    /// The referenced value; empty if absent.
     pub fn value<'a>(&self, cluster: &Cluster, observed: &'a Observed) -> &'a str {
         let secret = if self.secret == cluster.credentials() {
             Some(&observed.credentials)

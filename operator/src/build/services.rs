@@ -317,7 +317,7 @@ fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, tem
     }
 }
 
-/// How the Gateway API names what it routes.
+/// Type of the Gateway API's route.
 pub(crate) fn http_route_type() -> TypeMeta {
     TypeMeta { api_version: "gateway.networking.k8s.io/v1".into(), kind: "HTTPRoute".into() }
 }

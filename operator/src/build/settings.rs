@@ -39,7 +39,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings that follow from the spec and what is there.
+    /// The settings that follow from the spec and the current state.
     pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
         let servers =
             probe::settings(cluster, &observed.credentials, &observed.external, &observed.stateful_sets);

@@ -25,7 +25,7 @@ pub fn of(template: &PodTemplateSpec) -> u32 {
     annotation(template, TEMPLATE).parse().unwrap_or(FIRST).min(NEWEST)
 }
 
-/// For `serde`: what is not written is the first revision.
+/// For `serde`: an absent value is the first revision.
 pub(crate) fn first() -> u32 {
     FIRST
 }

@@ -38,7 +38,7 @@ pub struct ReplicaSet {
 /// What a set that can be written to looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Seen {
-    /// What is not as it should be yet, or nothing.
+    /// What is not yet as desired, or nothing.
     pub remark: String,
     /// Members, whether they serve or not.
     pub members: i32,
@@ -93,7 +93,7 @@ fn code(error: &Error) -> Option<i32> {
 /// What a member is to the set.
 #[derive(Debug)]
 enum Member {
-    /// It knows its set; what it says.
+    /// It knows its set; its answer.
     Inside(Document),
     /// It has never been in one.
     Blank,

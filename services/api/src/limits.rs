@@ -17,7 +17,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of the configuration.
+    /// The configured proxies.
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             users: Buckets::new(config.api.requests_per_second, 1),

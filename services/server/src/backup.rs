@@ -179,7 +179,7 @@ pub(crate) struct Wanted {
     pub replace: bool,
     /// Seqs that every conversation leaves out.
     pub advance: i64,
-    /// Also what is neither encrypted nor signed.
+    /// Also accept unencrypted, unsigned backups.
     pub unsealed: bool,
 }
 
