@@ -54,9 +54,14 @@ docs: ## the documentation as a website with search, in dist/docs
 badges: ## the badges of README.md, in docs/badges
 	@node e2e/badges.mjs
 
+bundle: ## a bundle for the Operator Lifecycle Manager, in dist/bundle
+	@mkdir -p dist && helm template openim-operator charts/openim-operator -n openim-system > dist/operator.yaml
+	@cd e2e/tools/chart && CGO_ENABLED=0 go run . "$$(sed -n 's/^appVersion: //p' ../../../charts/openim-operator/Chart.yaml)" ../../../dist/bundle < ../../../dist/operator.yaml
+
 generate: ## regenerate the CRDs, docs/REFERENCE.md and the configuration schema
 	@cargo run -q -p openim-crds --bin crdgen crds
+	@cp config/monitoring/alerts.yaml config/monitoring/dashboard.json charts/openim-operator/files/
 	@cargo run -q -p openim-crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p openim-config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom docs badges generate
+.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom docs badges bundle generate

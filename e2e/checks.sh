@@ -23,20 +23,12 @@ simulation() { SIMULATION_RUNS=${SIMULATION_RUNS:-2000} cargo_static test --test
 vet() {
   local module
   export CGO_ENABLED=0 GOFLAGS=-trimpath
-  for module in e2e/tools/cluster/localkube e2e/tools/images/entrypoints; do (cd "$module" && go vet ./...); done
+  for module in e2e/tools/cluster/localkube e2e/tools/images/entrypoints e2e/tools/gitops e2e/tools/chart; do (cd "$module" && go vet ./...); done
 }
+# Flux, Helm and Argo CD read the status as it is meant, and the Operator Framework takes the bundle.
+gitops() { local module; for module in gitops chart; do (cd e2e/tools/$module && CGO_ENABLED=0 go test -count=1 ./...); done; }
 scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh e2e/tests/lib/*.sh .ci/run; do bash -n "$script"; done; }
-chart() {
-  helm lint charts/openim-operator && helm template openim-operator charts/openim-operator -n openim-system > /dev/null &&
-    helm template openim-operator charts/openim-operator -n a --set watchNamespace=b | has 'kind: Role$' &&
-    [ "$(helm template openim-operator charts/openim-operator --set podMonitors=true | grep -c 'kind: PodMonitor$')" = 2 ] &&
-    [ "$(helm template openim-operator charts/openim-operator --set prometheusRule=true | grep -c 'alert: OpenIM')" = "$(grep -c 'alert: OpenIM' config/monitoring/alerts.yaml)" ] &&
-    helm template openim-operator charts/openim-operator --set grafanaDashboard=true | has '"title": "OpenIM cluster"' &&
-    ! helm template openim-operator charts/openim-operator --set nonsense=1 2> /dev/null &&
-    helm template openim-operator charts/openim-operator --set 'allowedRepositories={a/b,c/}' | has 'ALLOWED_REPOSITORIES, value: "a/b,c/"' &&
-    helm template openim-operator charts/openim-operator --set 'monitoringNamespaces={prom}' | has 'namespaceSelector: .*kubernetes.io/metadata.name: prom' &&
-    helm_here test openim-operator -n openim-system --logs
-}
+chart() { e2e/tests/chart.sh && helm_here test openim-operator -n openim-system --logs; }
 # The alerts are right, and each has its section in the runbook.
 alerts() {
   (cd config/monitoring && promtool check rules alerts.yaml && promtool test rules alerts.test.yaml)

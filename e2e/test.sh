@@ -48,6 +48,7 @@ if [ "$mode" != cluster ]; then
   part "licences and sources" "$bin/cargo-deny" check bans licenses sources
   part "security advisories" env CARGO_DENY="$bin/cargo-deny" e2e/advisories.sh check
   part "go vet" vet
+  part "Flux, Argo CD, OLM" gitops
   if [ "$mode" != fast ]; then
     # Alone: they take all processors, and a low priority would not protect pods, which are scheduled in groups of their own.
     part "2 000 simulated rollouts" simulation

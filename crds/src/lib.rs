@@ -117,6 +117,23 @@ mod tests {
     }
 
     #[test]
+    fn the_chart_has_the_same_files_and_no_links() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        for (source, folder) in [
+            ("crds/openimclusters.yaml", "definitions"),
+            ("crds/openimservices.yaml", "definitions"),
+            ("config/monitoring/alerts.yaml", "files"),
+            ("config/monitoring/dashboard.json", "files"),
+        ] {
+            let name = source.rsplit('/').next().unwrap();
+            let copy = format!("{root}/charts/openim-operator/{folder}/{name}");
+            assert!(!std::fs::symlink_metadata(&copy).unwrap().is_symlink(), "{copy} is a link");
+            let same = std::fs::read(&copy).unwrap() == std::fs::read(format!("{root}/{source}")).unwrap();
+            assert!(same, "{copy} is stale: run `make generate`");
+        }
+    }
+
+    #[test]
     fn the_reference_is_what_the_types_generate() {
         let file = include_str!("../../docs/REFERENCE.md");
         assert!(file == super::reference_markdown(), "docs/REFERENCE.md is stale: run `make generate`");

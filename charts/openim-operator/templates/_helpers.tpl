@@ -1,6 +1,37 @@
 {{- define "operator.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end -}}
+{{- define "operator.labels" -}}
+{app.kubernetes.io/name: openim-operator, app.kubernetes.io/instance: {{ .Release.Name }}}
+{{- end -}}
+{{- /* The namespaces to watch, separated by commas; empty: all. */ -}}
+{{- define "operator.namespaces" -}}
+{{ concat .Values.watchNamespaces (compact (list .Values.watchNamespace)) | uniq | join "," }}
+{{- end -}}
+{{- define "operator.podSecurity" -}}
+{runAsNonRoot: true, {{ if eq .Values.user "Fixed" }}runAsUser: 65532, runAsGroup: 65532, {{ end }}seccompProfile: {type: RuntimeDefault}}
+{{- end -}}
+{{- /* How the image is pulled and where the pods run. */ -}}
+{{- define "operator.placement" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
 {{- define "operator.rules" -}}
 - apiGroups: [openim.io]
   resources: [openimclusters]
@@ -33,7 +64,7 @@
 # Volumes grow with the spec.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [list, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
@@ -49,11 +80,11 @@
 # Where the Gateway API is there and a cluster asks for it.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # Where the Prometheus operator is there and a cluster asks for it.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services, configmaps]
   verbs: [get, list, watch, create, patch, delete]
