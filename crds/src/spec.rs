@@ -251,6 +251,18 @@ pub struct Pods {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub affinity: Option<AnyObject>,
+    /// User id of the pods, including those of the managed servers. If omitted: `Fixed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<PodUser>,
+}
+
+/// User id of pods.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodUser {
+    /// The user that the image expects.
+    Fixed,
+    /// Assigned by the platform, as OpenShift does for each namespace. On other platforms the images of the managed servers do not start then.
+    Assigned,
 }
 
 /// Templates write null for absent values.
@@ -544,12 +556,32 @@ pub struct ServerResources {
     pub memory_limit: Option<String>,
 }
 
+/// Rules of a server: managed or external, and what `managed` (BLOCK) must contain when it is added or removed, because a server without the block has the
+/// block's defaults.
+fn server_rules(comes: &str, goes: &str) -> serde_json::Value {
+    let fits = |block: &str, compared: &str, also: &str| {
+        let also = also.replace("BLOCK", block);
+        format!(
+            "{block}.storageClass == '' && quantity({block}.storage).compareTo(quantity('10Gi')) {compared} 0{also}"
+        )
+    };
+    let (comes, goes) = (fits("self.managed", ">=", comes), fits("oldSelf.managed", "<=", goes));
+    serde_json::json!([{
+        "rule": "!(has(self.managed) && has(self.external))",
+        "message": "set either managed or external, not both",
+    }, {
+        "rule": format!("has(oldSelf.managed) || has(oldSelf.external) || !has(self.managed) || ({comes})"),
+        "message": "the server was created with the defaults of managed: omit storageClass and fields that are fixed at creation, and set storage to at least 10Gi",
+    }, {
+        "rule": format!("has(self.managed) || has(self.external) || !has(oldSelf.managed) || ({goes})"),
+        "message": "without managed the server would get its defaults, which it cannot change to: keep the previous values",
+    }])
+}
+
 /// MongoDB: `managed` (the default) or `external`.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = server_rules("", "")))]
 pub struct MongoDb {
     /// Run by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -590,9 +622,7 @@ pub struct ExternalMongoDb {
 /// Redis: `managed` (the default) or `external`.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = server_rules("", " && BLOCK.replicas == 1")))]
 pub struct Redis {
     /// Run by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -630,6 +660,9 @@ impl Default for ManagedRedis {
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.mode != 'sentinel' || self.masterName != ''",
     "message": "masterName is required if mode is sentinel: the name of the master known to the sentinels"
+}, {
+    "rule": "!has(self.username) || self.username == '' || self.secretName != ''",
+    "message": "username needs a password: name a Secret with the key password in secretName"
 }]))]
 pub struct ExternalRedis {
     /// host:port; for a cluster some of its nodes, for sentinel the sentinels, separated by commas.
@@ -642,8 +675,12 @@ pub struct ExternalRedis {
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub master_name: String,
-    /// Secret with the key `password`, and for `tls` optionally `ca.crt` (default: the system's authorities), `tls.crt` and `tls.key` (client
-    /// certificate); empty: none.
+    /// User name; its password is in the Secret. Empty: Redis' default user.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    #[schemars(length(max = 253))]
+    pub username: String,
+    /// Secret with the key `password`, for mode `sentinel` optionally `sentinel-password` (if the sentinels have their own), and for `tls` optionally
+    /// `ca.crt` (default: the system's authorities), `tls.crt` and `tls.key` (client certificate); empty: none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
@@ -668,9 +705,7 @@ pub enum RedisMode {
 /// Kafka: `managed` (the default) or `external`.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!(has(self.managed) && has(self.external))", "message": "set either managed or external, not both"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = server_rules(" && BLOCK.brokers == 1", " && BLOCK.brokers == 1")))]
 pub struct Kafka {
     /// Run by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -702,18 +737,39 @@ impl Default for ManagedKafka {
     }
 }
 
+/// How services log in to an external Kafka.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaslMechanism {
+    /// The password is sent.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Both sides prove that they know the password.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with a longer digest.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
 /// Existing Kafka brokers.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.saslMechanism) || self.secretName != ''",
+    "message": "saslMechanism needs a user: name a Secret with the keys username and password in secretName"
+}]))]
 pub struct ExternalKafka {
     /// host:port of brokers.
     #[schemars(length(min = 1, max = 64), inner(length(min = 3, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub address: Vec<String>,
-    /// Secret with the keys `username` and `password` for SASL/PLAIN, and for `tls` optionally `ca.crt` (default: the system's authorities), `tls.crt`
-    /// and `tls.key` (client certificate); empty: none.
+    /// Secret with the keys `username` and `password`, and for `tls` optionally `ca.crt` (default: the system's authorities), `tls.crt` and `tls.key`
+    /// (client certificate); empty: none.
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub secret_name: String,
+    /// SASL mechanism for the user in the Secret; Strimzi and Amazon MSK use SCRAM-SHA-512. If omitted: PLAIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl_mechanism: Option<SaslMechanism>,
     /// Use TLS for the brokers.
     #[serde(default)]
     pub tls: bool,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Other ways to the servers: Redis by Sentinel, whose master is killed, Redis as a cluster, both and Kafka by TLS with client certificates. Everything
-# of this test listens on loopback alone.
+# Other ways to the servers: Redis by Sentinel, whose master is killed, Redis as a cluster, both and Kafka by TLS with client certificates; then by users
+# and passwords, Kafka by SCRAM and with the authorities of the system. Everything of this test listens on loopback alone.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib/loopback.sh"
@@ -114,3 +114,48 @@ for port in 23691 23692 23693; do keys=$((keys + $(redis-cli -p $port --scan --p
 [ $keys -gt 3 ] || { echo "there are $keys routes on the cluster"; exit 1; }
 until_checked
 stop all TERM
+
+echo "Kafka by SCRAM and the authorities of the system; Redis by a user, its sentinel by a password"
+for port in 23691 23692 23693; do stop "redis-$port" KILL; done
+stop kafka KILL
+rm -rf "$work/kafka" "$work/log"
+kafka_format=(--add-scram 'SCRAM-SHA-256=[name=chat,password=of-kafka]' --add-scram 'SCRAM-SHA-512=[name=chat,password=of-kafka]')
+module=org.apache.kafka.common.security.scram.ScramLoginModule
+start_kafka SASL_SSL "ssl.keystore.type=PEM" "ssl.keystore.location=$work/tls/broker.pem" "ssl.truststore.type=PEM" \
+  "ssl.truststore.location=$work/tls/ca.crt" "sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512" "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512" \
+  "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=$module required;" \
+  "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=$module required username=\"chat\" password=\"of-kafka\";"
+mkdir "$work/redis-23682" "$work/sentinel-23382"
+start redis-23682 redis-server --bind 127.0.0.1 --port 23682 --dir "$work/redis-23682" --save '' --user default off --user chat on '>of-redis' '~*' '&*' +@all
+until_listens redis-23682 23682
+printf '%s\n' 'port 23382' 'bind 127.0.0.1' "dir $work/sentinel-23382" 'requirepass of-sentinel' 'sentinel monitor chat 127.0.0.1 23682 1' \
+  'sentinel auth-user chat chat' 'sentinel auth-pass chat of-redis' > "$work/sentinel-23382/sentinel.conf"
+start sentinel-23382 redis-server "$work/sentinel-23382/sentinel.conf" --sentinel
+until_listens sentinel-23382 23382
+by_scram() { echo "kafka: {address: ['127.0.0.1:23092'], partitions: 4, username: chat, password: of-kafka, saslMechanism: $1, tls: {enableTLS: true}}"; }
+by_user() { # PASSWORD_OF_SENTINEL
+  echo "redis: {redisMode: sentinel, username: chat, password: of-redis, sentinelMode: {masterName: chat, sentinelsAddrs: ['127.0.0.1:23382'], password: $1}}"
+}
+refused() { # WHAT CA CONFIG…: nothing comes up, and the log says why
+  local what=$1 ca=$2; shift 2
+  write_config "$@"
+  start all env SSL_CERT_FILE="$work/tls/$ca.crt" "$server" all --config "$work/config"
+  until_said "$what in the log" 20 eval 'grep -qi "'"$what"'" "$work"/log/all.*.log "$work/all.out"'
+  stop all KILL
+  rm -rf "$work/log"
+}
+refused "certificate verify failed" other-ca "$(by_scram SCRAM-SHA-512)" "$(by_user of-sentinel)"
+refused "SASL" ca "$(by_scram PLAIN)" "$(by_user of-sentinel)"
+refused "NOAUTH\|WRONGPASS\|invalid password\|AuthenticationFailed\|authentication failed" ca "$(by_scram SCRAM-SHA-256)" "$(by_user of-nobody)"
+for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
+  write_config "$(by_scram $mechanism)" "$(by_user of-sentinel)"
+  start all env SSL_CERT_FILE="$work/tls/ca.crt" "$server" all --config "$work/config"
+  until_ready all 23000
+  # By IPv6 too, where this machine has it.
+  [ ! -e /proc/net/if_inet6 ] || curl -sf -o /dev/null 'http://[::1]:23000/readyz' || { echo "nobody listens by IPv6"; exit 1; }
+  start_checker 8
+  sleep 4
+  [ "$(command redis-cli -p 23682 --user chat --pass of-redis --no-auth-warning --scan --pattern 'ROUTE:*' | wc -l)" -gt 0 ] || { echo "there are no routes"; exit 1; }
+  until_checked
+  stop all TERM
+done

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crds::{Dependency, RedisMode};
+use crds::{Dependency, RedisMode, SaslMechanism};
 use tokio::time::timeout;
 
 use crate::{
@@ -63,6 +63,7 @@ pub fn settings(
             let listed = || external.address.split(',').map(|address| address.trim().to_owned());
             config::Redis {
                 address: external.address.clone(),
+                username: external.username.clone(),
                 password: of(&external.secret_name, "password"),
                 redis_mode: match external.mode {
                     RedisMode::Standalone => config::RedisMode::Standalone,
@@ -72,7 +73,7 @@ pub fn settings(
                 sentinel_mode: config::RedisSentinel {
                     master_name: external.master_name.clone(),
                     sentinels_addrs: listed().filter(|_| external.mode == RedisMode::Sentinel).collect(),
-                    ..Default::default()
+                    password: of(&external.secret_name, "sentinel-password"),
                 },
                 tls: tls(external.tls, &external.secret_name),
                 ..Default::default()
@@ -94,6 +95,11 @@ pub fn settings(
             address: external.address.clone(),
             username: of(&external.secret_name, "username"),
             password: of(&external.secret_name, "password"),
+            sasl_mechanism: match external.sasl_mechanism {
+                None | Some(SaslMechanism::Plain) => config::SaslMechanism::Plain,
+                Some(SaslMechanism::ScramSha256) => config::SaslMechanism::ScramSha256,
+                Some(SaslMechanism::ScramSha512) => config::SaslMechanism::ScramSha512,
+            },
             tls: tls(external.tls, &external.secret_name),
             replication_factor: external.replication_factor,
             ..Default::default()

@@ -108,6 +108,7 @@ impl Cluster {
         let common = Pods {
             image_pull_secrets: self.spec.pods.image_pull_secrets.clone(),
             spread: self.spec.pods.spread,
+            user: self.spec.pods.user,
             ..Default::default()
         };
         with_own(common, managed.pods.clone())
@@ -379,6 +380,30 @@ fn server(name: &str, managed: &Managed) -> Result<(), Invalid> {
     }
 }
 
+/// Checks how external servers are logged in to.
+fn logins(
+    redis: &Backing<ManagedRedis, ExternalRedis>,
+    kafka: &Backing<ManagedKafka, ExternalKafka>,
+) -> Result<(), Invalid> {
+    let refuse = |field: &str, problem: &str| Err(Invalid { field: field.into(), problem: problem.into() });
+    match redis {
+        Backing::External(redis) if !redis.username.is_empty() && redis.secret_name.is_empty() => {
+            return refuse(
+                "spec.redis.external.username",
+                "needs a password: name a Secret with the key password in secretName",
+            );
+        }
+        _ => {}
+    }
+    match kafka {
+        Backing::External(kafka) if kafka.sasl_mechanism.is_some() && kafka.secret_name.is_empty() => refuse(
+            "spec.kafka.external.saslMechanism",
+            "needs a user: name a Secret with the keys username and password in secretName",
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Why backups would be read by everybody.
 fn public_backups(spec: &OpenIMClusterSpec, backup: &crds::Backup) -> Option<String> {
     let (own, files) = (backup.object_storage.as_ref()?, spec.object_storage.as_ref()?);
@@ -483,6 +508,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     {
         return refuse("spec.kafka.external.address", "must name at least one host:port".into());
     }
+    logins(&redis, &kafka)?;
     if let Backing::Managed(managed) = &mongodb {
         server("mongodb", &managed.server)?;
         if ![1, 3, 5].contains(&managed.members) {
@@ -694,6 +720,11 @@ pub(crate) mod tests {
         for (spec, field) in [
             ("kafka: {managed: {}, external: {address: [a:1]}}", "spec.kafka"),
             ("kafka: {external: {address: []}}", "spec.kafka.external.address"),
+            (
+                "kafka: {external: {address: ['k:1'], saslMechanism: PLAIN}}",
+                "spec.kafka.external.saslMechanism",
+            ),
+            ("redis: {external: {address: 'r:1', username: chat}}", "spec.redis.external.username"),
             ("kafka: {managed: {brokers: 2}}", "spec.kafka.managed.brokers"),
             ("mongodb: {managed: {members: 2}}", "spec.mongodb.managed.members"),
             ("mongodb: {managed: {storage: lots}}", "spec.mongodb.managed.storage"),

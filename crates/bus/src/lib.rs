@@ -57,6 +57,9 @@ fn client(config: &config::Kafka) -> ClientConfig {
                 client.set(format!("{name}.location"), value);
             }
         }
+        if tls.ca_crt.is_empty() {
+            client.set("ssl.ca.location", authorities());
+        }
         if !tls.client_key_pwd.is_empty() {
             client.set("ssl.key.password", &tls.client_key_pwd);
         }
@@ -67,11 +70,18 @@ fn client(config: &config::Kafka) -> ClientConfig {
     }
     if !config.username.is_empty() {
         client
-            .set("sasl.mechanism", "PLAIN")
+            .set("sasl.mechanism", config.sasl_mechanism.as_str())
             .set("sasl.username", &config.username)
             .set("sasl.password", &config.password);
     }
     client
+}
+
+/// Where the system's authorities are: in the file that the environment names, or where systems keep them. librdkafka's own OpenSSL looks for them
+/// where it was compiled.
+fn authorities() -> String {
+    let named = std::env::var("SSL_CERT_FILE").ok().filter(|path| std::path::Path::new(path).is_file());
+    named.unwrap_or_else(|| "probe".into())
 }
 
 /// Creates topics that do not exist, and adds partitions to those that have fewer than they should; repeating it changes nothing.
@@ -172,4 +182,30 @@ pub fn ping(config: &config::Kafka, patience: Duration) -> Result<usize, BusErro
     };
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     Ok(partitions.filter(|partition| partition.isr().len() < partition.replicas().len()).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use config::SaslMechanism;
+
+    use super::*;
+
+    #[test]
+    fn the_client_is_told_how_to_log_in_and_whom_to_trust() {
+        let tls = |ca: &str| config::ClientTls { enable_tls: true, ca_crt: ca.into(), ..Default::default() };
+        let plain = client(&config::Kafka::default());
+        assert_eq!(plain.get("security.protocol"), Some("PLAINTEXT"));
+        assert_eq!((plain.get("sasl.mechanism"), plain.get("ssl.ca.location")), (None, None));
+        let scram = client(&config::Kafka {
+            username: "chat".into(),
+            sasl_mechanism: SaslMechanism::ScramSha512,
+            tls: tls(""),
+            ..Default::default()
+        });
+        assert_eq!(scram.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(scram.get("sasl.mechanism"), Some("SCRAM-SHA-512"));
+        assert_eq!(scram.get("ssl.ca.location"), Some(authorities().as_str()));
+        let own = client(&config::Kafka { tls: tls("/tls/ca.crt"), ..Default::default() });
+        assert_eq!(own.get("ssl.ca.location"), Some("/tls/ca.crt"));
+    }
 }

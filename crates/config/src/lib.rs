@@ -212,10 +212,12 @@ pub struct RedisSentinel {
 pub struct Kafka {
     /// `host:port` of brokers.
     pub address: Vec<String>,
-    /// SASL/PLAIN user; empty for none.
+    /// User; empty for none.
     pub username: String,
-    /// SASL/PLAIN password.
+    /// The user's password.
     pub password: String,
+    /// How the user logs in.
+    pub sasl_mechanism: SaslMechanism,
     /// TLS to the brokers.
     pub tls: ClientTls,
     /// Topic of accepted messages.
@@ -230,6 +232,32 @@ pub struct Kafka {
     pub partitions: i32,
     /// Replication factor of created topics.
     pub replication_factor: i32,
+}
+
+/// How a user logs in to Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum SaslMechanism {
+    /// The password is sent.
+    #[default]
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Both sides prove that they know the password.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with a longer digest.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// As Kafka calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 /// TLS to a server. A certificate or key is the name of a file, or the PEM text itself.
@@ -520,7 +548,7 @@ defaults! {
     }
     RedisSentinel { master_name: "redis-master".into(), sentinels_addrs: vec![], password: String::new() }
     Kafka {
-        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(), tls: ClientTls::default(),
+        address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(), sasl_mechanism: SaslMechanism::Plain, tls: ClientTls::default(),
         message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery {
@@ -725,7 +753,7 @@ impl Config {
     pub fn rpc_address(&self, service: Service) -> String {
         match self.gateway.advertise_host.as_str() {
             host if service == Service::Gateway && !host.is_empty() => {
-                format!("{host}:{}", self.rpc_port(service))
+                host_port(host, self.rpc_port(service))
             }
             _ => self.advertised(self.rpc_port(service)),
         }
@@ -734,12 +762,21 @@ impl Config {
     /// Where others reach a port of this process.
     pub fn advertised(&self, port: u16) -> String {
         let host = self.discovery.advertise_host.as_str();
-        format!("{}:{port}", if host.is_empty() { "127.0.0.1" } else { host })
+        host_port(if host.is_empty() { "127.0.0.1" } else { host }, port)
     }
 
     /// Whether a user is a configured administrator.
     pub fn is_admin(&self, user_id: &str) -> bool {
         self.admin_user_ids.iter().any(|id| id == user_id)
+    }
+}
+
+/// Joins a host and a port; an IPv6 address gets brackets.
+fn host_port(host: &str, port: u16) -> String {
+    if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 
@@ -781,6 +818,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_ipv6_can_be_told_from_its_port() {
+        for (host, address) in [
+            ("10.0.0.7", "10.0.0.7:10100"),
+            ("fd00::7", "[fd00::7]:10100"),
+            ("[fd00::7]", "[fd00::7]:10100"),
+            ("gateway-0.example", "gateway-0.example:10100"),
+        ] {
+            let config = parse(&format!(
+                "secret: 0123456789abcdef\ngateway: {{advertiseHost: '{host}'}}\ndiscovery: {{advertiseHost: '{host}'}}"
+            ))
+            .unwrap();
+            assert_eq!(config.rpc_address(Service::Gateway), address);
+            assert_eq!(config.advertised(10100), address);
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (yaml, expected) in [
             ("secret: short", "secret"),
@@ -803,6 +857,7 @@ mod tests {
             ),
             ("secret: 0123456789abcdef\ntraces: {sampleOneIn: 0}", "traces.sampleOneIn: must be at least 1"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: etcd}\netcd: {address: []}", "etcd.address"),
+            ("secret: 0123456789abcdef\nkafka: {saslMechanism: GSSAPI}", "`PLAIN`, `SCRAM-SHA-256`"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: zookeeper}", "`static`, `kubernetes`, `etcd`"),
             ("secret: 0123456789abcdef\nnotification: {groupMade: {}}", "groupCreated"),
             ("secret: 0123456789abcdef\nnotification: {groupCreated: {offlinePush: {on: true}}}", "enable"),

@@ -45,7 +45,8 @@ start_mongodb() { # OPTION…: --sync-on-commit where it is killed, or it loses 
   ${starter:-start} mongodb "$OPENIM_CACHE/secantus/bin/secantusd-rs" --host 127.0.0.1 --port 23017 --storage-path "$work/mongodb" --cache-size 128M "$@"
   until_listens mongodb 23017
 }
-start_kafka() { # PROTOCOL [PROPERTY…]: PLAINTEXT or SSL
+kafka_format=() # more words for the tool that makes its folder, such as users
+start_kafka() { # PROTOCOL [PROPERTY…]: PLAINTEXT, SSL or SASL_SSL
   local libs="$OPENIM_CACHE/kafka/libs/*" protocol=$1; shift
   cat > "$work/kafka.properties" <<END_OF_FILE
 process.roles=broker,controller
@@ -64,7 +65,7 @@ group.initial.rebalance.delay.ms=0
 $(printf '%s\n' "$@")
 END_OF_FILE
   local java=(java -Xmx384m ${kafka_compiler--XX:TieredStopAtLevel=1} -Dlog4j2.level=WARN -cp "$libs")
-  "${java[@]}" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c "$work/kafka.properties" > "$work/format.out" 2>&1 || { cat "$work/format.out"; exit 1; }
+  "${java[@]}" kafka.tools.StorageTool format "${kafka_format[@]}" -t MkU3OEVBNTcwNTJENDM2Qk -c "$work/kafka.properties" > "$work/format.out" 2>&1 || { cat "$work/format.out"; exit 1; }
   ${starter:-start} kafka "${java[@]}" kafka.Kafka "$work/kafka.properties"
   until_listens kafka 23092
 }

@@ -68,16 +68,18 @@ tests() {
     made "$cache/test-images/hooks.tar" "$key"; }
 }
 
+# As the Dockerfile: whom the servers of others are trusted by.
+authorities=/etc/ssl/certs/ca-certificates.crt
 services() {
   local built=$1 key
-  key=$(sum "$built/openim-server")
+  key=$(sum "$built/openim-server" $authorities)
   fresh "$images/openim-server.tar" "$key" || {
     "$localkube" image -name "ghcr.io/openim-cluster/openim-server:$version" -out "$images/openim-server.tar" \
-      -entrypoint /openim-server "$built/openim-server:/openim-server"; made "$images/openim-server.tar" "$key"; }
-  key=$(sum "$built/openim-operator")
+      -env SSL_CERT_FILE=$authorities -entrypoint /openim-server "$built/openim-server:/openim-server" $authorities:$authorities; made "$images/openim-server.tar" "$key"; }
+  key=$(sum "$built/openim-operator" $authorities)
   fresh "$images/openim-operator.tar" "$key" || {
     "$localkube" image -name "ghcr.io/openim-cluster/openim-operator:$version" -out "$images/openim-operator.tar" \
-      -entrypoint /openim-operator "$built/openim-operator:/openim-operator"; made "$images/openim-operator.tar" "$key"; }
+      -env SSL_CERT_FILE=$authorities -entrypoint /openim-operator "$built/openim-operator:/openim-operator" $authorities:$authorities; made "$images/openim-operator.tar" "$key"; }
 }
 
 case ${1:-} in

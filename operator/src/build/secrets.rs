@@ -1,5 +1,6 @@
 //! Which secrets each component of a cluster gets. A new one is a row here and in the table of the tests.
 
+use crds::RedisMode;
 use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{pods::from_secret, template};
@@ -52,26 +53,27 @@ impl Reference {
     }
 }
 
-/// Variables for what the Secret of an external server may hold; from the second on they are for TLS.
-const REDIS_SECRET: [(&str, &str); 4] = [
-    ("IMENV_REDIS_PASSWORD", "password"),
+type Named = (&'static str, &'static str);
+
+/// Variables for what the Secret of an external server may hold.
+const REDIS_PASSWORD: [Named; 1] = [("IMENV_REDIS_PASSWORD", "password")];
+const SENTINEL_PASSWORD: [Named; 1] = [("IMENV_REDIS_SENTINELMODE_PASSWORD", "sentinel-password")];
+const REDIS_TLS: [Named; 3] = [
     ("IMENV_REDIS_TLS_CACRT", "ca.crt"),
     ("IMENV_REDIS_TLS_CLIENTCRT", "tls.crt"),
     ("IMENV_REDIS_TLS_CLIENTKEY", "tls.key"),
 ];
-const KAFKA_SECRET: [(&str, &str); 4] = [
-    ("IMENV_KAFKA_PASSWORD", "password"),
+const KAFKA_PASSWORD: [Named; 1] = [("IMENV_KAFKA_PASSWORD", "password")];
+const KAFKA_TLS: [Named; 3] = [
     ("IMENV_KAFKA_TLS_CACRT", "ca.crt"),
     ("IMENV_KAFKA_TLS_CLIENTCRT", "tls.crt"),
     ("IMENV_KAFKA_TLS_CLIENTKEY", "tls.key"),
 ];
 
-type Named = (&'static str, &'static str);
-
 /// References to what the Secret of an external server does hold.
-fn held(observed: &Observed, secret: &str, items: &[Named; 4], tls: bool) -> Vec<Named> {
+fn held(observed: &Observed, secret: &str, wanted: &[(bool, &[Named])]) -> Vec<Named> {
     let data = observed.external.get(secret);
-    let wanted = items.iter().take(if tls { items.len() } else { 1 });
+    let wanted = wanted.iter().filter(|(is_used, _)| *is_used).flat_map(|(_, items)| *items);
     wanted.filter(|(_, item)| data.is_some_and(|data| data.contains_key(*item))).copied().collect()
 }
 
@@ -146,7 +148,10 @@ fn of_redis(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Refere
             references(Use::Redis, &cluster.credentials(), items)
         }
         Backing::External(external) => {
-            let items = held(observed, &external.secret_name, &REDIS_SECRET, external.tls);
+            let by_sentinel = external.mode == RedisMode::Sentinel;
+            let wanted: [(bool, &[Named]); 3] =
+                [(true, &REDIS_PASSWORD), (by_sentinel, &SENTINEL_PASSWORD), (external.tls, &REDIS_TLS)];
+            let items = held(observed, &external.secret_name, &wanted);
             references(Use::Redis, &external.secret_name, items)
         }
     }
@@ -163,7 +168,8 @@ fn of_kafka(cluster: &Cluster, observed: &Observed) -> Vec<Reference> {
             references(Use::Kafka, &cluster.credentials(), items)
         }
         Backing::External(external) => {
-            let items = held(observed, &external.secret_name, &KAFKA_SECRET, external.tls);
+            let wanted: [(bool, &[Named]); 2] = [(true, &KAFKA_PASSWORD), (external.tls, &KAFKA_TLS)];
+            let items = held(observed, &external.secret_name, &wanted);
             references(Use::Kafka, &external.secret_name, items)
         }
     }
@@ -297,6 +303,24 @@ kafka: {external: {address: ['kafka:9092'], secretName: kafka}}
             }
             assert_eq!(table, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");
         }
+    }
+
+    #[test]
+    fn sentinels_of_an_external_redis_have_a_password_of_their_own() {
+        let table = |mode: &str| {
+            let cluster =
+                cluster(&format!("redis: {{external: {{address: 'r:1', secretName: redis{mode}}}}}"));
+            let mut observed = observed(&cluster);
+            let theirs = observed.external.entry("redis".into()).or_default();
+            theirs.insert("sentinel-password".into(), "another".into());
+            let settings = Settings::of(&cluster, &observed);
+            let names =
+                settings.environment("gateway", template::NEWEST).into_iter().map(|variable| variable.name);
+            names.collect::<Vec<_>>()
+        };
+        let password = "IMENV_REDIS_SENTINELMODE_PASSWORD".to_owned();
+        assert!(table(", mode: sentinel, masterName: chat").contains(&password));
+        assert!(!table("").contains(&password));
     }
 
     #[test]

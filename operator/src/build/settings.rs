@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use config::RedisMode;
+use config::{RedisMode, SaslMechanism};
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
 use kube::api::DynamicObject;
 use serde_json::json;
@@ -110,6 +110,12 @@ impl Settings {
         if servers.kafka.tls.enable_tls {
             config["kafka"]["tls"] = json!({ "enableTLS": true });
         }
+        if servers.kafka.sasl_mechanism != SaslMechanism::Plain {
+            config["kafka"]["saslMechanism"] = json!(servers.kafka.sasl_mechanism);
+        }
+        if !servers.redis.username.is_empty() {
+            config["redis"]["username"] = json!(servers.redis.username);
+        }
         let encrypted = services_speak_tls(cluster, &observed.credentials);
         if encrypted {
             config["internalTLS"] = json!({ "enable": true });
@@ -155,6 +161,8 @@ impl Settings {
         asked.extend(config["redis"].get("sentinelMode").cloned());
         asked.extend(config["redis"].get("tls").cloned());
         asked.extend(config["kafka"].get("tls").cloned());
+        asked.extend(config["kafka"].get("saslMechanism").cloned());
+        asked.extend(config["redis"].get("username").cloned());
         let mut begun = Sha256::new();
         for part in asked {
             begun.update(part.to_string());
@@ -361,6 +369,29 @@ mod tests {
             "kafkaPartitions: 3",
         ] {
             assert_ne!(hash(&format!("config: {{{other}}}")), before, "{other}");
+        }
+    }
+
+    /// Services of a version before refuse keys that they do not know.
+    #[test]
+    fn how_servers_are_logged_in_to_is_written_where_it_is_asked_for() {
+        let of = |spec: &str| Settings::of(&validate(&object(spec)).unwrap(), &Observed::default());
+        let kafka = |more: &str| {
+            of(&format!("kafka: {{external: {{address: ['k:9092'], secretName: kafka{more}}}}}"))
+        };
+        let before = kafka("");
+        assert!(!before.config_yaml.contains("saslMechanism"), "{}", before.config_yaml);
+        assert_eq!(kafka(", saslMechanism: PLAIN"), before);
+        let scram = kafka(", saslMechanism: SCRAM-SHA-512");
+        assert!(scram.config_yaml.contains("saslMechanism: SCRAM-SHA-512") && scram.hash != before.hash);
+        let redis =
+            |more: &str| of(&format!("redis: {{external: {{address: 'r:6379', secretName: redis{more}}}}}"));
+        let named = redis(", username: chat");
+        assert!(named.config_yaml.contains("username: chat") && named.hash != redis("").hash);
+        let secret = "secret: 0123456789abcdef";
+        for settings in [scram, named] {
+            let variables = [("IMENV_SECRET".to_owned(), secret.to_owned())].into_iter();
+            assert!(config::Config::of(&settings.config_yaml, variables).is_ok());
         }
     }
 
