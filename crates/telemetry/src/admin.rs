@@ -16,7 +16,6 @@ use axum::{
 };
 use config::{Config, Key, Purpose};
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{LogLevel, SharedMetrics};
@@ -93,7 +92,7 @@ pub async fn serve_admin(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = router(Admin { metrics, readiness, level, config, changes });
-    let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+    let listener = crate::listen(port)?;
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }
@@ -149,7 +148,7 @@ async fn change_level(State(admin): State<Admin>, headers: HeaderMap, body: Stri
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;

@@ -1,6 +1,7 @@
 //! Logs, metrics and the admin port that every process has.
 
 mod admin;
+mod listen;
 mod process;
 mod traces;
 
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 pub use admin::{AdminKey, Changes, ConfigReport, Readiness, serve_admin};
 use anyhow::Context;
+pub use listen::listen;
 pub use prometheus_client;
 use prometheus_client::registry::Registry;
 pub use traces::{TRACE_PARENT, Traces, continue_trace, trace_parent};

@@ -1,6 +1,6 @@
 //! Wires the services: dependencies, start and stop order.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
@@ -262,7 +262,7 @@ impl Process {
         }
         if self.runs(Role::Api) {
             let metrics = ApiMetrics::register(&mut self.metrics.0);
-            let listener = listen(self.config.api.open_im_api_port, "api.openImApiPort").await?;
+            let listener = listen(self.config.api.open_im_api_port, "api.openImApiPort")?;
             let budgets =
                 api::Budgets { bodies: self.budgets.bodies.clone(), answers: self.budgets.answers.clone() };
             let api = Api::new(self.config.clone(), self.peers.clone(), metrics, budgets);
@@ -375,7 +375,7 @@ impl Process {
 
     async fn serve(&self, service: impl RpcService) -> anyhow::Result<()> {
         let name = service.service();
-        let listener = listen(self.config.rpc_port(name), "rpcBasePort").await?;
+        let listener = listen(self.config.rpc_port(name), "rpcBasePort")?;
         let key = self.peers.key().clone();
         // A gateway that lets its connections go is still asked about them.
         let leave = if name == config::Service::Gateway { &self.stop } else { &self.draining };
@@ -406,7 +406,7 @@ impl Process {
             gateway::Budgets { frames: self.budgets.frames.clone(), queues: self.budgets.queues.clone() },
         )?;
         self.serve(GatewayService(gateway.clone())).await?;
-        let listener = listen(self.config.gateway.port, "gateway.port").await?;
+        let listener = listen(self.config.gateway.port, "gateway.port")?;
         self.spawn("gateway", gateway.run(listener, self.draining.clone()));
         Ok(())
     }
@@ -588,8 +588,6 @@ impl Process {
     }
 }
 
-async fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .await
-        .with_context(|| format!("{key}: cannot listen on port {port}"))
+fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
+    telemetry::listen(port).with_context(|| format!("{key}: cannot listen on port {port}"))
 }
