@@ -1,12 +1,9 @@
 //! The control loop: watches clusters and everything they own, and runs the pipeline for one at a time.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crds::{Dependency, OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, future::join_all};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -19,11 +16,10 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         controller::{self, Action, Controller},
         events::{Event, EventType, Recorder, Reporter},
-        reflector::{ObjectRef, Store},
+        reflector::ObjectRef,
         watcher,
     },
 };
@@ -33,13 +29,12 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::ConstGauge},
     registry::Registry,
 };
-use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
     MANAGER, apply,
-    build::{labels, settings::live_revision},
+    build::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
     by_hand, calls,
     credentials::{self, Account},
     dereference, doors, live,
@@ -48,7 +43,9 @@ use crate::{
     sent::Sent,
     status,
     turns::{self, Turns},
+    unreadable,
     validate::{self, SERVICES},
+    watched::{Clusters, Guarded, Watch, resource, scoped, scopes},
 };
 
 /// Counters of the operator.
@@ -66,28 +63,31 @@ struct Kind {
     kind: String,
 }
 
-/// The clusters that the watch knows, for the metrics; empty until it runs.
-#[derive(Clone, Default, Debug)]
-struct Clusters(Arc<OnceLock<Store<Guarded>>>);
-
 impl Collector for Clusters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "1 if a condition of a cluster is true";
         let kind = ConstGauge::new(0_i64).metric_type();
         let mut metric = encoder.encode_descriptor("openim_cluster_condition", help, None, kind)?;
-        let clusters = self.0.get().map(Store::state).unwrap_or_default();
-        for cluster in clusters.iter().filter_map(|guarded| guarded.0.as_ref().ok()) {
-            let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
-            for entry in cluster.status.iter().flat_map(|status| &status.conditions) {
-                let labels = [
-                    ("namespace", namespace.as_str()),
-                    ("name", name.as_str()),
-                    ("condition", entry.type_.as_str()),
-                ];
-                ConstGauge::new(i64::from(entry.status == "True")).encode(metric.encode_family(&labels)?)?;
+        for guarded in self.all() {
+            let (namespace, name) = (guarded.namespace().unwrap_or_default(), guarded.name_any());
+            for (condition, holds) in conditions(&guarded) {
+                let labels =
+                    [("namespace", namespace.as_str()), ("name", name.as_str()), ("condition", condition)];
+                ConstGauge::new(i64::from(holds)).encode(metric.encode_family(&labels)?)?;
             }
         }
         Ok(())
+    }
+}
+
+/// The conditions of a cluster. What was said last of one that cannot be read cannot be read either.
+fn conditions(guarded: &Guarded) -> Vec<(&str, bool)> {
+    match &guarded.0 {
+        Ok(cluster) => {
+            let entries = cluster.status.iter().flat_map(|status| &status.conditions);
+            entries.map(|entry| (entry.type_.as_str(), entry.status == "True")).collect()
+        }
+        Err(_) => vec![(condition::READY, false), (condition::STALLED, true)],
     }
 }
 
@@ -140,19 +140,19 @@ enum ReconcileError {
     Status(#[source] kube::Error),
 }
 
-type Guarded = DeserializeGuard<OpenIMCluster>;
-
 /// Settings of the operator's installation.
 #[derive(Debug, Clone, Default)]
 pub struct Installed {
     /// Where this operator runs.
     pub namespace: String,
-    /// The one namespace that it sees; `None`: all.
-    pub watched: Option<String>,
+    /// The namespaces that it sees; none: all.
+    pub watched: Vec<String>,
     /// Repositories that clusters may run images of; see [`validate::images`].
     pub allowed_repositories: Vec<String>,
     /// Namespaces whose pods may read metrics; none: everybody may.
     pub monitoring_namespaces: Vec<String>,
+    /// Pods have addresses of IPv6, as the operator's own has.
+    pub ipv6: bool,
 }
 
 /// Runs until `stop`.
@@ -164,7 +164,6 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let watched = installed.watched.clone();
-    let namespace = watched.as_deref();
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
     let operator = Arc::new(Operator {
         client: client.clone(),
@@ -176,9 +175,24 @@ pub async fn run(
         calls: Arc::default(),
         turns: Turns::default(),
     });
-    let controller = Controller::new(scoped::<Guarded>(&client, namespace), watcher::Config::default())
+    let controllers: Vec<_> = scopes(&watched)
+        .into_iter()
+        .map(|namespace| controller(&operator, namespace, stop.clone()))
+        .collect();
+    operator.metrics.clusters.set(controllers.iter().map(Controller::store).collect());
+    join_all(controllers.into_iter().map(|controller| drive(controller, operator.clone()))).await;
+}
+
+/// Watches the clusters of one namespace, or of all, and what they own.
+fn controller(
+    operator: &Arc<Operator>,
+    namespace: Option<&str>,
+    stop: CancellationToken,
+) -> Controller<Guarded> {
+    let client = &operator.client;
+    let controller = Controller::new(scoped::<Guarded>(client, namespace), watcher::Config::default())
         .with_config(controller::Config::default().debounce(Duration::from_millis(200)));
-    let watch = Watch { client: &client, namespace, memo: &operator.memo };
+    let watch = Watch { client, namespace, memo: &operator.memo, clusters: &operator.metrics.clusters };
     let controller = watch.owned::<Deployment>(controller);
     let controller = watch.owned::<StatefulSet>(controller);
     let controller = watch.owned::<Service>(controller);
@@ -188,80 +202,39 @@ pub async fn run(
     let controller = watch.owned::<PodDisruptionBudget>(controller);
     let controller = watch.owned::<HorizontalPodAutoscaler>(controller);
     let controller = watch.owned::<OpenIMService>(controller);
+    let controller = watch.owned::<Job>(controller);
+    let controller = watch.claims(controller);
+    let controller = watch.owned_foreign(controller, &resource(&http_route_type()));
+    let controller = watch.owned_foreign(controller, &resource(&pod_monitor_type()));
     let leading = operator.clone();
-    let controller = watch.owned::<Job>(controller).graceful_shutdown_on(async move {
+    controller.graceful_shutdown_on(async move {
         stop.cancelled().await;
         leading.turns.close();
-    });
-    // A second leadership in one process does not exist: a lost lease ends it.
-    let clusters = controller.store();
-    let _first = operator.metrics.clusters.0.set(clusters.clone());
-    let (memo, sent, calls) = (operator.memo.clone(), operator.sent.clone(), operator.calls.clone());
+    })
+}
+
+async fn drive(controller: Controller<Guarded>, operator: Arc<Operator>) {
+    let leading = operator.clone();
     controller
         .run(reconcile, on_error, operator)
         .for_each(async |outcome| {
             let Err(error) = outcome else { return };
             if matches!(error, controller::Error::ObjectNotFound(_)) {
-                let left = clusters.state().iter().filter_map(|cluster| cluster.uid()).collect();
-                memo.keep(&left);
-                sent.keep(&left);
-                calls.keep(&left);
+                let left =
+                    leading.metrics.clusters.all().iter().filter_map(|cluster| cluster.uid()).collect();
+                leading.memo.keep(&left);
+                leading.sent.keep(&left);
+                leading.calls.keep(&left);
             }
             tracing::debug!(%error, "controller.event");
         })
         .await;
 }
 
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Watches what clusters own: each change of it is one of its cluster.
-struct Watch<'a> {
-    client: &'a Client,
-    namespace: Option<&'a str>,
-    memo: &'a Arc<Memo>,
-}
-
-impl Watch<'_> {
-    fn owned<K>(&self, controller: Controller<Guarded>) -> Controller<Guarded>
-    where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + 'static,
-        PartialObjectMeta<K>: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug
-            + Send
-            + Sync,
-    {
-        let memo = self.memo.clone();
-        let owned = watcher::Config::default().labels(labels::any_cluster());
-        // Names and owners are enough: a pass reads what it needs.
-        controller.watches(
-            scoped::<PartialObjectMeta<K>>(self.client, self.namespace),
-            owned,
-            move |object: PartialObjectMeta<K>| {
-                let namespace = object.namespace().unwrap_or_default();
-                let owner = object.owner_references().iter().find(|owner| owner.controller == Some(true));
-                owner.map(|owner| {
-                    memo.changed(&owner.uid);
-                    ObjectRef::new(&owner.name).within(&namespace)
-                })
-            },
-        )
-    }
-}
-
 async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Action, ReconcileError> {
     let done = operator.turns.take(async || {
         // It may have been edited, or be gone, since it began to wait.
-        match operator.metrics.clusters.0.get().and_then(|all| all.get(&ObjectRef::from_obj(&*guarded))) {
+        match operator.metrics.clusters.get(&ObjectRef::from_obj(&*guarded)) {
             Some(newest) => {
                 let span = tracing::error_span!("reconcile", object = %ObjectRef::from_obj(newest.as_ref()));
                 operator.look(&newest).instrument(span).await
@@ -285,6 +258,7 @@ impl Operator {
             Err(broken) => {
                 // One that cannot even be read: nothing to do until it is edited. The others go on.
                 tracing::warn!(name = broken.metadata.name, error = broken.error, "cluster.unreadable");
+                unreadable::tell(&self.client, broken).await.map_err(ReconcileError::Status)?;
                 return Ok(Action::await_change());
             }
         };
@@ -300,7 +274,7 @@ impl Operator {
 
     /// How long a cluster is left alone with which all is well.
     fn rest(&self) -> Duration {
-        turns::rest(self.metrics.clusters.0.get().map_or(0, Store::len))
+        turns::rest(self.metrics.clusters.len())
     }
 
     async fn pass(&self, object: &OpenIMCluster) -> Result<Action, ReconcileError> {
@@ -338,6 +312,7 @@ impl Operator {
         );
         let mut observed = observed.await.map_err(ReconcileError::Read)?;
         observed.monitoring_namespaces.clone_from(&self.installed.monitoring_namespaces);
+        observed.ipv6 = self.installed.ipv6;
         observed.neighbours = self.neighbours(&cluster, &observed).await.map_err(ReconcileError::Read)?;
         if let Some(uri) = credentials::shortened(&cluster, &observed) {
             let before = observed.credentials.clone();
@@ -446,10 +421,10 @@ impl Operator {
         cluster: &validate::Cluster,
         observed: &plan::Observed,
     ) -> kube::Result<Vec<doors::Neighbour>> {
-        let all = self.metrics.clusters.0.get().map(Store::state).unwrap_or_default();
+        let all = self.metrics.clusters.all();
         let readable: Vec<&OpenIMCluster> =
             all.iter().filter_map(|guarded| guarded.0.as_ref().ok()).collect();
-        neighbours::read(&self.client, self.installed.watched.as_deref(), cluster, &readable, observed).await
+        neighbours::read(&self.client, &self.installed.watched, cluster, &readable, observed).await
     }
 
     /// Takes the next step to other passwords: MongoDB first, whose users are made and removed by word; the Secret tells everybody else. A

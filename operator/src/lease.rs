@@ -13,7 +13,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Another one takes over at most `LEASE` and twice `RENEW_EVERY` after the leader's death: it looks that often, and so it saw the last renewal.
-const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+/// Annotation: the namespaces that the holder watches, separated by commas; empty: all.
+pub(crate) const WATCHES: &str = "openim.io/watches";
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// The leader gives up before another replica can take the Lease.
 const RENEW_DEADLINE: Duration = Duration::from_secs(8);
@@ -23,6 +25,8 @@ pub struct Candidate {
     api: Api<Lease>,
     name: String,
     identity: String,
+    /// The value of [`WATCHES`].
+    watches: Option<String>,
     /// The last observed state of another holder, and when, by our own clock.
     seen: Option<(Option<MicroTime>, Instant)>,
 }
@@ -30,7 +34,13 @@ pub struct Candidate {
 impl Candidate {
     /// A candidate for the Lease `name`.
     pub fn new(api: Api<Lease>, name: &str, identity: &str) -> Self {
-        Self { api, name: name.to_owned(), identity: identity.to_owned(), seen: None }
+        Self { api, name: name.to_owned(), identity: identity.to_owned(), watches: None, seen: None }
+    }
+
+    /// Records in the Lease which namespaces this candidate watches; none: all.
+    #[must_use]
+    pub fn watching(self, namespaces: &[String]) -> Self {
+        Self { watches: Some(namespaces.join(",")), ..self }
     }
 
     /// Takes or renews the Lease if that is allowed now.
@@ -38,7 +48,11 @@ impl Candidate {
         let now = MicroTime(Timestamp::now());
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..Default::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    annotations: self.watches.clone().map(|watches| [(WATCHES.to_owned(), watches)].into()),
+                    ..Default::default()
+                },
                 spec: Some(self.claim(now.clone(), now, 0)),
             };
             return settled(self.api.create(&PostParams::default(), &lease).await);
@@ -62,6 +76,10 @@ impl Candidate {
                 return Ok(false);
             }
             lease.spec = Some(self.claim(now.clone(), now, transitions + 1));
+        }
+        if let Some(watches) = &self.watches {
+            let annotations = lease.metadata.annotations.get_or_insert_default();
+            annotations.insert(WATCHES.to_owned(), watches.clone());
         }
         // `replace` sends the resourceVersion that was read: a concurrent writer wins, and we get 409.
         settled(self.api.replace(&self.name, &PostParams::default(), &lease).await)

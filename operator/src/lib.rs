@@ -24,6 +24,7 @@ mod pods;
 pub mod probe;
 pub mod prove;
 pub mod replica_set;
+pub mod rivals;
 pub mod rollout;
 pub mod rotation;
 pub mod scaling;
@@ -32,10 +33,12 @@ pub mod sent;
 pub mod servers;
 pub mod status;
 mod turns;
+pub mod unreadable;
 pub mod validate;
 pub mod version;
 pub mod view;
 pub mod volumes;
+mod watched;
 pub mod window;
 
 /// The field manager of everything this operator applies.

@@ -6,7 +6,11 @@ use anyhow::Context;
 use clap::Parser;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
-use operator::{MANAGER, controller, lease::Candidate};
+use operator::{
+    MANAGER, controller,
+    lease::Candidate,
+    rivals::{REMEDY, Rivals},
+};
 use telemetry::{Metrics, Readiness};
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +28,12 @@ struct Arguments {
     /// Name of this replica.
     #[arg(long, env = "POD_NAME", default_value = "openim-operator")]
     identity: String,
-    /// Watch only this namespace [default: all].
-    #[arg(long, env = "WATCH_NAMESPACE")]
-    watch_namespace: Option<String>,
+    /// Address of this pod; if it is an IPv6 address, managed servers listen on IPv6.
+    #[arg(long, env = "POD_IP", default_value = "")]
+    pod_ip: String,
+    /// Watch only these namespaces, separated by commas [default: all].
+    #[arg(long, env = "WATCH_NAMESPACE", value_delimiter = ',')]
+    watch_namespace: Vec<String>,
     /// Image repositories that clusters can use, separated by commas; a trailing slash allows everything below [default: all].
     #[arg(long, env = "ALLOWED_REPOSITORIES", value_delimiter = ',')]
     allowed_repositories: Vec<String>,
@@ -51,7 +58,7 @@ struct Arguments {
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Waits until a leader renews its lease, then reads the clusters with the rights of the operator.
-async fn check(client: Client, namespace: &str, watched: Option<&str>) -> anyhow::Result<()> {
+async fn check(client: Client, namespace: &str, watched: &[String]) -> anyhow::Result<()> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let renewed = async || {
         let spec = leases.get_opt(MANAGER).await?.and_then(|lease| lease.spec).unwrap_or_default();
@@ -71,14 +78,31 @@ async fn check(client: Client, namespace: &str, watched: Option<&str>) -> anyhow
             );
         }
     };
-    let clusters: Api<crds::OpenIMCluster> = match watched {
-        Some(watched) => Api::namespaced(client, watched),
-        None => Api::all(client),
+    let clusters: Vec<Api<crds::OpenIMCluster>> = if watched.is_empty() {
+        vec![Api::all(client)]
+    } else {
+        watched.iter().map(|watched| Api::namespaced(client.clone(), watched)).collect()
     };
-    let count =
-        clusters.list(&ListParams::default()).await.context("reading OpenIMCluster objects")?.items.len();
+    let mut count = 0;
+    for clusters in clusters {
+        let listed = clusters.list(&ListParams::default()).await;
+        count += listed.context("reading OpenIMCluster objects")?.items.len();
+    }
     println!("{leader} leads; clusters: {count}");
     Ok(())
+}
+
+async fn gone(rivals: Option<&Rivals>) {
+    if let Some(rivals) = rivals {
+        rivals.gone().await;
+    }
+}
+
+async fn appears(rivals: Option<&Rivals>) -> String {
+    match rivals {
+        Some(rivals) => rivals.appears().await,
+        None => std::future::pending().await,
+    }
 }
 
 #[tokio::main]
@@ -92,9 +116,10 @@ async fn main() -> anyhow::Result<()> {
     let mut config = Config::infer().await?;
     config.read_timeout = Some(Duration::from_secs(330));
     let client = Client::try_from(config)?;
-    let watch = arguments.watch_namespace.filter(|namespace| !namespace.is_empty());
+    let given = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect::<Vec<_>>();
+    let watched = given(arguments.watch_namespace);
     if arguments.check {
-        return check(client, &arguments.namespace, watch.as_deref()).await;
+        return check(client, &arguments.namespace, &watched).await;
     }
     let mut metrics = Metrics::default();
     let counters = controller::OperatorMetrics::register(&mut metrics.0);
@@ -114,16 +139,22 @@ async fn main() -> anyhow::Result<()> {
             stop.clone(),
         )
     };
-    let given = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect();
     let installed = controller::Installed {
         namespace: arguments.namespace.clone(),
-        watched: watch.clone(),
+        watched,
         allowed_repositories: given(arguments.allowed_repositories),
         monitoring_namespaces: given(arguments.monitoring_namespaces),
+        ipv6: arguments.pod_ip.contains(':'),
     };
     let work = async {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.namespace);
-        let mut candidate = Candidate::new(leases, MANAGER, &arguments.identity);
+        let mut candidate = Candidate::new(leases, MANAGER, &arguments.identity).watching(&installed.watched);
+        // Others cannot be seen from a few namespaces.
+        let rivals = installed.watched.is_empty().then(|| Rivals::new(client.clone(), &arguments.namespace));
+        tokio::select! {
+            () = gone(rivals.as_ref()) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
         tokio::select! {
             () = candidate.lead() => {}
             () = stop.cancelled() => return Ok(()),
@@ -132,6 +163,10 @@ async fn main() -> anyhow::Result<()> {
         let lost = tokio::select! {
             lost = candidate.hold(&stop) => lost,
             () = controller::run(client.clone(), &arguments.identity, installed, counters, stop.clone()) => false,
+            rival = appears(rivals.as_ref()) => {
+                candidate.release().await;
+                anyhow::bail!("an older operator leads in namespace {rival}: {REMEDY}");
+            }
         };
         if lost {
             anyhow::bail!("the lease was lost");

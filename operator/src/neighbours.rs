@@ -6,24 +6,26 @@ use crds::OpenIMCluster;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{
     Api, Client, ResourceExt,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+    api::{DynamicObject, ListParams},
 };
+use serde::de::DeserializeOwned;
 
 use crate::{
     build::services::http_route_type,
     doors::{Door, Kind, Neighbour, backends, of_ingress, of_route, own},
     plan::Observed,
     validate::{Cluster, validate},
+    watched::{foreign, resource, scoped, scopes},
 };
 
-/// Those that may go before a cluster: other clusters that the operator sees, and for an Ingress that is still to be made anybody's. `scope` is the
-/// one namespace that it sees, if it does not see all.
+/// Those that may go before a cluster: other clusters that the operator sees, and for an Ingress that is still to be made anybody's. `scope` are
+/// the namespaces that it sees; none: it sees all.
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.
 pub async fn read<C: Borrow<OpenIMCluster>>(
     client: &Client,
-    scope: Option<&str>,
+    scope: &[String],
     cluster: &Cluster,
     clusters: &[C],
     observed: &Observed,
@@ -48,11 +50,7 @@ pub async fn read<C: Borrow<OpenIMCluster>>(
     let mut found: BTreeMap<String, Vec<Door>> = BTreeMap::new();
     let mut strangers = Vec::new();
     if unsure(Kind::Ingress) {
-        let ingresses = match scope {
-            Some(namespace) => Api::<Ingress>::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        for ingress in ingresses.list(&ListParams::default()).await? {
+        for ingress in listed(apis(scope, |namespace| scoped::<Ingress>(client, namespace))).await? {
             let doors = of_ingress(&ingress);
             let owners: Vec<&str> =
                 ingress.owner_references().iter().map(|owner| owner.uid.as_str()).collect();
@@ -106,16 +104,22 @@ fn leads_here(ingress: &Ingress, cluster: &Cluster) -> bool {
 }
 
 /// HTTPRoutes; none where the Gateway API is not there.
-async fn routes(client: &Client, scope: Option<&str>) -> kube::Result<Vec<DynamicObject>> {
-    let types = http_route_type();
-    let (group, version) = types.api_version.split_once('/').unwrap_or_default();
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
-    let api: Api<DynamicObject> = match scope {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    match api.list(&ListParams::default()).await {
+async fn routes(client: &Client, scope: &[String]) -> kube::Result<Vec<DynamicObject>> {
+    let kind = resource(&http_route_type());
+    match listed(apis(scope, |namespace| foreign(client, namespace, &kind))).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(vec![]),
-        listed => Ok(listed?.items),
+        listed => listed,
     }
+}
+
+fn apis<K>(scope: &[String], api: impl Fn(Option<&str>) -> Api<K>) -> Vec<Api<K>> {
+    scopes(scope).into_iter().map(api).collect()
+}
+
+async fn listed<K: Clone + DeserializeOwned + std::fmt::Debug>(apis: Vec<Api<K>>) -> kube::Result<Vec<K>> {
+    let mut all = Vec::new();
+    for api in apis {
+        all.extend(api.list(&ListParams::default()).await?.items);
+    }
+    Ok(all)
 }

@@ -118,6 +118,8 @@ pub struct Observed {
     pub operator_namespace: String,
     /// Namespaces whose pods may read metrics; none: everybody may.
     pub monitoring_namespaces: Vec<String>,
+    /// The operator's own pod has an address of IPv6.
+    pub ipv6: bool,
     /// OpenIMService objects by name.
     pub by_hand: BTreeMap<String, Held>,
     /// Which objects may use the hosts that this cluster asks for.

@@ -14,6 +14,7 @@ use kube::{
     Api, Client,
     api::{DynamicObject, TypeMeta},
     client::Body,
+    core::DeserializeGuard,
 };
 use operator::{
     apply::{self, Applied, ApplyError},
@@ -111,6 +112,56 @@ fn live(data: &str, owner: &str) -> Value {
             {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat", "uid": owner}
         ]},
     })
+}
+
+/// As the API server keeps it, with a value that a newer definition allows.
+fn unreadable(status: Value) -> Value {
+    json!({
+        "apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "status": status,
+        "metadata": {"name": "chat", "namespace": "team", "uid": "uid-of-chat", "generation": 4},
+        "spec": {"pods": {"spread": "Sometimes"}},
+    })
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_read_is_told_so_once() {
+    let guarded: DeserializeGuard<OpenIMCluster> = serde_json::from_value(unreadable(json!({}))).unwrap();
+    let broken = guarded.0.unwrap_err();
+    let (seen, written) = (std::cell::RefCell::new(Value::Null), "/openimclusters/chat/status");
+    let before =
+        json!({"observedGeneration": 3, "version": "1.0.0", "message": "All pods run version 1.0.0."});
+    let seen = std::rc::Rc::new(seen);
+    let status = seen.clone();
+    let script = vec![
+        Exchange::new(Method::GET, &["/openimclusters/chat"], 200, unreadable(before)),
+        Exchange::new(Method::PATCH, &[written], 200, unreadable(json!({}))).checking(move |body| {
+            *status.borrow_mut() = body["status"].clone();
+        }),
+    ];
+    converse(
+        script,
+        |client| async move { operator::unreadable::tell(&client, &broken).await.map(|()| broken) },
+    )
+    .await
+    .unwrap();
+    let status = seen.borrow().clone();
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("Sometimes") && message.contains("correct the field"), "{message}");
+    assert_eq!((&status["observedGeneration"], &status["version"]), (&json!(4), &json!("1.0.0")));
+    let entry = |kind: &str| {
+        let entries = status["conditions"].as_array().unwrap();
+        entries.iter().find(|entry| entry["type"] == kind).unwrap().clone()
+    };
+    assert_eq!((&entry("Ready")["status"], &entry("Stalled")["status"]), (&json!("False"), &json!("True")));
+    assert_eq!(entry("Ready")["reason"], "InvalidSpec");
+
+    let guarded: DeserializeGuard<OpenIMCluster> =
+        serde_json::from_value(unreadable(status.clone())).unwrap();
+    let broken = guarded.0.unwrap_err();
+    let script = vec![Exchange::new(Method::GET, &["/openimclusters/chat"], 200, unreadable(status.clone()))];
+    converse(script, |client| async move { operator::unreadable::tell(&client, &broken).await })
+        .await
+        .unwrap();
 }
 
 fn one(object: DynamicObject) -> Plan {

@@ -233,11 +233,11 @@ async fn seen_neighbours(client: &Client, cluster: &Cluster, observed: &Observed
     let everywhere: Api<OpenIMCluster> = Api::all(client.clone());
     let here: Api<OpenIMCluster> = Api::namespaced(client.clone(), &cluster.namespace);
     let (scope, listed) = match everywhere.list(&ListParams::default()).await {
-        Ok(listed) => (None, Ok(listed)),
-        Err(_) => (Some(cluster.namespace.as_str()), here.list(&ListParams::default()).await),
+        Ok(listed) => (vec![], Ok(listed)),
+        Err(_) => (vec![cluster.namespace.clone()], here.list(&ListParams::default()).await),
     };
     let clusters = listed.map(|listed| listed.items).unwrap_or_default();
-    neighbours::read(client, scope, cluster, &clusters, observed).await.unwrap_or_default()
+    neighbours::read(client, &scope, cluster, &clusters, observed).await.unwrap_or_default()
 }
 
 async fn pods(client: &Client, namespace: &str, selector: &str) -> anyhow::Result<Vec<Pod>> {

@@ -10,9 +10,9 @@ use k8s_openapi::{
             StatefulSetSpec, StatefulSetUpdateStrategy,
         },
         core::v1::{
-            Container, EnvVar, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
-            PodTemplateSpec, SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume,
-            VolumeResourceRequirements,
+            Container, EnvVar, KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+            PodSecurityContext, PodSpec, PodTemplateSpec, SecretVolumeSource, Service, ServicePort,
+            ServiceSpec, Volume, VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -190,7 +190,11 @@ fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> S
                     init_containers: init.map(|init| vec![init]),
                     containers: vec![container],
                     volumes: Some(volumes),
-                    security_context: Some(pod_security(user)),
+                    security_context: Some(PodSecurityContext {
+                        fs_group_change_policy: (asked.template >= template::KEPT_OWNERS)
+                            .then(|| "OnRootMismatch".into()),
+                        ..pod_security(user, &asked.pods)
+                    }),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(60),
@@ -313,6 +317,12 @@ fn server(name: &str, asked: &Asked, number: u16) -> Container {
     }
 }
 
+/// Whether pods are asked at addresses of IPv6, of which mongod must be told; where there are none it does not start with that word.
+fn by_ipv6(cluster: &Cluster, observed: &Observed) -> bool {
+    let service = observed.there.get(&("Service".to_owned(), cluster.part("mongodb")));
+    observed.ipv6 || service.is_some_and(|service| service.data["spec"]["ipFamilies"][0] == "IPv6")
+}
+
 fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Observed) -> StatefulSet {
     let words = [
         "mongod",
@@ -327,6 +337,9 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
     let account = Account::in_use(&observed.credentials);
     let mut container = server("mongodb", asked, 27017);
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    if by_ipv6(cluster, observed) {
+        words.push("--ipv6".into());
+    }
     if servers_speak_tls(&observed.credentials) {
         let file = |name: &str| format!("{TLS_DIR}/{name}");
         words.extend(["--tlsMode", "requireTLS", "--tlsAllowConnectionsWithoutCertificates"].map(Into::into));
@@ -777,6 +790,51 @@ mod tests {
         assert_eq!(spread["whenUnsatisfiable"], "DoNotSchedule");
         assert_eq!(mongodb["spec"]["containers"][0]["resources"]["limits"]["memory"], "8Gi");
         assert!(mongodb["spec"]["nodeSelector"].is_null(), "spec.pods is for services");
+    }
+
+    fn pod(cluster: &Cluster, observed: &Observed, name: &str) -> serde_json::Value {
+        let objects = objects(cluster, observed, &all_asked(cluster, observed));
+        let is_it = |object: &&DynamicObject| {
+            object.metadata.name.as_deref() == Some(name)
+                && object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
+        };
+        objects.iter().find(is_it).unwrap().data["spec"]["template"]["spec"].clone()
+    }
+
+    #[test]
+    fn mongodb_is_told_of_ipv6_where_pods_have_it_first() {
+        let cluster = validate(&object("{}")).unwrap();
+        let says_ipv6 = |observed: &Observed| {
+            let args = pod(&cluster, observed, "chat-mongodb")["containers"][0]["args"].to_string();
+            args.contains("\"--ipv6\"")
+        };
+        assert!(!says_ipv6(&Observed::default()));
+        assert!(says_ipv6(&Observed { ipv6: true, ..Default::default() }));
+        for (families, wanted) in [(["IPv6", "IPv4"], true), (["IPv4", "IPv6"], false)] {
+            let service = serde_json::from_value(serde_json::json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": { "name": "chat-mongodb" },
+                "spec": { "ipFamilies": families },
+            }));
+            let there = [(("Service".to_owned(), "chat-mongodb".to_owned()), service.unwrap())].into();
+            assert_eq!(says_ipv6(&Observed { there, ..Default::default() }), wanted);
+        }
+    }
+
+    #[test]
+    fn pods_run_as_whom_admission_chooses_where_that_is_asked_for() {
+        for (spec, user) in
+            [("{}", Some(999)), ("pods: {user: Fixed}", Some(999)), ("pods: {user: Assigned}", None)]
+        {
+            let cluster = validate(&object(spec)).unwrap();
+            let security = pod(&cluster, &Observed::default(), "chat-redis")["securityContext"].clone();
+            for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+                assert_eq!(security[field].as_i64(), user, "{spec}: {field}");
+            }
+            assert_eq!(
+                (&security["runAsNonRoot"], &security["fsGroupChangePolicy"]),
+                (&true.into(), &"OnRootMismatch".into())
+            );
+        }
     }
 
     #[test]

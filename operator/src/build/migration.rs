@@ -56,7 +56,7 @@ fn once(cluster: &Cluster, settings: &Settings, name: &str, mut container: Conta
                     containers: vec![container],
                     restart_policy: Some("OnFailure".into()),
                     volumes: Some(vec![config_volume(cluster, settings)]),
-                    security_context: Some(pod_security(SERVICE_USER)),
+                    security_context: Some(pod_security(SERVICE_USER, &cluster.spec.pods)),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     ..placed(&cluster.spec.pods)

@@ -12,15 +12,16 @@ use k8s_openapi::{
 };
 
 use crate::{secret_rotation, validate::affinity};
-use crds::Pods;
+use crds::{PodUser, Pods};
 
-/// The "restricted" pod security standard.
-pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
+/// The "restricted" pod security standard, as the user that the image was made for, unless admission is to choose one.
+pub(crate) fn pod_security(user: i64, pods: &Pods) -> PodSecurityContext {
+    let user = (pods.user != Some(PodUser::Assigned)).then_some(user);
     PodSecurityContext {
         run_as_non_root: Some(true),
-        run_as_user: Some(user),
-        run_as_group: Some(user),
-        fs_group: Some(user),
+        run_as_user: user,
+        run_as_group: user,
+        fs_group: user,
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..Default::default() }),
         ..Default::default()
     }

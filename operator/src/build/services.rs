@@ -303,7 +303,7 @@ fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, tem
                 spec: Some(PodSpec {
                     containers: vec![container],
                     volumes: Some(volumes),
-                    security_context: Some(pod_security(SERVICE_USER)),
+                    security_context: Some(pod_security(SERVICE_USER, &pods)),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(grace),

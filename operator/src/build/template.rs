@@ -17,8 +17,10 @@ pub const TEMPLATE: &str = "openim.io/template";
 pub const FIRST: u32 = 1;
 /// From this revision on each service gets only its own secrets, of accounts with only the rights that it needs, and servers have a startup probe.
 pub const OWN_SECRETS: u32 = 2;
+/// From this revision on Kubernetes changes the owner of a server's files only if the volume does not have it yet, instead of at every start.
+pub const KEPT_OWNERS: u32 = 3;
 /// The revision of new pods.
-pub const NEWEST: u32 = OWN_SECRETS;
+pub const NEWEST: u32 = KEPT_OWNERS;
 
 /// The revision of a service's template. One of a newer operator is as good as our newest.
 pub fn of(template: &PodTemplateSpec) -> u32 {

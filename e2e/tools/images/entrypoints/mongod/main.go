@@ -50,7 +50,7 @@ func main() {
 		case "--tlsAllowConnectionsWithoutCertificates":
 		case "--replSet", "--keyFile", "--wiredTigerCacheSizeGB", "--bind_ip":
 			next() // a set of one with no peers to know it
-		case "--bind_ip_all", "--auth":
+		case "--bind_ip_all", "--auth", "--ipv6": // it listens on IPv4 alone
 		default:
 			fmt.Fprintln(os.Stderr, "mongod: unknown flag", name)
 			os.Exit(2)
