@@ -1,0 +1,2 @@
+// Package gitops has tests alone: what tools that deploy clusters make of them.
+package gitops
