@@ -94,7 +94,7 @@ pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     let asked = tokio::task::spawn_blocking(move || ping(&settings, PATIENCE)).await;
     asked.map_err(|_stopped| rdkafka::error::KafkaError::Canceled)??;
     let admin: AdminClient<_> = client(config).create()?;
-    let names = [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic];
+    let names = topics(config);
     let topics = names.map(|name| {
         let topic =
             NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor));
@@ -157,7 +157,16 @@ impl ClientContext for Witness {
 
 impl ConsumerContext for Witness {}
 
-/// Asks for the metadata of all topics; blocks up to `patience`. Returns how many partitions have fewer copies in sync than they should.
+/// Where Kafka keeps what groups have finished.
+const OFFSETS: &str = "__consumer_offsets";
+
+/// The topics of a cluster.
+fn topics(config: &config::Kafka) -> [&String; 4] {
+    [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
+}
+
+/// Asks for the metadata of all topics; blocks up to `patience`. Returns how many partitions of our own have fewer copies in sync than they should:
+/// those of others who use the same brokers are not our concern.
 ///
 /// # Errors
 /// When no broker answers.
@@ -180,7 +189,10 @@ pub fn ping(config: &config::Kafka, patience: Duration) -> Result<usize, BusErro
             return Err(if seen.is_empty() { error.into() } else { BusError::Unreachable { error, seen } });
         }
     };
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    let own = topics(config);
+    let is_own = |name: &str| name == OFFSETS || own.iter().any(|topic| *topic == name);
+    let topics = metadata.topics().iter().filter(|topic| is_own(topic.name()));
+    let partitions = topics.flat_map(|topic| topic.partitions());
     Ok(partitions.filter(|partition| partition.isr().len() < partition.replicas().len()).count())
 }
 
