@@ -31,7 +31,7 @@ test('what is missing or wrong is named', async () => {
     ['/user/user_register', { users: [{ userID: 'a:b', nickname: 'x' }] }, 1001, 'users.userID'],
     ['/user/user_register', { users: [{ userID: 'abc', nickname: '' }] }, 1001, 'users.nickname'],
     ['/auth/get_user_token', { userID: 'nobody-at-all', platformID: 2 }, 1101, 'nobody-at-all'],
-    ['/auth/get_user_token', { userID: 'x', platformID: 12 }, 1001, 'platformID'],
+    ['/auth/get_user_token', { userID: 'x', platformID: 13 }, 1001, 'platformID'],
     ['/friend/get_friend_list', { userID: 'x' }, 1001, 'pagination'],
     ['/friend/get_friend_list', { userID: 'x', pagination: { pageNumber: 0, showNumber: 10 } }, 1001, 'pageNumber'],
     ['/group/create_group', { ownerUserID: 'x' }, 1001, 'groupInfo'],
@@ -247,6 +247,25 @@ test('a list that is required may be empty but not missing, and reading drops re
   assert.equal((await as(alice, '/user/get_users_info', { userIDs: [] })).errCode, 0);
   const twice = await as(alice, '/user/get_users_info', { userIDs: [alice.userID, alice.userID, 'nobody'] });
   assert.deepEqual(twice.data?.usersInfo?.map((who) => who.userID), [alice.userID], JSON.stringify(twice));
+});
+
+test('a bot logs in as platform 12, beside the same user elsewhere, and can be forced out', async () => {
+  const who = await user('bot');
+  const phone = await Socket.open(at.ws, who);
+  const bot = { userID: who.userID, token: (await ok(root, '/auth/get_user_token', { userID: who.userID, platformID: 12 })).token };
+  assert.equal((await ok(bot, '/auth/parse_token', { token: bot.token })).platformID, 12);
+  const socket = await Socket.open(at.ws, bot, { platformID: 12 });
+  const shown = await until('both are shown', async () => {
+    const [status] = await ok(root, '/user/get_users_online_status', { userIDs: [who.userID] });
+    return status.detailPlatformStatus?.length === 2 && status.detailPlatformStatus;
+  });
+  assert.deepEqual(shown.map((open) => open.platform).sort(), ['Android', 'Bot']);
+  await ok(root, '/auth/force_logout', { userID: who.userID, platformID: 12 });
+  const refused = await as(bot, '/user/get_users_info', { userIDs: [who.userID] });
+  assert.equal(refused.errCode, 1506, JSON.stringify(refused));
+  await until('the bot is out', () => socket.kicked);
+  assert.ok(!phone.kicked && (await as(who, '/user/get_users_info', { userIDs: [who.userID] })).errCode === 0);
+  phone.close();
 });
 
 test('data is there although all its maps are empty', async () => {

@@ -1,6 +1,6 @@
 //! Platforms and their classes (docs/protocol/numbers.md).
 
-/// A client platform, 1 to 11.
+/// A client platform, 1 to 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform(u8);
 
@@ -15,14 +15,27 @@ pub enum Class {
     Pad,
     Admin,
     HarmonyOs,
+    Bot,
 }
 
-const NAMES: [&str; 11] =
-    ["IOS", "Android", "Windows", "OSX", "Web", "MiniWeb", "Linux", "APad", "IPad", "Admin", "HarmonyOS"];
+const NAMES: [&str; 12] = [
+    "IOS",
+    "Android",
+    "Windows",
+    "OSX",
+    "Web",
+    "MiniWeb",
+    "Linux",
+    "APad",
+    "IPad",
+    "Admin",
+    "HarmonyOS",
+    "Bot",
+];
 
 impl Platform {
     /// The numbers of all of them.
-    pub const NUMBERS: std::ops::RangeInclusive<i32> = 1..=11;
+    pub const NUMBERS: std::ops::RangeInclusive<i32> = 1..=12;
     /// iOS devices do not get frames while in background.
     pub const IOS: Self = Self(1);
     /// Android.
@@ -32,9 +45,9 @@ impl Platform {
     /// Administration tokens.
     pub const ADMIN: Self = Self(10);
 
-    /// Parses a number; `None` outside 1..=11.
+    /// Parses a number; `None` outside 1..=12.
     pub fn parse(number: i32) -> Option<Self> {
-        u8::try_from(number).ok().filter(|n| (1..=11).contains(n)).map(Self)
+        Self::NUMBERS.contains(&number).then_some(number).and_then(|n| u8::try_from(n).ok()).map(Self)
     }
 
     /// The number on the wire.
@@ -56,7 +69,31 @@ impl Platform {
             6 => Class::MiniWeb,
             8 | 9 => Class::Pad,
             10 => Class::Admin,
-            _ => Class::HarmonyOs,
+            11 => Class::HarmonyOs,
+            _ => Class::Bot,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_a_platform_with_a_name_of_its_own() {
+        let all: Vec<Platform> = Platform::NUMBERS.filter_map(Platform::parse).collect();
+        assert_eq!(all.len(), NAMES.len());
+        assert!(all.iter().zip(NAMES).all(|(platform, name)| platform.name() == name));
+        for outside in [i32::MIN, -1, 0, 13, 256 + 1, i32::MAX] {
+            assert_eq!(Platform::parse(outside), None, "{outside}");
+        }
+    }
+
+    #[test]
+    fn bots_compete_with_bots_alone() {
+        let bot = Platform::parse(12).unwrap();
+        assert_eq!((bot.name(), bot.class()), ("Bot", Class::Bot));
+        let others = Platform::NUMBERS.filter_map(Platform::parse).filter(|platform| *platform != bot);
+        assert!(others.into_iter().all(|platform| platform.class() != Class::Bot));
     }
 }

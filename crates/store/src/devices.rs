@@ -2,12 +2,10 @@
 
 use bson::{Document, doc};
 use futures::TryStreamExt;
+use model::platform::Platform;
 use mongodb::options::ReturnDocument;
 
 use crate::{Result, Store, number};
-
-/// The platforms that a push token can be of (contract).
-const PLATFORMS: std::ops::RangeInclusive<i32> = 1..=11;
 
 impl Store {
     /// Remembers the push token of a user's platform.
@@ -20,7 +18,7 @@ impl Store {
     pub async fn device_tokens(&self, users: &[String]) -> Result<Vec<(String, i32, String)>> {
         let ids: Vec<String> = users
             .iter()
-            .flat_map(|user| PLATFORMS.map(move |platform| format!("{user}:{platform}")))
+            .flat_map(|user| Platform::NUMBERS.map(move |platform| format!("{user}:{platform}")))
             .collect();
         let rows: Vec<Document> =
             self.documents("device").find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?;

@@ -137,7 +137,7 @@ impl Auth {
         context.require_admin()?;
         non_empty("userID", &request.user_id)?;
         let platform = Platform::parse(request.platform_id)
-            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+            .ok_or_else(|| Error::args("platformID must be between 1 and 12"))?;
         if platform == Platform::ADMIN || self.config.is_admin(&request.user_id) {
             return Err(Error::no_permission("administrators get their token from /auth/get_admin_token"));
         }
@@ -247,7 +247,7 @@ impl Auth {
         context.require_admin()?;
         non_empty("userID", &request.user_id)?;
         let platform = Platform::parse(request.platform_id)
-            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+            .ok_or_else(|| Error::args("platformID must be between 1 and 12"))?;
         // Tokens first: a client that is kicked and returns at once must find the door closed.
         let kicked: Vec<String> = self
             .store

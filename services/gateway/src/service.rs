@@ -198,7 +198,7 @@ impl GatewayService {
     async fn kick_user(&self, context: &Context, request: KickUserOfflineReq) -> Result<KickUserOfflineResp> {
         context.require_admin()?;
         let platform = Platform::parse(request.platform_id)
-            .ok_or_else(|| Error::args("platformID must be between 1 and 11"))?;
+            .ok_or_else(|| Error::args("platformID must be between 1 and 12"))?;
         for user in &request.kick_user_id_list {
             for open in self.registry.of_user(user) {
                 if open.platform == platform {

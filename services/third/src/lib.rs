@@ -118,7 +118,7 @@ impl Third {
 fn check_platform(platform: i32) -> Result<()> {
     match Platform::parse(platform) {
         Some(_) => Ok(()),
-        None => Err(Error::args(format!("platformID {platform} is not a platform: 1 to 11"))),
+        None => Err(Error::args(format!("platformID {platform} is not a platform: 1 to 12"))),
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn devices_are_of_platforms() {
-        assert!((1..=11).all(|platform| check_platform(platform).is_ok()));
-        assert!([0, -1, 12, i32::MAX].into_iter().all(|platform| check_platform(platform).is_err()));
+        assert!((1..=12).all(|platform| check_platform(platform).is_ok()));
+        assert!([0, -1, 13, i32::MAX].into_iter().all(|platform| check_platform(platform).is_err()));
     }
 }
