@@ -249,6 +249,48 @@ test('a list that is required may be empty but not missing, and reading drops re
   assert.deepEqual(twice.data?.usersInfo?.map((who) => who.userID), [alice.userID], JSON.stringify(twice));
 });
 
+test('repeats in a list are refused by the routes of which the contract says so, and taken by all others', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  const twice = [bob.userID, bob.userID];
+  const chat = `si_${[alice.userID, bob.userID].sort().join('_')}`;
+  await ok(root, '/friend/import_friend', { ownerUserID: alice.userID, friendUserIDs: [bob.userID] });
+  const group = { groupName: 'g', groupType: 2 };
+  const { groupInfo } = await ok(alice, '/group/create_group', { ownerUserID: alice.userID, memberUserIDs: [], groupInfo: group });
+  const refusing = [
+    [root, '/user/account_check', { checkUserIDs: twice }],
+    [root, '/user/user_register', { users: [{ userID: 'r', nickname: 'r' }, { userID: 'r', nickname: 'r' }] }],
+    [root, '/friend/import_friend', { ownerUserID: alice.userID, friendUserIDs: twice }],
+    [alice, '/friend/get_designated_friends', { ownerUserID: alice.userID, friendUserIDs: twice }],
+    [alice, '/friend/get_specified_friends_info', { ownerUserID: alice.userID, userIDList: twice }],
+    [alice, '/friend/get_specified_blacks', { ownerUserID: alice.userID, userIDList: twice }],
+    [alice, '/friend/update_friends', { ownerUserID: alice.userID, friendUserIDs: twice, isPinned: true }],
+    [alice, '/group/create_group', { ownerUserID: alice.userID, memberUserIDs: twice, groupInfo: group }],
+    [alice, '/group/invite_user_to_group', { groupID: groupInfo.groupID, invitedUserIDs: twice }],
+    [alice, '/group/kick_group', { groupID: groupInfo.groupID, kickedUserIDs: twice }],
+  ];
+  for (const [who, path, body] of refusing) assert.equal((await as(who, path, body)).errCode, 1001, path);
+  const seen = await Socket.open(at.ws, bob);
+  const sent = await ok(root, '/msg/batch_send_msg', { sendID: alice.userID, recvIDs: twice, content: { content: 'once' }, contentType: 101, sessionType: 1 });
+  assert.deepEqual(sent.results.map((result) => result.recvID), [bob.userID]);
+  await until('the conversation is there', async () =>
+    (await ok(alice, '/conversation/get_conversations', { ownerUserID: alice.userID, conversationIDs: [chat, chat] })).conversations?.length === 1);
+  const taking = [
+    [alice, '/user/subscribe_users_status', { userID: alice.userID, userIDs: twice, genre: 1 }],
+    [alice, '/conversation/set_conversations', {
+      userIDs: [alice.userID, alice.userID], conversation: { conversationID: chat, conversationType: 1, userID: bob.userID, isPinned: true },
+    }],
+    [alice, '/msg/clear_conversation_msg', { userID: alice.userID, conversationIDs: [chat, chat] }],
+    [root, '/msg/delete_msg_physical', { conversationIDs: [chat, chat], timestamp: 86_400 }],
+    [alice, '/conversation/delete_conversations', { ownerUserID: alice.userID, conversationIDs: [chat, chat], needDeleteTime: 0 }],
+    [root, '/user/del_user_client_config', { userID: alice.userID, keys: ['k', 'k'] }],
+  ];
+  for (const [who, path, body] of taking) {
+    const answer = await as(who, path, body);
+    assert.equal(answer.errCode, 0, `${path} ${JSON.stringify(answer)}`);
+  }
+  seen.close();
+});
+
 test('a bot logs in as platform 12, beside the same user elsewhere, and can be forced out', async () => {
   const who = await user('bot');
   const phone = await Socket.open(at.ws, who);

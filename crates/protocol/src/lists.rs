@@ -1,4 +1,4 @@
-//! Lists of ids in read requests: repeated ids are read once.
+//! Lists of ids in which a repeat means the same as its first occurrence: in requests that only read, and in some that write.
 
 use std::collections::HashSet;
 

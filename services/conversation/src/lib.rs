@@ -141,8 +141,9 @@ impl Conversations {
             let seqs = self.store.conversation_seqs(&all).await?;
             all.into_iter().filter(|id| seqs.get(id).is_some_and(|seq| seq.time < since)).collect()
         } else {
-            check::unique_ids("conversationIDs", &request.conversation_i_ds, protocol::bounds::ITEMS)?;
-            request.conversation_i_ds
+            let mut ids = request.conversation_i_ds;
+            lists::distinct("conversationIDs", &mut ids, protocol::bounds::ITEMS)?;
+            ids
         };
         if !ids.is_empty() {
             self.store.delete_conversations_until_written(owner, &ids).await?;

@@ -7,6 +7,7 @@ use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, session},
     conversation::{ConversationReq, SetConversationsReq, SetConversationsResp},
+    lists,
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
 use rpc::Context;
@@ -67,9 +68,9 @@ impl Conversations {
     pub(crate) async fn set(
         &self,
         context: &Context,
-        request: SetConversationsReq,
+        mut request: SetConversationsReq,
     ) -> Result<SetConversationsResp> {
-        check::ids("userIDs", &request.user_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
         for user in &request.user_i_ds {
             context.require_self("userIDs", user)?;
         }

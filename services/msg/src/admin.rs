@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use protocol::{
-    Error, Result, check,
+    Error, Result, check, lists,
     msg::{
         ActiveGroup, ActiveUser, ChatLog, DeleteMsgPhysicalBySeqReq, DeleteMsgPhysicalBySeqResp,
         DeleteMsgPhysicalReq, DeleteMsgPhysicalResp, GetActiveGroupReq, GetActiveGroupResp, GetActiveUserReq,
@@ -141,10 +141,10 @@ impl Messages {
     pub(crate) async fn remove_older(
         &self,
         context: &Context,
-        request: DeleteMsgPhysicalReq,
+        mut request: DeleteMsgPhysicalReq,
     ) -> Result<DeleteMsgPhysicalResp> {
         context.require_admin()?;
-        check::ids("conversationIDs", &request.conversation_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, protocol::bounds::ITEMS)?;
         if request.timestamp < 0 {
             return Err(Error::args("timestamp must be an age in seconds, not negative"));
         }

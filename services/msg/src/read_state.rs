@@ -8,6 +8,7 @@ use prost::Message;
 use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, session},
+    lists,
     msg::{
         ClearConversationsMsgReq, ClearConversationsMsgResp, DeleteMsgsReq, DeleteMsgsResp, DeleteSyncOpt,
         MarkConversationAsReadReq, MarkConversationAsReadResp, MarkMsgsAsReadReq, MarkMsgsAsReadResp,
@@ -355,10 +356,10 @@ impl Messages {
     pub(crate) async fn clear(
         &self,
         context: &Context,
-        request: ClearConversationsMsgReq,
+        mut request: ClearConversationsMsgReq,
     ) -> Result<ClearConversationsMsgResp> {
         check::non_empty("userID", &request.user_id)?;
-        check::ids("conversationIDs", &request.conversation_i_ds, MAX_SEQS)?;
+        lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, MAX_SEQS)?;
         context.require_self("userID", &request.user_id)?;
         let known = self.own_conversations(&request.user_id, &request.conversation_i_ds).await?;
         self.clear_conversations(

@@ -2,7 +2,7 @@
 
 use bson::Document;
 use protocol::{
-    Error, ErrorCode, Result, check,
+    Error, ErrorCode, Result, check, lists,
     user::{
         AddNotificationAccountReq, AddNotificationAccountResp, GetPaginationUsersReq, GetPaginationUsersResp,
         GetSubscribeUsersStatusReq, GetSubscribeUsersStatusResp, NotificationAccountInfo,
@@ -146,11 +146,11 @@ impl Users {
     pub(crate) async fn subscribe(
         &self,
         context: &Context,
-        request: SubscribeOrCancelUsersStatusReq,
+        mut request: SubscribeOrCancelUsersStatusReq,
     ) -> Result<SubscribeOrCancelUsersStatusResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        check::ids("userIDs", &request.user_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
         if !(1..=2).contains(&request.genre) {
             return Err(Error::args("genre must be 1 (subscribe) or 2 (cancel)"));
         }

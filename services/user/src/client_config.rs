@@ -1,7 +1,7 @@
 //! Client configuration: app settings set by administrators, per user or (empty userID) for all.
 
 use protocol::{
-    Error, Result, check,
+    Error, Result, check, lists,
     user::{
         ClientConfig, DelUserClientConfigReq, DelUserClientConfigResp, GetUserClientConfigReq,
         GetUserClientConfigResp, PageUserClientConfigReq, PageUserClientConfigResp, SetUserClientConfigReq,
@@ -50,10 +50,10 @@ impl Users {
     pub(crate) async fn delete_client_config(
         &self,
         context: &Context,
-        request: DelUserClientConfigReq,
+        mut request: DelUserClientConfigReq,
     ) -> Result<DelUserClientConfigResp> {
         context.require_admin()?;
-        check::ids("keys", &request.keys, MAX_KEYS)?;
+        lists::distinct_some("keys", &mut request.keys, MAX_KEYS)?;
         self.store.delete_client_config(&request.user_id, &request.keys).await?;
         Ok(DelUserClientConfigResp {})
     }

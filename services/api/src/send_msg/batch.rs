@@ -4,7 +4,7 @@ use axum::{Extension, body::Bytes, extract::State, response::Response};
 use config::Service;
 use futures::StreamExt;
 use protocol::{
-    Error, Result, check,
+    Error, Result, lists,
     sdkws::{MsgData, RequestPagination},
     user::{GetAllUserIdReq, GetAllUserIdResp},
 };
@@ -54,7 +54,7 @@ pub(crate) async fn handle(
 
 async fn run(api: &Api, context: &Context, body: &[u8]) -> Result<Answer> {
     context.require_admin()?;
-    let (receivers, mut body): (Receivers, Body) = (parse(body)?, parse(body)?);
+    let (mut receivers, mut body): (Receivers, Body) = (parse(body)?, parse(body)?);
     // The receiver is filled in per send.
     body.recv_id = "-".into();
     let message = to_message(body)?;
@@ -72,7 +72,7 @@ async fn run(api: &Api, context: &Context, body: &[u8]) -> Result<Answer> {
             }
         }
     } else {
-        check::ids("recvIDs", &receivers.recv_ids, MAX_RECEIVERS)?;
+        lists::distinct_some("recvIDs", &mut receivers.recv_ids, MAX_RECEIVERS)?;
         send_to(api, context, &message, receivers.recv_ids, &mut answer).await;
     }
     if answer.results.is_none() && answer.failed.is_none() {
