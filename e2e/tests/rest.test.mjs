@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { Socket } from './sdk/lib/socket.mjs';
+import { Socket, decode, encode } from './sdk/lib/socket.mjs';
 import { until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
@@ -289,6 +289,27 @@ test('repeats in a list are refused by the routes of which the contract says so,
     assert.equal(answer.errCode, 0, `${path} ${JSON.stringify(answer)}`);
   }
   seen.close();
+});
+
+test('the JavaScript SDK writes protobuf on /jssdk, and reads it from the data of the envelope', async () => {
+  const [alice, bob] = [await user('alice'), await user('bob')];
+  await ok(root, '/msg/send_msg', { sendID: alice.userID, recvID: bob.userID, content: { content: 'hi' }, contentType: 101, sessionType: 1 });
+  const ask = async (path, body, contentType = 'application/x-protobuf') => (await fetch(at.api + path, {
+    method: 'POST', headers: { operationID: randomUUID(), token: bob.token, 'content-type': contentType }, body,
+  })).json();
+  const active = encode('jssdk.GetActiveConversationsReq', { ownerUserID: bob.userID, count: 20 });
+  const [found] = await until('the conversation is there', async () => {
+    const answer = await ask('/jssdk/get_active_conversations', active);
+    assert.equal(answer.errCode, 0, JSON.stringify(answer));
+    const { conversations } = decode('jssdk.GetActiveConversationsResp', Buffer.from(answer.data, 'base64'));
+    return conversations.length === 1 && conversations;
+  });
+  assert.equal(found.conversation.userID, alice.userID);
+  assert.equal(found.lastMsg.clientMsgID.length > 0 && found.maxSeq, 1);
+  const some = encode('jssdk.GetConversationsReq', { ownerUserID: bob.userID, conversationIDs: [found.conversation.conversationID] });
+  const answer = await ask('/jssdk/get_conversations', some, 'application/protobuf');
+  assert.equal(decode('jssdk.GetConversationsResp', Buffer.from(answer.data, 'base64')).unreadCount, 1);
+  assert.equal((await ask('/jssdk/get_conversations', some, 'application/json')).errCode, 1001);
 });
 
 test('a bot logs in as platform 12, beside the same user elsewhere, and can be forced out', async () => {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::{Extension, body::Bytes, extract::State, response::Response};
+use axum::{Extension, body::Bytes, extract::State, http::HeaderMap, response::Response};
 use config::Service;
 use protocol::{
     Error, Result,
@@ -20,7 +20,7 @@ use protocol::{
 };
 use rpc::Context;
 
-use crate::{Api, envelope, table::parse};
+use crate::{Api, form::Form};
 
 const MAX_ACTIVE: i64 = protocol::bounds::ACTIVE_CONVERSATIONS as i64;
 const DEFAULT_ACTIVE: i64 = 100;
@@ -28,26 +28,30 @@ const DEFAULT_ACTIVE: i64 = 100;
 pub(crate) async fn conversations(
     State(api): State<Api>,
     Extension(context): Extension<Context>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let form = Form::of(&headers);
     let answer = async {
-        let mut request: jssdk::GetConversationsReq = parse(&body)?;
+        let mut request: jssdk::GetConversationsReq = form.read(&body)?;
         lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, MAX_ACTIVE as usize)?;
         let seqs = seqs_of(&api, &context, request.conversation_i_ds).await?;
         let unread_count = unread(&seqs);
         let conversations = describe(&api, &context, seqs).await?;
         Ok(jssdk::GetConversationsResp { unread_count, conversations })
     };
-    envelope::answer_of(answer.await)
+    form.answer(answer.await)
 }
 
 pub(crate) async fn active(
     State(api): State<Api>,
     Extension(context): Extension<Context>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let form = Form::of(&headers);
     let answer = async {
-        let request: jssdk::GetActiveConversationsReq = parse(&body)?;
+        let request: jssdk::GetActiveConversationsReq = form.read(&body)?;
         let count = if request.count == 0 { DEFAULT_ACTIVE } else { request.count };
         if !(1..=MAX_ACTIVE).contains(&count) {
             return Err(Error::args(format!("count must be between 1 and {MAX_ACTIVE}")));
@@ -72,7 +76,7 @@ pub(crate) async fn active(
         conversations.sort_by_key(place);
         Ok(jssdk::GetActiveConversationsResp { unread_count, conversations })
     };
-    envelope::answer_of(answer.await)
+    form.answer(answer.await)
 }
 
 async fn seqs_of(

@@ -8,6 +8,7 @@ mod body;
 mod caller;
 mod cors;
 mod envelope;
+mod form;
 mod jssdk;
 mod limits;
 mod metrics;
