@@ -130,6 +130,7 @@ const matrix = {
   '/conversation/get_full_conversation_ids': [SELF, userID({ idHash: 0 })],
   '/conversation/get_incremental_conversations': [SELF, userID()],
   '/conversation/get_owner_conversation': [SELF, userID(page)],
+  '/conversation/get_conversation_offline_push_user_ids': [SELF, () => ({ conversationID, userIDs: [alice] })],
   '/conversation/get_not_notify_conversation_ids': [SELF, userID()],
   '/conversation/get_pinned_conversation_ids': [SELF, userID()],
   '/conversation/update_conversations_by_user': [SELF, userID({ ex: 'e' })],

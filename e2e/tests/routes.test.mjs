@@ -854,6 +854,12 @@ describe('conversation', () => {
     assert.deepEqual((await ok(dora, path, { userID: dora.userID })).conversationIDs, [single]);
     await foreign(eve, path, { userID: dora.userID });
   });
+  route('/conversation/get_conversation_offline_push_user_ids', async (path) => {
+    const asked = (...userIDs) => ({ conversationID: single, userIDs });
+    assert.deepEqual((await ok(root, path, asked(eve.userID, dora.userID, eve.userID))).userIDs, [eve.userID], 'who does not want to be notified is left out');
+    assert.deepEqual((await ok(dora, path, asked(dora.userID))).userIDs ?? [], []);
+    await foreign(eve, path, asked(eve.userID, dora.userID));
+  });
   route('/conversation/get_not_notify_conversation_ids', async (path) => {
     assert.deepEqual((await ok(dora, path, { userID: dora.userID })).conversationIDs, [single]);
     await foreign(eve, path, { userID: dora.userID });

@@ -165,6 +165,7 @@ pub const FIELDS: &[(&str, Fields)] = &[
     ("openim.conversation.ConversationReq", &[("attachedInfo", TEXT), ("ex", TEXT)]),
     ("openim.conversation.SetConversationsReq", &[("userIDs", IDS)]),
     ("openim.conversation.GetConversationsReq", &[("conversationIDs", IDS)]),
+    ("openim.conversation.GetConversationOfflinePushUserIDsReq", &[("userIDs", IDS)]),
     ("openim.conversation.GetSortedConversationListReq", &[("conversationIDs", IDS)]),
     ("openim.conversation.DeleteConversationsReq", &[("conversationIDs", IDS)]),
     ("openim.conversation.UpdateConversationsByUserReq", &[("ex", TEXT)]),

@@ -327,6 +327,7 @@ pub(crate) fn routes() -> Table {
         "/conversation/get_full_conversation_ids" => Conversation "GetFullOwnerConversationIDs" conversation::GetFullOwnerConversationIDsReq => conversation::GetFullOwnerConversationIDsResp, costs 10;
         "/conversation/set_conversations" => Conversation "SetConversations" conversation::SetConversationsReq => conversation::SetConversationsResp, every 5 of user_i_ds;
         "/conversation/get_pinned_conversation_ids" => Conversation "GetPinnedConversationIDs" conversation::GetPinnedConversationIDsReq => conversation::GetPinnedConversationIDsResp;
+        "/conversation/get_conversation_offline_push_user_ids" => Conversation "GetConversationOfflinePushUserIDs" conversation::GetConversationOfflinePushUserIDsReq => conversation::GetConversationOfflinePushUserIDsResp, every 10 of user_i_ds;
         "/conversation/get_not_notify_conversation_ids" => Conversation "GetNotNotifyConversationIDs" conversation::GetNotNotifyConversationIDsReq => conversation::GetNotNotifyConversationIDsResp;
 
         "/msg/search_msg" => Msg "SearchMessage" msg::SearchMessageReq => msg::SearchMessageResp;
