@@ -77,7 +77,7 @@ pub(crate) fn parse(query: &str, compression_header: Option<&str>) -> Result<Par
         return Err(refuse("token and userID are required".into()));
     }
     if Platform::parse(parameters.platform_id).is_none() {
-        return Err(refuse("platformID must be between 1 and 11".into()));
+        return Err(refuse("platformID must be between 1 and 12".into()));
     }
     if !["", "go", "js"].contains(&parameters.sdk_type.as_str()) {
         return Err(refuse("sdkType must be go or js".into()));
