@@ -16,6 +16,7 @@ const parts = {
   properties: ['operator', 'crates/model', 'crates/protocol', 'Cargo.lock'],
   nemeses: [...services, ...checker, 'e2e/tests/nemeses.sh', 'e2e/tests/lib/loopback.sh', 'e2e/tests/lib/clock.c'],
   memory: [...services, 'e2e/tests/memory.sh', 'e2e/tests/memory.mjs', 'e2e/tests/lib/loopback.sh'],
+  'sdk-builds': [...services, 'e2e/tests/sdk', 'e2e/tests/sdk-builds.sh', 'e2e/tests/lib/loopback.sh'],
   fuzz: ['crates/protocol', 'crates/model', 'e2e/tests/fuzz', 'e2e/tests/fuzz.sh'],
   'api-server': ['operator', 'crds', ...checker, 'e2e/tools/cluster/localkube', 'e2e/tests/api-server.sh'],
   delete: [...operator, ...checker, 'e2e/tests/delete.sh'],

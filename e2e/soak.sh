@@ -7,7 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 if [ "${1:-}" = --stale ]; then exec node e2e/soak.mjs stale; fi
-all=(properties fuzz nemeses memory api-server delete drain gateway-api large-group traces upgrade sets planted fleet simulation)
+all=(properties fuzz nemeses memory sdk-builds api-server delete drain gateway-api large-group traces upgrade sets planted fleet simulation)
 parts=("$@"); [ $# -gt 0 ] || parts=("${all[@]}")
 wants() { [[ " ${parts[*]} " =~ " "($1)" " ]]; }
 for name in "${parts[@]}"; do
@@ -36,6 +36,7 @@ for name in "${parts[@]}"; do
     properties) PROPTEST_CASES=20000 limit=7200 part properties cargo_static test --lib ;;
     nemeses) SEED=$seed limit=1800 part nemeses e2e/tests/nemeses.sh ;;
     memory) CHAT=1000 GROUP=1000 limit=3600 part memory e2e/tests/memory.sh ;;
+    sdk-builds) limit=3600 part sdk-builds e2e/tests/sdk-builds.sh ;;
     fuzz) FUZZ_SECONDS=600 limit=3600 part fuzz e2e/tests/fuzz.sh ;;
     upgrade) OPENIM_KILLS=all limit=1800 part upgrade e2e/tests/upgrade.sh ;;
     sets) limit=2400 part sets e2e/tests/sets.sh ;;

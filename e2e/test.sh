@@ -28,6 +28,7 @@ if [ "$mode" != cluster ]; then
   part "badges" node e2e/badges.mjs --check
   part "words" node e2e/words.mjs
   part "word list check" e2e/tests/words.sh
+  part "table of upstream's fixes" node e2e/tools/contract/fixes.mjs --check
   limit=2400 part "clippy" cargo_static clippy -q --all-targets -- -D warnings
   limit=3600 build "$programs" compiled || blocked="the programs do not compile"
 else
@@ -66,6 +67,8 @@ if [ "$mode" != fast ]; then
   part "webhooks" e2e/tests/webhooks.sh
   part "OpenAPI" e2e/tests/openapi.sh
   part "services without Kubernetes" e2e/tests/from-source.sh
+  part "SDKs without a browser" e2e/tests/sdk-builds.sh native
+  part "the published platform API" e2e/tests/openapi-published.sh
   part "memory has a bound" e2e/tests/memory.sh
   part "users are erased, backups are sealed" e2e/tests/erase.sh
   part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh

@@ -13,7 +13,7 @@ export { sleep, until };
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../../../..');
-const sdk = join(here, '../node_modules/@openim/wasm-client-sdk');
+const packages = join(here, '../node_modules');
 const types = { '.js': 'text/javascript', '.html': 'text/html', '.wasm': 'application/wasm' };
 const WEB = 5;
 
@@ -22,7 +22,7 @@ export function endpoints() {
   return JSON.parse(given ?? execFileSync('make', ['-s', 'endpoints'], { cwd: root, encoding: 'utf8' }));
 }
 
-function startSite() {
+function startSite(sdk) {
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
     const name = path === '/' ? '/index.html' : path;
@@ -36,18 +36,24 @@ function startSite() {
 }
 
 export class World {
-  static async open() {
-    const world = new World();
+  constructor(folder = '@openim/wasm-client-sdk') {
+    Object.assign(this, { folder, proxies: [] });
+  }
+
+  static async open(world = new World()) {
     world.at = endpoints();
-    world.site = await startSite();
-    world.browser = await chromium.launch({
+    await world.begin();
+    world.adminToken = (await world.must('/auth/get_admin_token', { userID: world.at.adminUserID, secret: world.at.secret })).token;
+    return world;
+  }
+
+  async begin() {
+    this.site = await startSite(join(packages, this.folder));
+    this.browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
       args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
         '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
     });
-    world.proxies = [];
-    world.adminToken = (await world.must('/auth/get_admin_token', { userID: world.at.adminUserID, secret: world.at.secret })).token;
-    return world;
   }
 
   async rest(path, body, token = this.adminToken) {
@@ -85,8 +91,14 @@ export class World {
 
   async user(name) {
     const userID = await this.register(name);
+    return this.device(userID);
+  }
+
+  // One more device of a user, logged in.
+  async device(userID, platformID = WEB, ws = this.at.ws) {
     const client = await this.page();
-    await client.login(this, userID, await this.token(userID));
+    const answer = await client.login(this, userID, await this.token(userID, platformID), ws, true, platformID);
+    if (!answer.ok) throw new Error(`${userID} does not log in: ${JSON.stringify(answer)} ${client.problems.join(' ')}`);
     return client;
   }
 
@@ -112,8 +124,8 @@ export class World {
   }
 
   async close() {
-    await this.browser.close();
-    this.site.close();
+    await this.browser?.close();
+    this.site?.close();
     for (const proxy of this.proxies) proxy.close();
   }
 }
@@ -137,8 +149,16 @@ export class Client {
     this.userID = userID;
     const answer = await this.call('login', { userID, token, platformID, apiAddr: world.at.api, wsAddr: ws });
     if (answer.ok && synced) await this.event('OnSyncServerFinish');
-    await this.page.evaluate((text) => { document.getElementById('title').textContent = text; }, userID);
+    await this.show(userID);
     return answer;
+  }
+
+  show(title) {
+    return this.page.evaluate((text) => { document.getElementById('title').textContent = text; }, title);
+  }
+
+  close() {
+    return this.context.close();
   }
 
   events(name) {
@@ -155,8 +175,13 @@ export class Client {
 
   // Texts received, in order, from one sender.
   async texts(from) {
-    const all = await this.page.evaluate(() => window.received.map((m) => ({ from: m.sendID, text: m.textElem?.content, seq: m.seq })));
-    return all.filter((message) => message.from === from && message.text !== undefined).map((message) => message.text);
+    const all = await this.inbox();
+    return all.filter((message) => message.sendID === from && message.textElem?.content !== undefined).map((message) => message.textElem.content);
+  }
+
+  // Messages received, in order.
+  inbox() {
+    return this.page.evaluate(() => window.received);
   }
 
   received(from, count, ms) {
