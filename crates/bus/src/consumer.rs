@@ -215,7 +215,7 @@ impl Consumer {
             // See `anew`.
             .set("debug", "metadata")
             .set_log_level(RDKafkaLogLevel::Debug)
-            .set("group.id", group)
+            .set("group.id", config.group(group))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")

@@ -41,8 +41,10 @@ impl Backlog {
     /// # Errors
     /// When Kafka does not answer, or the topic has fewer partitions than are to be used.
     pub fn of(config: &Kafka, topic: &str, group: &str) -> Result<Self, BusError> {
-        let consumer: BaseConsumer =
-            client(config).set("group.id", group).set("enable.auto.commit", "false").create()?;
+        let consumer: BaseConsumer = client(config)
+            .set("group.id", config.group(group))
+            .set("enable.auto.commit", "false")
+            .create()?;
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
         let there = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if there < usize::try_from(config.partitions).unwrap_or(0) {

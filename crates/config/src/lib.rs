@@ -173,6 +173,8 @@ pub struct Redis {
     pub password: String,
     /// Database number; clusters only have 0.
     pub db: i64,
+    /// Prefix of keys and channels. Clusters that share a Redis need different prefixes.
+    pub prefix: String,
     /// `standalone`, `sentinel` or `cluster`.
     pub redis_mode: RedisMode,
     /// For `sentinel`.
@@ -220,6 +222,8 @@ pub struct Kafka {
     pub sasl_mechanism: SaslMechanism,
     /// TLS to the brokers.
     pub tls: ClientTls,
+    /// Prefix of consumer groups. Clusters that share a Kafka need different prefixes, and different topics.
+    pub group_prefix: String,
     /// Topic of accepted messages.
     pub message_topic: String,
     /// Topic of stored messages.
@@ -472,6 +476,13 @@ pub struct Transfer {
     pub batch_size: usize,
 }
 
+impl Kafka {
+    /// The name in Kafka of a consumer group.
+    pub fn group(&self, name: &str) -> String {
+        format!("{}{name}", self.group_prefix)
+    }
+}
+
 impl Redis {
     /// The key that cannot be as it is, and why.
     fn problem(&self) -> Option<(&'static str, &'static str)> {
@@ -483,6 +494,9 @@ impl Redis {
                 Some(("sentinelMode.masterName", "must name the master"))
             }
             RedisMode::Cluster if self.db != 0 => Some(("db", "must be 0: clusters have no other database")),
+            _ if self.prefix.contains(['{', '}']) => {
+                Some(("prefix", "must have no braces: they decide on which node of a cluster a key is"))
+            }
             _ if !self.tls.client_key_pwd.is_empty() => {
                 Some(("tls.clientKeyPwd", "is supported only for Kafka: use a key without a password"))
             }
@@ -543,13 +557,13 @@ defaults! {
     Log { level: "info".into(), storage_location: String::new(), rotation_time: 24, remain_rotation_count: 2 }
     Mongo { uri: "mongodb://127.0.0.1:27017".into(), database: "openim_v3".into(), max_pool_size: 50 }
     Redis {
-        address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0,
+        address: "127.0.0.1:6379".into(), username: String::new(), password: String::new(), db: 0, prefix: String::new(),
         redis_mode: RedisMode::Standalone, sentinel_mode: RedisSentinel::default(), tls: ClientTls::default(),
     }
     RedisSentinel { master_name: "redis-master".into(), sentinels_addrs: vec![], password: String::new() }
     Kafka {
         address: vec!["127.0.0.1:9092".into()], username: String::new(), password: String::new(), sasl_mechanism: SaslMechanism::Plain, tls: ClientTls::default(),
-        message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
+        group_prefix: String::new(), message_topic: "toTransfer".into(), push_topic: "toPush".into(), webhook_topic: "toWebhook".into(), offline_topic: "toOfflinePush".into(), partitions: 8, replication_factor: 1,
     }
     Discovery {
         enable: DiscoveryKind::Static, service_prefix: String::new(), host: "127.0.0.1".into(), advertise_host: String::new()
@@ -859,6 +873,7 @@ mod tests {
             ("secret: 0123456789abcdef\ndiscovery: {enable: etcd}\netcd: {address: []}", "etcd.address"),
             ("secret: 0123456789abcdef\nkafka: {saslMechanism: GSSAPI}", "`PLAIN`, `SCRAM-SHA-256`"),
             ("secret: 0123456789abcdef\ndiscovery: {enable: zookeeper}", "`static`, `kubernetes`, `etcd`"),
+            ("secret: 0123456789abcdef\nredis: {prefix: '{a}'}", "redis.prefix"),
             ("secret: 0123456789abcdef\nnotification: {groupMade: {}}", "groupCreated"),
             ("secret: 0123456789abcdef\nnotification: {groupCreated: {offlinePush: {on: true}}}", "enable"),
         ] {

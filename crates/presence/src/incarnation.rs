@@ -10,12 +10,10 @@ use parking_lot::Mutex;
 use redis::Cmd;
 use tokio::time::Instant;
 
-use crate::{Result, Route, Routes, ready_key};
+use crate::{Result, Route, Routes};
 
 /// The routes of a gateway that said nothing for this long count no more.
 pub const INCARNATION_TTL: Duration = Duration::from_secs(60);
-/// Who lives where: the address of each incarnation.
-const ALL: &str = "GATEWAY_LIVES";
 /// How long a cached state is used.
 const BELIEVED: Duration = Duration::from_secs(3);
 
@@ -36,26 +34,28 @@ impl Incarnation {
     }
 }
 
-fn life_key(incarnation: &str) -> String {
-    format!("GATEWAY_LIFE:{incarnation}")
-}
-
-/// Routes that an earlier version wrote name no incarnation: of those gateways one knows only whether their routes are complete.
-fn key(route: &Route) -> String {
-    if route.incarnation.is_empty() { ready_key(&route.gateway) } else { life_key(&route.incarnation) }
-}
-
 /// Which lives were seen, by their keys, and when. Only a few gateways exist.
 pub(crate) type Living = Arc<Mutex<HashMap<String, Instant>>>;
 
 impl Routes {
+    /// Routes that an earlier version wrote name no incarnation: of those gateways one knows only whether their routes are complete.
+    fn key(&self, route: &Route) -> String {
+        if route.incarnation.is_empty() {
+            self.keys.ready(&route.gateway)
+        } else {
+            self.keys.life(&route.incarnation)
+        }
+    }
+
     /// A gateway begins a life at an address.
     ///
     /// # Errors
     /// When Redis does not answer.
     pub async fn begin_life(&self, incarnation: &Incarnation, gateway: &str) -> Result<()> {
-        let begin = Cmd::set_ex(life_key(&incarnation.0), 1, INCARNATION_TTL.as_secs());
-        self.redis.query_all(vec![vec![begin], vec![Cmd::hset(ALL, &incarnation.0, gateway)]]).await?;
+        let begin = Cmd::set_ex(self.keys.life(&incarnation.0), 1, INCARNATION_TTL.as_secs());
+        self.redis
+            .query_all(vec![vec![begin], vec![Cmd::hset(self.keys.lives(), &incarnation.0, gateway)]])
+            .await?;
         Ok(())
     }
 
@@ -64,13 +64,13 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer.
     pub async fn gateways(&self) -> Result<Vec<String>> {
-        let all: HashMap<String, String> = self.redis.query(Cmd::hgetall(ALL)).await?;
-        let dead = self.dead_of(all.keys().map(|life| life_key(life)).collect()).await?;
+        let all: HashMap<String, String> = self.redis.query(Cmd::hgetall(self.keys.lives())).await?;
+        let dead = self.dead_of(all.keys().map(|life| self.keys.life(life)).collect()).await?;
         let (gone, here): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(life, _address)| dead.contains(&life_key(life)));
+            all.into_iter().partition(|(life, _address)| dead.contains(&self.keys.life(life)));
         if !gone.is_empty() {
             let gone: Vec<String> = gone.into_iter().map(|(life, _address)| life).collect();
-            self.redis.query::<i64>(Cmd::hdel(ALL, gone)).await?;
+            self.redis.query::<i64>(Cmd::hdel(self.keys.lives(), gone)).await?;
         }
         Ok(here.into_iter().map(|(_life, address)| address).collect())
     }
@@ -80,7 +80,7 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer.
     pub async fn live_on(&self, incarnation: &Incarnation) -> Result<bool> {
-        self.renew(life_key(&incarnation.0), INCARNATION_TTL).await
+        self.renew(self.keys.life(&incarnation.0), INCARNATION_TTL).await
     }
 
     /// A gateway has no connections any more and ends.
@@ -88,14 +88,14 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer: its routes end by themselves, later.
     pub async fn end_life(&self, incarnation: &Incarnation) -> Result<()> {
-        let end = Cmd::del(life_key(&incarnation.0));
-        self.redis.query_all(vec![vec![end], vec![Cmd::hdel(ALL, &incarnation.0)]]).await?;
+        let end = Cmd::del(self.keys.life(&incarnation.0));
+        self.redis.query_all(vec![vec![end], vec![Cmd::hdel(self.keys.lives(), &incarnation.0)]]).await?;
         Ok(())
     }
 
     /// Takes out the routes of gateways that live no more, here and in Redis.
     pub(crate) async fn keep_living(&self, users: &[String], routes: &mut [Vec<Route>]) -> Result<()> {
-        let named: HashSet<String> = routes.iter().flatten().map(key).collect();
+        let named: HashSet<String> = routes.iter().flatten().map(|route| self.key(route)).collect();
         if named.is_empty() {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Routes {
         let mut left = Vec::new();
         for (user, routes) in users.iter().zip(routes) {
             let (gone, here) =
-                std::mem::take(routes).into_iter().partition(|route| dead.contains(&key(route)));
+                std::mem::take(routes).into_iter().partition(|route| dead.contains(&self.key(route)));
             *routes = here;
             let gone: Vec<Route> = gone;
             left.extend(gone.into_iter().map(|route| (user.clone(), route)));
@@ -179,7 +179,7 @@ mod tests {
         routes.put(&both).await.unwrap();
         assert_eq!(connections(&routes).await, ["phone", "web"]);
         // The first is killed; the second goes on and renews the user's routes all the while.
-        redis.expire(&life_key(killed.id()));
+        redis.expire(&crate::keys::Keys::default().life(killed.id()));
         routes.put(&both[1..]).await.unwrap();
         // Another process, which believes nothing yet.
         assert_eq!(connections(&redis.routes()).await, ["web"]);

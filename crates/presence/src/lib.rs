@@ -7,6 +7,7 @@ mod changes;
 #[allow(dead_code)]
 mod fake;
 mod incarnation;
+mod keys;
 mod link;
 mod rights;
 pub mod set;
@@ -18,10 +19,10 @@ pub use changes::Changes;
 use incarnation::Living;
 pub use incarnation::{INCARNATION_TTL, Incarnation};
 
+use keys::Keys;
 use link::Link;
 use redis::Cmd;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// A failure of Redis.
 #[derive(Debug, thiserror::Error)]
@@ -77,27 +78,13 @@ pub const RENEW_PERIOD: Duration = Duration::from_secs(30);
 pub const READY_TTL: Duration = Duration::from_secs(15);
 /// How often gateways repeat that statement.
 pub const READY_PERIOD: Duration = Duration::from_secs(3);
-const PRESENCE_CHANNEL: &str = "presence";
-const FACTS_CHANNEL: &str = "facts_changed";
-
-fn route_key(user: &str) -> String {
-    format!("ROUTE:{user}")
-}
-
-fn send_status_key(operation_id: &str) -> String {
-    // Clients choose operation ids: whatever one holds, its key is short.
-    format!("openim:sent:{}", hex::encode(&Sha256::digest(operation_id)[..16]))
-}
-
-fn ready_key(gateway: &str) -> String {
-    format!("GATEWAY_READY:{gateway}")
-}
 
 /// The route table; cheap to clone.
 #[derive(Clone)]
 pub struct Routes {
     redis: Link,
     living: Living,
+    keys: Keys,
 }
 
 impl Routes {
@@ -106,7 +93,7 @@ impl Routes {
     /// # Errors
     /// When the settings are malformed.
     pub fn connect(config: &config::Redis) -> Result<Self> {
-        Ok(Self { redis: Link::new(config)?, living: Living::default() })
+        Ok(Self { redis: Link::new(config)?, living: Living::default(), keys: Keys::new(&config.prefix) })
     }
 
     /// Asks the server whether it is there.
@@ -121,7 +108,7 @@ impl Routes {
     pub async fn put(&self, routes: &[(String, Route)]) -> Result<()> {
         let ttl = ROUTE_TTL.as_secs() as i64;
         let renewal = |(user, route): &(String, Route)| {
-            let (key, value) = (route_key(user), protocol::go_json::to_text(route));
+            let (key, value) = (self.keys.routes(user), protocol::go_json::to_text(route));
             vec![Cmd::hset(&key, route.field(), value), Cmd::expire(&key, ttl)]
         };
         for chunk in routes.chunks(500) {
@@ -133,8 +120,10 @@ impl Routes {
     /// Removes routes.
     pub async fn remove(&self, routes: &[(String, Route)]) -> Result<()> {
         for chunk in routes.chunks(500) {
-            let removals: Vec<_> =
-                chunk.iter().map(|(user, route)| vec![Cmd::hdel(route_key(user), route.field())]).collect();
+            let removals: Vec<_> = chunk
+                .iter()
+                .map(|(user, route)| vec![Cmd::hdel(self.keys.routes(user), route.field())])
+                .collect();
             self.redis.query_all(removals).await?;
         }
         Ok(())
@@ -149,7 +138,8 @@ impl Routes {
     pub async fn of_users(&self, users: &[String]) -> Result<Vec<Vec<Route>>> {
         let mut all = Vec::with_capacity(users.len());
         for chunk in users.chunks(1000) {
-            let questions: Vec<_> = chunk.iter().map(|user| vec![Cmd::hvals(route_key(user))]).collect();
+            let questions: Vec<_> =
+                chunk.iter().map(|user| vec![Cmd::hvals(self.keys.routes(user))]).collect();
             for answer in self.redis.query_all(questions).await? {
                 let routes: Vec<String> = redis::from_redis_value(answer).map_err(redis::RedisError::from)?;
                 all.push(routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect());
@@ -164,7 +154,7 @@ impl Routes {
         if gateways.is_empty() {
             return Ok(HashMap::new());
         }
-        let keys: Vec<String> = gateways.iter().map(|gateway| ready_key(gateway)).collect();
+        let keys: Vec<String> = gateways.iter().map(|gateway| self.keys.ready(gateway)).collect();
         let values: Vec<Option<i64>> = self.redis.query(Cmd::mget(keys)).await?;
         Ok(gateways.iter().cloned().zip(values.into_iter().map(|value| value.is_some())).collect())
     }
@@ -172,7 +162,8 @@ impl Routes {
     /// Tells every process that caches facts that those of a scope (`user:<id>`, `group:<id>`) changed. A loss is logged, not
     /// returned: caches distrust themselves while they cannot listen, and entries live a minute at most.
     pub async fn facts_changed(&self, scopes: &[String]) {
-        let told: Vec<_> = scopes.iter().map(|scope| vec![Cmd::publish(FACTS_CHANNEL, scope)]).collect();
+        let channel = self.keys.facts_channel();
+        let told: Vec<_> = scopes.iter().map(|scope| vec![Cmd::publish(&channel, scope)]).collect();
         if let Err(error) = self.redis.query_all(told).await {
             tracing::warn!(%error, "facts.not_announced");
         }
@@ -183,23 +174,23 @@ impl Routes {
     /// # Errors
     /// When Redis cannot be reached.
     pub async fn fact_changes(&self) -> Result<Changes> {
-        Ok(Changes::new(self.redis.subscribe(FACTS_CHANNEL).await?))
+        Ok(Changes::new(self.redis.subscribe(&self.keys.facts_channel()).await?))
     }
 
     /// Remembers the outcome of a REST send for a day, by operation id (contract: `check_msg_is_send_success`).
     pub async fn put_send_status(&self, operation_id: &str, status: i32) -> Result<()> {
-        Ok(self.redis.query(Cmd::set_ex(send_status_key(operation_id), status, 86_400)).await?)
+        Ok(self.redis.query(Cmd::set_ex(self.keys.send_status(operation_id), status, 86_400)).await?)
     }
 
     /// The outcome of a REST send; 0 when none is known.
     pub async fn send_status(&self, operation_id: &str) -> Result<i32> {
-        let status: Option<i32> = self.redis.query(Cmd::get(send_status_key(operation_id))).await?;
+        let status: Option<i32> = self.redis.query(Cmd::get(self.keys.send_status(operation_id))).await?;
         Ok(status.unwrap_or(0))
     }
 
     /// Tells all gateways that a user's connections changed.
     pub async fn publish_presence(&self, user: &str) -> Result<()> {
-        let _receivers: i64 = self.redis.query(Cmd::publish(PRESENCE_CHANNEL, user)).await?;
+        let _receivers: i64 = self.redis.query(Cmd::publish(self.keys.presence_channel(), user)).await?;
         Ok(())
     }
 
@@ -208,16 +199,6 @@ impl Routes {
     /// # Errors
     /// When Redis cannot be reached.
     pub async fn presence_changes(&self) -> Result<Changes> {
-        Ok(Changes::new(self.redis.subscribe(PRESENCE_CHANNEL).await?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_key_of_an_operation_is_short_whatever_its_id_holds() {
-        let keys = ["", "1", &"x".repeat(30_000)].map(super::send_status_key);
-        assert!(keys.iter().all(|key| key.len() == 44), "{keys:?}");
-        assert!(keys[0] != keys[1] && keys[1] != keys[2]);
+        Ok(Changes::new(self.redis.subscribe(&self.keys.presence_channel()).await?))
     }
 }

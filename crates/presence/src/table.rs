@@ -5,15 +5,10 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 
-use crate::{READY_TTL, Result, Route, Routes, ready_key, route_key};
+use crate::{READY_TTL, Result, Route, Routes};
 
 /// Longer than writing all routes takes.
 const MARK_TTL: Duration = Duration::from_secs(120);
-
-/// Lies where the word will: one node of a cluster has both.
-fn mark_key(gateway: &str) -> String {
-    format!("{{{}}}:writing", ready_key(gateway))
-}
 
 impl Routes {
     /// A gateway begins to write all its routes.
@@ -21,7 +16,7 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer.
     pub async fn begin_table(&self, gateway: &str) -> Result<()> {
-        Ok(self.redis.query(Cmd::set_ex(mark_key(gateway), 1, MARK_TTL.as_secs())).await?)
+        Ok(self.redis.query(Cmd::set_ex(self.keys.writing(gateway), 1, MARK_TTL.as_secs())).await?)
     }
 
     /// A gateway says that all its connections are in the table; `false`: what Redis knew when the writing began is lost, and with it
@@ -31,7 +26,7 @@ impl Routes {
     /// When Redis does not answer.
     pub async fn complete_table(&self, gateway: &str) -> Result<bool> {
         let renamed: Result<Value, RedisError> =
-            self.redis.query(Cmd::rename(mark_key(gateway), ready_key(gateway))).await;
+            self.redis.query(Cmd::rename(self.keys.writing(gateway), self.keys.ready(gateway))).await;
         match renamed {
             Ok(_) => self.still_ready(gateway).await,
             Err(error) if error.to_string().contains("no such key") => Ok(false),
@@ -44,7 +39,7 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer.
     pub async fn still_ready(&self, gateway: &str) -> Result<bool> {
-        self.renew(ready_key(gateway), READY_TTL).await
+        self.renew(self.keys.ready(gateway), READY_TTL).await
     }
 
     /// A gateway takes that back (drain, or its routes are not complete).
@@ -52,7 +47,7 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer.
     pub async fn declare_gone(&self, gateway: &str) -> Result<()> {
-        Ok(self.redis.query(Cmd::del(ready_key(gateway))).await?)
+        Ok(self.redis.query(Cmd::del(self.keys.ready(gateway))).await?)
     }
 
     /// Which of these routes the table lacks, in the same order.
@@ -62,7 +57,8 @@ impl Routes {
     pub async fn missing(&self, routes: &[(String, Route)]) -> Result<Vec<bool>> {
         let mut missing = Vec::with_capacity(routes.len());
         for chunk in routes.chunks(500) {
-            let asked = chunk.iter().map(|(user, route)| vec![Cmd::hexists(route_key(user), route.field())]);
+            let asked =
+                chunk.iter().map(|(user, route)| vec![Cmd::hexists(self.keys.routes(user), route.field())]);
             for answer in self.redis.query_all(asked.collect()).await? {
                 let there = bool::from_redis_value(answer).map_err(RedisError::from)?;
                 missing.push(!there);
