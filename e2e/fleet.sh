@@ -72,7 +72,7 @@ metadata: {name: c$number, namespace: fleet-$number}
 spec:
   ingress: {enabled: false}
   pods: {nodeSelector: {type: kwok}, tolerations: [{key: kwok, operator: Exists}]}
-  mongodb: {external: {secretName: servers}}
+  mongodb: {external: {secretName: servers, database: fleet_$number}}
   redis: {external: {address: "$cluster_name-redis.$cluster_namespace.svc:6379", secretName: servers, tls: $tls}}
   kafka: {external: {address: ["$cluster_name-kafka.$cluster_namespace.svc:9092"], secretName: kafka, tls: $tls, replicationFactor: 1}}
 ---

@@ -617,6 +617,10 @@ pub struct ExternalMongoDb {
     /// Secret whose key `uri` holds the connection string.
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
+    /// Name of the database; empty: `openim_v3`. Clusters that share a MongoDB need different databases. A change moves no data.
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z0-9_-]*$"))]
+    pub database: String,
 }
 
 /// Redis: `managed` (the default) or `external`.
@@ -687,6 +691,11 @@ pub struct ExternalRedis {
     /// Use TLS for the servers and sentinels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub tls: bool,
+    /// Prefix of keys and channels. Default: `NAMESPACE.NAME.`, or none in clusters that earlier operators created. Clusters that share a Redis need
+    /// different prefixes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = "^[A-Za-z0-9._:-]*$"))]
+    pub prefix: Option<String>,
 }
 
 /// How a Redis is reached.
@@ -777,6 +786,11 @@ pub struct ExternalKafka {
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 7))]
     pub replication_factor: i32,
+    /// Prefix of topics and consumer groups. Default: `NAMESPACE.NAME.`, or none in clusters that earlier operators created. Clusters that share a
+    /// Kafka need different prefixes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = "^[A-Za-z0-9._-]*$"))]
+    pub prefix: Option<String>,
 }
 
 fn three() -> i32 {

@@ -14,6 +14,8 @@ pub mod condition {
     pub const AVAILABLE: &str = "Available";
     /// The spec cannot be carried out; an edit is needed.
     pub const STALLED: &str = "Stalled";
+    /// A backing server is unavailable, or lacks a copy or a member: the next failure can be an outage.
+    pub const DEGRADED: &str = "Degraded";
 }
 
 /// Reasons of conditions.
@@ -25,10 +27,14 @@ pub enum Reason {
     DependencyNotReady,
     /// Topics, indexes and administrators are being created.
     Migrating,
+    /// Topics, indexes and administrators could not be created; retried after a while.
+    MigrationFailed,
     /// Pods of services are starting or being replaced.
     RollingOut,
     /// Running pods are applying settings.
     Configuring,
+    /// A backing server lacks a copy or a member.
+    Degraded,
     /// Changes wait because `spec.rollout.paused` is set.
     Paused,
     /// Changes wait for approval.
@@ -47,6 +53,12 @@ pub enum Reason {
     UpgradeRefused,
     /// Another object uses the ingress host, or all hosts.
     HostTaken,
+    /// Another cluster uses the same names on an external server.
+    NamesTaken,
+    /// The API server rejects a request of the operator: rights, a quota or an admission policy.
+    Refused,
+    /// The Secret with the generated credentials was deleted, and something needs it.
+    CredentialsGone,
     /// The spec is invalid.
     InvalidSpec,
     /// The spec is valid.
@@ -60,8 +72,10 @@ impl Reason {
             Self::Running => "Running",
             Self::DependencyNotReady => "DependencyNotReady",
             Self::Migrating => "Migrating",
+            Self::MigrationFailed => "MigrationFailed",
             Self::RollingOut => "RollingOut",
             Self::Configuring => "Configuring",
+            Self::Degraded => "Degraded",
             Self::Paused => "Paused",
             Self::AwaitingApproval => "AwaitingApproval",
             Self::OutsideWindow => "OutsideWindow",
@@ -71,6 +85,9 @@ impl Reason {
             Self::RolloutFailed => "RolloutFailed",
             Self::UpgradeRefused => "UpgradeRefused",
             Self::HostTaken => "HostTaken",
+            Self::NamesTaken => "NamesTaken",
+            Self::Refused => "Refused",
+            Self::CredentialsGone => "CredentialsGone",
             Self::InvalidSpec => "InvalidSpec",
             Self::Valid => "Valid",
         }
@@ -89,7 +106,7 @@ pub struct OpenIMClusterStatus {
     pub pods: String,
     /// Lowest running version.
     pub version: String,
-    /// Ready, Available, Progressing, Stalled.
+    /// Ready, Available, Progressing, Stalled, Degraded.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Each service.
@@ -119,6 +136,11 @@ pub struct OpenIMClusterStatus {
     /// Each backing server, as probed.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub dependencies: Vec<Dependency>,
+    /// What this cluster uses of external servers: the server, and a digest of an address and of the names there. Two clusters with the same
+    /// entry would take each other's records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub shared: Vec<String>,
     /// Where clients connect.
     pub endpoints: Endpoints,
     /// Specs that were fully rolled out, newest first, at most five: `kubectl openim rollback` restores one.
@@ -210,7 +232,7 @@ pub struct Change {
 pub struct Blocker {
     /// The service or backing server; empty: the whole cluster.
     pub component: String,
-    /// Reason of the conditions: DependencyNotReady, Migrating, RollingOut, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, ErrorRate, ReconnectBudget, RolloutFailed, UpgradeRefused, HostTaken, InvalidSpec.
+    /// Reason of the conditions: DependencyNotReady, Migrating, MigrationFailed, RollingOut, Degraded, Paused, AwaitingApproval, OutsideWindow, ConsumerLag, ErrorRate, ReconnectBudget, RolloutFailed, UpgradeRefused, HostTaken, NamesTaken, Refused, InvalidSpec.
     pub gate: String,
     /// What was observed, and what to do about it.
     pub message: String,

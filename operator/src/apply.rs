@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     ByteString,
     api::{
@@ -83,6 +83,18 @@ pub enum ApplyError {
         /// That of the cluster.
         uid: String,
     },
+    /// New ones could not open what was written with the old ones.
+    #[error(
+        "{what} is gone, and {why}: restore it from a backup; or, to give up what only it opens, annotate the cluster with openim.io/new-credentials={now} to have new ones generated"
+    )]
+    CredentialsGone {
+        /// Kind and name.
+        what: String,
+        /// What needs the old ones.
+        why: &'static str,
+        /// The time.
+        now: Timestamp,
+    },
     /// An object of that name belongs to somebody else.
     #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
     Foreign {
@@ -94,7 +106,27 @@ pub enum ApplyError {
 impl ApplyError {
     /// It needs attention.
     pub fn needs_an_edit(&self) -> bool {
-        matches!(self, Self::Foreign { .. } | Self::NotMadeHere { .. } | Self::Certificates { .. })
+        matches!(
+            self,
+            Self::Foreign { .. }
+                | Self::NotMadeHere { .. }
+                | Self::Certificates { .. }
+                | Self::CredentialsGone { .. }
+        )
+    }
+
+    /// Whether the API server will go on refusing.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if is_refusal(source))
+    }
+
+    /// The reason in the conditions, if it needs attention.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::CredentialsGone { .. } => Reason::CredentialsGone,
+            Self::Api { .. } => Reason::Refused,
+            _ => Reason::InvalidSpec,
+        }
     }
 }
 
@@ -299,10 +331,12 @@ async fn carry_out(
     let dry_run = sent.is_none();
     let uid = cluster.owner.uid.as_str();
     let mut applied = Applied::default();
+    let scaled: BTreeSet<String> = plan.objects().filter_map(scaled_by_kubernetes).collect();
     for object in &plan.apply {
         let types = object.types.clone().unwrap_or_default();
         let name = object.name_any();
         let what = format!("{}/{name}", types.kind);
+        let is_leaf = LEAVES.contains(&types.kind.as_str());
         let api = api_for(client, &types, &cluster.namespace);
         let unlabelled;
         let live = match there.get(&(types.kind.clone(), name.clone())) {
@@ -317,10 +351,25 @@ async fn carry_out(
             }
         };
         let mut edited = None;
+        let given_up;
+        let object = match live {
+            Some(live)
+                if scaled.contains(&name) && types.kind == "Deployment" && is_scaled_by_others(live) =>
+            {
+                given_up = without_replicas(object);
+                &given_up
+            }
+            _ => object,
+        };
         let desired = serde_json::to_value(object).unwrap_or_default();
         if let Some(live) = live {
             if !is_ours(live, cluster) {
-                return Err(not_ours(live, cluster, what));
+                let error = not_ours(live, cluster, what);
+                if !is_leaf {
+                    return Err(error);
+                }
+                applied.invalid.push(refused(object, Reason::InvalidSpec, error.to_string()));
+                continue;
             }
             let live_value = serde_json::to_value(live).unwrap_or_default();
             // A Job's template never changes; its name does.
@@ -346,9 +395,12 @@ async fn carry_out(
             }
             Err(kube::Error::Api(status)) if status.code == 422 => {
                 applied.invalid.push(invalid(&what, object, &status));
-                if !LEAVES.contains(&types.kind.as_str()) {
+                if !is_leaf {
                     return Ok(applied);
                 }
+            }
+            Err(error) if is_leaf && is_refusal(&error) => {
+                applied.invalid.push(refused(object, Reason::Refused, api_error(&what)(error).to_string()));
             }
             Err(error) => match needed_for(&types).filter(|_| is_404(&error)) {
                 Some((component, field, remedy)) => applied.refused.push(Blocker {
@@ -372,6 +424,30 @@ async fn carry_out(
 const LEAVES: [&str; 6] =
     ["Ingress", "HTTPRoute", "PodMonitor", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"];
 
+/// The Deployment whose number of pods an object leaves to Kubernetes.
+fn scaled_by_kubernetes(object: &DynamicObject) -> Option<String> {
+    let is_scaler = object.types.as_ref().is_some_and(|types| types.kind == "HorizontalPodAutoscaler");
+    let target = object.data["spec"]["scaleTargetRef"]["name"].as_str();
+    target.filter(|_| is_scaler).map(str::to_owned)
+}
+
+/// Whether somebody else has set the number of pods. Until then it is ours: what nobody owns falls back to one.
+fn is_scaled_by_others(live: &DynamicObject) -> bool {
+    live.managed_fields().iter().any(|entry| {
+        let fields = entry.fields_v1.as_ref().map_or(&Value::Null, |fields| &fields.0);
+        entry.manager.as_deref() != Some(MANAGER) && fields["f:spec"].get("f:replicas").is_some()
+    })
+}
+
+/// The number that was read when the pass began is older than what a HorizontalPodAutoscaler may have set since.
+fn without_replicas(object: &DynamicObject) -> DynamicObject {
+    let mut object = object.clone();
+    if let Some(spec) = object.data.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.remove("replicas");
+    }
+    object
+}
+
 fn is_as_wanted(live: &DynamicObject, live_value: &Value, desired: &Value) -> bool {
     covers(live_value, desired) && wants_all(owned_fields(live), desired)
 }
@@ -393,11 +469,17 @@ fn invalid(what: &str, object: &DynamicObject, status: &Status) -> Blocker {
     let first = causes.into_iter().next().unwrap_or_else(|| status.message.clone());
     let first: String = first.chars().take(LONGEST_CAUSE).collect();
     let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-    Blocker {
-        component: object.labels().get(COMPONENT).cloned().unwrap_or_default(),
-        gate: Reason::InvalidSpec.as_str().into(),
-        message: format!("the API server rejects {what}: {first}{rest}"),
-    }
+    refused(object, Reason::InvalidSpec, format!("the API server rejects {what}: {first}{rest}"))
+}
+
+fn refused(object: &DynamicObject, reason: Reason, message: String) -> Blocker {
+    let component = object.labels().get(COMPONENT).cloned().unwrap_or_default();
+    Blocker { component, gate: reason.as_str().into(), message }
+}
+
+/// Whether the API server will go on refusing: rights, a quota or an admission rule; not that it is busy, or that somebody was faster.
+pub fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if [400, 401, 403, 422].contains(&status.code))
 }
 
 const LONGEST_CAUSE: usize = 500;
@@ -494,6 +576,9 @@ async fn remove_orphans(
     there: &There,
     dry_run: bool,
 ) -> Result<Vec<String>, ApplyError> {
+    if plan.repairs_only {
+        return Ok(vec![]);
+    }
     let mut wanted: BTreeSet<(String, String)> = plan
         .objects()
         .map(|object| {
@@ -510,6 +595,7 @@ async fn remove_orphans(
         for ((kind, name), object) in there.iter().filter(|((kind, _), _)| *kind == types.kind) {
             if !is_ours(object, cluster)
                 || wanted.contains(&(kind.clone(), name.clone()))
+                || object.labels().get(COMPONENT).is_some_and(|component| plan.kept.contains(component))
                 || object.metadata.deletion_timestamp.is_some()
             {
                 continue;
@@ -571,10 +657,14 @@ pub async fn ensure_credentials(
     let owned = |mut metadata: ObjectMeta| {
         if cluster.spec.volumes == VolumePolicy::Retain {
             metadata.owner_references = None;
+            metadata.annotations.get_or_insert_default().extend(unpruned());
         }
         metadata
     };
     let Some(mut secret) = existing else {
+        if let Some(why) = needs_the_old(client, cluster).await? {
+            return Err(ApplyError::CredentialsGone { what, why, now: Timestamp::now() });
+        }
         let data = completed(cluster, BTreeMap::new(), &what)?;
         let mut metadata = owned(metadata(cluster, &name, "credentials"));
         metadata.annotations.get_or_insert_default().insert(MADE_FOR.to_owned(), cluster.owner.uid.clone());
@@ -597,12 +687,16 @@ pub async fn ensure_credentials(
     }
     let found = credentials::text(&secret);
     let data = completed(cluster, found.clone(), &what)?;
-    let owners = owned(metadata(cluster, &name, "credentials")).owner_references;
+    let wanted = owned(metadata(cluster, &name, "credentials"));
+    let (owners, notes) = (wanted.owner_references, wanted.annotations.unwrap_or_default());
+    let lacks_a_note = notes.iter().any(|(name, text)| secret.annotations().get(name) != Some(text));
     let uid = Some(&cluster.owner.uid);
     if data != found
         || secret.metadata.owner_references != owners
+        || lacks_a_note
         || secret.annotations().get(MADE_FOR) != uid
     {
+        secret.annotations_mut().extend(notes);
         secret.annotations_mut().extend(uid.map(|uid| (MADE_FOR.to_owned(), uid.clone())));
         secret.data = Some(encoded(&data));
         secret.metadata.owner_references = owners;
@@ -610,6 +704,38 @@ pub async fn ensure_credentials(
         api.replace(&name, &PostParams::default(), &secret).await.map_err(api_error(&what))?;
     }
     Ok(data)
+}
+
+/// Annotation of clusters: a time of the last hour (RFC 3339), at which a person gave up what only the old credentials open.
+pub const NEW_CREDENTIALS: &str = "openim.io/new-credentials";
+const INSISTED_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// What keeps Argo CD from removing an object that has no owner and the name of its application as a label.
+fn unpruned() -> impl Iterator<Item = (String, String)> {
+    [
+        ("argocd.argoproj.io/sync-options", "Prune=false"),
+        ("argocd.argoproj.io/compare-options", "IgnoreExtraneous"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+/// What cannot be opened, or would be cut off, with other credentials; nothing where a person insists on new ones.
+async fn needs_the_old(client: &Client, cluster: &Cluster) -> Result<Option<&'static str>, ApplyError> {
+    let insists = |at: Timestamp| Timestamp::now().duration_since(at).abs() <= INSISTED_WITHIN;
+    if cluster.new_credentials.parse().is_ok_and(insists) {
+        return Ok(None);
+    }
+    if !cluster.ran.is_empty() {
+        return Ok(Some(
+            "the cluster has run with it: its servers accept no other passwords, and tokens are signed with its keys",
+        ));
+    }
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
+    let ours = ListParams::default().labels(&selector(&cluster.name));
+    let found = api.list_metadata(&ours).await.map_err(api_error("PersistentVolumeClaims"))?;
+    let stays = found.items.iter().any(|claim| claim.metadata.deletion_timestamp.is_none());
+    Ok(stays.then_some("volumes of a cluster with this name exist, which only it can open"))
 }
 
 /// Annotation of the generated Secret: the uid of the cluster that it was created for, or assigned to by a person.

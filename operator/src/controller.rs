@@ -36,7 +36,7 @@ use crate::{
     MANAGER, apply,
     build::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
     by_hand, calls,
-    credentials::{self, Account},
+    credentials::{self, Account, key},
     dereference, doors, live,
     memo::Memo,
     neighbours, plan, pods, probe, rotation, scaling, secret_rotation,
@@ -45,6 +45,7 @@ use crate::{
     turns::{self, Turns},
     unreadable,
     validate::{self, SERVICES},
+    version,
     watched::{Clusters, Guarded, Watch, resource, scoped, scopes},
 };
 
@@ -74,6 +75,21 @@ impl Collector for Clusters {
                 let labels =
                     [("namespace", namespace.as_str()), ("name", name.as_str()), ("condition", condition)];
                 ConstGauge::new(i64::from(holds)).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let help = "1 if a backing server of a cluster is available and complete";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut metric = encoder.encode_descriptor("openim_cluster_dependency_whole", help, None, kind)?;
+        for guarded in self.all() {
+            let Ok(cluster) = &guarded.0 else { continue };
+            let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+            for dependency in cluster.status.iter().flat_map(|status| &status.dependencies) {
+                let labels = [
+                    ("namespace", namespace.as_str()),
+                    ("name", name.as_str()),
+                    ("dependency", dependency.name.as_str()),
+                ];
+                ConstGauge::new(i64::from(dependency.is_well())).encode(metric.encode_family(&labels)?)?;
             }
         }
         Ok(())
@@ -130,6 +146,9 @@ enum ReconcileError {
     Read(#[source] kube::Error),
     #[error("applying {0}")]
     Apply(#[from] apply::ApplyError),
+    /// The status says so already.
+    #[error("applying {0}")]
+    Told(#[source] apply::ApplyError),
     #[error("sending new settings to pods: {0}")]
     Nudge(#[source] kube::Error),
     #[error("writing OpenIMService objects: {0}")]
@@ -138,6 +157,19 @@ enum ReconcileError {
     Prefer(#[source] kube::Error),
     #[error("writing the status: {0}")]
     Status(#[source] kube::Error),
+}
+
+impl ReconcileError {
+    /// Whether the API server will go on refusing, and the status does not say so yet.
+    fn is_untold_refusal(&self) -> bool {
+        match self {
+            Self::Read(error) | Self::Nudge(error) | Self::Services(error) | Self::Prefer(error) => {
+                apply::is_refusal(error)
+            }
+            Self::Apply(error) => error.is_refusal(),
+            Self::Told(_) | Self::Status(_) => false,
+        }
+    }
 }
 
 /// Settings of the operator's installation.
@@ -279,30 +311,62 @@ impl Operator {
 
     async fn pass(&self, object: &OpenIMCluster) -> Result<Action, ReconcileError> {
         let before = object.status.clone().unwrap_or_default();
+        let outcome = self.whole_pass(object, &before).await;
+        if let Some(error) = outcome.as_ref().err().filter(|error| error.is_untold_refusal()) {
+            let generation = object.metadata.generation.unwrap_or(0);
+            let (reason, message) = (Reason::Refused, error.to_string());
+            let status = status::invalid(generation, reason, &message, &before, Timestamp::now());
+            self.write_status(object, &before, status).await?;
+        }
+        outcome
+    }
+
+    fn checked(&self, object: &OpenIMCluster) -> Result<validate::Cluster, validate::Invalid> {
+        let cluster = validate::validate(object)?;
+        validate::images(&cluster, &self.installed.allowed_repositories)?;
+        Ok(cluster)
+    }
+
+    /// The last spec with which everything ran: what a cluster is cared for by while the newest cannot be carried out.
+    fn last_good(&self, object: &OpenIMCluster) -> Option<validate::Cluster> {
+        let mut before = object.clone();
+        before.spec = serde_json::from_str(&object.status.as_ref()?.history.first()?.spec).ok()?;
+        before.spec.rollout.paused = true;
+        self.checked(&before).ok()
+    }
+
+    async fn whole_pass(
+        &self,
+        object: &OpenIMCluster,
+        before: &OpenIMClusterStatus,
+    ) -> Result<Action, ReconcileError> {
         let now = Timestamp::now();
-        let checked = validate::validate(object).and_then(|cluster| {
-            validate::images(&cluster, &self.installed.allowed_repositories).map(|()| cluster)
-        });
-        let cluster = match checked {
-            Ok(cluster) => cluster,
+        let (cluster, invalid) = match self.checked(object) {
+            Ok(cluster) => (cluster, None),
             Err(invalid) => {
-                let generation = object.metadata.generation.unwrap_or(0);
-                let status = status::invalid(generation, &invalid.to_string(), &before, now);
-                self.write_status(object, &before, status).await?;
-                return Ok(Action::await_change());
+                let Some(cluster) = self.last_good(object) else {
+                    let generation = object.metadata.generation.unwrap_or(0);
+                    let (reason, message) = (Reason::InvalidSpec, invalid.to_string());
+                    let status = status::invalid(generation, reason, &message, before, now);
+                    self.write_status(object, before, status).await?;
+                    return Ok(Action::await_change());
+                };
+                (cluster, Some(invalid.to_string()))
             }
         };
-        if self.memo.still_rests(&self.client, object, &cluster).await {
+        if invalid.is_none() && self.memo.still_rests(&self.client, object, &cluster).await {
             return Ok(Action::requeue(self.rest()));
         }
         let credentials = match apply::ensure_credentials(&self.client, &cluster).await {
             Err(error) if error.needs_an_edit() => {
-                let status = status::invalid(cluster.generation, &error.to_string(), &before, now);
-                self.write_status(object, &before, status).await?;
-                return Err(error.into());
+                let status =
+                    status::invalid(cluster.generation, error.reason(), &error.to_string(), before, now);
+                self.write_status(object, before, status).await?;
+                return Err(ReconcileError::Told(error));
             }
             credentials => credentials?,
         };
+        let cluster = validate::with_what_ran(cluster, &credentials);
         let observed = dereference::dereference(
             &self.client,
             &cluster,
@@ -321,6 +385,9 @@ impl Operator {
             apply::replace_credentials(&self.client, &cluster, &before, &observed.credentials).await?;
         }
         let mut plan = plan::plan(&cluster, &observed);
+        if invalid.is_some() {
+            plan = plan::repairs(plan, &observed);
+        }
         // Before pods are taken away: which of them.
         scaling::prefer(&self.client, &cluster, &plan.deletion_costs)
             .await
@@ -382,9 +449,20 @@ impl Operator {
             tracing::info!(cluster = cluster.name, ?step, "secrets.rotate");
             written = true;
         }
-        let mut status = status::of(&cluster, &observed, &plan, written, &before, now);
+        let running = version::running(&cluster, &observed);
+        let is_noted = running.is_empty() || observed.credentials.get(key::RAN) == Some(&running);
+        if !is_noted && !written && failure.is_none() {
+            let mut after = observed.credentials.clone();
+            after.insert(key::RAN.to_owned(), running);
+            apply::replace_credentials(&self.client, &cluster, &observed.credentials, &after).await?;
+            observed.credentials = after;
+        }
+        let mut status = status::of(&cluster, &observed, &plan, written, before, now);
         if let Some(error) = &failure {
-            status = status::failed(status, error, &before, now);
+            status = status::failed(status, error, before, now);
+        }
+        if let Some(invalid) = &invalid {
+            status = status::overruled(status, invalid, before, now);
         }
         let progressing = status
             .conditions
@@ -393,22 +471,23 @@ impl Operator {
         let waiting = progressing || written || status.message != before.message;
         let at_rest = !waiting
             && failure.is_none()
+            && invalid.is_none()
             && plan.blockers.is_empty()
             && plan.refused.is_empty()
             && plan.changes.is_empty()
             && observed.load.is_empty()
             && !secret_rotation::is_under_way(&observed.credentials)
             && (cluster.signed_calls || observed.signing == Some(false))
-            && status == before
+            && status == *before
             && observed.dependencies.iter().all(Dependency::is_well);
         if at_rest {
             let target = probe::Target::of(&cluster, &observed);
             let secrets = dereference::secrets_digest(&observed.external, &observed.credentials);
             self.memo.put_to_rest(object, target, observed.dependencies.clone(), secrets);
         }
-        self.write_status(object, &before, status).await?;
+        self.write_status(object, before, status).await?;
         match failure {
-            Some(error) => Err(error.into()),
+            Some(error) => Err(ReconcileError::Told(error)),
             None if waiting => Ok(Action::requeue(turns::wait(self.memo.under_way()))),
             None if at_rest => Ok(Action::requeue(self.rest())),
             None => Ok(Action::requeue(turns::PROBE_EVERY)),
@@ -493,10 +572,15 @@ impl Operator {
             let reason = reason(&after).unwrap_or_default();
             let warnings = [
                 Reason::InvalidSpec,
+                Reason::CredentialsGone,
+                Reason::Refused,
                 Reason::RolloutFailed,
                 Reason::UpgradeRefused,
                 Reason::ErrorRate,
                 Reason::HostTaken,
+                Reason::NamesTaken,
+                Reason::Degraded,
+                Reason::MigrationFailed,
             ];
             let warn = warnings.iter().any(|warning| warning.as_str() == reason);
             let type_ = if warn { EventType::Warning } else { EventType::Normal };

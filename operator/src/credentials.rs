@@ -10,6 +10,7 @@ use crate::{
     plan::Observed,
     probe::PATIENCE,
     replica_set::ReplicaSet,
+    shared,
     validate::{Backing, Cluster},
 };
 
@@ -32,6 +33,10 @@ pub mod key {
     pub const NEXT_SECRET_ROTATION: &str = "secret-rotation-next";
     /// When its secrets came into use.
     pub const SECRETS_SWITCHED: &str = "secret-rotation-switched";
+    /// What the names of the cluster begin with on external servers. Clusters that an operator before made have none.
+    pub const SHARED_PREFIX: &str = "shared-prefix";
+    /// The version that ran last, beside the data of which it is: the status may be lost, and is not in backups of objects.
+    pub const RAN: &str = "version";
     /// Encrypts and signs backups.
     pub const BACKUP_KEY: &str = "backup-key";
     /// Shared by the members of the replica set.
@@ -93,7 +98,8 @@ pub fn wants_certificates(cluster: &Cluster, data: &BTreeMap<String, String>) ->
 
 /// Additional keys of new clusters, besides those of [`complete`]. Existing clusters keep what they have.
 pub fn begin(cluster: &Cluster) -> BTreeMap<String, String> {
-    let mut data = BTreeMap::from([(key::API_SECRET.to_owned(), random_hex())]);
+    let prefix = (key::SHARED_PREFIX.to_owned(), shared::new_prefix(cluster));
+    let mut data = BTreeMap::from([(key::API_SECRET.to_owned(), random_hex()), prefix]);
     let (passwords, secrets) = (&cluster.spec.password_rotation, &cluster.spec.secret_rotation);
     for (name, rotation) in [(key::ROTATION, passwords), (key::SECRET_ROTATION, secrets)] {
         if !rotation.is_empty() {

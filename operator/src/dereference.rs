@@ -21,14 +21,14 @@ use crate::{
         labels::{COMPONENT, component_selector, components_selector, selector},
         settings::live_revision,
     },
-    by_hand, calls, credentials, live,
+    by_hand, calls, credentials, live, moves,
     plan::{Observed, Rollout, config_maps},
     pods::serves,
     probe::{self, Secrets},
     rollout::{FAILED_REASON, FAILED_REVISION, revision_of},
     scaling::{self, SCALED_AT},
     servers::ASKED,
-    validate::{Backing, Cluster},
+    validate::{Backing, Cluster, SERVICES},
     volumes::Volume,
 };
 
@@ -56,6 +56,9 @@ fn rollout_of_deployment(item: &Deployment) -> Rollout {
     let generation = item.metadata.generation.unwrap_or(0);
     let note = |key: &str| item.annotations().get(key).cloned().unwrap_or_default();
     let current = status.observed_generation.unwrap_or(0) >= generation;
+    let conditions = status.conditions.iter().flatten();
+    let progressing = conditions.filter(|condition| condition.type_ == "Progressing");
+    let progressed = progressing.filter_map(|condition| Some(condition.last_update_time.as_ref()?.0)).max();
     Rollout {
         current,
         desired: item.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
@@ -69,6 +72,7 @@ fn rollout_of_deployment(item: &Deployment) -> Rollout {
                     && condition.status == "False"
                     && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
             }),
+        progressed,
         failed_revision: note(FAILED_REVISION),
         failed_reason: note(FAILED_REASON),
         scaled_at: note(SCALED_AT).parse().ok(),
@@ -156,7 +160,7 @@ fn outdated(set: &StatefulSet, rollout: &Rollout, pods: &[Pod]) -> BTreeMap<Stri
                 && newest.is_some_and(|newest| label(pod, SET_REVISION) != newest)
                 && pod.metadata.deletion_timestamp.is_none()
                 && !serves(pod)
-                && trouble(pod).is_some()
+                && (trouble(pod).is_some() || has_not_begun(pod))
         })
         .filter_map(|pod| Some((pod.name_any(), pod.uid()?)))
         .collect()
@@ -210,6 +214,22 @@ fn has_failed(pod: &Pod) -> bool {
             |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
         container.restart_count > 0 || ended(&container.state)
     })
+}
+
+/// No container of it has run yet, as where a volume cannot be mounted: nothing is interrupted when it goes.
+fn has_not_begun(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let all = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let waits = |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.waiting.is_some());
+    all().next().is_some() && all().all(|container| container.restart_count == 0 && waits(&container.state))
+}
+
+/// When Kubernetes gave a Job up.
+fn given_up(job: &Job) -> Option<jiff::Timestamp> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let failed =
+        conditions.iter().find(|condition| condition.type_ == "Failed" && condition.status == "True")?;
+    Some(failed.last_transition_time.as_ref().map_or(jiff::Timestamp::UNIX_EPOCH, |time| time.0))
 }
 
 /// The state of an unready pod.
@@ -448,6 +468,7 @@ pub async fn read(
         .filter(|job| job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) > 0))
         .map(ResourceExt::name_any)
         .collect();
+    let given_up = jobs.iter().filter_map(|job| Some((job.name_any(), given_up(job)?))).collect();
     let mut failed_jobs = BTreeMap::new();
     for job in &jobs {
         let status = job.status.clone().unwrap_or_default();
@@ -460,7 +481,7 @@ pub async fn read(
             failed_jobs.extend(seen.map(|seen| (job.name_any(), seen)));
         }
     }
-    Ok(Observed {
+    let mut observed = Observed {
         credentials,
         external,
         missing_secrets,
@@ -470,12 +491,19 @@ pub async fn read(
         outdated,
         volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
+        given_up,
         failed_jobs,
         by_hand: by_hand::read(&client, cluster).await?,
         now: jiff::Timestamp::now(),
         operator_namespace: operator_namespace.to_owned(),
         ..Default::default()
-    })
+    };
+    if moves::any(cluster, &observed) {
+        let ending = pods_of(&client, cluster, &SERVICES).await?;
+        let ending = ending.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
+        observed.leaving = ending.map(|pod| component(pod).to_owned()).collect();
+    }
+    Ok(observed)
 }
 
 #[cfg(test)]
@@ -522,7 +550,8 @@ mod tests {
         };
         let unscheduled = condition("PodScheduled", "False");
         let no_image = container(json!({ "waiting": { "reason": "ImagePullBackOff" } }));
-        for stuck in [&unscheduled, &no_image] {
+        let no_volume = container(json!({ "waiting": { "reason": "ContainerCreating" } }));
+        for stuck in [&unscheduled, &no_image, &no_volume] {
             let found = outdated(&set(0), &rollout_of_set(&set(0)), &[pod("old", stuck.clone())]);
             assert_eq!(found, [("chat-redis-1".to_owned(), "p".to_owned())].into());
         }

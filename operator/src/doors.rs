@@ -60,6 +60,8 @@ pub struct Neighbour {
     pub wants: Vec<Door>,
     /// The hosts that it uses.
     pub has: Vec<Door>,
+    /// What it uses of external servers (see [`crate::shared`]).
+    pub shared: Vec<String>,
 }
 
 impl Neighbour {
@@ -72,6 +74,7 @@ impl Neighbour {
             name: object.name_any(),
             created: object.creation_timestamp().map(|time| time.0),
             has,
+            shared: object.status.as_ref().map(|status| status.shared.clone()).unwrap_or_default(),
         }
     }
 
@@ -191,6 +194,7 @@ pub(crate) fn own(cluster: &Cluster, observed: &Observed) -> Neighbour {
         created: cluster.created,
         wants: wanted(&cluster.spec, &cluster.namespace, &has),
         has,
+        shared: vec![],
     }
 }
 

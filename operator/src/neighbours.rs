@@ -66,6 +66,7 @@ pub async fn read<C: Borrow<OpenIMCluster>>(
                     created: ingress.creation_timestamp().map(|time| time.0),
                     wants: vec![],
                     has: doors,
+                    shared: vec![],
                 }),
             }
         }

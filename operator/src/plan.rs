@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{Blocker, Change, Dependency, InternalTls, Reason};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube::api::DynamicObject;
 
@@ -16,10 +16,11 @@ use crate::{
     calls::Calls,
     credentials::services_speak_tls,
     doors::{self, Neighbour},
-    probe,
+    moves, probe,
     rollout::{self, Permissions},
     rotation, scaling, secret_rotation,
     servers::{self, Asked},
+    shared,
     validate::{Backing, Cluster},
     version,
     volumes::{self, Growth, Volume},
@@ -57,6 +58,8 @@ pub struct Rollout {
     pub init_image: String,
     /// For a Deployment: all old pods are removed before a new one starts.
     pub recreates: bool,
+    /// For a Deployment: time of its last progress.
+    pub progressed: Option<Timestamp>,
     /// For a StatefulSet: pods from this ordinal on can be changed; 0: all.
     pub partition: i32,
     /// Of a StatefulSet: it starts and stops its pods in parallel.
@@ -102,10 +105,14 @@ pub struct Observed {
     pub stateful_sets: BTreeMap<String, Rollout>,
     /// Pods of managed servers, name and uid, that do not serve and are to be replaced: Kubernetes waits for them to serve first.
     pub outdated: BTreeMap<String, String>,
+    /// While services go to another server: those of which pods are ending.
+    pub leaving: BTreeSet<String>,
     /// Claims of managed servers by name.
     pub volumes: BTreeMap<String, Volume>,
     /// Jobs that succeeded.
     pub finished_jobs: BTreeSet<String>,
+    /// Jobs that failed for good, and when.
+    pub given_up: BTreeMap<String, Timestamp>,
     /// Failed Jobs, and what was observed.
     pub failed_jobs: BTreeMap<String, String>,
     /// Pods that have not applied the newest live settings, and their answers; asked until there are none.
@@ -145,17 +152,21 @@ pub struct Gate {
     pub message: String,
 }
 
-/// The desired state. Objects with the cluster's labels that are not in `apply`, `later` or `kept_config` are deleted.
+/// The desired state. Objects with the cluster's labels that are not in `apply`, `later`, `kept` or `kept_config` are deleted.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// Objects to apply now, in this order.
     pub apply: Vec<DynamicObject>,
     /// Objects that wait for the gate.
     pub later: Vec<DynamicObject>,
+    /// Nothing is removed and no server is created: the spec is not the newest.
+    pub repairs_only: bool,
     /// Volumes that must grow.
     pub grow: Vec<Growth>,
     /// Names of old ConfigMaps that pods may still need; `None`: all of them.
     pub kept_config: Option<BTreeSet<String>>,
+    /// Managed servers that the spec no longer has and that stay for now.
+    pub kept: BTreeSet<String>,
     /// What `later` and the changes of templates wait for.
     pub gate: Option<Gate>,
     /// The id of the plan.
@@ -190,7 +201,8 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     let id = window::plan_id(&services.wanted, &asked);
     let held = hold(cluster, observed, &id);
     let servers = servers::decide(cluster, observed, asked, held.is_some());
-    let apply = build::backing::objects(cluster, observed, &servers.made_of);
+    let mut apply = build::backing::objects(cluster, observed, &servers.made_of);
+    build::availability::spare_copies(&mut apply, &observed.dependencies);
     let mut plan = Plan { id, apply, ..Default::default() };
     plan.apply.extend(build::settings::objects(cluster, &settings));
 
@@ -209,6 +221,14 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         plan.gate = Some(Gate { reason: Reason::DependencyNotReady, message });
     }
 
+    let names_taken = shared::taken(cluster, observed);
+    // What runs already goes on: only a person can tell which of the two has to change.
+    if let Some(taken) = names_taken.as_ref().filter(|_| observed.deployments.is_empty()) {
+        plan.gate = Some(Gate { reason: Reason::NamesTaken, message: taken.message.clone() });
+    }
+    if let Some(gate) = moves::held(cluster, observed).filter(|_| plan.gate.is_none()) {
+        plan.gate = Some(gate);
+    }
     let name = build::migration::name(cluster, &settings);
     let job = build::migration::job(cluster, &settings);
     let migrated = observed.finished_jobs.contains(&name);
@@ -216,24 +236,23 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     let wait = held.is_some() && !observed.deployments.is_empty();
     if plan.gate.is_some() || wait && !migrated {
         plan.later.push(job);
-    } else {
+    } else if migrated {
         plan.apply.push(job);
-        if !migrated {
-            let again = observed
-                .failed_jobs
-                .get(&name)
-                .map_or_else(String::new, |seen| format!("; it failed and will be retried: {seen}"));
-            let message = format!("creating topics, indexes and administrators (Job {name}){again}");
-            plan.gate = Some(Gate { reason: Reason::Migrating, message });
-        }
+    } else {
+        let (gate, goes_on) = migrating(observed, &name);
+        plan.gate = Some(gate);
+        // One that was given up is removed, and created again by the pass after that.
+        plan.apply.extend(goes_on.then_some(job));
     }
 
     let permissions = Permissions {
         create: plan.gate.is_none() && migrated,
         held: plan.gate.clone().or(held.clone()),
         behind: scaling::behind(cluster, observed),
+        waits: moves::waits(cluster, observed),
     };
-    let decision = rollout::decide(cluster, services.wanted, observed, &permissions);
+    let wanted = moves::in_order(cluster, observed, services.wanted);
+    let decision = rollout::decide(cluster, wanted, observed, &permissions);
     let (now, later) = (&decision.apply, &decision.later);
     plan.apply.extend(services.names);
     plan.apply.extend(now.iter().map(build::dynamic));
@@ -252,11 +271,15 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.started = servers.started.or(decision.started);
     plan.blockers = decision.blockers;
     plan.blockers.extend(servers.blockers);
+    let (kept, unused) = moves::kept(cluster, observed);
+    plan.kept = kept;
+    plan.blockers.extend(unused);
     if let Some(gate) = held.filter(|gate| servers.waits && !names(&plan.blockers, gate.reason)) {
         plan.blockers.insert(0, rollout::blocker("", gate.reason, gate.message));
     }
     plan.changes.extend(rotation::pending(cluster, observed));
     plan.changes.extend(secret_rotation::pending(cluster, observed));
+    plan.blockers.extend(names_taken.filter(|_| !observed.deployments.is_empty()));
     plan.blockers.extend(doors::taken(cluster, observed).into_values());
     plan.blockers.extend(accepted::refused(cluster, observed));
     plan.blockers.extend(fixed_tls(cluster, observed));
@@ -269,6 +292,39 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.deletion_costs = scaling::deletion_costs(cluster, observed);
     plan.blockers.extend(too_large);
     plan
+}
+
+/// What of a plan is done for a cluster whose newest spec cannot be carried out: what is there is kept as it is to be.
+pub fn repairs(mut plan: Plan, observed: &Observed) -> Plan {
+    let is_new_server = |object: &DynamicObject| {
+        let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
+        let name = object.metadata.name.clone().unwrap_or_default();
+        kind == "StatefulSet" && !observed.there.contains_key(&(kind.to_owned(), name))
+    };
+    plan.apply.retain(|object| !is_new_server(object));
+    plan.grow.clear();
+    plan.repairs_only = true;
+    plan
+}
+
+/// How long a migration that was given up rests before it is tried again.
+const MIGRATION_RESTS: SignedDuration = SignedDuration::from_mins(5);
+
+/// What services wait for until the migration is through, and whether its Job stays.
+fn migrating(observed: &Observed, job: &str) -> (Gate, bool) {
+    let seen = observed.failed_jobs.get(job).map(String::as_str);
+    let Some(since) = observed.given_up.get(job) else {
+        let again = seen.map_or_else(String::new, |seen| format!("; it failed and will be retried: {seen}"));
+        let message = format!("creating topics, indexes and administrators (Job {job}){again}");
+        return (Gate { reason: Reason::Migrating, message }, true);
+    };
+    let message = format!(
+        "topics, indexes and administrators could not be created (Job {job}): {}; retried every {} minutes",
+        seen.unwrap_or("its pods failed"),
+        MIGRATION_RESTS.as_mins()
+    );
+    let rests = observed.now.duration_since(*since) < MIGRATION_RESTS;
+    (Gate { reason: Reason::MigrationFailed, message }, rests)
 }
 
 fn names(blockers: &[Blocker], reason: Reason) -> bool {
@@ -393,6 +449,71 @@ mod tests {
     }
 
     #[test]
+    fn no_pod_is_evicted_of_a_server_that_lacks_a_copy() {
+        let cluster =
+            validate(&object("{kafka: {managed: {brokers: 3}}, redis: {managed: {replicas: 3}}}")).unwrap();
+        let mut observed = observed(&cluster, [true; 3], true);
+        observed.dependencies.iter_mut().for_each(|server| server.message.clear());
+        let budgets = |observed: &Observed| -> Vec<(String, serde_json::Value)> {
+            let plan = plan(&cluster, observed);
+            let budgets = plan.objects().filter(|object| kind(object) == "PodDisruptionBudget");
+            let all =
+                budgets.map(|budget| (budget.name_any(), budget.data["spec"]["maxUnavailable"].clone()));
+            all.filter(|(name, _)| ["chat-kafka", "chat-redis", "chat-msg"].contains(&name.as_str()))
+                .collect()
+        };
+        assert!(budgets(&observed).iter().all(|(_, most)| *most == 1));
+        observed.dependencies[2].message = "3 partitions are short of a copy".into();
+        let most: BTreeMap<String, serde_json::Value> = budgets(&observed).into_iter().collect();
+        assert_eq!(
+            (&most["chat-kafka"], &most["chat-redis"], &most["chat-msg"]),
+            (&serde_json::json!(0), &serde_json::json!(1), &serde_json::json!(1))
+        );
+    }
+
+    #[test]
+    fn an_invalid_spec_takes_nothing_away_and_what_is_there_is_kept() {
+        let cluster = validate(&object("{}")).unwrap();
+        let observed = observed(&cluster, [true; 3], true);
+        let repairs = repairs(plan(&cluster, &observed), &observed);
+        assert!(repairs.repairs_only);
+        let names = open_names(&repairs);
+        assert!(names.contains(&"Service/chat-msg".to_owned()), "one that somebody deleted comes back");
+        assert!(
+            !names.iter().any(|name| name.starts_with("StatefulSet/")),
+            "no server is created: {names:?}"
+        );
+    }
+
+    #[test]
+    fn a_migration_that_was_given_up_is_told_of_and_tried_again_after_a_while() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut observed = observed(&cluster, [true; 3], false);
+        let job = build::migration::name(&cluster, &build::settings::Settings::of(&cluster, &observed));
+        observed
+            .failed_jobs
+            .insert(job.clone(), "pod chat-migrate-1: exit code 1: topic: not authorized".into());
+        observed.given_up.insert(job.clone(), Timestamp::constant(1000, 0));
+        let mut at = |second: i64| {
+            observed.now = Timestamp::constant(second, 0);
+            let plan = plan(&cluster, &observed);
+            let gate = plan.gate.clone().unwrap();
+            assert_eq!(gate.reason, Reason::MigrationFailed);
+            assert!(gate.message.contains("not authorized"), "{}", gate.message);
+            // What the plan does not have is removed.
+            plan.objects().any(|object| object.name_any() == job)
+        };
+        assert!(at(1001) && at(1299), "its pods are there to be read");
+        assert!(!at(1300));
+        observed.given_up.clear();
+        let anew = plan(&cluster, &observed);
+        assert!(
+            open_names(&anew).contains(&format!("Job/{job}"))
+                && anew.gate.unwrap().reason == Reason::Migrating
+        );
+    }
+
+    #[test]
     fn a_second_default_cluster_has_no_ingress_until_the_first_is_gone() {
         let first = doors::Neighbour {
             kind: "OpenIMCluster".into(),
@@ -406,6 +527,7 @@ mod tests {
                 host: String::new(),
             }],
             has: vec![],
+            shared: vec![],
         };
         let mut object = object("{}");
         object.metadata.creation_timestamp =

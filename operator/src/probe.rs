@@ -10,6 +10,7 @@ use crate::{
     credentials::{self, Account, key, member_host},
     plan::{Observed, Rollout},
     replica_set::{self, ReplicaSet},
+    shared,
     validate::{Backing, Cluster},
 };
 
@@ -23,6 +24,8 @@ pub type Secrets = BTreeMap<String, BTreeMap<String, String>>;
 pub struct Settings {
     /// Connection string.
     pub mongo_uri: String,
+    /// Database in MongoDB.
+    pub mongo_database: String,
     /// host:port and password.
     pub redis: config::Redis,
     /// Brokers and user.
@@ -54,6 +57,10 @@ pub fn settings(
         Backing::Managed(_) => generated(account.mongo_uri),
         Backing::External(external) => of(&external.secret_name, "uri"),
     };
+    let mongo_database = match &cluster.mongodb {
+        Backing::External(external) if !external.database.is_empty() => external.database.clone(),
+        _ => config::Mongo::default().database,
+    };
     let redis = match &cluster.redis {
         Backing::Managed(_) => config::Redis {
             tls: generated_tls.clone(),
@@ -76,6 +83,7 @@ pub fn settings(
                     password: of(&external.secret_name, "sentinel-password"),
                 },
                 tls: tls(external.tls, &external.secret_name),
+                prefix: shared::prefix(external.prefix.as_ref(), credentials),
                 ..Default::default()
             }
         }
@@ -91,21 +99,37 @@ pub fn settings(
             replication_factor: brokers,
             ..Default::default()
         },
-        Backing::External(external) => config::Kafka {
-            address: external.address.clone(),
-            username: of(&external.secret_name, "username"),
-            password: of(&external.secret_name, "password"),
-            sasl_mechanism: match external.sasl_mechanism {
-                None | Some(SaslMechanism::Plain) => config::SaslMechanism::Plain,
-                Some(SaslMechanism::ScramSha256) => config::SaslMechanism::ScramSha256,
-                Some(SaslMechanism::ScramSha512) => config::SaslMechanism::ScramSha512,
+        Backing::External(external) => named(
+            shared::prefix(external.prefix.as_ref(), credentials),
+            config::Kafka {
+                address: external.address.clone(),
+                username: of(&external.secret_name, "username"),
+                password: of(&external.secret_name, "password"),
+                sasl_mechanism: match external.sasl_mechanism {
+                    None | Some(SaslMechanism::Plain) => config::SaslMechanism::Plain,
+                    Some(SaslMechanism::ScramSha256) => config::SaslMechanism::ScramSha256,
+                    Some(SaslMechanism::ScramSha512) => config::SaslMechanism::ScramSha512,
+                },
+                tls: tls(external.tls, &external.secret_name),
+                replication_factor: external.replication_factor,
+                ..Default::default()
             },
-            tls: tls(external.tls, &external.secret_name),
-            replication_factor: external.replication_factor,
-            ..Default::default()
-        },
+        ),
     };
-    Settings { mongo_uri, redis, kafka }
+    Settings { mongo_uri, mongo_database, redis, kafka }
+}
+
+/// Topics and consumer groups that begin with a prefix. Services of earlier versions know the keys of the topics, not the one of the groups.
+fn named(prefix: String, kafka: config::Kafka) -> config::Kafka {
+    let with = |name: &str| format!("{prefix}{name}");
+    config::Kafka {
+        message_topic: with(&kafka.message_topic),
+        push_topic: with(&kafka.push_topic),
+        webhook_topic: with(&kafka.webhook_topic),
+        offline_topic: with(&kafka.offline_topic),
+        group_prefix: prefix,
+        ..kafka
+    }
 }
 
 /// How managed Kafka and Redis are spoken to.
@@ -167,7 +191,7 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
 
 async fn mongodb(
     set: Option<&ReplicaSet>,
-    uri: &str,
+    settings: &Settings,
     users: &Users,
     members: &mut Option<i32>,
 ) -> Result<String, String> {
@@ -178,7 +202,9 @@ async fn mongodb(
             users.ensure_in_mongodb(managed).await?;
             Ok(seen.remark)
         }
-        None => replica_set::ask(uri, PATIENCE).await.map(|()| String::new()),
+        None => replica_set::ask(&settings.mongo_uri, &settings.mongo_database, PATIENCE)
+            .await
+            .map(|()| String::new()),
     }
 }
 
@@ -282,12 +308,7 @@ impl Target {
         let (mut redis_master, mut mongodb_members) = (None, None);
         let [mongo, cache, queue] = &self.servers;
         let (mongo, cache, queue) = tokio::join!(
-            mongo.ask(mongodb(
-                self.set.as_ref(),
-                &self.settings.mongo_uri,
-                &self.users,
-                &mut mongodb_members
-            )),
+            mongo.ask(mongodb(self.set.as_ref(), &self.settings, &self.users, &mut mongodb_members)),
             cache.ask(redis(&self.settings.redis, &self.redis_hosts, &self.users, &mut redis_master)),
             queue.ask(kafka(self.settings.kafka.clone())),
         );

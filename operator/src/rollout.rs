@@ -61,6 +61,8 @@ pub struct Permissions {
     pub held: Option<Gate>,
     /// Consumers that must catch up before another service is changed, and how many records wait for each.
     pub behind: Vec<(&'static str, i64)>,
+    /// Services that may not go to another server yet, and why.
+    pub waits: BTreeMap<&'static str, String>,
 }
 
 pub(crate) fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
@@ -268,7 +270,8 @@ pub fn decide(
             || first == Some(item.service)
             || permissions.behind.iter().any(|(behind, _)| *behind == item.service);
         let in_budget = item.service != "gateway" || crowded.is_none();
-        if may_change && in_time && in_budget && first.is_none_or(|first| first == item.service) {
+        let has_turn = !permissions.waits.contains_key(item.service);
+        if may_change && in_time && in_budget && has_turn && first.is_none_or(|first| first == item.service) {
             may_change = false;
             decision.started = decision.changes.last().cloned();
             decision.apply.push(one_way(item.deployment, live));
@@ -289,6 +292,9 @@ pub fn decide(
             cluster.spec.rollout.max_lag
         );
         decision.blockers.push(blocker(service, Reason::ConsumerLag, message));
+    }
+    if let Some((service, reason)) = permissions.waits.last_key_value().filter(|_| waits) {
+        decision.blockers.push(blocker(service, Reason::ConsumerLag, reason.clone()));
     }
     if let Some((service, percent, calls)) = failing.filter(|_| waits && !decision.changes.is_empty()) {
         let message = format!(
@@ -344,7 +350,12 @@ mod tests {
         }
 
         fn permissions(&self, cluster: &Cluster, held: Option<Gate>) -> Permissions {
-            Permissions { create: true, held, behind: scaling::behind(cluster, &self.observed) }
+            Permissions {
+                create: true,
+                held,
+                behind: scaling::behind(cluster, &self.observed),
+                waits: BTreeMap::new(),
+            }
         }
 
         /// One pass of the operator, then of the Deployment controllers.

@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use crate::{
     MANAGER,
     build::labels,
-    by_hand,
+    by_hand, moves,
     plan::Observed,
     pods,
     validate::{Cluster, SERVICES},
@@ -92,6 +92,7 @@ pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
 
 /// Services whose load must be known for this pass.
 fn of_interest(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
+    let moves = moves::kafka(cluster, observed);
     let interesting = |service: &&'static str| {
         let wanted = cluster.service(service);
         let live = observed.deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
@@ -100,6 +101,7 @@ fn of_interest(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
         let has_budget =
             cluster.changing && cluster.spec.rollout.reconnects_per_second > 0 && *service == GATEWAY;
         paces_changes
+            || moves && CONSUMERS.contains(service)
             || has_budget
             || match &wanted.autoscaling {
                 Some(scaling) => target(scaling).is_some() || *service == GATEWAY,

@@ -11,17 +11,18 @@ use crate::{
     plan::{Observed, Plan},
     rollout::version_of,
     scaling::scale,
-    secret_rotation,
+    secret_rotation, shared,
     validate::{Cluster, SERVICES},
     version,
 };
 
-/// Ready, Progressing, Stalled: one sentence and reason for all.
+/// One sentence and reason for all conditions.
 struct Verdict {
     ready: bool,
     available: bool,
     progressing: bool,
     stalled: bool,
+    degraded: bool,
     reason: Reason,
     message: String,
 }
@@ -44,12 +45,14 @@ fn conditions(verdict: &Verdict, generation: i64, before: &[Condition], now: Tim
         entry(condition::AVAILABLE, verdict.available),
         entry(condition::PROGRESSING, verdict.progressing),
         entry(condition::STALLED, verdict.stalled),
+        entry(condition::DEGRADED, verdict.degraded),
     ]
 }
 
 /// The status of a cluster whose spec cannot be carried out. Running pods keep running.
 pub fn invalid(
     generation: i64,
+    reason: Reason,
     message: &str,
     before: &OpenIMClusterStatus,
     now: Timestamp,
@@ -58,9 +61,11 @@ pub fn invalid(
     let verdict = Verdict {
         ready: false,
         available: was(condition::AVAILABLE),
-        progressing: false,
-        stalled: true,
-        reason: Reason::InvalidSpec,
+        // The rights may be extended: it is retried.
+        progressing: reason == Reason::Refused,
+        stalled: reason != Reason::Refused,
+        degraded: was(condition::DEGRADED),
+        reason,
         message: message.to_owned(),
     };
     OpenIMClusterStatus {
@@ -71,19 +76,53 @@ pub fn invalid(
     }
 }
 
+/// The status of a cluster that is cared for by the last spec with which everything ran, because the newest cannot be carried out.
+pub fn overruled(
+    status: OpenIMClusterStatus,
+    message: &str,
+    before: &OpenIMClusterStatus,
+    now: Timestamp,
+) -> OpenIMClusterStatus {
+    let is = |kind: &str| status.conditions.iter().any(|entry| entry.type_ == kind && entry.status == "True");
+    let verdict = Verdict {
+        degraded: is(condition::DEGRADED),
+        message: message.to_owned(),
+        ..needs_an_edit(is(condition::AVAILABLE), Reason::InvalidSpec, message)
+    };
+    let gate = Reason::InvalidSpec.as_str().into();
+    OpenIMClusterStatus {
+        message: message.to_owned(),
+        conditions: conditions(&verdict, status.observed_generation, &before.conditions, now),
+        blockers: vec![Blocker { component: String::new(), gate, message: message.to_owned() }],
+        plan: vec![],
+        plan_id: String::new(),
+        history: before.history.clone(),
+        live_config: before.live_config.clone(),
+        ..status
+    }
+}
+
 /// Nothing happens until somebody edits something.
 fn needs_an_edit(available: bool, reason: Reason, message: &str) -> Verdict {
     let message = sentence(message);
-    Verdict { ready: false, available, progressing: false, stalled: true, reason, message }
+    Verdict { ready: false, available, progressing: false, stalled: true, degraded: false, reason, message }
 }
 
 /// All pods are as they are to be, and yet the spec is not carried out.
 fn left_over(available: bool, blocker: &Blocker) -> Verdict {
-    let gates = [Reason::HostTaken, Reason::InvalidSpec];
+    let gates = [Reason::HostTaken, Reason::NamesTaken, Reason::InvalidSpec];
     let edit = gates.into_iter().find(|gate| gate.as_str() == blocker.gate);
     let message = with_end(&blocker.message);
     let reason = edit.unwrap_or(Reason::DependencyNotReady);
-    Verdict { ready: false, available, progressing: edit.is_none(), stalled: edit.is_some(), reason, message }
+    Verdict {
+        ready: false,
+        available,
+        progressing: edit.is_none(),
+        stalled: edit.is_some(),
+        degraded: false,
+        reason,
+        message,
+    }
 }
 
 /// The status when applying stopped: what `status` says is not so yet.
@@ -96,8 +135,13 @@ pub fn failed(
     let is = |kind: &str| status.conditions.iter().any(|entry| entry.type_ == kind && entry.status == "True");
     let message = with_end(&error.to_string());
     let mut conditions = status.conditions.clone();
-    if error.needs_an_edit() {
-        let verdict = needs_an_edit(is(condition::AVAILABLE), Reason::InvalidSpec, &message);
+    if error.needs_an_edit() || error.is_refusal() {
+        let verdict = Verdict {
+            degraded: is(condition::DEGRADED),
+            progressing: error.is_refusal(),
+            stalled: error.needs_an_edit(),
+            ..needs_an_edit(is(condition::AVAILABLE), error.reason(), &message)
+        };
         conditions = self::conditions(&verdict, status.observed_generation, &before.conditions, now);
     }
     for entry in &mut conditions {
@@ -146,6 +190,7 @@ pub fn of(
         available,
         progressing: true,
         stalled: false,
+        degraded: false,
         reason,
         message,
     };
@@ -167,9 +212,17 @@ pub fn of(
         ];
         Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
     });
+    // While a cluster is created its servers are on their way.
+    let degraded = lacking(observed).filter(|_| !observed.deployments.is_empty());
     let verdict = match (&plan.gate, stopped) {
         _ if !plan.refused.is_empty() => {
-            needs_an_edit(available, Reason::InvalidSpec, &plan.refused[0].message)
+            let first = &plan.refused[0];
+            let by_rights = first.gate == Reason::Refused.as_str();
+            let reason = if by_rights { Reason::Refused } else { Reason::InvalidSpec };
+            needs_an_edit(available, reason, &first.message)
+        }
+        (Some(gate), _) if [Reason::NamesTaken, Reason::MigrationFailed].contains(&gate.reason) => {
+            needs_an_edit(available, gate.reason, &gate.message)
         }
         (Some(gate), _) => waiting(gate.reason, sentence(&gate.message)),
         (None, Some((reason, blocker))) => {
@@ -213,15 +266,21 @@ pub fn of(
             waiting(Reason::Configuring, message)
         }
         (None, None) if !plan.blockers.is_empty() => left_over(available, &plan.blockers[0]),
+        (None, None) if degraded.is_some() => Verdict {
+            progressing: false,
+            ..waiting(Reason::Degraded, sentence(degraded.as_deref().unwrap_or_default()))
+        },
         (None, None) => Verdict {
             ready: true,
             available,
             progressing: false,
             stalled: false,
+            degraded: false,
             reason: Reason::Running,
             message: format!("All {desired} pods run version {}.", cluster.version),
         },
     };
+    let verdict = Verdict { degraded: degraded.is_some(), ..verdict };
     OpenIMClusterStatus {
         observed_generation: cluster.generation,
         pods: format!("{ready}/{desired}"),
@@ -237,10 +296,23 @@ pub fn of(
         signed_calls: cluster.signed_calls || observed.signing == Some(true),
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),
+        shared: shared::used(cluster, observed),
         endpoints: endpoints(cluster, observed),
         history: history(cluster, verdict.ready, &before.history, now),
         proof: before.proof.clone(),
     }
+}
+
+/// What the backing servers lack, in one line.
+fn lacking(observed: &Observed) -> Option<String> {
+    let unwell = observed.dependencies.iter().filter(|dependency| !dependency.is_well());
+    let said: Vec<String> = unwell
+        .map(|dependency| {
+            let message = if dependency.message.is_empty() { "does not answer" } else { &dependency.message };
+            format!("{}: {message}", dependency.name)
+        })
+        .collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// The part of the status that the operator applies: the proof belongs to the plugin.
@@ -341,7 +413,7 @@ mod tests {
                 let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, template, ..Default::default() };
                 observed.deployments.insert(cluster.part(service), rollout);
             }
-            observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: "no".into() }];
+            observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: if reachable { "" } else { "no" }.into() }];
             if migrated {
                 let settings = crate::build::settings::Settings::of(&cluster, &observed);
                 observed.finished_jobs.insert(crate::build::migration::name(&cluster, &settings));
@@ -391,6 +463,70 @@ mod tests {
         let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
         let observed = Observed { deployments, ..Default::default() };
         of(&cluster, &observed, plan, false, &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_cluster_with_an_invalid_spec_is_told_of_and_not_remembered() {
+        let before = OpenIMClusterStatus {
+            history: vec![],
+            live_config: "before".into(),
+            observed_generation: 1,
+            ..Default::default()
+        };
+        let cared_for = said(&Plan::default());
+        assert!(is_true(&cared_for, condition::READY) && !cared_for.history.is_empty());
+        let status = overruled(cared_for, "spec.kafka: wrong", &before, Timestamp::UNIX_EPOCH);
+        assert!(is_true(&status, condition::STALLED) && !is_true(&status, condition::READY));
+        assert!(is_true(&status, condition::AVAILABLE), "what runs is looked at");
+        assert_eq!(status.message, "spec.kafka: wrong");
+        assert_eq!((status.history, status.live_config.as_str()), (vec![], "before"));
+        assert_eq!(status.blockers[0].gate, "InvalidSpec");
+    }
+
+    #[test]
+    fn a_refusal_of_the_api_server_is_the_reason_that_is_told() {
+        let refusal = |code: u16| {
+            let answer = kube::core::Status { code, message: "no right".into(), ..Default::default() };
+            let source = Box::new(kube::Error::Api(Box::new(answer)));
+            ApplyError::Api { what: "Service/chat-msg".into(), source }
+        };
+        let none = OpenIMClusterStatus::default();
+        let of = |code: u16| failed(said(&Plan::default()), &refusal(code), &none, Timestamp::UNIX_EPOCH);
+        let status = of(403);
+        assert_eq!(status.conditions[0].reason, "Refused");
+        assert!(is_true(&status, condition::PROGRESSING) && !is_true(&status, condition::READY));
+        assert_eq!(status.message, "Service/chat-msg: no right.");
+        assert_ne!(of(500).conditions[0].reason, "Refused");
+        let unread = invalid(2, Reason::Refused, "reading: no right", &none, Timestamp::UNIX_EPOCH);
+        assert!(!is_true(&unread, condition::STALLED) && !is_true(&unread, condition::READY));
+    }
+
+    #[test]
+    fn a_lost_copy_degrades_a_cluster_that_serves() {
+        let cluster = validate(&object("{}")).unwrap();
+        let done =
+            Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
+        let mut observed = Observed {
+            deployments: SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect(),
+            dependencies: vec![crds::Dependency {
+                name: "kafka".into(),
+                managed: true,
+                reachable: true,
+                message: "3 partitions are short of a copy".into(),
+            }],
+            ..Default::default()
+        };
+        let none = OpenIMClusterStatus::default();
+        let said = |observed: &Observed| {
+            of(&cluster, observed, &Plan::default(), false, &none, Timestamp::UNIX_EPOCH)
+        };
+        let status = said(&observed);
+        assert!(is_true(&status, condition::DEGRADED) && is_true(&status, condition::AVAILABLE));
+        assert!(!is_true(&status, condition::READY) && !is_true(&status, condition::STALLED));
+        assert_eq!(status.message, "Kafka: 3 partitions are short of a copy.");
+        observed.dependencies[0].message.clear();
+        let status = said(&observed);
+        assert!(is_true(&status, condition::READY) && !is_true(&status, condition::DEGRADED));
     }
 
     #[test]
@@ -483,7 +619,7 @@ mod tests {
             longest_gap_millis: 900,
         };
         let before = OpenIMClusterStatus { proof: Some(proof.clone()), ..Default::default() };
-        let after = invalid(2, "wrong", &before, Timestamp::UNIX_EPOCH);
+        let after = invalid(2, Reason::InvalidSpec, "wrong", &before, Timestamp::UNIX_EPOCH);
         assert_eq!(after.proof, Some(proof.clone()));
         assert!(serde_json::to_value(applied(&after)).unwrap().get("proof").is_none());
         let cluster = validate(&object("{}")).unwrap();
@@ -494,8 +630,14 @@ mod tests {
 
     #[test]
     fn transition_times_only_move_with_the_status() {
-        let before = invalid(1, "spec.kafka: wrong", &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH);
-        let later = invalid(2, "spec.redis: wrong", &before, Timestamp::now());
+        let before = invalid(
+            1,
+            Reason::InvalidSpec,
+            "spec.kafka: wrong",
+            &OpenIMClusterStatus::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let later = invalid(2, Reason::InvalidSpec, "spec.redis: wrong", &before, Timestamp::now());
         assert_eq!(later.conditions[3].last_transition_time, before.conditions[3].last_transition_time);
         assert!(is_true(&later, condition::STALLED) && !is_true(&later, condition::READY));
     }

@@ -1,6 +1,6 @@
 //! Clusters that cannot be parsed: a field has a value that this operator does not know, for example after it was downgraded.
 
-use crds::{OpenIMCluster, OpenIMClusterStatus};
+use crds::{OpenIMCluster, OpenIMClusterStatus, Reason};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
@@ -30,7 +30,7 @@ pub async fn tell(client: &Client, broken: &InvalidObject) -> kube::Result<()> {
         return Ok(());
     }
     let before: OpenIMClusterStatus = serde_json::from_value(said.clone()).unwrap_or_default();
-    let after = status::invalid(generation, &message, &before, Timestamp::now());
+    let after = status::invalid(generation, Reason::InvalidSpec, &message, &before, Timestamp::now());
     let patch = serde_json::json!({
         "apiVersion": OpenIMCluster::api_version(&()), "kind": OpenIMCluster::kind(&()),
         "status": status::applied(&after),

@@ -1,6 +1,8 @@
 //! Turns the spec into facts that the builders can rely on. Pure. The API server checks most of this too; it is checked again
 //! here because objects may predate a rule.
 
+use std::collections::BTreeMap;
+
 use crds::{
     AnyObject, ComponentPods, ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka,
     ManagedMongoDb, ManagedRedis, OpenIMCluster, OpenIMClusterSpec, Pods, Resources, Service,
@@ -10,7 +12,11 @@ use k8s_openapi::{api::core::v1::Affinity, apimachinery::pkg::apis::meta::v1::Ow
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
-use crate::{apply::covers, servers, window};
+use crate::{
+    apply::{NEW_CREDENTIALS, covers},
+    credentials::key,
+    moves, servers, window,
+};
 
 /// Why a spec cannot be carried out: the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +84,10 @@ pub struct Cluster {
     pub taken_over: String,
     /// The plan that somebody approved; empty: none.
     pub approved_plan: String,
+    /// When a person gave up the old credentials (see [`crate::apply::NEW_CREDENTIALS`]); empty: never.
+    pub new_credentials: String,
+    /// What a person says was brought to another server (see [`crate::moves`]); empty: nothing.
+    pub moved: String,
     /// When that was last looked at, or now, pods were to be changed.
     pub changing: bool,
     /// The version that ran when that was last looked at; empty: none yet.
@@ -417,6 +427,30 @@ fn public_backups(spec: &OpenIMClusterSpec, backup: &crds::Backup) -> Option<Str
     })
 }
 
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    })
+}
+
+fn image_of(spec: &OpenIMClusterSpec, version: &str) -> String {
+    let digest = &spec.image.digest;
+    let at = if digest.is_empty() { String::new() } else { format!("@{digest}") };
+    format!("{}:{version}{at}", spec.image.repository)
+}
+
+/// A cluster whose status was lost, as after its object was recreated beside retained volumes: what ran last is known by the generated Secret.
+pub fn with_what_ran(mut cluster: Cluster, credentials: &BTreeMap<String, String>) -> Cluster {
+    if let Some(ran) = credentials.get(key::RAN).filter(|_| cluster.ran.is_empty()) {
+        cluster.ran.clone_from(ran);
+        if cluster.spec.version.is_empty() {
+            cluster.version.clone_from(ran);
+            cluster.image = image_of(&cluster.spec, ran);
+        }
+    }
+    cluster
+}
+
 /// Checks a cluster.
 ///
 /// # Errors
@@ -589,17 +623,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     let running = object.status.as_ref().map_or("", |status| status.version.as_str());
     let version = [spec.version.as_str(), running, crate::VERSION].into_iter().find(|text| !text.is_empty());
     let version = version.unwrap_or_default().to_owned();
-    let digest = &spec.image.digest;
-    let is_digest = digest.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    });
-    if !digest.is_empty() && !is_digest {
+    if !spec.image.digest.is_empty() && !is_digest(&spec.image.digest) {
         return refuse("spec.image.digest", "must be sha256: and 64 hexadecimal digits, or empty".into());
     }
-    let mut image = format!("{}:{version}", spec.image.repository);
-    if is_digest {
-        image = format!("{image}@{digest}");
-    }
+    let image = image_of(&spec, &version);
     Ok(Cluster {
         namespace: object.namespace().unwrap_or_else(|| "default".into()),
         generation: object.metadata.generation.unwrap_or(0),
@@ -608,6 +635,8 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         image,
         version,
         approved_plan: object.annotations().get(window::APPROVED).cloned().unwrap_or_default(),
+        new_credentials: object.annotations().get(NEW_CREDENTIALS).cloned().unwrap_or_default(),
+        moved: object.annotations().get(moves::MOVED).cloned().unwrap_or_default(),
         changing: object.status.as_ref().is_none_or(|status| {
             Some(status.observed_generation) != object.metadata.generation || !status.plan.is_empty()
         }),
@@ -650,6 +679,23 @@ pub(crate) mod tests {
         let mut running = object("{}");
         running.status = Some(crds::OpenIMClusterStatus { version: "0.0.9".into(), ..Default::default() });
         assert_eq!(validate(&running).unwrap().version, "0.0.9");
+    }
+
+    #[test]
+    fn what_ran_is_known_when_the_status_is_lost() {
+        let credentials = BTreeMap::from([(key::RAN.to_owned(), "0.0.9".to_owned())]);
+        let cluster = with_what_ran(validate(&object("{}")).unwrap(), &credentials);
+        assert_eq!((cluster.ran.as_str(), cluster.version.as_str()), ("0.0.9", "0.0.9"));
+        assert!(cluster.image.ends_with("openim-server:0.0.9"), "{}", cluster.image);
+        let asked = with_what_ran(validate(&object("version: 0.2.0")).unwrap(), &credentials);
+        assert_eq!(
+            (asked.ran.as_str(), asked.version.as_str()),
+            ("0.0.9", "0.2.0"),
+            "which is checked against it"
+        );
+        let mut running = object("{}");
+        running.status = Some(crds::OpenIMClusterStatus { version: "0.1.0".into(), ..Default::default() });
+        assert_eq!(with_what_ran(validate(&running).unwrap(), &credentials).ran, "0.1.0");
     }
 
     #[test]

@@ -249,6 +249,79 @@ async fn a_route_without_the_gateway_api_holds_up_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_number_of_pods_that_kubernetes_has_set_is_left_to_it() {
+    let object = |kind: &str, api: &str, spec: Value| {
+        let types = TypeMeta { api_version: api.into(), kind: kind.into() };
+        let mut object =
+            DynamicObject { types: Some(types), metadata: Default::default(), data: json!({"spec": spec}) };
+        object.metadata.name = Some("chat-msg".into());
+        object
+    };
+    let deployment = object("Deployment", "apps/v1", json!({"replicas": 2, "paused": false}));
+    let scaler = object(
+        "HorizontalPodAutoscaler",
+        "autoscaling/v2",
+        json!({"scaleTargetRef": {"kind": "Deployment", "name": "chat-msg"}}),
+    );
+    for (scaled, sent) in [(true, Value::Null), (false, json!(2))] {
+        let fields = json!({"f:spec": {"f:replicas": {}}});
+        let managed_fields = if scaled {
+            json!([{"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale", "fieldsV1": fields}])
+        } else {
+            json!([])
+        };
+        let live = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "chat-msg", "uid": "d", "ownerReferences": [
+                {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat", "uid": "uid-of-chat"}
+            ], "managedFields": managed_fields},
+            "spec": {"replicas": 5, "paused": true},
+        });
+        let mut script = lists(json!([]));
+        script.extend([
+            Exchange::new(Method::GET, &["/deployments/chat-msg"], 200, live.clone()),
+            Exchange::new(Method::PATCH, &["/deployments/chat-msg"], 200, live)
+                .checking(move |body| assert_eq!(body["spec"]["replicas"], sent)),
+            Exchange::new(Method::GET, &["/horizontalpodautoscalers/chat-msg"], 404, not_found()),
+            Exchange::new(Method::PATCH, &["/horizontalpodautoscalers/chat-msg"], 201, json!(
+                {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "chat-msg"}}
+            )),
+        ]);
+        let cluster = cluster("{}");
+        let mut plan = one(deployment.clone());
+        plan.apply.push(scaler.clone());
+        converse(script, async |client| carried_out(&client, &cluster, &plan).await).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_what_nothing_needs_does_not_stop_the_rest() {
+    let types = TypeMeta { api_version: "networking.k8s.io/v1".into(), kind: "Ingress".into() };
+    let mut ingress = DynamicObject { types: Some(types), metadata: Default::default(), data: json!({}) };
+    ingress.metadata.name = Some("chat".into());
+    let mut denied = refusal(403, "Forbidden");
+    denied["message"] = json!("admission webhook \"policy\" denied the request: no Ingress here");
+    let mut script = lists(json!([]));
+    script.extend([
+        Exchange::new(Method::GET, &["/ingresses/chat"], 404, not_found()),
+        Exchange::new(Method::PATCH, &["/ingresses/chat"], 403, denied),
+        get(404, not_found()),
+        Exchange::new(Method::PATCH, &["/configmaps/chat-config"], 201, live("x", "uid-of-chat")),
+    ]);
+    let cluster = cluster("{}");
+    let mut plan = one(ingress);
+    plan.apply.push(config_map("x"));
+    let applied = converse(script, async |client| carried_out(&client, &cluster, &plan).await).await.unwrap();
+    assert_eq!(applied.written, ["ConfigMap/chat-config"]);
+    let [told] = applied.invalid.try_into().unwrap();
+    assert_eq!(told.gate, "Refused");
+    assert!(
+        told.message.starts_with("Ingress/chat: ") && told.message.contains("no Ingress here"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
 async fn an_object_of_somebody_else_is_not_touched() {
     let met = async |found: Value| {
         let mut script = lists(json!([]));
@@ -348,7 +421,11 @@ fn secret(data: &BTreeMap<String, String>, cluster_label: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data,
         "metadata": {"name": "chat-credentials", "namespace": "team", "uid": "s1", "resourceVersion": "9",
-            "labels": {"openim.io/cluster": cluster_label}, "annotations": {apply::MADE_FOR: "uid-of-chat"}},
+            "labels": {"openim.io/cluster": cluster_label}, "annotations": {
+                apply::MADE_FOR: "uid-of-chat",
+                "argocd.argoproj.io/sync-options": "Prune=false",
+                "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+            }},
     })
 }
 
@@ -369,9 +446,12 @@ async fn credentials_are_generated_by_a_create_that_overwrites_nothing() {
             Value::Null,
             "retained volumes need their credentials"
         );
+        let notes = &body["metadata"]["annotations"];
+        assert_eq!(notes["argocd.argoproj.io/sync-options"], "Prune=false", "it has no owner");
     };
     let script = vec![
         get_secret(404, not_found()),
+        list_claims(json!([])),
         Exchange::new(Method::POST, &["/namespaces/team/secrets"], 409, refusal(409, "AlreadyExists"))
             .checking(created),
     ];
@@ -411,7 +491,7 @@ async fn a_cluster_without_tls_is_made_where_that_is_asked_for() {
     let created = |body: &Value| assert_eq!(body["data"]["internal-tls.crt"], Value::Null);
     let create =
         Exchange::new(Method::POST, &["/namespaces/team/secrets"], 201, secret(&BTreeMap::new(), "chat"));
-    let script = vec![get_secret(404, not_found()), create.checking(created)];
+    let script = vec![get_secret(404, not_found()), list_claims(json!([])), create.checking(created)];
     let cluster = cluster("internalTLS: Disabled");
     converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await.unwrap();
 }
@@ -483,6 +563,37 @@ fn list_claims(claims: Value) -> Exchange {
         200,
         answer,
     )
+}
+
+#[tokio::test]
+async fn credentials_are_not_made_anew_beside_what_only_the_old_ones_open() {
+    let claim = |metadata: Value| list_claims(json!([{"metadata": metadata}]));
+    let stays = claim(json!({"name": "data-chat-mongodb-0"}));
+    let mut ran = cluster("{}");
+    ran.ran = "1.0.0".into();
+    for (cluster, script) in [(cluster("{}"), vec![stays]), (ran.clone(), vec![])] {
+        let script = [get_secret(404, not_found())].into_iter().chain(script).collect();
+        let outcome =
+            converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
+        let error = outcome.unwrap_err();
+        assert!(error.needs_an_edit() && error.reason() == crds::Reason::CredentialsGone);
+        assert!(error.to_string().contains("openim.io/new-credentials=20"), "{error}");
+    }
+    let created =
+        || Exchange::new(Method::POST, &["/namespaces/team/secrets"], 201, secret(&BTreeMap::new(), "chat"));
+    // The volumes are on their way out, as after `volumes: Delete`.
+    let goes = claim(json!({"name": "data-chat-mongodb-0", "deletionTimestamp": "2026-01-01T00:00:00Z"}));
+    let script = vec![get_secret(404, not_found()), goes, created()];
+    let fresh = cluster("{}");
+    converse(script, async |client| apply::ensure_credentials(&client, &fresh).await).await.unwrap();
+    // Somebody insists; an hour later that counts no more.
+    ran.new_credentials = jiff::Timestamp::now().to_string();
+    let script = vec![get_secret(404, not_found()), created()];
+    converse(script, async |client| apply::ensure_credentials(&client, &ran).await).await.unwrap();
+    ran.new_credentials = "2026-01-01T00:00:00Z".into();
+    let script = vec![get_secret(404, not_found())];
+    let outcome = converse(script, async |client| apply::ensure_credentials(&client, &ran).await).await;
+    assert!(outcome.is_err());
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use std::{
 };
 
 use crds::{
-    Approval, Day, Dependency, OpenIMCluster, OpenIMClusterSpec, OpenIMClusterStatus, Window, condition,
+    Approval, Day, Dependency, OpenIMCluster, OpenIMClusterSpec, OpenIMClusterStatus, Reason, Window,
+    condition,
 };
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
@@ -170,6 +171,8 @@ struct World {
     jobs: BTreeMap<String, u32>,
     /// Steps until a server is back.
     away: [u32; 3],
+    /// Steps until a server has all its copies again.
+    short: [u32; 3],
     /// What the generated Secret holds.
     credentials: BTreeMap<String, String>,
     /// By what templates were told: the secret that their pods sign with, and those that they accept.
@@ -220,6 +223,7 @@ impl World {
             workloads: BTreeMap::new(),
             jobs: BTreeMap::new(),
             away: [1, 2, 3],
+            short: [3, 2, 1],
             credentials,
             told: BTreeMap::new(),
             broken,
@@ -303,12 +307,16 @@ impl World {
     fn observe(&self) -> Observed {
         let dependencies = ["mongodb", "redis", "kafka"]
             .into_iter()
-            .zip(self.away)
-            .map(|(name, away)| Dependency {
+            .zip(self.away.into_iter().zip(self.short))
+            .map(|(name, (away, short))| Dependency {
                 name: name.into(),
                 managed: true,
                 reachable: away == 0,
-                message: if away == 0 { String::new() } else { "down".into() },
+                message: match (away, short) {
+                    (0, 0) => String::new(),
+                    (0, _) => "a copy is missing".into(),
+                    _ => "down".into(),
+                },
             })
             .collect();
         Observed {
@@ -349,7 +357,8 @@ impl World {
             Ok(cluster) => cluster,
             Err(invalid) => {
                 let generation = self.object.metadata.generation.unwrap_or_default();
-                let status = status::invalid(generation, &invalid.to_string(), &before, now);
+                let status =
+                    status::invalid(generation, Reason::InvalidSpec, &invalid.to_string(), &before, now);
                 self.check_status(&status, None);
                 self.object.status = Some(status);
                 return;
@@ -511,6 +520,10 @@ impl World {
         self.ran = true;
         let cluster = cluster.expect("Ready with a wrong spec");
         assert_eq!(self.away, [0; 3], "Ready while a server is away");
+        assert_eq!(self.short, [0; 3], "Ready while a copy is missing");
+        assert!(status.blockers.is_empty(), "Ready while something holds the plan up");
+        let degraded = status.conditions.iter().find(|entry| entry.type_ == condition::DEGRADED);
+        assert_eq!(degraded.expect("Degraded").status, "False");
         for service in SERVICES {
             let live = &self.workloads[&cluster.part(service)];
             assert!(
@@ -544,6 +557,12 @@ impl World {
             *away = away.saturating_sub(1);
             if faults && self.rng.random_bool(0.01) {
                 *away = 5;
+            }
+        }
+        for short in &mut self.short {
+            *short = short.saturating_sub(1);
+            if faults && self.rng.random_bool(0.02) {
+                *short = 7;
             }
         }
         self.check_versions();

@@ -68,7 +68,10 @@ fn statuses() -> BTreeMap<&'static str, Value> {
         ("outside its window", of(&done, &held(Reason::OutsideWindow), false)),
         ("a rollout failed", of(&done, &held(Reason::RolloutFailed), false)),
         ("its host is taken", of(&done, &taken, false)),
-        ("its spec is wrong", json!(status::invalid(3, "spec.kafka: set either", &before, now))),
+        (
+            "its spec is wrong",
+            json!(status::invalid(3, Reason::InvalidSpec, "spec.kafka: set either", &before, now)),
+        ),
     ]
     .into()
 }

@@ -12,9 +12,12 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::labels::{metadata, pod_selector};
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::json;
+
+use super::labels::{COMPONENT, metadata, pod_selector};
 use crate::{scaling, validate::Cluster};
-use crds::Spread;
+use crds::{Dependency, Spread};
 
 /// At most one pod of a component can be evicted at a time.
 pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget {
@@ -28,6 +31,18 @@ pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget 
             ..Default::default()
         }),
         ..Default::default()
+    }
+}
+
+/// Has no pod evicted of a server that lacks a copy or a member already. Its port says nothing of that: a drained node would take the next copy as
+/// soon as the previous one listens again.
+pub(crate) fn spare_copies(objects: &mut [DynamicObject], dependencies: &[Dependency]) {
+    let lacks = |server: &str| dependencies.iter().any(|known| known.name == server && !known.is_well());
+    for object in objects {
+        let is_budget = object.types.as_ref().is_some_and(|types| types.kind == "PodDisruptionBudget");
+        if is_budget && object.labels().get(COMPONENT).is_some_and(|server| lacks(server)) {
+            object.data["spec"]["maxUnavailable"] = json!(0);
+        }
     }
 }
 

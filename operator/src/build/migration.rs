@@ -32,10 +32,17 @@ pub fn name(cluster: &Cluster, settings: &Settings) -> String {
     format!("{}-{}", cluster.part("migrate"), &digest[..8])
 }
 
+/// Tries until Kubernetes gives the migration up, in about ten minutes; the operator creates it again after a while.
+const TRIES: i32 = 6;
+
 /// The Job.
 pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
     let container = container(cluster, settings, "migrate", template::NEWEST);
-    let job = once(cluster, settings, &name(cluster, settings), container, 20);
+    let mut job = once(cluster, settings, &name(cluster, settings), container, TRIES);
+    // Pods that failed stay until the Job is removed: what they said is told.
+    if let Some(pod) = job.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
+        pod.restart_policy = Some("Never".into());
+    }
     dynamic(&job)
 }
 

@@ -104,6 +104,10 @@ impl Settings {
                 "sentinelsAddrs": servers.redis.sentinel_mode.sentinels_addrs,
             });
         }
+        let names = names(&servers);
+        for (server, key, name) in &names {
+            config[*server][*key] = json!(name);
+        }
         if servers.redis.tls.enable_tls {
             config["redis"]["tls"] = json!({ "enableTLS": true });
         }
@@ -163,6 +167,9 @@ impl Settings {
         asked.extend(config["kafka"].get("tls").cloned());
         asked.extend(config["kafka"].get("saslMechanism").cloned());
         asked.extend(config["redis"].get("username").cloned());
+        if !names.is_empty() {
+            asked.push(json!(names));
+        }
         let mut begun = Sha256::new();
         for part in asked {
             begun.update(part.to_string());
@@ -214,6 +221,31 @@ impl Settings {
         let own = self.own.get(part).filter(|_| revision >= template::OWN_SECRETS);
         own.map_or(&self.hash, |(_, hash)| hash)
     }
+}
+
+/// What the cluster calls its own on external servers, where it is not what every cluster would call it.
+fn names(servers: &probe::Settings) -> Vec<(&'static str, &'static str, String)> {
+    let mut names = Vec::new();
+    if servers.mongo_database != config::Mongo::default().database {
+        names.push(("mongo", "database", servers.mongo_database.clone()));
+    }
+    if !servers.redis.prefix.is_empty() {
+        names.push(("redis", "prefix", servers.redis.prefix.clone()));
+    }
+    let kafka = &servers.kafka;
+    if !kafka.group_prefix.is_empty() {
+        names.extend(
+            [
+                ("groupPrefix", &kafka.group_prefix),
+                ("messageTopic", &kafka.message_topic),
+                ("pushTopic", &kafka.push_topic),
+                ("webhookTopic", &kafka.webhook_topic),
+                ("offlineTopic", &kafka.offline_topic),
+            ]
+            .map(|(key, name)| ("kafka", key, name.clone())),
+        );
+    }
+    names
 }
 
 fn webhooks(cluster: &Cluster) -> serde_json::Value {

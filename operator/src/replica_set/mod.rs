@@ -65,10 +65,9 @@ async fn logged_in(admin: &Database) -> Result<(), String> {
 ///
 /// # Errors
 /// Why it does not.
-pub async fn ask(uri: &str, patience: Duration) -> Result<(), String> {
+pub async fn ask(uri: &str, name: &str, patience: Duration) -> Result<(), String> {
     let client = admin(uri, patience).await?.client().clone();
-    let name = ::config::Mongo::default().database;
-    let database = client.database(&name);
+    let database = client.database(name);
     match database.run_command(doc! { "find": "user", "limit": 1, "singleBatch": true }).await {
         Ok(_) => Ok(()),
         Err(error) if code(&error) == Some(UNAUTHORIZED) => {

@@ -369,9 +369,9 @@ async fn a_user_of_one_database_is_enough_and_one_who_may_not_read_it_hears_whic
     let servers = Servers::start(1).await;
     let uri = format!("mongodb://{}/?directConnection=true", servers.world.lock().hosts[0]);
     servers.world.lock().reads = Some(true);
-    assert_eq!(ask(&uri, Duration::from_secs(5)).await, Ok(()));
+    assert_eq!(ask(&uri, "openim_v3", Duration::from_secs(5)).await, Ok(()));
     servers.world.lock().reads = Some(false);
-    let refused = ask(&uri, Duration::from_secs(5)).await.unwrap_err();
+    let refused = ask(&uri, "openim_v3", Duration::from_secs(5)).await.unwrap_err();
     assert!(refused.contains("readWrite on openim_v3"), "{refused}");
 }
 
