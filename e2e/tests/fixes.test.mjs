@@ -115,7 +115,7 @@ test('an announcement of an administrator of the group marks the conversation of
   })).conversation.groupAtType === 4);
 });
 
-test('an accepted application is told to each receiver by its own role', async () => {
+test('an accepted application has the role of each receiver', async () => {
   const [anna, ben] = [await online('anna'), await online('ben')];
   const groupID = await make(anna, [], { groupInfo: { groupName: 'g', groupType: 2, needVerification: 1 } });
   await ok(ben, '/group/join_group', { groupID, reqMessage: 'me', joinSource: 3, inviterUserID: ben.userID });

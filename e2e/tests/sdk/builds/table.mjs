@@ -15,7 +15,7 @@ const footnotes = [];
 function cell(build, scenario) {
   const outcome = results[build.id]?.[scenario.title];
   const lacking = scenario.lacks?.[build.id];
-  if (lacking && outcome === 'lacking') return `– [${footnotes.push(lacking)}]`;
+  if (lacking && outcome === 'lacking') return `– (${footnotes.push(lacking)})`;
   if (lacking || outcome !== 'passed') problems.push(`${build.title}: '${scenario.title}' is ${outcome ?? 'not there'}`);
   return { passed: '✓', failed: '✗' }[outcome] ?? 'not run';
 }
@@ -31,7 +31,7 @@ const rows = scenarios.map((scenario) => `| ${scenario.title} | ${builds.map((bu
 const table = [
   `| scenario | ${builds.map((build) => `${build.title}<br>core ${build.core}, in ${build.where}`).join(' | ')} |`,
   `|---|${builds.map(() => '---|').join('')}`, ...rows,
-  ...(footnotes.length > 0 ? ['', ...footnotes.map((text, index) => `[${index + 1}] ${text}  `)] : []),
+  ...(footnotes.length > 0 ? ['', ...footnotes.map((text, index) => `${index + 1}. ${text}`)] : []),
 ].join('\n');
 
 const [begin, end] = ['<!-- sdk-builds: by e2e/tests/sdk/builds/table.mjs -->', '<!-- end of sdk-builds -->'];
