@@ -463,7 +463,7 @@ mod tests {
                 .collect()
         };
         assert!(budgets(&observed).iter().all(|(_, most)| *most == 1));
-        observed.dependencies[2].message = "3 partitions are short of a copy".into();
+        observed.dependencies[2].message = "3 partitions are under-replicated".into();
         let most: BTreeMap<String, serde_json::Value> = budgets(&observed).into_iter().collect();
         assert_eq!(
             (&most["chat-kafka"], &most["chat-redis"], &most["chat-msg"]),

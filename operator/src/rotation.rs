@@ -288,7 +288,7 @@ pub(crate) mod tests {
         paused.spec.rollout.paused = true;
         assert_eq!(step(&paused, &well), None, "paused");
         let mut short = well.clone();
-        short.dependencies[2].message = "1 partitions are short of a copy".into();
+        short.dependencies[2].message = "1 partitions are under-replicated".into();
         assert_eq!(step(&wanted, &short), None, "a server is not well");
         let mut rolling = well;
         rolling.deployments.get_mut("chat-msg").unwrap().updated = 0;

@@ -512,7 +512,7 @@ mod tests {
                 name: "kafka".into(),
                 managed: true,
                 reachable: true,
-                message: "3 partitions are short of a copy".into(),
+                message: "3 partitions are under-replicated".into(),
             }],
             ..Default::default()
         };
@@ -523,7 +523,7 @@ mod tests {
         let status = said(&observed);
         assert!(is_true(&status, condition::DEGRADED) && is_true(&status, condition::AVAILABLE));
         assert!(!is_true(&status, condition::READY) && !is_true(&status, condition::STALLED));
-        assert_eq!(status.message, "Kafka: 3 partitions are short of a copy.");
+        assert_eq!(status.message, "Kafka: 3 partitions are under-replicated.");
         observed.dependencies[0].message.clear();
         let status = said(&observed);
         assert!(is_true(&status, condition::READY) && !is_true(&status, condition::DEGRADED));
