@@ -1,9 +1,8 @@
 //! Whole collections, document by document, for backups. `restoring` marks a database that a restore has started to fill.
 
 use bson::{RawDocumentBuf, doc};
-use mongodb::Cursor;
 
-use crate::{Result, Store};
+use crate::{Cursor, Result, Store};
 
 const MARK: &str = "restoring";
 /// Sessions and push devices are temporary. A backup that restored them would let in again users who were
@@ -29,7 +28,7 @@ pub fn is_restored(collection: &str) -> bool {
 impl Store {
     /// The collections in the order in which they are to be read.
     pub async fn collections(&self) -> Result<Vec<String>> {
-        let mut names = self.database.list_collection_names().await?;
+        let mut names = self.base.list_collection_names().await?;
         names.retain(|name| !name.starts_with("system.") && name != MARK);
         names.sort_by_key(|name| (name == LAST, name != FIRST, name.clone()));
         Ok(names)

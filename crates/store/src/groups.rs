@@ -8,7 +8,9 @@ use protocol::sdkws::{GroupInfo, GroupMemberFullInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DateTime, Page, Result, Store, millis,
+    DateTime, Page, Result, Store,
+    driver::ClientSession,
+    millis,
     versions::{Kind, SELF_ELEMENT, SORT_ELEMENT, State, Version},
 };
 
@@ -153,7 +155,7 @@ impl Store {
 
     async fn insert_members(
         &self,
-        session: &mut mongodb::ClientSession,
+        session: &mut ClientSession,
         group: &str,
         members: &[Member],
     ) -> Result<()> {
@@ -168,12 +170,7 @@ impl Store {
 
     /// Keeps the number of members beside their version, so that nobody has to count them. Inside the transaction that changed them,
     /// after the version was bumped.
-    async fn count_members(
-        &self,
-        session: &mut mongodb::ClientSession,
-        group: &str,
-        change: i64,
-    ) -> Result<()> {
+    async fn count_members(&self, session: &mut ClientSession, group: &str, change: i64) -> Result<()> {
         let versions = self.documents(Kind::GroupMember.collection());
         let counted = doc! { "d_id": group, MEMBERS: { "$exists": true } };
         let update = doc! { "$inc": { MEMBERS: change } };

@@ -2,6 +2,7 @@
 //! which others may take it, and extends it in time. Jobs are idempotent: they may run twice.
 
 use bson::{Binary, Document, doc, spec::BinarySubtype};
+use faults::mutants::{Mutant, is_on};
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use protocol::Result;
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,10 @@ impl Jobs for Store {
 
     fn claim<'a>(&'a self, job: &'a Job, until_ms: i64) -> BoxFuture<'a, Result<bool>> {
         async move {
-            let as_seen = doc! { "_id": &job.id, "free": time(job.free_ms) };
+            let mut as_seen = doc! { "_id": &job.id, "free": time(job.free_ms) };
+            if is_on(Mutant::LeaseIgnored) {
+                as_seen.remove("free");
+            }
             let update = doc! { "$set": { "free": time(until_ms) } };
             let claimed = self.documents("job").update_one(as_seen, update).await;
             Ok(claimed.map_err(crate::StoreError)?.matched_count > 0)

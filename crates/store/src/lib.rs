@@ -6,7 +6,7 @@
 macro_rules! in_transaction {
     ($store:expr, $lists:expr, |$session:ident| $body:block) => {{
         let _turn = $store.turns.take($lists).await;
-        let mut again = $crate::Again::new();
+        let mut again = $crate::Again::new($store.base.jitter());
         loop {
             let outcome: Result<_, $crate::StoreError> = async {
                 let mut session_guard = $store.begin().await?;
@@ -51,11 +51,14 @@ pub mod commands;
 pub mod conversations;
 mod deleted;
 pub mod devices;
+mod driver;
 pub mod erasures;
 pub mod friends;
 pub mod groups;
 pub mod jobs;
 mod listing;
+#[cfg(debug_assertions)]
+pub mod memory;
 pub mod messages;
 pub mod objects;
 pub mod partitions;
@@ -78,9 +81,11 @@ use std::time::{Duration, Instant};
 pub use bson::RawDocumentBuf;
 use bson::{Document, doc};
 use budget::Budget;
+pub use driver::Cursor;
+use driver::{Base, ClientSession, Collection};
 pub use mongodb::bson::DateTime;
 use mongodb::{
-    Client, ClientSession, Collection, Database, IndexModel,
+    Client, IndexModel,
     options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
 };
 
@@ -88,6 +93,8 @@ use mongodb::{
 pub(crate) struct Again {
     since: Instant,
     times: u32,
+    /// A pause of at most so many ms.
+    jitter: fn(u32) -> u32,
 }
 
 impl Again {
@@ -95,8 +102,8 @@ impl Again {
     const AT_MOST: Duration = Duration::from_secs(5);
     const LONGEST_PAUSE_MS: u32 = 200;
 
-    pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), times: 0 }
+    pub(crate) fn new(jitter: fn(u32) -> u32) -> Self {
+        Self { since: Instant::now(), times: 0, jitter }
     }
 
     /// Whether it may succeed when it is run again. A row that another one made in the same moment is there the next time: what a
@@ -115,7 +122,7 @@ impl Again {
     pub(crate) async fn pause(&mut self) {
         self.times += 1;
         let longest = (3 * self.times * self.times).min(Self::LONGEST_PAUSE_MS);
-        tokio::time::sleep(Duration::from_millis(rand::random_range(1..=longest).into())).await;
+        tokio::time::sleep(Duration::from_millis((self.jitter)(longest).into())).await;
     }
 }
 
@@ -237,8 +244,7 @@ impl Page {
 /// The database handle; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    client: Client,
-    database: Database,
+    base: Base,
     turns: turns::Turns,
     /// What is read for clients at a time.
     reads: Budget,
@@ -265,7 +271,7 @@ impl Store {
         );
         let client = Client::with_options(options)?;
         let database = client.database(&config.database);
-        Ok(Self { client, database, turns: turns::Turns::default(), reads })
+        Ok(Self { base: Base::Server { client, database }, turns: turns::Turns::default(), reads })
     }
 
     /// Asks the server whether it is there.
@@ -273,7 +279,7 @@ impl Store {
     /// # Errors
     /// When it is not.
     pub async fn ping(&self) -> Result<()> {
-        self.database.run_command(doc! { "ping": 1 }).await?;
+        self.base.run_command(doc! { "ping": 1 }).await?;
         Ok(())
     }
 
@@ -358,17 +364,15 @@ impl Store {
     }
 
     pub(crate) fn documents(&self, collection: &str) -> Collection<Document> {
-        self.database.collection(collection)
+        self.base.collection(collection)
     }
 
     pub(crate) fn typed<T: Send + Sync>(&self, collection: &str) -> Collection<T> {
-        self.database.collection(collection)
+        self.base.collection(collection)
     }
 
     pub(crate) async fn begin(&self) -> Result<ClientSession> {
-        let mut session = self.client.start_session().await?;
-        session.start_transaction().await?;
-        Ok(session)
+        Ok(self.base.begin().await?)
     }
 
     /// Many upserts of one collection in one round trip: (filter, update) pairs, in any order. Those whose row somebody else made in the same
@@ -398,7 +402,7 @@ impl Store {
 
     /// The errors of those that failed. Run again where the majority was not reached: these updates may come twice.
     async fn run_updates(&self, collection: &str, updates: &[Document]) -> Result<Vec<Document>> {
-        let mut again = Again::new();
+        let mut again = Again::new(self.base.jitter());
         loop {
             let command = doc! {
                 "update": collection, "updates": updates, "ordered": false,
@@ -417,7 +421,7 @@ impl Store {
         command: Document,
         session: Option<&mut ClientSession>,
     ) -> Result<Vec<Document>> {
-        let run = self.database.run_command(command);
+        let run = self.base.run_command(command);
         let answer = match session {
             Some(session) => run.session(session).await?,
             None => run.await?,
@@ -564,7 +568,7 @@ mod tests {
             let error = written(&answer).unwrap_err();
             assert!(!error.is_duplicate_key(), "{error}");
             assert!(error.is_unreachable() == answer.get_document("writeConcernError").is_ok(), "{error}");
-            assert_eq!(Again::new().is_worth_it(&error), error.is_unreachable(), "{error}");
+            assert_eq!(Again::new(|most| most).is_worth_it(&error), error.is_unreachable(), "{error}");
         }
         assert_eq!(written(&doc! { "ok": 1, "n": 1 }).unwrap(), Vec::<Document>::new());
         let refused = doc! { "index": 0, "code": DUPLICATE_KEY };
@@ -574,7 +578,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_conflict_is_met_again_and_a_duplicate_is_soon_told() {
         let command = |code: i32| refusal("a test", &[doc! { "index": 0, "code": code }]);
-        let (mut conflicts, mut duplicates) = (Again::new(), Again::new());
+        let [mut conflicts, mut duplicates] = [(); 2].map(|()| Again::new(|most| most));
         for times in 0..20 {
             assert!(conflicts.may_pass(&command(WRITE_CONFLICT)));
             assert_eq!(duplicates.may_pass(&command(DUPLICATE_KEY)), times < 3);

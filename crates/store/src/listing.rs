@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use mongodb::{Cursor, error::ErrorKind};
+use mongodb::error::ErrorKind;
 use serde::de::DeserializeOwned;
 
-use crate::{Result, Store, StoreError};
+use crate::{Cursor, Result, Store, StoreError};
 
 /// Most that a list has, in bytes. It has to fit into a call, of 32 MiB.
 const MOST: usize = 24 << 20;

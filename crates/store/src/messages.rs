@@ -9,6 +9,7 @@ use std::{
 
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use bytes::Bytes;
+use faults::mutants::{Mutant, is_on};
 use futures::{StreamExt, TryStreamExt};
 use model::sequencer::DedupKey;
 use mongodb::options::ReturnDocument;
@@ -106,9 +107,11 @@ impl StoredMessage {
     /// A new message; `encoded` is `message` with its seq.
     pub fn new(key: &DedupKey, seq: i64, message: &MsgData, encoded: Vec<u8>) -> Self {
         let to = if message.group_id.is_empty() { &message.recv_id } else { &message.group_id };
+        let id = document_id(&key.conversation, seq);
+        let k = if is_on(Mutant::NoDeduplication) { id.clone() } else { key_text(key) };
         Self {
-            id: document_id(&key.conversation, seq),
-            k: key_text(key),
+            id,
+            k,
             t: message.send_time,
             s: message.send_id.clone(),
             r: to.clone(),
@@ -257,6 +260,7 @@ impl Store {
     pub async fn insert_messages(&self, messages: &[StoredMessage]) -> Result<Inserted> {
         match self.typed::<StoredMessage>("messages").insert_many(messages).await.map_err(crate::StoreError) {
             Ok(_) => Ok(Inserted::All),
+            Err(error) if error.is_duplicate_key() && is_on(Mutant::ConflictSwallowed) => Ok(Inserted::All),
             Err(error) if error.is_duplicate_key() => Ok(Inserted::Conflict),
             Err(error) => Err(error),
         }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use bson::{Document, doc};
+use faults::mutants::{Mutant, is_on};
 use futures::TryStreamExt;
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
@@ -72,20 +73,19 @@ impl Store {
 
     /// Raises the highest seq of conversations: (conversation, seq, sendTime).
     pub async fn raise_max_seqs(&self, raises: &[(String, i64, i64)]) -> Result<()> {
+        let newest = if is_on(Mutant::NewestMovesBack) { "$set" } else { "$max" };
         let updates = raises
             .iter()
-            .map(|(id, seq, time)| (doc! { "_id": id }, doc! { "$max": { "max": seq, "time": time } }))
+            .map(|(id, seq, time)| (doc! { "_id": id }, doc! { newest: { "max": seq, "time": time } }))
             .collect();
         self.upsert_many("conversation_seq", updates).await
     }
 
     /// Raises the lowest visible seq of a conversation for everybody.
     pub async fn raise_min_seq(&self, conversation: &str, seq: i64) -> Result<()> {
-        self.upsert_many(
-            "conversation_seq",
-            vec![(doc! { "_id": conversation }, doc! { "$max": { "min": seq } })],
-        )
-        .await
+        let lowest = if is_on(Mutant::RetainedMovesBack) { "$set" } else { "$max" };
+        let raise = (doc! { "_id": conversation }, doc! { lowest: { "min": seq } });
+        self.upsert_many("conversation_seq", vec![raise]).await
     }
 
     /// A user's view of conversations; untouched ones are missing.

@@ -2,11 +2,12 @@
 //! with the version of its last change. Written in the same transaction as the change itself.
 
 use bson::{Document, doc, oid::ObjectId};
+use faults::mutants::{Mutant, is_on};
 use futures::TryStreamExt;
-use mongodb::{ClientSession, options::ReturnDocument};
+use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Store, refusal};
+use crate::{Result, Store, driver::ClientSession, refusal};
 
 /// The element id that says "the list's own record changed" (group info in the member log).
 pub const SELF_ELEMENT: &str = "";
@@ -132,9 +133,10 @@ impl Store {
         list: &str,
         changes: &[(&str, State)],
     ) -> Result<Version> {
+        let step = i64::from(!is_on(Mutant::VersionForgotten));
         let version = self
             .typed::<Version>(kind.collection())
-            .find_one_and_update(doc! { "d_id": list }, doc! { "$inc": { "version": 1_i64 } })
+            .find_one_and_update(doc! { "d_id": list }, doc! { "$inc": { "version": step } })
             .upsert(true)
             .return_document(ReturnDocument::After)
             .session(&mut *session)
