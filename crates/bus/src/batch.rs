@@ -1,7 +1,8 @@
 //! A batch for a handler: records of one partition, limited in number and bytes.
 
 use bytes::Bytes;
-use rdkafka::{Message, message::BorrowedMessage};
+
+use crate::member::Record;
 
 /// No record is added to a batch that has so many bytes: the largest is that and one record. A batch is in memory several times while it is
 /// handled, and what it becomes has to fit into calls.
@@ -16,8 +17,8 @@ pub(crate) fn cost(bytes: usize) -> usize {
 }
 
 /// Bytes of a record.
-pub(crate) fn size_of(record: &BorrowedMessage<'_>) -> usize {
-    record.key_len() + record.payload_len()
+pub(crate) fn size_of(record: &Record<'_>) -> usize {
+    record.key().len() + record.payload().len()
 }
 
 /// Records of one partition, in order.
@@ -42,10 +43,10 @@ pub(crate) struct Gathering {
 
 impl Gathering {
     /// Adds a record, unless it was produced before `oldest` (ms).
-    pub(crate) fn take(&mut self, record: &BorrowedMessage<'_>, oldest: Option<i64>) {
-        let key = record.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
-        let payload = Bytes::copy_from_slice(record.payload().unwrap_or_default());
-        self.add(key, payload, record.offset(), record.timestamp().to_millis(), oldest);
+    pub(crate) fn take(&mut self, record: &Record<'_>, oldest: Option<i64>) {
+        let key = String::from_utf8_lossy(record.key()).into_owned();
+        let payload = Bytes::copy_from_slice(record.payload());
+        self.add(key, payload, record.offset(), record.produced(), oldest);
     }
 
     fn add(&mut self, key: String, payload: Bytes, offset: i64, produced: Option<i64>, oldest: Option<i64>) {

@@ -17,10 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use rdkafka::{
     ClientContext, Message, Offset, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{
-        BaseConsumer, CommitMode, Consumer as _, ConsumerContext, StreamConsumer,
-        stream_consumer::StreamPartitionQueue,
-    },
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, StreamConsumer},
     error::KafkaResult,
     types::RDKafkaRespErr,
 };
@@ -32,6 +29,7 @@ use crate::{
     Batch, BusError, ConsumerMetrics, anew,
     batch::{Gathering, cost, size_of},
     client,
+    member::{Member, Queue},
     progress::{Offsets, Progress},
 };
 
@@ -52,7 +50,7 @@ pub trait PartitionHandler: Send + 'static {
 }
 
 /// What librdkafka tells, in order.
-enum Event {
+pub(crate) enum Event {
     Gained(Vec<i32>),
     Lost(Vec<i32>),
     /// A commit failed, as during a rebalance: partitions and the offsets to continue from.
@@ -61,7 +59,7 @@ enum Event {
     MadeAnew,
 }
 
-struct Context {
+pub(crate) struct Context {
     topic: String,
     events: mpsc::Sender<Event>,
     /// Nothing runs any more: partitions are given back at once.
@@ -126,6 +124,11 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    /// Partitions are given back at once from now on.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
     fn tell(&self, event: Event) -> bool {
         let told = self.events.try_send(event).is_ok();
         if !told {
@@ -148,7 +151,7 @@ const COMMIT_EVERY: Duration = Duration::from_millis(200);
 
 /// What the tasks of all partitions share.
 struct Source {
-    consumer: Arc<StreamConsumer<Context>>,
+    member: Member,
     topic: String,
     batch_size: usize,
     order: Order,
@@ -160,6 +163,11 @@ struct Source {
 }
 
 impl Source {
+    fn of(member: Member, topic: &str, batch_size: usize, order: Order, budget: Budget) -> Self {
+        let (topic, progress) = (topic.to_owned(), Mutex::default());
+        Self { member, topic, batch_size, order, oldest: None, progress, budget }
+    }
+
     fn commit_finished(&self, mode: CommitMode) {
         let offsets = self.progress.lock().take();
         if !offsets.is_empty() && !self.commit(&offsets, mode) {
@@ -180,7 +188,7 @@ impl Source {
         let added = offsets.iter().try_for_each(|(partition, next)| {
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))
         });
-        let committed = added.and_then(|()| self.consumer.commit(&list, mode));
+        let committed = added.and_then(|()| self.member.commit(&list, mode));
         if let Err(error) = &committed {
             // The batches will be seen again, without effect.
             tracing::warn!(topic = self.topic, ?offsets, %error, "consumer.commit_failed");
@@ -236,16 +244,29 @@ impl Consumer {
                 closing: AtomicBool::new(false),
                 lag: metrics.of(topic, group),
             })?;
-        let source = Source {
-            consumer: Arc::new(consumer),
-            topic: topic.to_owned(),
-            batch_size,
-            order,
-            oldest: None,
-            progress: Mutex::default(),
-            budget,
+        let member = Member::Kafka(Arc::new(consumer));
+        Ok(Self { source: Source::of(member, topic, batch_size, order, budget), events })
+    }
+
+    /// A member that reads a log in memory, as one process sees it.
+    #[cfg(debug_assertions)]
+    pub fn in_memory(
+        log: &crate::memory::Log,
+        fates: Arc<dyn faults::fate::Fates>,
+        topic: &str,
+        group: &str,
+        batch_size: usize,
+        budget: Budget,
+    ) -> Self {
+        let (sender, events) = mpsc::channel(1024);
+        let line = crate::memory::Line { log: log.clone(), fates };
+        let member = Member::Memory(Arc::new(crate::memory::Member::new(line, topic, group, sender)));
+        let order = if faults::mutants::is_on(faults::mutants::Mutant::CommitBeforeWrite) {
+            Order::CommitFirst
+        } else {
+            Order::HandleFirst
         };
-        Ok(Self { source, events })
+        Self { source: Source::of(member, topic, batch_size, order, budget), events }
     }
 
     /// Passes over records that were produced before a time (ms): a group whose offsets were lost begins at the oldest record, and what is
@@ -269,32 +290,18 @@ impl Consumer {
         let mut running = HashMap::new();
         let mut commits = tokio::time::interval(COMMIT_EVERY);
         commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        source.consumer.subscribe(&[&source.topic])?;
+        source.member.subscribe(&source.topic)?;
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 _ = commits.tick() => source.commit_finished(CommitMode::Async),
-                // The queues of the partitions take all records; this poll serves rebalances and errors.
-                event = source.consumer.recv() => match event {
-                    Err(error) => {
-                        tracing::warn!(topic = source.topic, %error, "consumer.failed");
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
-                    Ok(record) => {
-                        tracing::error!(topic = source.topic, partition = record.partition(), "consumer.record_outside_its_queue");
-                        let (partition, offset) = (record.partition(), record.offset());
-                        drop(record);
-                        if let Err(error) = source.consumer.seek(&source.topic, partition, Offset::Offset(offset), Duration::from_secs(5)) {
-                            tracing::warn!(topic = source.topic, partition, %error, "consumer.seek_failed");
-                        }
-                    }
-                },
                 Some(event) = events.recv() => match event {
                     Event::Gained(partitions) => {
                         for partition in &partitions {
                             source.start(*partition, &handler, &tasks, &mut running);
                         }
-                        if let Err(error) = source.consumer.incremental_assign(&source.list(partitions)) {
+                        if let Err(error) = source.member.assign(&source.list(partitions)) {
                             tracing::warn!(topic = source.topic, %error, "consumer.assign_failed");
                         }
                     }
@@ -303,25 +310,39 @@ impl Consumer {
                         source.hand_over(leaving).await;
                         // The new owner may be further: committing later would send it back.
                         source.progress.lock().forget(&partitions);
-                        if let Err(error) = source.consumer.incremental_unassign(&source.list(partitions)) {
+                        if let Err(error) = source.member.unassign(&source.list(partitions)) {
                             tracing::warn!(topic = source.topic, %error, "consumer.unassign_failed");
                         }
                     }
                     Event::NotCommitted(offsets) => source.progress.lock().not_committed(offsets),
                     Event::MadeAnew => source.begin_anew(&handler, &tasks, &mut running).await,
                 },
+                // The queues of the partitions take all records; this poll serves rebalances and errors.
+                event = source.member.recv() => match event {
+                    Err(error) => {
+                        tracing::warn!(topic = source.topic, %error, "consumer.failed");
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    Ok(record) => {
+                        tracing::error!(topic = source.topic, partition = record.partition(), "consumer.record_outside_its_queue");
+                        let (partition, offset) = (record.partition(), record.offset());
+                        drop(record);
+                        if let Err(error) = source.member.seek(&source.topic, partition, offset) {
+                            tracing::warn!(topic = source.topic, partition, %error, "consumer.seek_failed");
+                        }
+                    }
+                },
             }
         }
         source.hand_over(running.into_values().collect()).await;
-        // From here on, rebalances are answered while the consumer is dropped.
-        source.consumer.context().closing.store(true, Ordering::Release);
+        source.member.close();
         while let Ok(event) = events.try_recv() {
             if let Event::Lost(partitions) = event {
-                let given_back = source.consumer.incremental_unassign(&source.list(partitions));
+                let given_back = source.member.unassign(&source.list(partitions));
                 tracing::debug!(?given_back, "consumer.given_back");
             }
         }
-        source.consumer.unsubscribe();
+        source.member.unsubscribe();
         Ok(())
     }
 }
@@ -341,7 +362,7 @@ impl Source {
         tasks: &TaskTracker,
         running: &mut HashMap<i32, Running>,
     ) {
-        let Some(queue) = self.consumer.split_partition_queue(&self.topic, partition) else {
+        let Some(queue) = self.member.queue(&self.topic, partition) else {
             tracing::error!(topic = self.topic, partition, "consumer.no_queue");
             return;
         };
@@ -366,20 +387,19 @@ impl Source {
         );
         end(running.drain().map(|(_, running)| running).collect()).await;
         self.progress.lock().forget(&partitions);
-        let begun =
-            self.consumer.incremental_unassign(&self.list(partitions.iter().copied())).and_then(|()| {
-                let mut beginnings = TopicPartitionList::new();
-                for partition in &partitions {
-                    self.start(*partition, handler, tasks, running);
-                    beginnings.add_partition_offset(&self.topic, *partition, Offset::Beginning)?;
-                }
-                self.consumer.incremental_assign(&beginnings)
-            });
+        let begun = self.member.unassign(&self.list(partitions.iter().copied())).and_then(|()| {
+            let mut beginnings = TopicPartitionList::new();
+            for partition in &partitions {
+                self.start(*partition, handler, tasks, running);
+                beginnings.add_partition_offset(&self.topic, *partition, Offset::Beginning)?;
+            }
+            self.member.assign(&beginnings)
+        });
         if let Err(error) = begun {
             tracing::warn!(topic = self.topic, %error, "consumer.assign_failed");
         }
         let (source, first) = (self.clone(), partitions.iter().map(|partition| (*partition, 0)).collect());
-        let _committed = tokio::task::spawn_blocking(move || source.commit(&first, CommitMode::Sync)).await;
+        self.member.wait_for(move || _ = source.commit(&first, CommitMode::Sync)).await;
     }
 
     /// Ends tasks, if possible after their current batch, and commits what is finished.
@@ -387,7 +407,7 @@ impl Source {
         end(leaving).await;
         // It waits for the broker, up to a time-out of the socket.
         let source = self.clone();
-        let _committed = tokio::task::spawn_blocking(move || source.commit_finished(CommitMode::Sync)).await;
+        self.member.wait_for(move || source.commit_finished(CommitMode::Sync)).await;
     }
 }
 
@@ -408,7 +428,7 @@ async fn end(leaving: Vec<Running>) {
 
 async fn consume<H: PartitionHandler>(
     source: Arc<Source>,
-    queue: StreamPartitionQueue<Context>,
+    queue: Queue,
     partition: i32,
     mut handler: H,
     token: CancellationToken,

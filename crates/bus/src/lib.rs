@@ -6,6 +6,9 @@ mod batch;
 mod consumer;
 mod error;
 mod handled;
+mod member;
+#[cfg(debug_assertions)]
+pub mod memory;
 mod metrics;
 mod partitions;
 mod producer;

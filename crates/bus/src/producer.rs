@@ -48,11 +48,25 @@ impl ClientContext for Health {
     }
 }
 
+/// Where records go.
+#[derive(Clone)]
+enum Line {
+    Kafka(Kafka),
+    #[cfg(debug_assertions)]
+    Memory(crate::memory::Line),
+}
+
+/// A client of the brokers.
+#[derive(Clone)]
+struct Kafka {
+    producer: FutureProducer<Health>,
+    health: Health,
+}
+
 /// Produces with acks=all, idempotently.
 #[derive(Clone)]
 pub struct Producer {
-    producer: FutureProducer<Health>,
-    health: Health,
+    line: Line,
     /// Keys are spread over so many partitions; none: over all that the topic has.
     within: Option<i32>,
 }
@@ -70,6 +84,16 @@ fn settings(config: &config::Kafka) -> ClientConfig {
         .set("queue.buffering.max.kbytes", QUEUE_KBYTES)
         .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
     settings
+}
+
+impl Kafka {
+    /// Checks whether the failure of a record is that of the producer: not every permanent failure is reported otherwise.
+    fn failure(&self, error: KafkaError) -> BusError {
+        if self.producer.client().fatal_error().is_some() {
+            self.health.failed.cancel();
+        }
+        error.into()
+    }
 }
 
 impl Producer {
@@ -92,7 +116,14 @@ impl Producer {
 
     fn with(settings: &ClientConfig) -> Result<Self, BusError> {
         let health = Health::default();
-        Ok(Self { producer: settings.create_with_context(health.clone())?, health, within: None })
+        let producer = settings.create_with_context(health.clone())?;
+        Ok(Self { line: Line::Kafka(Kafka { producer, health }), within: None })
+    }
+
+    /// A producer to a log in memory, as one process sees it.
+    #[cfg(debug_assertions)]
+    pub fn in_memory(log: &crate::memory::Log, fates: std::sync::Arc<dyn faults::fate::Fates>) -> Self {
+        Self { line: Line::Memory(crate::memory::Line { log: log.clone(), fates }), within: None }
     }
 
     /// Spreads keys over the first `partitions` of a topic, however many it has.
@@ -112,9 +143,14 @@ impl Producer {
     /// # Errors
     /// When that was not confirmed in time: the record may or may not be there, now or later.
     pub async fn send(&self, topic: &str, key: &str, payload: &[u8]) -> Result<(), BusError> {
-        let sending = self.producer.send(self.record(topic, key, payload), PATIENCE);
+        let kafka = match &self.line {
+            Line::Kafka(kafka) => kafka,
+            #[cfg(debug_assertions)]
+            Line::Memory(line) => return line.send(topic, key, payload, self.within).await,
+        };
+        let sending = kafka.producer.send(self.record(topic, key, payload), PATIENCE);
         match tokio::time::timeout(PATIENCE, sending).await {
-            Ok(sent) => sent.map(|_| ()).map_err(|(error, _)| self.failure(error)),
+            Ok(sent) => sent.map(|_| ()).map_err(|(error, _)| kafka.failure(error)),
             Err(_elapsed) => Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut).into()),
         }
     }
@@ -160,17 +196,28 @@ impl Producer {
         topic: &str,
         records: &[(String, Vec<u8>)],
     ) -> Vec<Result<(), BusError>> {
+        let kafka = match &self.line {
+            Line::Kafka(kafka) => kafka,
+            #[cfg(debug_assertions)]
+            Line::Memory(line) => {
+                let mut outcomes = Vec::with_capacity(records.len());
+                for (key, payload) in records {
+                    outcomes.push(line.send(topic, key, payload, self.within).await);
+                }
+                return outcomes;
+            }
+        };
         let mut waiting = Vec::with_capacity(records.len());
         for (key, payload) in records {
             let mut record = self.record(topic, key, payload);
             let queued = loop {
-                match self.producer.send_result(record) {
+                match kafka.producer.send_result(record) {
                     Ok(delivery) => break Ok(delivery),
                     Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                         record = back;
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
-                    Err((error, _)) => break Err(self.failure(error)),
+                    Err((error, _)) => break Err(kafka.failure(error)),
                 }
             };
             waiting.push(queued);
@@ -179,7 +226,7 @@ impl Producer {
         for queued in waiting {
             outcomes.push(match queued {
                 Ok(delivery) => match delivery.await {
-                    Ok(sent) => sent.map(|_| ()).map_err(|(error, _)| self.failure(error)),
+                    Ok(sent) => sent.map(|_| ()).map_err(|(error, _)| kafka.failure(error)),
                     Err(_canceled) => Err(KafkaError::Canceled.into()),
                 },
                 Err(error) => Err(error),
@@ -188,24 +235,25 @@ impl Producer {
         outcomes
     }
 
-    /// Checks whether the failure of a record is that of the producer: not every permanent failure is reported otherwise.
-    fn failure(&self, error: KafkaError) -> BusError {
-        if self.producer.client().fatal_error().is_some() {
-            self.health.failed.cancel();
-        }
-        error.into()
-    }
-
     /// Waits until the producer gives up for good, as when a broker lost what it had acknowledged: every later send fails.
     pub async fn failed(self) -> BusError {
-        self.health.failed.cancelled().await;
-        let reason = self.producer.client().fatal_error().map(|(_, reason)| reason);
+        let kafka = match &self.line {
+            Line::Kafka(kafka) => kafka,
+            #[cfg(debug_assertions)]
+            Line::Memory(_) => std::future::pending().await,
+        };
+        kafka.health.failed.cancelled().await;
+        let reason = kafka.producer.client().fatal_error().map(|(_, reason)| reason);
         BusError::ProducerFailed(reason.unwrap_or_default())
     }
 
     /// Waits for records in flight, at shutdown.
     pub async fn flush(&self) {
-        let producer = self.producer.clone();
+        let producer = match &self.line {
+            Line::Kafka(kafka) => kafka.producer.clone(),
+            #[cfg(debug_assertions)]
+            Line::Memory(_) => return,
+        };
         let _flushed = tokio::task::spawn_blocking(move || producer.flush(PATIENCE)).await;
     }
 }
