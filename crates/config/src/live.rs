@@ -106,6 +106,17 @@ impl Live {
         })))
     }
 
+    /// A configuration that never changes, for tests.
+    #[cfg(debug_assertions)]
+    pub fn fixed(config: Config) -> Self {
+        Self(Arc::new(Inner {
+            directory: PathBuf::new(),
+            config: ArcSwap::from_pointee(config),
+            taken: ArcSwap::from_pointee(Taken::new(String::new(), String::new())),
+            seen: ArcSwap::from_pointee([None, None]),
+        }))
+    }
+
     /// The configuration now.
     pub fn now(&self) -> Arc<Config> {
         self.0.config.load_full()

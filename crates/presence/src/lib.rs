@@ -96,6 +96,12 @@ impl Routes {
         Ok(Self { redis: Link::new(config)?, living: Living::default(), keys: Keys::new(&config.prefix) })
     }
 
+    /// A table that cannot be reached, for tests: everything that Redis spares has to be done without it.
+    #[cfg(debug_assertions)]
+    pub fn away() -> Self {
+        Self { redis: Link::Away, living: Living::default(), keys: Keys::new("") }
+    }
+
     /// Asks the server whether it is there.
     ///
     /// # Errors

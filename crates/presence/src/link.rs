@@ -28,9 +28,21 @@ const CONCURRENT: usize = 256;
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Link {
-    Server { client: Box<Client>, manager: ConnectionManager },
+    Server {
+        client: Box<Client>,
+        manager: ConnectionManager,
+    },
     Sentinel(Arc<Master>),
     Cluster(Arc<Cluster>),
+    /// No server ever answers.
+    #[cfg(debug_assertions)]
+    Away,
+}
+
+/// What is said where no server answers.
+#[cfg(debug_assertions)]
+fn away() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 /// The master of a set, asked for again whenever it fails.
@@ -193,6 +205,8 @@ impl Link {
             }
             Self::Sentinel(master) => Box::pin(master.run(&pipeline(parts.into_iter().flatten()))).await,
             Self::Cluster(cluster) => Box::pin(cluster.run(parts)).await,
+            #[cfg(debug_assertions)]
+            Self::Away => Err(away()),
         }
     }
 
@@ -217,6 +231,8 @@ impl Link {
             Self::Server { client, .. } => client.get_async_pubsub().await?,
             Self::Sentinel(master) => master.client().await?.get_async_pubsub().await?,
             Self::Cluster(cluster) => cluster.subscription().await?,
+            #[cfg(debug_assertions)]
+            Self::Away => return Err(away()),
         };
         subscription.subscribe(channel).await?;
         Ok(subscription)

@@ -38,10 +38,33 @@ const OTHERS_PAUSE: Duration = Duration::from_millis(20);
 /// Delay before retrying a busy service, while others are tried.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
+/// Where calls go.
+#[derive(Clone)]
+enum Line {
+    Grpc(Channel),
+    /// To services in this process, without a network between.
+    #[cfg(debug_assertions)]
+    Local(Arc<dyn Local>, String),
+}
+
+/// Services that tests call without a network.
+#[cfg(debug_assertions)]
+#[async_trait::async_trait]
+pub trait Local: Send + Sync + 'static {
+    /// Calls a method of the instance at an address; an empty one: any.
+    async fn call(
+        &self,
+        context: &Context,
+        place: (Service, &str),
+        method: &str,
+        payload: Bytes,
+    ) -> Result<Bytes>;
+}
+
 /// One service, by name.
 #[derive(Clone)]
 pub struct Client {
-    channel: Channel,
+    line: Line,
     service: Service,
     key: InternalKey,
     /// Whether the channel may have other instances of the service.
@@ -69,6 +92,13 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub async fn call_raw(&self, context: &Context, method: &str, payload: Bytes) -> Result<Bytes> {
+        let channel = match &self.line {
+            Line::Grpc(channel) => channel,
+            #[cfg(debug_assertions)]
+            Line::Local(local, address) => {
+                return local.call(context, (self.service, address.as_str()), method, payload).await;
+            }
+        };
         let name = self.service.name();
         let (caller, operation_id) = (Some(context.caller.clone()), context.operation_id.clone());
         let call = Call { caller, operation_id, payload, ..Default::default() };
@@ -76,7 +106,7 @@ impl Client {
         let signature = call.signature.clone();
         let path =
             http::uri::PathAndQuery::try_from(format!("/openim.{name}/{method}")).map_err(Error::internal)?;
-        let answer = timeout(CALL_DEADLINE, self.send(call, path));
+        let answer = timeout(CALL_DEADLINE, self.send(channel, call, path));
         let reply = match answer.await {
             Err(_elapsed) => {
                 return Err(Error::unreachable(format!(
@@ -113,10 +143,11 @@ impl Client {
     /// was no room for it, once more.
     async fn send(
         &self,
+        channel: &Channel,
         call: Call,
         path: http::uri::PathAndQuery,
     ) -> std::result::Result<tonic::Response<Reply>, tonic::Status> {
-        let mut grpc = tonic::client::Grpc::new(self.channel.clone())
+        let mut grpc = tonic::client::Grpc::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let until = Instant::now() + OTHERS;
@@ -172,9 +203,29 @@ impl Peers {
             let all = if service == Service::Gateway { gateways_sender.take() } else { None };
             let found = Found::new(changes, all, tls.clone());
             tasks.spawn(discovery::follow(config.clone(), service, found, stop.clone()));
-            (service, Client { channel, service, key: key.clone(), is_balanced: true })
+            (service, Client { line: Line::Grpc(channel), service, key: key.clone(), is_balanced: true })
         });
         Self { clients: Arc::new(clients.collect()), key, tls, direct: Arc::default(), gateways }
+    }
+
+    /// Services of this process, and the addresses of all gateways.
+    #[cfg(debug_assertions)]
+    pub fn local(config: &Config, local: Arc<dyn Local>, gateways: &[std::net::SocketAddr]) -> Self {
+        let key = InternalKey::of(config);
+        let client = |service, address: String| Client {
+            line: Line::Local(local.clone(), address),
+            service,
+            key: key.clone(),
+            is_balanced: false,
+        };
+        let clients = Service::ALL.into_iter().map(|service| (service, client(service, String::new())));
+        let clients = Arc::new(clients.collect());
+        let direct = gateways
+            .iter()
+            .map(|address| (address.to_string(), client(Service::Gateway, address.to_string())));
+        let direct = Arc::new(Mutex::new(direct.collect()));
+        let (_unused, gateways) = watch::channel(Some(gateways.iter().copied().collect()));
+        Self { clients, key, tls: None, direct, gateways }
     }
 
     /// What its calls are signed with; services that this process serves verify by it.
@@ -250,10 +301,12 @@ impl Peers {
         let endpoint = endpoint(address, self.tls.as_ref())
             .ok_or_else(|| Error::internal(format!("{address:?} is not a gateway address")))?;
         let client = Client {
-            channel: endpoint
-                .http2_keep_alive_interval(GATEWAY_PING)
-                .keep_alive_timeout(GATEWAY_PING)
-                .connect_lazy(),
+            line: Line::Grpc(
+                endpoint
+                    .http2_keep_alive_interval(GATEWAY_PING)
+                    .keep_alive_timeout(GATEWAY_PING)
+                    .connect_lazy(),
+            ),
             service: Service::Gateway,
             key: self.key.clone(),
             is_balanced: false,

@@ -11,6 +11,8 @@ mod server;
 mod tls;
 
 pub use async_trait::async_trait;
+#[cfg(debug_assertions)]
+pub use client::Local;
 pub use client::{Client, Peers};
 pub use context::Context;
 pub use etcd::{announce, announce_metrics, metrics_targets};

@@ -27,6 +27,8 @@ mod resync;
 mod service;
 mod subscriptions;
 mod table;
+#[cfg(debug_assertions)]
+pub mod testing;
 
 use std::sync::{
     Arc, Weak,

@@ -23,7 +23,7 @@ pub(crate) fn close(gateway: &Arc<Gateway>, mut connections: Vec<Arc<Connection>
         return;
     }
     tracing::warn!(connections = connections.len(), "connections.resynced: they may have missed messages");
-    connections.sort_by_key(|connection| connection.opened);
+    connections.sort_by(|one, other| (one.opened, &one.user).cmp(&(other.opened, &other.user)));
     let pause = if connections.len() < MANY {
         Duration::ZERO
     } else {
