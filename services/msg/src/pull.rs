@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use faults::mutants::{Mutant, is_on};
 use model::{
     access::{self, Access, Part},
     conversation_id as ids,
@@ -127,8 +128,9 @@ impl Messages {
         let rows: HashMap<&str, &Bounds> = rows.iter().map(|row| (row.id(), row)).collect();
         let visible = conversations.iter().filter_map(|id| {
             let user_seq = user_seqs.get(id);
+            let planted = is_on(Mutant::AuthorizationByRow) && rows.contains_key(id.as_str());
             let part = Part {
-                member: access::group_behind(id).is_some_and(|group| joined.contains(group)),
+                member: planted || access::group_behind(id).is_some_and(|group| joined.contains(group)),
                 closed: user_seq.is_some_and(|seq| seq.max > 0),
             };
             let access = access::of(user, id, part)?;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use config::Hook;
+use faults::mutants::{Mutant, is_on};
 use md5::{Digest, Md5};
 use model::{conversation_id, options};
 use prost::Message;
@@ -65,11 +66,14 @@ impl Messages {
             encoded.extend(origin.encode_to_vec());
         }
         bounds::check_record(encoded.len())?;
-        self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await.map_err(|error| {
-            let detail =
-                format!("{error}; the message may or may not be stored: retry with the same clientMsgID");
-            Error { unreachable: error.is_unreachable(), ..Error::internal(detail) }
-        })?;
+        let sent = self.producer.send(&self.config.kafka.message_topic, &key, &encoded).await;
+        if !is_on(Mutant::AcknowledgedUnstored) {
+            sent.map_err(|error| {
+                let detail =
+                    format!("{error}; the message may or may not be stored: retry with the same clientMsgID");
+                Error { unreachable: error.is_unreachable(), ..Error::internal(detail) }
+            })?;
+        }
         // From here on transfer is responsible: a disconnect or crash now loses neither the message nor a hook.
         Ok(SendMsgResp {
             server_msg_id: message.server_msg_id.clone(),

@@ -3,9 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use faults::mutants::{Mutant, is_on};
 use model::Clock;
 use parking_lot::Mutex;
 use presence::INCARNATION_TTL;
@@ -18,6 +19,7 @@ use store::{
     DAY_MS,
     jobs::{Job, Jobs},
 };
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -141,7 +143,7 @@ impl Gateways {
 
     /// Makes a call; a gateway that does not accept it is skipped from then on, `false`.
     async fn tell(&self, gateway: &str, call: &GatewayPushReq, audiences: &[&Audience]) -> bool {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         for attempt in 1..=TRIES {
             match self.ask(gateway, call, audiences).await {
                 Ok(delivered) => {
@@ -157,6 +159,9 @@ impl Gateways {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+        }
+        if is_on(Mutant::MissedForgotten) {
+            return false;
         }
         let mut down = self.down.lock();
         let is_first = !down.contains_key(gateway);

@@ -17,7 +17,7 @@ mod receivers;
 mod split;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -321,7 +321,7 @@ impl Push {
     }
 
     /// Everything that each gateway gets, in order.
-    async fn assign(&self, deliveries: &[Delivery<'_>]) -> HashMap<String, Vec<GatewayPush>> {
+    async fn assign(&self, deliveries: &[Delivery<'_>]) -> BTreeMap<String, Vec<GatewayPush>> {
         let mut gateways = self.gateways.peers.gateways();
         let mut users: Vec<String> = deliveries.iter().flat_map(|item| item.to.users.clone()).collect();
         users.sort();
@@ -346,7 +346,7 @@ impl Push {
             .collect();
         let incomplete: Vec<&String> =
             gateways.iter().filter(|gateway| !ready.get(*gateway).copied().unwrap_or(false)).collect();
-        let mut assigned: HashMap<String, Vec<GatewayPush>> = HashMap::new();
+        let mut assigned: BTreeMap<String, Vec<GatewayPush>> = BTreeMap::new();
         for delivery in deliveries {
             let Receivers { users, audience } = &delivery.to;
             let mut here: HashMap<&str, Vec<String>> = HashMap::new();

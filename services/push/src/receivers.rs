@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use faults::mutants::{Mutant, is_on};
 use futures::{StreamExt, TryStreamExt};
 use model::options;
 use protocol::{
@@ -65,7 +66,12 @@ pub(crate) fn of(message: &MsgData, groups: &Groups) -> Receivers {
     let Some(members) = groups.get(&message.group_id) else { return Receivers::default() };
     let mut removed = just_removed(message);
     removed.retain(|user| !members.users.contains(user));
-    members.receivers(&message.group_id, removed, if sender_sync { "" } else { &message.send_id })
+    let except = if sender_sync { "" } else { &message.send_id };
+    let mut receivers = members.receivers(&message.group_id, removed, except);
+    if is_on(Mutant::AudienceForgotten) {
+        receivers.users.pop();
+    }
+    receivers
 }
 
 impl Push {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use faults::mutants::{Mutant, is_on};
 use model::sequencer::{DedupKey, Placement, after_conflict, place};
 use protocol::{Error, Result};
 use store::{
@@ -57,7 +58,8 @@ impl Partition {
             {
                 // Repeats became what is stored when they were found.
                 if let Placement::New(seq) = placement {
-                    item.place(seq);
+                    let planted = is_on(Mutant::SeqGivenTwice) && !attempted.is_empty();
+                    item.place(seq - i64::from(planted));
                     documents.push(StoredMessage::new(key, seq, &item.message, item.encoded.to_vec()));
                     attempted.push((key, seq));
                 }
