@@ -1,0 +1,137 @@
+//! The group and the conversation service.
+
+use std::collections::BTreeSet;
+
+use config::Service;
+use protocol::{
+    ErrorCode, Result,
+    conversation::{
+        ConversationReq, GetConversationReq, GetConversationResp, SetConversationsReq, SetConversationsResp,
+    },
+    group::{
+        CreateGroupReq, CreateGroupResp, GetFullJoinGroupIDsReq, GetFullJoinGroupIDsResp, KickGroupMemberReq,
+        KickGroupMemberResp,
+    },
+    sdkws::GroupInfo,
+    wrappers::Int32Value,
+};
+
+use crate::{handlers::world, mutants::in_jumping_time};
+use testkit::{Handler, Plan, World, add_group, user_context};
+
+const BOTH: [Handler; 2] = [Handler::Group, Handler::Conversation];
+
+async fn create(world: &World) -> Result<()> {
+    let info =
+        GroupInfo { group_id: "team".into(), group_name: "Team".into(), group_type: 2, ..Default::default() };
+    let request = CreateGroupReq {
+        owner_user_id: "ann".into(),
+        member_user_i_ds: vec!["ben".into(), "cat".into()],
+        group_info: Some(info),
+        send_message: Some(false),
+        ..Default::default()
+    };
+    let _made: CreateGroupResp =
+        world.call(Service::Group, &user_context("ann"), "createGroup", &request).await?;
+    Ok(())
+}
+
+async fn kick(world: &World, by: &str, who: &str) -> Result<()> {
+    let request = KickGroupMemberReq {
+        group_id: "team".into(),
+        kicked_user_i_ds: vec![who.into()],
+        send_message: Some(false),
+        ..Default::default()
+    };
+    let _kicked: KickGroupMemberResp =
+        world.call(Service::Group, &user_context(by), "kickGroupMember", &request).await?;
+    Ok(())
+}
+
+async fn groups_of(world: &World, user: &str) -> Vec<String> {
+    let request = GetFullJoinGroupIDsReq { user_id: user.into(), ..Default::default() };
+    let answer: GetFullJoinGroupIDsResp =
+        world.call(Service::Group, &user_context(user), "GetFullJoinGroupIDs", &request).await.unwrap();
+    answer.group_i_ds
+}
+
+/// Those who have a row of the group's chat.
+fn rows(world: &World) -> BTreeSet<String> {
+    let rows = world.memory.documents("conversation");
+    let of_team = rows.iter().filter(|row| row.get_str("conversation_id").is_ok_and(|id| id == "sg_team"));
+    of_team.filter_map(|row| row.get_str("owner_user_id").map(str::to_owned).ok()).collect()
+}
+
+#[test]
+fn a_group_is_made_whole_though_its_service_dies() {
+    for step in 1.. {
+        let survived = in_jumping_time(async {
+            let (world, _process) = world(&[]).await;
+            let dies = world.process("dies", Plan { dies_at: Some(step), ..Plan::default() }, step);
+            BOTH.iter().for_each(|handler| world.handle(*handler, &dies));
+            let first = create(&world).await;
+            let again = world.process("again", Plan::default(), 2);
+            BOTH.iter().for_each(|handler| world.handle(*handler, &again));
+            let exists = |error: protocol::Error| error.code == ErrorCode::GroupExists;
+            assert!(create(&world).await.map_or_else(exists, |()| first.is_err()), "step {step}");
+            for user in ["ann", "ben", "cat"] {
+                assert_eq!(groups_of(&world, user).await, ["team"], "{user}, step {step}");
+            }
+            let everybody: BTreeSet<String> = ["ann", "ben", "cat"].map(str::to_owned).into();
+            assert_eq!(rows(&world), everybody, "step {step}");
+            assert_eq!(world.calm_store().member_count("team").await.unwrap(), 3, "step {step}");
+            dies.steps() < step
+        });
+        if survived {
+            assert!(step > 10, "it died at {step} steps");
+            return;
+        }
+    }
+}
+
+#[test]
+fn who_is_kicked_is_no_member_and_members_kick_nobody() {
+    in_jumping_time(async {
+        let (world, _process) = world(&BOTH).await;
+        create(&world).await.unwrap();
+        assert_eq!(kick(&world, "ben", "cat").await.unwrap_err().code, ErrorCode::NoPermission);
+        assert_eq!(kick(&world, "ben", "ann").await.unwrap_err().code, ErrorCode::NoPermission);
+        kick(&world, "ann", "cat").await.unwrap();
+        assert_eq!(kick(&world, "ann", "cat").await.unwrap_err().code, ErrorCode::NotInGroup);
+        assert!(groups_of(&world, "cat").await.is_empty());
+        assert_eq!(world.calm_store().member_count("team").await.unwrap(), 2);
+    });
+}
+
+async fn set(world: &World, user: &str, option: i32) -> Result<()> {
+    let conversation = ConversationReq {
+        conversation_type: 3,
+        group_id: "team".into(),
+        recv_msg_opt: Some(Int32Value { value: option }),
+        ..Default::default()
+    };
+    let request = SetConversationsReq { user_i_ds: vec![user.into()], conversation: Some(conversation) };
+    let _set: SetConversationsResp =
+        world.call(Service::Conversation, &user_context(user), "SetConversations", &request).await?;
+    Ok(())
+}
+
+#[test]
+fn a_setting_is_kept_and_a_stranger_to_a_group_has_none() {
+    in_jumping_time(async {
+        let (world, _process) = world(&[Handler::Conversation]).await;
+        add_group(&world, "team", &["ann", "ben"]).await;
+        set(&world, "ben", 2).await.unwrap();
+        for (user, expected) in [("ben", 2), ("ann", 0)] {
+            let request =
+                GetConversationReq { conversation_id: "sg_team".into(), owner_user_id: user.into() };
+            let answer: GetConversationResp = world
+                .call(Service::Conversation, &user_context(user), "GetConversation", &request)
+                .await
+                .unwrap();
+            assert_eq!(answer.conversation.unwrap().recv_msg_opt, expected, "{user}");
+        }
+        assert_eq!(set(&world, "cat", 2).await.unwrap_err().code, ErrorCode::NotInGroup);
+        assert!(!rows(&world).contains("cat"));
+    });
+}
