@@ -308,7 +308,7 @@ export const scenarios = [
   { title: 'a new nickname reaches friends', run: profile },
   { title: 'profiles, one unknown and one asked for twice', run: strangers },
   { title: 'presence', run: presence,
-    lacks: { 'wasm-patch': 'this core tells the application of a state that is pushed only when it equals the one before (an inverted comparison); the gateway pushes both' } },
+    lacks: { 'wasm-patch': 'this core tells the application of a state that is pushed only when it equals the previous one (an inverted comparison); the gateway pushes both' } },
   { title: 'a second login ends the first', run: secondLogin },
   { title: 'forced out by the back end', run: forcedOut },
   { title: 'a cut connection misses nothing', run: cut },
