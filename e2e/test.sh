@@ -72,6 +72,7 @@ if [ "$mode" != fast ]; then
   part "memory has a bound" e2e/tests/memory.sh
   part "users are erased, backups are sealed" e2e/tests/erase.sh
   part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
+  part "rights and room in Kafka" e2e/tests/kafka.sh
   part "fault injection, short" e2e/tests/nemeses.sh core
   part "operator on the real cluster" e2e/tests/operator.sh
   part "gateway autoscaling" e2e/tests/scaling.sh

@@ -37,6 +37,25 @@ pub(crate) fn without_redis_lines(conf: &str) -> String {
     conf.lines().filter(|line| !of_app(line)).map(|line| format!("{line}\n")).collect()
 }
 
+fn kafka_user(account: &Account) -> String {
+    format!(" user_{}=\"", account.app.user)
+}
+
+/// The login of an account's application user in the brokers' configuration.
+pub(crate) fn kafka_word(account: &Account, data: &Data) -> String {
+    let password = data.get(account.app.kafka_password).map_or("", String::as_str);
+    format!("{}{password}\"", kafka_user(account))
+}
+
+/// The brokers' configuration without these logins: they come and go with the accounts, so they need no restart of their own.
+pub(crate) fn without_kafka_users(jaas: &str) -> String {
+    [&FIRST, &SECOND].into_iter().fold(jaas.to_owned(), |jaas, account| {
+        let Some((before, after)) = jaas.split_once(&kafka_user(account)) else { return jaas };
+        let after = after.split_once('"').map_or("", |(_password, after)| after);
+        format!("{before}{after}")
+    })
+}
+
 /// A user of MongoDB.
 struct OfMongoDb {
     /// The set, as the user sees it.
@@ -56,6 +75,7 @@ struct OfRedis {
 pub(crate) struct Users {
     mongodb: Vec<OfMongoDb>,
     redis: Vec<OfRedis>,
+    kafka: Vec<&'static str>,
     admin_password: String,
 }
 
@@ -75,7 +95,13 @@ impl Users {
             words: redis_words(account, data),
             sentinel_password: get(account.app.sentinel_password),
         });
-        Self { mongodb: mongodb.collect(), redis: redis.collect(), admin_password: get(used.redis_password) }
+        let kafka = accounts().filter(|_| cluster.kafka.is_managed()).map(|account| account.app.user);
+        Self {
+            mongodb: mongodb.collect(),
+            redis: redis.collect(),
+            kafka: kafka.collect(),
+            admin_password: get(used.redis_password),
+        }
     }
 
     /// Makes them in a MongoDB that can be written to.
@@ -101,6 +127,15 @@ impl Users {
         let told = futures::future::join_all(told).await;
         let problems: Vec<String> = told.into_iter().filter_map(Result::err).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+
+    /// Grants them their rights in Kafka. Brokers know the logins from their configuration.
+    ///
+    /// # Errors
+    /// When the brokers refuse.
+    pub async fn ensure_in_kafka(&self, admin: &config::Kafka) -> Result<(), String> {
+        let granted = bus::grant(admin, &self.kafka).await;
+        granted.map_err(|problem| format!("the users {}: {problem}", self.kafka.join(", ")))
     }
 
     async fn ensure_at(
@@ -146,6 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn brokers_know_the_services_account_and_need_no_restart_for_it() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut data = complete(&cluster, BTreeMap::new());
+        let jaas = data[key::KAFKA_JAAS].clone();
+        assert!(jaas.contains(&format!(" user_openim-app=\"{}\" ", data["kafka-app-password"])), "{jaas}");
+        // As older operators wrote it.
+        let before = |users: &[(&str, &str)], data: &BTreeMap<String, String>| {
+            let users: String =
+                users.iter().map(|(user, key)| format!(" user_{user}=\"{}\"", data[*key])).collect();
+            format!(
+                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"openim\" password=\"{}\"{users};",
+                data["kafka-password"]
+            )
+        };
+        assert_eq!(without_kafka_users(&jaas), before(&[("openim", "kafka-password")], &data));
+        data.insert(SECOND.redis_password.to_owned(), "begun".to_owned());
+        let data = complete(&cluster, data);
+        let both = [("openim", "kafka-password"), ("openim-b", "kafka-password-b")];
+        assert!(data[key::KAFKA_JAAS].contains(&data["kafka-app-password-b"]));
+        assert_eq!(without_kafka_users(&data[key::KAFKA_JAAS]), before(&both, &data));
+    }
+
+    #[test]
     fn both_users_are_known_while_passwords_change() {
         let cluster = validate(&object("{}")).unwrap();
         let mut data = complete(&cluster, BTreeMap::new());
@@ -156,6 +214,7 @@ mod tests {
         let names: Vec<&str> = users.mongodb.iter().map(|user| user.user).collect();
         assert_eq!(names, ["openim-app", "openim-app-b"]);
         assert!(users.redis.iter().all(|user| user.words[1].len() > 20), "each has a password");
+        assert_eq!(users.kafka, names);
         assert!(data[SECOND.app.mongo_uri].starts_with("mongodb://openim-app-b:"));
         assert!(data[key::REDIS_CONF].contains("user openim-app-b on >"));
     }

@@ -129,14 +129,14 @@ pub struct Account {
     pub redis_password: &'static str,
     /// Password in Kafka.
     pub kafka_password: &'static str,
-    /// As whom the services speak to MongoDB and Redis.
+    /// As whom the services speak to them.
     pub app: Application,
 }
 
 /// An account with only the rights that services need (`application`), and its keys in the Secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Application {
-    /// Its name in MongoDB and Redis.
+    /// Its name.
     pub user: &'static str,
     /// Password in MongoDB.
     pub mongo_password: &'static str,
@@ -146,6 +146,8 @@ pub struct Application {
     pub redis_password: &'static str,
     /// What the sentinels of Redis let it in by.
     pub sentinel_password: &'static str,
+    /// Password in Kafka.
+    pub kafka_password: &'static str,
 }
 
 /// The one of a new cluster.
@@ -161,6 +163,7 @@ pub const FIRST: Account = Account {
         mongo_uri: "mongo-app-uri",
         redis_password: "redis-app-password",
         sentinel_password: "redis-sentinel-password",
+        kafka_password: "kafka-app-password",
     },
 };
 /// The one that it changes to, and back from the next time.
@@ -176,6 +179,7 @@ pub const SECOND: Account = Account {
         mongo_uri: "mongo-app-uri-b",
         redis_password: "redis-app-password-b",
         sentinel_password: "redis-sentinel-password-b",
+        kafka_password: "kafka-app-password-b",
     },
 };
 
@@ -196,7 +200,7 @@ impl Account {
     }
 
     /// The keys of its passwords.
-    pub fn passwords(&self) -> [&'static str; 6] {
+    pub fn passwords(&self) -> [&'static str; 7] {
         let app = &self.app;
         [
             self.mongo_password,
@@ -205,6 +209,7 @@ impl Account {
             app.mongo_password,
             app.redis_password,
             app.sentinel_password,
+            app.kafka_password,
         ]
     }
 
@@ -364,7 +369,8 @@ fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
     conf
 }
 
-/// Brokers speak to each other as the first of the users.
+/// Brokers use the first of the accounts for each other. Each application user precedes its account, so that removing it gives the line of older
+/// operators (`application::without_kafka_users`).
 fn kafka_jaas(accounts: &[&Account], data: &BTreeMap<String, String>) -> String {
     let password = |account: &Account| &data[account.kafka_password];
     let own = accounts[0];
@@ -374,6 +380,7 @@ fn kafka_jaas(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
         password(own)
     );
     for account in accounts {
+        line += &application::kafka_word(account, data);
         line += &format!(" user_{}=\"{}\"", account.user, password(account));
     }
     line + ";"

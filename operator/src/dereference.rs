@@ -405,6 +405,7 @@ pub async fn dereference(
     observed.dependencies = probed.dependencies;
     observed.redis_master = probed.redis_master;
     observed.mongodb_members = probed.mongodb_members;
+    observed.gone = probed.gone;
     Ok(observed)
 }
 

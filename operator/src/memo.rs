@@ -74,8 +74,10 @@ impl Memo {
     ) -> bool {
         let Some(rest) = self.resting(object) else { return false };
         let digest = dereference::read_secrets_digest(client, cluster).await;
+        let probed = rest.target.probe().await;
         let same = digest.is_ok_and(|digest| digest == rest.secrets_digest)
-            && rest.target.probe().await.dependencies == rest.dependencies;
+            && probed.dependencies == rest.dependencies
+            && probed.gone.is_empty();
         if !same {
             self.0.lock().insert(object.uid().unwrap_or_default(), State::Passing { changed: false });
         }

@@ -141,6 +141,8 @@ pub struct Observed {
     pub redis_master: Option<i32>,
     /// Members of the managed MongoDB's replica set, when it could be asked.
     pub mongodb_members: Option<i32>,
+    /// What the migration creates and reachable servers lack; each a phrase for a message.
+    pub gone: Vec<String>,
 }
 
 /// What keeps the rest of the plan waiting.
@@ -229,17 +231,18 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     if let Some(gate) = moves::held(cluster, observed).filter(|_| plan.gate.is_none()) {
         plan.gate = Some(gate);
     }
-    let name = build::migration::name(cluster, &settings);
-    let job = build::migration::job(cluster, &settings);
+    let name = build::migration::due(cluster, &settings, observed);
+    let job = build::migration::job(cluster, &settings, &name);
     let migrated = observed.finished_jobs.contains(&name);
-    // A version that may not run yet must not change the data either.
-    let wait = held.is_some() && !observed.deployments.is_empty();
+    let was_there = name != build::migration::name(cluster, &settings);
+    // A version that may not run yet must not change the data either. What it created before is created again immediately.
+    let wait = held.is_some() && !observed.deployments.is_empty() && !was_there;
     if plan.gate.is_some() || wait && !migrated {
         plan.later.push(job);
     } else if migrated {
         plan.apply.push(job);
     } else {
-        let (gate, goes_on) = migrating(observed, &name);
+        let (gate, goes_on) = migrating(observed, &name, was_there);
         plan.gate = Some(gate);
         // One that was given up is removed, and created again by the pass after that.
         plan.apply.extend(goes_on.then_some(job));
@@ -311,11 +314,17 @@ pub fn repairs(mut plan: Plan, observed: &Observed) -> Plan {
 const MIGRATION_RESTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// What services wait for until the migration is through, and whether its Job stays.
-fn migrating(observed: &Observed, job: &str) -> (Gate, bool) {
+fn migrating(observed: &Observed, job: &str, was_there: bool) -> (Gate, bool) {
     let seen = observed.failed_jobs.get(job).map(String::as_str);
     let Some(since) = observed.given_up.get(job) else {
         let again = seen.map_or_else(String::new, |seen| format!("; it failed and will be retried: {seen}"));
-        let message = format!("creating topics, indexes and administrators (Job {job}){again}");
+        let what = "creating topics, indexes and administrators";
+        let what = match (was_there, observed.gone.join(", ")) {
+            (false, _) => what.to_owned(),
+            (true, gone) if gone.is_empty() => format!("{what} again"),
+            (true, gone) => format!("{gone} are missing: {what} again"),
+        };
+        let message = format!("{what} (Job {job}){again}");
         return (Gate { reason: Reason::Migrating, message }, true);
     };
     let message = format!(
@@ -429,6 +438,45 @@ mod tests {
 
     fn kind(object: &DynamicObject) -> &str {
         object.types.as_ref().map_or("", |types| types.kind.as_str())
+    }
+
+    #[test]
+    fn lost_topics_and_indexes_are_created_again() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut observed = observed(&cluster, [true; 3], true);
+        let first = observed.finished_jobs.first().unwrap().clone();
+        let seen = |observed: &Observed| {
+            let plan = plan(&cluster, observed);
+            let jobs: Vec<String> =
+                plan.objects().filter(|object| kind(object) == "Job").map(ResourceExt::name_any).collect();
+            (jobs, plan.gate.map(|gate| (gate.reason, gate.message)))
+        };
+        assert_eq!(seen(&observed), (vec![first.clone()], None));
+        observed.gone = vec!["Kafka's topics toRedis, toPush".to_owned()];
+        let second = format!("{first}-2");
+        let (jobs, gate) = seen(&observed);
+        let (reason, message) = gate.unwrap();
+        assert_eq!((jobs, reason), (vec![second.clone()], Reason::Migrating));
+        assert!(message.starts_with("Kafka's topics toRedis, toPush are missing: creating"), "{message}");
+        assert!(message.contains(&second), "{message}");
+        // Also while nothing may be changed: nothing new comes of it.
+        let mut paused = cluster.clone();
+        paused.spec.rollout.paused = true;
+        observed.deployments.insert("chat-msg".into(), Rollout::default());
+        let open = plan(&paused, &observed);
+        assert!(open_names(&open).contains(&format!("Job/{second}")), "{:?}", open_names(&open));
+        observed.deployments.clear();
+        // It is there, and what it makes is seen before it has ended.
+        observed.gone.clear();
+        let job = DynamicObject { types: None, metadata: Default::default(), data: Default::default() };
+        observed.there.insert(("Job".into(), second.clone()), job);
+        let (jobs, gate) = seen(&observed);
+        assert_eq!((jobs, gate.map(|(reason, _)| reason)), (vec![second.clone()], Some(Reason::Migrating)));
+        observed.finished_jobs.insert(second.clone());
+        assert_eq!(seen(&observed), (vec![second.clone()], None), "the one of before is removed");
+        observed.finished_jobs.remove(&first);
+        observed.gone = vec!["MongoDB's unique indexes of messages".to_owned()];
+        assert_eq!(seen(&observed).0, [format!("{first}-3")]);
     }
 
     #[test]

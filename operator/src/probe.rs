@@ -7,11 +7,12 @@ use tokio::time::timeout;
 
 use crate::{
     application::Users,
+    build::template,
     credentials::{self, Account, key, member_host},
     plan::{Observed, Rollout},
     replica_set::{self, ReplicaSet},
     shared,
-    validate::{Backing, Cluster},
+    validate::{Backing, Cluster, amount},
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
@@ -194,18 +195,21 @@ async fn mongodb(
     settings: &Settings,
     users: &Users,
     members: &mut Option<i32>,
+    gone: &mut Option<String>,
 ) -> Result<String, String> {
-    match set {
+    let (remark, lacking) = match set {
         Some(managed) => {
             let seen = managed.ensure().await?;
             *members = Some(seen.members);
             users.ensure_in_mongodb(managed).await?;
-            Ok(seen.remark)
+            (seen.remark, managed.lacking_indexes().await?)
         }
-        None => replica_set::ask(&settings.mongo_uri, &settings.mongo_database, PATIENCE)
-            .await
-            .map(|()| String::new()),
-    }
+        None => {
+            (String::new(), replica_set::ask(&settings.mongo_uri, &settings.mongo_database, PATIENCE).await?)
+        }
+    };
+    *gone = (!lacking.is_empty()).then(|| format!("MongoDB's unique indexes of {}", lacking.join(", ")));
+    Ok(remark)
 }
 
 async fn redis(
@@ -231,10 +235,60 @@ async fn redis(
     })
 }
 
-async fn kafka(settings: config::Kafka) -> Result<String, String> {
-    let asked = tokio::task::spawn_blocking(move || bus::ping(&settings, PATIENCE)).await;
-    let missing = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    Ok(if missing == 0 { String::new() } else { format!("{missing} partitions are under-replicated") })
+/// What the operator maintains in the managed Kafka with each probe.
+struct ManagedKafka {
+    /// Bytes of the smallest volume.
+    volume: u64,
+    /// Whether the brokers know the services' accounts and have an authorizer.
+    knows_users: bool,
+}
+
+/// Percentage of a volume from which on the status reports it: early enough to increase it.
+const NEARLY_FULL: u64 = 80;
+
+async fn kafka(
+    settings: config::Kafka,
+    managed: Option<&ManagedKafka>,
+    users: &Users,
+    gone: &mut Option<String>,
+) -> Result<String, String> {
+    let asking = settings.clone();
+    let asked = tokio::task::spawn_blocking(move || bus::ping(&asking, PATIENCE)).await;
+    let seen = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    *gone = (!seen.missing.is_empty()).then(|| format!("Kafka's topics {}", seen.missing.join(", ")));
+    let mut remarks = Vec::new();
+    if seen.short > 0 {
+        remarks.push(format!("{} partitions are under-replicated", seen.short));
+    }
+    if let Some(managed) = managed {
+        // Accounts come before what refers to them.
+        if managed.knows_users {
+            users.ensure_in_kafka(&settings).await?;
+        }
+        let kept = timeout(PATIENCE / 2, Box::pin(bus::keep_room(&settings, managed.volume))).await;
+        // A broker that is slow or restarting is reported by what else is asked.
+        match kept {
+            Ok(Ok(room)) => remarks.extend(disk_remark(&room, managed.volume)),
+            Ok(Err(error)) => tracing::warn!(%error, "kafka.disk_usage_unknown"),
+            Err(_elapsed) => tracing::warn!("kafka.disk_usage_unknown: the brokers did not answer in time"),
+        }
+    }
+    Ok(remarks.join("; "))
+}
+
+fn disk_remark(room: &bus::Room, volume: u64) -> Option<String> {
+    let percent = room.percent(volume);
+    (percent >= NEARLY_FULL).then(|| {
+        let why = if room.awaited.is_empty() {
+            String::new()
+        } else {
+            format!("; records that these consumer groups have not read are kept: {}", room.awaited.join(", "))
+        };
+        format!(
+            "the disk of {} is {percent} % full{why}; check that transfer and push are running, or increase spec.kafka.managed.storage",
+            room.broker
+        )
+    })
 }
 
 /// Triggers a failover through the sentinels. If they refuse, the next reconcile retries.
@@ -258,6 +312,8 @@ pub struct Probed {
     pub redis_master: Option<i32>,
     /// Members of the managed MongoDB's replica set.
     pub mongodb_members: Option<i32>,
+    /// What the migration creates and they lack.
+    pub gone: Vec<String>,
 }
 
 /// The target of a probe.
@@ -266,6 +322,7 @@ pub struct Target {
     /// The managed MongoDB.
     set: Option<ReplicaSet>,
     redis_hosts: Vec<String>,
+    kafka: Option<ManagedKafka>,
     /// As whom services speak to them.
     users: Users,
     /// Each server: run by the operator, and without a ready pod.
@@ -294,6 +351,7 @@ impl Target {
             settings: settings(cluster, credentials, external, stateful_sets),
             set: cluster.mongodb.is_managed().then(|| credentials::replica_set(cluster, credentials)),
             redis_hosts: redis_hosts(cluster, stateful_sets),
+            kafka: managed_kafka(cluster, observed),
             users: Users::of(cluster, credentials),
             servers: [
                 server("mongodb", cluster.mongodb.is_managed()),
@@ -306,14 +364,34 @@ impl Target {
     /// Asks all three. A managed server without a ready pod is not asked.
     pub async fn probe(&self) -> Probed {
         let (mut redis_master, mut mongodb_members) = (None, None);
+        let (mut no_indexes, mut no_topics) = (None, None);
         let [mongo, cache, queue] = &self.servers;
         let (mongo, cache, queue) = tokio::join!(
-            mongo.ask(mongodb(self.set.as_ref(), &self.settings, &self.users, &mut mongodb_members)),
+            mongo.ask(mongodb(
+                self.set.as_ref(),
+                &self.settings,
+                &self.users,
+                &mut mongodb_members,
+                &mut no_indexes
+            )),
             cache.ask(redis(&self.settings.redis, &self.redis_hosts, &self.users, &mut redis_master)),
-            queue.ask(kafka(self.settings.kafka.clone())),
+            queue.ask(kafka(self.settings.kafka.clone(), self.kafka.as_ref(), &self.users, &mut no_topics)),
         );
-        Probed { dependencies: vec![mongo, cache, queue], redis_master, mongodb_members }
+        let gone = no_indexes.into_iter().chain(no_topics).collect();
+        Probed { dependencies: vec![mongo, cache, queue], redis_master, mongodb_members, gone }
     }
+}
+
+fn managed_kafka(cluster: &Cluster, observed: &Observed) -> Option<ManagedKafka> {
+    let Backing::Managed(managed) = &cluster.kafka else { return None };
+    let claims = observed.volumes.values().filter(|volume| volume.server == "kafka");
+    let sizes = claims.filter_map(|volume| amount(&volume.storage));
+    // Claims that do not exist yet will have the size in the spec.
+    let smallest = sizes.min_by(f64::total_cmp).or_else(|| amount(&managed.server.storage));
+    Some(ManagedKafka {
+        volume: smallest.unwrap_or_default() as u64,
+        knows_users: template::kafka_knows_users(cluster, observed),
+    })
 }
 
 impl Server {
@@ -329,5 +407,43 @@ impl Server {
             }
         };
         Dependency { name: self.name.into(), managed: self.managed, reachable, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        validate::{tests::object, validate},
+        volumes::Volume,
+    };
+
+    #[test]
+    fn kafkas_disk_usage_is_reported_before_the_disk_is_full() {
+        let room = |bytes| bus::Room { broker: "chat-kafka-0:9092".into(), bytes, awaited: vec!["transfer"] };
+        assert_eq!(disk_remark(&room(799), 1000), None);
+        let said = disk_remark(&room(800), 1000).unwrap();
+        assert!(said.contains("the disk of chat-kafka-0:9092 is 80 % full"), "{said}");
+        assert!(said.contains("transfer") && said.contains("spec.kafka.managed.storage"), "{said}");
+        let read = bus::Room { awaited: vec![], ..room(900) };
+        assert!(!disk_remark(&read, 1000).unwrap().contains("not read"));
+    }
+
+    #[test]
+    fn the_smallest_volume_counts_until_all_have_grown() {
+        let cluster = validate(&object("kafka: {managed: {storage: 20Gi}}")).unwrap();
+        let mut observed = Observed::default();
+        let volume = |observed: &Observed| managed_kafka(&cluster, observed).unwrap().volume >> 30;
+        assert_eq!(volume(&observed), 20);
+        for (server, claim, storage) in
+            [("kafka", "data-0", "20Gi"), ("kafka", "data-1", "10Gi"), ("redis", "data-2", "1Gi")]
+        {
+            let volume = Volume { server: server.into(), storage: storage.into() };
+            observed.volumes.insert(claim.into(), volume);
+        }
+        assert_eq!(volume(&observed), 10);
+        assert!(!managed_kafka(&cluster, &observed).unwrap().knows_users, "there are no brokers");
+        let external = validate(&object("kafka: {external: {address: ['k:9092'], secretName: s}}")).unwrap();
+        assert!(managed_kafka(&external, &observed).is_none());
     }
 }

@@ -316,7 +316,7 @@ mod tests {
         let three = [
             ("kafka", "certificate"),
             ("mongodb", "certificate"),
-            ("redis", "certificate, newer template (revision 1 to 2)"),
+            ("redis", "certificate, newer template (revision 1 to 3)"),
         ];
         assert_eq!(coming(&held), three);
         assert!(

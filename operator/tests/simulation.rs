@@ -169,6 +169,8 @@ struct World {
     workloads: BTreeMap<String, Workload>,
     /// Jobs, and steps until they are done.
     jobs: BTreeMap<String, u32>,
+    /// A server lost what they create.
+    gone: bool,
     /// Steps until a server is back.
     away: [u32; 3],
     /// Steps until a server has all its copies again.
@@ -222,6 +224,7 @@ impl World {
             object,
             workloads: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            gone: false,
             away: [1, 2, 3],
             short: [3, 2, 1],
             credentials,
@@ -329,6 +332,7 @@ impl World {
                 .map(|(name, _)| name.clone())
                 .collect(),
             dependencies,
+            gone: self.gone.then(|| "Kafka's topics".to_owned()).into_iter().collect(),
             calls: self.calls(),
             now: NOON,
             ..Default::default()
@@ -524,6 +528,7 @@ impl World {
         assert!(status.blockers.is_empty(), "Ready while something holds the plan up");
         let degraded = status.conditions.iter().find(|entry| entry.type_ == condition::DEGRADED);
         assert_eq!(degraded.expect("Degraded").status, "False");
+        assert!(!self.gone, "Ready without topics");
         for service in SERVICES {
             let live = &self.workloads[&cluster.part(service)];
             assert!(
@@ -551,8 +556,10 @@ impl World {
             }
         }
         for left in self.jobs.values_mut() {
+            self.gone &= *left != 1;
             *left = left.saturating_sub(1);
         }
+        self.gone |= faults && self.ran && self.rng.random_bool(0.01);
         for away in &mut self.away {
             *away = away.saturating_sub(1);
             if faults && self.rng.random_bool(0.01) {

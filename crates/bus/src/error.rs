@@ -28,6 +28,14 @@ pub enum BusError {
         /// What went wrong on the way.
         seen: String,
     },
+    /// A broker refused a request or did not answer it.
+    #[error("Kafka: {request}: {reason}")]
+    Broker {
+        /// Name of the request in Kafka's protocol.
+        request: &'static str,
+        /// The broker's message, or why there is none.
+        reason: String,
+    },
     /// The producer failed permanently: the process has to restart.
     #[error("the Kafka producer failed permanently: {0}")]
     ProducerFailed(String),

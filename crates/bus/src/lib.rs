@@ -3,6 +3,7 @@
 
 mod anew;
 mod batch;
+mod broker;
 mod consumer;
 mod error;
 mod handled;
@@ -18,6 +19,7 @@ mod recent;
 use std::time::Duration;
 
 pub use batch::Batch;
+pub use broker::{Room, grant, groups, keep_room};
 pub use consumer::{Consumer, Order, PartitionHandler};
 pub use error::BusError;
 pub use handled::Handled;
@@ -87,7 +89,14 @@ fn authorities() -> String {
     named.unwrap_or_else(|| "probe".into())
 }
 
-/// Creates topics that do not exist, and adds partitions to those that have fewer than they should; repeating it changes nothing.
+/// The topics of the services.
+pub(crate) fn topics(config: &config::Kafka) -> [&str; 4] {
+    [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
+        .map(String::as_str)
+}
+
+/// Creates topics that do not exist, and adds partitions to those that have fewer than they should; repeating it changes nothing and
+/// needs no right to create topics.
 ///
 /// # Errors
 /// When Kafka cannot be reached or refuses.
@@ -95,24 +104,30 @@ pub async fn ensure_topics(config: &config::Kafka) -> Result<(), BusError> {
     // An administrating client says "timed out", whatever the reason.
     let settings = config.clone();
     let asked = tokio::task::spawn_blocking(move || ping(&settings, PATIENCE)).await;
-    asked.map_err(|_stopped| rdkafka::error::KafkaError::Canceled)??;
+    let seen = asked.map_err(|_stopped| rdkafka::error::KafkaError::Canceled)??;
     let admin: AdminClient<_> = client(config).create()?;
     let names = topics(config);
-    let topics = names.map(|name| {
-        let topic =
-            NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor));
-        // acks=all means all that are in sync: one alone must not do where there are three.
-        if config.replication_factor >= 3 { topic.set("min.insync.replicas", "2") } else { topic }
-    });
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-    let done = admin.create_topics(&topics, &options).await?;
-    accepted(done, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)?;
+    let missing: Vec<NewTopic<'_>> = seen
+        .missing
+        .iter()
+        .map(|name| {
+            let topic =
+                NewTopic::new(name, config.partitions, TopicReplication::Fixed(config.replication_factor));
+            // acks=all means all that are in sync: one alone must not do where there are three.
+            if config.replication_factor >= 3 { topic.set("min.insync.replicas", "2") } else { topic }
+        })
+        .collect();
+    if !missing.is_empty() {
+        let done = admin.create_topics(&missing, &options).await?;
+        accepted(done, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)?;
+    }
     let wanted = usize::try_from(config.partitions).unwrap_or(0);
     let metadata = admin.inner().fetch_metadata(None, PATIENCE)?;
     let short = metadata.topics().iter().filter(|topic| {
         // One that was created in this moment may not be known yet: it has them all.
         let there = topic.partitions().len();
-        names.iter().any(|name| *name == topic.name()) && (1..wanted).contains(&there)
+        names.contains(&topic.name()) && (1..wanted).contains(&there)
     });
     let short: Vec<NewPartitions<'_>> = short.map(|topic| NewPartitions::new(topic.name(), wanted)).collect();
     if short.is_empty() {
@@ -160,20 +175,23 @@ impl ClientContext for Witness {
 
 impl ConsumerContext for Witness {}
 
-/// Where Kafka keeps what groups have finished.
+/// Kafka's topic of committed offsets.
 const OFFSETS: &str = "__consumer_offsets";
 
-/// The topics of a cluster.
-fn topics(config: &config::Kafka) -> [&String; 4] {
-    [&config.message_topic, &config.push_topic, &config.webhook_topic, &config.offline_topic]
+/// State of the topics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Partitions of our own topics with fewer copies in sync than there should be; those of others are not our concern.
+    pub short: usize,
+    /// Topics of the services that do not exist.
+    pub missing: Vec<String>,
 }
 
-/// Asks for the metadata of all topics; blocks up to `patience`. Returns how many partitions of our own have fewer copies in sync than they should:
-/// those of others who use the same brokers are not our concern.
+/// Asks for the metadata of all topics; blocks up to `patience`.
 ///
 /// # Errors
 /// When no broker answers.
-pub fn ping(config: &config::Kafka, patience: Duration) -> Result<usize, BusError> {
+pub fn ping(config: &config::Kafka, patience: Duration) -> Result<Seen, BusError> {
     let mut settings = client(config);
     settings.set("group.id", "openim-probe");
     let consumer: BaseConsumer<Witness> = settings.create_with_context(Witness::default())?;
@@ -193,17 +211,35 @@ pub fn ping(config: &config::Kafka, patience: Duration) -> Result<usize, BusErro
         }
     };
     let own = topics(config);
-    let is_own = |name: &str| name == OFFSETS || own.iter().any(|topic| *topic == name);
-    let topics = metadata.topics().iter().filter(|topic| is_own(topic.name()));
-    let partitions = topics.flat_map(|topic| topic.partitions());
-    Ok(partitions.filter(|partition| partition.isr().len() < partition.replicas().len()).count())
+    let is_own = |name: &str| name == OFFSETS || own.contains(&name);
+    let ours = metadata.topics().iter().filter(|topic| is_own(topic.name()));
+    let partitions = ours.flat_map(|topic| topic.partitions());
+    let short = partitions.filter(|partition| partition.isr().len() < partition.replicas().len()).count();
+    let is_there = |name: &str| {
+        metadata.topics().iter().any(|topic| topic.name() == name && !topic.partitions().is_empty())
+    };
+    let missing = own.into_iter().filter(|name| !is_there(name)).map(str::to_owned).collect();
+    Ok(Seen { short, missing })
 }
 
 #[cfg(test)]
 mod tests {
     use config::SaslMechanism;
+    use rdkafka::mocking::MockCluster;
 
     use super::*;
+
+    #[test]
+    fn missing_topics_are_named() {
+        let cluster = MockCluster::new(1).unwrap();
+        let config = config::Kafka { address: vec![cluster.bootstrap_servers()], ..Default::default() };
+        let missing = || ping(&config, PATIENCE).unwrap().missing;
+        assert_eq!(missing(), topics(&config));
+        for topic in &topics(&config)[..3] {
+            cluster.create_topic(topic, 2, 1).unwrap();
+        }
+        assert_eq!(missing(), [config.offline_topic.clone()]);
+    }
 
     #[test]
     fn the_client_is_told_how_to_log_in_and_whom_to_trust() {

@@ -25,8 +25,8 @@ use super::{
     dynamic,
     labels::{metadata, pod_labels, pod_selector},
     pods::{
-        container_security, empty_dir, from_field, from_secret, mount, placed, pod_security, port, resources,
-        tcp_probe, value,
+        SERVER_DISK, bounded, container_security, empty_dir, from_field, from_secret, mount, placed,
+        pod_security, port, resources, tcp_probe, value,
     },
     template,
 };
@@ -96,7 +96,13 @@ pub fn objects(
 }
 
 /// The helper's image stays the same: an upgrade of the services must not restart the servers.
-fn helper(cluster: &Cluster, server: &str, observed: &Observed, words: Vec<String>) -> Container {
+fn helper(
+    cluster: &Cluster,
+    server: &str,
+    observed: &Observed,
+    template: u32,
+    words: Vec<String>,
+) -> Container {
     let live = observed.stateful_sets.get(&cluster.part(server));
     let image = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
     Container {
@@ -104,7 +110,7 @@ fn helper(cluster: &Cluster, server: &str, observed: &Observed, words: Vec<Strin
         image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
         args: Some(words),
         security_context: Some(container_security()),
-        resources: Some(resources("10m", "16Mi", "64Mi")),
+        resources: Some(bounded(resources("10m", "16Mi", "64Mi"), template, SERVER_DISK)),
         ..Default::default()
     }
 }
@@ -236,7 +242,7 @@ fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<Str
     let changed = *used != FIRST || used.other().exists(credentials);
     let read = match server {
         "redis" => application::without_redis_lines(credentials.get(key::REDIS_CONF)?),
-        _ => credentials.get(key::KAFKA_JAAS)?.clone(),
+        _ => application::without_kafka_users(credentials.get(key::KAFKA_JAAS)?),
     };
     changed.then(|| mark_of(&read))
 }
@@ -304,7 +310,11 @@ fn server(name: &str, asked: &Asked, number: u16) -> Container {
     Container {
         name: name.into(),
         image: Some(asked.image.clone()),
-        resources: Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit)),
+        resources: Some(bounded(
+            resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit),
+            asked.template,
+            SERVER_DISK,
+        )),
         image_pull_policy: Some("IfNotPresent".into()),
         ports: Some(vec![port(name, number)]),
         // Recovery after a crash takes as long as the data requires, and starts again if it is killed.
@@ -321,6 +331,16 @@ fn server(name: &str, asked: &Asked, number: u16) -> Container {
 fn by_ipv6(cluster: &Cluster, observed: &Observed) -> bool {
     let service = observed.there.get(&("Service".to_owned(), cluster.part("mongodb")));
     observed.ipv6 || service.is_some_and(|service| service.data["spec"]["ipFamilies"][0] == "IPv6")
+}
+
+/// For temporary files.
+fn scratch(asked: &Asked) -> Volume {
+    empty_dir("tmp", asked.template, "512Mi")
+}
+
+/// For small files written when the pod starts.
+fn small_dir(name: &str, asked: &Asked) -> Volume {
+    empty_dir(name, asked.template, "64Mi")
 }
 
 fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Observed) -> StatefulSet {
@@ -361,10 +381,10 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
     let init = Container {
         name: "key-file".into(),
         volume_mounts: Some(vec![mount("secret", "/secret", true), mount("keys", "/keys", false)]),
-        ..helper(cluster, "mongodb", observed, words)
+        ..helper(cluster, "mongodb", observed, asked.template, words)
     };
     let volumes =
-        vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), empty_dir("keys"), empty_dir("tmp")];
+        vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), small_dir("keys", asked), scratch(asked)];
     let server =
         Server { name: "mongodb", user: MONGODB_USER, container, init: Some(init), volumes, managed, asked };
     stateful_set(cluster, server, observed)
@@ -397,7 +417,7 @@ fn redis(
         asked,
     };
     if !is_set {
-        let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), empty_dir("tmp")];
+        let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), scratch(asked)];
         return stateful_set(cluster, parts(container, None, volumes), observed);
     }
     let host = format!("$(POD_NAME).{}.{}.svc", cluster.part("redis"), cluster.namespace);
@@ -412,20 +432,20 @@ fn redis(
             mount("password", "/password", true),
             mount("config", "/etc/redis", false),
         ]),
-        ..helper(cluster, "redis", observed, words)
+        ..helper(cluster, "redis", observed, asked.template, words)
     };
     let password = Account::in_use(&observed.credentials).redis_password;
     let volumes = vec![
         secret_file(cluster, "base", key::REDIS_CONF),
         secret_files(cluster, "password", &[(password, "redis-password")]),
-        empty_dir("config"),
-        empty_dir("tmp"),
+        small_dir("config", asked),
+        scratch(asked),
     ];
     let mut set = stateful_set(cluster, parts(container, Some(init), volumes), observed);
     let mut sentinel = server(SENTINEL, asked, presence::set::SENTINEL_PORT);
     sentinel.command =
         Some(vec!["redis-server".into(), "/etc/redis/sentinel.conf".into(), "--sentinel".into()]);
-    sentinel.resources = Some(resources("10m", "16Mi", "128Mi"));
+    sentinel.resources = Some(bounded(resources("10m", "16Mi", "128Mi"), asked.template, SERVER_DISK));
     sentinel.volume_mounts = Some(vec![mount("config", "/etc/redis", false), mount("tmp", "/tmp", false)]);
     if let Some(pod) = set.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
         pod.containers.push(sentinel);
@@ -444,16 +464,48 @@ pub(crate) fn master_is_next(cluster: &Cluster, observed: &Observed) -> bool {
 }
 
 /// A broker that is its own controller.
-fn alone(cluster: &Cluster, protocol: &str) -> Vec<EnvVar> {
-    vec![
+fn alone(cluster: &Cluster, protocol: &str, asked: &Asked) -> Vec<EnvVar> {
+    // The authorizer needs to know who connects, even where only the broker itself can.
+    let controller = if has_authorizer(asked) { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
+    let mut identity = vec![
         value("KAFKA_NODE_ID", "1"),
         value("KAFKA_LISTENERS", "CLIENT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093"),
         value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{}:9092", member_host(cluster, "kafka", 0))),
-        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", &format!("CLIENT:{protocol},CONTROLLER:PLAINTEXT")),
+        value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", &format!("CLIENT:{protocol},CONTROLLER:{controller}")),
         value("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
         value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
         value("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
         value("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+    ];
+    if has_authorizer(asked) {
+        identity.extend(controller_login(cluster));
+    }
+    identity
+}
+
+/// Login of brokers and controllers at the controllers.
+fn controller_login(cluster: &Cluster) -> [EnvVar; 2] {
+    let variable = "KAFKA_LISTENER_NAME_CONTROLLER_PLAIN_SASL_JAAS_CONFIG";
+    [
+        value("KAFKA_SASL_MECHANISM_CONTROLLER_PROTOCOL", "PLAIN"),
+        from_secret(variable, &cluster.credentials(), key::KAFKA_JAAS),
+    ]
+}
+
+fn has_authorizer(asked: &Asked) -> bool {
+    asked.template >= template::OWN_KAFKA_USER
+}
+
+/// The accounts of the brokers, which the migration and the operator use too, can do everything; the operator grants the services their rights
+/// (`application`).
+fn authorizer() -> [EnvVar; 4] {
+    [
+        value("KAFKA_AUTHORIZER_CLASS_NAME", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+        value("KAFKA_SUPER_USERS", &format!("User:{};User:{}", FIRST.user, SECOND.user)),
+        // Segments that the operator emptied are soon deleted (docs/adr/0029-disk-of-kafka.md).
+        value("KAFKA_LOG_RETENTION_CHECK_INTERVAL_MS", "30000"),
+        // No garbage collector log, which takes up to a gigabyte.
+        value("EXTRA_ARGS", "-name kafkaServer"),
     ]
 }
 
@@ -464,6 +516,7 @@ fn member(cluster: &Cluster, brokers: i32, protocol: &str) -> Vec<EnvVar> {
         .collect();
     let host = format!("$(POD_NAME).{}.{}.svc", cluster.part("kafka"), cluster.namespace);
     let copies = brokers.to_string();
+    let [mechanism, login] = controller_login(cluster);
     vec![
         from_field("POD_NAME", "metadata.name"),
         from_field("KAFKA_NODE_ID", "metadata.labels['apps.kubernetes.io/pod-index']"),
@@ -471,12 +524,8 @@ fn member(cluster: &Cluster, brokers: i32, protocol: &str) -> Vec<EnvVar> {
         value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{host}:9092")),
         value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", &format!("CLIENT:{protocol},CONTROLLER:{protocol}")),
         value("KAFKA_CONTROLLER_QUORUM_VOTERS", &voters.join(",")),
-        value("KAFKA_SASL_MECHANISM_CONTROLLER_PROTOCOL", "PLAIN"),
-        from_secret(
-            "KAFKA_LISTENER_NAME_CONTROLLER_PLAIN_SASL_JAAS_CONFIG",
-            &cluster.credentials(),
-            key::KAFKA_JAAS,
-        ),
+        mechanism,
+        login,
         // A broker that is gone must not hold up its partitions for longer than senders wait.
         value("KAFKA_BROKER_SESSION_TIMEOUT_MS", "6000"),
         value("KAFKA_BROKER_HEARTBEAT_INTERVAL_MS", "1000"),
@@ -504,7 +553,8 @@ fn kafka(
     let mut container = server("kafka", asked, 9092);
     let encrypted = servers_speak_tls(&observed.credentials);
     let protocol = if encrypted { "SASL_SSL" } else { "SASL_PLAINTEXT" };
-    let identity = if brokers == 1 { alone(cluster, protocol) } else { member(cluster, brokers, protocol) };
+    let identity =
+        if brokers == 1 { alone(cluster, protocol, asked) } else { member(cluster, brokers, protocol) };
     if brokers > 1 {
         container.ports.get_or_insert_default().push(port("controller", 9093));
     }
@@ -528,6 +578,9 @@ fn kafka(
         value("KAFKA_HEAP_OPTS", &heap(asked)),
         from_secret("CLUSTER_ID", &cluster.credentials(), key::KAFKA_CLUSTER_ID),
     ]);
+    if has_authorizer(asked) {
+        container.env.get_or_insert_default().extend(authorizer());
+    }
     if encrypted {
         container.env.get_or_insert_default().extend([
             value("KAFKA_SSL_KEYSTORE_TYPE", "PEM"),
@@ -542,7 +595,8 @@ fn kafka(
         mount("config", "/opt/kafka/config", false),
         mount("logs", "/opt/kafka/logs", false),
     ]);
-    let volumes = vec![empty_dir("tmp"), empty_dir("config"), empty_dir("logs")];
+    let logs = empty_dir("logs", asked.template, "1Gi");
+    let volumes = vec![scratch(asked), small_dir("config", asked), logs];
     let managed = &managed.server;
     let parts = Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed, asked };
     let mut object = stateful_set(cluster, parts, observed);
@@ -781,7 +835,10 @@ mod tests {
         };
         let (kafka, mongodb) = (template("chat-kafka"), template("chat-mongodb"));
         let broker = &kafka["spec"]["containers"][0];
-        assert_eq!(broker["resources"]["requests"], serde_json::json!({ "cpu": "2", "memory": "4Gi" }));
+        assert_eq!(
+            broker["resources"]["requests"],
+            serde_json::json!({ "cpu": "2", "memory": "4Gi", "ephemeral-storage": "0" })
+        );
         assert_eq!(broker["resources"]["limits"]["memory"], "4Gi");
         assert!(broker["env"].to_string().contains("-Xmx2048m -Xms256m"), "{}", broker["env"]);
         assert_eq!(kafka["spec"]["nodeSelector"], serde_json::json!({ "disk": "fast" }));

@@ -1,5 +1,5 @@
 //! The Job that creates topics, indexes and administrators before services of a version run: its name contains what it depends
-//! on, so it runs once for each. And the Jobs of plugin commands.
+//! on, so it runs once for each, and once more, with a number, if something it created is missing. And the Jobs of plugin commands.
 
 use k8s_openapi::{
     api::{
@@ -14,12 +14,12 @@ use sha2::{Digest, Sha256};
 use super::{
     dynamic,
     labels::{metadata, pod_labels},
-    pods::{from_secret, placed, pod_security, resources},
+    pods::{SERVICE_DISK, bounded, from_secret, placed, pod_security, resources},
     services::{SERVICE_USER, config_volume, container},
     settings::Settings,
     template,
 };
-use crate::{credentials::key, validate::Cluster};
+use crate::{credentials::key, plan::Observed, validate::Cluster};
 
 /// Key of `spec.backup.keySecretName`.
 pub const OWN_KEY: &str = "key";
@@ -35,10 +35,24 @@ pub fn name(cluster: &Cluster, settings: &Settings) -> String {
 /// Tries until Kubernetes gives the migration up, in about ten minutes; the operator creates it again after a while.
 const TRIES: i32 = 6;
 
-/// The Job.
-pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
+/// Name of the Job for these settings: the last existing one, or one more if something it created is missing.
+pub fn due(cluster: &Cluster, settings: &Settings, observed: &Observed) -> String {
+    let first = name(cluster, settings);
+    let number = |job: &String| match job.strip_prefix(&first)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('-')?.parse::<u32>().ok(),
+    };
+    let named = |number: u32| if number == 1 { first.clone() } else { format!("{first}-{number}") };
+    let there = observed.there.keys().filter(|(kind, _)| kind == "Job").map(|(_, name)| name);
+    let last = there.chain(&observed.finished_jobs).filter_map(number).max().unwrap_or(1);
+    let again = !observed.gone.is_empty() && observed.finished_jobs.contains(&named(last));
+    named(if again { last.saturating_add(1) } else { last })
+}
+
+/// The Job with a name.
+pub fn job(cluster: &Cluster, settings: &Settings, name: &str) -> DynamicObject {
     let container = container(cluster, settings, "migrate", template::NEWEST);
-    let mut job = once(cluster, settings, &name(cluster, settings), container, TRIES);
+    let mut job = once(cluster, settings, name, container, TRIES);
     // Pods that failed stay until the Job is removed: what they said is told.
     if let Some(pod) = job.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
         pod.restart_policy = Some("Never".into());
@@ -49,7 +63,7 @@ pub fn job(cluster: &Cluster, settings: &Settings) -> DynamicObject {
 /// A Job of a service's image that runs until it succeeds.
 fn once(cluster: &Cluster, settings: &Settings, name: &str, mut container: Container, tries: i32) -> Job {
     let component = container.name.clone();
-    container.resources = Some(resources("20m", "48Mi", "256Mi"));
+    container.resources = Some(bounded(resources("20m", "48Mi", "256Mi"), template::NEWEST, SERVICE_DISK));
     Job {
         metadata: metadata(cluster, name, &component),
         spec: Some(JobSpec {
@@ -129,10 +143,7 @@ pub fn asked_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        plan::Observed,
-        validate::{tests::object, validate},
-    };
+    use crate::validate::{tests::object, validate};
 
     fn environment(spec: &str) -> Vec<(String, String)> {
         let cluster = validate(&object(spec)).unwrap();

@@ -11,6 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 
+use super::template;
 use crate::{secret_rotation, validate::affinity};
 use crds::{PodUser, Pods};
 
@@ -93,6 +94,26 @@ pub(crate) fn resources(cpu: &str, memory: &str, limit: &str) -> ResourceRequire
     }
 }
 
+/// Limit on what a container of a service writes to the node's disk: its logs, which the kubelet rotates.
+pub(crate) const SERVICE_DISK: &str = "1Gi";
+/// The same for a server, including scratch files.
+pub(crate) const SERVER_DISK: &str = "2Gi";
+
+/// Adds the limit on local disk, in templates that have one. Nothing is requested, so that nodes that do not report their disk can run the pod
+/// too.
+pub(crate) fn bounded(
+    mut resources: ResourceRequirements,
+    template: u32,
+    disk: &str,
+) -> ResourceRequirements {
+    if template >= template::OWN_KAFKA_USER {
+        let name = "ephemeral-storage";
+        resources.limits.get_or_insert_default().insert(name.into(), Quantity(disk.into()));
+        resources.requests.get_or_insert_default().insert(name.into(), Quantity("0".into()));
+    }
+    resources
+}
+
 pub(crate) fn value(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value.into()), ..Default::default() }
 }
@@ -122,6 +143,12 @@ pub(crate) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount { name: name.into(), mount_path: path.into(), read_only, ..Default::default() }
 }
 
-pub(crate) fn empty_dir(name: &str) -> Volume {
-    Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Default::default() }
+/// A directory that is deleted with the pod. In templates with limits, a pod that fills it is evicted before the node runs out of disk.
+pub(crate) fn empty_dir(name: &str, template: u32, limit: &str) -> Volume {
+    let size_limit = (template >= template::OWN_KAFKA_USER).then(|| Quantity(limit.into()));
+    Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource { size_limit, ..Default::default() }),
+        ..Default::default()
+    }
 }

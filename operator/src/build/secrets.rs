@@ -22,6 +22,8 @@ enum Use {
     MongoDb,
     Redis,
     Kafka,
+    /// An administrator's account in Kafka, to create topics; from the revision in which services have their own account.
+    Topics,
     ObjectStorage,
     Hooks,
 }
@@ -92,7 +94,7 @@ pub(crate) fn all(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<
     }
     all.extend(of_mongodb(cluster, observed, revision));
     all.extend(of_redis(cluster, observed, revision));
-    all.extend(of_kafka(cluster, observed));
+    all.extend(of_kafka(cluster, observed, revision));
     if services_speak_tls(cluster, &observed.credentials) {
         let items = [
             ("IMENV_INTERNALTLS_CACRT", key::AUTHORITY),
@@ -157,22 +159,35 @@ fn of_redis(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Refere
     }
 }
 
-fn of_kafka(cluster: &Cluster, observed: &Observed) -> Vec<Reference> {
+fn of_kafka(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Reference> {
+    let has_user = revision >= template::OWN_KAFKA_USER;
+    let mut all = Vec::new();
     match &cluster.kafka {
         Backing::Managed(_) => {
-            let mut items =
-                vec![("IMENV_KAFKA_PASSWORD", Account::in_use(&observed.credentials).kafka_password)];
-            if servers_speak_tls(&observed.credentials) {
-                items.push(("IMENV_KAFKA_TLS_CACRT", key::AUTHORITY));
+            let account = Account::in_use(&observed.credentials);
+            let by_tls = servers_speak_tls(&observed.credentials);
+            let authority = by_tls.then_some(("IMENV_KAFKA_TLS_CACRT", key::AUTHORITY));
+            let mut add = |of: Use, password: &'static str| {
+                let items = [("IMENV_KAFKA_PASSWORD", password)].into_iter().chain(authority);
+                all.extend(references(of, &cluster.credentials(), items));
+            };
+            if has_user {
+                add(Use::Kafka, account.app.kafka_password);
+                add(Use::Topics, account.kafka_password);
+            } else {
+                add(Use::Kafka, account.kafka_password);
             }
-            references(Use::Kafka, &cluster.credentials(), items)
         }
         Backing::External(external) => {
             let wanted: [(bool, &[Named]); 2] = [(true, &KAFKA_PASSWORD), (external.tls, &KAFKA_TLS)];
             let items = held(observed, &external.secret_name, &wanted);
-            references(Use::Kafka, &external.secret_name, items)
+            all.extend(references(Use::Kafka, &external.secret_name, items.clone()));
+            if has_user {
+                all.extend(references(Use::Topics, &external.secret_name, items));
+            }
         }
     }
+    all
 }
 
 /// What runs once and ends; it answers nobody.
@@ -194,7 +209,8 @@ fn uses(cluster: &Cluster, part: &str, of: Use) -> bool {
         Use::MongoDb => !["gateway", "api"].contains(&part),
         Use::Redis => ["user", "relation", "conversation", "group", "push", "msg", "gateway"].contains(&part),
         // After hooks go through Kafka.
-        Use::Kafka => calls_hooks || ["transfer", "push", "msg", "migrate"].contains(&part),
+        Use::Kafka => calls_hooks || ["transfer", "push", "msg"].contains(&part),
+        Use::Topics => part == "migrate",
         Use::ObjectStorage => ["third", "cron"].contains(&part) || JOBS.contains(&part),
         Use::Hooks => calls_hooks,
     }
@@ -206,11 +222,20 @@ pub(crate) fn given(all: &[Reference], cluster: &Cluster, part: &str) -> Vec<Ref
 }
 
 /// Further values of a component: its account, and the features that it has no secrets for although its configuration names them.
-pub(crate) fn values(cluster: &Cluster, observed: &Observed, part: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn values(
+    cluster: &Cluster,
+    observed: &Observed,
+    part: &str,
+    revision: u32,
+) -> Vec<(&'static str, String)> {
     let mut values = Vec::new();
+    let user = Account::in_use(&observed.credentials).app.user;
     if cluster.redis.is_managed() && uses(cluster, part, Use::Redis) {
-        let user = Account::in_use(&observed.credentials).app.user;
         values.push(("IMENV_REDIS_USERNAME", user.to_owned()));
+    }
+    let has_kafka_user = revision >= template::OWN_KAFKA_USER && cluster.kafka.is_managed();
+    if has_kafka_user && uses(cluster, part, Use::Kafka) {
+        values.push(("IMENV_KAFKA_USERNAME", user.to_owned()));
     }
     if cluster.spec.object_storage.is_some() && !uses(cluster, part, Use::ObjectStorage) {
         values.push(("IMENV_OBJECT_ENABLE", "none".to_owned()));

@@ -25,7 +25,10 @@ use sha2::{Digest, Sha256};
 use super::{
     availability, dynamic,
     labels::{metadata, pod_labels, pod_selector},
-    pods::{container_security, from_field, http_probe, mount, placed, pod_security, port, resources, value},
+    pods::{
+        SERVICE_DISK, bounded, container_security, from_field, http_probe, mount, placed, pod_security, port,
+        resources, value,
+    },
     settings::{Settings, config_map_name, live_name},
     template,
 };
@@ -209,11 +212,13 @@ fn deployment(
     observed: &Observed,
 ) -> Deployment {
     let live = observed.deployments.get(&cluster.part(name));
-    let stays = live.map(|live| template::of(&live.template)).filter(|revision| {
+    let has = live.map(|live| template::of(&live.template));
+    let stays = has.filter(|revision| {
         let same = self::revision(cluster, settings, name, *revision);
         live.is_some_and(|live| rollout::revision_of(&live.template) == same || live.failed_revision == same)
     });
-    made_of(cluster, settings, name, scale, stays.unwrap_or(template::NEWEST))
+    let newest = template::newest_of_services(cluster, observed).max(has.unwrap_or(template::FIRST));
+    made_of(cluster, settings, name, scale, stays.unwrap_or(newest))
 }
 
 /// With a template of a revision.
@@ -221,7 +226,11 @@ fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, tem
     let wanted = cluster.service(name);
     let mut container = container(cluster, settings, name, template);
     let limits = &wanted.resources;
-    container.resources = Some(resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit));
+    container.resources = Some(bounded(
+        resources(&limits.cpu_request, &limits.memory_request, &limits.memory_limit),
+        template,
+        SERVICE_DISK,
+    ));
     container.readiness_probe = Some(http_probe("/readyz", ADMIN_PORT, 2, 2));
     container.liveness_probe = Some(http_probe("/healthz", ADMIN_PORT, 10, 6));
     let mut ports = vec![port("admin", ADMIN_PORT)];

@@ -32,8 +32,8 @@ pub struct Settings {
     pub hash: String,
     /// Environment with references to all Secrets, as templates of the first revision have it.
     everything: Vec<EnvVar>,
-    /// What each component gets of them, and its hash.
-    own: BTreeMap<&'static str, (Vec<EnvVar>, String)>,
+    /// What each component gets of them in later revisions, and its hash.
+    own: BTreeMap<(&'static str, u32), (Vec<EnvVar>, String)>,
     /// Whether the managed MongoDB uses TLS.
     pub mongodb_by_tls: bool,
 }
@@ -191,14 +191,21 @@ impl Settings {
             push.iter().filter(|_| with_push).for_each(|text| hash.update(text));
             hex::encode(hash.finalize())[..16].to_owned()
         };
-        let newest = secrets::all(cluster, observed, template::NEWEST);
-        let own = secrets::parts().map(|part| {
-            let given = secrets::given(&newest, cluster, part);
-            let values = secrets::values(cluster, observed, part);
-            let hash = hash(&given, &values, part == "push");
-            let values = values.iter().map(|(name, text)| value(name, text));
-            (part, (given.iter().map(Reference::variable).chain(values).collect(), hash))
-        });
+        let of_revision = |revision: u32| {
+            let all = secrets::all(cluster, observed, revision);
+            let hash = &hash;
+            secrets::parts().map(move |part| {
+                let given = secrets::given(&all, cluster, part);
+                let values = secrets::values(cluster, observed, part, revision);
+                let hash = hash(&given, &values, part == "push");
+                let values = values.iter().map(|(name, text)| value(name, text));
+                (
+                    (part, revision),
+                    (given.iter().map(Reference::variable).chain(values).collect::<Vec<_>>(), hash),
+                )
+            })
+        };
+        let own = (template::OWN_SECRETS..=template::NEWEST).flat_map(of_revision);
         Self {
             config_yaml,
             own: own.collect(),
@@ -213,12 +220,12 @@ impl Settings {
         if revision < template::OWN_SECRETS {
             return self.everything.clone();
         }
-        self.own.get(part).map(|(environment, _)| environment.clone()).unwrap_or_default()
+        self.own.get(&(part, revision)).map(|(environment, _)| environment.clone()).unwrap_or_default()
     }
 
     /// Hash of the settings of a component in templates of a revision.
     pub fn hash_of(&self, part: &str, revision: u32) -> &str {
-        let own = self.own.get(part).filter(|_| revision >= template::OWN_SECRETS);
+        let own = self.own.get(&(part, revision));
         own.map_or(&self.hash, |(_, hash)| hash)
     }
 }

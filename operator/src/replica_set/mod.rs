@@ -61,15 +61,48 @@ async fn logged_in(admin: &Database) -> Result<(), String> {
     admin.run_command(ask).await.map(|_| ()).map_err(text)
 }
 
+/// Collections, and the field of the unique index that the guarantees rely on (crates/store creates them). A lost volume loses all of them, so two
+/// are enough to notice it.
+const UNIQUE: [(&str, &str); 2] = [("messages", "k"), ("user", "user_id")];
+const NAMESPACE_NOT_FOUND: i32 = 26;
+
+/// The collections that lack this index. If it is unknown, for lack of a right, the index is assumed to exist.
+async fn lacking_indexes(database: &Database) -> Result<Vec<&'static str>, String> {
+    let mut lacking = Vec::new();
+    for (collection, field) in UNIQUE {
+        match database.run_command(doc! { "listIndexes": collection }).await {
+            Ok(answer) if has_unique(&answer, field) => {}
+            Ok(_) => lacking.push(collection),
+            Err(error) => match code(&error) {
+                Some(NAMESPACE_NOT_FOUND) => lacking.push(collection),
+                Some(_) => tracing::debug!(collection, %error, "mongodb.indexes_unknown"),
+                None => return Err(text(error)),
+            },
+        }
+    }
+    Ok(lacking)
+}
+
+fn has_unique(answer: &Document, field: &str) -> bool {
+    let cursor = answer.get_document("cursor");
+    cursor.is_ok_and(|cursor| {
+        documents(cursor, "firstBatch").any(|index| {
+            let is_of_it = index.get_document("key").is_ok_and(|key| key.keys().eq([field]));
+            is_of_it && index.get_bool("unique").unwrap_or(false)
+        })
+    })
+}
+
 /// Checks whether an external MongoDB lets us read the services' database: a user needs no more than `readWrite` on it.
+/// Returns the collections that lack their unique index.
 ///
 /// # Errors
 /// Why it does not.
-pub async fn ask(uri: &str, name: &str, patience: Duration) -> Result<(), String> {
+pub async fn ask(uri: &str, name: &str, patience: Duration) -> Result<Vec<&'static str>, String> {
     let client = admin(uri, patience).await?.client().clone();
     let database = client.database(name);
     match database.run_command(doc! { "find": "user", "limit": 1, "singleBatch": true }).await {
-        Ok(_) => Ok(()),
+        Ok(_) => lacking_indexes(&database).await,
         Err(error) if code(&error) == Some(UNAUTHORIZED) => {
             Err(format!("{error}: give the user of the connection string the role readWrite on {name}"))
         }
@@ -205,6 +238,15 @@ impl ReplicaSet {
             .map(|(host, _)| *host)
             .collect();
         Err(if removed.is_empty() { self.initiate().await? } else { self.gather(&removed).await? })
+    }
+
+    /// The collections of the services that lack their unique index.
+    ///
+    /// # Errors
+    /// When the set does not answer.
+    pub async fn lacking_indexes(&self) -> Result<Vec<&'static str>, String> {
+        let admin = self.admin(&self.plain_uri()).await?;
+        lacking_indexes(&admin.client().database(&::config::Mongo::default().database)).await
     }
 
     /// A set that can be written to: the next step of its members.

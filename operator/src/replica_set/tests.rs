@@ -28,6 +28,8 @@ struct World {
     removed: Vec<String>,
     /// Whoever asks may do nothing but read the services' database, or not even that.
     reads: Option<bool>,
+    /// Collections that somebody removed.
+    lost: Vec<&'static str>,
     /// How many changes are refused because the last one is not everywhere yet.
     busy: usize,
     copied: Vec<String>,
@@ -78,6 +80,16 @@ impl World {
                 }
             }
             "find" if self.reads == Some(false) => return refusal(13),
+            "listIndexes" => {
+                let collection = value.as_str().unwrap();
+                if self.lost.contains(&collection) {
+                    return refusal(26);
+                }
+                let field = if collection == "messages" { "k" } else { "user_id" };
+                let all = [doc! { "key": { "_id": 1 } }, doc! { "key": { field: 1 }, "unique": true }];
+                let ns = format!("openim_v3.$cmd.listIndexes.{collection}");
+                answer.insert("cursor", doc! { "id": 0_i64, "ns": ns, "firstBatch": all.to_vec() });
+            }
             "usersInfo" if self.reads.is_some() => return refusal(13),
             "replSetGetStatus" if is_one_of(&self.removed) => return refusal(93),
             "replSetGetStatus" if !inside => return refusal(94),
@@ -369,7 +381,7 @@ async fn a_user_of_one_database_is_enough_and_one_who_may_not_read_it_hears_whic
     let servers = Servers::start(1).await;
     let uri = format!("mongodb://{}/?directConnection=true", servers.world.lock().hosts[0]);
     servers.world.lock().reads = Some(true);
-    assert_eq!(ask(&uri, "openim_v3", Duration::from_secs(5)).await, Ok(()));
+    assert_eq!(ask(&uri, "openim_v3", Duration::from_secs(5)).await, Ok(vec![]));
     servers.world.lock().reads = Some(false);
     let refused = ask(&uri, "openim_v3", Duration::from_secs(5)).await.unwrap_err();
     assert!(refused.contains("readWrite on openim_v3"), "{refused}");
@@ -417,4 +429,16 @@ async fn nothing_is_initiated_before_all_members_run() {
     set.hosts.push("127.0.0.1:1".into());
     assert!(set.ensure().await.unwrap_err().starts_with("waiting for 127.0.0.1:1 to start"));
     assert_eq!(servers.world.lock().initiated, 0);
+}
+
+#[tokio::test]
+async fn collections_that_lost_their_unique_index_are_named() {
+    let servers = Servers::start(3).await;
+    let set = servers.whole().await;
+    assert_eq!(set.lacking_indexes().await, Ok(vec![]));
+    servers.world.lock().lost = vec!["messages"];
+    assert_eq!(set.lacking_indexes().await, Ok(vec!["messages"]));
+    assert!(!has_unique(&doc! {}, "k"));
+    let not_unique = doc! { "cursor": { "firstBatch": [{ "key": { "k": 1 } }] } };
+    assert!(!has_unique(&not_unique, "k"));
 }

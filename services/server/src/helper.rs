@@ -57,6 +57,25 @@ enum Helper {
         #[arg(long)]
         unsealed: bool,
     },
+    /// Grant users of a Kafka with an authorizer the rights that the services need, as the administrator in the configuration.
+    KafkaRights {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Names of the users.
+        #[arg(required = true)]
+        users: Vec<String>,
+    },
+    /// Free disk space in a Kafka that only these services use: delete records that all consumers have read from partitions above their share of the
+    /// volume. Run it every minute, as an administrator of Kafka; the operator does this itself.
+    KafkaRoom {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Size of the smallest volume in bytes.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        volume: u64,
+    },
     /// Erase a user permanently, or show the progress.
     EraseUser {
         /// Directory with config.yaml.
@@ -78,7 +97,16 @@ enum Helper {
 /// Runs a helper, if the words name one.
 pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Result<()>> {
     let words: Vec<String> = words.into_iter().collect();
-    let helpers = ["copy-key", "redis-member", "backup", "restore", "erase-user", "export-user"];
+    let helpers = [
+        "copy-key",
+        "redis-member",
+        "backup",
+        "restore",
+        "kafka-rights",
+        "kafka-room",
+        "erase-user",
+        "export-user",
+    ];
     helpers.contains(&words.get(1)?.as_str()).then(|| match Helper::parse_from(words) {
         Helper::CopyKey { from, to } => copy_key(&from, &to),
         Helper::RedisMember { host, hosts, password_file, base, to } => {
@@ -86,6 +114,8 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
             let member = presence::set::Member { host, hosts, password, base };
             Ok(runtime()?.block_on(member.prepare(&to))?)
         }
+        Helper::KafkaRights { config, users } => runtime()?.block_on(kafka_rights(&config, &users)),
+        Helper::KafkaRoom { config, volume } => runtime()?.block_on(kafka_room(&config, volume)),
         Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
         Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),
         Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),
@@ -105,6 +135,23 @@ pub(crate) async fn open(directory: &Path) -> anyhow::Result<(Store, Config)> {
     let config = (*config::Live::load(directory)?.now()).clone();
     let reads = budget::Budget::new(budget::share_of_process());
     Ok((Store::connect(&config.mongo, reads).await.context("mongo.uri")?, config))
+}
+
+async fn kafka_rights(directory: &Path, users: &[String]) -> anyhow::Result<()> {
+    let live = config::Live::load(directory)?;
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    Ok(bus::grant(&live.now().kafka, &users).await?)
+}
+
+async fn kafka_room(directory: &Path, volume: u64) -> anyhow::Result<()> {
+    let live = config::Live::load(directory)?;
+    let room = bus::keep_room(&live.now().kafka, volume).await?;
+    let percent = room.percent(volume);
+    println!("{} holds the most: {} bytes, {percent} % of the volume", room.broker, room.bytes);
+    if !room.awaited.is_empty() {
+        println!("partitions above their share are read by: {}", room.awaited.join(", "));
+    }
+    Ok(())
 }
 
 fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {

@@ -4,12 +4,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bus::Backlog;
+use bus::{Backlog, groups};
 use config::Kafka;
 use store::Store;
 
-/// The group that reads what is accepted.
-pub(crate) const TRANSFER: &str = "transfer";
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Kubernetes starts a process that gave up again, and shows what it said.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -43,7 +41,7 @@ async fn look(store: &Store, kafka: &Kafka, backlog: &mut Option<Backlog>) -> an
     }
     let (settings, topic, known) = (kafka.clone(), kafka.message_topic.clone(), backlog.take());
     let asked = tokio::task::spawn_blocking(move || {
-        let found = known.map_or_else(|| Backlog::of(&settings, &topic, TRANSFER), Ok)?;
+        let found = known.map_or_else(|| Backlog::of(&settings, &topic, groups::TRANSFER), Ok)?;
         Ok::<_, bus::BusError>((found.left()?, found))
     });
     let (left, found) = asked.await?.context("reading transfer's progress from Kafka")?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
 use budget::{Budget, BudgetMetrics};
-use bus::{Consumer, ConsumerMetrics, Producer};
+use bus::{Consumer, ConsumerMetrics, Producer, groups};
 use config::{Config, Live};
 use cron::Cron;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
@@ -434,7 +434,7 @@ impl Process {
         let topic = &self.config.kafka.message_topic;
         // What is that old was stored and removed: a group that lost its offsets must not store it again.
         let (live, clock) = (self.live.clone(), self.clock.clone());
-        let consumer = self.consumer(topic, partitions::TRANSFER)?.not_before(move || {
+        let consumer = self.consumer(topic, groups::TRANSFER)?.not_before(move || {
             let days = i64::from(live.now().retain_days);
             (days > 0).then(|| clock.now_ms() - days * DAY_MS)
         });
@@ -465,8 +465,10 @@ impl Process {
                 metrics: OfflineMetrics::register(&mut self.metrics.0),
             };
             let topic = &self.config.kafka.offline_topic;
-            let consumer =
-                self.not_older(self.consumer(topic, "offlinePush")?, push::NOTE_LIFETIME.as_millis() as i64);
+            let consumer = self.not_older(
+                self.consumer(topic, groups::OFFLINE_PUSH)?,
+                push::NOTE_LIFETIME.as_millis() as i64,
+            );
             let stop = self.draining.clone();
             let named = handler.clone();
             self.spawn("offline push", consumer.run(move |_| OfflinePartition::new(named.clone()), stop));
@@ -497,7 +499,7 @@ impl Process {
             behind,
             metrics,
         );
-        let consumer = self.consumer(&self.config.kafka.push_topic, "push")?;
+        let consumer = self.consumer(&self.config.kafka.push_topic, groups::PUSH)?;
         let (peers, stop) = (self.peers.clone(), self.draining.clone());
         self.spawn("push", async move {
             // Who does not know the gateways yet would take it that nobody is connected.
@@ -512,7 +514,7 @@ impl Process {
             let deliveries =
                 Deliveries::new(self.webhooks.clone(), self.jobs()?, self.clock.clone(), metrics);
             let topic = &self.config.kafka.webhook_topic;
-            let consumer = self.not_older(self.consumer(topic, "webhooks")?, DAY_MS);
+            let consumer = self.not_older(self.consumer(topic, groups::WEBHOOKS)?, DAY_MS);
             let stop = self.draining.clone();
             self.tasks.spawn(deliveries.clone().try_those_aside(self.stop.clone()));
             self.spawn("webhooks", consumer.run(move |_| DeliveryPartition::new(deliveries.clone()), stop));
@@ -524,9 +526,9 @@ impl Process {
     fn start_group_notes(&self, notes: GroupNotes) -> anyhow::Result<()> {
         let topic = &self.config.kafka.offline_topic;
         // One record at a time: a process that dies serves no more than that again.
-        let (group, metrics) = ("offlineGroups", &self.consumer_metrics);
-        let (order, budget) = (bus::Order::HandleFirst, self.budgets.metrics.budget(group));
-        let consumer = Consumer::new(&self.config.kafka, topic, group, 1, metrics, order, budget)?;
+        let (name, metrics) = (groups::OFFLINE_GROUPS, &self.consumer_metrics);
+        let (order, budget) = (bus::Order::HandleFirst, self.budgets.metrics.budget(name));
+        let consumer = Consumer::new(&self.config.kafka, topic, name, 1, metrics, order, budget)?;
         let consumer = self.not_older(consumer, push::NOTE_LIFETIME.as_millis() as i64);
         let (clock, stop) = (self.clock.clone(), self.draining.clone());
         let partition = move |_| GroupNotesPartition::new(notes.clone(), clock.clone());
