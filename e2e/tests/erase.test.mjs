@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { MongoClient } from './sdk/node_modules/mongodb/lib/index.js';
+import { Binary, MongoClient } from './sdk/node_modules/mongodb/lib/index.js';
 import { Socket } from './sdk/lib/socket.mjs';
 import { until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
@@ -86,6 +86,17 @@ before(async () => {
   });
   assert.equal((await fetch(upload.sign.parts[0].url, { method: 'PUT', body: data })).status, 200);
   await ok(alice, '/object/complete_multipart_upload', { uploadID: upload.uploadID, parts, name: `${alice.userID}/a.txt`, contentType: 'text/plain', cause: 'msg-file' });
+  // After hooks that their receiver does not take: one of a message of alice, and one in which bob quotes it.
+  const aside = (hook, body) => {
+    const record = { hook, operation_id: 'o', query: '', body: JSON.stringify(body), since: Date.now(), key: randomUUID() };
+    const free = new Date(Date.now() + 7 * 86_400_000);
+    return { _id: `hook/${hook}/${record.key}`, kind: 'hook', payload: new Binary(Buffer.from(JSON.stringify(record))), free, made: new Date() };
+  };
+  const quote = JSON.stringify({ text: 'I quote', quoteMessage });
+  await db.collection('job').insertMany([
+    aside('afterSendSingleMsg', { sendID: alice.userID, recvID: bob.userID, clientMsgID: 'c', senderNickname: NAME, content: JSON.stringify({ content: SECRET }), contentType: 101, ex: SECRET }),
+    aside('afterSendSingleMsg', { sendID: bob.userID, recvID: alice.userID, clientMsgID: 'c', senderNickname: 'bob', content: quote, contentType: 114, ex: '' }),
+  ]);
   socket = await Socket.open(at.ws, alice);
 });
 after(async () => { save('erase'); await client.close(); await stopServices('SIGKILL'); });
@@ -99,6 +110,8 @@ test('an export has everything and nothing that lets somebody in', () => {
   assert.equal(said.filter(({ row }) => row.content?.includes(SECRET)).length, 5, 'three, one in the group, and the note of the edit');
   assert.equal(said.filter(({ row }) => row.editedContent?.includes('edited')).length, 1);
   assert.equal(said.filter(({ row }) => row.revokedAt > 0).length, 1);
+  const hooks = lines.filter(({ kind }) => kind === 'hooks');
+  assert.deepEqual(hooks.map(({ row }) => [row.hook, JSON.parse(row.body).sendID]), [['afterSendSingleMsg', alice.userID]], 'what others tell is theirs');
   for (const { kind, row } of lines.filter(({ kind }) => kind === 'devices' || kind === 'tokens')) assert.ok(!('token' in row) && (kind !== 'tokens' || !('_id' in row)), kind);
   assert.match(refused('export-user', 'nobody'), /nobody is not registered/);
 });
@@ -156,7 +169,7 @@ test('a user is erased, though everything dies in the middle', async () => {
   await startServices();
   for (const who of [bob, carol]) who.token = (await admin('/auth/get_user_token', { userID: who.userID, platformID: 2 })).data.token;
   const told = await settled();
-  assert.ok(told.erased.messages >= 5 && told.erased.groups === 1 && told.erased.files === 1 && told.erased.profiles === 1, JSON.stringify(told));
+  assert.ok(told.erased.messages >= 5 && told.erased.groups === 1 && told.erased.files === 1 && told.erased.profiles === 1 && told.erased.hooks === 2, JSON.stringify(told));
   assert.equal(told.problem, '');
   show('/user/unregister_user', 'works');
 });
@@ -173,6 +186,10 @@ test('nobody can read, and nothing stores, what the user said or is called', asy
   assert.equal((await as(bob, '/object/access_url', { name: `${alice.userID}/a.txt` })).errCode, 1004);
   assert.ok(!readdirSync(join(BUCKETS, 'files'), { recursive: true, withFileTypes: true }).some((entry) => entry.isFile() && readFileSync(join(entry.parentPath, entry.name)).includes(SECRET)));
   for (const word of [SECRET, NAME]) assert.deepEqual(await holding(word), [], word);
+  const hooks = await db.collection('job').find({ kind: 'hook' }).toArray();
+  const bodies = hooks.map(({ payload }) => JSON.parse(JSON.parse(payload.buffer.toString()).body));
+  assert.deepEqual(bodies.map(({ sendID }) => sendID).sort(), [alice.userID, bob.userID].sort(), 'they are told all the same');
+  assert.equal(JSON.parse(bodies.find(({ sendID }) => sendID === bob.userID).content).text, 'I quote');
 });
 
 test('the id is nobody\'s until what came late is looked for, then it is a new person\'s', async () => {

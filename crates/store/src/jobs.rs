@@ -3,7 +3,7 @@
 
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use faults::mutants::{Mutant, is_on};
-use futures::{FutureExt, TryStreamExt, future::BoxFuture};
+use futures::{FutureExt, Stream, TryStreamExt, future::BoxFuture};
 use protocol::Result;
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +140,38 @@ impl Jobs for Store {
     }
 }
 
+/// Payloads that are in memory at once while jobs are looked through.
+const FEW: u32 = 5;
+
 impl Store {
+    /// Jobs of a kind whose ids begin with that kind and a slash, after an id, in the order of ids; at most `most`, or all of them with 0.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached.
+    pub async fn jobs_after(
+        &self,
+        kind: &str,
+        after: &str,
+        most: i64,
+    ) -> crate::Result<impl Stream<Item = crate::Result<Job>> + Unpin + use<>> {
+        let from = after.max(&format!("{kind}/")).to_owned();
+        let filter = doc! { "_id": { "$gt": from, "$lt": format!("{kind}0") }, "kind": kind };
+        let rows_of = self.typed::<Row>("job");
+        let rows = rows_of.find(filter).sort(doc! { "_id": 1 }).limit(most).batch_size(FEW).await?;
+        Ok(rows.map_ok(Job::from).map_err(crate::StoreError))
+    }
+
+    /// Puts another payload in the place of the one that was read; `false` when the job is gone or has another one by now.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached; repeating it changes nothing.
+    pub async fn replace_payload(&self, job: &Job, payload: Vec<u8>) -> crate::Result<bool> {
+        let binary = |bytes| Binary { subtype: BinarySubtype::Generic, bytes };
+        let as_read = doc! { "_id": &job.id, "payload": binary(job.payload.clone()) };
+        let update = doc! { "$set": { "payload": binary(payload) } };
+        Ok(self.documents("job").update_one(as_read, update).await?.matched_count > 0)
+    }
+
     pub(crate) async fn ensure_job_indexes(&self) -> crate::Result<()> {
         self.index("job", doc! { "kind": 1, "free": 1 }).await?;
         self.expiring("job", "made", KEPT).await

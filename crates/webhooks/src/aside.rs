@@ -12,8 +12,8 @@ use crate::{
     deliver::{Deliverer, Sends, Sent},
 };
 
-/// How they are kept.
-const KIND: &str = "hook";
+/// The kind of job as which they are kept.
+pub(crate) const KIND: &str = "hook";
 /// Maximum number of records set aside, of all hooks; more wait in their places.
 const MOST_ASIDE: u64 = 10_000;
 /// Whoever set one aside tries it this long before others do, and says so again: longer than two calls and the longest pause.

@@ -9,6 +9,7 @@ mod deliver;
 #[allow(dead_code)] // each crate's tests use a part of it
 mod fake_jobs;
 mod guard;
+mod kept;
 mod message;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ use tracing::Instrument;
 
 use call::{Call, CallError};
 pub use deliver::{Deliveries, DeliveryMetrics, DeliveryPartition};
+pub use kept::Kept;
 pub use message::{Modified, about, reply_query};
 
 /// Calls hooks; cheap to clone.

@@ -2,6 +2,7 @@
 //! idempotent, and saved before the next. Everything is searched twice, a day apart: messages accepted before the user was erased
 //! may be stored later (docs/adr/0021).
 
+mod hooks;
 mod scrub;
 mod steps;
 
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Cron;
+pub use hooks::tells_what_user_did;
 use steps::Conversations;
 
 /// From one look for jobs to the next.

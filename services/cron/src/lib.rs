@@ -17,6 +17,7 @@ use rpc::{Context, Peers};
 use store::{DAY_MS, DateTime, Store, conversations::Conversation, seqs::Bound, uploads::Upload};
 use tokio_util::sync::CancellationToken;
 
+pub use erase::tells_what_user_did;
 use schedule::repeat;
 
 const ROWS_PER_STEP: i64 = 100;

@@ -13,6 +13,7 @@ use prost::Message;
 use protocol::sdkws::MsgData;
 use serde_json::{Value, json};
 use store::{erasures::Erasure, messages::StoredMessage, traces};
+use webhooks::Kept;
 
 use crate::helper::open;
 
@@ -72,6 +73,12 @@ fn message_line(conversation: &str, stored: &StoredMessage) -> Value {
     json!({ "kind": "messages", "row": row })
 }
 
+/// An after hook that waits to tell of what the user did; `None` when it tells of others.
+fn hook_line(kept: &Kept, user: &str) -> Option<Value> {
+    let is_own = cron::tells_what_user_did(kept.body(), user);
+    is_own.then(|| json!({ "kind": "hooks", "row": { "hook": kept.hook(), "since": kept.since_ms(), "body": kept.body() } }))
+}
+
 /// Writes all there is of a user, a JSON object a line. Whatever the user has, a few documents are in memory.
 pub(crate) async fn export(directory: &Path, user: &str) -> anyhow::Result<()> {
     let (store, _) = open(directory).await?;
@@ -100,6 +107,12 @@ pub(crate) async fn export(directory: &Path, user: &str) -> anyhow::Result<()> {
         after.clone_from(&last.name);
         for file in &files {
             put(line("files", bson::serialize_to_document(file)?, &["key"]))?;
+        }
+    }
+    let mut jobs = store.jobs_after(Kept::KIND, "", 0).await?;
+    while let Some(job) = jobs.try_next().await? {
+        if let Some(line) = Kept::read(&job.payload).and_then(|kept| hook_line(&kept, user)) {
+            put(line)?;
         }
     }
     for conversation in store.conversations_ever(user).await? {

@@ -41,7 +41,8 @@ pub(crate) fn scrubbed(content: &[u8], user: &str) -> Option<Vec<u8>> {
     scrub(&mut value, user, 0).then(|| protocol::go_json::to_text(&value).into_bytes())
 }
 
-fn scrub(value: &mut Value, user: &str, depth: usize) -> bool {
+/// Takes what is of `user` out of a value that is `depth` deep in a text; whether there was anything.
+pub(super) fn scrub(value: &mut Value, user: &str, depth: usize) -> bool {
     if depth > DEEPEST {
         return false;
     }

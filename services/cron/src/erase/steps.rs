@@ -24,8 +24,9 @@ use store::{
     groups::{DISMISSED, Member, role},
     traces::{Telling, own_rows},
 };
+use webhooks::Kept;
 
-use super::scrub::scrubbed;
+use super::{hooks, scrub::scrubbed};
 use crate::Cron;
 
 /// Friends, files and conversations of a step.
@@ -34,6 +35,8 @@ const FEW: i64 = 100;
 const MESSAGES: i64 = 500;
 /// Seqs that are looked through at once.
 const SEQS: i64 = 2000;
+/// How the cursor begins among hooks that wait; the job of the last one follows.
+const HOOKS: &str = "hooks\0";
 /// contentTypes that hold copies of messages: forwarded ones and quotes.
 const COPIES: [i32; 2] = [107, 114];
 /// contentTypes of notifications that name users.
@@ -250,13 +253,37 @@ impl Cron {
         Ok(Step { erased: vec![("readPositions", count)], cursor: Some(last.clone()) })
     }
 
-    /// A thousand rows of one kind; the cursor is the kind.
+    /// A thousand rows of one kind; the cursor is the kind. After all kinds, hooks that wait: a version that does not know them begins anew.
     async fn remove_rows(&self, job: &Erasure) -> Result<Step> {
+        if let Some(after) = job.cursor.strip_prefix(HOOKS) {
+            return self.scrub_hooks(&job.user_id, after).await;
+        }
         let kinds = own_rows(&job.user_id);
         let at = kinds.iter().position(|own| own.kind == job.cursor).unwrap_or(0);
         let count = self.store.remove_own(&kinds[at]).await?;
         let next = if count > 0 { kinds.get(at) } else { kinds.get(at + 1) };
-        Ok(Step { erased: vec![(kinds[at].kind, count)], cursor: next.map(|own| own.kind.to_owned()) })
+        let cursor = next.map_or(HOOKS, |own| own.kind).to_owned();
+        Ok(Step { erased: vec![(kinds[at].kind, count)], cursor: Some(cursor) })
+    }
+
+    /// Of the jobs, hooks alone hold what users said; the others have ids at most.
+    async fn scrub_hooks(&self, user: &str, after: &str) -> Result<Step> {
+        let mut jobs = self.store.jobs_after(Kept::KIND, after, FEW).await?;
+        let (mut looked, mut scrubbed, mut last) = (0, 0, None);
+        while let Some(job) = jobs.try_next().await? {
+            looked += 1;
+            let kept = Kept::read(&job.payload);
+            let payload =
+                kept.and_then(|kept| hooks::without(kept.body(), user).and_then(|body| kept.with_body(body)));
+            if let Some(payload) = payload
+                && self.store.replace_payload(&job, payload).await?
+            {
+                scrubbed += 1;
+            }
+            last = Some(job.id);
+        }
+        let cursor = last.filter(|_| looked == FEW).map(|last| format!("{HOOKS}{last}"));
+        Ok(Step { erased: vec![("hooks", scrubbed)], cursor })
     }
 
     /// The content goes before its last name, so that a death between the two leaves something to find it by. Content that others have
