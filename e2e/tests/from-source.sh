@@ -91,3 +91,6 @@ until_registered 20 gateway 1
 start_service msg msg-3 0
 until_registered 20 msg 2
 until_checked
+echo "what is in Kafka twice is pushed once"
+KAFKA_LOG=$work/kafka KAFKA_PORT=23092 PUSH_METRICS=http://127.0.0.1:24009/metrics \
+  node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=90000 --test-reporter=spec "$root/e2e/tests/twice.test.mjs"

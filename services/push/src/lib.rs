@@ -14,16 +14,17 @@ mod group_notes;
 mod key;
 mod offline_push;
 mod receivers;
+mod repeats;
 mod split;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
-use bus::{Batch, Handled, PartitionHandler, Refused};
+use bus::{Batch, PartitionHandler, Refused};
 use config::Hook;
 pub use dismissal::{Dismissals, Removes};
 pub use gateways::Gateways;
@@ -48,6 +49,7 @@ use protocol::{
     sdkws::{MsgData, OfflinePushInfo},
 };
 use receivers::{Audience, Members, Receivers};
+use repeats::Repeats;
 use rpc::Context;
 use serde_json::json;
 use store::Store;
@@ -393,26 +395,13 @@ impl Push {
 /// The handler of one assigned partition.
 pub struct Partition {
     push: Push,
-    handled: Handled,
+    repeats: Repeats,
 }
 
 impl Partition {
     /// Of a partition that was just assigned.
     pub fn new(push: Push) -> Self {
-        Self { push, handled: Handled::new(HANDLED_MESSAGES) }
-    }
-
-    /// Takes out what was pushed already, and what is there twice; what stands for the others.
-    fn leave_out_repeats(&mut self, items: &mut Vec<Item>) -> HashSet<u128> {
-        let mut here = HashSet::new();
-        items.retain(|item| {
-            let Some(key) = key::of(&item.record.conversation_id, &item.message) else { return true };
-            let mark = self.handled.mark(key);
-            let is_new = !self.handled.knows(mark) && here.insert(mark);
-            self.push.metrics.repeats.inc_by(u64::from(!is_new));
-            is_new
-        });
-        here
+        Self { push, repeats: Repeats::new(HANDLED_MESSAGES) }
     }
 }
 
@@ -421,8 +410,9 @@ impl PartitionHandler for Partition {
     /// done is not repeated.
     async fn handle(&mut self, batch: Batch) {
         let mut items = self.push.decode(batch);
-        let marks = self.leave_out_repeats(&mut items);
-        let push = &self.push;
+        let (push, read) = (&self.push, items.len());
+        let marks = self.repeats.leave_out(&mut items);
+        push.metrics.repeats.inc_by((read - items.len()) as u64);
         let mut trouble = Trouble::default();
         let deliveries = loop {
             match push.address(&items).await {
@@ -440,9 +430,7 @@ impl PartitionHandler for Partition {
                 trouble.wait(&error).await;
             }
         }
-        for mark in marks {
-            self.handled.remember(mark);
-        }
+        self.repeats.remember(marks);
     }
 }
 
