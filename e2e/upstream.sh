@@ -2,8 +2,9 @@
 # The same runs of the checker against any OpenIM server that runs already, ours or upstream's, so that what is found can be put side by side: a quiet one, one in
 # which processes stand still, one in which they are killed, all with one seed. Only what both promise counts: what was acknowledged is not lost, doubled,
 # reordered or different for two readers. It neither brings nor builds a server.
-# "Not there for readers" is what two readers did not get within SETTLE seconds. A server may have it all the same: upstream's remembers for a minute that a
-# message was not there yet for whoever asked too early. Look into its MongoDB before anything is called lost.
+# Nothing is read before READ_AFTER seconds after the end of sending: upstream's server remembers for a minute that a message was not there yet for whoever
+# asked too early. "Not there for readers" is what two readers did not get within SETTLE seconds more, longer than that minute. Look into the server's
+# MongoDB before anything is called lost.
 #   OPENIM_API=http://… OPENIM_WS=ws://… OPENIM_SECRET=… e2e/upstream.sh FOLDER [SERVICE…]
 # FOLDER has a file SERVICE.pid for each server and service, with the id of its process; whoever runs them begins them again when they end. Servers are
 # mongodb, redis and kafka; the services that store, send and push messages are named.
@@ -14,8 +15,8 @@ mkdir -p "$root/e2e/out"
 [ -x "$built/checker" ] || build_checker
 run() { # NAME SECONDS OPTION…
   local name=$1 seconds=$2 output=$root/e2e/out/beside-$1.json; shift 2
-  "$built/checker" --api "${OPENIM_API:?}" --ws "${OPENIM_WS:?}" --seed "$seed" --seconds "$seconds" --conversations 10 --groups 2 --members 6 --pause-ms 40 --round 400 \
-    --payload 200 --backdate-every 25 --at-all-every 20 --settle-seconds "${SETTLE:-60}" --stored-only --only lost,doubled,reordered,divergent --hang-up-every "${hang_ups:-0}" "$@" \
+  "$built/checker" --api "${OPENIM_API:?}" --ws "${OPENIM_WS:?}" --seed "$seed" --seconds "$seconds" --conversations 10 --groups 2 --members 6 --pause-ms 40 \
+    --payload 200 --backdate-every 25 --at-all-every 20 --read-after-end "${READ_AFTER:-20}" --settle-seconds "${SETTLE:-90}" --stored-only --only lost,doubled,reordered,divergent --hang-up-every "${hang_ups:-0}" "$@" \
     > "$output" 2> "${output%.json}.log" || true
   node -e '
     const [name, file, log] = process.argv.slice(1);
@@ -32,8 +33,9 @@ hang_ups=20 run hang-ups 20
 freezes=() kills=()
 for name in mongodb redis kafka "$@"; do freezes+=(--freeze "$folder/$name.pid:3"); done
 for name in "$@"; do kills+=(--kill "$folder/$name.pid"); done
-run freezes $((8 * (${#freezes[@]} / 2 + 1))) "${freezes[@]}"
-[ $# = 0 ] || run kills $((8 * ($# + 1))) "${kills[@]}"
 run redis 20 --kill "$folder/redis.pid"
 run kafka 30 --kill "$folder/kafka.pid"
 run mongodb 20 --kill "$folder/mongodb.pid"
+run freezes $((8 * (${#freezes[@]} / 2 + 1))) "${freezes[@]}"
+# Last: what a service leaves behind when it dies is not to be taken for the fault of another run.
+[ $# = 0 ] || run kills $((8 * ($# + 1))) "${kills[@]}"

@@ -247,7 +247,13 @@ pub async fn prove(client: Client, namespace: &str, name: &str, options: &Option
         .with_context(|| format!("{name} is not reachable from here; set --api and --ws"))?;
     let load = load(options);
     println!("Test users {PREFIX}… send {} messages per second; seed {}.", options.rate, load.seed);
-    let run = Run::new(admin, load, Checks { settle_seconds: 90, stored_only: false }, PREFIX, None);
+    let run = Run::new(
+        admin,
+        load,
+        Checks { settle_seconds: 90, stored_only: false, read_after_end: None },
+        PREFIX,
+        None,
+    );
     let sent = send(&run, until_over(&clusters, name, options, &run)).await;
     for left in run.clean_up().await.iter().take(3) {
         eprintln!("not cleaned up: {left}");

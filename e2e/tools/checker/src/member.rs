@@ -119,7 +119,7 @@ impl Member {
     /// Sends up to `most` numbered messages; each is repeated with its clientMsgID, and another body, until it is acknowledged or refused for good.
     pub(crate) async fn send(&mut self, run: &Run, to: Target<'_>, most: u64) -> anyhow::Result<Said> {
         let mut said = Said { sent: Sent { before: self.number, ..Sent::default() }, ..Said::default() };
-        let until = self.number + most;
+        let until = self.number.saturating_add(most);
         let mut last = Instant::now();
         while self.number < until && !run.enough.is_cancelled() {
             self.number += 1;

@@ -51,9 +51,9 @@ impl Room {
 
     /// Sends and checks until it is enough; how many connections were open then.
     pub(crate) async fn live(mut self, run: &Run) -> anyhow::Result<usize> {
-        let whole = (run.load.round / (self.members.len() as u64).saturating_sub(1).max(1)).max(1);
-        // Not all rooms stop sending at the same time.
-        let mut most = self.members[0].up_to(whole);
+        let whole = run.load.of_a_round(self.members.len(), &run.checks);
+        // Not all rooms stop sending at the same time, unless all of them send until the end.
+        let mut most = if whole == u64::MAX { whole } else { self.members[0].up_to(whole) };
         loop {
             let said = self.send(run, most).await?;
             self.verify(run, said).await?;
@@ -80,6 +80,7 @@ impl Room {
     }
 
     async fn verify(&mut self, run: &Run, said: BTreeMap<String, Said>) -> anyhow::Result<()> {
+        sleep(run.checks.quiet()).await;
         let deadline = Instant::now() + run.checks.settle();
         if !run.checks.stored_only {
             let unheard = self.unheard(&said, deadline).await;

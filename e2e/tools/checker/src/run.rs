@@ -65,6 +65,14 @@ impl Load {
     pub(crate) fn pause(&self) -> Duration {
         Duration::from_millis(self.pause_ms)
     }
+
+    /// Messages that each of `members` sends before they are read: those of a pair `round`, those of a group together as many.
+    pub(crate) fn of_a_round(&self, members: usize, checks: &Checks) -> u64 {
+        if checks.read_after_end.is_some() {
+            return u64::MAX;
+        }
+        (self.round / (members as u64).saturating_sub(1).max(1)).max(1)
+    }
 }
 
 /// What is looked at.
@@ -76,11 +84,20 @@ pub struct Checks {
     /// Check only what is stored, not what open connections were pushed: for servers that do not guarantee it.
     #[arg(long)]
     pub stored_only: bool,
+    /// Read nothing before this many seconds after the end of sending, and then all of it at once: for servers that remember for a while that a
+    /// message was not there for whoever asked too early. The memory of a run grows with its messages.
+    #[arg(long, value_name = "SECONDS")]
+    pub read_after_end: Option<u64>,
 }
 
 impl Checks {
     pub(crate) fn settle(&self) -> Duration {
         Duration::from_secs(self.settle_seconds)
+    }
+
+    /// How long nothing is read after a round.
+    pub(crate) fn quiet(&self) -> Duration {
+        Duration::from_secs(self.read_after_end.unwrap_or(0))
     }
 }
 
@@ -262,4 +279,32 @@ impl Run {
 
 fn told<T>(done: anyhow::Result<T>) -> Option<String> {
     done.err().map(|error| format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        load: Load,
+        #[command(flatten)]
+        checks: Checks,
+    }
+
+    fn round(options: &[&str], members: usize) -> (u64, Duration) {
+        let words = Words::parse_from([&["checker"][..], options].concat());
+        (words.load.of_a_round(members, &words.checks), words.checks.quiet())
+    }
+
+    #[test]
+    fn a_run_that_reads_after_its_end_has_one_round() {
+        assert_eq!(round(&[], 2), (1000, Duration::ZERO));
+        assert_eq!(round(&["--round", "400"], 5), (100, Duration::ZERO));
+        assert_eq!(round(&["--round", "1"], 5), (1, Duration::ZERO));
+        assert_eq!(round(&["--read-after-end", "20"], 5), (u64::MAX, Duration::from_secs(20)));
+    }
 }
