@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What goes wrong while messages flow: processes that stand still or die, Redis that fails over and steps its clock, etcd that is away when services start,
-# Kafka's disk that is full. Services in processes of their own, found through etcd; two gateways; everything listens on loopback alone. After each, the checker
+# Kafka's disk that is full, clocks of services that step. Services in processes of their own, found through etcd; two gateways; everything listens on loopback alone. After each, the checker
 # has to have found nothing: messages too large, backdated ones, storms of @all, clients that hang up and retries with another body are among what it sends.
 #   e2e/tests/nemeses.sh [core | NAME…]     all when left out, each alone; core: a few of them in one run of half a minute; SEED repeats choices
 set -euo pipefail
@@ -20,11 +20,17 @@ start_etcd() {
     --listen-peer-urls http://127.0.0.1:23800 --initial-advertise-peer-urls http://127.0.0.1:23800 --initial-cluster default=http://127.0.0.1:23800
   until_listens etcd 23790
 }
-# A clock that is put ahead and back. The services cannot be given one: they are linked statically.
+# Clocks that are put ahead and back: Redis is given one by the linker; the services are linked statically, and read theirs by themselves when they are
+# built with debug assertions (crates/model/src/clock.rs).
 gcc -shared -fPIC -O2 -o "$work/clock.so" "$root/e2e/tests/lib/clock.c"
-clock() { printf '%s' "node -e 'const b=Buffer.alloc(8);b.writeBigInt64LE(${1}n);const f=fs.openSync(\"$work/clock\",\"r+\");fs.writeSync(f,b)'"; }
-head -c 8 /dev/zero > "$work/clock"
-with_clock=(env LD_PRELOAD="$work/clock.so" CLOCK_FILE="$work/clock")
+mkdir "$work/clocks"
+clock() { # SECONDS NAME…: the command that puts them ahead
+  local seconds=$1 files; shift
+  files=$(printf "\"$work/clocks/%s\"," "$@")
+  printf '%s' "node -e 'const b=Buffer.alloc(8);b.writeBigInt64LE(${seconds}n);for(const n of [${files%,}]){const f=fs.openSync(n,\"r+\");fs.writeSync(f,b);fs.closeSync(f)}'"
+}
+head -c 8 /dev/zero > "$work/clocks/redis"
+with_clock=(env LD_PRELOAD="$work/clock.so" CLOCK_FILE="$work/clocks/redis")
 replica() { # PORT [MASTER_PORT]
   mkdir -p "$work/redis-$1"
   supervised "redis-$1" "${with_clock[@]}" redis-server --bind 127.0.0.1 --port "$1" --dir "$work/redis-$1" --save '' ${2:+--replicaof 127.0.0.1 "$2"}
@@ -36,10 +42,12 @@ sentinel() { # PORT
     'sentinel down-after-milliseconds chat 3000' 'sentinel failover-timeout chat 6000' > "$work/sentinel-$1/sentinel.conf"
   start "sentinel-$1" redis-server "$work/sentinel-$1/sentinel.conf" --sentinel
 }
-number=0
+number=0 instances=()
 start_service() { # SERVICE NAME GATEWAY_PORT: its admin port is 24000 and its number
   number=$((number + 1))
-  supervised "$2" env IMENV_ADMINPORT=$((24000 + number)) IMENV_RPCBASEPORT=$((24100 + 20 * number)) IMENV_GATEWAY_PORT="$3" \
+  instances+=("$2")
+  head -c 8 /dev/zero > "$work/clocks/$2"
+  supervised "$2" env OPENIM_CLOCK_FILE="$work/clocks/$2" IMENV_ADMINPORT=$((24000 + number)) IMENV_RPCBASEPORT=$((24100 + 20 * number)) IMENV_GATEWAY_PORT="$3" \
     IMENV_LOG_STORAGELOCATION="$work/log/$2" "$server" "$1" --config "$work/config"
 }
 
@@ -72,6 +80,22 @@ freeze() { echo --freeze "$work/$1.pid:$2"; }
 kill_() { echo --kill "$work/$1.pid"; }
 master="redis-cli -p 23379 sentinel get-master-addr-by-name chat | tail -1"
 of_master() { echo "$1 \$(cat $work/redis-\$($master).pid)"; }
+# server_is_ahead SECONDS: or clocks step and nobody sees it.
+server_is_ahead() {
+  local post=(curl -sf -m 10 -H 'operationID: clock' -H 'content-type: application/json')
+  local token now
+  token=$("${post[@]}" http://127.0.0.1:23002/auth/get_admin_token -d "{\"secret\":\"$api_secret\",\"userID\":\"imAdmin\"}" | grep -o '"token":"[^"]*' | cut -d'"' -f4)
+  bash -c "$(clock "$1" "${instances[@]}")"
+  now=$("${post[@]}" -H "token: $token" http://127.0.0.1:23002/msg/get_server_time -d '{}' | grep -o '"serverTime":[0-9]*' | cut -d: -f2)
+  bash -c "$(clock 0 "${instances[@]}")"
+  [ $((now / 1000 - $(date +%s) - $1)) -gt -60 ] || { echo "the services do not follow their clocks: $now"; exit 1; }
+}
+# step SECONDS WHOSE NAME…: as an option of the checker
+stepped=()
+step() {
+  local seconds=$1 whose=$2; shift 2
+  stepped+=(--nemesis "the clock of $whose goes $seconds s ahead=$(clock "$seconds" "$@")")
+}
 # The disk has no room until Kafka has felt it: it stops, or says that it cannot write.
 fill_disk="dd if=/dev/zero of=$disk/full bs=64k 2> /dev/null; sleep 8; rm $disk/full"
 # etcd is away, and who starts then has to wait for it.
@@ -88,6 +112,7 @@ for name in mongodb kafka transfer push msg gateway; do ln -s "$work/$name.pid" 
 ln -s "$work/redis-23679.pid" "$beside/redis.pid"
 
 all=(gateway push redis redis-fails-over redis-dies redis-clock mongodb kafka services etcd-at-start disk-full)
+[ "$profile" = release ] || all+=(clocks clock-apart)
 nemesis() { # NAME
   echo "$1"
   case $1 in
@@ -96,12 +121,25 @@ nemesis() { # NAME
     redis) begin 15 --nemesis "Redis stands still=$(of_master 'kill -STOP'); sleep 2; $(of_master 'kill -CONT')" ;;
     redis-fails-over) begin 25 --nemesis "Redis hangs until another has taken over=old=\$(cat $work/redis-\$($master).pid); kill -STOP \$old; sleep 9; kill -CONT \$old" ;;
     redis-dies) begin 25 --nemesis "the master of Redis dies=$(of_master 'kill -KILL')" ;;
-    redis-clock) begin 25 --nemesis "the clock of Redis goes an hour ahead=$(clock 3600)" --nemesis "an hour back=$(clock -3600)" --nemesis "and is right=$(clock 0)" ;;
+    redis-clock) begin 25 --nemesis "the clock of Redis goes an hour ahead=$(clock 3600 redis)" --nemesis "an hour back=$(clock -3600 redis)" --nemesis "and is right=$(clock 0 redis)" ;;
     mongodb) begin 25 $(freeze mongodb 8) $(kill_ mongodb) ;;
     kafka) begin 40 $(freeze kafka 8) $(kill_ kafka) ;;
     services) begin 40 $(kill_ transfer) $(kill_ push) $(kill_ msg) $(kill_ gateway) $(kill_ gateway-2) $(kill_ conversation) $(freeze transfer 4) $(freeze msg 4) ;;
     etcd-at-start) begin 25; sleep 4; without_etcd ;;
     disk-full) begin 45 --nemesis "Kafka's disk is full=$fill_disk" ;;
+    clocks | clock-apart)
+      [ "$profile" != release ] || { echo "programs that are shipped have the machine's clock alone: OPENIM_PROFILE=gate"; exit 2; }
+      server_is_ahead 3600
+      stepped=()
+      if [ "$1" = clocks ]; then
+        for seconds in 3600 -3600 0; do step $seconds "all services" "${instances[@]}"; done
+      else # calls of whoever is a minute ahead or back are refused until its clock is right
+        for service in msg transfer push gateway-2; do
+          for seconds in 60 0 -60 0; do step $seconds "$service" "$service"; done
+        done
+      fi
+      begin 25 "${stepped[@]}"
+      ;;
     core)
       begin 26 $(freeze gateway 3) --nemesis "Redis fails over=redis-cli -p 23379 sentinel failover chat" $(kill_ transfer) $(freeze push 4) $(kill_ gateway-2) \
         $(freeze mongodb 2)
