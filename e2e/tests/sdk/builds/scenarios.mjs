@@ -38,7 +38,7 @@ async function befriend(alice, bob) {
   await heard(bob, 'OnFriendApplicationAdded');
   await bob.must('acceptFriendApplication', { toUserID: alice.userID, handleMsg: 'welcome' });
   await heard(alice, 'OnFriendApplicationAccepted');
-  await heard(alice, 'OnFriendAdded', (friend) => friend.userID === bob.userID);
+  await until('the friend is listed', async () => (await friendIDs(alice)).includes(bob.userID));
 }
 
 async function logInAndOut(world) {
@@ -47,7 +47,7 @@ async function logInAndOut(world) {
   await alice.must('logout');
   const again = await alice.login(world, alice.userID, await world.token(alice.userID));
   assert.ok(again.ok, JSON.stringify(again));
-  assert.equal(await alice.must('getLoginStatus'), 3);
+  await until('it is logged in', async () => await alice.must('getLoginStatus') === 3);
 }
 
 async function talk(world) {
