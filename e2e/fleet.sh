@@ -10,7 +10,7 @@ stages=$(go mod download -json sigs.k8s.io/kwok@v0.8.0 | sed -n 's/.*"Dir": "\(.
 
 kwoks=()
 finish() {
-  kube delete namespace -l openim-fleet --wait=true --timeout=600s > /dev/null || true
+  kube delete namespace -l openim-fleet --wait=true --timeout="${slow}s" > /dev/null || true
   kill "${kwoks[@]}" 2> /dev/null || true
   kube delete node -l type=kwok > /dev/null || true
   rm -rf "$work"

@@ -32,21 +32,29 @@ fn field_schema(field: &FieldDescriptor) -> Value {
     }
 }
 
+fn integer(minimum: i64, maximum: u64) -> Value {
+    json!({ "type": "integer", "minimum": minimum, "maximum": maximum })
+}
+
 fn kind_schema(kind: &Kind) -> Value {
-    let integer = |minimum: i64, maximum: u64| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
     match kind {
         Kind::Double | Kind::Float => json!({ "type": "number" }),
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Enum(_) => integer(i32::MIN.into(), i32::MAX as u64),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Enum(_) => {
+            integer(i32::MIN.into(), i32::MAX as u64)
+        }
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => integer(i64::MIN, i64::MAX as u64),
         Kind::Uint32 | Kind::Fixed32 => integer(0, u32::MAX.into()),
         Kind::Uint64 | Kind::Fixed64 => integer(0, u64::MAX),
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::String => json!({ "type": "string" }),
-        Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$" }),
+        Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64",
+            "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$" }),
         // A wrapper is its bare value.
         Kind::Message(message) if message.package_name() == "openim.protobuf" => {
             message.get_field_by_name("value").map_or(json!({}), |value| kind_schema(&value.kind()))
         }
-        Kind::Message(message) => json!({ "$ref": format!("#/components/schemas/{}", message.full_name()) }),
+        Kind::Message(message) => {
+            json!({ "$ref": format!("#/components/schemas/{}", message.full_name()) })
+        }
     }
 }

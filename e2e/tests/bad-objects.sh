@@ -54,4 +54,4 @@ done
 [ "$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]
 # The status is written before the event is published.
 told() { kube -n "$cluster_namespace" get events --field-selector involvedObject.name=waiting -o jsonpath='{.items[*].reason}' | grep -c DependencyNotReady || true; }
-until_is 30 1 told
+eventually 1 told

@@ -12,7 +12,7 @@ claims() { kube -n "$ns" get persistentvolumeclaims -l "openim.io/cluster=$clust
 of_before() { # how many objects there are of the cluster that was deleted
   kube -n "$ns" get all,configmaps,ingresses -l "openim.io/cluster=$cluster_name" -o 'jsonpath={.items[*].metadata.ownerReferences[*].uid}' | tr ' ' '\n' | grep -c "$1" || true
 }
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name"
 before=$(claims)
 [ "$(wc -l <<< "$before")" = 3 ] || { echo "three volumes were expected: $before"; exit 1; }
 of_object() { kube -n "$ns" get openimcluster "$cluster_name" -o "jsonpath=$1"; }
@@ -24,7 +24,7 @@ echo "deleted under load and made anew: nothing that was acknowledged is lost"
 checking delete-checker 6
 sleep 12
 kube replace --force -f "$object"
-until_is 120 0 of_before "$uid"
-wait_ready "$cluster_name" 240
+eventually 0 of_before "$uid"
+wait_ready "$cluster_name"
 checked delete-checker
 [ "$before" = "$(claims)" ] || { echo "the volumes are others: $(claims)"; exit 1; }

@@ -18,11 +18,11 @@ check() { # WHAT…: this is done while the checker sends
 leave() {
   [ -n "$second" ] || return 0
   kube uncordon "$first"
-  kube drain "$second" --ignore-daemonsets --delete-emptydir-data --timeout=240s
+  kube drain "$second" --ignore-daemonsets --delete-emptydir-data --timeout="${deadline}s"
   "$bin/localkube" leave
 }
 trap leave EXIT
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name"
 images=("$OPENIM_CACHE"/test-images/*.tar)
 [ -e "${images[0]}" ] || images=()
 "$bin/localkube" join "${images[@]}"
@@ -34,11 +34,11 @@ said=$(openim drain "$cluster_name" --node "$second" 2>&1) && { echo "there is n
 [[ $said == *"is schedulable: "*"kubectl cordon $second"* ]] || { echo "it does not say that the node takes pods: $said"; exit 1; }
 kube cordon "$first"
 check openim drain "$cluster_name" --node "$first"
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name"
 [ "$(nodes)" = "$second" ] || { echo "there are pods on: $(nodes)"; exit 1; }
 
 echo "kubectl drain: all that budgets let go, at once"
 kube uncordon "$first"
-check kube drain "$second" --ignore-daemonsets --delete-emptydir-data --timeout=300s
-wait_ready "$cluster_name" 180
+check kube drain "$second" --ignore-daemonsets --delete-emptydir-data --timeout="${deadline}s"
+wait_ready "$cluster_name"
 [ "$(nodes)" = "$first" ] || { echo "there are pods on: $(nodes)"; exit 1; }

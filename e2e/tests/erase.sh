@@ -17,4 +17,4 @@ write_config 'discovery: {enable: static}' 'redis: {address: "127.0.0.1:23679"}'
   "object: {enable: s3, s3: {$s3, bucket: files}}" "backup: {key: $secret-for-backups, s3: {$s3, bucket: backups}}"
 export SERVER=$server CONFIG=$work/config BUCKETS=$work/s3 READY=http://127.0.0.1:23000/readyz MONGODB=mongodb://127.0.0.1:23017 DATABASE=from_source
 cd "$(dirname "$0")"
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=240000 --test-reporter=spec erase.test.mjs
+node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec erase.test.mjs

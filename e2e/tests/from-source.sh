@@ -42,7 +42,7 @@ start all env IMENV_API_REQUESTSPERSECOND=50 IMENV_GATEWAY_MAXCONNECTIONS=20 IME
 until_ready all 23000
 check 8
 echo 'friendVerify: true' >> "$work/config/config.yaml"
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=60000 --test-reporter=spec "$root/e2e/tests/limits.test.mjs"
+node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec "$root/e2e/tests/limits.test.mjs"
 ls "$work"/log/all.*.log > /dev/null
 stop all TERM
 grep -q '"message":"process.stopped"' "$work"/log/all.*.log || { tail -3 "$work"/log/all.*.log; exit 1; }
@@ -73,23 +73,23 @@ until_registered() { # SECONDS SERVICE COUNT
     sleep 0.3
   done
 }
-until_registered 10 msg 2
-until_registered 10 gateway 2
+until_registered msg 2
+until_registered gateway 2
 curl -sf http://127.0.0.1:23002/prometheus_discovery/msg | has '"targets":\["127.0.0.1:240[0-9]*","127.0.0.1:240[0-9]*"\]'
 check 8
 echo "one that dies is dropped, one that stops leaves at once, and etcd may be away: nothing is lost"
 start_checker 45
 stop msg KILL
-until_registered 20 msg 1
+until_registered msg 1
 stop gateway-2 TERM
 [ "$(registered gateway)" = 1 ] || { echo "a gateway that has stopped is still registered"; exit 1; }
 stop etcd KILL
 sleep 12
 start_etcd
-until_registered 20 msg 1
-until_registered 20 gateway 1
+until_registered msg 1
+until_registered gateway 1
 start_service msg msg-3 0
-until_registered 20 msg 2
+until_registered msg 2
 until_checked
 echo "what is in Kafka twice is pushed once"
 KAFKA_LOG=$work/kafka KAFKA_PORT=23092 PUSH_METRICS=http://127.0.0.1:24009/metrics \

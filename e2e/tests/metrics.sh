@@ -55,7 +55,7 @@ import json, sys
 for line in sys.stdin: json.loads(line)["level"]'
 
 # Who becomes an administrator or is refused and what an administrator changes is in the audit log; what a user does is not.
-call() { curl -fsS -m 10 "$(field api)$1" -H "operationID: $3" -H 'content-type: application/json' -H "token: ${4:-}" -d "$2"; }
+call() { curl -fsS -m "$deadline" "$(field api)$1" -H "operationID: $3" -H 'content-type: application/json' -H "token: ${4:-}" -d "$2"; }
 token_of() { python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["token"])'; }
 tag=audit$(date +%s)
 admin=$(call /auth/get_admin_token "{\"userID\":\"$(field adminUserID)\",\"secret\":\"$(field secret)\"}" "$tag-1" | token_of)

@@ -13,8 +13,8 @@ kube -n "$cluster_namespace" create secret generic "$cluster_name-s3" --dry-run=
 api=$(sed -n 's/.*"api":"\([^"]*\)".*/\1/p' <<< "$OPENIM_ENDPOINTS")
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"objectStorage\":{
   \"endpoint\":\"http://s3.openim-s3.svc:7070\",\"externalEndpoint\":\"$api\",\"bucket\":\"openim-uploads\",\"secretName\":\"$cluster_name-s3\",\"expireDays\":1}}}"
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 node_modules
 export CLUSTER_NAMESPACE=$cluster_namespace CLUSTER_NAME=$cluster_name LOCALKUBE=$bin/localkube
 cd "$(dirname "$0")"
-node --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec objects.test.mjs
+node --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec objects.test.mjs

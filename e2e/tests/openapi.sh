@@ -7,7 +7,7 @@ tool=$OPENIM_CACHE/schemathesis
 at=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")}
 field() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$at" "$1"; }
 api=$(field api)
-call() { curl -fsS -m 10 "$api$1" -H 'operationID: openapi' -H 'content-type: application/json' -H "token: ${3:-}" -d "$2"; }
+call() { curl -fsS -m "$deadline" "$api$1" -H 'operationID: openapi' -H 'content-type: application/json' -H "token: ${3:-}" -d "$2"; }
 token_of() { python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["token"])'; }
 admin=$(call /auth/get_admin_token "{\"userID\":\"$(field adminUserID)\",\"secret\":\"$(field secret)\"}" | token_of)
 user=schema$(date +%s)

@@ -6,7 +6,7 @@ ns=$cluster_namespace
 get() { kube -n "$ns" get openimcluster "$1" -o "jsonpath=$2"; }
 echo "a spec edit rolls out and scales"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":2}},"config":{"gatewayDrainSeconds":2}}}'
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o jsonpath='{.status.readyReplicas}')" = 2 ]
 config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o "jsonpath=$1"; }
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="IMENV_GATEWAY_DRAINSECONDS")].value}')" = 2 ]
@@ -19,13 +19,13 @@ of_pod() { # COMPONENT PATH: what its first pod's admin port says
 }
 pods_before=$(all_uids)
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"info,openim_transfer=debug","retainDays":30}}}'
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 [ "$(of_pod transfer loglevel)" = "openim_transfer=debug,info" ] || { echo "transfer logs at $(of_pod transfer loglevel)"; exit 1; }
 of_pod cron config | has "\"$(get "$cluster_name" '{.status.liveConfig}')\""
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":"verbose"}}}'
-until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
+eventually InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"logLevel":null,"retainDays":null}}}'
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 [ "$(of_pod transfer loglevel)" = info ]
 [ "$pods_before" = "$(all_uids)" ]
 
@@ -35,26 +35,26 @@ OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} CLUSTER_NAMESP
 
 echo "hand edits are repaired, others' fields stay"
 kube -n "$ns" scale deployment "$cluster_name-user" --replicas=2
-until_is 30 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
+eventually 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
 told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=EditRepaired -o 'jsonpath={.items[*].note}'; }
-until_is 10 "reverted Deployment/$cluster_name-user: spec.replicas was changed by kubectl; edit the OpenIMCluster instead" told
+eventually "reverted Deployment/$cluster_name-user: spec.replicas was changed by kubectl; edit the OpenIMCluster instead" told
 operator_metrics | has 'openim_operator_edits_repaired_total{kind="Deployment"} [1-9]'
 kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
 kept=$(config '{.items[*].metadata.name}')
 kube -n "$ns" delete "service/$cluster_name-api-http" "configmap/$kept"
-until_is 30 10002 kube -n "$ns" get service "$cluster_name-api-http" -o 'jsonpath={.spec.ports[0].port}'
-until_is 30 "$kept" config '{.items[*].metadata.name}'
+eventually 10002 kube -n "$ns" get service "$cluster_name-api-http" -o 'jsonpath={.spec.ports[0].port}'
+eventually "$kept" config '{.items[*].metadata.name}'
 [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 
 echo "what the spec does not name any more is taken away, others' fields stay"
 ingress() { kube -n "$ns" get ingress "$cluster_name" -o "jsonpath={$1}"; }
 kube -n "$ns" annotate ingress "$cluster_name" example.org/note=mine --overwrite
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"host":"im.example.test","annotations":{"example.org/ours":"1"}}}}'
-until_is 30 im.example.test ingress '.spec.rules[0].host'
+eventually im.example.test ingress '.spec.rules[0].host'
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"host":null,"annotations":null}}}'
-until_is 30 "" ingress '.spec.rules[0].host'
-until_is 10 "" ingress '.metadata.annotations.example\.org/ours'
+eventually "" ingress '.spec.rules[0].host'
+eventually "" ingress '.metadata.annotations.example\.org/ours'
 [ "$(ingress '.metadata.annotations.example\.org/note')" = mine ]
 
 echo "a PodMonitor is made where the Prometheus operator is known, changed and removed with the spec"
@@ -62,27 +62,27 @@ monitoring() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p
 pod_monitor() { kube -n "$ns" get podmonitor "$cluster_name" -o "jsonpath={$1}"; }
 messages() { get "$cluster_name" '{.status.blockers[*].message}'; }
 monitoring '{"labels":{"release":"-"}}'
-until_is 30 InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
+eventually InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
 get "$cluster_name" '{.status.message}' | has 'spec.monitoring.labels.release: "-" is not a label value'
 monitoring '{"labels":{"release":"prometheus"}}'
 if ! kube get customresourcedefinition podmonitors.monitoring.coreos.com > /dev/null 2>&1; then
-  until_is 30 "spec.monitoring: PodMonitor CRD not found: install the Prometheus operator, or remove the field" messages
+  eventually "spec.monitoring: PodMonitor CRD not found: install the Prometheus operator, or remove the field" messages
   kube apply --server-side -f "$OPENIM_CACHE/podmonitors.yaml"
 fi
-until_is 60 "prometheus 30s" pod_monitor '.metadata.labels.release} {.spec.podMetricsEndpoints[0].interval'
-wait_ready "$cluster_name" 60
+eventually "prometheus 30s" pod_monitor '.metadata.labels.release} {.spec.podMetricsEndpoints[0].interval'
+wait_ready "$cluster_name"
 monitoring '{"intervalSeconds":15}'
-until_is 30 15s pod_monitor '.spec.podMetricsEndpoints[0].interval'
+eventually 15s pod_monitor '.spec.podMetricsEndpoints[0].interval'
 monitoring null
-until_is 30 "" kube -n "$ns" get podmonitors -o name
-wait_ready "$cluster_name" 60
+eventually "" kube -n "$ns" get podmonitors -o name
+wait_ready "$cluster_name"
 
 echo "kubectl scale and an autoscaler of one's own reach a service, and the last edit counts"
 service() { kube -n "$ns" get openimservice "$cluster_name-user" -o "jsonpath={.$1}"; }
 replicas() { kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'; }
 kube -n "$ns" scale "openimservice/$cluster_name-user" --replicas 2
-until_is 30 2 replicas
-until_is 60 2 service status.ready
+eventually 2 replicas
+eventually 2 service status.ready
 kube -n "$ns" apply -f - <<END
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -93,20 +93,20 @@ spec:
   maxReplicas: 4
   metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
 END
-until_is 60 3 replicas
+eventually 3 replicas
 kube -n "$ns" delete horizontalpodautoscaler own
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"user":{"replicas":2}}}}'
-until_is 30 2 replicas
-until_is 10 2 service spec.replicas
+eventually 2 replicas
+eventually 2 service spec.replicas
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"user":null}}}'
-until_is 30 1 replicas
-wait_ready "$cluster_name" 60
+eventually 1 replicas
+wait_ready "$cluster_name"
 
 echo "an ingress that is not wanted any more is removed"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":false}}}'
-until_is 30 "" kube -n "$ns" get ingress -o name
+eventually "" kube -n "$ns" get ingress -o name
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":true}}}'
-until_is 30 "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress -o name
+eventually "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress -o name
 
 echo "a volume grows with the spec and restarts nothing; one that cannot grow or would shrink says so"
 claim() { kube -n "$ns" get persistentvolumeclaim "data-$cluster_name-redis-0" -o 'jsonpath={.spec.resources.requests.storage}'; }
@@ -116,18 +116,18 @@ blocked() { get "$cluster_name" '{.status.blockers[*].message}' | grep -c 'canno
 pods_before=$(all_uids)
 size=$(claim); size=${size%Gi}
 redis_size $((size + 1))Gi
-until_is 30 $((size + 1))Gi claim
-wait_ready "$cluster_name" 60
+eventually $((size + 1))Gi claim
+wait_ready "$cluster_name"
 expand false
 trap 'expand true' EXIT
 redis_size $((size + 2))Gi
-until_is 30 1 blocked
+eventually 1 blocked
 expand true
-until_is 60 $((size + 2))Gi claim
-until_is 30 0 blocked
+eventually $((size + 2))Gi claim
+eventually 0 blocked
 if answer=$(redis_size 1Gi 2>&1); then echo "a smaller volume was accepted"; exit 1; fi
 grep -q 'volumes cannot shrink' <<< "$answer" || { echo "$answer"; exit 1; }
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 [ "$pods_before" = "$(all_uids)" ]
 
 echo "kubectl openim says what is, and what an edit would do without doing it"
@@ -155,13 +155,13 @@ grep -q 'spec.config.multiLoginPolicy: must be 0, 1, 4 or 5' <<< "$answer" || { 
 sleep 3
 [ "$generation $pods_before $(claim)" = "$(get "$cluster_name" '{.metadata.generation}') $(all_uids) $((size + 2))Gi" ]
 kube -n "$ns" get "ingress/$cluster_name" -o name
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 
 echo "kubectl openim proves a change: messages of test users go through it, and the status keeps what became of them"
 mkdir -p "$root/e2e/out"
 at() { OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} node -p "JSON.parse(process.env.OPENIM_ENDPOINTS).$1"; }
 openim prove "$cluster_name" --api "$(at api)" --ws "$(at ws)" --rate 40 > "$root/e2e/out/prove.out" 2>&1 & proving=$!
-until_is 60 1 grep -c '^Test users' "$root/e2e/out/prove.out"
+eventually 1 grep -c '^Test users' "$root/e2e/out/prove.out"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"multiLoginPolicy":4}}}'
 wait $proving || { tail -5 "$root/e2e/out/prove.out"; exit 1; }
 tail -1 "$root/e2e/out/prove.out"
@@ -171,14 +171,14 @@ node -e '
   if (proof.lost + proof.doubled + proof.reordered + proof.other !== 0 || proof.acknowledged < 200 || !(proof.longestGapMillis > 0)) process.exit(1);' "$proof" || { echo "$proof"; exit 1; }
 openim status "$cluster_name" | has 'Proved'
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"config":{"multiLoginPolicy":null}}}'
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 [ "$proof" = "$(get "$cluster_name" '{.status.proof}')" ] || { echo "the proof did not stay: $(get "$cluster_name" '{.status.proof}')"; exit 1; }
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"replicas":2}}}}'
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name"
 [ "$(openim history "$cluster_name" | wc -l)" -ge 3 ]
 openim rollback "$cluster_name"
-until_is 30 1 kube -n "$ns" get deployment "$cluster_name-cron" -o 'jsonpath={.spec.replicas}'
-wait_ready "$cluster_name" 60
+eventually 1 kube -n "$ns" get deployment "$cluster_name-cron" -o 'jsonpath={.spec.replicas}'
+wait_ready "$cluster_name"
 
 echo "a change that restarts pods waits for its window and for approval; scaling does not"
 rollout() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"rollout\":$1}}"; }
@@ -188,21 +188,21 @@ cron_uid() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kube
 rollout "{\"windows\":[{\"start\":\"$(date -u -d '12 hours ago' +%H:%M)\",\"minutes\":10}],\"approval\":\"Required\"}"
 pods_before=$(all_uids) cron_before=$(cron_uid)
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":{"NOTE":"waits"}}}}}'
-until_is 30 AwaitingApproval ready_reason
+eventually AwaitingApproval ready_reason
 said=$(openim approve "$cluster_name")
 grep -q 'cron .*pod settings' <<< "$said" || { echo "$said"; exit 1; }
-until_is 30 OutsideWindow ready_reason
+eventually OutsideWindow ready_reason
 sleep 4
 [ "$pods_before" = "$(all_uids)" ]
 rollout '{"windows":[]}'
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name"
 [ "$cron_before" != "$(cron_uid)" ]
 rollout '{"approval":null,"windows":null}'
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null}}}}'
-wait_ready "$cluster_name" 120
+wait_ready "$cluster_name"
 
 echo "a steady state writes nothing"
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 sleep 5
 # When the operator last wrote each object; the controllers of Kubernetes may go on writing their statuses.
 versions() {
@@ -225,7 +225,7 @@ for server in mongodb redis kafka; do
     kube -n "$ns" delete pod "$cluster_name-$server-0" --grace-period=0 --force --wait=false 2> /dev/null || true
     sleep 0.5
   done
-  wait_ready "$cluster_name" 90
+  wait_ready "$cluster_name"
 done
 [ "$pods_before" = "$(uids)" ]
 
@@ -234,20 +234,20 @@ redis() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"
 of_redis() { kube -n "$ns" get pod "$cluster_name-redis-0" -o "jsonpath={$1}"; }
 redis_before=$(of_redis .metadata.uid)
 redis true '{"pods":{"nodeSelector":{"example.org/disk":"none"}}}'
-until_is 30 "redis: pod scheduling" get "$cluster_name" '{.status.plan[0].component}: {.status.plan[0].reason}'
-until_is 10 Paused get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'
+eventually "redis: pod scheduling" get "$cluster_name" '{.status.plan[0].component}: {.status.plan[0].reason}'
+eventually Paused get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'
 [ "$redis_before" = "$(of_redis .metadata.uid)" ]
 redis false '{"pods":{"nodeSelector":{"example.org/disk":"none"}}}'
 unscheduled() { get "$cluster_name" '{.status.message}' | grep -ci "^redis: pod $cluster_name-redis-0: Unschedulable: .*selector" || true; }
-until_is 60 1 unscheduled
+eventually 1 unscheduled
 redis false '{"pods":null,"resources":{"memoryRequest":"48Mi","memoryLimit":"512Mi"}}'
-wait_ready "$cluster_name" 90
+wait_ready "$cluster_name"
 [ "$(of_redis '.spec.containers[0].resources.requests.memory') $(of_redis '.spec.containers[0].resources.limits.memory')" = "48Mi 512Mi" ]
 told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=Changing -o 'jsonpath={range .items[*]}{.related.kind} {.note}{"\n"}{end}' | grep -c "^StatefulSet redis: requests and limits, where" || true; }
 [ "$(told)" -ge 1 ]
 [ "$pods_before" = "$(uids)" ]
 redis false '{"resources":null}'
-wait_ready "$cluster_name" 90
+wait_ready "$cluster_name"
 
 echo "another operator takes over when the one that leads dies without a word"
 kube -n openim-system scale deployment/openim-operator --replicas=2
@@ -262,14 +262,14 @@ done
 kube -n openim-system delete pod "$dying" --grace-period=0 --force
 died=$SECONDS
 took_over() { local now; now=$(leader); [ "$now" = "$dying" ] || echo yes; }
-until_is 30 yes took_over
+eventually yes took_over
 echo "taken over after $((SECONDS - died)) s"
 kube -n openim-system scale deployment/openim-operator --replicas=1
 
 echo "the operator may die at any time"
 kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force
 kube -n "$ns" scale deployment "$cluster_name-third" --replicas=0
-until_is 60 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.spec.replicas}'
+eventually 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.spec.replicas}'
 
 echo "every pod meets the restricted standard"
 warnings=$(kube label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite --dry-run=server 2>&1)
@@ -277,12 +277,12 @@ if grep -q violate <<< "$warnings"; then echo "$warnings"; exit 1; fi
 
 echo "however amounts are spelled and whatever is empty: Ready, and then nothing is written"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"rollout":{"soakSeconds":0},"services":{"cron":{"env":{"EMPTY":""},"resources":{"cpuRequest":"0.05","memoryRequest":"65536Ki"}}}}}'
-wait_ready "$cluster_name" 180
+wait_ready "$cluster_name"
 sleep 5
 before=$(versions); sleep 15
 diff <(echo "$before") <(echo "$(versions)")
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"rollout":{"soakSeconds":null},"services":{"cron":{"env":null,"resources":null}}}}'
-wait_ready "$cluster_name" 180
+wait_ready "$cluster_name"
 
 echo "a second cluster that wants all hosts too is told who has them, and takes not one request; with a host of its own it is let in"
 kube create namespace second
@@ -297,16 +297,16 @@ spec:
   kafka: {external: {address: ["192.0.2.77:9092"]}}
 END
 held() { kube -n second get openimcluster second -o 'jsonpath={.status.blockers[?(@.gate=="HostTaken")].message}' | grep -c "OpenIMCluster $cluster_name in namespace $ns already uses all hosts" || true; }
-until_is 30 1 held
+eventually 1 held
 [ -z "$(kube -n second get ingress -o name)" ] || { echo "it has an Ingress"; exit 1; }
 api=$(OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} node -p 'JSON.parse(process.env.OPENIM_ENDPOINTS).api')
 for _ in $(seq 40); do
-  code=$(curl -s -m 3 -o /dev/null -w '%{http_code}' "$api/auth/get_admin_token" -d '{}')
+  code=$(curl -s -m "$deadline" -o /dev/null -w '%{http_code}' "$api/auth/get_admin_token" -d '{}')
   [ "$code" = 200 ] || { echo "the first cluster answered $code"; exit 1; }
 done
 kube -n second patch openimcluster second --type merge -p '{"spec":{"ingress":{"host":"second.example.test"}}}'
-until_is 60 second.example.test kube -n second get ingress second -o 'jsonpath={.spec.rules[0].host}'
-until_is 60 0 held
+eventually second.example.test kube -n second get ingress second -o 'jsonpath={.spec.rules[0].host}'
+eventually 0 held
 kube delete namespace second --wait=false
 
 echo "a second cluster beside it, deleted with its volumes"
@@ -316,11 +316,11 @@ kind: OpenIMCluster
 metadata: {name: brief}
 spec: {volumes: Delete, ingress: {enabled: false}}
 END
-wait_ready brief 180
+wait_ready brief
 kube -n "$ns" delete openimcluster brief --wait=true
 left() { kube -n "$ns" get all,configmaps,secrets,ingresses,persistentvolumeclaims -l openim.io/cluster=brief -o name | wc -l; }
-until_is 120 0 left
+eventually 0 left
 [ "$(get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].status}')" = True ]
 
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":1}}}}'
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"

@@ -16,7 +16,7 @@ build_checker
 
 use_version() { kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"version\":\"$1\"}}"; }
 use_version "$version-planted"
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 found=0
 "$built/checker" --stored-only --conversations 8 --seconds 60 --pause-ms 10 --settle-seconds 5 --kill transfer,transfer,transfer,transfer \
   --name "$cluster_name" --namespace "$cluster_namespace" > "$planted/checker.json" 2> "$planted/checker.log" || found=1

@@ -5,5 +5,5 @@ set -euo pipefail
 node_modules
 export CLUSTER_NAMESPACE=$cluster_namespace CLUSTER_NAME=$cluster_name LOCALKUBE=$bin/localkube
 cd "$root/e2e/tests"
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=300000 --test-reporter=spec \
+node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec \
   rest.test.mjs fixes.test.mjs routes.test.mjs socket.test.mjs notifications.test.mjs errors.test.mjs authorization.test.mjs compatibility.test.mjs line.test.mjs examples.test.mjs

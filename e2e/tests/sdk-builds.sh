@@ -17,5 +17,5 @@ start_kafka PLAINTEXT
 write_config 'discovery: {enable: static}' 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}'
 start all "$server" all --config "$work/config"
 until_ready all 23000
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=1800000 --test-reporter=spec "$root/e2e/tests/sdk/builds/builds.test.mjs"
+node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec "$root/e2e/tests/sdk/builds/builds.test.mjs"
 if [ $# = 0 ]; then node "$root/e2e/tests/sdk/builds/table.mjs"; fi

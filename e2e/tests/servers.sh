@@ -58,14 +58,14 @@ until_said() { # WHAT SECONDS COMMAND…
     sleep 0.3
   done
 }
-until_said "every sentinel knows the other two and both replicas" 30 \
+until_said "every sentinel knows the other two and both replicas" \
   eval '[ "$(redis-cli -p 23381 sentinel master chat | grep -A1 -E "^num-(slaves|other-sentinels)$" | grep -c "^2$")" = 2 ]'
 
 echo "a Kafka that the authority does not vouch for is not talked to"
 sentinels='redis: {redisMode: sentinel, sentinelMode: {masterName: chat, sentinelsAddrs: ["127.0.0.1:23379", "127.0.0.1:23380"]}'
 write_config "$(by_tls other-ca)" "$sentinels, $(redis_client ca)}"
 start all "$server" all --config "$work/config"
-until_said "the refusal in the log" 20 eval 'grep -q "certificate verify failed" "$work"/log/all.*.log "$work/all.out"'
+until_said "the refusal in the log" eval 'grep -q "certificate verify failed" "$work"/log/all.*.log "$work/all.out"'
 curl -sf -o /dev/null http://127.0.0.1:23000/readyz && { echo "it is ready"; exit 1; }
 stop all KILL
 rm -rf "$work/log"
@@ -73,7 +73,7 @@ rm -rf "$work/log"
 echo "nor a Redis"
 write_config "$(by_tls ca)" "$sentinels, $(redis_client other-ca)}"
 start all "$server" all --config "$work/config"
-until_said "the refusal in the log" 20 eval 'grep -qi "certificate" "$work"/log/all.*.log "$work/all.out"'
+until_said "the refusal in the log" eval 'grep -qi "certificate" "$work"/log/all.*.log "$work/all.out"'
 stop all KILL
 rm -rf "$work/log"
 
@@ -86,9 +86,9 @@ start_checker 30
 sleep 5
 [ "$(redis-cli -p 23679 --scan --pattern 'ROUTE:*' | wc -l)" -gt 0 ] || { echo "there are no routes on the master"; exit 1; }
 stop redis-23679 KILL
-until_said "another master" 20 eval '[ "$(master)" != 23679 ]'
-until_said "the gateway's word on the new master" 20 eval '[ "$(redis-cli -p "$(master)" --scan --pattern "GATEWAY_READY:*" | wc -l)" = 1 ]'
-until_said "routes on the new master" 5 eval '[ "$(redis-cli -p "$(master)" --scan --pattern "ROUTE:*" | wc -l)" -gt 0 ]'
+until_said "another master" eval '[ "$(master)" != 23679 ]'
+until_said "the gateway's word on the new master" eval '[ "$(redis-cli -p "$(master)" --scan --pattern "GATEWAY_READY:*" | wc -l)" = 1 ]'
+until_said "routes on the new master" eval '[ "$(redis-cli -p "$(master)" --scan --pattern "ROUTE:*" | wc -l)" -gt 0 ]'
 until_checked
 stop all TERM
 for port in 23379 23380 23381; do stop "sentinel-$port" KILL; done
@@ -103,7 +103,7 @@ for port in 23691 23692 23693; do
   until_listens "redis-$port" $port
 done
 redis-cli --cluster create 127.0.0.1:23691 127.0.0.1:23692 127.0.0.1:23693 --cluster-yes > "$work/create.out" || { cat "$work/create.out"; exit 1; }
-until_said "the cluster is whole" 20 eval 'redis-cli -p 23691 cluster info | has cluster_state:ok && redis-cli -p 23693 cluster info | has cluster_state:ok'
+until_said "the cluster is whole" eval 'redis-cli -p 23691 cluster info | has cluster_state:ok && redis-cli -p 23693 cluster info | has cluster_state:ok'
 write_config "$(by_tls ca)" "redis: {redisMode: cluster, address: '127.0.0.1:23690,127.0.0.1:23692', $(redis_client ca)}"
 start all "$server" all --config "$work/config"
 until_ready all 23000
@@ -140,7 +140,7 @@ refused() { # WHAT CA CONFIG…: nothing comes up, and the log says why
   local what=$1 ca=$2; shift 2
   write_config "$@"
   start all env SSL_CERT_FILE="$work/tls/$ca.crt" "$server" all --config "$work/config"
-  until_said "$what in the log" 20 eval 'grep -qi "'"$what"'" "$work"/log/all.*.log "$work/all.out"'
+  until_said "$what in the log" eval 'grep -qi "'"$what"'" "$work"/log/all.*.log "$work/all.out"'
   stop all KILL
   rm -rf "$work/log"
 }

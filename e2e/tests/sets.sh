@@ -26,7 +26,7 @@ kind: OpenIMCluster
 metadata: {name: $name}
 spec: {volumes: Delete, ingress: {enabled: false}, internalTLS: Required, kafka: {managed: {brokers: 3}}, config: {kafkaPartitions: 3}}
 END
-wait_ready "$name" 240
+wait_ready "$name"
 
 refused() { # SPEC WORDS
   local answer
@@ -53,7 +53,7 @@ master() { # the member of Redis that says it is the master and has both others 
 
 echo "Redis grows to a set with sentinels"
 kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"redis":{"managed":{"replicas":3}}}}'
-wait_ready "$name" 300
+wait_ready "$name"
 refused '{"redis":{"managed":{"replicas":1}}}' "replicas cannot be removed"
 
 # This cluster has no ingress: it is reached from where pods are.
@@ -96,10 +96,10 @@ hang() { # POD COMMAND: its redis-server, not the sentinel, until the command su
 }
 (sleep 15; hang "$name-redis-$first" taken_over) & background+=($!)
 check set-kills 80 kafka,kafka,kafka
-wait_ready "$name" 120
+wait_ready "$name"
 moved() { local now; now=$(master) && [ "$now" != "$first" ] && echo moved; }
 # The old one follows the new one: whoever was true to it is not left behind.
-until_is 60 moved moved
+eventually moved moved
 
 echo "all passwords change: members and services are replaced, nobody is turned away, and the ones of before are refused"
 uids() { get pods -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)" -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
@@ -112,12 +112,12 @@ background+=("$watcher")
 background+=("$checker")
 sleep 3
 kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"passwordRotation":"of this test"}}'
-wait_ready "$name" 880
+wait_ready "$name" $slow
 sleep 3; kill "$checker" 2> /dev/null || true; wait "$checker" || { cat "$root/e2e/out/set-passwords.json"; exit 1; }
 cat "$root/e2e/out/set-passwords.json"
 settled() { get statefulset "$name-$1" -o 'jsonpath={.status.currentRevision} {.status.updateRevision} {.status.readyReplicas}' | awk '{print ($1 == $2 && $3 == 3)}'; }
-until_is 60 1 settled kafka
-until_is 60 1 settled redis
+eventually 1 settled kafka
+eventually 1 settled redis
 kill "$watcher"
 # away SERVER: how many members were away at the same time at most: on their way out, or new and not ready yet. A probe that is late takes none away.
 away() {
@@ -133,7 +133,7 @@ away() {
 }
 [ "$(away kafka) $(away redis)" = "1 1" ] || { echo "of three members were away at once: $(away kafka) of Kafka, $(away redis) of Redis; one of each is expected"; exit 1; }
 [ -z "$(comm -12 <(echo "$before") <(uids))" ] || { echo "a member was not restarted"; exit 1; }
-wait_ready "$name" 120
+wait_ready "$name"
 redis_password=$(credential redis-password-b)
 master > /dev/null || { echo "Redis has no master with two replicas"; exit 1; }
 said=$(redis_password=$old redis 0 PING 2>&1) || true

@@ -61,13 +61,13 @@ trap restore EXIT
 [ -z "$api_secret" ] || kube -n "$ns" patch secret "$cluster_name-credentials" --type json -p '[{"op":"remove","path":"/data/api-secret"}]'
 patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"legacyCalls\":true}}}"
 sleep 2
-wait_ready "$cluster_name" 600
+wait_ready "$cluster_name" $slow
 OPENIM_ENDPOINTS=$("$root/e2e/endpoints.sh"); export OPENIM_ENDPOINTS
 
 echo "a version that skips others is refused before anything is touched"
 before=$(uids)
 patch '{"spec":{"version":"9.0.0"}}'
-until_says 30 "changes the major version"
+until_says "changes the major version"
 expect "the condition" "True/UpgradeRefused" "$(get '{.status.conditions[?(@.type=="Stalled")].status}/{.status.conditions[?(@.type=="Stalled")].reason}')"
 expect "what serves" True "$(get '{.status.conditions[?(@.type=="Available")].status}')"
 sleep 5
@@ -75,9 +75,9 @@ expect "the pods" "$before" "$(uids)"
 
 echo "while paused nothing restarts, the plan is told, and scaling goes on"
 patch "{\"spec\":{\"version\":\"$next\",\"rollout\":{\"paused\":true},\"services\":{\"user\":{\"replicas\":2}}}}"
-until_says 30 "paused"
+until_says "paused"
 expect "the plan" "auth: version $version to $next" "$(get '{.status.plan[0].component}: {.status.plan[0].reason}')"
-until_is 60 2 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.status.readyReplicas}'
+eventually 2 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.status.readyReplicas}'
 expect "the images" "12 $repository:$version" "$(images)"
 
 echo "an upgrade under load, while a pod of every service and server is killed, and the operator again and again: nothing lost"
@@ -112,7 +112,7 @@ while_checking "the last kill" all_are_killed
 wait "$dying"
 [ "$(on_next)" != 12 ] || { echo "the upgrade had ended before all were killed"; exit 1; }
 patch '{"spec":{"rollout":{"paused":false}}}'
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 expect "the version" "$next" "$(get '{.status.version}')"
 expect "the images" "12 $repository:$next" "$(images)"
 checked upgrade-checker
@@ -120,7 +120,7 @@ checked upgrade-checker
 echo "a version whose pods fail is rolled back, told, and stops there"
 before=$(uids)
 patch "{\"spec\":{\"version\":\"$broken\",\"rollout\":{\"deadlineSeconds\":15}}}"
-until_says 120 "auth: the new pods did not become ready.*this version is broken on purpose"
+until_says "auth: the new pods did not become ready.*this version is broken on purpose"
 expect "the condition" "True/RolloutFailed" "$(get '{.status.conditions[?(@.type=="Stalled")].status}/{.status.conditions[?(@.type=="Stalled")].reason}')"
 expect "what serves" True "$(get '{.status.conditions[?(@.type=="Available")].status}')"
 sleep 10
@@ -130,12 +130,12 @@ expect "the version" "$next" "$(get '{.status.version}')"
 
 echo "set back, all is well without a single restart"
 patch "{\"spec\":{\"version\":\"$next\",\"rollout\":null}}"
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 expect "the pods" "$before" "$(uids)"
 
 echo "without a version the one that runs stays"
 patch '{"spec":{"version":""}}'
-wait_ready "$cluster_name" 60
+wait_ready "$cluster_name"
 expect "the pods" "$before" "$(uids)"
 expect "the images" "12 $repository:$next" "$(images)"
 
@@ -146,8 +146,8 @@ checking partitions-checker 24
 started=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
 patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"kafkaPartitions\":$partitions}}}"
 told() { get '{.status.plan[?(@.component=="msg")].reason}' | grep -c "$before to $partitions partitions (all pods at once)" || true; }
-until_is 30 1 told
-wait_ready "$cluster_name" 300
+eventually 1 told
+wait_ready "$cluster_name"
 expect "the order" "auth user relation conversation group third transfer push msg gateway api cron" "$(order "$started")"
 expect "the images" "12 $repository:$version" "$(images)"
 checked partitions-checker
@@ -158,10 +158,10 @@ added() { find "$state" -path '*/toTransfer-*/*.log' -size +0 | sed -n 's|.*/toT
 
 echo "back to fewer"
 restore
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 expect "the partitions" 8 "$(get '{.spec.config.kafkaPartitions}')"
 config_maps() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o name | wc -l; }
-until_is 30 1 config_maps
+eventually 1 config_maps
 # What leaves still answers for some seconds, and knows the secret of before: what is tested next meets those that stay.
 leaving() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" -o 'go-template={{range .items}}{{if .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}'; }
-until_is 60 "" leaving
+eventually "" leaving

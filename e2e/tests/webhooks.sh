@@ -19,13 +19,13 @@ jpush: {appKey: app, masterSecret: master, pushURL: "http://hooks.openim-hooks.s
 ' | kube apply --server-side -f -
 kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"webhooks\":{
   \"url\":\"http://hooks.openim-hooks.svc:8080/hook-recorder/hooks\",\"signingSecretName\":\"$cluster_name-hooks\",\"hooks\":{$hooks}},\"offlinePush\":{\"secretName\":\"$cluster_name-push\"}}}"
-wait_ready "$cluster_name" 300
+wait_ready "$cluster_name"
 off() {
   kube -n "$cluster_namespace" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"webhooks":null,"offlinePush":null}}'
-  wait_ready "$cluster_name" 300
+  wait_ready "$cluster_name"
 }
 trap off EXIT
 export OPENIM_PUSH_POD="kubectl --kubeconfig $state/admin.kubeconfig -n $cluster_namespace delete pod --grace-period=0 --force -l openim.io/cluster=$cluster_name,app.kubernetes.io/component=push"
 node_modules
 cd "$root/e2e/tests"
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=120000 --test-reporter=spec webhooks.test.mjs
+node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec webhooks.test.mjs

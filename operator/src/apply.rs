@@ -850,15 +850,18 @@ mod tests {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "chat-msg", "managedFields": [
                 {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}},
-                {"manager": "theirs", "operation": "Update", "fieldsV1": {"f:spec": {"f:progressDeadlineSeconds": {}}}},
+                {"manager": "theirs", "operation": "Update",
+                    "fieldsV1": {"f:spec": {"f:progressDeadlineSeconds": {}}}},
                 {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {
                     "f:containers": {"k:{\"name\":\"msg\"}": {"f:image": {}}}}}}},
             ]},
-            "spec": {"paused": true, "progressDeadlineSeconds": 7, "template": {"containers": [{"name": "msg", "image": "theirs"}]}},
+            "spec": {"paused": true, "progressDeadlineSeconds": 7,
+                "template": {"containers": [{"name": "msg", "image": "theirs"}]}},
         }))
         .unwrap();
         let value = serde_json::to_value(&live).unwrap();
-        let mut wanted = json!({"spec": {"paused": false, "template": {"containers": [{"name": "msg", "image": "ours"}]}}});
+        let containers = json!([{"name": "msg", "image": "ours"}]);
+        let mut wanted = json!({"spec": {"paused": false, "template": {"containers": containers}}});
         let said = edit(&live, &value, &wanted).unwrap();
         assert_eq!((said.object.as_str(), said.manager.as_str()), ("Deployment/chat-msg", "kubectl-edit"));
         assert!(

@@ -67,8 +67,8 @@ fn public(cluster: &Cluster) -> Option<&'static str> {
     let own = cluster.spec.backup.as_ref().and_then(|backup| backup.object_storage.as_ref());
     let files = cluster.spec.object_storage.as_ref()?;
     (own.is_none() && !files.cdn_prefix.is_empty()).then_some(
-        "the bucket of spec.objectStorage is public (cdnPrefix), and so would backups be: set spec.backup.objectStorage to \
-         another bucket",
+        "the bucket of spec.objectStorage is public (cdnPrefix), and so would backups be: set \
+         spec.backup.objectStorage to another bucket",
     )
 }
 

@@ -529,9 +529,11 @@ mod tests {
                 "metadata": { "name": "chat-redis", "uid": "u", "generation": 2 },
                 "spec": {
                     "serviceName": "r", "selector": {}, "template": {},
-                    "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": partition } },
+                    "updateStrategy": { "type": "RollingUpdate",
+                        "rollingUpdate": { "partition": partition } },
                 },
-                "status": { "replicas": 1, "observedGeneration": 2, "updateRevision": "new", "currentRevision": "old" },
+                "status": { "replicas": 1, "observedGeneration": 2, "updateRevision": "new",
+                    "currentRevision": "old" },
             }))
             .unwrap()
         };

@@ -53,7 +53,8 @@ fn risk(seen: String, advice: &str) -> Finding {
 fn about_the_operator(cluster: &OpenIMCluster, lease: Option<&Lease>, now: Timestamp) -> Option<Finding> {
     let spec = lease.and_then(|lease| lease.spec.as_ref());
     let renewed = spec.and_then(|spec| spec.renew_time.as_ref()).map(|time| now.duration_since(time.0));
-    let advice = "kubectl get pods -n openim-system; without the operator everything keeps running, but nothing is changed or repaired";
+    let advice = "kubectl get pods -n openim-system; without the operator everything keeps running, but \
+         nothing is changed or repaired";
     match renewed {
         None => Some(broken("no operator has ever held the leader lease".into(), advice)),
         Some(ago) if ago > RENEWED_WITHIN => {
@@ -64,7 +65,8 @@ fn about_the_operator(cluster: &OpenIMCluster, lease: Option<&Lease>, now: Times
             (seen != cluster.metadata.generation).then(|| {
                 broken(
                     "the operator has not observed the newest spec".into(),
-                    "wait a few seconds; if it persists, check the operator's log: does it watch this namespace?",
+                    "wait a few seconds; if it persists, check the operator's log: does it watch this \
+                     namespace?",
                 )
             })
         }
@@ -223,7 +225,8 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
     if ingress.enabled && ingress.tls_secret_name.is_empty() {
         found.push(risk(
             "the Ingress has no certificate".into(),
-            "set spec.ingress.tlsSecretName, unless TLS is terminated earlier: tokens and messages are sent unencrypted",
+            "set spec.ingress.tlsSecretName, unless TLS is terminated earlier: tokens and messages are \
+             sent unencrypted",
         ));
     }
     if cluster.spec.object_storage.is_none() {
@@ -249,7 +252,8 @@ fn about_backups(cluster: &Cluster) -> Option<Finding> {
             (own.secret_name == files.secret_name).then(|| {
                 risk(
                     "the services have the credentials of the backup bucket".into(),
-                    "use a separate Secret in spec.backup.objectStorage: a compromised service must not be able to delete backups",
+                    "use a separate Secret in spec.backup.objectStorage: a compromised service must not \
+                     be able to delete backups",
                 )
             })
         }

@@ -258,10 +258,13 @@ mod tests {
     }
 
     fn ingress(host: &str, class: &str, owner: &str) -> DynamicObject {
-        let rule = json!({ "host": host, "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": {} }] } });
+        let path = json!({ "path": "/", "pathType": "Prefix", "backend": {} });
+        let rule = json!({ "host": host, "http": { "paths": [path] } });
         serde_json::from_value(json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": { "name": "chat", "ownerReferences": [{ "apiVersion": "", "kind": "OpenIMCluster", "name": "chat", "uid": owner }] },
+            "metadata": { "name": "chat", "ownerReferences": [
+                { "apiVersion": "", "kind": "OpenIMCluster", "name": "chat", "uid": owner },
+            ] },
             "spec": { "ingressClassName": class, "rules": [rule] },
         }))
         .unwrap()

@@ -347,7 +347,9 @@ fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     (made_without && cluster.spec.internal_tls == Some(InternalTls::Required)).then(|| Blocker {
         component: "internalTLS".into(),
         gate: Reason::InvalidSpec.as_str().into(),
-        message: "spec.internalTLS is Required, but the cluster was created without TLS: remove it, or create a cluster with another name".into(),
+        message: "spec.internalTLS is Required, but the cluster was created without TLS: remove it, or \
+             create a cluster with another name"
+            .into(),
     })
 }
 
@@ -359,7 +361,8 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         component: "kafka".into(),
         gate: Reason::InvalidSpec.as_str().into(),
         message: format!(
-            "spec.kafka.managed.brokers is {}, but the cluster was created with {there}: restore the previous number, or create a cluster with another name",
+            "spec.kafka.managed.brokers is {}, but the cluster was created with {there}: restore the \
+             previous number, or create a cluster with another name",
             wanted.brokers
         ),
     })
@@ -373,7 +376,8 @@ fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         component: "redis".into(),
         gate: Reason::InvalidSpec.as_str().into(),
         message: format!(
-            "spec.redis.managed.replicas is {}, but the set has {} with Sentinel and cannot shrink: restore the previous number",
+            "spec.redis.managed.replicas is {}, but the set has {} with Sentinel and cannot shrink: \
+             restore the previous number",
             wanted.replicas, live.desired
         ),
     })
@@ -671,10 +675,15 @@ mod tests {
         (0..5_i32, 0..5_i32, any::<bool>(), any::<bool>(), any::<bool>(), "[a-z]{0,8}").prop_map(
             |(gateway, msg, ingress, external_mongo, external_kafka, host)| {
                 let mongo = if external_mongo { "external: {secretName: m}" } else { "managed: {}" };
-                let kafka = if external_kafka { "external: {address: ['k:9092']}" } else { "managed: {storage: 5Gi}" };
+                let kafka = if external_kafka {
+                    "external: {address: ['k:9092']}"
+                } else {
+                    "managed: {storage: 5Gi}"
+                };
                 format!(
                     "services: {{gateway: {{replicas: {gateway}}}, msg: {{replicas: {msg}}}}}\n\
-                     ingress: {{enabled: {ingress}, host: '{host}'}}\nmongodb: {{{mongo}}}\nkafka: {{{kafka}}}\n"
+                     ingress: {{enabled: {ingress}, host: '{host}'}}\n\
+                     mongodb: {{{mongo}}}\nkafka: {{{kafka}}}\n"
                 )
             },
         )
@@ -682,7 +691,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn plans_are_deterministic_owned_and_unique(spec in any_spec(), reachable: [bool; 3], migrated: bool) {
+        fn plans_are_deterministic_owned_and_unique(spec in any_spec(), reachable: [bool; 3],
+            migrated: bool) {
             let cluster = validate(&object(&spec)).unwrap();
             let observed = observed(&cluster, reachable, migrated);
             let (first, second) = (plan(&cluster, &observed), plan(&cluster, &observed));

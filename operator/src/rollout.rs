@@ -169,7 +169,8 @@ fn too_crowded(cluster: &Cluster, observed: &Observed) -> Option<String> {
     let (pod, count) = load.iter().max_by_key(|(_, count)| **count)?;
     (budget > 0 && *count > budget * drain).then(|| {
         format!(
-            "{pod} has {count} connections: draining it would force {} reconnects per second, limit {budget}: wait until fewer clients are connected, or raise spec.rollout.reconnectsPerSecond",
+            "{pod} has {count} connections: draining it would force {} reconnects per second, limit \
+             {budget}: wait until fewer clients are connected, or raise spec.rollout.reconnectsPerSecond",
             count / drain
         )
     })

@@ -255,7 +255,10 @@ fn label_problem(name: &str, value: &str) -> Option<String> {
         return Some("is not a label name; write for example release or example.com/team".into());
     }
     (value.len() > 63 || !is_word(value)).then(|| {
-        format!("{value:?} is not a label value: at most 63 letters, digits, -, _ and ., a letter or digit at both ends")
+        format!(
+            "{value:?} is not a label value: at most 63 letters, digits, -, _ and ., a letter or \
+             digit at both ends"
+        )
     })
 }
 
@@ -617,7 +620,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if !spec.password_rotation.is_empty() && !managed {
         return refuse(
             "spec.passwordRotation",
-            "there is no managed server: change the passwords of your servers, then their Secrets, and remove the field".into(),
+            "there is no managed server: change the passwords of your servers, then their Secrets, and \
+             remove the field"
+                .into(),
         );
     }
     let running = object.status.as_ref().map_or("", |status| status.version.as_str());

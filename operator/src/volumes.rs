@@ -52,7 +52,8 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
             component: server.to_owned(),
             gate: Reason::InvalidSpec.as_str().into(),
             message: format!(
-                "spec.{server}.managed.storage is {}, but the volume {claim} has {}: volumes cannot shrink; restore the previous size",
+                "spec.{server}.managed.storage is {}, but the volume {claim} has {}: volumes cannot \
+                 shrink; restore the previous size",
                 wanted.storage, volume.storage
             ),
         }));
@@ -70,7 +71,8 @@ pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
             component: server.to_owned(),
             gate: Reason::InvalidSpec.as_str().into(),
             message: format!(
-                "spec.{server}.managed.storageClass is {:?}, but its volumes were created with {made_in:?}: restore the previous value",
+                "spec.{server}.managed.storageClass is {:?}, but its volumes were created with \
+                 {made_in:?}: restore the previous value",
                 wanted.storage_class
             ),
         })

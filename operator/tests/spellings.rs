@@ -177,7 +177,8 @@ fn any_spec() -> impl Strategy<Value = String> {
             "rollout: {{soakSeconds: {soak}}}\n\
              services: {{api: {{resources: {amounts}, env: {{A: '{text}'}}}}}}\n\
              mongodb: {{managed: {{resources: {amounts}}}}}\n\
-             pods: {{tolerations: [{{key: chat, operator: Exists, value: '{text}'}}], annotations: {{note: '{text}'}}, \
+             pods: {{tolerations: [{{key: chat, operator: Exists, value: '{text}'}}], \
+             annotations: {{note: '{text}'}}, \
              affinity: {{podAntiAffinity: {{preferredDuringSchedulingIgnoredDuringExecution: []}}}}}}"
         )
     })

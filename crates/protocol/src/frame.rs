@@ -370,8 +370,8 @@ mod tests {
 
     #[test]
     fn a_json_frame_may_have_nulls_and_keys_in_another_case() {
-        let frame =
-            br#"{"ReqIdentifier":1003,"token":null,"SendId":"u","operationID":null,"msgIncr":"u_1","data":[8,1]}"#;
+        let frame = br#"{"ReqIdentifier":1003,"token":null,"SendId":"u","operationID":null,
+                 "msgIncr":"u_1","data":[8,1]}"#;
         let json = Encoding { codec: Codec::Json, gzip: false };
         let request = Request::decode(Bytes::from_static(frame), json).unwrap();
         assert_eq!(

@@ -47,7 +47,8 @@ impl Store {
         let remembered = rows.iter().map(|row| {
             let id = &row.conversation_id;
             let fields = doc! {
-                "conversation_type": row.conversation_type, "user_id": &row.user_id, "group_id": &row.group_id,
+                "conversation_type": row.conversation_type, "user_id": &row.user_id,
+                "group_id": &row.group_id,
                 "min_seq": row.min_seq, "seq": seqs.get(id).map_or(0, |seq| seq.max),
             };
             (key(owner, id), doc! { "$set": fields })

@@ -235,9 +235,10 @@ impl Store {
     pub async fn stored_max_seqs(&self, conversations: Vec<String>) -> Result<HashMap<String, i64>> {
         futures::stream::iter(conversations)
             .map(async |conversation| {
-                let range = doc! { "_id": { "$gt": document_id(&conversation, 0), "$lt": format!("{conversation}:g") } };
+                let least = document_id(&conversation, 0);
+                let range = doc! { "_id": { "$gt": least, "$lt": format!("{conversation}:g") } };
                 let rows_of = self.typed::<Id>("messages");
-        let newest = rows_of.find_one(range).sort(doc! { "_id": -1 });
+                let newest = rows_of.find_one(range).sort(doc! { "_id": -1 });
                 let newest = newest.projection(doc! { "_id": 1 }).await?;
                 Ok((conversation, newest.map_or(0, |row| seq_of(&row.id))))
             })

@@ -147,7 +147,10 @@ impl Store {
         log.delete_many(doc! { "d_id": list, "e_id": { "$in": ids } }).session(&mut *session).await?;
         let entries: Vec<Document> = changes
             .iter()
-            .map(|(id, state)| doc! { "d_id": list, "e_id": *id, "state": *state as i32, "version": version.version })
+            .map(|(id, state)| {
+                let state = *state as i32;
+                doc! { "d_id": list, "e_id": *id, "state": state, "version": version.version }
+            })
             .collect();
         if !entries.is_empty() {
             log.insert_many(entries).session(&mut *session).await?;
@@ -186,7 +189,10 @@ impl Store {
         log.delete_many(doc! { "d_id": { "$in": lists }, "e_id": element }).session(&mut *session).await?;
         let entries: Vec<Document> = versions
             .into_iter()
-            .map(|list| doc! { "d_id": list.d_id, "e_id": element, "state": state as i32, "version": list.version })
+            .map(|list| {
+                let state = state as i32;
+                doc! { "d_id": list.d_id, "e_id": element, "state": state, "version": list.version }
+            })
             .collect();
         log.insert_many(entries).session(&mut *session).await?;
         Ok(())

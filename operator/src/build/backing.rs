@@ -821,8 +821,10 @@ mod tests {
     #[test]
     fn servers_get_the_memory_and_the_place_that_are_asked_for() {
         let cluster = validate(&object(
-            "kafka: {managed: {brokers: 3, resources: {cpuRequest: '2', memoryRequest: 4Gi}, pods: {nodeSelector: {disk: fast}, spread: Required, annotations: {team: chat}}}}\n\
-             mongodb: {managed: {resources: {memoryLimit: 8Gi}}}\npods: {nodeSelector: {pool: chat}, spread: Disabled}",
+            "kafka: {managed: {brokers: 3, resources: {cpuRequest: '2', memoryRequest: 4Gi}, pods: \
+             {nodeSelector: {disk: fast}, spread: Required, annotations: {team: chat}}}}\n\
+             mongodb: {managed: {resources: {memoryLimit: 8Gi}}}\n\
+             pods: {nodeSelector: {pool: chat}, spread: Disabled}",
         ))
         .unwrap();
         let objects = objects(&cluster, &Observed::default(), &all_asked(&cluster, &Observed::default()));

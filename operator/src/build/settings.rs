@@ -330,7 +330,8 @@ mod tests {
     #[test]
     fn the_services_accept_the_file() {
         let cluster = validate(&object(
-            "{config: {logLevel: debug, multiLoginPolicy: 4, notifications: {groupCreated: {offlinePush: {enable: true}}}}, webhooks: {url: 'http://x', hooks: {beforeSendSingleMsg: {timeout: 3}}}}",
+            "{config: {logLevel: debug, multiLoginPolicy: 4, notifications: {groupCreated: {offlinePush: \
+             {enable: true}}}}, webhooks: {url: 'http://x', hooks: {beforeSendSingleMsg: {timeout: 3}}}}",
         ))
         .unwrap();
         let observed =

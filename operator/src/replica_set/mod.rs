@@ -383,7 +383,10 @@ impl ReplicaSet {
         config.insert("version", version + 1);
         let told = doc! { "replSetReconfig": config, "force": true };
         self.only(host).await?.run_command(told).await.map_err(|error| {
-            format!("{host} does not find itself in the configuration of its set: does its host name resolve? {error}")
+            format!(
+                "{host} does not find itself in the configuration of its set: does its host name \
+                 resolve? {error}"
+            )
         })?;
         tracing::warn!(host, "mongodb.gathered");
         Ok("the members had not found each other at their start and were reconfigured".into())

@@ -161,7 +161,8 @@ impl World {
                             _ if self.copied.contains(name) => SECONDARY,
                             _ => STARTUP2,
                         };
-                        doc! { "name": name, "state": state, "stateStr": if state == STARTUP2 { "STARTUP2" } else { "well" } }
+                        let text = if state == STARTUP2 { "STARTUP2" } else { "well" };
+                        doc! { "name": name, "state": state, "stateStr": text }
                     })
                     .collect();
                 answer.insert("members", members);

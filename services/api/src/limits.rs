@@ -33,7 +33,8 @@ impl Limits {
         self.users.take(user, cost).map_err(|exhausted| {
             let per_second = exhausted.per_second;
             ErrorCode::TooManyRequests.with(format!(
-                "rate limit of {per_second} requests per second exceeded; expensive calls count as several (api.requestsPerSecond); retry later"
+                "rate limit of {per_second} requests per second exceeded; expensive calls count as \
+                 several (api.requestsPerSecond); retry later"
             ))
         })
     }
@@ -47,7 +48,8 @@ impl Limits {
         self.addresses.take(&address, 1).map_err(|exhausted| {
             let per_second = exhausted.per_second;
             ErrorCode::TooManyRequests.with(format!(
-                "rate limit of {per_second} requests per second from one address exceeded (addressLimits.requestsPerSecond); retry later"
+                "rate limit of {per_second} requests per second from one address exceeded \
+                 (addressLimits.requestsPerSecond); retry later"
             ))
         })
     }

@@ -240,7 +240,8 @@ mod tests {
     #[test]
     fn a_text_is_stored_as_the_text_of_its_object() {
         let message = body(
-            r#"{"sendID":"a","recvID":"b","content":{"content":"hi"},"contentType":101,"sessionType":1,"notOfflinePush":true}"#,
+            r#"{"sendID":"a","recvID":"b","content":{"content":"hi"},"contentType":101,"sessionType":1,
+                "notOfflinePush":true}"#,
         )
         .unwrap();
         assert_eq!(message.content, r#"{"content":"hi"}"#);
@@ -250,9 +251,10 @@ mod tests {
     #[test]
     fn unset_fields_may_be_null_and_keys_in_another_case() {
         let message = body(
-            r#"{"sendId":"a","recvID":null,"groupId":"g","senderNickname":null,"senderFaceURL":null,"senderPlatformID":null,
-                "content":{"Text":"hi","atuserlist":[1,"b"]},"contentType":106,"sessionType":3,"isOnlineOnly":null,
-                "notOfflinePush":null,"sendTime":null,"offlinePushInfo":null,"ex":null}"#,
+            r#"{"sendId":"a","recvID":null,"groupId":"g","senderNickname":null,
+                "senderFaceURL":null,"senderPlatformID":null,
+                "content":{"Text":"hi","atuserlist":[1,"b"]},"contentType":106,"sessionType":3,
+                "isOnlineOnly":null,"notOfflinePush":null,"sendTime":null,"offlinePushInfo":null,"ex":null}"#,
         )
         .unwrap();
         assert_eq!((message.send_id.as_str(), message.group_id.as_str()), ("a", "g"));
@@ -263,7 +265,8 @@ mod tests {
     #[test]
     fn half_an_emoji_is_a_replacement_character() {
         let message = body(
-            r#"{"sendID":"a","recvID":"b","senderNickname":"\ud83d","content":{"content":"x\ude00"},"contentType":101,"sessionType":1}"#,
+            r#"{"sendID":"a","recvID":"b","senderNickname":"\ud83d","content":{"content":"x\ude00"},
+                "contentType":101,"sessionType":1}"#,
         )
         .unwrap();
         assert_eq!(message.sender_nickname, "\u{fffd}");

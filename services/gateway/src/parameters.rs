@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn the_url_of_the_real_client_is_understood() {
         let parameters = parse(
-            "compression=gzip&isBackground=false&isMsgResp=true&operationID=1795&platformID=5&sendID=a%20b&token=t.t.t",
+            "compression=gzip&isBackground=false&isMsgResp=true&operationID=1795&platformID=5&\
+             sendID=a%20b&token=t.t.t",
             None,
         )
         .unwrap();

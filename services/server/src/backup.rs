@@ -167,7 +167,9 @@ fn refusal(begun: Option<&str>, name: &str, replace: bool, unused: bool) -> Opti
         }
         None if unused => None,
         None => Some(
-            "the database contains users or messages: restore into a new cluster, or use --replace to delete them".into(),
+            "the database contains users or messages: restore into a new cluster, or use --replace to \
+             delete them"
+                .into(),
         ),
     }
 }

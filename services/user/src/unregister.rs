@@ -113,7 +113,8 @@ impl Users {
         match self.store.being_erased(ids).await? {
             None => Ok(()),
             Some(id) => Err(ErrorCode::Registered.with(format!(
-                "user {id} is being erased; the id can be registered again when /user/unregister_user reports the state erased"
+                "user {id} is being erased; the id can be registered again when /user/unregister_user \
+                 reports the state erased"
             ))),
         }
     }

@@ -60,9 +60,9 @@ pub(super) fn key(backup: &str, name: &str) -> String {
     format!("{FOLDER}{backup}/{name}")
 }
 
+/// Without `.` and `..`, which lead elsewhere.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        // `.` and `..` lead elsewhere.
         && !text.starts_with('.')
         && !text.contains("..")
         && text.chars().all(|c| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c))
