@@ -4,6 +4,8 @@ mod backup;
 mod helper;
 mod partitions;
 mod people;
+#[cfg(feature = "planted-commit-first")]
+mod planted;
 mod run;
 
 use std::path::PathBuf;

@@ -439,7 +439,10 @@ impl Process {
             (days > 0).then(|| clock.now_ms() - days * DAY_MS)
         });
         let stop = self.draining.clone();
-        self.spawn("transfer", consumer.run(move |partition| transfer.partition(partition), stop));
+        let partition = move |partition| transfer.partition(partition);
+        #[cfg(feature = "planted-commit-first")]
+        let partition = move |number| crate::planted::DiesInBetween::new(partition(number));
+        self.spawn("transfer", consumer.run(partition, stop));
         Ok(())
     }
 
