@@ -14,9 +14,10 @@ helm_here() {
   if [ -n "${CONTEXT:-}" ]; then helm --kube-context "$CONTEXT" "$@"; else "$bin/helm" --kubeconfig "$state/admin.kubeconfig" "$@"; fi
 }
 
-# Seconds that anything may take which is waited for. A deadline only turns a hang into a failure: a short one makes slow machines fail.
-deadline=300
-at_least() { echo $(($1 > $2 ? $1 : $2)); }
+# Seconds that anything may take which is waited for, and what replaces all pods of a large cluster one by one. A deadline only turns a hang into a
+# failure: a short one makes slow machines fail.
+# shellcheck disable=SC2034 # for those that source this
+deadline=300 slow=900
 # What is downloaded is asked for again when the network stumbles.
 export CARGO_NET_RETRY=5 PIP_RETRIES=5 npm_config_fetch_retries=5
 
@@ -86,7 +87,7 @@ build_previous() {
   local folder=$OPENIM_CACHE/versions/$previous
   [ ! -x "$previous_server" ] || return 0
   (
-    rm -rf "$folder" && mkdir -p "$folder/source" && cd "$folder/source"
+    rm -rf "$folder" && mkdir -p "$folder/source" && cd "$folder/source" || exit
     git -C "$root" archive "$previous" | tar -xm
     cp "$root/Cargo.lock" .
     # A name of its own for what is compiled: both have one target directory.
@@ -113,9 +114,9 @@ pods_that_stay() {
   local fields=$1; shift
   kube -n "$cluster_namespace" get pods "$@" -o "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}$fields{{\"\n\"}}{{end}}{{end}}" | sort
 }
-# wait_ready NAME SECONDS: until the cluster is Ready for its newest generation, for $deadline at least.
+# wait_ready NAME [SECONDS]: until the cluster is Ready for its newest generation; $deadline when left out.
 wait_ready() {
-  local seconds now watch watcher; seconds=$(at_least "$2" $deadline)
+  local seconds now watch watcher; seconds=${2:-$deadline}
   local end=$((SECONDS + seconds))
   while [ $SECONDS -lt $end ]; do
     # A watch costs the machine less than asking again and again; it is begun anew where it ends too early.
@@ -135,9 +136,9 @@ wait_ready() {
   echo "$1 is not Ready after $seconds s: $(kube -n "$cluster_namespace" get openimcluster "$1" -o 'jsonpath={.status.message}')"
   kube -n "$cluster_namespace" get pods; exit 1
 }
-# until_is SECONDS EXPECTED COMMAND…: until the command prints it, for $deadline at least.
-until_is() {
-  local end=$((SECONDS + $(at_least "$1" $deadline))) expected=$2; shift 2
+# eventually EXPECTED COMMAND…: until the command prints it.
+eventually() {
+  local end=$((SECONDS + deadline)) expected=$1; shift
   while [ $SECONDS -lt $end ]; do [ "$("$@" 2>/dev/null)" = "$expected" ] && return; sleep 0.3; done
   echo "expected '$expected', got '$("$@" 2>&1)' from: $*"; exit 1
 }

@@ -1,5 +1,6 @@
 # How the parts of a run are run: each with a limit of its own and a log, all of them within the time of the run. What ended is counted, what could not
 # run is named. Sourced after lib.sh; `summary` ends the run.
+: "${root:?source e2e/lib.sh first}" "${state:?}" "${cluster_namespace:?}"
 passed=0 failed=0 failures=() not_run=() times=()
 blocked= # why the parts that follow cannot run
 stopped= # why none runs any more

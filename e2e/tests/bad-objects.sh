@@ -44,12 +44,8 @@ spec:
   redis: {external: {address: "192.0.2.77:6379"}}
   kafka: {external: {address: ["192.0.2.77:9092"]}}
 END
-for _ in $(seq 60); do
-  message=$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.message}')
-  [[ $message == *"Secret nowhere not found"* ]] && break
-  sleep 0.5
-done
-[[ $message == *"Secret nowhere not found"* ]] || { echo "status says: $message"; exit 1; }
+says() { kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.message}' | grep -c "Secret nowhere not found" || true; }
+eventually 1 says
 [ "$(kube -n "$cluster_namespace" get openimcluster waiting -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]
 [ "$(kube -n "$cluster_namespace" get openimcluster "$cluster_name" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]
 # The status is written before the event is published.

@@ -6,7 +6,9 @@ build_checker
 build_plugin
 ns=$cluster_namespace
 openim() { KUBECONFIG=$state/admin.kubeconfig "$built/kubectl-openim" -n "$ns" "$@"; }
-first=$(kube get nodes -o 'jsonpath={.items[0].metadata.name}') second=
+first=$(kube get nodes -o name) second=
+first=${first#node/}
+[[ $first =~ ^[^[:space:]]+$ ]] || { echo "one node is expected at the beginning: $first"; exit 1; }
 nodes() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u; }
 check() { # WHAT…: this is done while the checker sends
   checking drain-checker 6

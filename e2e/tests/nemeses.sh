@@ -69,20 +69,34 @@ for instance in $(seq $number); do
   done
 done
 
-# begin SECONDS OPTIONS…: the checker sends for so long; until_checked waits for its word.
+# begin SECONDS FAULTS…: the checker sends for so long; until_checked waits for its word. freeze=NAME:SECONDS and kill=NAME are about a process here,
+# everything else is the checker's.
 begin() {
-  local seconds=$1; shift
+  local seconds=$1 word options=(); shift
+  for word; do
+    case $word in
+      freeze=*:*) word=${word#freeze=}; options+=(--freeze "$work/${word%:*}.pid:${word#*:}") ;;
+      kill=*) options+=(--kill "$work/${word#kill=}.pid") ;;
+      *) options+=("$word") ;;
+    esac
+  done
   "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/,ws://127.0.0.1:23011/ --secret "$api_secret" --seed "$seed" --seconds "$seconds" \
-    --conversations 6 --groups 2 --members 6 --pause-ms 40 --round 400 --payload 200 --oversize-every 100 --backdate-every 25 --at-all-every 20 --kill-every 3 "$@" \
-    > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+    --conversations 6 --groups 2 --members 6 --pause-ms 40 --round 400 --payload 200 --oversize-every 100 --backdate-every 25 --at-all-every 20 --kill-every 3 "${options[@]}" \
+    > "$work/checker.json" 2> "$work/checker.log" & checking=$! enough=$seconds
 }
-freeze() { echo --freeze "$work/$1.pid:$2"; }
-kill_() { echo --kill "$work/$1.pid"; }
 master="redis-cli -p 23379 sentinel get-master-addr-by-name chat | tail -1"
+# However long the sentinels take.
+cat > "$work/fail-over" <<END_OF_FILE
+port=\$($master) end=\$((\$(date +%s) + $deadline))
+old=\$(cat "$work/redis-\$port.pid")
+kill -STOP "\$old"
+while [ "\$($master)" = "\$port" ] && [ "\$(date +%s)" -lt "\$end" ]; do sleep 0.2; done
+kill -CONT "\$old"
+END_OF_FILE
 of_master() { echo "$1 \$(cat $work/redis-\$($master).pid)"; }
 # server_is_ahead SECONDS: or clocks step and nobody sees it.
 server_is_ahead() {
-  local post=(curl -sf -m 10 -H 'operationID: clock' -H 'content-type: application/json')
+  local post=(curl -sf -m "$deadline" -H 'operationID: clock' -H 'content-type: application/json')
   local token now
   token=$("${post[@]}" http://127.0.0.1:23002/auth/get_admin_token -d "{\"secret\":\"$api_secret\",\"userID\":\"imAdmin\"}" | grep -o '"token":"[^"]*' | cut -d'"' -f4)
   bash -c "$(clock "$1" "${instances[@]}")"
@@ -116,15 +130,15 @@ all=(gateway push redis redis-fails-over redis-dies redis-clock mongodb kafka se
 nemesis() { # NAME
   echo "$1"
   case $1 in
-    gateway) begin 25 $(freeze gateway 12) ;;
-    push) begin 30 $(freeze push 18) ;; # more than a thousand messages wait
+    gateway) begin 25 freeze=gateway:12 ;;
+    push) begin 30 freeze=push:18 ;; # more than a thousand messages wait
     redis) begin 15 --nemesis "Redis stands still=$(of_master 'kill -STOP'); sleep 2; $(of_master 'kill -CONT')" ;;
-    redis-fails-over) begin 25 --nemesis "Redis hangs until another has taken over=old=\$(cat $work/redis-\$($master).pid); kill -STOP \$old; sleep 9; kill -CONT \$old" ;;
+    redis-fails-over) begin 25 --nemesis "Redis hangs until another has taken over=sh $work/fail-over" ;;
     redis-dies) begin 25 --nemesis "the master of Redis dies=$(of_master 'kill -KILL')" ;;
     redis-clock) begin 25 --nemesis "the clock of Redis goes an hour ahead=$(clock 3600 redis)" --nemesis "an hour back=$(clock -3600 redis)" --nemesis "and is right=$(clock 0 redis)" ;;
-    mongodb) begin 25 $(freeze mongodb 8) $(kill_ mongodb) ;;
-    kafka) begin 40 $(freeze kafka 8) $(kill_ kafka) ;;
-    services) begin 40 $(kill_ transfer) $(kill_ push) $(kill_ msg) $(kill_ gateway) $(kill_ gateway-2) $(kill_ conversation) $(freeze transfer 4) $(freeze msg 4) ;;
+    mongodb) begin 25 freeze=mongodb:8 kill=mongodb ;;
+    kafka) begin 40 freeze=kafka:8 kill=kafka ;;
+    services) begin 40 kill=transfer kill=push kill=msg kill=gateway kill=gateway-2 kill=conversation freeze=transfer:4 freeze=msg:4 ;;
     etcd-at-start) begin 25; sleep 4; without_etcd ;;
     disk-full) begin 45 --nemesis "Kafka's disk is full=$fill_disk" ;;
     clocks | clock-apart)
@@ -141,8 +155,8 @@ nemesis() { # NAME
       begin 25 "${stepped[@]}"
       ;;
     core)
-      begin 26 $(freeze gateway 3) --nemesis "Redis fails over=redis-cli -p 23379 sentinel failover chat" $(kill_ transfer) $(freeze push 4) $(kill_ gateway-2) \
-        $(freeze mongodb 2)
+      begin 26 freeze=gateway:3 --nemesis "Redis fails over=redis-cli -p 23379 sentinel failover chat" kill=transfer freeze=push:4 kill=gateway-2 \
+        freeze=mongodb:2
       ;;
     beside) # what e2e/upstream.sh does to any server
       OPENIM_API=http://127.0.0.1:23002 OPENIM_WS=ws://127.0.0.1:23001/ OPENIM_SECRET=$api_secret "$root/e2e/upstream.sh" "$beside" transfer push msg gateway

@@ -23,12 +23,12 @@ as_one() {
   "$tool/bin/schemathesis" run "$api/openapi.json" --header "token: $2" --header "operationID: openapi" --checks "$checks" \
     --phases examples,coverage,fuzzing --max-examples "${OPENAPI_EXAMPLES:-6}" --seed "${OPENAPI_SEED:-1}" --request-timeout 20 --workers 1 --continue-on-failure --warnings off
 }
-as_one "$work/user" "$own" > "$work/user.log" 2>&1 & user_run=$!
-as_one "$work/administrator" "$admin" > "$work/administrator.log" 2>&1 & administrator_run=$!
+declare -A runs
+as_one "$work/user" "$own" > "$work/user.log" 2>&1 & runs[user]=$!
+as_one "$work/administrator" "$admin" > "$work/administrator.log" 2>&1 & runs[administrator]=$!
 outcome=0
 for who in user administrator; do
-  run=${who}_run
-  wait "${!run}" || outcome=1
+  wait "${runs[$who]}" || outcome=1
   echo "as $who:"; cat "$work/$who.log"
 done
 exit $outcome

@@ -18,7 +18,7 @@ summary
 END
 run() { # CASE: what it prints is $said, its code $code
   code=0
-  said=$(timeout 60 bash "$work/run.sh" "$root" "$@") || code=$?
+  said=$(timeout "$deadline" bash "$work/run.sh" "$root" "$@") || code=$?
 }
 expect() { # CODE LINE…: the code, and lines among those that were printed; the last one is the last
   local line=

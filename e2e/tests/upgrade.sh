@@ -32,8 +32,8 @@ patch() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "$1"
 expect() { # WHAT EXPECTED ACTUAL
   [ "$2" = "$3" ] || { echo "$1: expected '$2', got '$3'"; exit 1; }
 }
-until_says() { # SECONDS WORDS…: until the status does
-  local end=$((SECONDS + $(at_least "$1" $deadline))); shift
+until_says() { # WORDS…: until the status does
+  local end=$((SECONDS + deadline))
   until get '{.status.message}' | has "$*"; do
     [ $SECONDS -lt $end ] || { echo "the status never said '$*': $(get '{.status.message}')"; exit 1; }
     sleep 0.3
@@ -82,8 +82,7 @@ expect "the images" "12 $repository:$version" "$(images)"
 
 echo "an upgrade under load, while a pod of every service and server is killed, and the operator again and again: nothing lost"
 operator_dies() {
-  local time
-  for time in 1 2 3; do
+  for _ in 1 2 3; do
     sleep 20
     kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force
   done

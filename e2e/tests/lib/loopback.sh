@@ -1,4 +1,6 @@
 # The services on loopback without Kubernetes, for tests: sourced after lib.sh. Ports 23000 to 24999; all of it ends with the test.
+# shellcheck disable=SC2034 # `server` and others are for who sources this
+: "${built:?source e2e/lib.sh first}" "${deadline:?}"
 build_services
 build_checker
 node_modules
@@ -64,7 +66,8 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 $(printf '%s\n' "$@")
 END_OF_FILE
-  local java=(java -Xmx384m ${kafka_compiler--XX:TieredStopAtLevel=1} -Dlog4j2.level=WARN -cp "$libs")
+  local java=(java -Xmx384m -Dlog4j2.level=WARN -cp "$libs") compiler=${kafka_compiler--XX:TieredStopAtLevel=1}
+  [ -z "$compiler" ] || java+=("$compiler")
   "${java[@]}" kafka.tools.StorageTool format "${kafka_format[@]}" -t MkU3OEVBNTcwNTJENDM2Qk -c "$work/kafka.properties" > "$work/format.out" 2>&1 || { cat "$work/format.out"; exit 1; }
   ${starter:-start} kafka "${java[@]}" kafka.Kafka "$work/kafka.properties"
   until_listens kafka 23092
@@ -93,14 +96,24 @@ until_ready() { # NAME ADMIN_PORT
     sleep 0.2
   done
 }
-start_checker() { # SECONDS
-  "$built/checker" --conversations 4 --seconds "$1" --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+start_checker() { # [SECONDS]: without them until until_checked
+  "$built/checker" --conversations 4 ${1:+--seconds "$1"} --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!
+  enough=${1:-}
 }
-until_checked() { # the checker has found nothing
+until_checked() { # the checker has sent enough and found nothing
+  [ -n "$enough" ] || kill "$checking" 2> /dev/null || true
   wait $checking || { cat "$work/checker.json"; tail -5 "$work/checker.log"; exit 1; }
   cat "$work/checker.json"
 }
 check() { start_checker "$1"; until_checked; }
+stored() { curl -sf "http://127.0.0.1:$1/metrics" | sed -n 's/^msg_insert_mongo_success_total \([0-9]*\).*/\1/p'; } # ADMIN_PORT: how many messages its transfer has
+until_stored() { # COUNT ADMIN_PORT: until there are so many more
+  local end=$((SECONDS + deadline)) enough=$(($1 + $(stored "$2")))
+  until [ "$(stored "$2")" -ge "$enough" ]; do
+    [ $SECONDS -lt $end ] || { echo "$(stored "$2") messages are stored, not $enough"; exit 1; }
+    sleep 0.2
+  done
+}
 # supervised NAME COMMAND…: begun again whenever it ends, until the test does; $work/NAME.pid has the id of the process that runs.
 supervised() {
   local name=$1; shift
