@@ -1,12 +1,12 @@
 # The commands that people type. `make up` needs root on Debian 12 (it runs a kubelet), or CONTEXT=name for an existing cluster.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-export CONTEXT
+export CONTEXT RELEASE
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: ## start a local Kubernetes with the operator and a Ready cluster; safe to repeat
+up: ## start a local Kubernetes with the operator and a Ready cluster; safe to repeat; RELEASE=1 builds what is shipped
 	@e2e/up.sh
 
 down: ## stop and remove everything that `make up` started

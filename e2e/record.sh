@@ -5,6 +5,7 @@
 #   e2e/record.sh --until MESSAGES        pieces until so many messages are acknowledged in all
 #   e2e/record.sh --sum                   what all pieces come to
 set -euo pipefail
+export OPENIM_PROFILE=${OPENIM_PROFILE:-release} # a long run is worth compiling for
 . "$(dirname "$0")/lib.sh"
 table=$root/docs/recorded-run.tsv
 total() { awk -F'\t' 'NR > 1 {n += $4} END {print n + 0}' "$table"; }
