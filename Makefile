@@ -45,6 +45,12 @@ bench: ## measure the running cluster; options: ARGS="--connections 500 --rate 2
 fleet: ## measure many clusters on one operator with simulated nodes; COUNT=100
 	@e2e/fleet.sh $(COUNT)
 
+lint: ## check scripts, spelling and the rules of the tests, in seconds
+	@e2e/lint.sh
+
+release: ## make a release in dist/VERSION; VERSION=1.2.3, published only with REGISTRY=…
+	@e2e/release.sh "$(VERSION)" $(PART)
+
 sbom: ## write a bill of materials per program to dist/sbom
 	@e2e/sbom.sh
 
@@ -64,4 +70,4 @@ generate: ## regenerate the CRDs, docs/REFERENCE.md and the configuration schema
 	@cargo run -q -p openim-crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p openim-config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet sbom docs badges bundle generate
+.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet lint release sbom docs badges bundle generate

@@ -27,7 +27,6 @@ vet() {
 }
 # Flux, Helm and Argo CD read the status as it is meant, and the Operator Framework takes the bundle.
 gitops() { local module; for module in gitops chart; do (cd e2e/tools/$module && CGO_ENABLED=0 go test -count=1 ./...); done; }
-scripts_parse() { local script; for script in e2e/*.sh e2e/*/*.sh e2e/tests/lib/*.sh .ci/run; do bash -n "$script"; done; }
 chart() { e2e/tests/chart.sh && helm_here test openim-operator -n openim-system --logs; }
 # The alerts are right, and each has its section in the runbook.
 alerts() {

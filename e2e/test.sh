@@ -7,7 +7,7 @@ export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 # The same cases in every run: what fails here fails again. Soak takes others.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1} FUZZ_SEED=${FUZZ_SEED:-1} OPENAPI_SEED=${OPENAPI_SEED:-1}
 . "$(dirname "$0")/lib.sh"
-cd "$root"
+cd "$root" || exit
 . e2e/parts.sh
 mode=${1:-all}
 case $mode in all | fast | cluster) ;; *) echo "usage: $0 [fast | cluster]" >&2; exit 2 ;; esac
@@ -19,9 +19,11 @@ build "Debian packages" e2e/tools/cluster/build.sh packages
 tools="tools of the cluster and tests" programs="programs and tests compiled"
 if [ "$mode" != fast ]; then limit=3600 beside "$tools" tools; fi
 if [ "$mode" != cluster ]; then
+  build "tools of the checks" e2e/tools/cluster/build.sh checks
   part "formatting" cargo fmt --all --check
-  part "scripts parse" scripts_parse
+  part "scripts, spelling, rules" e2e/lint.sh
   part "test runner" e2e/tests/runner.sh
+  part "release, dry" e2e/tests/release.sh
   part "alerts" alerts
   part "links" node e2e/links.mjs
   part "the docs as a book" e2e/docs.sh quick
@@ -34,9 +36,7 @@ if [ "$mode" != cluster ]; then
 else
   limit=3600 build "$programs" compiled programs || blocked="the programs do not compile"
 fi
-if [ "$mode" = fast ]; then
-  build "cargo-deny" e2e/tools/cluster/build.sh checks
-else
+if [ "$mode" != fast ]; then
   limit=1800 build "earlier version compiled" earlier_version
   [ "$mode" = cluster ] || build "fuzz targets compiled" e2e/tests/fuzz.sh build
   # What is missing is tried once more by the part that needs it.

