@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# Runs one part of the tests again and again, on the cluster that `make up` started, and says how often it failed and how long it took.
+# Runs one part of the tests again and again, on the cluster that `make up` started where it needs one, and says in one line: how many runs passed, the
+# seconds of half of them and of the longest, how long somebody waited for a processor meanwhile, and below which rate failures are.
 #   e2e/flake.sh PART [RUNS] [LOAD]     PART: a script of e2e/tests or a function of e2e/checks.sh; 20 runs; LOAD: none, or cpu: a busy loop for each processor
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
-cd "$root"
+cd "$root" || exit
 part=${1:?the part, upgrade for example} runs=${2:-20} load=${3:-none}
 export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 export OPENIM_TEST_DEADLINE=${OPENIM_TEST_DEADLINE:-$(($(date +%s) + 24 * 3600))}
 . e2e/parts.sh
+# Parts that bring what they need.
+alone=" compose erase from-source fuzz memory nemeses release runner servers "
 if [ -f "e2e/tests/$part.sh" ]; then
   command=("e2e/tests/$part.sh")
-  export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$(e2e/endpoints.sh) || { echo "no cluster is running: make up" >&2; exit 2; }
+  if [[ $alone != *" $part "* ]]; then
+    export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$(e2e/endpoints.sh) || { echo "no cluster is running: make up" >&2; exit 2; }
+  fi
 else
   command=("$part")
 fi
@@ -22,10 +27,16 @@ case $load in
   *) echo "LOAD must be none or cpu" >&2; exit 2 ;;
 esac
 trap 'for id in "${busy[@]}" "${process[@]}"; do kill -KILL -- "-$id" "$id" 2> /dev/null; done' EXIT
+# Microseconds since the start of the machine in which somebody waited for a processor, and all of them.
+waited() { sed -n 's/^some .*total=//p' /proc/pressure/cpu; }
+now() { awk '{printf "%.0f", $1 * 1e6}' /proc/uptime; }
+begun_at=$(now) waited_before=$(waited)
 for run in $(seq "$runs"); do limit=3600 part "$part, run $run" "${command[@]}"; done
+pressure=$((($(waited) - waited_before) * 100 / ($(now) - begun_at + 1)))
+ran=${#times[@]}
 seconds=$(printf '%s\n' "${times[@]%% *}" | sort -n)
-median=$(sed -n "$(((${#times[@]} + 1) / 2))p" <<< "$seconds")
-echo "$part: ${#failures[@]} of ${#times[@]} runs failed (load $load); seconds: median $median, most $(tail -1 <<< "$seconds")"
+median=$(sed -n "$(((ran + 1) / 2))p" <<< "$seconds")
 # No failure in n runs shows no more than that fewer than 3 in n fail, 95 times of 100.
-[ ${#failures[@]} != 0 ] || awk -v runs="${#times[@]}" 'BEGIN { printf "the failure rate is below %.1f %%\n", 300 / runs }'
+bound=$([ ${#failures[@]} != 0 ] || awk -v runs="$ran" 'BEGIN { printf ", failure rate below %.1f %%", 300 / runs }')
+echo "$part: $((ran - ${#failures[@]})) of $ran passed (load $load), seconds p50 $median max $(tail -1 <<< "$seconds"), CPU pressure $pressure %$bound"
 [ ${#failures[@]} = 0 ]

@@ -15,6 +15,7 @@ const checker = ['e2e/tools/checker', 'e2e/lib.sh'];
 const parts = {
   properties: ['operator', 'crates/model', 'crates/protocol', 'Cargo.lock'],
   nemeses: [...services, ...checker, 'e2e/tests/nemeses.sh', 'e2e/tests/lib/loopback.sh', 'e2e/tests/lib/clock.c'],
+  compose: ['compose.yaml', 'services/server', 'e2e/tests/compose.sh', 'e2e/tests/compose.mjs', 'e2e/tools/images', 'e2e/tools/cluster/compose.txt'],
   memory: [...services, 'e2e/tests/memory.sh', 'e2e/tests/memory.mjs', 'e2e/tests/lib/loopback.sh'],
   'sdk-builds': [...services, 'e2e/tests/sdk', 'e2e/tests/sdk-builds.sh', 'e2e/tests/lib/loopback.sh'],
   fuzz: ['crates/protocol', 'crates/model', 'e2e/tests/fuzz', 'e2e/tests/fuzz.sh'],

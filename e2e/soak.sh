@@ -5,9 +5,9 @@
 #   e2e/soak.sh --stale     the names of those that should run again
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
-cd "$root"
+cd "$root" || exit
 if [ "${1:-}" = --stale ]; then exec node e2e/soak.mjs stale; fi
-all=(properties fuzz nemeses memory sdk-builds api-server delete drain gateway-api large-group traces upgrade sets planted fleet simulation)
+all=(properties fuzz nemeses memory compose sdk-builds api-server delete drain gateway-api large-group traces upgrade sets planted fleet simulation)
 parts=("$@"); [ $# -gt 0 ] || parts=("${all[@]}")
 wants() { [[ " ${parts[*]} " =~ " "($1)" " ]]; }
 for name in "${parts[@]}"; do
@@ -17,7 +17,7 @@ done
 export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 export OPENIM_TEST_DEADLINE=${OPENIM_TEST_DEADLINE:-$(($(date +%s) + 12 * 3600))}
 # Other cases each time; SEED repeats some.
-seed=${SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+seed=${SEED:-$(date +%s)}
 export PROPTEST_RNG_SEED=$seed FUZZ_SEED=$seed
 . e2e/parts.sh
 echo "commit $commit, profile $OPENIM_PROFILE, seed $seed, $(nproc) processors, load $(cut -d' ' -f1-3 /proc/loadavg)"
@@ -37,6 +37,7 @@ for name in "${parts[@]}"; do
     nemeses) SEED=$seed limit=1800 part nemeses e2e/tests/nemeses.sh ;;
     memory) CHAT=1000 GROUP=1000 limit=3600 part memory e2e/tests/memory.sh ;;
     sdk-builds) limit=3600 part sdk-builds e2e/tests/sdk-builds.sh ;;
+    compose) limit=3600 part compose e2e/tests/compose.sh ;;
     fuzz) FUZZ_SECONDS=600 limit=3600 part fuzz e2e/tests/fuzz.sh ;;
     upgrade) OPENIM_KILLS=all limit=1800 part upgrade e2e/tests/upgrade.sh ;;
     sets) limit=2400 part sets e2e/tests/sets.sh ;;
