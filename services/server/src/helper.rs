@@ -7,7 +7,7 @@ use clap::Parser;
 use config::Config;
 use store::Store;
 
-use crate::{backup, people};
+use crate::{backup, host, people};
 
 #[derive(Debug, Parser)]
 #[command(name = "openim-server")]
@@ -31,6 +31,33 @@ enum Helper {
         /// Directory to write to.
         #[arg(long)]
         to: PathBuf,
+    },
+    /// Generate the files that the containers of one host share (compose.yaml).
+    HostFiles {
+        /// Directory to write to.
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Wait for MongoDB and initiate a replica set of one member.
+    HostMongodb {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+    },
+    /// Exit with 0 if something listens on a port of this host.
+    Healthy {
+        /// The port.
+        #[arg(long, default_value_t = 12000)]
+        port: u16,
+        /// The port is an admin port: the services must also be ready.
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Print the secret that /auth/get_admin_token requires.
+    ApiSecret {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
     },
     /// Back up MongoDB, encrypted, to backups/NAME/ in the object storage.
     Backup {
@@ -104,6 +131,10 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         "restore",
         "kafka-rights",
         "kafka-room",
+        "host-files",
+        "host-mongodb",
+        "healthy",
+        "api-secret",
         "erase-user",
         "export-user",
     ];
@@ -116,6 +147,13 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         }
         Helper::KafkaRights { config, users } => runtime()?.block_on(kafka_rights(&config, &users)),
         Helper::KafkaRoom { config, volume } => runtime()?.block_on(kafka_room(&config, volume)),
+        Helper::HostFiles { to } => host::write_files(&to),
+        Helper::HostMongodb { config } => runtime()?.block_on(host::initiate_replica_set(&config)),
+        Helper::Healthy { port, ready } => host::check(port, ready),
+        Helper::ApiSecret { config } => {
+            println!("{}", config::Live::load(&config)?.now().api_secrets().next().unwrap_or_default());
+            Ok(())
+        }
         Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
         Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),
         Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),

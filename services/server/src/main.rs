@@ -2,6 +2,7 @@
 
 mod backup;
 mod helper;
+mod host;
 mod partitions;
 mod people;
 #[cfg(feature = "planted-commit-first")]

@@ -52,6 +52,7 @@ func main() {
 		heap = []string{"-Xmx512m", "-Xms256m"}
 	}
 	base := append([]string{java}, heap...)
+	base = append(base, strings.Fields(os.Getenv("KAFKA_OPTS"))...)
 	base = append(base, "-XX:+UseG1GC", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN", "-Djava.io.tmpdir=/tmp", "-cp", "/opt/kafka/libs/*")
 	if _, err := os.Stat(filepath.Join(strings.Split(logDirs, ",")[0], "meta.properties")); os.IsNotExist(err) {
 		format := exec.Command(base[0], append(append([]string{}, base[1:]...), "kafka.tools.StorageTool", "format", "-t", os.Getenv("CLUSTER_ID"), "-c", path)...)

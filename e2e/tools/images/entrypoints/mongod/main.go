@@ -1,6 +1,6 @@
 // Takes the flags and environment of the image mongo:8 and runs a server that speaks MongoDB's protocol:
 // mongod [--dbpath D] [--port P] [--bind_ip_all] [--replSet N] [--keyFile F] [--tlsMode requireTLS --tlsCertificateKeyFile F --tlsCAFile F
-// --tlsAllowConnectionsWithoutCertificates], MONGO_INITDB_ROOT_USERNAME and _PASSWORD.
+// --tlsAllowConnectionsWithoutCertificates], MONGO_INITDB_ROOT_USERNAME and _PASSWORD or _PASSWORD_FILE.
 package main
 
 import (
@@ -71,7 +71,7 @@ func main() {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() { _ = server.Process.Signal(<-signals) }()
 	if user := os.Getenv("MONGO_INITDB_ROOT_USERNAME"); user != "" {
-		if err := createRoot("127.0.0.1:"+port, certificate != "", user, os.Getenv("MONGO_INITDB_ROOT_PASSWORD")); err != nil {
+		if err := createRoot("127.0.0.1:"+port, certificate != "", user, rootPassword()); err != nil {
 			fmt.Fprintln(os.Stderr, "mongod: root user:", err)
 		}
 	}
@@ -79,6 +79,18 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mongod:", err)
 		os.Exit(1)
 	}
+}
+
+func rootPassword() string {
+	if file := os.Getenv("MONGO_INITDB_ROOT_PASSWORD_FILE"); file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "mongod: MONGO_INITDB_ROOT_PASSWORD_FILE:", err)
+			os.Exit(1)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	return os.Getenv("MONGO_INITDB_ROOT_PASSWORD")
 }
 
 // createRoot uses the localhost exception: it only works while there is no user.
