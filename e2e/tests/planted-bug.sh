@@ -6,7 +6,7 @@ set -euo pipefail
 planted=$OPENIM_CACHE/planted
 version=$(workspace_version)
 mkdir -p "$planted"
-build_services --features server/planted-commit-first
+build_services --features openim-server/planted-commit-first
 cp "$built/openim-server" "$planted/openim-server"
 build_services
 "$bin/localkube" image -name "ghcr.io/openim-cluster/openim-server:$version-planted" -out "$planted/openim-server.tar" \

@@ -100,7 +100,8 @@ mod tests {
                 "name": MANAGER, "namespace": namespace, "uid": namespace, "annotations": annotations,
                 "creationTimestamp": format!("2026-01-01T00:00:{created:02}Z"),
             },
-            "spec": { "holderIdentity": "pod", "renewTime": format!("2026-01-01T00:01:{renewed:02}.000000Z") },
+            "spec": { "holderIdentity": "pod",
+                "renewTime": format!("2026-01-01T00:01:{renewed:02}.000000Z") },
         }))
         .unwrap()
     }

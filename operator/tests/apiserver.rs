@@ -273,7 +273,8 @@ async fn a_number_of_pods_that_kubernetes_has_set_is_left_to_it() {
         let live = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "chat-msg", "uid": "d", "ownerReferences": [
-                {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat", "uid": "uid-of-chat"}
+                {"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMCluster", "name": "chat",
+                    "uid": "uid-of-chat"}
             ], "managedFields": managed_fields},
             "spec": {"replicas": 5, "paused": true},
         });
@@ -283,9 +284,15 @@ async fn a_number_of_pods_that_kubernetes_has_set_is_left_to_it() {
             Exchange::new(Method::PATCH, &["/deployments/chat-msg"], 200, live)
                 .checking(move |body| assert_eq!(body["spec"]["replicas"], sent)),
             Exchange::new(Method::GET, &["/horizontalpodautoscalers/chat-msg"], 404, not_found()),
-            Exchange::new(Method::PATCH, &["/horizontalpodautoscalers/chat-msg"], 201, json!(
-                {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "chat-msg"}}
-            )),
+            Exchange::new(
+                Method::PATCH,
+                &["/horizontalpodautoscalers/chat-msg"],
+                201,
+                json!(
+                    {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                        "metadata": {"name": "chat-msg"}}
+                ),
+            ),
         ]);
         let cluster = cluster("{}");
         let mut plan = one(deployment.clone());

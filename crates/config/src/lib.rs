@@ -840,7 +840,8 @@ mod tests {
             ("gateway-0.example", "gateway-0.example:10100"),
         ] {
             let config = parse(&format!(
-                "secret: 0123456789abcdef\ngateway: {{advertiseHost: '{host}'}}\ndiscovery: {{advertiseHost: '{host}'}}"
+                "secret: 0123456789abcdef\ngateway: {{advertiseHost: '{host}'}}\ndiscovery: \
+                 {{advertiseHost: '{host}'}}"
             ))
             .unwrap();
             assert_eq!(config.rpc_address(Service::Gateway), address);

@@ -57,8 +57,8 @@ fn is_public(config: &Config) -> Option<&'static str> {
         || own.bucket == files.bucket
             && own.endpoint.trim_end_matches('/') == files.endpoint.trim_end_matches('/');
     (shared && !files.cdn_prefix.is_empty()).then_some(
-        "the bucket of object.s3 is public (cdnPrefix), and so would backups be: set backup.s3 to another bucket \
-         (spec.backup.objectStorage)",
+        "the bucket of object.s3 is public (cdnPrefix), and so would backups be: set backup.s3 to another \
+         bucket (spec.backup.objectStorage)",
     )
 }
 
