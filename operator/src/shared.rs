@@ -70,7 +70,7 @@ fn full_address(address: &str, namespace: &str) -> String {
 pub fn taken(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let used = used(cluster, observed);
     let own = (cluster.created, cluster.namespace.as_str(), cluster.name.as_str());
-    let older =
+    let mut older =
         observed.neighbours.iter().filter(|other| (other.created, &*other.namespace, &*other.name) < own);
     let (other, token) = older.find_map(|other| {
         let same = used.iter().find(|token| other.shared.contains(*token))?;

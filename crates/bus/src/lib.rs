@@ -238,7 +238,7 @@ mod tests {
         for topic in &topics(&config)[..3] {
             cluster.create_topic(topic, 2, 1).unwrap();
         }
-        assert_eq!(missing(), [config.offline_topic.clone()]);
+        assert_eq!(missing(), std::slice::from_ref(&config.offline_topic));
     }
 
     #[test]

@@ -425,7 +425,7 @@ pub(crate) mod tests {
             changes.send(tonic::transport::channel::Change::Insert(one, endpoint)).await.unwrap();
         }
         let (service, key) = (Service::Gateway, peers.key.clone());
-        let client = Client { channel, service, key, is_balanced: true };
+        let client = Client { line: Line::Grpc(channel), service, key, is_balanced: true };
         let stop = CancellationToken::new();
         let asking = async {
             for _ in 0..20 {

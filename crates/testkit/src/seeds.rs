@@ -49,7 +49,7 @@ pub fn explore(mutant: Option<Mutant>, all: &[Settings]) -> Option<(Settings, Ou
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(&work);
+            scope.spawn(work);
         }
     });
     let first = first.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     application,
-    credentials::{Account, FIRST, TLS_DIR, key, member_host, mongodb_pods, servers_speak_tls},
+    credentials::{Account, FIRST, SECOND, TLS_DIR, key, member_host, mongodb_pods, servers_speak_tls},
     plan::{Observed, Rollout},
     probe::{brokers, redis_hosts},
     servers::{ASKED, Asked},

@@ -224,7 +224,7 @@ impl Settings {
     }
 
     /// Hash of the settings of a component in templates of a revision.
-    pub fn hash_of(&self, part: &str, revision: u32) -> &str {
+    pub fn hash_of<'a>(&'a self, part: &'a str, revision: u32) -> &'a str {
         let own = self.own.get(&(part, revision));
         own.map_or(&self.hash, |(_, hash)| hash)
     }

@@ -32,6 +32,7 @@ pub(crate) trait Answer {}
 impl<T> Answer for T {}
 
 /// An operation that answers once.
+#[cfg_attr(debug_assertions, allow(clippy::large_enum_variant))] // One variant in a release.
 pub(crate) enum Act<'a, S> {
     Server(S),
     #[cfg(debug_assertions)]
@@ -149,13 +150,17 @@ impl<'a> Act<'a, action::CountDocuments<'a>> {
     session!();
 }
 
+/// Names the documents and the session of an operation.
+type Of<'a, T> = PhantomData<(&'a (), fn() -> T)>;
+
 /// An operation that answers with documents.
+#[cfg_attr(debug_assertions, allow(clippy::large_enum_variant))] // One variant in a release.
 pub(crate) enum Find<'a, T: Send + Sync, S = action::Find<'a, T>> {
     Server(S),
     #[cfg(debug_assertions)]
     Memory(Request<'a>),
     #[allow(dead_code)] // Never made: it names the type of the documents.
-    Never(std::convert::Infallible, PhantomData<(&'a (), fn() -> T)>),
+    Never(std::convert::Infallible, Of<'a, T>),
 }
 
 impl<'a, T, S> IntoFuture for Find<'a, T, S>
@@ -228,6 +233,7 @@ impl<'a> Find<'a, Document, action::Aggregate<'a>> {
 }
 
 /// A query of a transaction.
+#[cfg_attr(debug_assertions, allow(clippy::large_enum_variant))] // One variant in a release.
 pub(crate) enum FindInSession<'a, T: Send + Sync> {
     Server(action::Find<'a, T, action::ExplicitSession<'a>>),
     #[cfg(debug_assertions)]

@@ -15,6 +15,7 @@ use super::ClientSession;
 use crate::memory::Rows;
 
 /// The documents of a query.
+#[cfg_attr(debug_assertions, allow(clippy::large_enum_variant))] // One variant in a release.
 pub enum Cursor<T> {
     /// Of the server, in pieces.
     Server(mongodb::Cursor<T>),
@@ -74,6 +75,7 @@ impl<T: DeserializeOwned + Unpin> Stream for Cursor<T> {
 }
 
 /// The documents of a query in a transaction.
+#[cfg_attr(debug_assertions, allow(clippy::large_enum_variant))] // One variant in a release.
 pub(crate) enum SessionCursor<T> {
     Server(mongodb::SessionCursor<T>),
     #[cfg(debug_assertions)]

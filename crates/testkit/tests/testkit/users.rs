@@ -43,11 +43,7 @@ fn administrators_register_each_user_once_and_nobody_else_does() {
 fn who_receives_nothing_is_decided_by_nobody_else() {
     in_jumping_time(async {
         let (world, _process) = world(&[Handler::User]).await;
-        let request = SetGlobalRecvMessageOptReq {
-            user_id: "ann".into(),
-            global_recv_msg_opt: 2,
-            ..Default::default()
-        };
+        let request = SetGlobalRecvMessageOptReq { user_id: "ann".into(), global_recv_msg_opt: 2 };
         for (by, expected) in [("ben", Some(ErrorCode::NoPermission)), ("ann", None)] {
             let answer: Result<SetGlobalRecvMessageOptResp> =
                 world.call(Service::User, &user_context(by), "setGlobalRecvMessageOpt", &request).await;
