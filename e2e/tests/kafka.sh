@@ -18,7 +18,7 @@ until_listens redis 23679
 
 configure() { # USER PASSWORD
   write_config 'redis: {address: "127.0.0.1:23679"}' "kafka: {address: ['127.0.0.1:23092'], username: $1, password: $2, partitions: 4}"
-  rm -rf "$work/$1"; cp -r "$work/config" "$work/$1"
+  rm -rf "${work:?}/$1"; cp -r "$work/config" "$work/$1"
   printf '%s\n' security.protocol=SASL_PLAINTEXT sasl.mechanism=PLAIN \
     "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"$1\" password=\"$2\";" > "$work/$1.properties"
 }

@@ -282,10 +282,14 @@ fn disk_remark(room: &bus::Room, volume: u64) -> Option<String> {
         let why = if room.awaited.is_empty() {
             String::new()
         } else {
-            format!("; records that these consumer groups have not read are kept: {}", room.awaited.join(", "))
+            format!(
+                "; records that these consumer groups have not read are kept: {}",
+                room.awaited.join(", ")
+            )
         };
         format!(
-            "the disk of {} is {percent} % full{why}; check that transfer and push are running, or increase spec.kafka.managed.storage",
+            "the disk of {} is {percent} % full{why}; check that transfer and push are running, or \
+             increase spec.kafka.managed.storage",
             room.broker
         )
     })
