@@ -104,9 +104,9 @@ server_is_ahead() {
   bash -c "$(clock 0 "${instances[@]}")"
   [ $((now / 1000 - $(date +%s) - $1)) -gt -60 ] || { echo "the services do not follow their clocks: $now"; exit 1; }
 }
-# step SECONDS WHOSE NAME…: as an option of the checker
+# step_clock SECONDS WHOSE NAME…: as an option of the checker
 stepped=()
-step() {
+step_clock() {
   local seconds=$1 whose=$2; shift 2
   stepped+=(--nemesis "the clock of $whose goes $seconds s ahead=$(clock "$seconds" "$@")")
 }
@@ -146,10 +146,10 @@ nemesis() { # NAME
       server_is_ahead 3600
       stepped=()
       if [ "$1" = clocks ]; then
-        for seconds in 3600 -3600 0; do step $seconds "all services" "${instances[@]}"; done
+        for seconds in 3600 -3600 0; do step_clock $seconds "all services" "${instances[@]}"; done
       else # calls of whoever is a minute ahead or back are refused until its clock is right
         for service in msg transfer push gateway-2; do
-          for seconds in 60 0 -60 0; do step $seconds "$service" "$service"; done
+          for seconds in 60 0 -60 0; do step_clock $seconds "$service" "$service"; done
         done
       fi
       begin 25 "${stepped[@]}"
