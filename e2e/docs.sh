@@ -16,7 +16,7 @@ work=$(mktemp -d); trap 'rm -rf "$work" "${target:-$work}"' EXIT
 cp -r docs "$work/docs"
 # Pages outside of docs/ are not part of the book: links to them lead to the repository.
 repository=$(sed -n 's/^git-repository-url = "\(.*\)"/\1/p' docs/book.toml)
-find "$work/docs" -name '*.md' -exec sed -i -E "s#\]\((\.\./)+([A-Z]+\.md|services/|crates/|config/|charts/|e2e/)#](${repository//#/}/blob/main/\2#g" {} +
+find "$work/docs" -name '*.md' -exec sed -i -E "s#\]\((\.\./)+([A-Z]+\.md|compose\.yaml|services/|crates/|config/|charts/|e2e/)#](${repository//#/}/blob/main/\2#g" {} +
 # The book calls README.md index.
 find "$work/docs" -name '*.md' ! -name SUMMARY.md -exec sed -i 's#/README\.md)#/index.md)#g' {} +
 rm -rf dist/docs

@@ -1,4 +1,4 @@
-//! What after hooks that still wait say of a user. They are told all the same, for that is promised: without what the user said and is called.
+//! After hooks that still wait and name an erased user. They are sent all the same, as promised, but without what the user wrote and was called.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ const OWNED: [(&str, &[&str]); 9] = [
     ("inviterUserID", &["reqMessage"]),
     ("ownerUserId", &["attachedInfo", "ex"]),
 ];
-/// The fields of which one says who did what a hook tells of; a message is its sender's alone.
+/// The fields of which one names who caused a hook; a message belongs only to its sender.
 const DID: [&str; 5] = ["userID", "fromUserID", "ownerUserID", "inviterUserID", "ownerUserId"];
 
 fn names(body: &Value, key: &str, user: &str) -> bool {

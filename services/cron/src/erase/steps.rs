@@ -253,7 +253,7 @@ impl Cron {
         Ok(Step { erased: vec![("readPositions", count)], cursor: Some(last.clone()) })
     }
 
-    /// A thousand rows of one kind; the cursor is the kind. After all kinds, hooks that wait: a version that does not know them begins anew.
+    /// A thousand rows of one kind; the cursor is the kind. After all kinds, hooks that wait: a version that does not know them starts again.
     async fn remove_rows(&self, job: &Erasure) -> Result<Step> {
         if let Some(after) = job.cursor.strip_prefix(HOOKS) {
             return self.scrub_hooks(&job.user_id, after).await;
