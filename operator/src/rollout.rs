@@ -502,7 +502,7 @@ mod tests {
         let decision = world.pass(&stop("1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("auth", "ErrorRate"));
-        assert!(blocker.message.starts_with("11 % of the calls"), "{}", blocker.message);
+        assert!(blocker.message.contains("failed 11 of 100 calls (11 %, limit 10 %)"), "{}", blocker.message);
         assert_eq!(world.changed, ["auth"]);
         assert_eq!(world.pass(&cluster("version: 1.0.0"), None).started.unwrap().component, "auth");
         let whatever = cluster("{version: 1.1.0, rollout: {maxErrorPercent: 100}}");

@@ -488,7 +488,7 @@ async fn a_cluster_that_exists_stays_without_tls_and_with_one_secret() {
         assert_eq!(found.unwrap(), data, "{spec}");
         let observed = Observed { credentials: data.clone(), ..Default::default() };
         let plan = plan(&cluster, &observed);
-        let told = plan.blockers.iter().any(|blocker| blocker.message.contains("made without TLS"));
+        let told = plan.blockers.iter().any(|blocker| blocker.message.contains("created without TLS"));
         assert_eq!(told, spec.ends_with("Required"), "{spec}");
     }
 }

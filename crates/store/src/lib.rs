@@ -76,7 +76,7 @@ pub mod uploads;
 pub mod users;
 pub mod versions;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use bson::RawDocumentBuf;
 use bson::{Document, doc};
@@ -88,6 +88,7 @@ use mongodb::{
     Client, IndexModel,
     options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
 };
+use tokio::time::Instant;
 
 /// When a transaction is run again.
 pub(crate) struct Again {
@@ -121,7 +122,7 @@ impl Again {
     /// Longer each time, and not the same for all who met the same conflict.
     pub(crate) async fn pause(&mut self) {
         self.times += 1;
-        let longest = (3 * self.times * self.times).min(Self::LONGEST_PAUSE_MS);
+        let longest = (3 * self.times.min(100).pow(2)).min(Self::LONGEST_PAUSE_MS);
         tokio::time::sleep(Duration::from_millis((self.jitter)(longest).into())).await;
     }
 }

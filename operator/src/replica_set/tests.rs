@@ -349,7 +349,7 @@ async fn members_that_started_before_their_names_resolved_are_told_again_who_the
         let servers = Servers::start(count).await;
         let set = servers.whole().await;
         servers.world.lock().removed = set.hosts.clone();
-        assert!(set.ensure().await.unwrap_err().contains("told again"));
+        assert!(set.ensure().await.unwrap_err().contains("were reconfigured"));
         assert_eq!(set.ensure().await, well(count as i32));
         assert_eq!(servers.world.lock().initiated, 1);
     }

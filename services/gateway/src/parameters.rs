@@ -153,7 +153,7 @@ mod tests {
             ("", 500),
             ("isBackground=false&operationID=1&platformID=5&token=t", 1602),
             ("operationID=1&platformID=5&sendID=a&token=t", 500),
-            ("isBackground=false&operationID=1&platformID=12&sendID=a&token=t", 1602),
+            ("isBackground=false&operationID=1&platformID=13&sendID=a&token=t", 1602),
             ("isBackground=false&operationID=1&platformID=x&sendID=a&token=t", 1602),
             ("v=%%%", 1602),
         ] {
