@@ -144,7 +144,7 @@ mod tests {
         let text = super::reference_markdown();
         for line in [
             "| `spec.services.api.replicas` | integer, 0 to 200 | `1` | Pods, 0 to 200. |",
-            "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What then happens while pods of before still serve; and what happens to the service that was changed last when its new pods fail too many calls. |",
+            "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What to do with a service whose new pods do not become ready or fail too many calls (of several, the one changed last): roll back, or stop for inspection. |",
             "*volumes cannot shrink: restore the previous size.* |",
         ] {
             assert!(text.contains(line), "no line with: {line}");

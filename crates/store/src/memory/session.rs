@@ -91,7 +91,10 @@ impl Session {
         let mut state = memory.state();
         self.check(&state)?;
         let mut next = state.clone();
-        for (name, id, row) in self.changes() {
+        let mut changes = self.changes();
+        // What it removed first: it may have added another row under the same key.
+        changes.sort_by_key(|(_, _, row)| row.is_some());
+        for (name, id, row) in changes {
             let rows = next.of(&name);
             match (rows.position(&id), row) {
                 (Some(place), Some(row)) => rows.rows[place] = row,
