@@ -252,10 +252,18 @@ pub struct Dependency {
     pub message: String,
 }
 
+/// How the message about a disk that is nearly full begins.
+pub const NEARLY_FULL: &str = "the disk of ";
+
 impl Dependency {
     /// Whether it answered without a problem.
     pub fn is_well(&self) -> bool {
         self.reachable && self.message.is_empty()
+    }
+
+    /// Whether it answered and lacks no copy of its data. A disk that is nearly full is no missing copy.
+    pub fn has_all_copies(&self) -> bool {
+        self.reachable && (self.message.is_empty() || self.message.starts_with(NEARLY_FULL))
     }
 }
 

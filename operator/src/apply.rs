@@ -85,15 +85,13 @@ pub enum ApplyError {
     },
     /// New ones could not open what was written with the old ones.
     #[error(
-        "{what} is gone, and {why}: restore it from a backup; or, to give up what only it opens, annotate the cluster with openim.io/new-credentials={now} to have new ones generated"
+        "{what} is gone, and {why}: restore it from a backup; or, to give up what only it opens, annotate the cluster with openim.io/new-credentials=$(date -u +%FT%TZ) (kubectl annotate, within an hour) to have new ones generated"
     )]
     CredentialsGone {
         /// Kind and name.
         what: String,
         /// What needs the old ones.
         why: &'static str,
-        /// The time.
-        now: Timestamp,
     },
     /// An object of that name belongs to somebody else.
     #[error("{what} exists and does not belong to this cluster; rename the cluster or remove the object")]
@@ -433,10 +431,13 @@ fn scaled_by_kubernetes(object: &DynamicObject) -> Option<String> {
 
 /// Whether somebody else has set the number of pods. Until then it is ours: what nobody owns falls back to one.
 fn is_scaled_by_others(live: &DynamicObject) -> bool {
-    live.managed_fields().iter().any(|entry| {
-        let fields = entry.fields_v1.as_ref().map_or(&Value::Null, |fields| &fields.0);
-        entry.manager.as_deref() != Some(MANAGER) && fields["f:spec"].get("f:replicas").is_some()
-    })
+    // Kubernetes never scales up from none: that is set back.
+    let serves = live.data["spec"]["replicas"].as_i64().is_some_and(|replicas| replicas > 0);
+    serves
+        && live.managed_fields().iter().any(|entry| {
+            let fields = entry.fields_v1.as_ref().map_or(&Value::Null, |fields| &fields.0);
+            entry.manager.as_deref() != Some(MANAGER) && fields["f:spec"].get("f:replicas").is_some()
+        })
 }
 
 /// The number that was read when the pass began is older than what a HorizontalPodAutoscaler may have set since.
@@ -663,7 +664,7 @@ pub async fn ensure_credentials(
     };
     let Some(mut secret) = existing else {
         if let Some(why) = needs_the_old(client, cluster).await? {
-            return Err(ApplyError::CredentialsGone { what, why, now: Timestamp::now() });
+            return Err(ApplyError::CredentialsGone { what, why });
         }
         let data = completed(cluster, BTreeMap::new(), &what)?;
         let mut metadata = owned(metadata(cluster, &name, "credentials"));
@@ -768,6 +769,10 @@ fn completed(
     let by_tls = credentials::wants_certificates(cluster, &data);
     if fresh {
         data.extend(credentials::begin(cluster));
+        // One that has lost its Secret goes on with the names that it had.
+        if crate::shared::had_bare_names(cluster, &data) {
+            data.remove(credentials::key::SHARED_PREFIX);
+        }
     }
     if by_tls {
         let now = Timestamp::now();

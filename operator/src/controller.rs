@@ -289,7 +289,7 @@ impl Operator {
             Ok(cluster) => cluster,
             Err(broken) => {
                 // One that cannot even be read: nothing to do until it is edited. The others go on.
-                tracing::warn!(name = broken.metadata.name, error = broken.error, "cluster.unreadable");
+                tracing::warn!(error = broken.error, "cluster.unreadable");
                 unreadable::tell(&self.client, broken).await.map_err(ReconcileError::Status)?;
                 return Ok(Action::await_change());
             }

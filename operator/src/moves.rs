@@ -120,15 +120,20 @@ fn still_reads(
             && !observed.leaving.contains(service)
             && live.progressed.is_none_or(long_ago)
     };
-    if let Some(writer) = SERVICES.into_iter().filter(writes).find(|service| !has_moved(service)) {
-        return Some(format!("it still reads what {writer} writes to the old Kafka"));
-    }
     let say = format!("annotate the cluster with {MOVED}=kafka={}", kind(cluster.kafka.is_managed()));
+    if let Some(writer) = SERVICES.into_iter().filter(writes).find(|service| !has_moved(service)) {
+        return Some(format!(
+            "it still reads what {writer} writes to the old Kafka; if it is the same Kafka under another address, {say}"
+        ));
+    }
     match observed.load.get(consumer) {
         Some(Some(pods)) if !pods.is_empty() => {
             let records: i64 = pods.values().sum();
             (records > 0).then(|| {
-                format!("{records} records are still in the old Kafka: wait, or give them up and {say}")
+                format!(
+                    "{records} records are still in the old Kafka: wait; or, if it is the same Kafka under another address \
+                     or they can be given up, {say}"
+                )
             })
         }
         _ => Some(format!(

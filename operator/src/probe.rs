@@ -265,7 +265,7 @@ async fn kafka(
         if managed.knows_users {
             users.ensure_in_kafka(&settings).await?;
         }
-        let kept = timeout(PATIENCE / 2, Box::pin(bus::keep_room(&settings, managed.volume))).await;
+        let kept = timeout(PATIENCE, Box::pin(bus::keep_room(&settings, managed.volume))).await;
         // A broker that is slow or restarting is reported by what else is asked.
         match kept {
             Ok(Ok(room)) => remarks.extend(disk_remark(&room, managed.volume)),
@@ -288,8 +288,9 @@ fn disk_remark(room: &bus::Room, volume: u64) -> Option<String> {
             )
         };
         format!(
-            "the disk of {} is {percent} % full{why}; check that transfer and push are running, or \
+            "{}{} is {percent} % full{why}; check that transfer and push are running, or \
              increase spec.kafka.managed.storage",
+            crds::NEARLY_FULL,
             room.broker
         )
     })

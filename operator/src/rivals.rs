@@ -82,7 +82,7 @@ fn older(namespace: &str, before: &[Lease], now: &[Lease]) -> Option<String> {
         let is_held = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref()).is_some();
         is_held && earlier.is_some_and(|earlier| renewed(earlier) != renewed(lease))
     };
-    let sees_all = |lease: &&Lease| lease.annotations().get(WATCHES).is_none_or(String::is_empty);
+    let sees_all = |lease: &&Lease| lease.annotations().get(WATCHES).is_some_and(String::is_empty);
     let rivals = now.iter().filter(|lease| !is_ours(lease)).filter(leads).filter(sees_all);
     let oldest = rivals.min_by_key(|lease| age(lease))?;
     ours.is_none_or(|ours| age(oldest) < ours).then(|| oldest.namespace().unwrap_or_default())
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_older_of_two_leads() {
-        let at = |renewed: u8| vec![lease("a", 1, renewed, None), lease("b", 2, renewed, Some(""))];
+        let at = |renewed: u8| vec![lease("a", 1, renewed, Some("")), lease("b", 2, renewed, Some(""))];
         assert_eq!(older("a", &at(1), &at(2)), None);
         assert_eq!(older("b", &at(1), &at(2)).as_deref(), Some("a"));
         assert_eq!(older("c", &at(1), &at(2)).as_deref(), Some("a"), "without a Lease of its own");
@@ -116,12 +116,13 @@ mod tests {
 
     #[test]
     fn a_dead_or_namespaced_operator_is_no_rival() {
-        let still = [lease("a", 1, 5, None), lease("b", 2, 5, None)];
+        let still = [lease("a", 1, 5, Some("")), lease("b", 2, 5, Some(""))];
         assert_eq!(older("b", &still, &still), None, "no renewal");
-        let at = |renewed: u8| vec![lease("a", 1, renewed, Some("chat,team")), lease("b", 2, renewed, None)];
+        let at =
+            |renewed: u8| vec![lease("a", 1, renewed, Some("chat,team")), lease("b", 2, renewed, Some(""))];
         assert_eq!(older("b", &at(1), &at(2)), None, "it watches other namespaces");
         let released = |renewed: u8| {
-            let mut released = lease("a", 1, renewed, None);
+            let mut released = lease("a", 1, renewed, Some(""));
             released.spec.as_mut().unwrap().holder_identity = None;
             vec![released]
         };

@@ -57,6 +57,15 @@ fn mongodb_hosts(uri: &str) -> impl Iterator<Item = &str> {
     hosts.split(',').filter(|host| !host.is_empty())
 }
 
+/// Whether a cluster without its Secret used these servers without a prefix before.
+pub fn had_bare_names(cluster: &Cluster, credentials: &BTreeMap<String, String>) -> bool {
+    let mut bare = credentials.clone();
+    bare.remove(key::SHARED_PREFIX);
+    let observed = Observed { credentials: bare, ..Default::default() };
+    let had = |token: &String| !token.starts_with("mongodb/") && cluster.shared.contains(token);
+    used(cluster, &observed).iter().any(had)
+}
+
 /// An address as every namespace of this Kubernetes would write it.
 fn full_address(address: &str, namespace: &str) -> String {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
@@ -170,6 +179,19 @@ mod tests {
             probe::settings(&managed, &created(&managed).credentials, &BTreeMap::new(), &BTreeMap::new())
                 .kafka;
         assert_eq!(kafka.push_topic, "toPush", "nobody else uses a managed one");
+    }
+
+    #[test]
+    fn a_cluster_that_lost_its_secret_keeps_the_names_it_had() {
+        let mut cluster = cluster(KAFKA);
+        let credentials = created(&cluster).credentials;
+        assert!(!had_bare_names(&cluster, &credentials), "a new one");
+        let mut bare = created(&cluster);
+        bare.credentials.remove(key::SHARED_PREFIX);
+        cluster.shared = used(&cluster, &bare);
+        assert!(had_bare_names(&cluster, &credentials));
+        cluster.shared = used(&cluster, &created(&cluster));
+        assert!(!had_bare_names(&cluster, &credentials), "it had a prefix");
     }
 
     #[test]

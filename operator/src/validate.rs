@@ -90,6 +90,8 @@ pub struct Cluster {
     pub moved: String,
     /// When that was last looked at, or now, pods were to be changed.
     pub changing: bool,
+    /// What its names on external servers were when they were last looked at (`shared`).
+    pub shared: Vec<String>,
     /// The version that ran when that was last looked at; empty: none yet.
     pub ran: String,
     /// MongoDB.
@@ -645,6 +647,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         changing: object.status.as_ref().is_none_or(|status| {
             Some(status.observed_generation) != object.metadata.generation || !status.plan.is_empty()
         }),
+        shared: object.status.as_ref().map_or_else(Vec::new, |status| status.shared.clone()),
         ran: running.to_owned(),
         signed_calls: object
             .status

@@ -584,7 +584,7 @@ async fn credentials_are_not_made_anew_beside_what_only_the_old_ones_open() {
             converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
         let error = outcome.unwrap_err();
         assert!(error.needs_an_edit() && error.reason() == crds::Reason::CredentialsGone);
-        assert!(error.to_string().contains("openim.io/new-credentials=20"), "{error}");
+        assert!(error.to_string().contains("openim.io/new-credentials=$(date"), "{error}");
     }
     let created =
         || Exchange::new(Method::POST, &["/namespaces/team/secrets"], 201, secret(&BTreeMap::new(), "chat"));

@@ -12,6 +12,7 @@ use protocol::{
 };
 use rpc::{Context, Peers};
 use serde::Serialize;
+use tracing::Instrument;
 
 /// Who a notification goes to.
 #[derive(Debug, Clone, Copy)]
@@ -176,8 +177,9 @@ pub async fn tell_outside_chat<T: Serialize>(
 
 async fn tell_message(peers: &Peers, context: &Context, message: MsgData) {
     let content_type = message.content_type;
-    if let Err(error) = deliver(peers, context, message).await {
-        tracing::warn!(content_type, %error, "notification.failed");
+    let span = tracing::error_span!("notification", operation_id = context.operation_id);
+    if let Err(error) = deliver(peers, context, message).instrument(span.clone()).await {
+        span.in_scope(|| tracing::warn!(content_type, %error, "notification.failed"));
     }
 }
 

@@ -137,7 +137,7 @@ async fn change_level(State(admin): State<Admin>, headers: HeaderMap, body: Stri
     }
     match admin.level.set(body.trim()) {
         Ok(()) => {
-            tracing::info!(level = body.trim(), "log.level_changed");
+            tracing::info!(filter = body.trim(), "log.level_changed");
             (StatusCode::OK, "ok".to_owned())
         }
         Err(problem) => (StatusCode::BAD_REQUEST, problem),

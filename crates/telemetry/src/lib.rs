@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 pub use traces::{TRACE_PARENT, Traces, continue_trace, trace_parent};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry as LogRegistry, filter::LevelFilter, fmt::writer::BoxMakeWriter,
+    EnvFilter, Layer, Registry as LogRegistry, filter::filter_fn, fmt::writer::BoxMakeWriter,
     layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
@@ -56,19 +56,20 @@ pub fn start_logging(
         BoxMakeWriter::new(Mutex::new(files(log, name)?))
     };
     let traces = Traces::start(traces, name)?;
+    // Requests of administrators are written to the audit log only.
     // What libraries say of themselves at finer levels belongs into no trace, the exporter's own calls above all.
     let spans = traces.tracer().map(|tracer| {
         tracing_opentelemetry::layer()
             .with_tracer(tracer)
             .with_location(false)
             .with_threads(false)
-            .with_filter(LevelFilter::INFO)
+            .with_filter(filter_fn(|of| *of.level() <= tracing::Level::INFO && of.target() != "audit"))
     });
     tracing_subscriber::registry().with(layer).with(lines(writer)).with(spans).try_init()?;
     Ok((LogLevel(handle), traces))
 }
 
-/// Lines of JSON. The fields of spans stand beside those of the event: no event has one of the same name.
+/// Lines of JSON. The fields of spans and `name`, that of the nearest one, stand beside those of the event, which has none of the same name.
 fn lines<S, W>(writer: W) -> json_subscriber::fmt::Layer<S, W>
 where
     S: tracing::Subscriber + for<'lookup> tracing_subscriber::registry::LookupSpan<'lookup>,

@@ -37,7 +37,8 @@ pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget 
 /// Has no pod evicted of a server that lacks a copy or a member already. Its port says nothing of that: a drained node would take the next copy as
 /// soon as the previous one listens again.
 pub(crate) fn spare_copies(objects: &mut [DynamicObject], dependencies: &[Dependency]) {
-    let lacks = |server: &str| dependencies.iter().any(|known| known.name == server && !known.is_well());
+    let lacks =
+        |server: &str| dependencies.iter().any(|known| known.name == server && !known.has_all_copies());
     for object in objects {
         let is_budget = object.types.as_ref().is_some_and(|types| types.kind == "PodDisruptionBudget");
         if is_budget && object.labels().get(COMPONENT).is_some_and(|server| lacks(server)) {

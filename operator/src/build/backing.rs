@@ -279,7 +279,8 @@ pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
             mark == passwords(server, &observed.credentials).as_ref()
         })
     };
-    let well = !observed.dependencies.is_empty() && observed.dependencies.iter().all(Dependency::is_well);
+    let well =
+        !observed.dependencies.is_empty() && observed.dependencies.iter().all(Dependency::has_all_copies);
     well && (!cluster.mongodb.is_managed() || made("mongodb").is_some())
         && (!cluster.redis.is_managed() || takes("redis"))
         && (!cluster.kafka.is_managed() || takes("kafka"))
@@ -357,7 +358,7 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
     let account = Account::in_use(&observed.credentials);
     let mut container = server("mongodb", asked, 27017);
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    if by_ipv6(cluster, observed) {
+    if asked.template >= template::KEPT_OWNERS && by_ipv6(cluster, observed) {
         words.push("--ipv6".into());
     }
     if servers_speak_tls(&observed.credentials) {
@@ -645,7 +646,7 @@ fn as_set(
 
 /// Every copy is there, by what the server itself says.
 fn in_sync(observed: &Observed, server: &str) -> bool {
-    observed.dependencies.iter().any(|dependency| dependency.name == server && dependency.is_well())
+    observed.dependencies.iter().any(|dependency| dependency.name == server && dependency.has_all_copies())
 }
 
 /// The first ordinal whose pod may get a new template. Members are changed one at a time, from the last, each only while all the others

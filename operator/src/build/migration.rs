@@ -32,6 +32,8 @@ pub fn name(cluster: &Cluster, settings: &Settings) -> String {
     format!("{}-{}", cluster.part("migrate"), &digest[..8])
 }
 
+/// Jobs of the same settings: what is still missing after so many is not created by another.
+const MOST: u32 = 5;
 /// Tries until Kubernetes gives the migration up, in about ten minutes; the operator creates it again after a while.
 const TRIES: i32 = 6;
 
@@ -45,7 +47,7 @@ pub fn due(cluster: &Cluster, settings: &Settings, observed: &Observed) -> Strin
     let named = |number: u32| if number == 1 { first.clone() } else { format!("{first}-{number}") };
     let there = observed.there.keys().filter(|(kind, _)| kind == "Job").map(|(_, name)| name);
     let last = there.chain(&observed.finished_jobs).filter_map(number).max().unwrap_or(1);
-    let again = !observed.gone.is_empty() && observed.finished_jobs.contains(&named(last));
+    let again = last < MOST && !observed.gone.is_empty() && observed.finished_jobs.contains(&named(last));
     named(if again { last.saturating_add(1) } else { last })
 }
 

@@ -22,10 +22,9 @@ impl Form {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let named =
             headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match named.split(';').next().unwrap_or_default().trim() {
-            "application/x-protobuf" | "application/protobuf" => Self::Protobuf,
-            _ => Self::Json,
-        }
+        let kind = named.split(';').next().unwrap_or_default().trim();
+        let protobuf = ["application/x-protobuf", "application/protobuf"];
+        if protobuf.iter().any(|name| kind.eq_ignore_ascii_case(name)) { Self::Protobuf } else { Self::Json }
     }
 
     /// Reads a request.

@@ -37,6 +37,8 @@ const LARGEST_SEGMENT: u64 = 1 << 30;
 const OFFSETS_SEGMENT: u64 = 100 << 20;
 /// Consumers drop older records: webhooks are retried for a day, notifications to push vendors for ten minutes.
 const TWO_DAYS_MS: &str = "172800000";
+/// After which a segment is closed at the next record.
+const TEN_MINUTES_MS: &str = "600000";
 
 const NO_ADMINISTRATOR: &str = "kafka.username is not an administrator";
 
@@ -111,7 +113,12 @@ fn wanted(config: &Kafka, volume: u64, partitions: usize) -> BTreeMap<String, Se
     let must_be_read = [&config.message_topic, &config.push_topic];
     let of_topic = |topic: &str| {
         let age = if must_be_read.iter().any(|name| *name == topic) { "-1" } else { TWO_DAYS_MS };
-        Settings::from([size(segment), ("retention.ms".to_owned(), age.to_owned())])
+        Settings::from([
+            size(segment),
+            // Of many partitions each keeps an active segment, which cannot be deleted: it is closed in time.
+            ("segment.ms".to_owned(), TEN_MINUTES_MS.to_owned()),
+            ("retention.ms".to_owned(), age.to_owned()),
+        ])
     };
     let ours = topics(config).into_iter().map(|topic| (topic.to_owned(), of_topic(topic)));
     let offsets = (OFFSETS.to_owned(), Settings::from([size(segment.min(OFFSETS_SEGMENT))]));
@@ -157,7 +164,13 @@ pub async fn keep_room(config: &Kafka, volume: u64) -> Result<Room, BusError> {
                 continue;
             }
         };
-        let held = held(&mut connection).await?;
+        let held = match held(&mut connection).await {
+            Ok(held) => held,
+            Err(error) => {
+                outcome = Err(error);
+                continue;
+            }
+        };
         let ours: Vec<(&Partition, u64)> = held.of(&names).collect();
         let share = share(volume, ours.len());
         over.extend(ours.iter().filter(|(_, size)| *size > share).map(|(partition, _)| (*partition).clone()));

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use bson::doc;
 use config::Service;
-use futures::{TryStreamExt, future::try_join_all};
+use futures::{TryStreamExt, future::join_all};
 use model::platform::Platform;
 use notification::To;
 use prost::Message;
@@ -99,11 +99,11 @@ impl Cron {
         let user = &job.user_id;
         self.store.remove_user(user).await?;
         let (context, auth) = (system(job), self.peers.get(Service::Auth));
-        try_join_all(Platform::NUMBERS.map(async |platform_id| {
+        let told = join_all(Platform::NUMBERS.map(async |platform_id| {
             let request = ForceLogoutReq { user_id: user.clone(), platform_id };
             auth.call::<_, ForceLogoutResp>(&context, "forceLogout", &request).await
-        }))
-        .await?;
+        }));
+        told.await.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(Step { erased: vec![], cursor: None })
     }
 
