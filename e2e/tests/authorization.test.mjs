@@ -228,6 +228,7 @@ const aboutConversations = [
   ['/conversation/get_incremental_conversations', (who) => ({ userID: who.userID })],
   ['/conversation/get_pinned_conversation_ids', (who) => ({ userID: who.userID })],
   ['/conversation/get_not_notify_conversation_ids', (who) => ({ userID: who.userID })],
+  ['/conversation/get_conversation_offline_push_user_ids', (who, { id }) => ({ conversationID: id, userIDs: [who.userID] })],
   ['/conversation/delete_conversations', rowsOf],
   ['/jssdk/get_conversations', (_, { id }) => ({ conversationIDs: [id] })],
   ['/jssdk/get_active_conversations', () => ({ count: 100 })],

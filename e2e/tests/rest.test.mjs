@@ -514,7 +514,7 @@ test('handshakes are refused as the contract says', async () => {
   const json = 'application/json; charset=utf-8';
   assert.deepEqual(await upgrade({ ...asked, token: 'x' }), [401, 1503, json]);
   assert.deepEqual(await upgrade({ ...asked, token: bob.token }), [401, 1502, json]);
-  assert.deepEqual(await upgrade({ ...asked, platformID: 12 }), [400, 1602, json]);
+  assert.deepEqual(await upgrade({ ...asked, platformID: 13 }), [400, 1602, json]);
 });
 
 test('a ping in text is answered', async () => {
