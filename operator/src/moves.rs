@@ -131,13 +131,14 @@ fn still_reads(
             let records: i64 = pods.values().sum();
             (records > 0).then(|| {
                 format!(
-                    "{records} records are still in the old Kafka: wait; or, if it is the same Kafka under another address \
-                     or they can be given up, {say}"
+                    "{records} records are still in the old Kafka: wait; or, if it is the same Kafka \
+                     under another address or they can be given up, {say}"
                 )
             })
         }
         _ => Some(format!(
-            "no pod reports how many records are still in the old Kafka: start its pods, or give the records up and {say}"
+            "no pod reports how many records are still in the old Kafka: start its pods, or give the records up \
+             and {say}"
         )),
     }
 }
