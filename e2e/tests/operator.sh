@@ -243,7 +243,7 @@ eventually 1 unscheduled
 redis false '{"pods":null,"resources":{"memoryRequest":"48Mi","memoryLimit":"512Mi"}}'
 wait_ready "$cluster_name"
 [ "$(of_redis '.spec.containers[0].resources.requests.memory') $(of_redis '.spec.containers[0].resources.limits.memory')" = "48Mi 512Mi" ]
-told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=Changing -o 'jsonpath={range .items[*]}{.related.kind} {.note}{"\n"}{end}' | grep -c "^StatefulSet redis: requests and limits, where" || true; }
+told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=Changing -o 'jsonpath={range .items[*]}{.related.kind} {.note}{"\n"}{end}' | grep -c "^StatefulSet redis: requests and limits, pod scheduling" || true; }
 [ "$(told)" -ge 1 ]
 [ "$pods_before" = "$(uids)" ]
 redis false '{"resources":null}'
