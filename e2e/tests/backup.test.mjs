@@ -59,7 +59,7 @@ test('who looks after the cluster is told that backups lie beside users\' files'
 
 test('what is in use is not overwritten unless that is asked for, and an unknown backup names the known ones', () => {
   assert.match(refused('restore', cluster, backup), /the database contains users or messages/);
-  assert.match(refused('restore', cluster, 'lunch', '--replace'), new RegExp(`there is no backup lunch; backups: .*${backup}`));
+  assert.match(refused('restore', cluster, 'lunch', '--replace'), new RegExp(`backup lunch not found; backups: .*${backup}`));
 });
 
 test('a restore brings back what was there, and no seq comes twice', async () => {
