@@ -128,8 +128,8 @@ async fn keep(mut body: Body, limit: usize, budget: &Budget) -> Result<Kept, Ref
     Ok(Kept { bytes: kept.freeze(), held })
 }
 
-/// Answers a request that is refused by its head: its body is passed over, so that the connection can go on.
-async fn behind_its_body(body: Body, mut answer: Response) -> Response {
+/// Answers a request by its head alone: its body is passed over, so that the connection can go on.
+pub(crate) async fn behind_its_body(body: Body, mut answer: Response) -> Response {
     let passed_over = timeout(PATIENCE, async {
         let mut body = http_body_util::Limited::new(body, OPEN);
         while let Some(frame) = body.frame().await {

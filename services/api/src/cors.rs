@@ -12,6 +12,8 @@ use axum::{
 };
 use config::Config;
 
+use crate::body;
+
 const HEADERS: [(&str, &str); 5] = [
     ("access-control-allow-methods", "*"),
     // A wildcard does not cover every header in every browser: those of the contract are named too.
@@ -39,7 +41,8 @@ fn allowed(config: &Config, request: &Request<Body>) -> Option<HeaderValue> {
 pub(crate) async fn apply(State(config): State<Arc<Config>>, request: Request<Body>, next: Next) -> Response {
     let allowed = allowed(&config, &request);
     let mut response = if request.method() == Method::OPTIONS {
-        (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], "\"Options Request!\"").into_response()
+        let answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], "\"Options Request!\"");
+        body::behind_its_body(request.into_body(), answer.into_response()).await
     } else {
         next.run(request).await
     };
@@ -61,7 +64,13 @@ pub(crate) async fn apply(State(config): State<Arc<Config>>, request: Request<Bo
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
     use axum::{Router, middleware, routing::get};
+    use futures::StreamExt;
     use tower::ServiceExt;
 
     use super::*;
@@ -88,6 +97,23 @@ mod tests {
                 assert_eq!(answer.headers()[name], value, "{path}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_body_of_a_preflight_is_read_so_that_its_connection_can_go_on() {
+        let read = Arc::new(AtomicBool::new(false));
+        let ended = read.clone();
+        let parts = futures::stream::once(async { Ok::<_, Infallible>("x") }).chain(
+            futures::stream::once(async move { ended.store(true, Ordering::Release) })
+                .filter_map(async |()| None),
+        );
+        let apply = middleware::from_fn_with_state(Arc::new(Config::default()), apply);
+        let router = Router::new().route("/", get(async || "x")).layer(apply);
+        let request = Request::options("/").body(Body::from_stream(parts)).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(!answer.headers().contains_key(header::CONNECTION));
+        assert!(read.load(Ordering::Acquire));
     }
 
     #[tokio::test]

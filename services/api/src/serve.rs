@@ -1,6 +1,7 @@
 //! Accepts connections and answers their requests. Connections that are idle, send their head slowly or do not read their
 //! response are closed, and their number is limited.
 
+mod ended;
 mod socket;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use ended::Ended;
 use socket::{Activity, Patience, Watched};
 
 /// Envoy keeps connections that it may use again for an hour, nginx for a minute: ours are open for longer, so that no proxy sends a
@@ -123,11 +125,12 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             request.extensions_mut().insert(ConnectInfo(address));
         }
         let answering = requests.answering();
-        let answer = router.call(request);
+        let ended = Ended::default();
+        let answer = router.call(request.map(|body| ended.watch(body)));
         async move {
             let answer = answer.await;
             drop(answering);
-            answer
+            answer.map(|answer| ended.tell(answer))
         }
     });
     let mut connection = pin!(http1::Builder::new().serve_connection(socket, service));
@@ -171,6 +174,11 @@ mod tests {
 
     use super::*;
 
+    /// Answers by the head alone.
+    async fn early(_request: Request, _next: axum::middleware::Next) -> &'static str {
+        "early"
+    }
+
     const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
     fn router() -> Router {
@@ -178,6 +186,7 @@ mod tests {
             .route("/", get(async || "here"))
             .route("/slow", get(async || sleep(Duration::from_secs(40)).await))
             .route("/large", post(async || "x".repeat(1 << 20)))
+            .route("/early", post(async || "late").layer(axum::middleware::from_fn(early)))
     }
 
     /// The client's end of a connection.
@@ -261,6 +270,18 @@ mod tests {
         let mut taken = vec![];
         let _read = silent.read_to_end(&mut taken).await;
         assert!(taken.len() < 1 << 20, "{} bytes", taken.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_answered_before_the_body_is_read_knows_that_the_connection_ends() {
+        let mut line = line();
+        line.write_all(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        let kept = answer(&mut line).await;
+        assert!(kept.ends_with("early") && !kept.contains("connection: close"), "{kept}");
+        // A proxy sends the head, and the body a moment later.
+        line.write_all(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+        let told = answer(&mut line).await;
+        assert!(told.ends_with("early") && told.contains("connection: close"), "{told}");
     }
 
     #[tokio::test]
