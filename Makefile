@@ -27,8 +27,14 @@ test: ## all tests that fit into an hour, ending in one summary line
 test-fast: ## formatting, clippy, unit and property tests, generated files, docs
 	@e2e/test.sh fast
 
-soak: ## long tests, recorded in e2e/soak.json; PART="sets drain", or all
-	@e2e/soak.sh $(PART)
+test-loopback: ## what runs on real servers without a cluster: REST, WebSocket, webhooks, uploads, faults
+	@e2e/test.sh loopback
+
+soak: ## long tests, shortest first, recorded in e2e/soak.json; PARTS="sets drain", PARTS=stale, or all
+	@e2e/soak.sh $(or $(PARTS),$(PART))
+
+soak-list: ## which of the long tests are stale, when each passed, how long it takes
+	@e2e/soak.sh --list
 
 flake: ## repeat one part to find flaky tests; PART=upgrade RUNS=20 LOAD=cpu
 	@e2e/flake.sh $(PART) $(or $(RUNS),20) $(or $(LOAD),none)
@@ -70,4 +76,4 @@ generate: ## regenerate the CRDs, docs/REFERENCE.md and the configuration schema
 	@cargo run -q -p openim-crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
 	@cargo run -q -p openim-config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
 
-.PHONY: help up down status endpoints demo test test-fast soak flake planted contract bench fleet lint release sbom docs badges bundle generate
+.PHONY: help up down status endpoints demo test test-fast test-loopback soak soak-list flake planted contract bench fleet lint release sbom docs badges bundle generate

@@ -9,11 +9,11 @@ part=${1:?the part, upgrade for example} runs=${2:-20} load=${3:-none}
 export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 export OPENIM_TEST_DEADLINE=${OPENIM_TEST_DEADLINE:-$(($(date +%s) + 24 * 3600))}
 . e2e/parts.sh
-# Parts that bring what they need.
-alone=" compose erase from-source fuzz memory nemeses release runner servers "
+# Parts that bring what they need: those on loopback, and these.
+alone=" claims compose fuzz release runner words "
 if [ -f "e2e/tests/$part.sh" ]; then
   command=("e2e/tests/$part.sh")
-  if [[ $alone != *" $part "* ]]; then
+  if [[ $alone != *" $part "* ]] && ! grep -q "^ *\. .*lib/loopback.sh" "e2e/tests/$part.sh"; then
     export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$(e2e/endpoints.sh) || { echo "no cluster is running: make up" >&2; exit 2; }
   fi
 else

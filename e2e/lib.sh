@@ -33,8 +33,13 @@ step() {
   printf '  %-34s%6d s\n' "$name" $((SECONDS - started))
 }
 
-# The services and the operator as static binaries; cargo itself knows what is stale.
-build_services() { cargo_static build --bin openim-server --bin openim-operator "$@"; }
+# The services and the operator as static binaries; cargo itself knows what is stale. OPENIM_BUILT says that it was asked already, before the first test.
+build_services() { [ -n "${OPENIM_BUILT:-}" ] || cargo_static build --bin openim-server --bin openim-operator "$@"; }
+# tested [OPTION…] FILE…: tests in JavaScript, in e2e/tests; each file is a process of its own.
+tested() (
+  cd "$root/e2e/tests" || exit
+  exec node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec "$@"
+)
 # What tests in JavaScript need: installed once for each lock file.
 node_modules() {
   local key mark=$root/e2e/tests/sdk/node_modules/.installed
@@ -43,7 +48,7 @@ node_modules() {
   (cd "$root/e2e/tests/sdk" && npm ci --no-audit --no-fund --silent) && printf '%s' "$key" > "$mark"
 }
 # The raw protocol clients: the checker and the bench, in $built.
-build_checker() { cargo_static build -q --bin checker --bin bench; }
+build_checker() { [ -n "${OPENIM_BUILT:-}" ] || cargo_static build -q --bin checker --bin bench; }
 # checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on until it is told that it is enough; e2e/out/NAME.json is what it says in the end.
 checking() {
   local output=$root/e2e/out/$1 conversations=$2; shift 2
@@ -59,7 +64,7 @@ checked() {
   cat "$root/e2e/out/$1.json"
 }
 # kubectl openim, in $built.
-build_plugin() { cargo_static build -q --bin kubectl-openim; }
+build_plugin() { [ -n "${OPENIM_BUILT:-}" ] || cargo_static build -q --bin kubectl-openim; }
 # What work and tests build, compiled in a third of the time; with RELEASE=1 what is shipped (see Cargo.toml).
 profile=${OPENIM_PROFILE:-${RELEASE:+release}}
 profile=${profile:-gate}

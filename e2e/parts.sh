@@ -86,6 +86,29 @@ part() { beside "$@"; joined "$1"; }
 # build NAME COMMAND…: the same for what is no test: it is not among those that passed.
 build() { beside "$@"; uncounted=1 joined "$1"; }
 
+# later NAME COMMAND…: a part that waits until `together COUNT` runs all that wait, so many at a time, in this order. They must not know of each other: those that
+# source e2e/tests/lib/loopback.sh have a network and a folder of their own.
+declare -a waiting=()
+declare -A later_command=()
+later() { waiting+=("$1"); later_command[$1]="limit=$limit beside$(printf ' %q' "$@")"; }
+together() {
+  local count=$1 name ended ids left running=()
+  while [ ${#waiting[@]} -gt 0 ] || [ ${#running[@]} -gt 0 ]; do
+    while [ ${#waiting[@]} -gt 0 ] && [ ${#running[@]} -lt "$count" ]; do
+      name=${waiting[0]} waiting=("${waiting[@]:1}")
+      eval "${later_command[$name]}"
+      if [ -n "${process[$name]:-}" ]; then running+=("$name"); else joined "$name"; fi
+    done
+    ended='' ids=() left=()
+    for name in "${running[@]}"; do
+      ids+=("${process[$name]}")
+      if [ -z "$ended" ] && ! kill -0 "${process[$name]}" 2> /dev/null; then ended=$name; else left+=("$name"); fi
+    done
+    running=("${left[@]}")
+    if [ -n "$ended" ]; then joined "$ended"; elif [ ${#ids[@]} -gt 0 ]; then wait -n "${ids[@]}"; fi
+  done
+}
+
 summary() {
   local name
   for name in "${failures[@]}"; do echo "failed: $name"; [ ! -e "$(log_of "$name")" ] || gist "$(log_of "$name")"; done

@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
 # What takes too long for every run of the tests, whole or by part. A part that passes is remembered in e2e/soak.json, to be committed, with a hash of what it
 # depends on (e2e/soak.mjs); `make test` names those whose sources have changed since.
-#   e2e/soak.sh [PART…]     all when left out; needs root as `make up` does, which it calls
+#   e2e/soak.sh [PART…]     all when left out, `stale` for those that should run again; shortest first; needs root as `make up` does, which it calls
 #   e2e/soak.sh --stale     the names of those that should run again
+#   e2e/soak.sh --list      of each: whether it is stale, when it passed, how long it takes
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root" || exit
-if [ "${1:-}" = --stale ]; then exec node e2e/soak.mjs stale; fi
-all=(properties fuzz nemeses memory compose sdk-builds api-server delete drain gateway-api large-group traces upgrade sets planted fleet simulation)
-parts=("$@"); [ $# -gt 0 ] || parts=("${all[@]}")
+case ${1:-} in --stale | --list) exec node e2e/soak.mjs "${1#--}" ;; esac
+ordered=$(node e2e/soak.mjs order "$@") || exit 2
+mapfile -t parts <<< "$ordered"
+[ -n "$ordered" ] || { echo "no part is stale"; exit; }
 wants() { [[ " ${parts[*]} " =~ " "($1)" " ]]; }
-for name in "${parts[@]}"; do
-  [[ " ${all[*]} " == *" $name "* ]] || { echo "unknown part '$name'; parts: ${all[*]}" >&2; exit 2; }
-done
 
 export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 export OPENIM_TEST_DEADLINE=${OPENIM_TEST_DEADLINE:-$(($(date +%s) + 12 * 3600))}

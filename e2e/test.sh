@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that fits into one run: formatting, clippy, unit and property tests, drift, chart, then e2e on the real cluster. What takes longer is in
 # e2e/soak.sh; docs/TESTING.md says what is shown where. One closing summary line.
-#   e2e/test.sh [fast | cluster]      fast: what needs no cluster, and no simulation; cluster: only what needs one
+#   e2e/test.sh [fast | loopback | cluster]      fast: what needs neither servers nor a cluster, and no simulation; loopback: only what runs on real servers without a
+#                                                cluster; cluster: only what needs one
 set -uo pipefail
 export OPENIM_PROFILE=${OPENIM_PROFILE:-gate}
 # The same cases in every run: what fails here fails again. Soak takes others.
@@ -10,7 +11,8 @@ export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1} FUZZ_SEED=${FUZZ_SEED:-1} OPENA
 cd "$root" || exit
 . e2e/parts.sh
 mode=${1:-all}
-case $mode in all | fast | cluster) ;; *) echo "usage: $0 [fast | cluster]" >&2; exit 2 ;; esac
+case $mode in all | fast | loopback | cluster) ;; *) echo "usage: $0 [fast | loopback | cluster]" >&2; exit 2 ;; esac
+wants() { [[ " $* " == *" $mode "* ]]; }
 rm -f e2e/out/shown-*.json
 echo "commit $commit, profile $OPENIM_PROFILE, seeds $PROPTEST_RNG_SEED (properties) $FUZZ_SEED (fuzzing) $OPENAPI_SEED (OpenAPI), $(nproc) processors, load $(cut -d' ' -f1-3 /proc/loadavg)"
 
@@ -18,7 +20,7 @@ build "Debian packages" e2e/tools/cluster/build.sh packages
 # Go's programs and the stand-ins are built beside Rust's. All that compiles has ended before the cluster is tested: it would slow down what has deadlines.
 tools="tools of the cluster and tests" programs="programs and tests compiled"
 if [ "$mode" != fast ]; then limit=3600 beside "$tools" tools; fi
-if [ "$mode" != cluster ]; then
+if wants all fast; then
   build "tools of the checks" e2e/tools/cluster/build.sh checks
   part "formatting" cargo fmt --all --check
   part "scripts, spelling, rules" e2e/lint.sh
@@ -30,50 +32,71 @@ if [ "$mode" != cluster ]; then
   part "badges" node e2e/badges.mjs --check
   part "words" node e2e/words.mjs
   part "word list check" e2e/tests/words.sh
+  part "table of claims" node e2e/claims.mjs
+  part "table of claims, check" e2e/tests/claims.sh
   part "table of upstream's fixes" node e2e/tools/contract/fixes.mjs --check
   limit=2400 part "clippy" cargo_static clippy -q --all-targets -- -D warnings
+  limit=3600 build "$programs" compiled || blocked="the programs do not compile"
+elif wants loopback; then
   limit=3600 build "$programs" compiled || blocked="the programs do not compile"
 else
   limit=3600 build "$programs" compiled programs || blocked="the programs do not compile"
 fi
 if [ "$mode" != fast ]; then
   limit=1800 build "earlier version compiled" earlier_version
-  [ "$mode" = cluster ] || build "fuzz targets compiled" e2e/tests/fuzz.sh build
+  ! wants all || build "fuzz targets compiled" e2e/tests/fuzz.sh build
   # What is missing is tried once more by the part that needs it.
   uncounted=1 joined "$tools"
   grep -E '^  .* [0-9]+ s$' "$(log_of "$tools")" # how long each took
 fi
 
-if [ "$mode" != cluster ]; then
+if wants all fast; then
   part "unit and property tests" cargo_static test --lib --bins --tests --no-fail-fast
   part "licences and sources" "$bin/cargo-deny" check bans licenses sources
   part "security advisories" env CARGO_DENY="$bin/cargo-deny" e2e/advisories.sh check
   part "go vet" vet
   part "Flux, Argo CD, OLM" gitops
-  if [ "$mode" != fast ]; then
+  if wants all; then
     # Alone: they take all processors, and a low priority would not protect pods, which are scheduled in groups of their own.
     part "2 000 simulated rollouts" simulation
     part "fuzzing" e2e/tests/fuzz.sh
   fi
 fi
-if [ "$mode" != fast ]; then
-  part "make up" e2e/up.sh || blocked=${blocked:-the cluster is not up}
+# Layers: docs/TESTING.md. What follows asks cargo no more whether everything is built.
+[ -n "$blocked" ] || export OPENIM_BUILT=1
+at_once=$(($(nproc) < 4 ? $(nproc) : 4))
+# Without networks of their own they would meet.
+unshare --net true 2> /dev/null || unshare --user --map-root-user --net true 2> /dev/null || at_once=1
+! wants all cluster || beside "make up" e2e/up.sh
+if wants all loopback; then
+  # While the cluster comes up, which takes the processors, nothing whose servers notice how long something takes.
+  later "REST" e2e/tests/rest.sh
+  later "OpenAPI" e2e/tests/openapi.sh
+  later "object storage" e2e/tests/objects.sh
+  later "the published platform API" e2e/tests/openapi-published.sh
+  later "SDKs without a browser" e2e/tests/sdk-builds.sh native
+  together "$at_once"
+fi
+up=0
+! wants all cluster || joined "make up" || up=$?
+if wants all loopback; then
+  later "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
+  later "webhooks" e2e/tests/webhooks.sh
+  later "services without Kubernetes" e2e/tests/from-source.sh
+  later "rights and room in Kafka" e2e/tests/kafka.sh
+  later "users are erased, backups are sealed" e2e/tests/erase.sh
+  together "$at_once"
+  # Alone: one counts memory, the other freezes processes.
+  part "memory has a bound" e2e/tests/memory.sh
+  part "fault injection, short" e2e/tests/nemeses.sh core
+fi
+if wants all cluster; then
+  [ $up = 0 ] || blocked=${blocked:-the cluster is not up}
   if [ -z "$blocked$stopped" ]; then export OPENIM_ENDPOINTS; OPENIM_ENDPOINTS=$(e2e/endpoints.sh); fi
   part "chart" chart
   part "make up again changes nothing" e2e/tests/up-twice.sh
   part "bad objects are refused" e2e/tests/bad-objects.sh
-  part "object storage" e2e/tests/objects.sh
-  part "REST" e2e/tests/rest.sh
-  part "webhooks" e2e/tests/webhooks.sh
-  part "OpenAPI" e2e/tests/openapi.sh
-  part "services without Kubernetes" e2e/tests/from-source.sh
-  part "SDKs without a browser" e2e/tests/sdk-builds.sh native
-  part "the published platform API" e2e/tests/openapi-published.sh
-  part "memory has a bound" e2e/tests/memory.sh
-  part "users are erased, backups are sealed" e2e/tests/erase.sh
-  part "Sentinel, Redis Cluster, TLS" e2e/tests/servers.sh
-  part "rights and room in Kafka" e2e/tests/kafka.sh
-  part "fault injection, short" e2e/tests/nemeses.sh core
+  part "through the ingress" e2e/tests/ingress.sh
   part "operator on the real cluster" e2e/tests/operator.sh
   part "gateway autoscaling" e2e/tests/scaling.sh
   part "backup and restore" e2e/tests/backup.sh
@@ -82,9 +105,9 @@ if [ "$mode" != fast ]; then
   part "real SDK in a real browser" e2e/tests/sdk.sh
   part "the operator's rights" e2e/tests/rights.sh
   part "no secret leaks" e2e/tests/secrets.sh
-  part "protocol coverage" node e2e/tools/contract/report.mjs
+  ! wants all || part "protocol coverage" node e2e/tools/contract/report.mjs
   part "metrics are scraped" e2e/tests/metrics.sh
 fi
 stale=$(e2e/soak.sh --stale) || stale="(it cannot be told)"
-[ -z "$stale" ] || echo "soak is stale for: $stale"
+[ -z "$stale" ] || echo "soak is stale for: $stale (make soak-list; make soak PARTS=stale)"
 summary

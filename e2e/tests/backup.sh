@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kubectl openim backup and restore, with the object storage that the cluster has (e2e/tests/objects.sh).
+# kubectl openim backup and restore, with the object storage that the cluster has (e2e/tests/ingress.sh).
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_plugin

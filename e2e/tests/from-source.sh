@@ -3,6 +3,7 @@
 # and go. A wrong file stops the start with its line. Servers and services of this test listen on loopback alone.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
+prepare() { [ -n "${OPENIM_BUILT:-}" ] || cargo_static test -q --no-run --lib; }
 . "$(dirname "$0")/lib/loopback.sh"
 
 start_etcd() {
@@ -11,17 +12,14 @@ start_etcd() {
     --listen-peer-urls http://127.0.0.1:23800 --initial-advertise-peer-urls http://127.0.0.1:23800 --initial-cluster default=http://127.0.0.1:23800
   until_listens etcd 23790
 }
-start_mongodb
-start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
-until_listens redis 23679
-start_kafka PLAINTEXT
+start_servers
 
 echo "a topic that is made anew is read from its beginning"
 OPENIM_TEST_KAFKA=127.0.0.1:23092 cargo_static test -q --lib -- --ignored made_anew_is_read_from_its_beginning > "$work/anew.out" 2>&1 &&
   grep -q '^test result: ok. 1 passed' "$work/anew.out" || { tail -20 "$work/anew.out"; exit 1; }
 
 found_by() { # DISCOVERY
-  write_config "discovery: {enable: $1}" 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' \
+  write_config "discovery: {enable: $1}" "${plain[@]}" \
     'etcd: {address: ["127.0.0.1:23790"]}'
   cp "$root"/config/{webhooks,notification}.yaml "$work/config"
 }
@@ -42,7 +40,7 @@ start all env IMENV_API_REQUESTSPERSECOND=50 IMENV_GATEWAY_MAXCONNECTIONS=20 IME
 until_ready all 23000
 check 8
 echo 'friendVerify: true' >> "$work/config/config.yaml"
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec "$root/e2e/tests/limits.test.mjs"
+tested limits.test.mjs
 ls "$work"/log/all.*.log > /dev/null
 stop all TERM
 grep -q '"message":"process.stopped"' "$work"/log/all.*.log || { tail -3 "$work"/log/all.*.log; exit 1; }
@@ -94,4 +92,4 @@ until_stored 500 24008
 until_checked
 echo "what is in Kafka twice is pushed once"
 KAFKA_LOG=$work/kafka KAFKA_PORT=23092 PUSH_METRICS=http://127.0.0.1:24009/metrics \
-  node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec "$root/e2e/tests/twice.test.mjs"
+  tested twice.test.mjs

@@ -12,21 +12,9 @@ most() { # NAME MEGABYTES: the process has never had more in memory
   echo "$1: $((kilobytes / 1000)) MB at most, $2 MB are allowed"
   [ "$kilobytes" -lt $(($2 * 1000)) ] || { curl -sf "http://127.0.0.1:$3/metrics" | grep memory_budget; exit 1; }
 }
-start_mongodb
-start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
-until_listens redis 23679
-start_kafka PLAINTEXT
-write_config 'discovery: {enable: static}' 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}'
-"$server" migrate --config "$work/config" > "$work/migrate.out" 2>&1 || { tail -5 "$work/migrate.out"; exit 1; }
-number=0
-declare -A admin
-for service in auth user relation conversation group third msg transfer push api gateway; do
-  number=$((number + 1))
-  admin[$service]=$((24000 + number))
-  # The pair that looks on asks often.
-  start "$service" env IMENV_ADMINPORT=${admin[$service]} IMENV_LOG_STORAGELOCATION="$work/log/$service" "$server" "$service" --config "$work/config"
-done
-for service in "${!admin[@]}"; do until_ready "$service" "${admin[$service]}"; done
+start_servers
+write_config 'discovery: {enable: static}' "${plain[@]}"
+start_each auth user relation conversation group third msg transfer push api gateway
 
 export CHAT=${CHAT:-250} GROUP=${GROUP:-80} MSG_METRICS=http://127.0.0.1:${admin[msg]}/metrics
 node --experimental-websocket --no-warnings --max-old-space-size=1024 "$root/e2e/tests/memory.mjs"

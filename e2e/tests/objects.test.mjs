@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { until } from './sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
-import { inside, kubectl } from './lib/database.mjs';
+import { age, kill } from './lib/database.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
@@ -209,9 +209,9 @@ test('what is older than expireDays goes, its content with the last name that le
   const signed = (await ok(alice, '/object/access_url', { name: old })).url;
   assert.equal((await fetch(signed)).status, 200);
 
-  inside('age.mjs', ['2', first, old]);
+  age('2', first, old);
   // Cron begins with what is due.
-  kubectl('rollout', 'restart', `deployment/${process.env.CLUSTER_NAME}-cron`);
+  kill('cron');
   const there = async (name) => (await as(alice, '/object/access_url', { name })).errCode;
   await until('the old names are gone', async () => await there(first) === 1004 && await there(old) === 1004, 60_000);
   assert.deepEqual([await there(second), await there(fresh)], [0, 0]);

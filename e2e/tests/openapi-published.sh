@@ -4,13 +4,10 @@
 #   OPENAPI_PHASES=examples,coverage,fuzzing OPENAPI_EXAMPLES=50 e2e/tests/openapi-published.sh    more of it
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
+prepare() { "$root/e2e/tools/cluster/build.sh" tests; }
 . "$(dirname "$0")/lib/loopback.sh"
-"$root/e2e/tools/cluster/build.sh" tests
-start_mongodb
-start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
-until_listens redis 23679
-start_kafka PLAINTEXT
-write_config 'discovery: {enable: static}' 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' 'allowAmbiguousIDs: true'
+start_servers
+write_config 'discovery: {enable: static}' "${plain[@]}" 'allowAmbiguousIDs: true'
 start all env IMENV_API_PROMETHEUS_GRAFANAURL=http://127.0.0.1:3000 "$server" all --config "$work/config"
 until_ready all 23000
 token=$(node "$root/e2e/tests/published.mjs" prepare "$work/published.json")

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# The REST API and the WebSocket through the ingress: envelope, access, bad input, every route, request, kind of content and notification.
+# The REST API and the WebSocket: envelope, access, bad input, every route, request, kind of content and notification. Each service is a process of its own on
+# loopback; what only an ingress shows is in ingress.sh.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
-node_modules
-export CLUSTER_NAMESPACE=$cluster_namespace CLUSTER_NAME=$cluster_name LOCALKUBE=$bin/localkube
-cd "$root/e2e/tests"
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec \
-  rest.test.mjs fixes.test.mjs routes.test.mjs socket.test.mjs notifications.test.mjs errors.test.mjs authorization.test.mjs compatibility.test.mjs line.test.mjs examples.test.mjs
+prepare() { [ -x "$bin/versitygw" ] || "$root/e2e/tools/cluster/build.sh" tests; }
+. "$(dirname "$0")/lib/loopback.sh"
+start_servers
+start_s3
+write_config 'discovery: {enable: static}' "${plain[@]}" "object: {enable: s3, s3: {$s3, bucket: files}}"
+start_each auth user relation conversation group third msg transfer push api gateway cron
+tested --test-concurrency=5 compatibility.test.mjs authorization.test.mjs fixes.test.mjs routes.test.mjs rest.test.mjs socket.test.mjs notifications.test.mjs \
+  errors.test.mjs line.test.mjs examples.test.mjs

@@ -1,5 +1,5 @@
 // Every route of the contract: what it does through the real stack, without a token, without its arguments, for somebody else.
-// `make contract` prints what was shown. The routes of the object storage work in objects.test.mjs.
+// `make contract` prints what was shown. The routes of the object storage work in objects.test.mjs, those about the cluster in operations.test.mjs.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
@@ -925,7 +925,7 @@ describe('statistics', () => {
   });
 });
 
-describe('third and operations', () => {
+describe('third', () => {
   route('/third/fcm_update_token', async (path) => {
     await ok(bob, path, { platformID: 2, fcmToken: 't', account: bob.userID, expireTime: 0 });
     await foreign(eve, path, { platformID: 2, fcmToken: 't', account: bob.userID });
@@ -947,42 +947,6 @@ describe('third and operations', () => {
     await ok(root, path, { logIDs: [logID] });
     assert.equal((await admin(path, { logIDs: [logID] })).errCode, 1004);
   });
-  route('/third/prometheus', async (path) => {
-    const answer = await fetch(at.api + path, { redirect: 'manual', headers: { token: root.token, operationID: 'o' } });
-    assert.equal(answer.status, 404);
-    assert.ok((await answer.text()).includes('grafanaURL'));
-    await fromOutside(path);
-  });
-  /** What the ingress brings is from outside: it needs an administrator's token. */
-  const fromOutside = async (path) => {
-    for (const [headers, code] of [[{}, 1001], [{ token: eve.token }, 1002]]) assert.equal((await call(path, {}, headers, 'GET')).errCode, code);
-  };
-  for (const { path } of routes.filter((item) => item.path.startsWith('/prometheus_discovery/'))) {
-    route(path, async () => {
-      const [{ targets, labels }] = await call(path, {}, { token: root.token }, 'GET');
-      await fromOutside(path);
-      assert.ok(targets.length >= 1 && targets.every((target) => /^[\d.]+:12000$/.test(target)), JSON.stringify(targets));
-      assert.equal(labels.service, path.split('/').at(-1));
-    });
-  }
-  route('/config/get_config_list', async (path) => {
-    assert.deepEqual((await ok(root, path)).configNames, ['config.yaml']);
-  });
-  route('/config/get_config', async (path) => {
-    const shownConfig = JSON.parse(await ok(root, path, { configName: 'config.yaml' }));
-    assert.equal(shownConfig.api.openImApiPort, 10002);
-    for (const secret of [at.secret, at.clusterSecret]) assert.ok(!JSON.stringify(shownConfig).includes(secret));
-  });
-  route('/config/get_enable_config_manager', async (path) => {
-    assert.equal((await ok(root, path)).enable, false);
-  });
-  for (const path of ['/config/set_config', '/config/reset_config', '/config/set_enable_config_manager', '/restart']) {
-    route(path, async () => {
-      const answer = await admin(path, {});
-      assert.equal(answer.errCode, 500);
-      assert.ok(answer.errDlt.includes('OpenIMCluster'), answer.errDlt);
-    });
-  }
 });
 
 describe('endings', () => {

@@ -10,12 +10,9 @@ if [ $# -gt 0 ]; then
 else
   export RESULTS=$root/e2e/sdk-builds.json
 fi
-start_mongodb
-start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
-until_listens redis 23679
-start_kafka PLAINTEXT
-write_config 'discovery: {enable: static}' 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}'
+start_servers
+write_config 'discovery: {enable: static}' "${plain[@]}"
 start all "$server" all --config "$work/config"
 until_ready all 23000
-node --experimental-websocket --no-warnings --test --test-force-exit --test-timeout=${deadline}000 --test-reporter=spec "$root/e2e/tests/sdk/builds/builds.test.mjs"
+tested sdk/builds/builds.test.mjs
 if [ $# = 0 ]; then node "$root/e2e/tests/sdk/builds/table.mjs"; fi

@@ -3,13 +3,10 @@
 # and a collector that is unavailable stops nothing.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
-"$root/e2e/tools/cluster/build.sh" collector
+prepare() { "$root/e2e/tools/cluster/build.sh" collector; }
 . "$root/e2e/tests/lib/loopback.sh"
-start_mongodb
-start redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
-until_listens redis 23679
-start_kafka PLAINTEXT
-write_config 'redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}' \
+start_servers
+write_config "${plain[@]}" \
   'traces: {endpoint: "http://127.0.0.1:23317", sampleOneIn: 1}'
 cat > "$work/collector.yaml" <<'END_OF_FILE'
 receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:23317"}}}}

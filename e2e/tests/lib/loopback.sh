@@ -1,9 +1,20 @@
-# The services on loopback without Kubernetes, for tests: sourced after lib.sh. Ports 23000 to 24999; all of it ends with the test.
+# The services on loopback without Kubernetes, for tests: sourced after lib.sh and before everything else. Ports 23000 to 24999; all of it ends with the test.
+#
+# The test starts again in a network of its own, which has loopback alone: tests that run at the same time do not meet, and nothing is downloaded while one
+# runs. What it needs to build or download, beside the programs, belongs in a function `prepare`, defined before this file is sourced.
 # shellcheck disable=SC2034 # `server` and others are for who sources this
-: "${built:?source e2e/lib.sh first}" "${deadline:?}"
-build_services
-build_checker
-node_modules
+: "${built:?source e2e/lib.sh first}" "${bin:?}" "${deadline:?}"
+if [ -z "${OPENIM_APART:-}" ]; then
+  build_services
+  build_checker
+  node_modules
+  ! declare -F prepare > /dev/null || prepare
+  export OPENIM_APART=1
+  apart=(unshare --net)
+  [ "$(id -u)" = 0 ] || apart+=(--user --map-root-user)
+  # Where that is not allowed, the ports of this machine are used, and one such test runs at a time.
+  if "${apart[@]}" ip link set lo up 2> /dev/null; then exec "${apart[@]}" "$BASH" -c 'ip link set lo up && exec "$BASH" "$@"' "$0" "$0" "$@"; fi
+fi
 server=$built/openim-server
 work=$(mktemp -d)
 export RUST_BACKTRACE=0 # an error is one line, and the last lines are shown
@@ -43,9 +54,26 @@ until_listens() { # NAME PORT
   done
 }
 # With starter=supervised the servers are begun again whenever they end.
-start_mongodb() { # OPTION…: --sync-on-commit where it is killed, or it loses what it has confirmed
+begin_mongodb() { # OPTION…: --sync-on-commit where it is killed, or it loses what it has confirmed
   ${starter:-start} mongodb "$OPENIM_CACHE/secantus/bin/secantusd-rs" --host 127.0.0.1 --port 23017 --storage-path "$work/mongodb" --cache-size 128M "$@"
+}
+start_mongodb() { begin_mongodb "$@"; until_listens mongodb 23017; }
+# start_servers OPTION…: MongoDB with these options, Redis and Kafka; `plain` is what the configuration says of them.
+plain=('redis: {address: "127.0.0.1:23679"}' 'kafka: {address: ["127.0.0.1:23092"], partitions: 4}')
+start_servers() {
+  begin_mongodb "$@"
+  ${starter:-start} redis redis-server --bind 127.0.0.1 --port 23679 --dir "$work" --save ''
+  start_kafka PLAINTEXT
   until_listens mongodb 23017
+  until_listens redis 23679
+}
+# start_s3: a real S3 server; `s3` is what the configuration says of it, to be followed by a bucket.
+s3='endpoint: "http://127.0.0.1:23070", accessKeyID: openim, secretAccessKey: a-secret-of-this-test'
+start_s3() {
+  mkdir -p "$work/s3" "$work/meta"
+  start s3 env ROOT_ACCESS_KEY=openim ROOT_SECRET_KEY=a-secret-of-this-test \
+    "$bin/versitygw" --port 127.0.0.1:23070 --cors-allow-origin '*' posix --sidecar "$work/meta" "$work/s3"
+  until_listens s3 23070
 }
 kafka_format=() # more words for the tool that makes its folder, such as users
 start_kafka() { # PROTOCOL [PROPERTY…]: PLAINTEXT, SSL or SASL_SSL
@@ -95,6 +123,21 @@ until_ready() { # NAME ADMIN_PORT
     [ $SECONDS -lt $end ] || { echo "$1 is not ready"; tail -5 "$work"/log/"$1"*; exit 1; }
     sleep 0.2
   done
+}
+# start_each SERVICE…: each in a process of its own, as in the cluster, after `write_config` without discovery or with a static one. With starter=supervised they
+# start again whenever they end, and `$work/again SERVICE` kills one. admin[SERVICE] is its admin port.
+declare -A admin=()
+start_each() {
+  local service number=${#admin[@]}
+  "$server" migrate --config "$work/config" > "$work/migrate.out" 2>&1 || { tail -5 "$work/migrate.out"; exit 1; }
+  for service; do
+    number=$((number + 1))
+    admin[$service]=$((24000 + number))
+    ${starter:-start} "$service" env IMENV_ADMINPORT=${admin[$service]} IMENV_LOG_STORAGELOCATION="$work/log/$service" "$server" "$service" --config "$work/config"
+  done
+  for service; do until_ready "$service" "${admin[$service]}"; done
+  printf '#!/bin/sh\nkill -KILL "$(cat %q/"$1".pid)"\n' "$work" > "$work/again"
+  chmod +x "$work/again"
 }
 start_checker() { # [SECONDS]: without them until until_checked
   "$built/checker" --conversations 4 ${1:+--seconds "$1"} --pause-ms 40 > "$work/checker.json" 2> "$work/checker.log" & checking=$!

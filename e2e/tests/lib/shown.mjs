@@ -15,5 +15,5 @@ export function save(name) {
   const out = join(here, '../../out');
   mkdirSync(out, { recursive: true });
   const seen = Object.fromEntries(Object.entries(numbers).map(([kind, set]) => [kind, [...set]]));
-  writeFileSync(join(out, `shown-${name}.json`), JSON.stringify({ routes: shown, seen }));
+  writeFileSync(join(out, `shown-${name}${process.env.OPENIM_SHOWN ?? ''}.json`), JSON.stringify({ routes: shown, seen }));
 }
