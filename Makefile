@@ -27,7 +27,7 @@ test: ## all tests that fit into an hour, ending in one summary line
 test-fast: ## formatting, clippy, unit and property tests, generated files, docs
 	@e2e/test.sh fast
 
-test-loopback: ## what runs on real servers without a cluster: REST, WebSocket, webhooks, uploads, faults
+test-loopback: ## what runs on real servers without a cluster: REST, WebSocket, webhooks, uploads, faults, the operator
 	@e2e/test.sh loopback
 
 soak: ## long tests, shortest first, recorded in e2e/soak.json; PARTS="sets drain", PARTS=stale, or all

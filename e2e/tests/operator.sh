@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# On the real cluster: a spec edit rolls out, drift is repaired, a killed server recovers, delete removes everything.
+# On the real cluster: a spec edit rolls out, a killed server recovers, delete removes everything. What the operator and the API server say to each other about
+# edits, repairs, removals, windows and approval is in operator-api.sh.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 ns=$cluster_namespace
@@ -8,7 +9,6 @@ echo "a spec edit rolls out and scales"
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"gateway":{"replicas":2},"transfer":{"replicas":2}},"config":{"gatewayDrainSeconds":2}}}'
 wait_ready "$cluster_name"
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o jsonpath='{.status.readyReplicas}')" = 2 ]
-config() { kube -n "$ns" get configmaps -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=config" -o "jsonpath=$1"; }
 [ "$(kube -n "$ns" get deployment "$cluster_name-gateway" -o 'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="IMENV_GATEWAY_DRAINSECONDS")].value}')" = 2 ]
 
 echo "live settings reach running pods without a restart, and a wrong one is refused"
@@ -32,81 +32,6 @@ wait_ready "$cluster_name"
 echo "a transfer that starts anew goes on counting where removed messages left off"
 OPENIM_ENDPOINTS=${OPENIM_ENDPOINTS:-$("$root/e2e/endpoints.sh")} CLUSTER_NAMESPACE=$ns CLUSTER_NAME=$cluster_name \
   node --no-warnings --test --test-reporter=spec "$root/e2e/tests/retention.test.mjs"
-
-echo "hand edits are repaired, others' fields stay"
-kube -n "$ns" scale deployment "$cluster_name-user" --replicas=2
-eventually 1 kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'
-told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=EditRepaired -o 'jsonpath={.items[*].note}'; }
-eventually "reverted Deployment/$cluster_name-user: spec.replicas was changed by kubectl; edit the OpenIMCluster instead" told
-operator_metrics | has 'openim_operator_edits_repaired_total{kind="Deployment"} [1-9]'
-kube -n "$ns" annotate deployment "$cluster_name-user" example.org/note=mine --overwrite
-kept=$(config '{.items[*].metadata.name}')
-kube -n "$ns" delete "service/$cluster_name-api-http" "configmap/$kept"
-eventually 10002 kube -n "$ns" get service "$cluster_name-api-http" -o 'jsonpath={.spec.ports[0].port}'
-eventually "$kept" config '{.items[*].metadata.name}'
-[ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
-wait_ready "$cluster_name"
-
-echo "what the spec does not name any more is taken away, others' fields stay"
-ingress() { kube -n "$ns" get ingress "$cluster_name" -o "jsonpath={$1}"; }
-kube -n "$ns" annotate ingress "$cluster_name" example.org/note=mine --overwrite
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"host":"im.example.test","annotations":{"example.org/ours":"1"}}}}'
-eventually im.example.test ingress '.spec.rules[0].host'
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"host":null,"annotations":null}}}'
-eventually "" ingress '.spec.rules[0].host'
-eventually "" ingress '.metadata.annotations.example\.org/ours'
-[ "$(ingress '.metadata.annotations.example\.org/note')" = mine ]
-
-echo "a PodMonitor is made where the Prometheus operator is known, changed and removed with the spec"
-monitoring() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"monitoring\":$1}}" > /dev/null; }
-pod_monitor() { kube -n "$ns" get podmonitor "$cluster_name" -o "jsonpath={$1}"; }
-messages() { get "$cluster_name" '{.status.blockers[*].message}'; }
-monitoring '{"labels":{"release":"-"}}'
-eventually InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
-get "$cluster_name" '{.status.message}' | has 'spec.monitoring.labels.release: "-" is not a label value'
-monitoring '{"labels":{"release":"prometheus"}}'
-if ! kube get customresourcedefinition podmonitors.monitoring.coreos.com > /dev/null 2>&1; then
-  eventually "spec.monitoring: PodMonitor CRD not found: install the Prometheus operator, or remove the field" messages
-  kube apply --server-side -f "$OPENIM_CACHE/podmonitors.yaml"
-fi
-eventually "prometheus 30s" pod_monitor '.metadata.labels.release} {.spec.podMetricsEndpoints[0].interval'
-wait_ready "$cluster_name"
-monitoring '{"intervalSeconds":15}'
-eventually 15s pod_monitor '.spec.podMetricsEndpoints[0].interval'
-monitoring null
-eventually "" kube -n "$ns" get podmonitors -o name
-wait_ready "$cluster_name"
-
-echo "kubectl scale and an autoscaler of one's own reach a service, and the last edit counts"
-service() { kube -n "$ns" get openimservice "$cluster_name-user" -o "jsonpath={.$1}"; }
-replicas() { kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.spec.replicas}'; }
-kube -n "$ns" scale "openimservice/$cluster_name-user" --replicas 2
-eventually 2 replicas
-eventually 2 service status.ready
-kube -n "$ns" apply -f - <<END
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {name: own}
-spec:
-  scaleTargetRef: {apiVersion: openim.io/v1alpha1, kind: OpenIMService, name: $cluster_name-user}
-  minReplicas: 3
-  maxReplicas: 4
-  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
-END
-eventually 3 replicas
-kube -n "$ns" delete horizontalpodautoscaler own
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"user":{"replicas":2}}}}'
-eventually 2 replicas
-eventually 2 service spec.replicas
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"user":null}}}'
-eventually 1 replicas
-wait_ready "$cluster_name"
-
-echo "an ingress that is not wanted any more is removed"
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":false}}}'
-eventually "" kube -n "$ns" get ingress -o name
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"ingress":{"enabled":true}}}'
-eventually "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress -o name
 
 echo "a volume grows with the spec and restarts nothing; one that cannot grow or would shrink says so"
 claim() { kube -n "$ns" get persistentvolumeclaim "data-$cluster_name-redis-0" -o 'jsonpath={.spec.resources.requests.storage}'; }
@@ -182,27 +107,6 @@ openim rollback "$cluster_name"
 eventually 1 kube -n "$ns" get deployment "$cluster_name-cron" -o 'jsonpath={.spec.replicas}'
 wait_ready "$cluster_name"
 
-echo "a change that restarts pods waits for its window and for approval; scaling does not"
-rollout() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"rollout\":$1}}"; }
-ready_reason() { get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'; }
-cron_uid() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=cron" -o 'jsonpath={.items[*].metadata.uid}'; }
-# One that opened half a day ago for ten minutes.
-rollout "{\"windows\":[{\"start\":\"$(date -u -d '12 hours ago' +%H:%M)\",\"minutes\":10}],\"approval\":\"Required\"}"
-pods_before=$(all_uids) cron_before=$(cron_uid)
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":{"NOTE":"waits"}}}}}'
-eventually AwaitingApproval ready_reason
-said=$(openim approve "$cluster_name")
-grep -q 'cron .*pod settings' <<< "$said" || { echo "$said"; exit 1; }
-eventually OutsideWindow ready_reason
-sleep 4
-[ "$pods_before" = "$(all_uids)" ]
-rollout '{"windows":[]}'
-wait_ready "$cluster_name"
-[ "$cron_before" != "$(cron_uid)" ]
-rollout '{"approval":null,"windows":null}'
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null}}}}'
-wait_ready "$cluster_name"
-
 echo "a steady state writes nothing"
 wait_ready "$cluster_name"
 sleep 5
@@ -274,15 +178,6 @@ eventually 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.s
 echo "every pod meets the restricted standard"
 warnings=$(kube label namespace "$ns" pod-security.kubernetes.io/enforce=restricted --overwrite --dry-run=server 2>&1)
 if grep -q violate <<< "$warnings"; then echo "$warnings"; exit 1; fi
-
-echo "however amounts are spelled and whatever is empty: Ready, and then nothing is written"
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"rollout":{"soakSeconds":0},"services":{"cron":{"env":{"EMPTY":""},"resources":{"cpuRequest":"0.05","memoryRequest":"65536Ki"}}}}}'
-wait_ready "$cluster_name"
-sleep 5
-before=$(versions); sleep 15
-diff <(echo "$before") <(echo "$(versions)")
-kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"rollout":{"soakSeconds":null},"services":{"cron":{"env":null,"resources":null}}}}'
-wait_ready "$cluster_name"
 
 echo "a second cluster that wants all hosts too is told who has them, and takes not one request; with a host of its own it is let in"
 kube create namespace second

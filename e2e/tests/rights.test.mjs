@@ -5,14 +5,15 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-const { AUDIT_LOGS: folder, KUBECONFIG: kubeconfig } = process.env;
+const { AUDIT_LOGS: folders, KUBECONFIG: kubeconfig } = process.env;
 const rules = (kind, ...where) =>
   JSON.parse(execFileSync('kubectl', ['--kubeconfig', kubeconfig, 'get', kind, ...where, '-o', 'json'], { encoding: 'utf8' })).rules;
 const granted = new Set([...rules('clusterrole', 'openim-operator'), ...rules('role', 'openim-operator-lease', '-n', 'openim-system')].flatMap(
   ({ apiGroups, resources, verbs }) => apiGroups.flatMap((group) => resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource} ${group}`)))));
 
 // The newest file may end in the middle of a line.
-const lines = readdirSync(folder).filter((name) => name.startsWith('operator-audit')).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1));
+const logs = folders.split(':').flatMap((folder) => readdirSync(folder).filter((name) => name.startsWith('operator-audit')).map((name) => join(folder, name)));
+const lines = logs.flatMap((log) => readFileSync(log, 'utf8').split('\n').slice(0, -1));
 const requests = lines.map((line) => JSON.parse(line)).filter(({ objectRef }) => objectRef?.resource);
 const name = ({ verb, objectRef: { resource, subresource, apiGroup = '' } }) => `${verb} ${resource}${subresource ? `/${subresource}` : ''} ${apiGroup}`;
 const used = new Set(requests.map(name));

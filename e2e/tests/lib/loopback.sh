@@ -9,11 +9,12 @@ if [ -z "${OPENIM_APART:-}" ]; then
   build_checker
   node_modules
   ! declare -F prepare > /dev/null || prepare
-  export OPENIM_APART=1
+  export OPENIM_APART=own
   apart=(unshare --net)
   [ "$(id -u)" = 0 ] || apart+=(--user --map-root-user)
   # Where that is not allowed, the ports of this machine are used, and one such test runs at a time.
   if "${apart[@]}" ip link set lo up 2> /dev/null; then exec "${apart[@]}" "$BASH" -c 'ip link set lo up && exec "$BASH" "$@"' "$0" "$0" "$@"; fi
+  OPENIM_APART=shared
 fi
 server=$built/openim-server
 work=$(mktemp -d)
