@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The API against its own description: schemathesis sends what /openapi.json allows and what it does not, as an administrator and as a user.
 #   e2e/tests/openapi.sh [ingress]     on loopback, each service in a process of its own; ingress: at the cluster that OPENIM_ENDPOINTS names
-#   OPENAPI_PHASES=examples OPENAPI_EXAMPLES=200 OPENAPI_SEED=7     other phases, more requests, other ones
+#   OPENAPI_PHASES=fuzzing OPENAPI_EXAMPLES=200 OPENAPI_SEED=7     other phases, more requests, other ones
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 prepare() { "$root/e2e/tools/cluster/build.sh" tests; }

@@ -13,7 +13,7 @@ recorder=http://127.0.0.1:8080/hook-recorder
 write_config 'discovery: {enable: static}' "${plain[@]}" 'push: {enable: [jpush], jpush: {appKey: app, masterSecret: master, pushURL: "'$recorder'/hooks/jpush"}}'
 {
   printf 'url: "%s/hooks"\nsigningSecret: a-signing-secret\n' "$recorder"
-  sed -n 's/^\([a-zA-Z]*\): {enable.*/\1: {enable: true, timeout: 2, failedContinue: false}/p' "$root/config/webhooks.yaml"
+  sed -n 's/^\([a-zA-Z]*\): {enable.*/\1: {enable: true, timeout: 5, failedContinue: false}/p' "$root/config/webhooks.yaml"
 } > "$work/config/webhooks.yaml"
 starter=supervised start_each auth user relation conversation group third msg transfer push api gateway cron
 OPENIM_RECORDER=$recorder OPENIM_AGAIN=$work/again tested webhooks.test.mjs

@@ -229,7 +229,7 @@ describe('messages', () => {
     assert.equal((await send()).errCode, 80000);
     await answer('callbackBeforeSendGroupMsgCommand', 'not an object');
     assert.equal((await send()).errCode, 90007);
-    await answer('callbackBeforeSendGroupMsgCommand', GO_ON, { delayMs: 3000 });
+    await answer('callbackBeforeSendGroupMsgCommand', GO_ON, { delayMs: 6000 });
     assert.equal((await send()).errCode, 90004);
     await answer('callbackBeforeSendGroupMsgCommand', GO_ON);
     assert.equal((await send()).errCode, 0);
@@ -312,7 +312,7 @@ describe('messages', () => {
   });
   test('after hooks survive the death of who delivers them', async () => {
     // The receiver is too slow for the time-out: deliveries queue up. Then push, which delivers them, is killed.
-    await answer('callbackAfterSendSingleMsgCommand', GO_ON, { delayMs: 3000 });
+    await answer('callbackAfterSendSingleMsgCommand', GO_ON, { delayMs: 6000 });
     const tag = randomUUID();
     for (let i = 0; i < 5; i++) {
       await ok(root, '/msg/send_msg', { sendID: alice.userID, recvID: bob.userID, sessionType: 1, ...text(`${tag} ${i}`) });
