@@ -53,7 +53,7 @@ func policy(t *testing.T, values string) admissionv1.ValidatingAdmissionPolicy {
 // refused is what the API server says of a request; empty: it lets it through.
 func refused(t *testing.T, policy admissionv1.ValidatingAdmissionPolicy, object, before map[string]any, mayApprove bool) string {
 	t.Helper()
-	compiler, err := plugincel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion(), true))
+	compiler, err := plugincel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
 		t.Fatal(err)
 	}

