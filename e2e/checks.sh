@@ -2,6 +2,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
+compiled_tests=$OPENIM_CACHE/tests.tsv
 
 # What the cluster and the tests need besides the project's own programs. It compiles beside these.
 tools() {
@@ -14,6 +15,23 @@ tools() {
 compiled() {
   [ "${1:-}" = programs ] || cargo_static test -q --no-run --lib --bins --tests
   cargo_static build -q --bin openim-server --bin openim-operator --bin checker --bin bench --bin kubectl-openim
+}
+# Where the compiled tests are: folder and program, one a line, in the order of `cargo test`.
+list_tests() {
+  cargo_static test -q --no-run --lib --bins --tests --message-format=json-render-diagnostics | python3 -c '
+import json, os, sys
+for line in sys.stdin:
+    made = json.loads(line)
+    if made.get("executable") and made["profile"]["test"]:
+        print(os.path.dirname(made["manifest_path"]), made["executable"], sep="\t")' > "$compiled_tests"
+}
+# All of them as `cargo test` starts them; cargo itself would ask each time what is stale.
+tests() {
+  local folder program failed=()
+  while IFS=$'\t' read -r folder program; do
+    (cd "$folder" && "$program" -q < /dev/null) || failed+=("$(basename "$program")")
+  done < "$compiled_tests"
+  [ ${#failed[@]} = 0 ] || { printf 'failed: %s\n' "${failed[@]}"; return 1; }
 }
 earlier_version() {
   if git cat-file -e "$previous^{commit}"; then build_previous; else echo "a clone without the history of the project"; fi
