@@ -71,9 +71,9 @@ bundle: ## a bundle for the Operator Lifecycle Manager, in dist/bundle
 	@cd e2e/tools/chart && CGO_ENABLED=0 go run . "$$(sed -n 's/^appVersion: //p' ../../../charts/openim-operator/Chart.yaml)" ../../../dist/bundle < ../../../dist/operator.yaml
 
 generate: ## regenerate the CRDs, docs/REFERENCE.md and the configuration schema
-	@cargo run -q -p openim-crds --bin crdgen crds
-	@cp config/monitoring/alerts.yaml config/monitoring/dashboard.json charts/openim-operator/files/
-	@cargo run -q -p openim-crds --bin crdgen -- --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md
-	@cargo run -q -p openim-config --bin config-schema > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json
+	@. e2e/lib.sh && cargo_static build -q --bin crdgen --bin config-schema && "$$built/crdgen" crds && \
+	  "$$built/crdgen" --reference > docs/REFERENCE.md.new && mv docs/REFERENCE.md.new docs/REFERENCE.md && \
+	  "$$built/config-schema" > config/config.schema.json.new && mv config/config.schema.json.new config/config.schema.json && \
+	  cp config/monitoring/alerts.yaml config/monitoring/dashboard.json charts/openim-operator/files/
 
 .PHONY: help up down status endpoints demo test test-fast test-loopback soak soak-list flake planted contract bench fleet lint release sbom docs badges bundle generate
