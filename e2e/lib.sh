@@ -18,6 +18,8 @@ helm_here() {
 # failure: a short one makes slow machines fail.
 # shellcheck disable=SC2034 # for those that source this
 deadline=300 slow=900
+# A request that is never answered ends with the deadline too.
+curl() { command curl --max-time "$deadline" "$@"; }
 # What is downloaded is asked for again when the network stumbles.
 export CARGO_NET_RETRY=5 PIP_RETRIES=5 npm_config_fetch_retries=5
 

@@ -37,6 +37,12 @@ rules() {
   refuse '\bgo (install|run) (?!.*(@v\d|"\$1"))|\bgo_tool [a-z](?!.*@v\d)' 'name a version: @v1.2.3' "${scripts[@]}"
   refuse 'SECONDS \+ \d|--(test-)?timeout=\d|(?<!-)\btimeout \d|\bwait_ready \S+ \d|\buntil_is\b|curl .*-m \d' \
     'a deadline is $deadline, or $slow (e2e/lib.sh); eventually EXPECTED COMMAND… waits' "${scripts[@]}"
+  refuse '\bget pods?\b.*jsonpath.*\.items\[\*\]|\blogs "?deployment/(?!.*--all-pods)' \
+    'a pod on its way out may be among them, or be the one that is asked: pods_that_stay, pod_of' "${scripts[@]}"
+  refuse '\b(inside|command|exec) curl (?!.*(-m|--max-time) "\$deadline")' 'curl of e2e/lib.sh has a limit, this one needs -m "$deadline"' "${scripts[@]}"
+  local javascript
+  mapfile -t javascript < <(git ls-files 'e2e/tests/*.mjs')
+  refuse '\b(exec|execFile|spawn)Sync\((?!.*LIMITED)' 'a program that hangs would stop every timer of the test: { ...LIMITED } of sdk/lib/wait.mjs' "${javascript[@]}"
   return $found
 }
 # compose.yaml names the images that the operator does, and this version of the services.

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
-import { until } from './sdk/lib/wait.mjs';
+import { LIMITED, until } from './sdk/lib/wait.mjs';
 import { admin, at, call, login, ok, user } from './lib/api.mjs';
 
 const { CLUSTER_NAMESPACE: namespace, CLUSTER_NAME: cluster, PLUGIN: plugin } = process.env;
-const run = (program, ...words) => execFileSync(program, words, { encoding: 'utf8', env: { ...process.env, KUBECONFIG: at.kubeconfig }, stdio: ['ignore', 'pipe', 'pipe'] });
+const run = (program, ...words) => execFileSync(program, words, { ...LIMITED, env: { ...process.env, KUBECONFIG: at.kubeconfig }, stdio: ['ignore', 'pipe', 'pipe'] });
 const openim = (...words) => run(plugin, '-n', namespace, ...words);
 const kubectl = (...words) => run('kubectl', '-n', namespace, ...words);
 const refused = (...words) => {

@@ -98,6 +98,8 @@ grep -q 'config.yaml: \(no such file\|Permission denied\)' <<< "$told" || { echo
 
 echo "a service that is killed comes back"
 "$engine" kill --signal KILL "$(container openim)" > /dev/null
+# The signal is sent, no more: what is still there when it is started stays dead afterwards.
+timeout "$deadline" "$engine" wait "$(container openim)" > /dev/null || true
 "$engine" start "$(container openim)" > /dev/null
 until_healthy
 chats read

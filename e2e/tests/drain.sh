@@ -9,7 +9,8 @@ openim() { KUBECONFIG=$state/admin.kubeconfig "$built/kubectl-openim" -n "$ns" "
 first=$(kube get nodes -o name) second=
 first=${first#node/}
 [[ $first =~ ^[^[:space:]]+$ ]] || { echo "one node is expected at the beginning: $first"; exit 1; }
-nodes() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u; }
+# Of the pods that stay: a gateway may drain for a while where it was.
+nodes() { pods_that_stay ' {{.spec.nodeName}}' -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running | cut -d' ' -f2 | sort -u; }
 check() { # WHAT…: this is done while the checker sends
   checking drain-checker 6
   sleep 5

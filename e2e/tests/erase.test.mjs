@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Binary, MongoClient } from './sdk/node_modules/mongodb/lib/index.js';
 import { Socket } from './sdk/lib/socket.mjs';
-import { until } from './sdk/lib/wait.mjs';
+import { LIMITED, until } from './sdk/lib/wait.mjs';
 import { admin, as, at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const { SERVER, CONFIG, BUCKETS, READY, MONGODB, DATABASE } = process.env;
-const run = (...words) => execFileSync(SERVER, [...words.slice(0, 1), '--config', CONFIG, ...words.slice(1)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
+const run = (...words) => execFileSync(SERVER, [...words.slice(0, 1), '--config', CONFIG, ...words.slice(1)], { ...LIMITED, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
 const refused = (...words) => {
   try {
     run(...words);

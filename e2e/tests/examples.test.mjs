@@ -7,7 +7,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { until } from './sdk/lib/wait.mjs';
+import { LIMITED, until } from './sdk/lib/wait.mjs';
 
 const page = (name) => readFileSync(new URL(`../../docs/develop/${name}.md`, import.meta.url), 'utf8');
 const blocks = (text, language) => [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((match) => match[1]);
@@ -17,7 +17,7 @@ test('the REST examples send a message that its receiver reads', { skip: !proces
   // Users of this run: the ids of the page may be registered already.
   const own = Date.now().toString(36);
   const script = blocks(page('rest'), 'sh').join('\n').replaceAll(/(?<![a-z])(alice|bob)(?![a-z])/g, `$1${own}`);
-  const said = execFileSync('bash', ['-euo', 'pipefail', '-c', script], { encoding: 'utf8', env: { ...process.env, API: at.api, SECRET: at.secret } });
+  const said = execFileSync('bash', ['-euo', 'pipefail', '-c', script], { ...LIMITED, env: { ...process.env, API: at.api, SECRET: at.secret } });
   const answers = said.trim().split('\n').map((line) => JSON.parse(line));
   assert.equal(answers.length, 4, said);
   for (const answer of answers) assert.equal(answer.errCode, 0, said);

@@ -36,7 +36,7 @@ run() {
   trap finish EXIT
   for name in server operator; do kind load image-archive "$archives/openim-$name.tar" --name "$kind_cluster"; done
   "$root/e2e/up.sh"
-  kube -n "$cluster_namespace" get pods -o 'jsonpath={range .items[*]}{.spec.containers[0].image}{"\n"}{end}' | has -x 'docker.io/library/mongo:8'
+  pods_that_stay ' {{range .spec.containers}}{{.image}} {{end}}' | has ' docker.io/library/mongo:8 '
   "$root/e2e/tests/up-twice.sh"
   build_checker
   forward api-http 10002

@@ -115,7 +115,7 @@ eventually "ingress.networking.k8s.io/$cluster_name" kube -n "$ns" get ingress -
 echo "a change that restarts pods waits for its window and for approval; scaling does not"
 rollout() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"rollout\":$1}}"; }
 ready_reason() { get "$cluster_name" '{.status.conditions[?(@.type=="Ready")].reason}'; }
-cron_uid() { kube -n "$ns" get pods -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=cron" -o 'jsonpath={.items[*].metadata.uid}'; }
+cron_uid() { pods_that_stay "" -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=cron"; }
 # One that opened half a day ago for ten minutes.
 rollout "{\"windows\":[{\"start\":\"$(date -u -d '12 hours ago' +%H:%M)\",\"minutes\":10}],\"approval\":\"Required\"}"
 pods_before=$(all_uids) cron_before=$(cron_uid)

@@ -120,7 +120,7 @@ before=$(versions); sleep 25
 diff <(echo "$before") <(echo "$(versions)")
 
 echo "a dependency that is away is named; healthy pods are not restarted; it recovers by itself"
-uids() { kube -n "$ns" get pods -l app.kubernetes.io/component=msg -o 'jsonpath={.items[*].metadata.uid}'; }
+uids() { pods_that_stay "" -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=msg"; }
 pods_before=$(uids)
 says() { get "$cluster_name" '{.status.message}' | grep -ci "$1" || true; }
 for server in mongodb redis kafka; do

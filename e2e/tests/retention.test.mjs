@@ -38,7 +38,7 @@ test('a message after all were removed is seen', async () => {
   assert.deepEqual(await pulled(2), []);
 
   kubectl('rollout', 'restart', `deployment/${cluster}-transfer`);
-  kubectl('rollout', 'status', `deployment/${cluster}-transfer`, '--timeout=90s');
+  kubectl('rollout', 'status', `deployment/${cluster}-transfer`, '--timeout=300s');
   const { clientMsgID } = await say('three');
   await until('a third message', async () => await newest() === 3, 30_000);
   assert.deepEqual(await pulled(3), [[3, clientMsgID]]);

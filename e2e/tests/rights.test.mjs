@@ -4,10 +4,11 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { LIMITED } from './sdk/lib/wait.mjs';
 
 const { AUDIT_LOGS: folders, KUBECONFIG: kubeconfig } = process.env;
 const rules = (kind, ...where) =>
-  JSON.parse(execFileSync('kubectl', ['--kubeconfig', kubeconfig, 'get', kind, ...where, '-o', 'json'], { encoding: 'utf8' })).rules;
+  JSON.parse(execFileSync('kubectl', ['--kubeconfig', kubeconfig, 'get', kind, ...where, '-o', 'json'], LIMITED)).rules;
 const granted = new Set([...rules('clusterrole', 'openim-operator'), ...rules('role', 'openim-operator-lease', '-n', 'openim-system')].flatMap(
   ({ apiGroups, resources, verbs }) => apiGroups.flatMap((group) => resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource} ${group}`)))));
 

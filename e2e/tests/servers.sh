@@ -154,9 +154,9 @@ for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
   until_ready all 23000
   # By IPv6 too, where this machine has it.
   [ ! -e /proc/net/if_inet6 ] || curl -sf -o /dev/null 'http://[::1]:23000/readyz' || { echo "nobody listens by IPv6"; exit 1; }
-  start_checker 8
-  sleep 4
-  [ "$(command redis-cli -p 23682 --user chat --pass of-redis --no-auth-warning --scan --pattern 'ROUTE:*' | wc -l)" -gt 0 ] || { echo "there are no routes"; exit 1; }
+  start_checker
+  until_said "a route" eval "[ \"\$(command redis-cli -p 23682 --user chat --pass of-redis --no-auth-warning --scan --pattern 'ROUTE:*' | wc -l)\" -gt 0 ]"
+  until_stored 100 23000
   until_checked
   stop all TERM
 done

@@ -12,7 +12,7 @@ finish() {
   local failed=$? id
   if [ "$failed" != 0 ]; then
     get pods -l "openim.io/cluster=$name"
-    for id in gateway msg; do echo "the end of what $id said:"; kube -n "$ns" logs "deployment/$name-$id" --tail=15 | cut -c1-400; done
+    for id in gateway msg; do echo "the end of what $id said:"; kube -n "$ns" logs -l "openim.io/cluster=$name,app.kubernetes.io/component=$id" --tail=15 | cut -c1-400; done
   fi
   for id in "${background[@]}"; do kill "$id" $(pgrep -P "$id") 2> /dev/null || true; done
   kube -n "$ns" delete openimcluster "$name" --ignore-not-found --wait=false > /dev/null
@@ -102,7 +102,7 @@ moved() { local now; now=$(master) && [ "$now" != "$first" ] && echo moved; }
 eventually moved moved
 
 echo "all passwords change: members and services are replaced, nobody is turned away, and the ones of before are refused"
-uids() { get pods -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)" -o 'jsonpath={range .items[*]}{.metadata.uid}{"\n"}{end}' | sort; }
+uids() { pods_that_stay "" -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)"; }
 before=$(uids)
 old=$redis_password
 "${kubectl[@]}" -n "$ns" get pods -l "openim.io/cluster=$name,app.kubernetes.io/component in (kafka,redis)" --watch -o \
@@ -110,7 +110,8 @@ old=$redis_password
 background+=("$watcher")
 "$bin/localkube" exec "$built/checker" --conversations 4 --pause-ms 150 --name "$name" --namespace "$ns" > "$root/e2e/out/set-passwords.json" & checker=$!
 background+=("$checker")
-sleep 3
+listed() { [ -s "$seen" ] && echo yes; }
+eventually yes listed
 kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"passwordRotation":"of this test"}}'
 wait_ready "$name" $slow
 sleep 3; kill "$checker" 2> /dev/null || true; wait "$checker" || { cat "$root/e2e/out/set-passwords.json"; exit 1; }

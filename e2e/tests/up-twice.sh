@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 snapshot() {
-  kube -n "$cluster_namespace" get pods -o jsonpath='{range .items[*]}{.metadata.uid}{"\n"}{end}' | sort
+  pods_that_stay "" --field-selector=status.phase=Running
   kube -n "$cluster_namespace" get deployments,statefulsets,services,configmaps,ingresses,openimclusters \
     -o jsonpath='{range .items[*]}{.kind}/{.metadata.name} {.metadata.generation}{"\n"}{end}'
 }

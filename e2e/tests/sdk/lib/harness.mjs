@@ -7,7 +7,7 @@ import { connect, createServer as createTcpServer } from 'node:net';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { sleep, until } from './wait.mjs';
+import { LIMITED, sleep, until } from './wait.mjs';
 
 export { sleep, until };
 
@@ -19,7 +19,7 @@ const WEB = 5;
 
 export function endpoints() {
   const given = process.env.OPENIM_ENDPOINTS;
-  return JSON.parse(given ?? execFileSync('make', ['-s', 'endpoints'], { cwd: root, encoding: 'utf8' }));
+  return JSON.parse(given ?? execFileSync('make', ['-s', 'endpoints'], { ...LIMITED, cwd: root }));
 }
 
 function startSite(sdk) {
@@ -81,6 +81,7 @@ export class World {
   // A page of its own storage; `through` is the WebSocket address, the cluster's unless given.
   async page() {
     const context = await this.browser.newContext();
+    context.setDefaultTimeout(120_000);
     const page = await context.newPage();
     const problems = [];
     page.on('pageerror', (error) => problems.push(String(error)));

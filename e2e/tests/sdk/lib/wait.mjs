@@ -2,8 +2,10 @@
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** What is waited for may take this long at least: a deadline only turns a hang into a failure. */
-const DEADLINE = 60_000;
+/** What is waited for may take this long at least, in ms: a deadline only turns a hang into a failure. */
+const DEADLINE = 120_000;
+/** For programs that a test runs: while it waits for one, nothing else can end the test. */
+export const LIMITED = { encoding: 'utf8', timeout: 300_000 };
 
 /** A request that did not come through: the server may be on its way back. */
 const unanswered = (error) => error instanceof TypeError && error.message === 'fetch failed' || error.name === 'TimeoutError';
