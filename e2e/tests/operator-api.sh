@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the operator and an API server say to each other: edits, repairs, removals, monitoring, scaling, windows and approval. The API server, its controllers and the
+# What the operator and an API server say to each other: edits, repairs, removals, monitoring, scaling, windows, approval and who leads. The API server, its controllers and the
 # operator are real; pods are pretended, and become Ready at once. What needs pods that run is in operator.sh.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
@@ -141,5 +141,17 @@ before=$(versions); sleep 15
 diff <(echo "$before") <(echo "$(versions)")
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null,"resources":null}}}}'
 wait_ready "$cluster_name"
+
+echo "another operator takes over when the one that leads dies without a word"
+leader() { kube -n openim-system get lease openim-operator -o 'jsonpath={.spec.holderIdentity}'; }
+start_replica standby 23901
+until_ready standby 23901
+[ "$(leader)" = operator ] || { echo "$(leader) leads"; exit 1; }
+stop operator KILL
+died=$SECONDS
+eventually standby leader
+echo "taken over after $((SECONDS - died)) s"
+kube -n "$ns" scale deployment "$cluster_name-third" --replicas=0
+eventually 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.spec.replicas}'
 
 OPENIM_CLUSTER_STATE=$work "$root/e2e/tests/bad-objects.sh"

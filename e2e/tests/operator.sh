@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On the real cluster: a spec edit rolls out, a killed server recovers, delete removes everything. What the operator and the API server say to each other about
-# edits, repairs, removals, windows and approval is in operator-api.sh.
+# edits, repairs, removals, windows, approval and who leads is in operator-api.sh.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 ns=$cluster_namespace
@@ -152,23 +152,6 @@ told() { kube -n "$ns" get events.events.k8s.io --field-selector reason=Changing
 [ "$pods_before" = "$(uids)" ]
 redis false '{"resources":null}'
 wait_ready "$cluster_name"
-
-echo "another operator takes over when the one that leads dies without a word"
-kube -n openim-system scale deployment/openim-operator --replicas=2
-kube -n openim-system rollout status deployment/openim-operator --timeout="${deadline}s"
-leader() { kube -n openim-system get lease openim-operator -o 'jsonpath={.spec.holderIdentity}'; }
-dying=$(leader)
-uid=$(kube -n openim-system get pod "$dying" -o 'jsonpath={.metadata.uid}')
-for process in $(pgrep -x openim-operator); do
-  if grep -q "${uid//-/[-_]}" "/proc/$process/cgroup"; then kill -KILL "$process"; fi
-done
-# Or its container would start again and go on.
-kube -n openim-system delete pod "$dying" --grace-period=0 --force
-died=$SECONDS
-took_over() { local now; now=$(leader); [ "$now" = "$dying" ] || echo yes; }
-eventually yes took_over
-echo "taken over after $((SECONDS - died)) s"
-kube -n openim-system scale deployment/openim-operator --replicas=1
 
 echo "the operator may die at any time"
 kube -n openim-system delete pod -l app.kubernetes.io/name=openim-operator --grace-period=0 --force

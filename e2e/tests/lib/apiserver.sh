@@ -62,6 +62,9 @@ start_operator() {
   kube -n openim-system delete deployment openim-operator
   kube wait --for=condition=Established --timeout="${deadline}s" customresourcedefinition/openimclusters.openim.io customresourcedefinition/openimservices.openim.io
   kubeconfig "$work/operator.kubeconfig" "$(kube -n openim-system create token openim-operator --duration=24h)"
-  start operator env KUBECONFIG="$work/operator.kubeconfig" POD_NAMESPACE=openim-system POD_NAME=the-operator "$built/openim-operator" --admin-port 23900
+  start_replica operator 23900
+}
+start_replica() { # NAME ADMIN_PORT: one more operator process
+  start "$1" env KUBECONFIG="$work/operator.kubeconfig" POD_NAMESPACE=openim-system POD_NAME="$1" "$built/openim-operator" --admin-port "$2"
 }
 operator_metrics() { curl -sf http://127.0.0.1:23900/metrics; }
