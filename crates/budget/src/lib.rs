@@ -84,11 +84,17 @@ impl Budget {
 
     /// [`Budget::take`] that waits for room.
     pub async fn wait(&self, bytes: usize) -> Held {
+        self.wait_beside(bytes, 0).await;
+        Held { budget: self.clone(), bytes }
+    }
+
+    /// Waits until so many are added for one who holds `own`.
+    async fn wait_beside(&self, bytes: usize, own: usize) {
         loop {
             let mut freed = std::pin::pin!(self.0.freed.notified());
             freed.as_mut().enable();
-            if self.add(bytes, 0) {
-                return Held { budget: self.clone(), bytes };
+            if self.add(bytes, own) {
+                return;
             }
             freed.await;
         }
@@ -167,6 +173,19 @@ impl Held {
         Err(self.budget.refused())
     }
 
+    /// [`Held::grow`] that waits for room, at most for `patience`.
+    ///
+    /// # Errors
+    /// [`Busy`]; the previous amount stays counted.
+    pub async fn grow_within(&mut self, bytes: usize, patience: Duration) -> Result<(), Busy> {
+        let budget = self.budget.clone();
+        let own = self.bytes;
+        let wait = budget.wait_beside(bytes, own);
+        tokio::time::timeout(patience, wait).await.map_err(|_elapsed| budget.refused())?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
     /// Releases everything above `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         if let Some(more) = self.bytes.checked_sub(bytes) {
@@ -203,6 +222,23 @@ impl AsRef<[u8]> for Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_something_may_wait_for_more() {
+        let budget = Budget::new(10);
+        let (mut mine, others) = (budget.take(2).unwrap(), budget.take(7).unwrap());
+        assert_eq!(mine.grow_within(5, Duration::from_secs(1)).await, Err(Busy));
+        assert_eq!((mine.bytes(), budget.used()), (2, 9), "what it has stays");
+        let freed = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            drop(others);
+        };
+        let (grown, ()) = tokio::join!(mine.grow_within(5, Duration::from_secs(1)), freed);
+        assert_eq!((grown, mine.bytes(), budget.used()), (Ok(()), 7, 7));
+        assert_eq!(mine.grow_within(50, Duration::ZERO).await, Ok(()), "it is alone");
+        drop(mine);
+        assert_eq!(budget.used(), 0);
+    }
 
     #[test]
     fn what_there_is_no_room_for_is_refused_and_room_comes_back() {

@@ -196,8 +196,13 @@ impl Store {
             if queries == 0 {
                 let room = self.reads.take_within(reply, ROOM).await;
                 held = room.map_err(|_busy| Error::busy("reading messages"))?;
-            } else if held.grow(reply).is_err() {
-                break;
+            } else {
+                // Many who read at once take turns: a part alone is for those who would wait for too long.
+                let patience = allowance.until.saturating_duration_since(Instant::now()).min(ROOM);
+                if held.grow_within(reply, patience).await.is_err() {
+                    tracing::info!(places = places.len(), "store.reading_without_room");
+                    break;
+                }
             }
             queries += 1;
             let ended = timeout_at(allowance.until, self.query(ids, &mut plan)).await;

@@ -256,15 +256,14 @@ impl Client {
         self.request(command::GET_NEWEST_SEQ, &GetMaxSeqReq { user_id: self.user.clone() }).await
     }
 
-    /// The messages of a conversation after `after` and up to `max`, in pages.
+    /// The messages of a conversation after `after` and up to `max`, in pages, in order.
     ///
     /// # Errors
     /// As [`Client::request`].
     pub async fn pull(&self, conversation: &str, after: i64, max: i64) -> anyhow::Result<Vec<MsgData>> {
         let mut all = Vec::new();
-        let mut begin = after + 1;
-        while begin <= max {
-            let end = max.min(begin + PAGE - 1);
+        let mut parts = Parts::new(after, max);
+        while let Some((begin, end)) = parts.next() {
             let range =
                 SeqRange { conversation_id: conversation.to_owned(), begin, end, num: end - begin + 1 };
             let request =
@@ -272,11 +271,77 @@ impl Client {
             let mut answer: PullMessageBySeqsResp = self.request(command::PULL_BY_RANGE, &request).await?;
             // A page that has nothing may be left out.
             let page = answer.msgs.remove(conversation).unwrap_or_default().msgs;
-            // A page is bounded in bytes too: what it has no room for is asked for again.
-            let last = page.iter().map(|message| message.seq).max().filter(|last| *last >= begin);
-            begin = last.unwrap_or(end) + 1;
+            parts.came(begin, end, page.iter().map(|message| message.seq));
             all.extend(page);
         }
+        all.sort_by_key(|message| message.seq);
         Ok(all)
+    }
+}
+
+/// What has still to be asked for: ranges of at most a page. An answer is bounded in bytes and in time, so it may have only a part of its
+/// range, and the rest is asked for again.
+struct Parts(Vec<(i64, i64)>);
+
+impl Parts {
+    fn new(after: i64, max: i64) -> Self {
+        let begins = (after + 1..=max).rev().filter(|begin| (begin - after - 1) % PAGE == 0);
+        Self(begins.map(|begin| (begin, max.min(begin + PAGE - 1))).collect())
+    }
+
+    fn next(&mut self) -> Option<(i64, i64)> {
+        self.0.pop()
+    }
+
+    /// An answer without a message ends its range.
+    fn came(&mut self, begin: i64, end: i64, seqs: impl Iterator<Item = i64>) {
+        let bounds = seqs.filter(|seq| (begin..=end).contains(seq)).fold(None, |bounds, seq| {
+            let (lowest, highest) = bounds.unwrap_or((seq, seq));
+            Some((lowest.min(seq), highest.max(seq)))
+        });
+        let Some((lowest, highest)) = bounds else { return };
+        let rest = [(highest + 1, end), (begin, lowest - 1)];
+        self.0.extend(rest.into_iter().filter(|(begin, end)| begin <= end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads from a server that has these seqs and gives `most` of a range at once.
+    fn read(has: &[i64], max: i64, most: usize, newest_first: bool) -> (Vec<i64>, usize) {
+        let (mut all, mut requests) = (vec![], 0);
+        let mut parts = Parts::new(0, max);
+        while let Some((begin, end)) = parts.next() {
+            requests += 1;
+            let mut page: Vec<i64> = has.iter().copied().filter(|seq| (begin..=end).contains(seq)).collect();
+            if newest_first {
+                page.reverse();
+            }
+            page.truncate(most);
+            parts.came(begin, end, page.iter().copied());
+            all.extend(page);
+        }
+        all.sort_unstable();
+        (all, requests)
+    }
+
+    #[test]
+    fn what_an_answer_has_no_room_for_is_asked_for_again() {
+        let whole: Vec<i64> = (1..=250).collect();
+        for newest_first in [true, false] {
+            assert_eq!(read(&whole, 250, 100, newest_first), (whole.clone(), 3));
+            assert_eq!(read(&whole, 250, 16, newest_first), (whole.clone(), 7 + 7 + 4));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_ends_the_reading() {
+        assert_eq!(read(&[], 250, 100, true), (vec![], 3));
+        let holes = [3, 5, 99, 100, 240];
+        for newest_first in [true, false] {
+            assert_eq!(read(&holes, 250, 1, newest_first).0, holes);
+        }
     }
 }
