@@ -94,8 +94,9 @@ async fn accept(
             }
             continue;
         };
+        let activity = Activity::new(patience, place.is_none());
         let connection =
-            connection(socket, Some(address), router.clone(), patience, full.subscribe(), stop.clone());
+            connection(socket, Some(address), router.clone(), activity, full.subscribe(), stop.clone());
         tasks.spawn(async move {
             connection.await;
             drop((slot, place));
@@ -111,11 +112,10 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     socket: S,
     address: Option<SocketAddr>,
     router: Router,
-    patience: Patience,
+    activity: Activity,
     mut full: watch::Receiver<()>,
     stop: CancellationToken,
 ) {
-    let activity = Activity::new(patience);
     let socket = TokioIo::new(Watched::new(socket, activity.clone()));
     let router = TowerToHyperService::new(router);
     let requests = activity.clone();
@@ -191,11 +191,15 @@ mod tests {
 
     /// The client's end of a connection.
     fn line() -> DuplexStream {
+        line_of(false)
+    }
+
+    fn line_of(by_proxy: bool) -> DuplexStream {
         let (client, server) = tokio::io::duplex(1024);
         let (full, stop) = (watch::Sender::new(()).subscribe(), CancellationToken::new());
         // The runtime of the test ends it.
         #[expect(clippy::disallowed_methods, reason = "a server that lives as long as its test")]
-        tokio::spawn(connection(server, None, router(), PATIENCE, full, stop));
+        tokio::spawn(connection(server, None, router(), Activity::new(PATIENCE, by_proxy), full, stop));
         client
     }
 
@@ -224,8 +228,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_connection_that_a_proxy_opened_early_is_kept() {
+        let mut line = line_of(true);
+        sleep(Duration::from_secs(3_605)).await;
+        line.write_all(ASK).await.unwrap();
+        assert!(answer(&mut line).await.ends_with("here"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_head_that_drips_is_cut_off() {
-        let mut line = line();
+        head_that_drips(line()).await;
+        head_that_drips(line_of(true)).await;
+    }
+
+    async fn head_that_drips(mut line: DuplexStream) {
         let started = Instant::now();
         for byte in ASK.iter().chain(&[b'x'; 100]) {
             sleep(Duration::from_secs(1)).await;

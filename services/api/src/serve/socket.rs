@@ -17,7 +17,7 @@ use tokio::{
 /// Timeouts of the phases of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// From the first byte of a request (or from the connection's begin) to the end of its head.
+    /// From the first byte of a request to the end of its head; clients that come by themselves have it from the connection's start.
     pub(super) head: Duration,
     /// Between two requests: longer than proxies keep connections that they may use again.
     pub(super) idle: Duration,
@@ -51,9 +51,12 @@ impl Drop for Answering {
 }
 
 impl Activity {
-    pub(super) fn new(patience: Patience) -> Self {
-        let until = Instant::now() + patience.head;
-        Self { phase: Arc::new(Mutex::new(Phase::Head { until })), changed: Arc::default(), patience }
+    /// A proxy opens connections before it needs them, and may use one at the very moment at which it would be closed.
+    pub(super) fn new(patience: Patience, by_proxy: bool) -> Self {
+        let now = Instant::now();
+        let phase =
+            if by_proxy { Phase::Idle { since: now } } else { Phase::Head { until: now + patience.head } };
+        Self { phase: Arc::new(Mutex::new(phase)), changed: Arc::default(), patience }
     }
 
     fn enter(&self, phase: Phase) {
