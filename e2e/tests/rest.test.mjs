@@ -525,3 +525,14 @@ test('a ping in text is answered', async () => {
   assert.deepEqual(JSON.parse(await until('pong', () => connection.frames[1], 10_000)), { type: 'pong', body: 'x' });
   connection.socket.close();
 });
+
+test('a list that is read for the first time by several requests at once has one version', async () => {
+  const reads = ['/friend/get_full_friend_user_ids', '/group/get_full_join_group_ids', '/conversation/get_full_conversation_ids'];
+  for (let round = 0; round < 30; round++) {
+    const someone = await user('fresh');
+    await Promise.all(reads.map(async (path) => {
+      const answers = await Promise.all([1, 2, 3].map(() => ok(someone, path, { userID: someone.userID, idHash: 0 })));
+      assert.equal(new Set(answers.map((answer) => `${answer.versionID} ${answer.version}`)).size, 1, `${path}: ${JSON.stringify(answers)}`);
+    }));
+  }
+});

@@ -115,14 +115,12 @@ impl Store {
         if let Some(version) = found {
             return Ok(version);
         }
-        let versions = self.typed::<Version>(kind.collection());
-        let created = racing!(
-            versions
-                .find_one_and_update(doc! { "d_id": list }, doc! { "$setOnInsert": { "version": 1_i64 } })
-                .upsert(true)
-                .return_document(ReturnDocument::After)
-        )?;
-        created.ok_or_else(|| mongodb::error::Error::custom("upsert returned nothing").into())
+        // Two calls, because some servers answer nothing to whoever loses a race in a single one that also reads.
+        let made = doc! { "$setOnInsert": { "version": 1_i64 } };
+        let versions = self.documents(kind.collection());
+        racing!(versions.update_one(doc! { "d_id": list }, made.clone()).upsert(true))?;
+        let found = self.typed::<Version>(kind.collection()).find_one(doc! { "d_id": list }).await?;
+        found.ok_or_else(|| mongodb::error::Error::custom("a version was created and is missing").into())
     }
 
     /// Records changes of elements as the next version of the list, inside the transaction that makes them.

@@ -29,6 +29,7 @@ mod subscriptions;
 mod table;
 #[cfg(debug_assertions)]
 pub mod testing;
+mod whole_maps;
 
 use std::sync::{
     Arc, Weak,

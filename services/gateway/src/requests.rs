@@ -26,7 +26,7 @@ use crate::{
     fit::{BUDGETS, fit},
     login, operation_id,
     registry::Connection,
-    subscriptions,
+    subscriptions, whole_maps,
 };
 
 /// What happens to the connection after an answer.
@@ -94,7 +94,7 @@ pub(crate) async fn answer(
         .await
         .unwrap_or_else(|_panic| Err(Error::internal("the request panicked")))
     {
-        Ok(data) => response.data = data,
+        Ok(data) => response.data = whole_maps::whole(command, data),
         Err(error) => span.in_scope(|| fail(&mut response, &error)),
     }
     let mut frame = response.encode(connection.encoding);
@@ -103,7 +103,7 @@ pub(crate) async fn answer(
             break;
         }
         let Some(data) = fit(command, &response.data, budget) else { break };
-        response.data = data;
+        response.data = whole_maps::whole(command, data);
         frame = response.encode(connection.encoding);
     }
     if frame.len() > MAX_RESPONSE_BYTES {

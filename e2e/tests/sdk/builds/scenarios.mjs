@@ -311,6 +311,7 @@ export const scenarios = [
     lacks: { 'wasm-patch': 'this core tells the application of a state that is pushed only when it equals the previous one (an inverted comparison); the gateway pushes both' } },
   { title: 'a second login ends the first', run: secondLogin },
   { title: 'forced out by the back end', run: forcedOut },
-  { title: 'a cut connection misses nothing', run: cut },
+  { title: 'a cut connection misses nothing', run: cut,
+    lacks: { js: 'the files that this package names as its entry points were compiled so that pulling after a reconnection throws before anything is sent: a spread of an iterator became `[].concat(iterator)`. With `lib/index.modern.mjs` of the same package the scenario passes' } },
   { title: 'a bot on platform 12', run: bot },
 ];
