@@ -73,6 +73,9 @@ const matrix = {
   '/friend/get_incremental_friends': [SELF, userID()],
   '/friend/get_full_friend_user_ids': [SELF, userID({ idHash: 0 })],
 
+  '/friend/delete_friend_requests_from_user': [SELF, fromUserID({ toUserIDs: [NOBODY] })],
+  '/friend/delete_friend_requests_to_user': [SELF, () => ({ toUserID: alice, fromUserIDs: [NOBODY] })],
+
   '/group/create_group': [SELF, ownerUserID({ memberUserIDs: [NOBODY], groupInfo: { groupType: 2 } })],
   '/group/get_groups_info': [ANYBODY, () => ({ groupIDs: [groupID] })],
   '/group/join_group': [ANYBODY, () => ({ groupID: NOBODY, reqMessage: '', joinSource: 3 })],
@@ -102,6 +105,10 @@ const matrix = {
   '/group/get_incremental_join_groups': [SELF, userID()],
   '/group/get_full_join_group_ids': [SELF, userID({ idHash: 0 })],
   '/group/get_group_application_unhandled_count': [SELF, userID({ time: 0 })],
+  '/group/get_group_application_badge_count': [SELF, userID()],
+  '/group/clear_group_application_badge_count': [SELF, userID()],
+  '/group/delete_group_requests_from_user': [SELF, userID({ groupIDs: [NOBODY] })],
+  '/group/delete_group_requests_to_group': [HELPERS, group({ userIDs: [NOBODY] })],
 
   '/msg/newest_seq': [SELF, userID()],
   '/msg/pull_msg_by_seq': [SELF, userID({ seqRanges: [{ conversationID: 'si_x_y', begin: 1, end: 1, num: 1 }] })],
@@ -119,6 +126,10 @@ const matrix = {
   '/msg/get_reaction_users': [SELF, () => ({ userID: alice, conversationID, seq: 1, ...page })],
   '/msg/get_group_msg_readers': [SELF, () => ({ userID: alice, groupID, seq: 1, ...page })],
   '/msg/search_own_msg': [SELF, userID({ keyword: 'x', count: 1 })],
+  '/msg/mark_conversation_read': [SELF, userID({ conversationID: 'si_x_y', seq: 1 })],
+  '/msg/get_conversations_unread_count': [SELF, userID({ conversationIDs: ['si_x_y'] })],
+  '/msg/clear_conversations_unread_count': [SELF, userID({ conversationIDs: ['si_x_y'] })],
+  '/msg/reset_conversation_unread': [SELF, userID({ conversationIDs: ['si_x_y'], num: 1 })],
   '/msg/get_server_time': [ANYBODY, () => ({})],
   '/msg/check_msg_is_send_success': [ANYBODY, () => ({})],
 
@@ -134,6 +145,13 @@ const matrix = {
   '/conversation/get_not_notify_conversation_ids': [SELF, userID()],
   '/conversation/get_pinned_conversation_ids': [SELF, userID()],
   '/conversation/update_conversations_by_user': [SELF, userID({ ex: 'e' })],
+  '/conversation/create_conversation_group': [SELF, ownerUserID({ name: 'n', order: 1, conversationGroupType: 0 })],
+  '/conversation/update_conversation_group': [SELF, ownerUserID({ conversationGroupID: NOBODY })],
+  '/conversation/delete_conversation_group': [SELF, ownerUserID({ conversationGroupID: NOBODY })],
+  '/conversation/get_conversation_groups': [SELF, ownerUserID()],
+  '/conversation/set_conversation_group_order': [SELF, ownerUserID({ orders: [{ conversationGroupID: NOBODY, order: 1 }] })],
+  '/conversation/add_conversations_to_groups': [SELF, ownerUserID({ conversationIDs: ['si_x_y'], conversationGroupIDs: [NOBODY] })],
+  '/conversation/remove_conversations_from_groups': [SELF, ownerUserID({ conversationIDs: ['si_x_y'], conversationGroupIDs: [NOBODY] })],
   '/conversation/delete_conversations': [SELF, () => ({ ownerUserID: alice, conversationIDs: ['si_x_y'] })],
 
   '/third/fcm_update_token': [SELF, () => ({ platformID: 2, fcmToken: 't', account: alice })],
@@ -157,8 +175,8 @@ const matrix = {
   '/group/transfer_group': [SELF, () => ({ groupID, oldOwnerUserID: alice, newOwnerUserID: NOBODY })],
   '/group/dismiss_group': [SELF, group()],
 };
-// What carries its own proof of who may, tested where it is made (objects.test.mjs, routes.test.mjs).
-const sealed = ['/object/auth_sign', '/object/complete_multipart_upload', '/object/complete_form_data', '/msg/send_simple_msg'];
+// What carries its own proof of who may, tested where it is made (objects.test.mjs, routes.test.mjs); a message, whose sender no field names (below).
+const sealed = ['/msg/modify_message', '/object/auth_sign', '/object/complete_multipart_upload', '/object/complete_form_data', '/msg/send_simple_msg'];
 
 test('no operation is left out', () => {
   const asked = routes.filter((route) => route.token && !route.admin).map(({ path }) => path);
@@ -198,7 +216,7 @@ const setting = (conversationType) => (who, { id, peer, group }) => ({
   userIDs: [who.userID], conversation: { conversationID: id, conversationType, userID: peer, groupID: group, isPinned: true, recvMsgOpt: 2 },
 });
 const set = '/conversation/set_conversations';
-/** Path, body, and the code for whoever has no part in the conversation; without one the answer says nothing of it. */
+/** Path, body, and the code for whoever has no part in the conversation; without one the answer says nothing of it, with 'zero' that nothing is unread. */
 const aboutConversations = [
   // First those that might make a row, then what a row might open.
   [set, setting(1), 1001], [set, setting(3), 'refused'], [set, setting(4), 1002],
@@ -214,6 +232,11 @@ const aboutConversations = [
   ['/msg/delete_msgs', (who, c) => ({ ...seqsOf(who, c), seqs: [1], ...everybody }), 1004],
   ['/msg/clear_conversation_msg', (who, { id }) => ({ userID: who.userID, conversationIDs: [id], ...everybody })],
   ['/msg/edit_msg', (who, c) => ({ ...seqsOf(who, c), seq: 1, content: '{"content":"y"}' }), 'refused'],
+  ['/msg/modify_message', (_, { id }) => ({ conversationID: id, seq: 1, oldContent: '{"content":"kept"}', newContent: '{"content":"y"}' }), 'refused'],
+  ['/msg/mark_conversation_read', (who, c) => ({ ...seqsOf(who, c), seq: 1 }), 1004],
+  ['/msg/reset_conversation_unread', (who, { id }) => ({ userID: who.userID, conversationIDs: [id], num: 1 }), 1004],
+  ['/msg/get_conversations_unread_count', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] }), 'zero'],
+  ['/msg/clear_conversations_unread_count', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] }), 'zero'],
   ['/msg/set_reaction', (who, c) => ({ ...seqsOf(who, c), seq: 1, reaction: '+1' }), 'refused'],
   ['/msg/get_reactions', (who, c) => ({ ...seqsOf(who, c), seqs: [1] })],
   ['/msg/get_reaction_users', (who, c) => ({ ...seqsOf(who, c), seq: 1, ...page }), 'refused'],
@@ -229,6 +252,9 @@ const aboutConversations = [
   ['/conversation/get_pinned_conversation_ids', (who) => ({ userID: who.userID })],
   ['/conversation/get_not_notify_conversation_ids', (who) => ({ userID: who.userID })],
   ['/conversation/get_conversation_offline_push_user_ids', (who, { id }) => ({ conversationID: id, userIDs: [who.userID] })],
+  ['/conversation/create_conversation_group', (who, { id }) => ({ ownerUserID: who.userID, name: 'n', order: 1, conversationGroupType: 0, conversationID: id }), 1004],
+  ['/conversation/add_conversations_to_groups', (who, c) => ({ ...rowsOf(who, c), conversationGroupIDs: [NOBODY] }), 1004],
+  ['/conversation/remove_conversations_from_groups', (who, c) => ({ ...rowsOf(who, c), conversationGroupIDs: [NOBODY] }), 1004],
   ['/conversation/delete_conversations', rowsOf],
   ['/jssdk/get_conversations', (_, { id }) => ({ conversationIDs: [id] })],
   ['/jssdk/get_active_conversations', () => ({ count: 100 })],
@@ -242,6 +268,7 @@ const commands = [
 ];
 const withoutConversation = [
   '/msg/user_clear_all_msg', '/msg/search_msg', '/msg/get_server_time', '/msg/check_msg_is_send_success', '/msg/send_simple_msg', '/conversation/update_conversations_by_user',
+  ...['update_conversation_group', 'delete_conversation_group', 'get_conversation_groups', 'set_conversation_group_order'].map((name) => `/conversation/${name}`),
 ];
 
 describe('conversations', () => {
@@ -320,6 +347,10 @@ describe('conversations', () => {
         const told = `${name} ${path}: ${JSON.stringify(answer)}`;
         if (hasRow && /^\/(conversation|jssdk)\//.test(path)) {
           assert.ok(!/kept|later|edited|news/.test(JSON.stringify(answer.data ?? null)), told);
+          continue;
+        }
+        if (refusal === 'zero') {
+          assert.deepEqual(answer.data, { unreadCount: { [chat.id]: 0 } }, told);
           continue;
         }
         if (refusal === 'refused') assert.notEqual(answer.errCode, 0, told);

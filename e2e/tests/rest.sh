@@ -9,5 +9,5 @@ start_servers
 start_s3
 write_config 'discovery: {enable: static}' "${plain[@]}" "object: {enable: s3, s3: {$s3, bucket: files}}"
 start_each auth user relation conversation group third msg transfer push api gateway cron
-tested --test-concurrency=5 compatibility.test.mjs authorization.test.mjs fixes.test.mjs routes.test.mjs rest.test.mjs socket.test.mjs notifications.test.mjs \
+tested --test-concurrency=5 compatibility.test.mjs authorization.test.mjs platform.test.mjs fixes.test.mjs routes.test.mjs rest.test.mjs socket.test.mjs notifications.test.mjs \
   errors.test.mjs line.test.mjs examples.test.mjs

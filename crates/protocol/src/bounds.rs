@@ -47,6 +47,10 @@ pub const SIGNED_PARTS: usize = 1000;
 pub const READ_POSITIONS: usize = 5000;
 /// Conversations that a page of the browser SDK asks for.
 pub const ACTIVE_CONVERSATIONS: usize = 500;
+/// Folders of conversations that a user has.
+pub const CONVERSATION_GROUPS: usize = 100;
+/// Users that one call bans or erases.
+pub const DISABLED_USERS: usize = 100;
 /// Entries of a page.
 pub const PAGE: i32 = 1000;
 
@@ -192,6 +196,31 @@ pub const FIELDS: &[(&str, Fields)] = &[
     (
         "openim.extension.SearchOwnMsgReq",
         &[("keyword", KEY), ("conversationIDs", IDS), ("count", Between(1, FOUND))],
+    ),
+    ("openim.extension.ModifyMessageReq", &[("newContent", Bytes(EDIT_BYTES))]),
+    ("openim.extension.GetConversationsUnreadCountReq", &[("conversationIDs", IDS)]),
+    ("openim.extension.ClearConversationsUnreadCountReq", &[("conversationIDs", IDS)]),
+    ("openim.extension.ResetConversationUnreadReq", &[("conversationIDs", IDS)]),
+    ("openim.extension.DeleteFriendRequestsFromUserReq", &[("toUserIDs", IDS)]),
+    ("openim.extension.DeleteFriendRequestsToUserReq", &[("fromUserIDs", IDS)]),
+    ("openim.extension.DeleteGroupRequestsFromUserReq", &[("groupIDs", IDS)]),
+    ("openim.extension.DeleteGroupRequestsToGroupReq", &[("userIDs", IDS)]),
+    ("openim.extension.BanUserReq", &[("userIDs", Items(DISABLED_USERS))]),
+    ("openim.extension.UnbanUserReq", &[("userIDs", Items(DISABLED_USERS))]),
+    ("openim.extension.PageFindDisableUsersReq", &[("userIDs", IDS), ("status", Between(0, 2))]),
+    (
+        "openim.extension.CreateConversationGroupReq",
+        &[("name", NAME), ("ex", TEXT), ("conversationGroupType", Between(0, 1))],
+    ),
+    ("openim.extension.UpdateConversationGroupReq", &[("name", NAME), ("ex", TEXT)]),
+    ("openim.extension.SetConversationGroupOrderReq", &[("orders", Items(CONVERSATION_GROUPS))]),
+    (
+        "openim.extension.AddConversationsToGroupsReq",
+        &[("conversationIDs", IDS), ("conversationGroupIDs", Items(CONVERSATION_GROUPS))],
+    ),
+    (
+        "openim.extension.RemoveConversationsFromGroupsReq",
+        &[("conversationIDs", IDS), ("conversationGroupIDs", Items(CONVERSATION_GROUPS))],
     ),
     ("openim.jssdk.GetConversationsReq", &[("conversationIDs", Items(ACTIVE_CONVERSATIONS))]),
 ];

@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, DateTime, Result, Store, millis};
+use crate::{DAY_MS, DateTime, Page, Result, Store, millis};
 
 /// How long the report of an erasure is kept.
 const KEPT: Duration = Duration::from_millis(400 * DAY_MS as u64);
@@ -206,6 +206,26 @@ impl Store {
     pub async fn erasures(&self, users: &[String]) -> Result<Vec<Erasure>> {
         let jobs = self.typed("erasure");
         Ok(jobs.find(doc! { "_id": { "$in": users } }).await?.try_collect().await?)
+    }
+
+    /// A part of the users who were erased or are being erased, or of those among `ids`, the latest first, and how many there are. Ids that
+    /// are registered again are omitted.
+    pub async fn erased(&self, ids: &[String], part: Page) -> Result<(Vec<Erasure>, u64)> {
+        let mut filter = doc! { "$or": [{ "reused": { "$ne": true } }, { "ended": null }] };
+        if !ids.is_empty() {
+            filter.insert("_id", doc! { "$in": ids });
+        }
+        let jobs = self.typed("erasure");
+        let total = jobs.count_documents(filter.clone()).await?;
+        let found = jobs.find(filter).sort(doc! { "begun": -1, "_id": 1 }).skip(part.skip).limit(part.limit);
+        Ok((self.collect(found.await?).await?, total))
+    }
+
+    /// Ids that were erased once are registered again; the reports stay.
+    pub async fn reuse_ids(&self, ids: &[String]) -> Result<()> {
+        let filter = doc! { "_id": { "$in": ids }, "ended": { "$ne": null } };
+        self.documents("erasure").update_many(filter, doc! { "$set": { "reused": true } }).await?;
+        Ok(())
     }
 
     /// Which of these users are being erased: their ids cannot be used yet.

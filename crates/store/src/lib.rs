@@ -48,6 +48,7 @@ pub mod blacks;
 pub mod client_config;
 pub mod client_logs;
 pub mod commands;
+pub mod conversation_groups;
 pub mod conversations;
 mod deleted;
 pub mod devices;
@@ -55,6 +56,7 @@ mod driver;
 pub mod erasures;
 pub mod friends;
 pub mod groups;
+pub mod hidden_requests;
 pub mod jobs;
 mod listing;
 #[cfg(debug_assertions)]
@@ -240,6 +242,13 @@ impl Page {
         let end = start.saturating_add(self.limit as usize).min(all.len());
         &all[start..end]
     }
+
+    /// The rest of a page that goes on in a second list: the first one has `before` rows, of which the page has `taken`. `None` when
+    /// nothing is missing.
+    pub fn behind(self, before: u64, taken: usize) -> Option<Self> {
+        let limit = self.limit - i64::try_from(taken).unwrap_or(self.limit);
+        (limit > 0).then(|| Self { skip: self.skip.saturating_sub(before), limit })
+    }
 }
 
 /// The database handle; cheap to clone.
@@ -297,6 +306,7 @@ impl Store {
         self.index("user", doc! { "create_time": 1 }).await?;
         self.partial("user", doc! { "app_manger_level": 1 }, doc! { "app_manger_level": { "$gte": 3 } })
             .await?;
+        self.partial("user", doc! { "status": 1 }, doc! { "status": { "$gte": 1 } }).await?;
         self.index("group", doc! { "create_time": 1 }).await?;
         self.index("object", doc! { "key": 1 }).await?;
         self.index("object", doc! { "group": 1, "create_time": 1 }).await?;
@@ -544,6 +554,22 @@ pub fn millis(time: DateTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_goes_on_in_a_second_list_where_the_first_one_ends() {
+        let (first, second) = (["a", "b", "c"], ["d", "e"]);
+        let page_of = |number: u64, limit: i64| {
+            let page = Page { skip: (number - 1) * limit as u64, limit };
+            let mut found = page.of(&first).to_vec();
+            if let Some(rest) = page.behind(first.len() as u64, found.len()) {
+                found.extend(rest.of(&second));
+            }
+            found.concat()
+        };
+        assert_eq!([1, 2, 3].map(|number| page_of(number, 2)), ["ab", "cd", "e"]);
+        assert_eq!([1, 2].map(|number| page_of(number, 3)), ["abc", "de"]);
+        assert_eq!(page_of(1, 10), "abcde");
+    }
 
     #[test]
     fn only_updates_whose_row_was_made_meanwhile_are_run_again() {

@@ -230,6 +230,11 @@ struct Id {
     id: String,
 }
 
+/// A message that is neither revoked nor removed.
+fn still_says(conversation: &str, seq: i64) -> Document {
+    doc! { "_id": document_id(conversation, seq), "revoke": { "$exists": false }, "c": { "$gt": 0 } }
+}
+
 impl Store {
     /// The highest stored seq of each conversation, from the messages themselves; 0 when none are left.
     pub async fn stored_max_seqs(&self, conversations: Vec<String>) -> Result<HashMap<String, i64>> {
@@ -301,8 +306,27 @@ impl Store {
         content: &[u8],
         time: i64,
     ) -> Result<Option<i64>> {
-        let filter =
-            doc! { "_id": document_id(conversation, seq), "revoke": { "$exists": false }, "c": { "$gt": 0 } };
+        self.edit_where(still_says(conversation, seq), content, time).await
+    }
+
+    /// [`Store::edit_message`] of a message whose last edit has this version, 0 for one that was never edited; also `None` for any other
+    /// version.
+    pub async fn edit_message_of(
+        &self,
+        conversation: &str,
+        (seq, version): (i64, i64),
+        content: &[u8],
+        time: i64,
+    ) -> Result<Option<i64>> {
+        let mut filter = still_says(conversation, seq);
+        match version {
+            0 => filter.insert("edit", doc! { "$exists": false }),
+            version => filter.insert("edit.version", version),
+        };
+        self.edit_where(filter, content, time).await
+    }
+
+    async fn edit_where(&self, filter: Document, content: &[u8], time: i64) -> Result<Option<i64>> {
         let content = Binary { subtype: BinarySubtype::Generic, bytes: content.to_vec() };
         let change = doc! { "$set": { "edit.content": content, "edit.time": time }, "$inc": { "edit.version": 1_i64 } };
         let rows_of = self.typed::<StoredMessage>("messages");

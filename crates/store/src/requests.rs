@@ -3,7 +3,7 @@
 use bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Page, Result, Store};
+use crate::{DateTime, Page, Result, Store, hidden_requests::shown_to};
 
 /// A friend request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +67,22 @@ impl Store {
         Ok(self.typed("friend_request").find_one(doc! { "from_user_id": from, "to_user_id": to }).await?)
     }
 
+    /// One friend request, unless this user has deleted it. Anybody else sees it.
+    pub async fn friend_request_shown(
+        &self,
+        from: &str,
+        to: &str,
+        viewer: &str,
+    ) -> Result<Option<FriendRequest>> {
+        let mut filter = doc! { "from_user_id": from, "to_user_id": to };
+        for (side, user) in [(Side::From, from), (Side::To, to)] {
+            if user == viewer {
+                filter = shown_to(side, filter);
+            }
+        }
+        Ok(self.typed("friend_request").find_one(filter).await?)
+    }
+
     /// Answers an open friend request; `false` when it is not open any more.
     pub async fn answer_friend_request(
         &self,
@@ -91,7 +107,7 @@ impl Store {
         page: Page,
     ) -> Result<(Vec<FriendRequest>, u64)> {
         let key = if side == Side::From { "from_user_id" } else { "to_user_id" };
-        let filter = in_results(doc! { key: user }, results);
+        let filter = shown_to(side, in_results(doc! { key: user }, results));
         let total = self.documents("friend_request").count_documents(filter.clone()).await?;
         let found = self
             .typed("friend_request")
@@ -108,7 +124,7 @@ impl Store {
         let filter = doc! {
             "to_user_id": user, "handle_result": 0, "create_time": { "$gt": DateTime::from_millis(since_ms) },
         };
-        Ok(self.documents("friend_request").count_documents(filter).await?)
+        Ok(self.documents("friend_request").count_documents(shown_to(Side::To, filter)).await?)
     }
 
     /// Opens or re-opens a join request.
@@ -124,9 +140,9 @@ impl Store {
         Ok(self.typed("group_request").find_one(doc! { "group_id": group, "user_id": user }).await?)
     }
 
-    /// The join requests of users for a group; users without one are omitted.
+    /// The join requests of users for a group, as its administrators see them; users without one are omitted.
     pub async fn group_requests_of(&self, group: &str, users: &[String]) -> Result<Vec<GroupRequest>> {
-        let filter = doc! { "group_id": group, "user_id": { "$in": users } };
+        let filter = shown_to(Side::To, doc! { "group_id": group, "user_id": { "$in": users } });
         let rows_of = self.typed("group_request");
         self.collect(rows_of.find(filter).sort(doc! { "req_time": -1 }).await?).await
     }
@@ -147,7 +163,7 @@ impl Store {
             > 0)
     }
 
-    /// A page of join requests of groups, or of one user, newest first, and their number.
+    /// A page of the join requests of one user, or of groups as their administrators see them, newest first, and their number.
     pub async fn group_request_page(
         &self,
         groups: Option<&[String]>,
@@ -162,6 +178,7 @@ impl Store {
         if let Some(user) = user {
             filter.insert("user_id", user);
         }
+        let filter = shown_to(if user.is_some() { Side::From } else { Side::To }, filter);
         let total = self.documents("group_request").count_documents(filter.clone()).await?;
         let found = self
             .typed("group_request")
@@ -177,6 +194,6 @@ impl Store {
     pub async fn unhandled_group_requests(&self, groups: &[String], since_ms: i64) -> Result<u64> {
         let since = DateTime::from_millis(since_ms);
         let filter = doc! { "group_id": { "$in": groups }, "handle_result": 0, "req_time": { "$gt": since } };
-        Ok(self.documents("group_request").count_documents(filter).await?)
+        Ok(self.documents("group_request").count_documents(shown_to(Side::To, filter)).await?)
     }
 }

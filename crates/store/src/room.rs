@@ -7,7 +7,7 @@ use bson::{Document, doc};
 use futures::TryStreamExt;
 use protocol::{Error, Result};
 
-use crate::Store;
+use crate::{Store, hidden_requests::shown_to, requests::Side};
 
 /// Friend and join requests are forgotten after this time, answered or not.
 pub(crate) const REQUESTS_KEPT: Duration = Duration::from_secs(365 * 86_400);
@@ -98,7 +98,10 @@ impl Room {
             Self::Friends => ("friend", doc! { "owner_user_id": user }),
             Self::Blocked => ("black", doc! { "owner_user_id": user }),
             Self::RequestsSent => ("friend_request", doc! { "from_user_id": user }),
-            Self::RequestsReceived => ("friend_request", doc! { "to_user_id": user, "handle_result": 0 }),
+            Self::RequestsReceived => {
+                let open = doc! { "to_user_id": user, "handle_result": 0 };
+                ("friend_request", shown_to(Side::To, open))
+            }
             Self::GroupRequests => ("group_request", doc! { "user_id": user }),
             Self::Groups => ("group_member", doc! { "user_id": user }),
             Self::Commands => ("user_command", doc! { "user_id": user }),

@@ -117,6 +117,17 @@ impl Store {
         self.upsert_many("user_seq", updates).await
     }
 
+    /// Sets read positions, which may fall: (user, conversation, seq).
+    pub async fn set_read_seqs(&self, positions: &[(String, String, i64)]) -> Result<()> {
+        let updates = positions
+            .iter()
+            .map(|(user, conversation, seq)| {
+                (doc! { "_id": user_key(user, conversation) }, doc! { "$set": { "read": seq } })
+            })
+            .collect();
+        self.upsert_many("user_seq", updates).await
+    }
+
     /// Sets the highest seq that users may see of a conversation, or raises the lowest one, which never falls: what was hidden from
     /// somebody stays hidden.
     pub async fn set_user_bound(

@@ -55,6 +55,8 @@ pub fn own_rows(user: &str) -> Vec<Own> {
         own("clientLogs", "client_log", doc! { "user_id": user }),
         Own { secret: &["token"], ..own("devices", "device", keyed(user, "-?[0-9]+")) },
         own("badges", "badge", doc! { "_id": user }),
+        own("requestBadges", "request_badge", doc! { "_id": user }),
+        own("conversationGroups", "conversation_group", doc! { "_id": user }),
         Own { secret: &["_id"], ..own("tokens", "token", doc! { "user_id": user }) },
         own("uploadDays", "upload_day", keyed(user, "[0-9-]+")),
     ]

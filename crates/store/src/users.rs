@@ -19,9 +19,24 @@ pub struct User {
     pub app_manger_level: i32,
     pub global_recv_msg_opt: i32,
     pub create_time: DateTime,
+    /// 0, or [`BANNED`].
+    #[serde(default, skip_serializing_if = "is_normal")]
+    pub status: i32,
+}
+
+/// [`User::status`] of a user who may neither log in nor send.
+pub const BANNED: i32 = 1;
+
+fn is_normal(status: &i32) -> bool {
+    *status == 0
 }
 
 impl User {
+    /// Whether the user may neither log in nor send.
+    pub fn is_banned(&self) -> bool {
+        self.status == BANNED
+    }
+
     /// The wire form.
     pub fn to_info(&self) -> UserInfo {
         UserInfo {
@@ -133,6 +148,28 @@ impl Store {
         let outcome =
             self.documents("user").update_one(doc! { "user_id": id }, doc! { "$set": fields }).await?;
         Ok(outcome.matched_count > 0)
+    }
+
+    /// Bans users, or lifts their bans.
+    pub async fn set_banned(&self, ids: &[String], banned: bool) -> Result<()> {
+        let change = match banned {
+            true => doc! { "$set": { "status": BANNED } },
+            false => doc! { "$unset": { "status": 1 } },
+        };
+        self.documents("user").update_many(doc! { "user_id": { "$in": ids } }, change).await?;
+        Ok(())
+    }
+
+    /// A part of the banned users, or of those among `ids`, in order of registration, and how many there are.
+    pub async fn banned(&self, ids: &[String], part: Page) -> Result<(Vec<User>, u64)> {
+        let mut filter = doc! { "status": BANNED };
+        if !ids.is_empty() {
+            filter.insert("user_id", doc! { "$in": ids });
+        }
+        let users = self.typed("user");
+        let total = users.count_documents(filter.clone()).await?;
+        let found = users.find(filter).sort(doc! { "_id": 1 }).skip(part.skip).limit(part.limit).await?;
+        Ok((self.collect(found).await?, total))
     }
 
     /// A page of users, in order of registration, and how many match.

@@ -28,6 +28,7 @@ pub async fn add_users(world: &World, ids: &[&str]) {
         ex: String::new(),
         app_manger_level: 1,
         global_recv_msg_opt: 0,
+        status: 0,
         create_time: DateTime::from_millis(world.clock.now_ms()),
     };
     let rows: Vec<User> = ids.iter().map(row).collect();

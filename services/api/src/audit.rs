@@ -37,8 +37,9 @@ const LONGEST_ID: usize = 64;
 const KEPT: usize = 2000;
 const ADMIN_LOGIN: &str = "/auth/get_admin_token";
 const READING_WORDS: [&str; 5] = ["get_", "search", "is_", "part_", "pull_"];
-const READING: [&str; 9] = [
+const READING: [&str; 10] = [
     "/user/account_check",
+    "/user/page_find_disable_users",
     "/user/page_user_client_config",
     "/user/process_user_command_get",
     "/user/process_user_command_get_all",

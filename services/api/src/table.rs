@@ -369,6 +369,28 @@ pub(crate) fn routes() -> Table {
         "/msg/get_group_msg_readers" => Msg "GetGroupMsgReaders" extension::GetGroupMsgReadersReq => extension::GetGroupMsgReadersResp, costs 25;
         "/msg/search_own_msg" => Msg "SearchOwnMsg" extension::SearchOwnMsgReq => extension::SearchOwnMsgResp, costs 20;
 
+        "/msg/modify_message" => Msg "ModifyMessage" extension::ModifyMessageReq => extension::ModifyMessageResp;
+        "/msg/mark_conversation_read" => Msg "MarkConversationRead" extension::MarkConversationReadReq => extension::MarkConversationReadResp;
+        "/msg/get_conversations_unread_count" => Msg "GetConversationsUnreadCount" extension::GetConversationsUnreadCountReq => extension::GetConversationsUnreadCountResp, every 50 of conversation_i_ds;
+        "/msg/clear_conversations_unread_count" => Msg "ClearConversationsUnreadCount" extension::ClearConversationsUnreadCountReq => extension::ClearConversationsUnreadCountResp, every 5 of conversation_i_ds;
+        "/msg/reset_conversation_unread" => Msg "ResetConversationUnread" extension::ResetConversationUnreadReq => extension::ResetConversationUnreadResp, every 5 of conversation_i_ds;
+        "/friend/delete_friend_requests_from_user" => Relation "deleteFriendRequestsFromUser" extension::DeleteFriendRequestsFromUserReq => extension::DeleteFriendRequestsFromUserResp, every 10 of to_user_i_ds;
+        "/friend/delete_friend_requests_to_user" => Relation "deleteFriendRequestsToUser" extension::DeleteFriendRequestsToUserReq => extension::DeleteFriendRequestsToUserResp, every 10 of from_user_i_ds;
+        "/group/delete_group_requests_from_user" => Group "deleteGroupRequestsFromUser" extension::DeleteGroupRequestsFromUserReq => extension::DeleteGroupRequestsFromUserResp, every 10 of group_i_ds;
+        "/group/delete_group_requests_to_group" => Group "deleteGroupRequestsToGroup" extension::DeleteGroupRequestsToGroupReq => extension::DeleteGroupRequestsToGroupResp, every 10 of user_i_ds;
+        "/group/get_group_application_badge_count" => Group "getGroupApplicationBadgeCount" extension::GetGroupApplicationBadgeCountReq => extension::GetGroupApplicationBadgeCountResp;
+        "/group/clear_group_application_badge_count" => Group "clearGroupApplicationBadgeCount" extension::ClearGroupApplicationBadgeCountReq => extension::ClearGroupApplicationBadgeCountResp;
+        "/conversation/create_conversation_group" => Conversation "CreateConversationGroup" extension::CreateConversationGroupReq => extension::CreateConversationGroupResp;
+        "/conversation/update_conversation_group" => Conversation "UpdateConversationGroup" extension::UpdateConversationGroupReq => extension::UpdateConversationGroupResp;
+        "/conversation/delete_conversation_group" => Conversation "DeleteConversationGroup" extension::DeleteConversationGroupReq => extension::DeleteConversationGroupResp;
+        "/conversation/get_conversation_groups" => Conversation "GetConversationGroups" extension::GetConversationGroupsReq => extension::GetConversationGroupsResp;
+        "/conversation/set_conversation_group_order" => Conversation "SetConversationGroupOrder" extension::SetConversationGroupOrderReq => extension::SetConversationGroupOrderResp;
+        "/conversation/add_conversations_to_groups" => Conversation "AddConversationsToGroups" extension::AddConversationsToGroupsReq => extension::AddConversationsToGroupsResp, every 10 of conversation_i_ds;
+        "/conversation/remove_conversations_from_groups" => Conversation "RemoveConversationsFromGroups" extension::RemoveConversationsFromGroupsReq => extension::RemoveConversationsFromGroupsResp, every 10 of conversation_i_ds;
+        "/user/ban_user" => User "banUser" extension::BanUserReq => extension::BanUserResp;
+        "/user/unban_user" => User "unbanUser" extension::UnbanUserReq => extension::UnbanUserResp;
+        "/user/page_find_disable_users" => User "pageFindDisableUsers" extension::PageFindDisableUsersReq => extension::PageFindDisableUsersResp;
+
         "/third/fcm_update_token" => Third "FcmUpdateToken" third::FcmUpdateTokenReq => third::FcmUpdateTokenResp;
         "/third/set_app_badge" => Third "SetAppBadge" third::SetAppBadgeReq => third::SetAppBadgeResp;
     };

@@ -18,6 +18,7 @@ use rpc::{Context, Peers};
 use store::{
     DateTime, Store,
     tokens::{KICKED, NORMAL, TokenRow},
+    users::User,
 };
 use telemetry::prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokens::{FORGOTTEN, Tokens, digest};
@@ -82,6 +83,14 @@ fn same_secret(a: &str, b: &str) -> bool {
 
 /// Administrators' tokens are valid for a day: their holders have the secret to get another.
 const ADMIN_LIFETIME: i64 = 86_400;
+
+fn refuse_banned(user: &User) -> Result<()> {
+    if user.is_banned() {
+        let user = &user.user_id;
+        return Err(Error::no_permission(format!("user {user} is banned; /user/unban_user lifts it")));
+    }
+    Ok(())
+}
 
 fn lifetime(platform: Platform, token_expire_days: u32) -> i64 {
     let asked = i64::from(token_expire_days) * 86_400;
@@ -148,11 +157,18 @@ impl Auth {
         if user.app_manger_level >= 3 {
             return Err(Error::args("userID is a notification or robot account, which cannot log in"));
         }
+        refuse_banned(&user)?;
         // Later than those that there are, whatever the clock of this machine says: it is what they are replaced by.
         let last =
             self.store.good_tokens(&request.user_id).await?.last().map(|row| row.issued.timestamp_millis());
         let token = self.issue(&request.user_id, platform, last.map_or(0, |last| last + 1)).await?;
         self.apply_policy(context, &request.user_id, &digest(&token)).await?;
+        // A ban ends the tokens that it finds. It is looked for again because it may have looked before this one was stored.
+        let now = self.store.user(&request.user_id).await?;
+        if let Some(Err(banned)) = now.as_ref().map(refuse_banned) {
+            self.revoke(context, &request.user_id, vec![digest(&token)], Ended::Forced, "").await?;
+            return Err(banned);
+        }
         Ok(GetUserTokenResp { token, expire_time_seconds: self.lifetime(platform) })
     }
 

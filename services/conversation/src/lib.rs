@@ -1,5 +1,7 @@
 //! The conversation service: a user's rows and settings.
 
+mod conversation_groups;
+mod folders;
 mod hooks;
 mod mentions;
 mod set;
@@ -63,6 +65,13 @@ rpc::service! { Conversations, Service::Conversation, {
     "GetPinnedConversationIDs" => pinned_ids,
     "GetNotNotifyConversationIDs" => quiet_ids,
     "GetConversationOfflinePushUserIDs" => offline_push_users,
+    "CreateConversationGroup" => create_conversation_group,
+    "UpdateConversationGroup" => update_conversation_group,
+    "DeleteConversationGroup" => delete_conversation_group,
+    "GetConversationGroups" => conversation_groups,
+    "SetConversationGroupOrder" => order_conversation_groups,
+    "AddConversationsToGroups" => put_into_groups,
+    "RemoveConversationsFromGroups" => take_out_of_groups,
 } }
 
 /// Messages arrive and nobody is notified of them (recvMsgOpt 2); with option 1 they are not sent at all.

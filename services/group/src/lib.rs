@@ -2,6 +2,7 @@
 
 mod create;
 mod directory;
+mod forget_requests;
 mod hooks;
 mod membership;
 mod read;
@@ -73,6 +74,10 @@ rpc::service! { Groups, Service::Group, {
     "BatchGetIncrementalGroupMember" => incremental_members_batch,
     "GetFullGroupMemberUserIDs" => full_member_ids,
     "GetFullJoinGroupIDs" => full_joined_ids,
+    "deleteGroupRequestsFromUser" => forget_sent_requests,
+    "deleteGroupRequestsToGroup" => forget_received_requests,
+    "getGroupApplicationBadgeCount" => request_badge,
+    "clearGroupApplicationBadgeCount" => clear_request_badge,
 } }
 
 /// What the caller is to a group; the authorization table of group operations.

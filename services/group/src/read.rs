@@ -130,7 +130,7 @@ impl Groups {
         Ok(infos)
     }
 
-    async fn administered(&self, user: &str) -> Result<Vec<String>> {
+    pub(crate) async fn administered(&self, user: &str) -> Result<Vec<String>> {
         let memberships = self.store.memberships(user).await?;
         Ok(memberships
             .into_iter()

@@ -3,6 +3,7 @@
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
     extension::{EditMsgReq, EditMsgResp, MsgEditedTips},
+    sdkws::MsgData,
 };
 use rpc::Context;
 use serde_json::Value;
@@ -16,13 +17,22 @@ const MAX_CONTENT_BYTES: usize = protocol::bounds::EDIT_BYTES;
 /// Key of the business notification.
 const EDITED: &str = "openim.messageEdited";
 
-fn check_content(content: &str) -> Result<()> {
-    check::non_empty("content", content)?;
-    check::at_most("content", content, MAX_CONTENT_BYTES)?;
+pub(crate) fn check_content(field: &str, content: &str) -> Result<()> {
+    check::non_empty(field, content)?;
+    check::at_most(field, content, MAX_CONTENT_BYTES)?;
     if serde_json::from_str::<Value>(content).is_ok_and(|value| value.is_object()) {
         return Ok(());
     }
-    Err(Error::args("content must be a JSON object as text, as in the original message"))
+    Err(Error::args(format!("{field} must be a JSON object as text, as in the original message")))
+}
+
+/// What an edit replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    /// Whatever is there.
+    Anything,
+    /// This version of the content; 0 is the original.
+    Version(i64),
 }
 
 impl Messages {
@@ -30,11 +40,23 @@ impl Messages {
     pub(crate) async fn edit(&self, context: &Context, request: EditMsgReq) -> Result<EditMsgResp> {
         let (user, id, seq) = (&request.user_id, &request.conversation_id, request.seq);
         check::non_empty("userID", user)?;
-        check_content(&request.content)?;
-        let mut message = self.visible_one(context, user, id, seq).await?;
+        check_content("content", &request.content)?;
+        let message = self.visible_one(context, user, id, seq).await?;
         if message.send_id != *user {
             return Err(Error::no_permission("only the sender may edit a message"));
         }
+        self.replace(context, (id, message), request.content, Replaces::Anything).await
+    }
+
+    /// Replaces the content of a message, in the name of its sender.
+    pub(crate) async fn replace(
+        &self,
+        context: &Context,
+        (id, mut message): (&str, MsgData),
+        content: String,
+        replaces: Replaces,
+    ) -> Result<EditMsgResp> {
+        let (user, seq) = (message.send_id.clone(), message.seq);
         if !EDITABLE.contains(&message.content_type) {
             return Err(Error::args(format!(
                 "a message of contentType {} cannot be edited; those of {EDITABLE:?} can",
@@ -42,7 +64,7 @@ impl Messages {
             )));
         }
         let kind = message.content_type;
-        message.content = request.content.into_bytes().into();
+        message.content = content.into_bytes().into();
         // Who may not say it any more, or not this, may not make an old message say it.
         self.permit(context, &mut message).await?;
         self.modify(context, &mut message).await?;
@@ -50,12 +72,19 @@ impl Messages {
             return Err(Error::args("webhook beforeMsgModify: an edit cannot change the contentType"));
         }
         let now = self.clock.now_ms();
-        let version = self.store.edit_message(id, seq, &message.content, now).await?;
-        let version = version
-            .ok_or_else(|| ErrorCode::AlreadyRevoked.with("the message has been revoked or deleted"))?;
+        let version = match replaces {
+            Replaces::Anything => self.store.edit_message(id, seq, &message.content, now).await?,
+            Replaces::Version(old) => {
+                self.store.edit_message_of(id, (seq, old), &message.content, now).await?
+            }
+        };
+        let version = version.ok_or_else(|| match replaces {
+            Replaces::Anything => ErrorCode::AlreadyRevoked.with("the message has been revoked or deleted"),
+            Replaces::Version(_) => changed_meanwhile(),
+        })?;
         let tips = MsgEditedTips {
             user_id: user.clone(),
-            conversation_id: id.clone(),
+            conversation_id: id.to_owned(),
             seq,
             client_msg_id: message.client_msg_id.clone(),
             content_type: kind,
@@ -63,15 +92,13 @@ impl Messages {
             version,
             edit_time: now,
         };
-        notification::business(
-            &self.peers,
-            context,
-            user,
-            others_in_chat(&message, user),
-            (EDITED, &tips),
-            true,
-        )
-        .await?;
+        let to = others_in_chat(&message, &user);
+        notification::business(&self.peers, context, &user, to, (EDITED, &tips), true).await?;
         Ok(EditMsgResp { version, edit_time: now })
     }
+}
+
+/// The content is another one than the caller compared with.
+pub(crate) fn changed_meanwhile() -> Error {
+    ErrorCode::DuplicateKey.with("oldContent is not the content of the message; read it again")
 }

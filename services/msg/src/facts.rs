@@ -195,6 +195,7 @@ mod tests {
             ex: "x".repeat(64 << 10),
             app_manger_level: 1,
             global_recv_msg_opt: 0,
+            status: 0,
             create_time: DateTime::from_millis(0),
         };
         assert_eq!(Fact::user(Some(user(100))).text_bytes(), 101);

@@ -5,6 +5,8 @@ mod bounds;
 mod edit;
 mod facts;
 mod metrics;
+mod modify;
+mod positions;
 mod pull;
 mod quote;
 mod reactions;
@@ -87,6 +89,11 @@ rpc::service! { Messages, Service::Msg, {
     "GetReactionUsers" => reaction_users,
     "GetGroupMsgReaders" => group_readers,
     "SearchOwnMsg" => search_own,
+    "ModifyMessage" => modify_message,
+    "MarkConversationRead" => mark_read_up_to,
+    "GetConversationsUnreadCount" => unread_count,
+    "ClearConversationsUnreadCount" => clear_unread,
+    "ResetConversationUnread" => reset_unread,
 } }
 
 impl Messages {

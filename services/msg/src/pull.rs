@@ -58,8 +58,8 @@ pub(crate) struct Window {
     /// Read up to here.
     pub(crate) read: i64,
     /// sendTime of the newest message, ms.
-    time: i64,
-    access: Access,
+    pub(crate) time: i64,
+    pub(crate) access: Access,
 }
 
 impl Window {

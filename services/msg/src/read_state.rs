@@ -75,7 +75,11 @@ impl Messages {
     }
 
     /// [`Messages::own_conversation`] of many; others are omitted.
-    async fn own_conversations(&self, user: &str, ids: &[String]) -> Result<Vec<(Conversation, Window)>> {
+    pub(crate) async fn own_conversations(
+        &self,
+        user: &str,
+        ids: &[String],
+    ) -> Result<Vec<(Conversation, Window)>> {
         let rows = self.store.conversations(user, ids).await?;
         let bounds: Vec<Bounds> = rows.iter().map(Conversation::bounds).collect();
         let windows = self.windows_of(user, ids, &bounds).await?;

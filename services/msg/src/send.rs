@@ -227,9 +227,15 @@ impl Messages {
     pub(crate) async fn may_speak(&self, context: &Context, message: &MsgData) -> Result<()> {
         let from = &message.send_id;
         let system = context.caller.kind() == protocol::internal::caller::Kind::System;
-        if system || self.config.is_admin(from) || self.sender(from).await?.app_manger_level >= SYSTEM_ACCOUNT
-        {
+        if system || self.config.is_admin(from) {
             return Ok(());
+        }
+        let sender = self.sender(from).await?;
+        if sender.app_manger_level >= SYSTEM_ACCOUNT {
+            return Ok(());
+        }
+        if sender.is_banned() {
+            return Err(Error::no_permission(format!("sender {from} is banned")));
         }
         if message.session_type == session::GROUP {
             return self.may_speak_in_group(&message.group_id, from).await;

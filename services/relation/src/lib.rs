@@ -1,6 +1,7 @@
 //! The relation service: friends, friend requests, block lists.
 
 mod convert;
+mod forget_requests;
 mod lookup;
 
 use std::sync::Arc;
@@ -84,6 +85,8 @@ rpc::service! { Relations, Service::Relation, {
     "GetSpecifiedBlacks" => specified_blacks,
     "GetSpecifiedFriendsInfo" => specified_friends,
     "getIncrementalBlacks" => incremental_blacks,
+    "deleteFriendRequestsFromUser" => forget_sent,
+    "deleteFriendRequestsToUser" => forget_received,
 } }
 
 /// What `beforeImportFriends` may answer.

@@ -26,8 +26,9 @@ impl Relations {
             context.require_self("fromUserID or toUserID", b)?;
         }
         let mut rows = Vec::new();
-        rows.extend(self.store.friend_request(a, b).await?);
-        rows.extend(self.store.friend_request(b, a).await?);
+        let viewer = context.user_id();
+        rows.extend(self.store.friend_request_shown(a, b, viewer).await?);
+        rows.extend(self.store.friend_request_shown(b, a, viewer).await?);
         Ok(GetDesignatedFriendsApplyResp { friend_requests: convert::requests(&self.store, rows).await? })
     }
 

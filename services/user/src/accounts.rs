@@ -77,6 +77,7 @@ impl Users {
             ex: String::new(),
             app_manger_level: request.app_manger_level,
             global_recv_msg_opt: 0,
+            status: 0,
             create_time: DateTime::from_millis(self.clock.now_ms()),
         };
         match self.store.create_users(std::slice::from_ref(&user)).await {

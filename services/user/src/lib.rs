@@ -1,6 +1,7 @@
 //! The user service: registration and profiles.
 
 mod accounts;
+mod bans;
 mod client_config;
 mod commands;
 mod unregister;
@@ -90,6 +91,9 @@ rpc::service! { Users, Service::User, {
     "delUserClientConfig" => delete_client_config,
     "pageUserClientConfig" => client_config_page,
     "unregisterUser" => unregister,
+    "banUser" => ban,
+    "unbanUser" => unban,
+    "pageFindDisableUsers" => disabled,
 } }
 
 /// Creates the configured administrators.
@@ -105,6 +109,7 @@ pub async fn ensure_admins(store: &Store, config: &Config, clock: &dyn Clock) ->
             ex: String::new(),
             app_manger_level: 2,
             global_recv_msg_opt: 0,
+            status: 0,
             create_time: DateTime::from_millis(clock.now_ms()),
         };
         store.ensure_user(&user).await?;
@@ -141,6 +146,7 @@ impl Users {
                 ex: user.ex,
                 app_manger_level: user.app_manger_level,
                 global_recv_msg_opt: user.global_recv_msg_opt,
+                status: 0,
                 create_time: now,
             })
             .collect();
@@ -150,6 +156,7 @@ impl Users {
             }
             other => other?,
         }
+        self.store.reuse_ids(&ids).await?;
         self.registered.inc_by(users.len() as u64);
         let infos: Vec<UserInfo> = users.iter().map(User::to_info).collect();
         self.webhooks.after(context, Hook::AfterUserRegister, json!({ "users": infos })).await;

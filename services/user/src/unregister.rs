@@ -135,6 +135,7 @@ mod tests {
             ex: String::new(),
             app_manger_level: level,
             global_recv_msg_opt: 0,
+            status: 0,
             create_time: DateTime::from_millis(0),
         }
     }
