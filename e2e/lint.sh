@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What reads the sources and takes seconds: scripts, spelling, and the rules of the tests (docs/TESTING.md).
-#   e2e/lint.sh [scripts | spelling | rules | formatted | compose]     all when left out
+#   e2e/lint.sh [scripts | spelling | rules | formatted | dependencies | compose]     all when left out
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -16,6 +16,7 @@ spelling() {
   "$bin/typos" --format brief || { echo "mend it, or say in typos.toml why it is meant"; exit 1; }
 }
 formatted() { python3 e2e/formatted.py; }
+dependencies() { python3 e2e/dependencies.py; }
 
 # refuse PATTERN REMEDY FILE…: no line of the files may match, but for comments.
 refuse() {
@@ -55,11 +56,11 @@ compose() {
   return $found
 }
 
-checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling rules formatted compose)
+checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling rules formatted dependencies compose)
 failed=()
 for check in "${checks[@]}"; do
   case $check in
-    scripts | spelling | rules | formatted | compose) ("$check") || failed+=("$check") ;;
+    scripts | spelling | rules | formatted | dependencies | compose) ("$check") || failed+=("$check") ;;
     *) echo "there is no check '$check'" >&2; exit 2 ;;
   esac
 done

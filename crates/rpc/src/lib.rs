@@ -11,6 +11,8 @@ mod server;
 mod tls;
 
 pub use async_trait::async_trait;
+#[doc(hidden)]
+pub use bytes::Bytes; // for `service!`: who calls it need not depend on the crate
 #[cfg(debug_assertions)]
 pub use client::Local;
 pub use client::{Client, Peers};
@@ -33,8 +35,8 @@ macro_rules! service {
                 &self,
                 context: &$crate::Context,
                 method: &str,
-                payload: bytes::Bytes,
-            ) -> protocol::Result<bytes::Bytes> {
+                payload: $crate::Bytes,
+            ) -> protocol::Result<$crate::Bytes> {
                 match method {
                     // Boxed: one state machine that holds them all is large, and slow to compile.
                     $($method => {
