@@ -335,7 +335,7 @@ pub(crate) mod tests {
 
     use futures::FutureExt;
     use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
     use crate::{RpcMetrics, RpcService};
@@ -363,6 +363,14 @@ pub(crate) mod tests {
         (sender, Peers { clients: Arc::default(), key, tls: None, direct: Arc::default(), gateways })
     }
 
+    /// An address at which nothing listens yet, and which nobody else gets: not even as the near end of a connection.
+    fn reserved() -> (TcpSocket, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
     async fn serve(
         peers: &Peers,
         listener: TcpListener,
@@ -380,8 +388,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_gateway_that_is_gone_but_still_listed_fails_nothing() {
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Bound and closed again: nothing answers here.
-        let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (_silent, dead) = reserved();
         let address = live.local_addr().unwrap();
         let (sender, peers) = listed(&[address, dead]);
         let stop = CancellationToken::new();
@@ -415,8 +422,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_call_finds_the_instance_that_can_be_connected_to() {
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Bound and closed again: nothing answers here.
-        let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (_silent, dead) = reserved();
         let address = live.local_addr().unwrap();
         let (_sender, peers) = listed(&[]);
         let (channel, changes) = Channel::balance_channel(8);
@@ -451,7 +457,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn who_did_not_answer_is_told_from_who_failed() {
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (_silent, gone) = reserved();
         let (_sender, peers) = listed(&[gone]);
         let ask = async |address: SocketAddr| {
             let gateway = peers.gateway(&address.to_string()).unwrap();
@@ -483,13 +489,12 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_gateway_that_starts_late_is_asked_again() {
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (socket, address) = reserved();
         let (_sender, peers) = listed(&[address]);
         let stop = CancellationToken::new();
         let serving = async {
             tokio::time::sleep(RETRY_PAUSE * 2).await;
-            let listener = TcpListener::bind(address).await.unwrap();
-            serve(&peers, listener, &stop).await.unwrap();
+            serve(&peers, socket.listen(64).unwrap(), &stop).await.unwrap();
         };
         let asking = async {
             let (answers, failure) = ask(&peers).await;

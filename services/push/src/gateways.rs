@@ -372,7 +372,7 @@ mod tests {
     use bytes::Bytes;
     use config::{Config, DiscoveryKind, Service};
     use rpc::RpcService;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
     use crate::fake_jobs::Kept;
@@ -423,10 +423,16 @@ mod tests {
     }
 
     async fn until(what: impl Fn() -> bool) {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let looks = async {
+            while !what() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG_ENOUGH, looks).await.expect("it did not come about");
     }
+
+    /// For whatever has to happen on any machine.
+    const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
     const SECRET: &str = "a secret of the cluster";
 
@@ -469,8 +475,12 @@ mod tests {
         }
     }
 
-    async fn free_address() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    /// An address at which nothing listens yet, and which nobody else gets: not even as the near end of a connection.
+    fn reserved() -> (TcpSocket, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
     }
 
     async fn end(gateways: &Gateways) {
@@ -490,14 +500,14 @@ mod tests {
     #[tokio::test]
     async fn a_gateway_that_does_not_answer_is_left_out_until_it_does() {
         let gateways = gateways();
-        // Bound and closed again: nothing answers here until the gateway "starts".
-        let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Nothing answers here until the gateway "starts".
+        let (socket, address) = reserved();
 
         gateways.push(address.to_string(), one(), &[]).await;
         assert!(gateways.down.lock().contains_key(&address.to_string()));
 
         let taken = Arc::new(AtomicU64::new(0));
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = socket.listen(64).unwrap();
         serve(&gateways, Taker { taken: taken.clone(), ..Default::default() }, listener);
         until(|| gateways.down.lock().is_empty()).await;
         assert_eq!(taken.load(Ordering::Relaxed), 0, "what asks whether it is back delivers nothing");
@@ -511,14 +521,14 @@ mod tests {
     #[tokio::test]
     async fn a_gateway_that_is_back_is_told_who_missed_something() {
         let gateways = gateways();
-        let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (socket, address) = reserved();
         for user in ["a", "b", "a"] {
             gateways.push(address.to_string(), to(user), &[]).await;
         }
         assert_eq!(gateways.metrics.undelivered.get(), 3);
 
         let resynced = Arc::<Mutex<Vec<ResyncReq>>>::default();
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = socket.listen(64).unwrap();
         serve(&gateways, Taker { resynced: resynced.clone(), ..Default::default() }, listener);
         until(|| gateways.down.lock().is_empty()).await;
         gateways.push(address.to_string(), to("c"), &[]).await;
@@ -533,14 +543,15 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_of_a_gateway_that_was_told() {
-        let (kept, address) = (Kept::default(), free_address().await);
+        let kept = Kept::default();
+        let (socket, address) = reserved();
         let push = process(&kept, address.port(), 0);
         // Keeping fails twice: until it is kept, the batch is not finished.
         kept.failing.store(2, Ordering::Relaxed);
         push.push(address.to_string(), to("a"), &[]).await;
         push.push(address.to_string(), to("b"), &[]).await;
         assert_eq!(kept.ids().len(), 1, "once for all of it");
-        serve(&push, Taker::default(), TcpListener::bind(address).await.unwrap());
+        serve(&push, Taker::default(), socket.listen(64).unwrap());
         until(|| kept.ids().is_empty()).await;
         end(&push).await;
     }
@@ -549,7 +560,8 @@ mod tests {
     async fn what_a_push_remembers_that_ends_is_taken_up_by_another() {
         // It ends in good order or not; the gateway comes back before or after that.
         for (in_order, back_first) in [(true, false), (false, false), (false, true)] {
-            let (kept, address) = (Kept::default(), free_address().await);
+            let kept = Kept::default();
+            let (socket, address) = reserved();
             let first = process(&kept, address.port(), 0);
             first.push(address.to_string(), to("a"), &[]).await;
             if in_order {
@@ -566,7 +578,7 @@ mod tests {
             }
             let resynced = Arc::<Mutex<Vec<ResyncReq>>>::default();
             let taker = Taker { resynced: resynced.clone(), ..Default::default() };
-            serve(&second, taker, TcpListener::bind(address).await.unwrap());
+            serve(&second, taker, socket.listen(64).unwrap());
             until_some(&second, || !resynced.lock().is_empty()).await;
             let told = resynced.lock().clone();
             assert!(told[0].everybody && told[0].missed_ms_ago < 10_000, "{told:?}");
@@ -579,15 +591,19 @@ mod tests {
 
     /// Looks until it has come about.
     async fn until_some(push: &Gateways, what: impl Fn() -> bool) {
-        while !what() {
-            push.take_up_all().await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let looks = async {
+            while !what() {
+                push.take_up_all().await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG_ENOUGH, looks).await.expect("it did not come about");
     }
 
     #[tokio::test]
     async fn what_another_remembers_is_left_to_it_and_what_is_old_goes() {
-        let (kept, address) = (Kept::default(), free_address().await);
+        let kept = Kept::default();
+        let (socket, address) = reserved();
         let first = process(&kept, address.port(), 0);
         first.push(address.to_string(), to("a"), &[]).await;
         let resynced = Arc::<Mutex<Vec<ResyncReq>>>::default();
@@ -597,7 +613,7 @@ mod tests {
         serve(
             &second,
             Taker { resynced: resynced.clone(), ..Default::default() },
-            TcpListener::bind(address).await.unwrap(),
+            socket.listen(64).unwrap(),
         );
         second.take_up_all().await;
         assert!(resynced.lock().is_empty() && kept.ids().len() == 1);

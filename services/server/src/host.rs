@@ -230,9 +230,10 @@ mod tests {
         let error = check(server("HTTP/1.0 503 Service Unavailable\r\n\r\n"), true).unwrap_err();
         assert_eq!(error.to_string(), "/readyz answered HTTP/1.0 503");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        check(port, false).unwrap();
-        drop(listener);
-        check(port, false).unwrap_err();
+        check(listener.local_addr().unwrap().port(), false).unwrap();
+        // Bound, so that nobody else gets the port, and not listening.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        check(silent.local_addr().unwrap().port(), false).unwrap_err();
     }
 }
