@@ -38,16 +38,18 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 const MOST: usize = 20_000;
 
 /// Maximum connections per address.
-pub(crate) struct Addresses {
-    pub(crate) proxies: Proxies,
-    pub(crate) places: Places,
+pub struct Addresses {
+    /// Who may speak for others.
+    pub proxies: Proxies,
+    /// Connections in use.
+    pub places: Places,
 }
 
 /// Serves until `stop`, then lets running requests finish.
 ///
 /// # Errors
 /// When the listener has no address.
-pub(crate) async fn run(
+pub async fn run(
     listener: TcpListener,
     router: Router,
     addresses: Addresses,

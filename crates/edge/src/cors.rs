@@ -38,7 +38,8 @@ fn allowed(config: &Config, request: &Request<Body>) -> Option<HeaderValue> {
     origin.to_str().is_ok_and(|text| config.allows_origin(text)).then(|| origin.clone())
 }
 
-pub(crate) async fn apply(State(config): State<Arc<Config>>, request: Request<Body>, next: Next) -> Response {
+/// Answers preflights, and puts the headers on every other answer.
+pub async fn apply(State(config): State<Arc<Config>>, request: Request<Body>, next: Next) -> Response {
     let allowed = allowed(&config, &request);
     let mut response = if request.method() == Method::OPTIONS {
         let answer = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], "\"Options Request!\"");
