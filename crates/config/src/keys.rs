@@ -22,12 +22,23 @@ pub enum Purpose {
     FormIds,
     /// The proof that the admin port asks for.
     AdminPort,
+    /// Tokens of the account service.
+    AccountTokens,
+    /// What is stored of verification codes.
+    AccountCodes,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::InternalCalls, Self::InternalAnswers, Self::UploadIds, Self::FormIds, Self::AdminPort];
+    pub const ALL: [Self; 7] = [
+        Self::InternalCalls,
+        Self::InternalAnswers,
+        Self::UploadIds,
+        Self::FormIds,
+        Self::AdminPort,
+        Self::AccountTokens,
+        Self::AccountCodes,
+    ];
 
     fn label(self) -> &'static [u8] {
         match self {
@@ -36,6 +47,8 @@ impl Purpose {
             Self::UploadIds => b"openim upload id v2",
             Self::FormIds => b"openim form id v2",
             Self::AdminPort => b"openim admin port v2",
+            Self::AccountTokens => b"openim account token v1",
+            Self::AccountCodes => b"openim account code v1",
         }
     }
 

@@ -2,6 +2,7 @@
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`). `webhooks.yaml` and `notification.yaml` beside it hold
 //! what may as well stand below `webhooks:` and `notification:`. `config.schema.json` describes the file to editors.
 
+mod accounts;
 mod clients;
 mod environment;
 mod files;
@@ -15,6 +16,7 @@ mod secrets;
 
 use std::path::Path;
 
+pub use accounts::{Accounts, Codes, LiveKit, Mail, MailSecurity, Sms};
 pub use clients::{AddressLimits, origins_problem, proxies_problem};
 use figment::{
     Figment,
@@ -102,6 +104,8 @@ pub struct Config {
     pub object: Object,
     /// Backups.
     pub backup: Backup,
+    /// The account service.
+    pub accounts: Accounts,
     /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
     pub webhooks: Webhooks,
     /// System messages; also the content of `notification.yaml`.
@@ -538,6 +542,7 @@ impl Default for Config {
             push: Push::default(),
             object: Object::default(),
             backup: Backup::default(),
+            accounts: Accounts::default(),
             webhooks: Webhooks::default(),
             notification: Notifications::default(),
             admin_port: 12000,
@@ -735,6 +740,9 @@ impl Config {
         }
         if let Some((key, problem)) = self.webhooks.problem() {
             return refuse(&format!("webhooks.{key}"), &problem);
+        }
+        if let Some((key, problem)) = self.accounts.problem(&self.mongo.database) {
+            return refuse(&format!("accounts.{key}"), &problem);
         }
         if self.object.enable == ObjectKind::S3 {
             let s3 = &self.object.s3;

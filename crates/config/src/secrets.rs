@@ -3,7 +3,7 @@
 use crate::Config;
 
 /// The secrets of a configuration, by key.
-fn fields(config: &mut Config) -> [(&'static str, &mut String); 27] {
+fn fields(config: &mut Config) -> [(&'static str, &mut String); 31] {
     [
         ("secret", &mut config.secret),
         ("apiSecret", &mut config.api_secret),
@@ -32,6 +32,10 @@ fn fields(config: &mut Config) -> [(&'static str, &mut String); 27] {
         ("backup.s3.accessKeyID", &mut config.backup.s3.access_key_id),
         ("backup.s3.secretAccessKey", &mut config.backup.s3.secret_access_key),
         ("backup.s3.sessionToken", &mut config.backup.s3.session_token),
+        ("accounts.adminPassword", &mut config.accounts.admin_password),
+        ("accounts.mail.password", &mut config.accounts.mail.password),
+        ("accounts.sms.token", &mut config.accounts.sms.token),
+        ("accounts.liveKit.secret", &mut config.accounts.live_kit.secret),
     ]
 }
 
