@@ -43,6 +43,7 @@ macro_rules! racing {
     };
 }
 
+pub mod accounts;
 pub mod backup;
 pub mod blacks;
 pub mod client_config;

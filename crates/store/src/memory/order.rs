@@ -69,7 +69,10 @@ pub(super) fn equal(one: &Bson, other: &Bson) -> bool {
 pub(super) fn at<'d>(document: &'d Document, path: &str) -> Option<&'d Bson> {
     match path.split_once('.') {
         None => document.get(path),
-        Some((first, rest)) => at(document.get(first)?.as_document()?, rest),
+        Some((first, rest)) => match document.get(first)? {
+            Bson::Array(list) => list.get(rest.parse::<usize>().ok()?),
+            inner => at(inner.as_document()?, rest),
+        },
     }
 }
 
