@@ -7,7 +7,7 @@ use clap::Parser;
 use config::Config;
 use store::Store;
 
-use crate::{backup, host, people};
+use crate::{accounts, backup, host, people};
 
 #[derive(Debug, Parser)]
 #[command(name = "openim-server")]
@@ -103,6 +103,15 @@ enum Helper {
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         volume: u64,
     },
+    /// Create an administrator of the account service, or give one a new password, and print the password. It is shown this once.
+    AccountAdmin {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// The name to log in with.
+        #[arg(default_value = "admin")]
+        account: String,
+    },
     /// Erase a user permanently, or show the progress.
     EraseUser {
         /// Directory with config.yaml.
@@ -135,6 +144,7 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         "host-mongodb",
         "healthy",
         "api-secret",
+        "account-admin",
         "erase-user",
         "export-user",
     ];
@@ -153,6 +163,9 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         Helper::ApiSecret { config } => {
             println!("{}", config::Live::load(&config)?.now().api_secrets().next().unwrap_or_default());
             Ok(())
+        }
+        Helper::AccountAdmin { config, account } => {
+            runtime()?.block_on(accounts::set_admin(&config, &account))
         }
         Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
         Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),

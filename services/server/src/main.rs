@@ -1,5 +1,6 @@
 //! `openim-server <service> --config <dir>`: one service per process, or `all` of them in one.
 
+mod accounts;
 mod backup;
 mod helper;
 mod host;
@@ -34,6 +35,8 @@ struct Arguments {
 pub(crate) enum Role {
     /// Every service in one process.
     All,
+    /// Accounts, login and administration, for clients that expect OpenIM's ChatServer.
+    Account,
     Api,
     Auth,
     Conversation,
@@ -51,13 +54,13 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The services that run in this process.
+    /// The services that run in this process. In [`Role::All`] the account service is one more if it is configured.
     pub(crate) fn components(self) -> Vec<String> {
         match self {
             Self::All => {
                 let services = Self::value_variants().iter();
                 services
-                    .filter(|role| !matches!(role, Self::All | Self::Migrate))
+                    .filter(|role| !matches!(role, Self::All | Self::Migrate | Self::Account))
                     .map(|role| role.name())
                     .collect()
             }
@@ -65,14 +68,14 @@ impl Role {
         }
     }
 
-    /// Whether it reads or writes MongoDB.
+    /// Whether it reads or writes the database of the messages.
     pub(crate) fn has_store(self) -> bool {
-        !matches!(self, Self::Api | Self::Gateway)
+        !matches!(self, Self::Account | Self::Api | Self::Gateway)
     }
 
     /// Whether it calls the integrator's back end.
     pub(crate) fn calls_hooks(self) -> bool {
-        !matches!(self, Self::Api | Self::Auth | Self::Cron | Self::Migrate | Self::Third)
+        !matches!(self, Self::Account | Self::Api | Self::Auth | Self::Cron | Self::Migrate | Self::Third)
     }
 
     /// As it is written on the command line.

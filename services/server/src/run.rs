@@ -37,40 +37,40 @@ const DAY_MS: i64 = 86_400_000;
 /// How often the files of the configuration are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-struct Process {
+pub(crate) struct Process {
     role: Role,
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     live: Live,
     /// Where the role keeps anything; see [`Role::has_store`].
     store: Option<Store>,
     routes: Routes,
     webhooks: Webhooks,
-    peers: Peers,
+    pub(crate) peers: Peers,
     tls: Option<Tls>,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
     rpc_metrics: RpcMetrics,
     consumer_metrics: ConsumerMetrics,
-    budgets: Budgets,
+    pub(crate) budgets: Budgets,
     tasks: TaskTracker,
     /// The stop signal came: take no new work.
     draining: CancellationToken,
     /// Nothing is left to do: end.
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// A failure that only a restart fixes: stop as after a signal, but exit with an error.
     failed: CancellationToken,
 }
 
 /// What the process may hold for others. Each has its own: who waits for one must not hold what its owner waits for.
-struct Budgets {
+pub(crate) struct Budgets {
     /// Bodies of REST requests.
-    bodies: Budget,
+    pub(crate) bodies: Budget,
     /// Long answers to them.
     answers: Budget,
     /// Calls between services and their answers.
     calls: Budget,
     /// What is read from MongoDB for clients.
-    reads: Budget,
+    pub(crate) reads: Budget,
     /// Requests of sockets and their answers.
     frames: Budget,
     /// What waits to be written to sockets.
@@ -267,6 +267,9 @@ impl Process {
                 api::Budgets { bodies: self.budgets.bodies.clone(), answers: self.budgets.answers.clone() };
             let api = Api::new(self.config.clone(), self.peers.clone(), metrics, budgets);
             self.spawn("api", api.run(listener, self.stop.clone()));
+        }
+        if self.role == Role::Account || self.role == Role::All && self.config.accounts.enable {
+            self.start_account().await?;
         }
         if self.runs(Role::Push) {
             self.start_push()?;
@@ -574,7 +577,7 @@ impl Process {
     }
 
     /// A component that ends prematurely ends the process: Kubernetes restarts it.
-    fn spawn<E: std::fmt::Display + Send>(
+    pub(crate) fn spawn<E: std::fmt::Display + Send>(
         &self,
         name: &'static str,
         part: impl Future<Output = Result<(), E>> + Send + 'static,
@@ -593,6 +596,6 @@ impl Process {
     }
 }
 
-fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
     telemetry::listen(port).with_context(|| format!("{key}: cannot listen on port {port}"))
 }
