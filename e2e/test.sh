@@ -86,6 +86,7 @@ if wants all loopback; then
   later "services without Kubernetes" e2e/tests/from-source.sh
   later "rights and room in Kafka" e2e/tests/kafka.sh
   later "users are erased, backups are sealed" e2e/tests/erase.sh
+  later "accounts" e2e/tests/account.sh
 fi
 [ "$mode" = fast ] || together "$at_once"
 if wants all loopback; then
