@@ -5,6 +5,6 @@ set -euo pipefail
 kube -n "$cluster_namespace" get openimclusters
 echo
 kube -n "$cluster_namespace" get openimcluster "$cluster_name" \
-  -o jsonpath='{range .status.dependencies[*]}{.name}{": "}{.reachable}{" "}{.message}{"\n"}{end}'
+  -o jsonpath='{range .status.dependencies[*]}{.name}{": "}{.reachable}{" "}{.message}{.disk}{"\n"}{end}'
 echo
 kube -n "$cluster_namespace" get pods

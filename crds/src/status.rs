@@ -248,22 +248,28 @@ pub struct Dependency {
     pub managed: bool,
     /// Whether it answered, with the services' own credentials.
     pub reachable: bool,
-    /// The problem, empty if none.
+    /// Why it does not answer, or which copies or members it lacks; empty if nothing is wrong.
     pub message: String,
+    /// Which disk is nearly full; empty if none is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub disk: String,
 }
 
-/// How the message about a disk that is nearly full begins.
-pub const NEARLY_FULL: &str = "the disk of ";
-
 impl Dependency {
-    /// Whether it answered without a problem.
+    /// Whether it answered, lacks no copy of its data and has room for more.
     pub fn is_well(&self) -> bool {
-        self.reachable && self.message.is_empty()
+        self.has_all_copies() && self.disk.is_empty()
     }
 
     /// Whether it answered and lacks no copy of its data. A disk that is nearly full is no missing copy.
     pub fn has_all_copies(&self) -> bool {
-        self.reachable && (self.message.is_empty() || self.message.starts_with(NEARLY_FULL))
+        self.reachable && self.message.is_empty()
+    }
+
+    /// Everything that is wrong with it, in one line; empty if nothing is.
+    pub fn problem(&self) -> String {
+        let parts = [self.message.as_str(), self.disk.as_str()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -275,4 +281,30 @@ pub struct Endpoints {
     pub api: String,
     /// WebSocket.
     pub ws: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_a_problem_and_no_missing_copy() {
+        let healthy = Dependency { name: "kafka".into(), reachable: true, ..Default::default() };
+        assert!(healthy.is_well() && healthy.has_all_copies() && healthy.problem().is_empty());
+        let full = Dependency { disk: "kafka-0 is 85 % full".into(), ..healthy.clone() };
+        assert!(!full.is_well() && full.has_all_copies());
+        // Which words a message has decides nothing.
+        let short = Dependency { message: "the disk of a member is away".into(), ..full.clone() };
+        assert!(!short.is_well() && !short.has_all_copies());
+        assert_eq!(short.problem(), "the disk of a member is away; kafka-0 is 85 % full");
+        assert!(!Dependency { reachable: false, ..healthy }.has_all_copies());
+    }
+
+    #[test]
+    fn a_status_of_an_older_operator_is_read_and_an_empty_field_is_not_written() {
+        let old = r#"{"name":"kafka","managed":true,"reachable":true,"message":""}"#;
+        let read: Dependency = serde_json::from_str(old).unwrap();
+        assert!(read.is_well());
+        assert!(!serde_json::to_string(&read).unwrap().contains("disk"));
+    }
 }

@@ -122,9 +122,9 @@ fn about_the_status(cluster: &OpenIMCluster) -> Vec<Finding> {
                 "check its address and Secret in the spec, and whether a NetworkPolicy blocks it"
             };
             found.push(broken(format!("{} does not answer: {}", server.name, server.message), helps));
-        } else if !server.message.is_empty() {
+        } else if !server.is_well() {
             found.push(risk(
-                format!("{}: {}", server.name, server.message),
+                format!("{}: {}", server.name, server.problem()),
                 "wait until it has caught up before taking anything down",
             ));
         }
@@ -396,6 +396,7 @@ mod tests {
             managed: true,
             reachable: false,
             message: "refused".into(),
+            ..Default::default()
         }];
         let pod = |component: &str, restarts: i32, reason: &str| -> Pod {
             serde_json::from_value(json!({ "metadata": { "name": format!("chat-{component}-1"), "labels": { COMPONENT: component } }, "status": {

@@ -425,6 +425,7 @@ mod tests {
                     managed: true,
                     reachable,
                     message: "down".into(),
+                    ..Default::default()
                 })
                 .collect(),
             ..Default::default()

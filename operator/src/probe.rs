@@ -188,7 +188,20 @@ pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> 
     }
 }
 
-// Each of these answers with what is not as it should be although the server answers, or nothing.
+/// What is wrong with a server although it answers; empty: nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Remarks {
+    /// Copies or members that it lacks.
+    message: String,
+    /// The disk that is nearly full.
+    disk: String,
+}
+
+impl From<String> for Remarks {
+    fn from(message: String) -> Self {
+        Self { message, ..Default::default() }
+    }
+}
 
 async fn mongodb(
     set: Option<&ReplicaSet>,
@@ -196,7 +209,7 @@ async fn mongodb(
     users: &Users,
     members: &mut Option<i32>,
     gone: &mut Option<String>,
-) -> Result<String, String> {
+) -> Result<Remarks, String> {
     let (remark, lacking) = match set {
         Some(managed) => {
             let seen = managed.ensure().await?;
@@ -209,7 +222,7 @@ async fn mongodb(
         }
     };
     *gone = (!lacking.is_empty()).then(|| format!("MongoDB's unique indexes of {}", lacking.join(", ")));
-    Ok(remark)
+    Ok(remark.into())
 }
 
 async fn redis(
@@ -217,22 +230,23 @@ async fn redis(
     hosts: &[String],
     users: &Users,
     master: &mut Option<i32>,
-) -> Result<String, String> {
+) -> Result<Remarks, String> {
     let routes = presence::Routes::connect(settings).map_err(|error| error.to_string())?;
     if hosts.len() < 2 {
         Box::pin(routes.ping()).await.map_err(|error| error.to_string())?;
-        return users.ensure_in_redis(hosts, &settings.tls).await.map(|()| String::new());
+        return users.ensure_in_redis(hosts, &settings.tls).await.map(|()| Remarks::default());
     }
     let state = Box::pin(routes.set_state()).await.map_err(|error| error.to_string())?;
     *master = hosts.iter().position(|host| *host == state.master).map(|member| member as i32);
     let wanted = hosts.len() - 1;
     // An unavailable server reads the users from its configuration at start.
     let lack = users.ensure_in_redis(hosts, &settings.tls).await.err();
-    Ok(if state.replicas >= wanted {
+    let remark = if state.replicas >= wanted {
         lack.unwrap_or_default()
     } else {
         format!("{} of {wanted} replicas follow the master", state.replicas)
-    })
+    };
+    Ok(remark.into())
 }
 
 /// What the operator maintains in the managed Kafka with each probe.
@@ -251,14 +265,14 @@ async fn kafka(
     managed: Option<&ManagedKafka>,
     users: &Users,
     gone: &mut Option<String>,
-) -> Result<String, String> {
+) -> Result<Remarks, String> {
     let asking = settings.clone();
     let asked = tokio::task::spawn_blocking(move || bus::ping(&asking, PATIENCE)).await;
     let seen = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     *gone = (!seen.missing.is_empty()).then(|| format!("Kafka's topics {}", seen.missing.join(", ")));
-    let mut remarks = Vec::new();
+    let mut remarks = Remarks::default();
     if seen.short > 0 {
-        remarks.push(format!("{} partitions are under-replicated", seen.short));
+        remarks.message = format!("{} partitions are under-replicated", seen.short);
     }
     if let Some(managed) = managed {
         // Accounts come before what refers to them.
@@ -268,12 +282,12 @@ async fn kafka(
         let kept = timeout(PATIENCE, Box::pin(bus::keep_room(&settings, managed.volume))).await;
         // A broker that is slow or restarting is reported by what else is asked.
         match kept {
-            Ok(Ok(room)) => remarks.extend(disk_remark(&room, managed.volume)),
+            Ok(Ok(room)) => remarks.disk = disk_remark(&room, managed.volume).unwrap_or_default(),
             Ok(Err(error)) => tracing::warn!(%error, "kafka.disk_usage_unknown"),
             Err(_elapsed) => tracing::warn!("kafka.disk_usage_unknown: the brokers did not answer in time"),
         }
     }
-    Ok(remarks.join("; "))
+    Ok(remarks)
 }
 
 fn disk_remark(room: &bus::Room, volume: u64) -> Option<String> {
@@ -288,9 +302,8 @@ fn disk_remark(room: &bus::Room, volume: u64) -> Option<String> {
             )
         };
         format!(
-            "{}{} is {percent} % full{why}; check that transfer and push are running, or \
+            "the disk of {} is {percent} % full{why}; check that transfer and push are running, or \
              increase spec.kafka.managed.storage",
-            crds::NEARLY_FULL,
             room.broker
         )
     })
@@ -400,18 +413,20 @@ fn managed_kafka(cluster: &Cluster, observed: &Observed) -> Option<ManagedKafka>
 }
 
 impl Server {
-    async fn ask(&self, asking: impl Future<Output = Result<String, String>>) -> Dependency {
+    async fn ask(&self, asking: impl Future<Output = Result<Remarks, String>>) -> Dependency {
         let limit = PATIENCE + Duration::from_secs(1);
-        let (reachable, message) = if let Some(seen) = &self.starting {
-            (false, seen.chars().take(300).collect())
+        let short = |problem: &str| Remarks::from(problem.chars().take(300).collect::<String>());
+        let (reachable, remarks) = if let Some(seen) = &self.starting {
+            (false, short(seen))
         } else {
             match timeout(limit, asking).await {
-                Ok(Ok(remark)) => (true, remark),
-                Ok(Err(problem)) => (false, problem.chars().take(300).collect()),
-                Err(_elapsed) => (false, format!("no answer within {} s", limit.as_secs())),
+                Ok(Ok(remarks)) => (true, remarks),
+                Ok(Err(problem)) => (false, short(&problem)),
+                Err(_elapsed) => (false, format!("no answer within {} s", limit.as_secs()).into()),
             }
         };
-        Dependency { name: self.name.into(), managed: self.managed, reachable, message }
+        let Remarks { message, disk } = remarks;
+        Dependency { name: self.name.into(), managed: self.managed, reachable, message, disk }
     }
 }
 

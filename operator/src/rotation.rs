@@ -166,7 +166,7 @@ pub(crate) mod tests {
                 name: name.into(),
                 managed: true,
                 reachable: true,
-                message: String::new(),
+                ..Default::default()
             })
             .into();
         for round in 0..2 {

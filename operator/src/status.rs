@@ -308,7 +308,8 @@ fn lacking(observed: &Observed) -> Option<String> {
     let unwell = observed.dependencies.iter().filter(|dependency| !dependency.is_well());
     let said: Vec<String> = unwell
         .map(|dependency| {
-            let message = if dependency.message.is_empty() { "does not answer" } else { &dependency.message };
+            let problem = dependency.problem();
+            let message = if problem.is_empty() { "does not answer" } else { &problem };
             format!("{}: {message}", dependency.name)
         })
         .collect();
@@ -413,7 +414,7 @@ mod tests {
                 let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, template, ..Default::default() };
                 observed.deployments.insert(cluster.part(service), rollout);
             }
-            observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: if reachable { "" } else { "no" }.into() }];
+            observed.dependencies = vec![crds::Dependency { name: "redis".into(), managed: true, reachable, message: if reachable { "" } else { "no" }.into(), ..Default::default() }];
             if migrated {
                 let settings = crate::build::settings::Settings::of(&cluster, &observed);
                 observed.finished_jobs.insert(crate::build::migration::name(&cluster, &settings));
@@ -513,6 +514,7 @@ mod tests {
                 managed: true,
                 reachable: true,
                 message: "3 partitions are under-replicated".into(),
+                ..Default::default()
             }],
             ..Default::default()
         };
@@ -525,6 +527,9 @@ mod tests {
         assert!(!is_true(&status, condition::READY) && !is_true(&status, condition::STALLED));
         assert_eq!(status.message, "Kafka: 3 partitions are under-replicated.");
         observed.dependencies[0].message.clear();
+        observed.dependencies[0].disk = "the disk of kafka-0 is 85 % full".into();
+        assert_eq!(said(&observed).message, "Kafka: the disk of kafka-0 is 85 % full.");
+        observed.dependencies[0].disk.clear();
         let status = said(&observed);
         assert!(is_true(&status, condition::READY) && !is_true(&status, condition::DEGRADED));
     }

@@ -82,7 +82,8 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
         .iter()
         .map(|server| {
             let whose = if server.managed { "managed" } else { "external" };
-            let line = format!("{} {:<13} {whose}  {}", mark(server.reachable), server.name, server.message);
+            let line =
+                format!("{} {:<13} {whose}  {}", mark(server.reachable), server.name, server.problem());
             line.trim_end().to_owned()
         })
         .collect();
@@ -202,6 +203,7 @@ mod tests {
                 managed: true,
                 reachable: false,
                 message: "down".into(),
+                ..Default::default()
             }],
             ..Default::default()
         });

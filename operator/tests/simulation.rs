@@ -320,6 +320,7 @@ impl World {
                     (0, _) => "a copy is missing".into(),
                     _ => "down".into(),
                 },
+                ..Default::default()
             })
             .collect();
         Observed {

@@ -781,6 +781,7 @@ mod tests {
             managed: true,
             reachable: true,
             message: message.into(),
+            ..Default::default()
         };
         let mut observed =
             Observed { credentials: complete(&cluster, BTreeMap::new()), ..Default::default() };
