@@ -21,7 +21,7 @@ use super::wire::{Malformed, Reader, Writer};
 use crate::BusError;
 
 /// Time limit of a request, including its response.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// Time limit for connecting: there are other brokers to ask.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 /// The largest response: the disk usage of a broker with tens of thousands of partitions.
@@ -43,6 +43,18 @@ impl Request {
         let said = said.filter(|said| !said.is_empty());
         let reason = said.map_or_else(|| format!("error code {code}"), |said| format!("{said} ({code})"));
         BusError::Broker { request: self.name, reason }
+    }
+
+    /// The error for the first refusal among the outcomes of a request about several things.
+    ///
+    /// # Errors
+    /// The one whose code is not zero.
+    pub fn first_refusal(
+        &self,
+        outcomes: impl IntoIterator<Item = (i16, Option<String>)>,
+    ) -> Result<(), BusError> {
+        let refusal = outcomes.into_iter().find(|(code, _)| *code != 0);
+        refusal.map_or(Ok(()), |(code, said)| Err(self.refused(code, said)))
     }
 
     fn failed(&self, reason: impl ToString) -> BusError {
@@ -127,7 +139,7 @@ impl Connection {
     /// # Errors
     /// When there is none in time; the connection must be dropped then.
     pub async fn ask(&mut self, request: &Request, body: Writer) -> Result<Bytes, BusError> {
-        let answered = timeout(PATIENCE, self.exchange(request, &body.finish())).await;
+        let answered = timeout(ANSWERS_WITHIN, self.exchange(request, &body.finish())).await;
         answered
             .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|error| request.failed(error))
@@ -191,4 +203,20 @@ fn trusting(tls: &ClientTls) -> io::Result<ClientConfig> {
     }
     let key = PrivateKeyDer::from_pem_slice(&ClientTls::pem(&tls.client_key)?).map_err(io::Error::other)?;
     builder.with_client_auth_cert(certificates(&tls.client_crt)?, key).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_refusal_of_a_request_is_its_error() {
+        assert!(SASL_HANDSHAKE.first_refusal([]).is_ok());
+        assert!(SASL_HANDSHAKE.first_refusal([(0, None), (0, Some("fine".to_owned()))]).is_ok());
+        let said = |text: &str| Some(text.to_owned());
+        let refused = SASL_HANDSHAKE.first_refusal([(0, None), (31, said("no right")), (3, said("later"))]);
+        assert!(refused.unwrap_err().to_string().contains("no right (31)"));
+        let silent = SASL_HANDSHAKE.first_refusal([(7, Some(String::new()))]);
+        assert!(silent.unwrap_err().to_string().contains("error code 7"));
+    }
 }

@@ -156,16 +156,9 @@ pub async fn keep_room(config: &Kafka, volume: u64) -> Result<Room, BusError> {
     let mut set = false;
     let names = topics(config);
     for address in &config.address {
-        let mut connection = match Connection::to(config, address).await {
-            Ok(connection) => connection,
+        let (mut connection, held) = match held_at(config, address).await {
+            Ok(found) => found,
             // Others have its replicas; `ping` reports the missing ones.
-            Err(error) => {
-                outcome = Err(error);
-                continue;
-            }
-        };
-        let held = match held(&mut connection).await {
-            Ok(held) => held,
             Err(error) => {
                 outcome = Err(error);
                 continue;
@@ -190,6 +183,13 @@ pub async fn keep_room(config: &Kafka, volume: u64) -> Result<Room, BusError> {
     room.awaited = awaited.into_iter().collect();
     remove_finished(config, over).await?;
     Ok(room)
+}
+
+/// A connection to a broker, and what the broker holds.
+async fn held_at(config: &Kafka, address: &str) -> Result<(Connection, Held), BusError> {
+    let mut connection = Connection::to(config, address).await?;
+    let held = held(&mut connection).await?;
+    Ok((connection, held))
 }
 
 async fn held(connection: &mut Connection) -> Result<Held, BusError> {
@@ -265,10 +265,7 @@ async fn set_topics(connection: &mut Connection, wanted: BTreeMap<String, Settin
             Ok((code, said))
         })
     })?;
-    match outcomes.into_iter().find(|(code, _)| *code != 0) {
-        Some((code, said)) => Err(ALTER_CONFIGS.refused(code, said)),
-        None => Ok(()),
-    }
+    ALTER_CONFIGS.first_refusal(outcomes)
 }
 
 fn read_settings(reader: &mut Reader) -> Result<BTreeMap<String, Settings>, Malformed> {

@@ -76,10 +76,7 @@ pub async fn grant(config: &Kafka, users: &[&str]) -> Result<(), BusError> {
         let _throttled = reader.int32()?;
         reader.all(|reader| Ok((reader.int16()?, Reader::maybe_text(reader)?)))
     })?;
-    match outcomes.into_iter().find(|(code, _)| *code != 0) {
-        Some((code, said)) => Err(CREATE_ACLS.refused(code, said)),
-        None => Ok(()),
-    }
+    CREATE_ACLS.first_refusal(outcomes)
 }
 
 #[cfg(test)]
