@@ -37,7 +37,9 @@ use crate::{
     build::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
     by_hand, calls,
     credentials::{self, Account, key},
-    dereference, doors, live,
+    dereference, doors,
+    kafka_disk::DiskTasks,
+    live,
     memo::Memo,
     neighbours, plan, pods, probe, rotation, scaling, secret_rotation,
     sent::Sent,
@@ -136,6 +138,7 @@ struct Operator {
     memo: Arc<Memo>,
     sent: Arc<Sent>,
     calls: Arc<calls::Before>,
+    disks: DiskTasks,
     turns: Turns,
 }
 
@@ -205,6 +208,7 @@ pub async fn run(
         memo: Arc::default(),
         sent: Arc::default(),
         calls: Arc::default(),
+        disks: DiskTasks::default(),
         turns: Turns::default(),
     });
     let controllers: Vec<_> = scopes(&watched)
@@ -213,6 +217,7 @@ pub async fn run(
         .collect();
     operator.metrics.clusters.set(controllers.iter().map(Controller::store).collect());
     join_all(controllers.into_iter().map(|controller| drive(controller, operator.clone()))).await;
+    operator.disks.close().await;
 }
 
 /// Watches the clusters of one namespace, or of all, and what they own.
@@ -257,6 +262,7 @@ async fn drive(controller: Controller<Guarded>, operator: Arc<Operator>) {
                 leading.memo.keep(&left);
                 leading.sent.keep(&left);
                 leading.calls.keep(&left);
+                leading.disks.keep(&left);
             }
             tracing::debug!(%error, "controller.event");
         })
@@ -354,7 +360,8 @@ impl Operator {
                 (cluster, Some(invalid.to_string()))
             }
         };
-        if invalid.is_none() && self.memo.still_rests(&self.client, object, &cluster).await {
+        self.disks.recall(&cluster.owner.uid, before);
+        if invalid.is_none() && self.memo.still_rests(&self.client, object, &cluster, &self.disks).await {
             return Ok(Action::requeue(self.rest()));
         }
         let credentials = match apply::ensure_credentials(&self.client, &cluster).await {
@@ -373,6 +380,7 @@ impl Operator {
             credentials,
             &self.installed.namespace,
             &self.calls,
+            &self.disks,
         );
         let mut observed = observed.await.map_err(ReconcileError::Read)?;
         observed.monitoring_namespaces.clone_from(&self.installed.monitoring_namespaces);

@@ -21,7 +21,9 @@ use crate::{
         labels::{COMPONENT, component_selector, components_selector, selector},
         settings::live_revision,
     },
-    by_hand, calls, credentials, live, moves,
+    by_hand, calls, credentials,
+    kafka_disk::DiskTasks,
+    live, moves,
     plan::{Observed, Rollout, config_maps},
     pods::serves,
     probe::{self, Secrets},
@@ -365,6 +367,7 @@ pub async fn dereference(
     credentials: BTreeMap<String, String>,
     operator_namespace: &str,
     before: &calls::Before,
+    disks: &DiskTasks,
 ) -> kube::Result<Observed> {
     let mut observed = read(client, cluster, credentials, operator_namespace).await?;
     let revision = live_revision(cluster);
@@ -384,7 +387,7 @@ pub async fn dereference(
     };
     let target = probe::Target::of(cluster, &observed);
     let (probed, behind, signing, load, calls) = tokio::join!(
-        target.probe(),
+        target.probe(disks),
         behind,
         signing,
         scaling::measure(client, cluster, &observed),

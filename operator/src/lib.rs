@@ -14,6 +14,7 @@ pub mod dereference;
 pub mod doctor;
 pub mod doors;
 pub mod drain;
+mod kafka_disk;
 pub mod lease;
 pub mod live;
 pub mod logs;

@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{dereference, probe::Target, validate::Cluster};
+use crate::{dereference, kafka_disk::DiskTasks, probe::Target, validate::Cluster};
 
 /// Even when nothing seems to have changed, everything is compared again after this long.
 const FULL_EVERY: Duration = Duration::from_secs(300);
@@ -71,10 +71,11 @@ impl Memo {
         client: &Client,
         object: &OpenIMCluster,
         cluster: &Cluster,
+        disks: &DiskTasks,
     ) -> bool {
         let Some(rest) = self.resting(object) else { return false };
         let digest = dereference::read_secrets_digest(client, cluster).await;
-        let probed = rest.target.probe().await;
+        let probed = rest.target.probe(disks).await;
         let same = digest.is_ok_and(|digest| digest == rest.secrets_digest)
             && probed.dependencies == rest.dependencies
             && probed.gone.is_empty();

@@ -9,6 +9,7 @@ use crate::{
     application::Users,
     build::template,
     credentials::{self, Account, key, member_host},
+    kafka_disk::DiskTasks,
     plan::{Observed, Rollout},
     replica_set::{self, ReplicaSet},
     shared,
@@ -249,21 +250,21 @@ async fn redis(
     Ok(remark.into())
 }
 
-/// What the operator maintains in the managed Kafka with each probe.
+/// What the operator maintains in the managed Kafka.
 struct ManagedKafka {
+    /// Uid of the cluster.
+    cluster: String,
     /// Bytes of the smallest volume.
     volume: u64,
     /// Whether the brokers know the services' accounts and have an authorizer.
     knows_users: bool,
 }
 
-/// Percentage of a volume from which on the status reports it: early enough to increase it.
-const NEARLY_FULL: u64 = 80;
-
 async fn kafka(
     settings: config::Kafka,
     managed: Option<&ManagedKafka>,
     users: &Users,
+    disks: &DiskTasks,
     gone: &mut Option<String>,
 ) -> Result<Remarks, String> {
     let asking = settings.clone();
@@ -279,34 +280,11 @@ async fn kafka(
         if managed.knows_users {
             users.ensure_in_kafka(&settings).await?;
         }
-        let kept = timeout(PATIENCE, Box::pin(bus::keep_room(&settings, managed.volume))).await;
-        // A broker that is slow or restarting is reported by what else is asked.
-        match kept {
-            Ok(Ok(room)) => remarks.disk = disk_remark(&room, managed.volume).unwrap_or_default(),
-            Ok(Err(error)) => tracing::warn!(%error, "kafka.disk_usage_unknown"),
-            Err(_elapsed) => tracing::warn!("kafka.disk_usage_unknown: the brokers did not answer in time"),
-        }
+        let (settings, volume) = (settings.clone(), managed.volume);
+        let run = async move { bus::keep_room(&settings, volume).await };
+        remarks.disk = disks.report(&managed.cluster, volume, run);
     }
     Ok(remarks)
-}
-
-fn disk_remark(room: &bus::Room, volume: u64) -> Option<String> {
-    let percent = room.percent(volume);
-    (percent >= NEARLY_FULL).then(|| {
-        let why = if room.awaited.is_empty() {
-            String::new()
-        } else {
-            format!(
-                "; records that these consumer groups have not read are kept: {}",
-                room.awaited.join(", ")
-            )
-        };
-        format!(
-            "the disk of {} is {percent} % full{why}; check that transfer and push are running, or \
-             increase spec.kafka.managed.storage",
-            room.broker
-        )
-    })
 }
 
 /// Triggers a failover through the sentinels. If they refuse, the next reconcile retries.
@@ -380,7 +358,7 @@ impl Target {
     }
 
     /// Asks all three. A managed server without a ready pod is not asked.
-    pub async fn probe(&self) -> Probed {
+    pub async fn probe(&self, disks: &DiskTasks) -> Probed {
         let (mut redis_master, mut mongodb_members) = (None, None);
         let (mut no_indexes, mut no_topics) = (None, None);
         let [mongo, cache, queue] = &self.servers;
@@ -393,7 +371,13 @@ impl Target {
                 &mut no_indexes
             )),
             cache.ask(redis(&self.settings.redis, &self.redis_hosts, &self.users, &mut redis_master)),
-            queue.ask(kafka(self.settings.kafka.clone(), self.kafka.as_ref(), &self.users, &mut no_topics)),
+            queue.ask(kafka(
+                self.settings.kafka.clone(),
+                self.kafka.as_ref(),
+                &self.users,
+                disks,
+                &mut no_topics
+            )),
         );
         let gone = no_indexes.into_iter().chain(no_topics).collect();
         Probed { dependencies: vec![mongo, cache, queue], redis_master, mongodb_members, gone }
@@ -407,6 +391,7 @@ fn managed_kafka(cluster: &Cluster, observed: &Observed) -> Option<ManagedKafka>
     // Claims that do not exist yet will have the size in the spec.
     let smallest = sizes.min_by(f64::total_cmp).or_else(|| amount(&managed.server.storage));
     Some(ManagedKafka {
+        cluster: cluster.owner.uid.clone(),
         volume: smallest.unwrap_or_default() as u64,
         knows_users: template::kafka_knows_users(cluster, observed),
     })
@@ -437,17 +422,6 @@ mod tests {
         validate::{tests::object, validate},
         volumes::Volume,
     };
-
-    #[test]
-    fn kafkas_disk_usage_is_reported_before_the_disk_is_full() {
-        let room = |bytes| bus::Room { broker: "chat-kafka-0:9092".into(), bytes, awaited: vec!["transfer"] };
-        assert_eq!(disk_remark(&room(799), 1000), None);
-        let said = disk_remark(&room(800), 1000).unwrap();
-        assert!(said.contains("the disk of chat-kafka-0:9092 is 80 % full"), "{said}");
-        assert!(said.contains("transfer") && said.contains("spec.kafka.managed.storage"), "{said}");
-        let read = bus::Room { awaited: vec![], ..room(900) };
-        assert!(!disk_remark(&read, 1000).unwrap().contains("not read"));
-    }
 
     #[test]
     fn the_smallest_volume_counts_until_all_have_grown() {
