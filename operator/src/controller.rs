@@ -382,7 +382,7 @@ impl Operator {
             &self.calls,
             &self.disks,
         );
-        let mut observed = observed.await.map_err(ReconcileError::Read)?;
+        let (mut observed, moves) = observed.await.map_err(ReconcileError::Read)?;
         observed.monitoring_namespaces.clone_from(&self.installed.monitoring_namespaces);
         observed.ipv6 = self.installed.ipv6;
         observed.neighbours = self.neighbours(&cluster, &observed).await.map_err(ReconcileError::Read)?;
@@ -392,7 +392,7 @@ impl Operator {
             observed.credentials.insert(name.to_owned(), uri);
             apply::replace_credentials(&self.client, &cluster, &before, &observed.credentials).await?;
         }
-        let mut plan = plan::plan(&cluster, &observed);
+        let mut plan = plan::plan_with(&cluster, &observed, &moves);
         if invalid.is_some() {
             plan = plan::repairs(plan, &observed);
         }

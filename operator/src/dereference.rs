@@ -23,7 +23,8 @@ use crate::{
     },
     by_hand, calls, credentials,
     kafka_disk::DiskTasks,
-    live, moves,
+    live,
+    moves::Moves,
     plan::{Observed, Rollout, config_maps},
     pods::serves,
     probe::{self, Secrets},
@@ -368,8 +369,8 @@ pub async fn dereference(
     operator_namespace: &str,
     before: &calls::Before,
     disks: &DiskTasks,
-) -> kube::Result<Observed> {
-    let mut observed = read(client, cluster, credentials, operator_namespace).await?;
+) -> kube::Result<(Observed, Moves)> {
+    let (mut observed, moves) = read_with_moves(client, cluster, credentials, operator_namespace).await?;
     let revision = live_revision(cluster);
     let behind = async {
         if cluster.taken_over == revision {
@@ -390,7 +391,7 @@ pub async fn dereference(
         target.probe(disks),
         behind,
         signing,
-        scaling::measure(client, cluster, &observed),
+        scaling::measure(client, cluster, &observed, &moves),
         calls::measure(client, cluster, &observed, before),
     );
     (observed.behind, observed.signing, observed.load, observed.calls) = (behind?, signing?, load?, calls?);
@@ -409,7 +410,7 @@ pub async fn dereference(
     observed.redis_master = probed.redis_master;
     observed.mongodb_members = probed.mongodb_members;
     observed.gone = probed.gone;
-    Ok(observed)
+    Ok((observed, moves))
 }
 
 /// The state according to the API server; neither pods nor backing servers are asked.
@@ -422,6 +423,15 @@ pub async fn read(
     credentials: BTreeMap<String, String>,
     operator_namespace: &str,
 ) -> kube::Result<Observed> {
+    Ok(read_with_moves(client, cluster, credentials, operator_namespace).await?.0)
+}
+
+async fn read_with_moves(
+    client: &Client,
+    cluster: &Cluster,
+    credentials: BTreeMap<String, String>,
+    operator_namespace: &str,
+) -> kube::Result<(Observed, Moves)> {
     let (client, namespace) = (client.clone(), cluster.namespace.as_str());
     let ours = ListParams::default().labels(&selector(&cluster.name));
     let there = apply::there(&client, cluster).await?;
@@ -502,12 +512,13 @@ pub async fn read(
         operator_namespace: operator_namespace.to_owned(),
         ..Default::default()
     };
-    if moves::any(cluster, &observed) {
+    let moves = Moves::of(cluster, &observed);
+    if moves.any() {
         let ending = pods_of(&client, cluster, &SERVICES).await?;
         let ending = ending.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
         observed.leaving = ending.map(|pod| component(pod).to_owned()).collect();
     }
-    Ok(observed)
+    Ok((observed, moves))
 }
 
 #[cfg(test)]

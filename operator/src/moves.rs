@@ -23,42 +23,81 @@ const CONSUMERS: [&str; 2] = ["transfer", "push"];
 const COUNTED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// The settings of a template's pods.
-fn settings(template: &PodTemplateSpec, observed: &Observed) -> Option<(String, Value)> {
-    config_maps(template).into_iter().find_map(|name| {
-        let found = observed.there.get(&("ConfigMap".to_owned(), name))?;
-        let text = found.data["data"]["config.yaml"].as_str()?;
-        Some((text.to_owned(), serde_yaml_ng::from_str(text).ok()?))
-    })
+struct Told {
+    text: String,
+    parsed: Value,
 }
 
-/// Whether the pods of a template use another Kafka, or other topics, than the spec asks for.
-fn uses_another_kafka(template: &PodTemplateSpec, observed: &Observed, wanted: &config::Kafka) -> bool {
-    let Some((_, told)) = settings(template, observed) else { return false };
-    let addresses = told["kafka"]["address"].as_array().cloned().unwrap_or_default();
-    let same = |address: &Value| wanted.address.iter().any(|wanted| address == wanted);
-    let prefix = told["kafka"]["groupPrefix"].as_str().unwrap_or_default();
-    !addresses.is_empty() && (!addresses.iter().any(same) || prefix != wanted.group_prefix)
+impl Told {
+    /// `None`: they cannot be read.
+    fn of(template: &PodTemplateSpec, observed: &Observed) -> Option<Self> {
+        config_maps(template).into_iter().find_map(|name| {
+            let found = observed.there.get(&("ConfigMap".to_owned(), name))?;
+            let text = found.data["data"]["config.yaml"].as_str()?;
+            Some(Self { text: text.to_owned(), parsed: serde_yaml_ng::from_str(text).ok()? })
+        })
+    }
+
+    /// Whether they name another Kafka, or other topics, than the spec asks for.
+    fn names_another_kafka(&self, wanted: &config::Kafka) -> bool {
+        let kafka = &self.parsed["kafka"];
+        let addresses = kafka["address"].as_array().cloned().unwrap_or_default();
+        let same = |address: &Value| wanted.address.iter().any(|wanted| address == wanted);
+        let prefix = kafka["groupPrefix"].as_str().unwrap_or_default();
+        !addresses.is_empty() && (!addresses.iter().any(same) || prefix != wanted.group_prefix)
+    }
 }
 
-/// Services whose pods are made from a template that uses another Kafka than the spec asks for.
-fn at_another_kafka(cluster: &Cluster, observed: &Observed) -> BTreeSet<&'static str> {
-    let Observed { credentials, external, stateful_sets, .. } = observed;
-    let wanted = probe::settings(cluster, credentials, external, stateful_sets).kafka;
-    let behind = |service: &&'static str| {
-        let live = observed.deployments.get(&cluster.part(service));
-        live.is_some_and(|live| uses_another_kafka(&live.template, observed, &wanted))
-    };
-    SERVICES.into_iter().filter(behind).collect()
+/// A server that is there and that the spec no longer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Left {
+    server: &'static str,
+    /// Whether pods are made from a template that refers to it.
+    is_used: bool,
 }
 
-/// Whether services are on their way from one Kafka to another.
-pub fn kafka(cluster: &Cluster, observed: &Observed) -> bool {
-    !at_another_kafka(cluster, observed).is_empty()
+/// What of a cluster is on its way to other servers. Reads the settings of every service, so it is computed once per reconcile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Services whose pods are made from a template that uses another Kafka than the spec asks for.
+    behind: BTreeSet<&'static str>,
+    left: Vec<Left>,
 }
 
-/// Whether anything is to be moved, or was moved and the server is still there.
-pub fn any(cluster: &Cluster, observed: &Observed) -> bool {
-    !left(cluster, observed).is_empty() || kafka(cluster, observed)
+impl Moves {
+    /// The moves of a cluster, from its objects in the API server.
+    pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
+        let told: BTreeMap<&str, Option<Told>> = observed
+            .deployments
+            .iter()
+            .map(|(name, live)| (name.as_str(), Told::of(&live.template, observed)))
+            .collect();
+        let Observed { credentials, external, stateful_sets, .. } = observed;
+        let wanted = probe::settings(cluster, credentials, external, stateful_sets).kafka;
+        let is_behind = |service: &&'static str| {
+            let told = told.get(cluster.part(service).as_str()).and_then(Option::as_ref);
+            told.is_some_and(|told| told.names_another_kafka(&wanted))
+        };
+        let behind = SERVICES.into_iter().filter(is_behind).collect();
+        let is_used = |server: &str| {
+            observed.deployments.iter().any(|(name, live)| {
+                let told = told.get(name.as_str()).and_then(Option::as_ref);
+                uses(cluster, server, &live.template, told)
+            })
+        };
+        let left = left(cluster, observed).into_iter();
+        Self { behind, left: left.map(|server| Left { server, is_used: is_used(server) }).collect() }
+    }
+
+    /// Whether services are on their way from one Kafka to another.
+    pub fn between_kafkas(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Whether anything is to be moved, or was moved and the server is still there.
+    pub fn any(&self) -> bool {
+        !self.left.is_empty() || self.between_kafkas()
+    }
 }
 
 /// Servers that are there and that the spec no longer has.
@@ -76,8 +115,8 @@ fn left(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
 
 /// Puts services in the order in which they go to another Kafka: who writes goes before who reads, so that what was written before is still read. All
 /// pods of msg change at once: two records of one conversation never wait in two Kafkas at the same time.
-pub fn in_order(cluster: &Cluster, observed: &Observed, mut wanted: Vec<Wanted>) -> Vec<Wanted> {
-    let behind = at_another_kafka(cluster, observed);
+pub fn in_order(moves: &Moves, mut wanted: Vec<Wanted>) -> Vec<Wanted> {
+    let behind = &moves.behind;
     if behind.is_empty() {
         return wanted;
     }
@@ -96,12 +135,12 @@ pub fn in_order(cluster: &Cluster, observed: &Observed, mut wanted: Vec<Wanted>)
 }
 
 /// Consumers that may not go to another Kafka yet, and why.
-pub fn waits(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, String> {
-    let behind = at_another_kafka(cluster, observed);
+pub fn waits(cluster: &Cluster, observed: &Observed, moves: &Moves) -> BTreeMap<&'static str, String> {
+    let behind = &moves.behind;
     let may = says(cluster, "kafka", cluster.kafka.is_managed());
     let waiting = CONSUMERS.into_iter().filter(|service| behind.contains(service) && !may);
     waiting
-        .filter_map(|consumer| Some((consumer, still_reads(cluster, observed, &behind, consumer)?)))
+        .filter_map(|consumer| Some((consumer, still_reads(cluster, observed, behind, consumer)?)))
         .collect()
 }
 
@@ -185,12 +224,11 @@ pub fn held(cluster: &Cluster, observed: &Observed) -> Option<Gate> {
 }
 
 /// Servers that the spec no longer has and that stay for now, and what a person has to say for them to be removed.
-pub fn kept(cluster: &Cluster, observed: &Observed) -> (BTreeSet<String>, Vec<Blocker>) {
+pub fn kept(cluster: &Cluster, observed: &Observed, moves: &Moves) -> (BTreeSet<String>, Vec<Blocker>) {
     let (mut kept, mut blockers) = (BTreeSet::new(), Vec::new());
-    for server in left(cluster, observed) {
+    for Left { server, is_used: used } in moves.left.iter().cloned() {
         let reachable = observed.dependencies.iter().any(|other| other.name == server && other.reachable);
         let settled = observed.deployments.values().all(Rollout::is_done) && observed.leaving.is_empty();
-        let used = observed.deployments.values().any(|live| uses(cluster, observed, server, live));
         let deletes = cluster.spec.volumes == VolumePolicy::Delete && server != "redis";
         let needs_word = server == "mongodb" || deletes;
         let word = !needs_word || says(cluster, server, false);
@@ -210,13 +248,13 @@ pub fn kept(cluster: &Cluster, observed: &Observed) -> (BTreeSet<String>, Vec<Bl
     (kept, blockers)
 }
 
-/// Whether pods are made from a template that refers to a managed server. What cannot be read may refer to it.
-fn uses(cluster: &Cluster, observed: &Observed, server: &str, live: &Rollout) -> bool {
+/// Whether a template refers to a managed server. Settings that cannot be read may refer to it.
+fn uses(cluster: &Cluster, server: &str, template: &PodTemplateSpec, told: Option<&Told>) -> bool {
     if server == "mongodb" {
-        return uses_managed_mongodb(cluster, &live.template) == Some(true);
+        return uses_managed_mongodb(cluster, template) == Some(true);
     }
     let host = format!(".{}.{}.svc", cluster.part(server), cluster.namespace);
-    settings(&live.template, observed).is_none_or(|(text, _)| text.contains(&host))
+    told.is_none_or(|told| told.text.contains(&host))
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use crate::{
     calls::Calls,
     credentials::services_speak_tls,
     doors::{self, Neighbour},
-    moves, probe,
+    moves::{self, Moves},
+    probe,
     rollout::{self, Permissions},
     rotation, scaling, secret_rotation,
     servers::{self, Asked},
@@ -197,6 +198,11 @@ impl Plan {
 /// Plans a cluster: backing servers, then the migration, then the services one after the other. A gate holds back new pods and changes
 /// of pod templates; it never takes away what runs, and scaling and repairs go on.
 pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
+    plan_with(cluster, observed, &Moves::of(cluster, observed))
+}
+
+/// [`plan`] for moves that are known already.
+pub fn plan_with(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Plan {
     let settings = build::settings::Settings::of(cluster, observed);
     let services = build::services::objects(cluster, &settings, observed);
     let asked = servers::all_asked(cluster, observed);
@@ -252,9 +258,9 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
         create: plan.gate.is_none() && migrated,
         held: plan.gate.clone().or(held.clone()),
         behind: scaling::behind(cluster, observed),
-        waits: moves::waits(cluster, observed),
+        waits: moves::waits(cluster, observed, moves),
     };
-    let wanted = moves::in_order(cluster, observed, services.wanted);
+    let wanted = moves::in_order(moves, services.wanted);
     let decision = rollout::decide(cluster, wanted, observed, &permissions);
     let (now, later) = (&decision.apply, &decision.later);
     plan.apply.extend(services.names);
@@ -274,7 +280,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan.started = servers.started.or(decision.started);
     plan.blockers = decision.blockers;
     plan.blockers.extend(servers.blockers);
-    let (kept, unused) = moves::kept(cluster, observed);
+    let (kept, unused) = moves::kept(cluster, observed, moves);
     plan.kept = kept;
     plan.blockers.extend(unused);
     if let Some(gate) = held.filter(|gate| servers.waits && !names(&plan.blockers, gate.reason)) {

@@ -11,7 +11,8 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use crate::{
     MANAGER,
     build::labels,
-    by_hand, moves,
+    by_hand,
+    moves::Moves,
     plan::Observed,
     pods,
     validate::{Cluster, SERVICES},
@@ -91,8 +92,7 @@ pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
 }
 
 /// Services whose load must be known for this pass.
-fn of_interest(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
-    let moves = moves::kafka(cluster, observed);
+fn of_interest(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Vec<&'static str> {
     let interesting = |service: &&'static str| {
         let wanted = cluster.service(service);
         let live = observed.deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
@@ -101,7 +101,7 @@ fn of_interest(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
         let has_budget =
             cluster.changing && cluster.spec.rollout.reconnects_per_second > 0 && *service == GATEWAY;
         paces_changes
-            || moves && CONSUMERS.contains(service)
+            || moves.between_kafkas() && CONSUMERS.contains(service)
             || has_budget
             || match &wanted.autoscaling {
                 Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
@@ -140,8 +140,9 @@ pub async fn measure(
     client: &Client,
     cluster: &Cluster,
     observed: &Observed,
+    moves: &Moves,
 ) -> kube::Result<BTreeMap<String, Load>> {
-    let services = of_interest(cluster, observed);
+    let services = of_interest(cluster, observed, moves);
     let mut load: BTreeMap<String, Load> =
         services.iter().map(|service| ((*service).to_owned(), Some(BTreeMap::new()))).collect();
     if services.is_empty() {
