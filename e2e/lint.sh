@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What reads the sources and takes seconds: scripts, spelling, and the rules of the tests (docs/TESTING.md).
-#   e2e/lint.sh [scripts | spelling | rules | formatted | dependencies | compose]     all when left out
+#   e2e/lint.sh [scripts | spelling | rules | formatted | dependencies | floors | compose]     all if omitted
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -17,6 +17,7 @@ spelling() {
 }
 formatted() { python3 e2e/formatted.py; }
 dependencies() { python3 e2e/dependencies.py; }
+floors() { python3 e2e/floors.py; }
 
 # refuse PATTERN REMEDY FILE…: no line of the files may match, but for comments.
 refuse() {
@@ -49,18 +50,18 @@ rules() {
 # compose.yaml names the images that the operator does, and this version of the services.
 compose() {
   local image
-  for image in $(sed -n 's/.*"\(docker\.io\/[^"]*\)", \[.*/\1/p' operator/src/servers.rs); do
-    grep -q " image: $image\$" compose.yaml || { echo "compose.yaml has another image than $image of operator/src/servers.rs"; found=1; }
+  for image in $(sed -n 's/.*"\(docker\.io\/[^"]*\)", \[.*/\1/p' operator/src/planner/servers.rs); do
+    grep -q " image: $image\$" compose.yaml || { echo "compose.yaml has another image than $image of operator/src/planner/servers.rs"; found=1; }
   done
   grep -q "openim-server:$(workspace_version)}\$" compose.yaml || { echo "compose.yaml does not name version $(workspace_version)"; found=1; }
   return $found
 }
 
-checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling rules formatted dependencies compose)
+checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling rules formatted dependencies floors compose)
 failed=()
 for check in "${checks[@]}"; do
   case $check in
-    scripts | spelling | rules | formatted | dependencies | compose) ("$check") || failed+=("$check") ;;
+    scripts | spelling | rules | formatted | dependencies | floors | compose) ("$check") || failed+=("$check") ;;
     *) echo "there is no check '$check'" >&2; exit 2 ;;
   esac
 done

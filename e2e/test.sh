@@ -32,6 +32,7 @@ if wants all fast; then
   part "badges" node e2e/badges.mjs --check
   part "words" node e2e/words.mjs
   part "word list check" e2e/tests/words.sh
+  part "floors check" e2e/tests/floors.sh
   part "table of claims" node e2e/claims.mjs
   part "table of claims, check" e2e/tests/claims.sh
   part "table of upstream's fixes" node e2e/tools/contract/fixes.mjs --check

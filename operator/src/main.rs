@@ -7,9 +7,12 @@ use clap::Parser;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
 use operator::{
-    MANAGER, controller,
-    lease::Candidate,
-    rivals::{REMEDY, Rivals},
+    controller::{
+        self,
+        lease::Candidate,
+        rivals::{REMEDY, Rivals},
+    },
+    model::names::MANAGER,
 };
 use telemetry::{Metrics, Readiness};
 use tokio_util::sync::CancellationToken;

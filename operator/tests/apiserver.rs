@@ -17,13 +17,10 @@ use kube::{
     core::DeserializeGuard,
 };
 use operator::{
-    apply::{self, Applied, ApplyError},
-    credentials,
-    lease::Candidate,
-    plan::{Observed, Plan, plan},
-    rotation, secret_rotation,
-    sent::Sent,
-    validate::{Cluster, validate},
+    apply::{self, Applied, ApplyError, sent::Sent},
+    controller::lease::Candidate,
+    model::{cluster::Cluster, observed::Observed, plan::Plan, secret},
+    planner::{credentials, plan::plan, rotation_steps, secret_rotation, validate::validate},
 };
 use serde_json::{Value, json};
 
@@ -138,10 +135,9 @@ async fn a_cluster_that_cannot_be_read_is_told_so_once() {
             *status.borrow_mut() = body["status"].clone();
         }),
     ];
-    converse(
-        script,
-        |client| async move { operator::unreadable::tell(&client, &broken).await.map(|()| broken) },
-    )
+    converse(script, |client| async move {
+        operator::controller::unreadable::tell(&client, &broken).await.map(|()| broken)
+    })
     .await
     .unwrap();
     let status = seen.borrow().clone();
@@ -159,7 +155,7 @@ async fn a_cluster_that_cannot_be_read_is_told_so_once() {
         serde_json::from_value(unreadable(status.clone())).unwrap();
     let broken = guarded.0.unwrap_err();
     let script = vec![Exchange::new(Method::GET, &["/openimclusters/chat"], 200, unreadable(status.clone()))];
-    converse(script, |client| async move { operator::unreadable::tell(&client, &broken).await })
+    converse(script, |client| async move { operator::controller::unreadable::tell(&client, &broken).await })
         .await
         .unwrap();
 }
@@ -507,7 +503,8 @@ async fn a_cluster_without_tls_is_made_where_that_is_asked_for() {
 async fn a_step_to_other_secrets_overwrites_nothing_that_it_has_not_seen() {
     let cluster = cluster("secretRotation: '2026'");
     let before = credentials::complete(&cluster, BTreeMap::new());
-    let after = secret_rotation::taken(&cluster, &before, rotation::Step::Begin, jiff::Timestamp::UNIX_EPOCH);
+    let after =
+        secret_rotation::taken(&cluster, &before, rotation_steps::Step::Begin, jiff::Timestamp::UNIX_EPOCH);
     let stored = secret(&before, "chat")["data"]["secret"].clone();
     let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&after, "chat"));
     let script = vec![
@@ -533,7 +530,7 @@ async fn a_missing_password_is_added_and_the_others_stay() {
     let cluster = cluster("{}");
     let complete = credentials::complete(&cluster, BTreeMap::new());
     let mut partial = complete.clone();
-    partial.remove(credentials::FIRST.kafka_password);
+    partial.remove(secret::FIRST.kafka_password);
     let stored = secret(&partial, "chat")["data"]["secret"].clone();
     let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&complete, "chat"))
         .checking(move |body| {
@@ -543,7 +540,7 @@ async fn a_missing_password_is_added_and_the_others_stay() {
         });
     let script = vec![get_secret(200, secret(&partial, "chat")), replace];
     let found = converse(script, async |client| apply::ensure_credentials(&client, &cluster).await).await;
-    assert_eq!(found.unwrap()[credentials::key::SECRET], complete[credentials::key::SECRET]);
+    assert_eq!(found.unwrap()[secret::key::SECRET], complete[secret::key::SECRET]);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! A new operator alone restarts nothing: the revisions of the services and the templates of the servers, for specs that exist, are what
-//! operators before made of them. There is a file for each revision of the templates (operator/src/build/template.rs); a cluster whose pods
+//! operators before made of them. There is a file for each revision of the templates (operator/src/planner/render/template.rs); a cluster whose pods
 //! have one keeps exactly that. A difference here restarts the pods of everybody who installs the next operator: put it behind a new revision.
 //! `GOLDEN=write cargo test -p operator --test golden` writes the file of a revision that is not there yet, or is not released.
 
@@ -8,12 +8,21 @@ use std::collections::BTreeMap;
 use crds::{OpenIMCluster, OpenIMClusterSpec};
 use kube::ResourceExt;
 use operator::{
-    build::template::{self, NEWEST, TEMPLATE},
-    credentials::{self, FIRST, SECOND, key},
-    plan::{Observed, Rollout, plan},
-    rollout::{BUILT_BY, REVISION},
-    servers::{self, Asked},
-    validate::{Backing, Cluster, SERVICES, validate},
+    model::{
+        asked::{self, Asked},
+        cluster::{Backing, Cluster, SERVICES},
+        names::{BUILT_BY, REVISION},
+        observed::Observed,
+        secret::{FIRST, SECOND, key},
+        workload::Rollout,
+    },
+    planner::{
+        credentials,
+        plan::plan,
+        render::template::{NEWEST, TEMPLATE},
+        servers,
+        validate::validate,
+    },
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -139,7 +148,7 @@ fn running(cluster: &Cluster, revision: u32, pods: &Pods) -> Observed {
             (REVISION.to_owned(), pods[&name].clone()),
             (TEMPLATE.to_owned(), revision.to_string()),
             // By the same program, so that it is rendered and not kept as it is.
-            (BUILT_BY.to_owned(), operator::VERSION.to_owned()),
+            (BUILT_BY.to_owned(), operator::model::names::VERSION.to_owned()),
         ];
         live.template.metadata.get_or_insert_default().annotations = Some(annotations.into());
         observed.deployments.insert(name, live);
@@ -167,7 +176,7 @@ fn a_new_operator_alone_restarts_nothing() {
             .unwrap();
     }
     assert_eq!(newest, golden(NEWEST), "new clusters are made of this");
-    for revision in template::FIRST..=NEWEST {
+    for revision in asked::FIRST..=NEWEST {
         let golden = golden(revision);
         for (name, spec) in SPECS {
             let cluster = cluster_of(spec);

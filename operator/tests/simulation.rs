@@ -20,13 +20,17 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 use operator::{
-    calls::Calls,
-    credentials::{self, key},
-    plan::{Observed, Plan, Rollout, plan},
-    rollout::{CONFIG_HASH, FAILED_REASON, FAILED_REVISION, partitions_of, revision_of, version_of},
-    secret_rotation, status,
-    validate::{Cluster, SERVICES, validate},
-    version, window,
+    model::{
+        cluster::{Cluster, SERVICES},
+        measured::Calls,
+        names::{self, CONFIG_HASH, FAILED_REASON, FAILED_REVISION},
+        observed::Observed,
+        plan::Plan,
+        pod_template::{partitions_of, revision_of, version_of},
+        secret::key,
+        workload::Rollout,
+    },
+    planner::{credentials, plan::plan, secret_rotation, status, validate::validate, version, window},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -281,7 +285,7 @@ impl World {
             7 => {
                 let id = self.object.status.as_ref().map(|status| status.plan_id.clone()).unwrap_or_default();
                 self.what.push(format!("approve {id:?}"));
-                self.object.metadata.annotations.get_or_insert_default().insert(window::APPROVED.into(), id);
+                self.object.metadata.annotations.get_or_insert_default().insert(names::APPROVED.into(), id);
             }
             8 => self.edit(|spec, rng| {
                 // It is always noon on a Thursday here.

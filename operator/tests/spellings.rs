@@ -8,11 +8,9 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::{Client, ResourceExt, client::Body, core::Status};
 use operator::{
-    apply::{self, Applied},
-    credentials,
-    plan::{Observed, Plan, plan},
-    sent::Sent,
-    validate::{Cluster, validate},
+    apply::{self, Applied, sent::Sent},
+    model::{cluster::Cluster, observed::Observed, plan::Plan},
+    planner::{credentials, plan::plan, validate::validate},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

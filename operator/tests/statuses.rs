@@ -6,9 +6,13 @@ use std::collections::BTreeMap;
 use crds::{Blocker, Change, OpenIMCluster, OpenIMClusterStatus, Reason};
 use jiff::Timestamp;
 use operator::{
-    plan::{Gate, Observed, Plan, Rollout, plan},
-    status,
-    validate::{Cluster, SERVICES, validate},
+    model::{
+        cluster::{Cluster, SERVICES},
+        observed::Observed,
+        plan::{Gate, Plan},
+        workload::Rollout,
+    },
+    planner::{plan::plan, status, validate::validate},
 };
 use serde_json::{Value, json};
 

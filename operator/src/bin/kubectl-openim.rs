@@ -12,15 +12,11 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use operator::{
-    apply, backup,
-    build::labels,
-    dereference, doctor,
-    doors::Neighbour,
-    drain, logs, neighbours,
-    plan::{self, Observed},
-    prove,
-    validate::{self, Cluster},
-    view, window,
+    apply,
+    model::{cluster::Cluster, door::Neighbour, names, observed::Observed},
+    observe::{self, neighbours},
+    planner::{plan, render::labels, validate},
+    plugin::{backup, doctor, drain, logs, prove, view},
 };
 
 /// Inspect and manage OpenIM clusters.
@@ -175,7 +171,7 @@ async fn approve(client: Client, namespace: &str, name: &str) -> anyhow::Result<
     if status.plan_id.is_empty() || Some(status.observed_generation) != cluster.metadata.generation {
         bail!("{name} has no plan for its newest spec yet; see `kubectl openim status {name}`");
     }
-    let patch = serde_json::json!({ "metadata": { "annotations": { window::APPROVED: status.plan_id } } });
+    let patch = serde_json::json!({ "metadata": { "annotations": { names::APPROVED: status.plan_id } } });
     clusters.patch(name, &Default::default(), &Patch::Merge(&patch)).await?;
     println!("Approved plan {} of {name}:", status.plan_id);
     print!("{}", view::changes(&status.plan));
@@ -218,7 +214,7 @@ async fn preview(
     };
     object.spec = wanted.spec;
     let cluster = validate::validate(&object)?;
-    let mut observed = dereference::read_as_it_is(&client, &cluster, operator_namespace).await?;
+    let mut observed = observe::read_as_it_is(&client, &cluster, operator_namespace).await?;
     // From outside, servers cannot be asked; the operator has asked them a moment ago.
     observed.dependencies = object.status.map(|status| status.dependencies).unwrap_or_default();
     observed.neighbours = seen_neighbours(&client, &cluster, &observed).await;
@@ -249,7 +245,7 @@ async fn doctor(client: Client, namespace: &str, name: &str, operator_namespace:
     let cluster: OpenIMCluster = Api::namespaced(client.clone(), namespace).get(name).await?;
     let pods = pods(&client, namespace, &labels::selector(name)).await?;
     let leases: Api<Lease> = Api::namespaced(client, operator_namespace);
-    let lease = leases.get_opt(operator::MANAGER).await?;
+    let lease = leases.get_opt(operator::model::names::MANAGER).await?;
     let found = doctor::examine(&cluster, &pods, lease.as_ref(), jiff::Timestamp::now());
     print!("{}", doctor::report(name, &found));
     if found.iter().any(|finding| finding.severity == doctor::Severity::Broken) {

@@ -1,0 +1,83 @@
+//! What the pods of the services that are scaled or paced by it have to do: connections of gateways, records that wait for consumers.
+
+use std::collections::BTreeMap;
+
+use kube::Client;
+
+use crate::{
+    model::{
+        cluster::{Cluster, SERVICES},
+        measured::Load,
+        observed::Observed,
+    },
+    observe::pods,
+    planner::{
+        manual_scale,
+        moves::Moves,
+        scaling::{CONSUMERS, GATEWAY, target},
+    },
+};
+
+fn metric(service: &str) -> &'static str {
+    if service == GATEWAY { "gateway_connections" } else { "consumer_lag_records" }
+}
+
+/// Services whose load must be known for this pass.
+fn of_interest(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Vec<&'static str> {
+    let interesting = |service: &&'static str| {
+        let wanted = cluster.service(service);
+        let live = observed.deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
+        let paces_changes =
+            cluster.changing && cluster.spec.rollout.max_lag > 0 && CONSUMERS.contains(service);
+        let has_budget =
+            cluster.changing && cluster.spec.rollout.reconnects_per_second > 0 && *service == GATEWAY;
+        paces_changes
+            || moves.between_kafkas() && CONSUMERS.contains(service)
+            || has_budget
+            || match &wanted.autoscaling {
+                Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
+                None => *service == GATEWAY && manual_scale::replicas(cluster, service, observed) < live,
+            }
+    };
+    SERVICES.into_iter().filter(interesting).collect()
+}
+
+/// The sum of a metric over its labels in Prometheus' text format.
+fn sum_of(metrics: &str, name: &str) -> i64 {
+    let value = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        let is_it = rest.starts_with(['{', ' ']);
+        is_it.then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).flatten()
+    };
+    metrics.lines().filter_map(value).sum::<f64>() as i64
+}
+
+/// What the pods of the services that are scaled by it have to do.
+///
+/// # Errors
+/// When the API server rejects or cannot be reached.
+pub async fn measure(
+    client: &Client,
+    cluster: &Cluster,
+    observed: &Observed,
+    moves: &Moves,
+) -> kube::Result<BTreeMap<String, Load>> {
+    let services = of_interest(cluster, observed, moves);
+    let mut load: BTreeMap<String, Load> =
+        services.iter().map(|service| ((*service).to_owned(), Some(BTreeMap::new()))).collect();
+    if services.is_empty() {
+        return Ok(load);
+    }
+    for answer in pods::ask(client, cluster, &observed.there, &services, "/metrics").await? {
+        let Some(of_service) = load.get_mut(&answer.service) else { continue };
+        match answer.said {
+            Ok(metrics) => {
+                let value = sum_of(&metrics, metric(&answer.service));
+                of_service.as_mut().map(|pods| pods.insert(answer.pod, value));
+            }
+            // What is not known is neither much nor little.
+            Err(_) => *of_service = None,
+        }
+    }
+    Ok(load)
+}

@@ -1,0 +1,20 @@
+//! Why nothing that restarts pods may start now: the version, a pause, a window, an approval. Pure.
+
+use crds::Reason;
+
+use crate::{
+    model::{cluster::Cluster, observed::Observed, plan::Gate},
+    planner::{version, window},
+};
+
+/// Why templates may not change, whatever the state of the cluster.
+pub(crate) fn hold(cluster: &Cluster, observed: &Observed, plan_id: &str) -> Option<Gate> {
+    if let Some(message) = version::upgrade_problem(&version::running(cluster, observed), &cluster.version) {
+        return Some(Gate { reason: Reason::UpgradeRefused, message });
+    }
+    if cluster.spec.rollout.paused {
+        let message = "rollout is paused: set spec.rollout.paused to false to resume".into();
+        return Some(Gate { reason: Reason::Paused, message });
+    }
+    window::closed(cluster, plan_id, observed.now)
+}

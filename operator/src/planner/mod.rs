@@ -1,0 +1,27 @@
+//! Decides: from a checked cluster and its observed state to the plan and the status. Pure: no client, no clock, no I/O, so that
+//! `tests/simulation.rs` can run it thousands of times.
+
+pub mod accepted;
+pub mod accounts;
+pub mod affinity;
+pub mod authority;
+pub mod connections;
+pub mod credentials;
+pub mod doors;
+pub mod hold;
+pub mod manual_scale;
+pub mod moves;
+pub mod plan;
+pub mod render;
+pub mod rollout;
+pub mod rotation;
+pub mod rotation_steps;
+pub mod scaling;
+pub mod secret_rotation;
+pub mod servers;
+pub mod shared;
+pub mod status;
+pub mod validate;
+pub mod version;
+pub mod volumes;
+pub mod window;

@@ -1,0 +1,54 @@
+//! The steps in which passwords and secrets are rotated, and when the next one may be taken. Pure.
+
+use std::collections::BTreeMap;
+
+use crds::Reason;
+
+use crate::{
+    model::{cluster::Cluster, observed::Observed, plan::Plan, workload::Rollout},
+    planner::hold::hold,
+};
+
+/// What comes next: for passwords, which the servers check, as for secrets, which the services do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// New ones are created; servers and services start to accept both.
+    Begin,
+    /// Both are accepted everywhere: the new ones are used from now on.
+    Switch,
+    /// The new ones are used everywhere: the others are to be refused.
+    Finish,
+    /// They are refused everywhere.
+    End,
+}
+
+/// The step that comes next, whenever it can be taken. The Secret says with `done` which rotation what is in use is of, and with `next` which
+/// one has begun; `both` are there between the first step and the third.
+pub(crate) fn step_due(
+    data: &BTreeMap<String, String>,
+    [done, next]: [&str; 2],
+    wanted: &str,
+    both: bool,
+) -> Option<Step> {
+    let done = data.get(done).map_or("", String::as_str);
+    match data.get(next) {
+        Some(next) if both && next != done => Some(Step::Switch),
+        Some(_) if both => Some(Step::Finish),
+        Some(_) => Some(Step::End),
+        None => (wanted != done && !data.is_empty()).then_some(Step::Begin),
+    }
+}
+
+/// A cluster that never ran has nothing to rotate. Requesting a rotation in the spec counts as approval.
+pub(crate) fn may_begin(cluster: &Cluster, observed: &Observed, plan: &Plan) -> bool {
+    let gate = hold(cluster, observed, &plan.id);
+    !cluster.ran.is_empty() && gate.is_none_or(|gate| gate.reason == Reason::AwaitingApproval)
+}
+
+/// Nothing is going on but changes of these components, which no pods are replaced for.
+pub(crate) fn still(observed: &Observed, plan: &Plan, components: &[&str]) -> bool {
+    plan.gate.is_none()
+        && plan.later.is_empty()
+        && plan.changes.iter().all(|change| components.contains(&change.component.as_str()))
+        && observed.deployments.values().all(Rollout::is_done)
+}
