@@ -317,7 +317,7 @@ async fn a_refusal_of_what_nothing_needs_does_not_stop_the_rest() {
     let applied = converse(script, async |client| carried_out(&client, &cluster, &plan).await).await.unwrap();
     assert_eq!(applied.written, ["ConfigMap/chat-config"]);
     let [told] = applied.invalid.try_into().unwrap();
-    assert_eq!(told.gate, "Refused");
+    assert_eq!(told.reason.as_str(), "Refused");
     assert!(
         told.message.starts_with("Ingress/chat: ") && told.message.contains("no Ingress here"),
         "{told:?}"
@@ -409,7 +409,7 @@ async fn what_only_the_api_server_refuses_is_told_in_its_words_and_by_its_field(
     plan.apply.extend([config_map("x"), never]);
     let applied = converse(script, async |client| carried_out(&client, &cluster, &plan).await).await;
     let [first, second] = applied.unwrap().invalid.try_into().unwrap();
-    assert_eq!((first.component.as_str(), first.gate.as_str()), ("ingress", "InvalidSpec"));
+    assert_eq!((first.component.as_str(), first.reason.as_str()), ("ingress", "InvalidSpec"));
     assert_eq!(
         first.message,
         "the API server rejects Ingress/chat: spec.rules[0].host: Invalid value: \"Chat\": a lowercase name"

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Blocker, Change, OpenIMCluster, OpenIMClusterStatus, Reason};
+use crds::{Change, OpenIMCluster, OpenIMClusterStatus, Reason};
 use jiff::Timestamp;
 use operator::{
     model::{
+        assessment::Assessment,
         cluster::{Cluster, SERVICES},
         observed::Observed,
-        plan::{Gate, Plan},
+        plan::{Blocker, Gate, Plan},
         workload::Rollout,
     },
     planner::{plan::plan, status, validate::validate},
@@ -35,11 +36,7 @@ fn all_done(cluster: &Cluster) -> Observed {
 fn held(reason: Reason) -> Plan {
     Plan {
         changes: vec![Change { component: "msg".into(), ..Default::default() }],
-        blockers: vec![Blocker {
-            component: "msg".into(),
-            gate: reason.as_str().into(),
-            message: "it is so".into(),
-        }],
+        blockers: vec![Blocker { component: "msg".into(), reason, message: "it is so".into() }],
         ..Default::default()
     }
 }
@@ -49,7 +46,8 @@ fn statuses() -> BTreeMap<&'static str, Value> {
     let before = OpenIMClusterStatus::default();
     let now = Timestamp::UNIX_EPOCH;
     let of = |observed: &Observed, plan: &Plan, written: bool| {
-        json!(status::of(&cluster, observed, plan, written, &before, now))
+        let plan = Plan { assessment: Assessment::of(&cluster, observed), ..plan.clone() };
+        json!(status::of(&cluster, observed, &plan, written, &before, now))
     };
     let nothing = Observed { now, ..Default::default() };
     let done = all_done(&cluster);

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     model::{
+        assessment::Assessment,
         cluster::{Cluster, SERVICES},
         manual_scale::Held,
         names::MANAGER,
@@ -19,7 +20,6 @@ use crate::{
     planner::{
         manual_scale::{scalable, status},
         render::labels,
-        scaling,
     },
 };
 
@@ -57,7 +57,12 @@ pub async fn read(client: &Client, cluster: &Cluster) -> kube::Result<BTreeMap<S
 ///
 /// # Errors
 /// When the API server rejects or cannot be reached.
-pub async fn write(client: &Client, cluster: &Cluster, observed: &Observed) -> kube::Result<()> {
+pub async fn write(
+    client: &Client,
+    cluster: &Cluster,
+    observed: &Observed,
+    assessment: &Assessment,
+) -> kube::Result<()> {
     let api = api(client, cluster);
     for service in SERVICES {
         let name = cluster.part(service);
@@ -72,7 +77,7 @@ pub async fn write(client: &Client, cluster: &Cluster, observed: &Observed) -> k
             None => {
                 let mut object = OpenIMService::new(
                     &name,
-                    OpenIMServiceSpec { replicas: scaling::scale(cluster, service, observed).replicas },
+                    OpenIMServiceSpec { replicas: assessment.scale(service).replicas },
                 );
                 object.metadata = labels::metadata(cluster, &name, service);
                 object

@@ -7,6 +7,7 @@ pub mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::{Reason, VolumePolicy};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -33,7 +34,14 @@ use serde_json::Value;
 
 use crate::{
     apply::sent::Sent,
-    model::{cluster::Cluster, names::MANAGER, observed::There, plan::Plan, quantity::covers, secret},
+    model::{
+        cluster::Cluster,
+        names::MANAGER,
+        observed::There,
+        plan::{Blocker, Plan},
+        quantity::covers,
+        secret,
+    },
     planner::{
         authority, credentials,
         render::{
@@ -45,7 +53,6 @@ use crate::{
         volumes,
     },
 };
-use crds::{Blocker, Reason, VolumePolicy};
 
 /// Why applying stopped.
 #[derive(Debug, thiserror::Error)]
@@ -389,7 +396,7 @@ async fn carry_out(
             Err(error) => match needed_for(&types).filter(|_| is_404(&error)) {
                 Some((component, field, remedy)) => applied.refused.push(Blocker {
                     component: component.into(),
-                    gate: Reason::DependencyNotReady.as_str().into(),
+                    reason: Reason::DependencyNotReady,
                     message: format!(
                         "{field}: {} CRD not found: install {remedy}, or remove the field",
                         types.kind
@@ -461,7 +468,7 @@ fn invalid(what: &str, object: &DynamicObject, status: &Status) -> Blocker {
 
 fn refused(object: &DynamicObject, reason: Reason, message: String) -> Blocker {
     let component = object.labels().get(COMPONENT).cloned().unwrap_or_default();
-    Blocker { component, gate: reason.as_str().into(), message }
+    Blocker { component, reason, message }
 }
 
 /// Whether the API server will go on refusing: rights, a quota or an admission rule; not that it is busy, or that somebody was faster.

@@ -47,6 +47,7 @@ use crate::{
         watched::{Clusters, Guarded, Watch},
     },
     model::{
+        assessment::Assessment,
         cluster::{Cluster, SERVICES},
         door::Neighbour,
         names::MANAGER,
@@ -63,7 +64,7 @@ use crate::{
         render::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
         rotation, rotation_steps, secret_rotation,
         status::{self, Failure},
-        validate, version,
+        validate,
     },
     probe::{self, kafka_disk::DiskTasks, passwords},
 };
@@ -411,7 +412,8 @@ impl Operator {
             observed.credentials.insert(name.to_owned(), uri);
             apply::replace_credentials(&self.client, &cluster, &before, &observed.credentials).await?;
         }
-        let mut plan = plan::plan_with(&cluster, &observed, &moves);
+        let assessment = Assessment::with_moves(&cluster, &observed, moves);
+        let mut plan = plan::plan_with(&cluster, &observed, assessment);
         if invalid.is_some() {
             plan = plan::repairs(plan, &observed);
         }
@@ -435,7 +437,9 @@ impl Operator {
             }
             Err(error) => (true, Some(error)),
         };
-        manual_scale::write(&self.client, &cluster, &observed).await.map_err(ReconcileError::Services)?;
+        manual_scale::write(&self.client, &cluster, &observed, &plan.assessment)
+            .await
+            .map_err(ReconcileError::Services)?;
         for (pod, uid) in &observed.outdated {
             pods::evict(&self.client, &cluster, pod, uid).await;
         }
@@ -476,7 +480,7 @@ impl Operator {
             tracing::info!(cluster = cluster.name, ?step, "secrets.rotate");
             written = true;
         }
-        let running = version::running(&cluster, &observed);
+        let running = plan.assessment.running.clone();
         let is_noted = running.is_empty() || observed.credentials.get(key::RAN) == Some(&running);
         if !is_noted && !written && failure.is_none() {
             let mut after = observed.credentials.clone();

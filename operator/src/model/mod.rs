@@ -1,6 +1,7 @@
 //! Facts that all floors share: the checked cluster, its observed state, the plan. Data and questions about them, no decisions.
 
 pub mod asked;
+pub mod assessment;
 pub mod cluster;
 pub mod door;
 pub mod manual_scale;

@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::Dependency;
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+
 use crate::model::{
     door::Neighbour,
     manual_scale::Held,
@@ -9,9 +13,6 @@ use crate::model::{
     volume::Volume,
     workload::Rollout,
 };
-use crds::Dependency;
-use jiff::Timestamp;
-use kube::api::DynamicObject;
 
 /// What bears the cluster's label, by kind and name.
 pub type There = BTreeMap<(String, String), DynamicObject>;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::volume::Growth;
-use crds::{Blocker, Change, Reason};
+use crds::{Change, Reason};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::DynamicObject;
+
+use crate::model::{assessment::Assessment, volume::Growth};
 
 /// What keeps the rest of the plan waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,24 @@ pub struct Gate {
     pub reason: Reason,
     /// A sentence.
     pub message: String,
+}
+
+/// Something that must happen before the plan continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocker {
+    /// The service or backing server; empty: the whole cluster.
+    pub component: String,
+    /// Why.
+    pub reason: Reason,
+    /// What was observed, and what to do about it.
+    pub message: String,
+}
+
+impl From<&Blocker> for crds::Blocker {
+    fn from(blocker: &Blocker) -> Self {
+        let Blocker { component, reason, message } = blocker.clone();
+        Self { component, gate: reason.as_str().to_owned(), message }
+    }
 }
 
 /// The desired state. Objects with the cluster's labels that are not in `apply`, `later`, `kept` or `kept_config` are deleted.
@@ -33,6 +52,10 @@ pub struct Plan {
     pub kept: BTreeSet<String>,
     /// What `later` and the changes of templates wait for.
     pub gate: Option<Gate>,
+    /// The facts that it rests on.
+    pub assessment: Assessment,
+    /// Why no pod template may change, whatever the state of the cluster.
+    pub hold: Option<Gate>,
     /// The id of the plan.
     pub id: String,
     /// What Kubernetes is to know before it removes gateways: pod to cost.

@@ -1,8 +1,9 @@
 //! What a pod template says: its image, version, revision and configuration.
 
-use crate::model::names::{PARTITIONS, REVISION};
 use crds::ServiceConfig;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
+
+use crate::model::names::{PARTITIONS, REVISION};
 
 pub(crate) fn annotation<'a>(template: &'a PodTemplateSpec, key: &str) -> &'a str {
     let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());

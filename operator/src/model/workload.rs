@@ -1,8 +1,9 @@
 //! A Deployment or StatefulSet as it is.
 
-use crate::model::{asked::Asked, names::SENTINEL};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
+
+use crate::model::{asked::Asked, names::SENTINEL};
 
 /// Pods of a Deployment or StatefulSet.
 #[derive(Debug, Clone, Default, PartialEq)]

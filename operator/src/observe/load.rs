@@ -6,6 +6,7 @@ use kube::Client;
 
 use crate::{
     model::{
+        assessment::Moves,
         cluster::{Cluster, SERVICES},
         measured::Load,
         observed::Observed,
@@ -13,7 +14,6 @@ use crate::{
     observe::pods,
     planner::{
         manual_scale,
-        moves::Moves,
         scaling::{CONSUMERS, GATEWAY, target},
     },
 };

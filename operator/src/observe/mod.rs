@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     apply::{self, manual_scale},
     model::{
+        assessment::Moves,
         cluster::{Backing, Cluster, SERVICES},
         names::{ASKED, FAILED_REASON, FAILED_REVISION, SCALED_AT},
         observed::{Observed, There},
@@ -36,7 +37,6 @@ use crate::{
     planner::{
         connections::Secrets,
         credentials,
-        moves::Moves,
         render::{
             labels::{COMPONENT, component_selector, components_selector, selector},
             settings::live_revision,

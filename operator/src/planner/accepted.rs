@@ -1,9 +1,9 @@
 //! Whether the Gateways that a cluster names accept its HTTPRoute, from the status of the route. Pure.
 
-use crds::{Blocker, Reason};
+use crds::Reason;
 use serde_json::Value;
 
-use crate::model::{cluster::Cluster, observed::Observed};
+use crate::model::{cluster::Cluster, observed::Observed, plan::Blocker};
 
 /// What the first Gateway that does not accept the HTTPRoute says; `None` while none has said anything.
 pub fn refused(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
@@ -26,7 +26,7 @@ fn blocker(gateway: &Value, refusal: &Value) -> Blocker {
     let (reason, message) = (text(&refusal["reason"]), text(&refusal["message"]));
     Blocker {
         component: "ingress".into(),
-        gate: Reason::DependencyNotReady.as_str().into(),
+        reason: Reason::DependencyNotReady,
         message: format!(
             "spec.gatewayAPI: Gateway {} does not accept the HTTPRoute ({reason}: {}): use one of its listeners and hosts, or let it accept routes of this namespace",
             text(&gateway["name"]),

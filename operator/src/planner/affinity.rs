@@ -1,9 +1,10 @@
 //! A Pod's affinity, which the definition of the cluster takes as any object. Pure.
 
-use crate::model::quantity::covers;
 use crds::AnyObject;
 use k8s_openapi::api::core::v1::Affinity;
 use serde_json::Value;
+
+use crate::model::quantity::covers;
 
 /// Null means absent.
 fn without_nulls(value: Value) -> Value {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Blocker, OpenIMCluster, OpenIMClusterSpec, Reason};
+use crds::{OpenIMCluster, OpenIMClusterSpec, Reason};
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressRule};
 use kube::{ResourceExt, api::DynamicObject};
 
@@ -11,6 +11,7 @@ use crate::model::{
     cluster::Cluster,
     door::{Door, Kind, Neighbour},
     observed::Observed,
+    plan::Blocker,
 };
 
 /// Paths of client traffic: another object with one of them conflicts.
@@ -170,7 +171,7 @@ fn blocker(door: &Door, holder: &Neighbour) -> Blocker {
     let which = if door.host.is_empty() { "all hosts".to_owned() } else { format!("the host {}", door.host) };
     Blocker {
         component: "ingress".into(),
-        gate: Reason::HostTaken.as_str().into(),
+        reason: Reason::HostTaken,
         message: format!(
             "{field}: {whose} already uses {which} of {place}, so no {made} is created: {remedy}"
         ),

@@ -4,6 +4,7 @@
 pub mod accepted;
 pub mod accounts;
 pub mod affinity;
+pub mod assessment;
 pub mod authority;
 pub mod connections;
 pub mod credentials;

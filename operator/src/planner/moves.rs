@@ -3,17 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{Blocker, Reason, VolumePolicy};
+use crds::{Reason, VolumePolicy};
 use jiff::SignedDuration;
 use k8s_openapi::api::{apps::v1::DeploymentStrategy, core::v1::PodTemplateSpec};
 use serde_json::Value;
 
 use crate::{
     model::{
+        assessment::{Left, Moves},
         cluster::{Cluster, SERVICES},
         names::MOVED,
         observed::Observed,
-        plan::{Gate, Wanted},
+        plan::{Blocker, Gate, Wanted},
         pod_template::config_maps,
         workload::Rollout,
     },
@@ -51,22 +52,6 @@ impl Told {
     }
 }
 
-/// A server that is there and that the spec no longer has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Left {
-    server: &'static str,
-    /// Whether pods are made from a template that refers to it.
-    is_used: bool,
-}
-
-/// What of a cluster is on its way to other servers. Reads the settings of every service, so it is computed once per reconcile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Moves {
-    /// Services whose pods are made from a template that uses another Kafka than the spec asks for.
-    behind: BTreeSet<&'static str>,
-    left: Vec<Left>,
-}
-
 impl Moves {
     /// The moves of a cluster, from its objects in the API server.
     pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
@@ -90,16 +75,6 @@ impl Moves {
         };
         let left = left(cluster, observed).into_iter();
         Self { behind, left: left.map(|server| Left { server, is_used: is_used(server) }).collect() }
-    }
-
-    /// Whether services are on their way from one Kafka to another.
-    pub fn between_kafkas(&self) -> bool {
-        !self.behind.is_empty()
-    }
-
-    /// Whether anything is to be moved, or was moved and the server is still there.
-    pub fn any(&self) -> bool {
-        !self.left.is_empty() || self.between_kafkas()
     }
 }
 
@@ -395,7 +370,7 @@ mod tests {
         assert_eq!((world.changed.first().map(String::as_str), world.changed.len()), (Some("msg"), 10));
         let plan = world.pass(&wanted);
         let told = &plan.blockers[0];
-        assert_eq!((told.component.as_str(), told.gate.as_str()), ("transfer", "ConsumerLag"));
+        assert_eq!((told.component.as_str(), told.reason.as_str()), ("transfer", "ConsumerLag"));
         assert!(told.message.starts_with("7 records are still in the old Kafka"), "{}", told.message);
         assert!(plan.kept.contains("kafka"));
         // Nobody knows.

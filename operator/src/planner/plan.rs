@@ -1,15 +1,16 @@
 //! The planner: `plan(cluster, observed)` decides which objects must exist and which can be applied now. Pure: no client, no
 //! clock.
 
-use crds::{Blocker, InternalTls, Reason};
+use crds::{InternalTls, Reason};
 use jiff::SignedDuration;
 use kube::api::DynamicObject;
 
 use crate::{
     model::{
+        assessment::Assessment,
         cluster::{Backing, Cluster},
         observed::Observed,
-        plan::{Gate, Plan},
+        plan::{Blocker, Gate, Plan},
         pod_template::config_maps,
         secret::services_speak_tls,
         workload::Rollout,
@@ -17,8 +18,7 @@ use crate::{
     planner::{
         accepted, connections, doors,
         hold::hold,
-        moves::{self, Moves},
-        render,
+        moves, render,
         rollout::{self, Permissions},
         rotation, scaling, secret_rotation, servers, shared, volumes, window,
     },
@@ -27,17 +27,16 @@ use crate::{
 /// Plans a cluster: backing servers, then the migration, then the services one after the other. A gate holds back new pods and changes
 /// of pod templates; it never takes away what runs, and scaling and repairs go on.
 pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
-    plan_with(cluster, observed, &Moves::of(cluster, observed))
+    plan_with(cluster, observed, Assessment::of(cluster, observed))
 }
 
-/// [`plan`] for moves that are known already.
-pub fn plan_with(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Plan {
+/// [`plan`] for a cluster that is assessed already.
+pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment) -> Plan {
     let settings = render::settings::Settings::of(cluster, observed);
-    let services = render::services::objects(cluster, &settings, observed);
-    let asked = servers::all_asked(cluster, observed);
-    let id = window::plan_id(&services.wanted, &asked);
-    let held = hold(cluster, observed, &id);
-    let servers = servers::decide(cluster, observed, asked, held.is_some());
+    let services = render::services::objects(cluster, &settings, observed, &assessment);
+    let id = window::plan_id(&services.wanted, &assessment.desired_settings());
+    let held = hold(cluster, &assessment.running, &id, observed.now);
+    let servers = servers::decide(cluster, observed, &assessment.servers, held.is_some());
     let mut apply = render::backing::objects(cluster, observed, &servers.made_of);
     render::availability::spare_copies(&mut apply, &observed.dependencies);
     let mut plan = Plan { id, apply, ..Default::default() };
@@ -87,9 +86,10 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Plan 
         create: plan.gate.is_none() && migrated,
         held: plan.gate.clone().or(held.clone()),
         behind: scaling::behind(cluster, observed),
-        waits: moves::waits(cluster, observed, moves),
+        waits: moves::waits(cluster, observed, &assessment.moves),
+        running: assessment.running.clone(),
     };
-    let wanted = moves::in_order(moves, services.wanted);
+    let wanted = moves::in_order(&assessment.moves, services.wanted);
     let decision = rollout::decide(cluster, wanted, observed, &permissions);
     let (now, later) = (&decision.apply, &decision.later);
     plan.apply.extend(services.names);
@@ -109,10 +109,10 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Plan 
     plan.started = servers.started.or(decision.started);
     plan.blockers = decision.blockers;
     plan.blockers.extend(servers.blockers);
-    let (kept, unused) = moves::kept(cluster, observed, moves);
+    let (kept, unused) = moves::kept(cluster, observed, &assessment.moves);
     plan.kept = kept;
     plan.blockers.extend(unused);
-    if let Some(gate) = held.filter(|gate| servers.waits && !names(&plan.blockers, gate.reason)) {
+    if let Some(gate) = held.clone().filter(|gate| servers.waits && !names(&plan.blockers, gate.reason)) {
         plan.blockers.insert(0, rollout::blocker("", gate.reason, gate.message));
     }
     plan.changes.extend(rotation::pending(cluster, observed));
@@ -127,8 +127,10 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Plan 
     let (grow, too_large) = volumes::growth(cluster, observed);
     plan.grow = grow;
     plan.fail_over = render::backing::master_is_next(cluster, observed);
-    plan.deletion_costs = scaling::deletion_costs(cluster, observed);
+    plan.deletion_costs = scaling::deletion_costs(cluster, observed, &assessment);
     plan.blockers.extend(too_large);
+    plan.hold = held;
+    plan.assessment = assessment;
     plan
 }
 
@@ -172,7 +174,7 @@ fn migrating(observed: &Observed, job: &str, was_there: bool) -> (Gate, bool) {
 }
 
 fn names(blockers: &[Blocker], reason: Reason) -> bool {
-    blockers.iter().any(|blocker| blocker.gate == reason.as_str())
+    blockers.iter().any(|blocker| blocker.reason == reason)
 }
 
 /// A cluster created without TLS stays without: services with and without TLS cannot talk to each other.
@@ -181,7 +183,7 @@ fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         !observed.credentials.is_empty() && !services_speak_tls(cluster, &observed.credentials);
     (made_without && cluster.spec.internal_tls == Some(InternalTls::Required)).then(|| Blocker {
         component: "internalTLS".into(),
-        gate: Reason::InvalidSpec.as_str().into(),
+        reason: Reason::InvalidSpec,
         message: "spec.internalTLS is Required, but the cluster was created without TLS: remove it, or \
              create a cluster with another name"
             .into(),
@@ -194,7 +196,7 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let there = connections::brokers(cluster, &observed.stateful_sets);
     (there != wanted.brokers).then(|| Blocker {
         component: "kafka".into(),
-        gate: Reason::InvalidSpec.as_str().into(),
+        reason: Reason::InvalidSpec,
         message: format!(
             "spec.kafka.managed.brokers is {}, but the cluster was created with {there}: restore the \
              previous number, or create a cluster with another name",
@@ -209,7 +211,7 @@ fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let live = observed.stateful_sets.get(&cluster.part("redis"))?;
     (live.has_sentinels() && live.desired > wanted.replicas).then(|| Blocker {
         component: "redis".into(),
-        gate: Reason::InvalidSpec.as_str().into(),
+        reason: Reason::InvalidSpec,
         message: format!(
             "spec.redis.managed.replicas is {}, but the set has {} with Sentinel and cannot shrink: \
              restore the previous number",
@@ -220,25 +222,21 @@ fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crds::Dependency;
+    use jiff::Timestamp;
     use kube::ResourceExt;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        model::{
-            cluster::SERVICES,
-            door::{self, Neighbour},
-        },
+        model::{cluster::SERVICES, door},
         planner::{
             credentials,
             validate::{tests::object, validate},
-            version,
         },
     };
-    use crds::Dependency;
-    use jiff::Timestamp;
-    use std::collections::BTreeMap;
-    use std::collections::BTreeSet;
 
     fn observed(cluster: &Cluster, reachable: [bool; 3], migrated: bool) -> Observed {
         let mut observed = Observed {
@@ -417,7 +415,7 @@ mod tests {
         let waiting = plan(&cluster, &observed);
         assert!(waiting.objects().all(|object| kind(object) != "Ingress"), "one that was made is removed");
         let [blocker] = waiting.blockers.as_slice() else { panic!("{:?}", waiting.blockers) };
-        assert_eq!(blocker.gate, "HostTaken");
+        assert_eq!(blocker.reason, Reason::HostTaken);
         observed.neighbours.clear();
         let alone = plan(&cluster, &observed);
         assert!(open_names(&alone).contains(&"Ingress/chat".to_owned()) && alone.blockers.is_empty());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Blocker, Change, OnFailure, Reason};
+use crds::{Change, OnFailure, Reason};
 use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStrategy},
     core::v1::PodTemplateSpec,
@@ -13,7 +13,7 @@ use crate::{
         cluster::Cluster,
         names::{BUILT_BY, CONFIG_HASH, FAILED_REASON, FAILED_REVISION},
         observed::Observed,
-        plan::{Gate, Wanted},
+        plan::{Blocker, Gate, Wanted},
         pod_template::{annotation, image, partitions_of, revision_of, template_of, version_of},
         workload::Rollout,
     },
@@ -47,6 +47,8 @@ pub struct Permissions {
     pub behind: Vec<(&'static str, i64)>,
     /// Services that may not go to another server yet, and why.
     pub waits: BTreeMap<&'static str, String>,
+    /// The lowest running version: what older pods would go back to must be able to follow it.
+    pub running: String,
 }
 
 /// Where old and new pods must not run at the same time: all old ones are removed first.
@@ -100,8 +102,8 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
     reasons.join(", ")
 }
 
-pub(crate) fn blocker(service: &str, gate: Reason, message: String) -> Blocker {
-    Blocker { component: service.to_owned(), gate: gate.as_str().to_owned(), message }
+pub(crate) fn blocker(service: &str, reason: Reason, message: String) -> Blocker {
+    Blocker { component: service.to_owned(), reason, message }
 }
 
 fn seen(live: &Rollout) -> String {
@@ -157,12 +159,11 @@ pub fn decide(
     });
     // What is older than all that run may not know their data any more.
     let may_go_back_to = |before: &PodTemplateSpec| {
-        let running = || version::running(cluster, observed);
         cluster.spec.rollout.on_failure == OnFailure::RollBack
-            && version::upgrade_problem(&running(), version_of(before)).is_none()
+            && version::upgrade_problem(&permissions.running, version_of(before)).is_none()
     };
     // Their counters tell of the time with the cause too: after one went back the others are looked at by a person.
-    let rolled_back = decision.blockers.iter().any(|blocker| blocker.gate == Reason::RolloutFailed.as_str());
+    let rolled_back = decision.blockers.iter().any(|blocker| blocker.reason == Reason::RolloutFailed);
     let crowded = too_crowded(cluster, observed);
     let mut may_change = permissions.held.is_none() && decision.blockers.is_empty() && failing.is_none();
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
@@ -268,7 +269,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{cluster::SERVICES, measured::Calls},
+        model::{assessment::Assessment, cluster::SERVICES, measured::Calls},
         planner::{
             credentials, render, scaling,
             validate::{tests::object, validate},
@@ -296,7 +297,8 @@ mod tests {
 
         fn wanted(&self, cluster: &Cluster) -> Vec<Wanted> {
             let settings = render::settings::Settings::of(cluster, &self.observed);
-            render::services::objects(cluster, &settings, &self.observed).wanted
+            let assessment = Assessment::of(cluster, &self.observed);
+            render::services::objects(cluster, &settings, &self.observed, &assessment).wanted
         }
 
         fn permissions(&self, cluster: &Cluster, held: Option<Gate>) -> Permissions {
@@ -305,6 +307,7 @@ mod tests {
                 held,
                 behind: scaling::behind(cluster, &self.observed),
                 waits: BTreeMap::new(),
+                running: version::running(cluster, &self.observed),
             }
         }
 
@@ -377,7 +380,7 @@ mod tests {
         let decision = world.pass(&cluster("version: 1.1.0"), None);
         assert_eq!(world.changed, ["transfer"], "it may be what mends it");
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
-        assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("transfer", "ConsumerLag"));
+        assert_eq!((blocker.component.as_str(), blocker.reason.as_str()), ("transfer", "ConsumerLag"));
         assert!(blocker.message.starts_with("consumer lag is 10001 records"), "{}", blocker.message);
         world.observed.load = load(10_000);
         assert!(world.pass(&cluster("version: 1.1.0"), None).started.is_some());
@@ -415,7 +418,7 @@ mod tests {
         assert_eq!(world.changed, ["auth", "user", "user"], "there, and back, and nothing more");
         let decision = world.pass(&cluster("version: 1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
-        assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("user", "RolloutFailed"));
+        assert_eq!((blocker.component.as_str(), blocker.reason.as_str()), ("user", "RolloutFailed"));
         assert!(blocker.message.starts_with("the new pods failed 11 of 100 calls"), "{}", blocker.message);
         world.observed.calls.clear();
         for _ in 0..SERVICES.len() + 1 {
@@ -436,7 +439,7 @@ mod tests {
             world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
             let decision = world.pass(&cluster("version: 1.1.1"), None);
             assert_eq!(version_of(&world.observed.deployments["chat-auth"].template) == before, goes_back);
-            assert!(goes_back || decision.blockers[0].gate == "ErrorRate", "{:?}", decision.blockers);
+            assert!(goes_back || decision.blockers[0].reason == Reason::ErrorRate, "{:?}", decision.blockers);
         }
     }
 
@@ -450,7 +453,7 @@ mod tests {
         world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
         let decision = world.pass(&stop("1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
-        assert_eq!((blocker.component.as_str(), blocker.gate.as_str()), ("auth", "ErrorRate"));
+        assert_eq!((blocker.component.as_str(), blocker.reason.as_str()), ("auth", "ErrorRate"));
         assert!(blocker.message.contains("failed 11 of 100 calls (11 %, limit 10 %)"), "{}", blocker.message);
         assert_eq!(world.changed, ["auth"]);
         assert_eq!(world.pass(&cluster("version: 1.0.0"), None).started.unwrap().component, "auth");
@@ -475,7 +478,7 @@ mod tests {
             "{:?}",
             world.changed
         );
-        assert_eq!(decision.blockers[0].gate, "ReconnectBudget");
+        assert_eq!(decision.blockers[0].reason, Reason::ReconnectBudget);
         assert!(
             decision.blockers[0].message.contains("would force 100 reconnects per second"),
             "{:?}",
@@ -551,7 +554,7 @@ mod tests {
         assert_eq!(world.changed, ["auth", "user", "relation", "conversation", "conversation"]);
         assert_eq!(world.versions().iter().filter(|version| **version == "1.1.0").count(), 3);
         let decision = world.pass(&cluster("version: 1.1.0"), None);
-        assert_eq!((decision.blockers.len(), decision.blockers[0].gate.as_str()), (1, "RolloutFailed"));
+        assert_eq!((decision.blockers.len(), decision.blockers[0].reason.as_str()), (1, "RolloutFailed"));
         // A mended version goes through, and one that goes back too.
         for _ in 0..20 {
             world.pass(&cluster("version: 1.1.1"), None);
@@ -581,7 +584,7 @@ mod tests {
         assert_eq!(world.observed.deployments["chat-msg"].desired, 3);
         assert_eq!(decision.changes.len(), SERVICES.len());
         assert_eq!(
-            (decision.blockers[0].gate.as_str(), decision.blockers[0].component.as_str()),
+            (decision.blockers[0].reason.as_str(), decision.blockers[0].component.as_str()),
             ("Paused", "")
         );
     }

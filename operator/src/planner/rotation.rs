@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Blocker, Change, Reason};
+use crds::{Change, Reason};
 
 use crate::{
     model::{
         cluster::Cluster,
         observed::Observed,
-        plan::Plan,
+        plan::{Blocker, Plan},
         secret::{Account, key},
     },
     planner::{
@@ -47,7 +47,7 @@ pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step>
     // Secrets that are to change wait for the passwords.
     let still = || still(observed, plan, &[COMPONENT, secret_rotation::COMPONENT]);
     let may = match step {
-        Step::Begin => still() && may_begin(cluster, observed, plan),
+        Step::Begin => still() && may_begin(cluster, plan),
         Step::Finish => still(),
         Step::Switch | Step::End => true,
     };
@@ -84,7 +84,7 @@ pub fn taken(cluster: &Cluster, data: &BTreeMap<String, String>, step: Step) -> 
 pub fn blocker(problem: &str) -> Blocker {
     Blocker {
         component: COMPONENT.into(),
-        gate: Reason::DependencyNotReady.as_str().into(),
+        reason: Reason::DependencyNotReady,
         message: format!("cannot change MongoDB's users: {problem}; retrying"),
     }
 }
@@ -92,9 +92,8 @@ pub fn blocker(problem: &str) -> Blocker {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::workload::Rollout;
     use crate::{
-        model::secret,
+        model::{secret, workload::Rollout},
         planner::{
             plan::plan,
             validate::{tests::object, validate},

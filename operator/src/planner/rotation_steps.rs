@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use crds::Reason;
 
-use crate::{
-    model::{cluster::Cluster, observed::Observed, plan::Plan, workload::Rollout},
-    planner::hold::hold,
-};
+use crate::model::{cluster::Cluster, observed::Observed, plan::Plan, workload::Rollout};
 
 /// What comes next: for passwords, which the servers check, as for secrets, which the services do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +37,9 @@ pub(crate) fn step_due(
 }
 
 /// A cluster that never ran has nothing to rotate. Requesting a rotation in the spec counts as approval.
-pub(crate) fn may_begin(cluster: &Cluster, observed: &Observed, plan: &Plan) -> bool {
-    let gate = hold(cluster, observed, &plan.id);
-    !cluster.ran.is_empty() && gate.is_none_or(|gate| gate.reason == Reason::AwaitingApproval)
+pub(crate) fn may_begin(cluster: &Cluster, plan: &Plan) -> bool {
+    let hold = plan.hold.as_ref();
+    !cluster.ran.is_empty() && hold.is_none_or(|hold| hold.reason == Reason::AwaitingApproval)
 }
 
 /// Nothing is going on but changes of these components, which no pods are replaced for.

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 
 use crds::Autoscaling;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use crate::{
-    model::{cluster::Cluster, observed::Observed},
+    model::{
+        assessment::{Assessment, Scale},
+        cluster::Cluster,
+        observed::Observed,
+    },
     planner::manual_scale,
 };
 
@@ -25,15 +29,6 @@ pub(crate) fn target(scaling: &Autoscaling) -> Option<i64> {
 /// Whether Kubernetes scales this service by CPU.
 pub(crate) fn by_cpu(scaling: &Autoscaling) -> bool {
     target(scaling).is_none()
-}
-
-/// The number of pods, and when it was last changed by load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scale {
-    /// Pods.
-    pub replicas: i32,
-    /// `None`: never.
-    pub changed: Option<Timestamp>,
 }
 
 /// The pods a service is to have.
@@ -85,10 +80,14 @@ pub fn behind(cluster: &Cluster, observed: &Observed) -> Vec<(&'static str, i64)
 }
 
 /// The pod-deletion-cost of a gateway: its connections, rounded while it is updated all the time, so that little is written.
-pub fn deletion_costs(cluster: &Cluster, observed: &Observed) -> BTreeMap<String, i64> {
+pub fn deletion_costs(
+    cluster: &Cluster,
+    observed: &Observed,
+    assessment: &Assessment,
+) -> BTreeMap<String, i64> {
     let Some(Some(load)) = observed.load.get(GATEWAY) else { return BTreeMap::new() };
     let live = observed.deployments.get(&cluster.part(GATEWAY)).map_or(0, |live| live.desired);
-    if scale(cluster, GATEWAY, observed).replicas < live {
+    if assessment.scale(GATEWAY).replicas < live {
         return load.clone();
     }
     // A HorizontalPodAutoscaler asks nobody before it takes one away.
@@ -107,6 +106,7 @@ mod tests {
         model::workload::Rollout,
         planner::validate::{tests::object, validate},
     };
+    use jiff::Timestamp;
 
     fn cluster(service: &str, scaling: &str) -> Cluster {
         validate(&object(&format!("services: {{{service}: {{autoscaling: {scaling}}}}}"))).unwrap()

@@ -103,8 +103,7 @@ pub fn told(cluster: &Cluster, data: &Data) -> String {
 /// The step to take now. Each needs every pod to have applied the previous one; the first one also needs that changes can start.
 pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step> {
     let step = in_time(cluster, observed)?;
-    let may =
-        still(observed, plan, &[COMPONENT]) && (step != Step::Begin || may_begin(cluster, observed, plan));
+    let may = still(observed, plan, &[COMPONENT]) && (step != Step::Begin || may_begin(cluster, plan));
     may.then_some(step)
 }
 

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Blocker, Change, Managed, Reason, Resources, ServerResources};
+use crds::{Change, Managed, Reason, Resources, ServerResources};
 
 use crate::{
     model::{
         asked::{self, Asked},
+        assessment::Drift,
         cluster::Cluster,
         observed::Observed,
+        plan::Blocker,
         pod_template,
         quantity::amount,
         secret::key,
@@ -62,23 +64,26 @@ fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed
     }
 }
 
-/// The desired settings of each managed server.
-pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Asked> {
+/// The settings of each managed server. A newer template is no reason to change a server, but what changes it anyway gets the newest.
+pub(crate) fn drifts(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Drift> {
     let servers = cluster.servers().into_iter();
     servers
         .map(|(server, managed)| {
             let mut wanted = asked(cluster, observed, server, managed);
-            // A template is no reason to change a server, but what changes it anyway gets the newest.
-            if let Some(live) = observed.stateful_sets.get(&cluster.part(server)) {
-                let had = had(cluster, observed, server, live);
-                let same = Asked { template: had.template, ..wanted.clone() };
-                if had == same {
-                    wanted = had;
-                }
+            let live = observed.stateful_sets.get(&cluster.part(server));
+            let had = live.map(|live| had(cluster, observed, server, live));
+            let unchanged = |had: &&Asked| **had == Asked { template: had.template, ..wanted.clone() };
+            if let Some(had) = had.as_ref().filter(unchanged) {
+                wanted = had.clone();
             }
-            (server, wanted)
+            (server, Drift { had, wanted })
         })
         .collect()
+}
+
+/// The desired settings of each managed server.
+pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Asked> {
+    drifts(cluster, observed).into_iter().map(|(server, drift)| (server, drift.wanted)).collect()
 }
 
 /// The recorded settings of a server. Earlier operators did not record them and only had a configurable image.
@@ -135,19 +140,18 @@ pub struct Decision {
 pub fn decide(
     cluster: &Cluster,
     observed: &Observed,
-    wanted: BTreeMap<&'static str, Asked>,
+    servers: &BTreeMap<&'static str, Drift>,
     held: bool,
 ) -> Decision {
     let mut decision = Decision::default();
     let live_of = |server: &str| observed.stateful_sets.get(&cluster.part(server));
     let is_done = |live: &Rollout| live.current && live.settled && live.ready >= live.desired;
-    let names: Vec<&str> = wanted.keys().copied().collect();
-    for (server, wanted) in wanted {
-        let Some(live) = live_of(server) else {
+    for (&server, Drift { had, wanted }) in servers {
+        let (had, wanted) = (had.clone(), wanted.clone());
+        let (Some(live), Some(had)) = (live_of(server), had) else {
             decision.made_of.insert(server, wanted);
             continue;
         };
-        let had = had(cluster, observed, server, live);
         let mut change = Change { component: server.to_owned(), reason: String::new(), pods: live.desired };
         if had == wanted {
             if !live.settled {
@@ -163,7 +167,7 @@ pub fn decide(
         change.reason = reason(&had, &wanted);
         decision.changes.push(change.clone());
         let others_serve =
-            names.iter().filter(|other| **other != server).all(|other| live_of(other).is_none_or(is_done));
+            servers.keys().filter(|other| **other != server).all(|other| live_of(other).is_none_or(is_done));
         if !held && others_serve && decision.started.is_none() {
             decision.started = Some(change);
             decision.made_of.insert(server, wanted);
@@ -181,7 +185,7 @@ mod tests {
     use crate::planner::validate::{tests::object, validate};
 
     fn decide(cluster: &Cluster, observed: &Observed, held: bool) -> Decision {
-        super::decide(cluster, observed, all_asked(cluster, observed), held)
+        super::decide(cluster, observed, &drifts(cluster, observed), held)
     }
 
     fn cluster(spec: &str) -> Cluster {

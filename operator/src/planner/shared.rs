@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{Blocker, Reason};
+use crds::Reason;
 use sha2::{Digest, Sha256};
 
 use crate::{
     model::{
         cluster::{Backing, Cluster},
         observed::Observed,
+        plan::Blocker,
         secret::key,
     },
     planner::connections,
@@ -89,7 +90,7 @@ pub fn taken(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     };
     Some(Blocker {
         component: server.to_owned(),
-        gate: Reason::NamesTaken.as_str().into(),
+        reason: Reason::NamesTaken,
         message: format!(
             "OpenIMCluster {} in namespace {} uses the same {what} on the same server, and each would take the other's records: {remedy}",
             other.name, other.namespace

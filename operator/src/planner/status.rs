@@ -1,6 +1,6 @@
 //! The status, from the plan and the observed state, with the previous conditions for their transition times. Pure.
 
-use crds::{Blocker, Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
+use crds::{Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -9,14 +9,13 @@ use crate::{
         cluster::{Cluster, SERVICES},
         door,
         observed::Observed,
-        plan::Plan,
+        plan::{Blocker, Gate, Plan},
         pod_template::version_of,
     },
     planner::{
         doors,
         render::{settings::live_revision, template},
-        scaling::scale,
-        secret_rotation, shared, version,
+        secret_rotation, shared,
     },
 };
 
@@ -97,7 +96,7 @@ pub fn overruled(
     OpenIMClusterStatus {
         message: message.to_owned(),
         conditions: conditions(&verdict, status.observed_generation, &before.conditions, now),
-        blockers: vec![Blocker { component: String::new(), gate, message: message.to_owned() }],
+        blockers: vec![crds::Blocker { component: String::new(), gate, message: message.to_owned() }],
         plan: vec![],
         plan_id: String::new(),
         history: before.history.clone(),
@@ -114,8 +113,8 @@ fn needs_an_edit(available: bool, reason: Reason, message: &str) -> Verdict {
 
 /// All pods are as they are to be, and yet the spec is not carried out.
 fn left_over(available: bool, blocker: &Blocker) -> Verdict {
-    let gates = [Reason::HostTaken, Reason::NamesTaken, Reason::InvalidSpec];
-    let edit = gates.into_iter().find(|gate| gate.as_str() == blocker.gate);
+    let need_an_edit = [Reason::HostTaken, Reason::NamesTaken, Reason::InvalidSpec];
+    let edit = Some(blocker.reason).filter(|reason| need_an_edit.contains(reason));
     let message = with_end(&blocker.message);
     let reason = edit.unwrap_or(Reason::DependencyNotReady);
     Verdict {
@@ -182,7 +181,7 @@ pub fn of(
             let rollout = observed.deployments.get(&cluster.part(service)).cloned().unwrap_or_default();
             Component {
                 name: (*service).to_owned(),
-                desired: scale(cluster, service, observed).replicas,
+                desired: plan.assessment.scale(service).replicas,
                 ready: rollout.ready,
                 updated: rollout.updated,
                 version: version_of(&rollout.template).to_owned(),
@@ -194,9 +193,8 @@ pub fn of(
         .copied()
         .filter(|service| {
             let found = observed.deployments.get(&cluster.part(service));
-            !found.is_some_and(|live| {
-                live.is_done() && live.desired == scale(cluster, service, observed).replicas
-            })
+            !found
+                .is_some_and(|live| live.is_done() && live.desired == plan.assessment.scale(service).replicas)
         })
         .collect();
     let ready: i32 = components.iter().map(|component| component.ready.min(component.desired)).sum();
@@ -227,14 +225,14 @@ pub fn of(
             Reason::ReconnectBudget,
             Reason::RolloutFailed,
         ];
-        Some((reasons.into_iter().find(|reason| reason.as_str() == blocker.gate)?, blocker))
+        reasons.contains(&blocker.reason).then_some((blocker.reason, blocker))
     });
     // While a cluster is created its servers are on their way.
     let degraded = lacking(observed).filter(|_| !observed.deployments.is_empty());
     let verdict = match (&plan.gate, stopped) {
         _ if !plan.refused.is_empty() => {
             let first = &plan.refused[0];
-            let by_rights = first.gate == Reason::Refused.as_str();
+            let by_rights = first.reason == Reason::Refused;
             let reason = if by_rights { Reason::Refused } else { Reason::InvalidSpec };
             needs_an_edit(available, reason, &first.message)
         }
@@ -301,7 +299,7 @@ pub fn of(
     OpenIMClusterStatus {
         observed_generation: cluster.generation,
         pods: format!("{ready}/{desired}"),
-        version: version::running(cluster, observed),
+        version: plan.assessment.running.clone(),
         conditions: conditions(&verdict, cluster.generation, &before.conditions, now),
         message: verdict.message,
         components,
@@ -353,19 +351,17 @@ fn history(cluster: &Cluster, ready: bool, before: &[GoodSpec], now: Timestamp) 
     std::iter::once(newest).chain(older).take(REMEMBERED).collect()
 }
 
-fn blockers(plan: &Plan) -> Vec<Blocker> {
-    let gate = plan.gate.as_ref().filter(|gate| {
-        !plan
-            .blockers
-            .iter()
-            .any(|blocker| blocker.gate == gate.reason.as_str() && blocker.component.is_empty())
-    });
-    let gate = gate.map(|gate| Blocker {
+fn blockers(plan: &Plan) -> Vec<crds::Blocker> {
+    let is_named = |gate: &Gate| {
+        plan.blockers.iter().any(|blocker| blocker.reason == gate.reason && blocker.component.is_empty())
+    };
+    let gate = plan.gate.as_ref().filter(|gate| !is_named(gate)).map(|gate| crds::Blocker {
         component: String::new(),
         gate: gate.reason.as_str().into(),
         message: gate.message.clone(),
     });
-    plan.refused.iter().cloned().chain(gate).chain(plan.blockers.iter().cloned()).collect()
+    let of = |blockers: &[Blocker]| blockers.iter().map(crds::Blocker::from).collect::<Vec<_>>();
+    of(&plan.refused).into_iter().chain(gate).chain(of(&plan.blockers)).collect()
 }
 
 fn with_end(message: &str) -> String {
@@ -408,12 +404,25 @@ mod tests {
     use super::*;
     use crate::{
         apply::ApplyError,
-        model::workload::Rollout,
+        model::{assessment::Assessment, workload::Rollout},
         planner::{
             plan::plan,
             validate::{tests::object, validate},
         },
     };
+
+    /// The status with a plan that rests on what is observed.
+    fn of(
+        cluster: &Cluster,
+        observed: &Observed,
+        plan: &Plan,
+        written: bool,
+        before: &OpenIMClusterStatus,
+        now: Timestamp,
+    ) -> OpenIMClusterStatus {
+        let plan = Plan { assessment: Assessment::of(cluster, observed), ..plan.clone() };
+        super::of(cluster, observed, &plan, written, before, now)
+    }
 
     fn is_true(status: &OpenIMClusterStatus, kind: &str) -> bool {
         status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
@@ -429,7 +438,7 @@ mod tests {
             let mut observed = Observed { credentials: crate::planner::credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
             for (service, ready) in SERVICES.iter().zip(&ready) {
                 let settings = crate::planner::render::settings::Settings::of(&cluster, &observed);
-                let wanted = crate::planner::render::services::objects(&cluster, &settings, &observed).wanted;
+                let wanted = crate::planner::render::services::objects(&cluster, &settings, &observed, &Assessment::of(&cluster, &observed)).wanted;
                 let item = wanted.into_iter().find(|item| item.service == *service).unwrap();
                 let template = item.deployment.spec.unwrap().template;
                 let rollout = Rollout { current, desired: 1, ready: *ready, updated: *ready, total: 1, template, ..Default::default() };
@@ -560,8 +569,7 @@ mod tests {
     #[test]
     fn ready_is_not_said_while_something_of_the_spec_is_not_carried_out() {
         let held = |gate: Reason| {
-            let blocker =
-                Blocker { component: "ingress".into(), gate: gate.as_str().into(), message: "taken".into() };
+            let blocker = Blocker { component: "ingress".into(), reason: gate, message: "taken".into() };
             said(&Plan { blockers: vec![blocker], ..Default::default() })
         };
         assert!(is_true(&said(&Plan::default()), condition::READY));
@@ -585,13 +593,10 @@ mod tests {
     fn what_the_api_server_refuses_is_said_before_everything_that_follows_from_it() {
         let refused = Blocker {
             component: "mongodb".into(),
-            gate: Reason::InvalidSpec.as_str().into(),
+            reason: Reason::InvalidSpec,
             message: "the API server rejects StatefulSet/chat-mongodb: spec.x: Unsupported value".into(),
         };
-        let gate = Some(crate::model::plan::Gate {
-            reason: Reason::DependencyNotReady,
-            message: "mongodb: down".into(),
-        });
+        let gate = Some(Gate { reason: Reason::DependencyNotReady, message: "mongodb: down".into() });
         let status = said(&Plan { refused: vec![refused], gate, ..Default::default() });
         assert!(is_true(&status, condition::STALLED));
         assert_eq!(status.conditions[0].reason, "InvalidSpec");

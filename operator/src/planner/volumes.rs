@@ -1,9 +1,9 @@
 //! Volumes of managed servers: they grow with the spec, and never shrink. Kubernetes does not let a StatefulSet's claim template change,
 //! so the claims themselves are changed.
 
-use crds::{Blocker, Managed, Reason};
+use crds::{Managed, Reason};
 
-use crate::model::{cluster::Cluster, observed::Observed, quantity::amount, volume::Growth};
+use crate::model::{cluster::Cluster, observed::Observed, plan::Blocker, quantity::amount, volume::Growth};
 
 /// What must grow, and what cannot be done.
 pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Blocker>) {
@@ -27,7 +27,7 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
         }
         blockers.extend(larger.map(|(claim, volume)| Blocker {
             component: server.to_owned(),
-            gate: Reason::InvalidSpec.as_str().into(),
+            reason: Reason::InvalidSpec,
             message: format!(
                 "spec.{server}.managed.storage is {}, but the volume {claim} has {}: volumes cannot \
                  shrink; restore the previous size",
@@ -46,7 +46,7 @@ pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
             live.claims.as_ref()?.first()?.spec.as_ref()?.storage_class_name.as_deref().unwrap_or_default();
         (made_in != wanted.storage_class).then(|| Blocker {
             component: server.to_owned(),
-            gate: Reason::InvalidSpec.as_str().into(),
+            reason: Reason::InvalidSpec,
             message: format!(
                 "spec.{server}.managed.storageClass is {:?}, but its volumes were created with \
                  {made_in:?}: restore the previous value",
@@ -61,7 +61,7 @@ pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
 pub fn refused(growth: &Growth, answer: &str) -> Blocker {
     Blocker {
         component: growth.server.clone(),
-        gate: Reason::InvalidSpec.as_str().into(),
+        reason: Reason::InvalidSpec,
         message: format!(
             "spec.{}.managed.storage is {}, but the volume {} cannot grow: {answer}; let its storage class expand volumes \
              (allowVolumeExpansion), or set storage back",

@@ -1,5 +1,6 @@
 //! Availability during node maintenance: disruption budgets, spread, autoscalers.
 
+use crds::{Dependency, Spread};
 use k8s_openapi::{
     api::{
         autoscaling::v2::{
@@ -11,7 +12,6 @@ use k8s_openapi::{
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
-
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::json;
 
@@ -22,7 +22,6 @@ use crate::{
         scaling,
     },
 };
-use crds::{Dependency, Spread};
 
 /// At most one pod of a component can be evicted at a time.
 pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::{Dependency, Managed, ManagedKafka, ManagedRedis, VolumePolicy};
 use k8s_openapi::{
     api::{
         apps::v1::{
@@ -46,7 +47,6 @@ use crate::{
         },
     },
 };
-use crds::{Dependency, Managed, ManagedKafka, ManagedRedis, VolumePolicy};
 
 /// Annotation of the pod templates of servers: names their certificate.
 pub(crate) const CERTIFICATE: &str = "openim.io/certificate";

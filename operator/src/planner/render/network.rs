@@ -1,5 +1,6 @@
 //! The NetworkPolicies. Policies are additive: users can allow more with their own.
 
+use crds::NetworkPolicies;
 use k8s_openapi::{
     api::networking::v1::{
         NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -19,7 +20,6 @@ use crate::{
         services::{ADMIN_PORT, API_PORT, WS_PORT},
     },
 };
-use crds::NetworkPolicies;
 
 pub(crate) const SERVERS: [&str; 3] = ["mongodb", "redis", "kafka"];
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::{PodUser, Pods};
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
@@ -12,7 +13,6 @@ use k8s_openapi::{
 };
 
 use crate::planner::{affinity::affinity, render::template, secret_rotation};
-use crds::{PodUser, Pods};
 
 /// The "restricted" pod security standard, as the user that the image was made for, unless admission is to choose one.
 pub(crate) fn pod_security(user: i64, pods: &Pods) -> PodSecurityContext {

@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     model::{
         asked,
+        assessment::{Assessment, Scale},
         cluster::{Cluster, SERVICES},
         door,
         names::{BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, SCALED_AT},
@@ -45,7 +46,6 @@ use crate::{
             settings::{Settings, config_map_name, live_name},
             template,
         },
-        scaling::{self, Scale},
     },
 };
 
@@ -74,7 +74,12 @@ pub struct Services {
 }
 
 /// All objects of the services.
-pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> Services {
+pub fn objects(
+    cluster: &Cluster,
+    settings: &Settings,
+    observed: &Observed,
+    assessment: &Assessment,
+) -> Services {
     let mut names: Vec<DynamicObject> =
         SERVICES.into_iter().map(|name| dynamic(&headless(cluster, name))).collect();
     // By this word implementations of the Gateway API know that connections are upgraded.
@@ -84,7 +89,7 @@ pub fn objects(cluster: &Cluster, settings: &Settings, observed: &Observed) -> S
     let wanted = SERVICES
         .into_iter()
         .map(|service| {
-            let scale = scaling::scale(cluster, service, observed);
+            let scale = assessment.scale(service);
             Wanted { service, deployment: deployment(cluster, settings, service, scale, observed) }
         })
         .collect();

@@ -5,6 +5,7 @@ mod config;
 
 use std::{path::PathBuf, time::Duration};
 
+use config::{documents, grown, leads, number, trouble, without_last};
 use futures::{StreamExt, stream::FuturesUnordered};
 use mongodb::{
     Client, Database,
@@ -15,7 +16,6 @@ use mongodb::{
 use sha2::{Digest, Sha256};
 
 use crate::model::replica_set::{ReplicaSet, SET};
-use config::{documents, grown, leads, number, trouble, without_last};
 
 /// What a set that can be written to looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
