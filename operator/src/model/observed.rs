@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 
 use crate::model::{
+    cluster::Cluster,
     door::Neighbour,
     manual_scale::Held,
     measured::{Calls, Load},
@@ -72,4 +73,16 @@ pub struct Observed {
     pub mongodb_members: Option<i32>,
     /// What the migration creates and reachable servers lack; each a phrase for a message.
     pub gone: Vec<String>,
+}
+
+impl Observed {
+    /// The Deployment of a service, if it exists.
+    pub fn deployment(&self, cluster: &Cluster, service: &str) -> Option<&Rollout> {
+        self.deployments.get(&cluster.part(service))
+    }
+
+    /// The StatefulSet of a managed server, if it exists.
+    pub fn stateful_set(&self, cluster: &Cluster, server: &str) -> Option<&Rollout> {
+        self.stateful_sets.get(&cluster.part(server))
+    }
 }

@@ -26,7 +26,7 @@ fn metric(service: &str) -> &'static str {
 fn of_interest(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Vec<&'static str> {
     let interesting = |service: &&'static str| {
         let wanted = cluster.service(service);
-        let live = observed.deployments.get(&cluster.part(service)).map_or(0, |live| live.desired);
+        let live = observed.deployment(cluster, service).map_or(0, |live| live.desired);
         let paces_changes =
             cluster.changing && cluster.spec.rollout.max_lag > 0 && CONSUMERS.contains(service);
         let has_budget =

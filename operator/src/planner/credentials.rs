@@ -113,7 +113,7 @@ pub fn mongodb_pods(cluster: &Cluster, observed: &Observed) -> i32 {
     if observed.mongodb_members == Some(wanted) {
         return wanted;
     }
-    let live = observed.stateful_sets.get(&cluster.part("mongodb")).map_or(all, |live| live.desired);
+    let live = observed.stateful_set(cluster, "mongodb").map_or(all, |live| live.desired);
     if all > wanted { live.clamp(wanted, all) } else { wanted }
 }
 
@@ -121,7 +121,7 @@ pub fn mongodb_pods(cluster: &Cluster, observed: &Observed) -> i32 {
 pub fn shortened(cluster: &Cluster, observed: &Observed) -> Option<String> {
     let mut set = replica_set(cluster, &observed.credentials);
     let wanted = set.hosts.len() as i32;
-    let live = observed.stateful_sets.get(&cluster.part("mongodb"))?;
+    let live = observed.stateful_set(cluster, "mongodb")?;
     let left = observed.mongodb_members == Some(wanted) && live.desired == wanted && live.total == wanted;
     (cluster.mongodb.is_managed() && left && !set.leaving.is_empty()).then(|| {
         set.leaving.clear();

@@ -26,7 +26,7 @@ pub fn replicas(cluster: &Cluster, service: &str, observed: &Observed) -> i32 {
 
 pub(crate) fn status(cluster: &Cluster, service: &str, observed: &Observed) -> OpenIMServiceStatus {
     let selector = labels::component_selector(&cluster.name, service);
-    observed.deployments.get(&cluster.part(service)).map_or_else(
+    observed.deployment(cluster, service).map_or_else(
         || OpenIMServiceStatus { selector: selector.clone(), ..Default::default() },
         |live| OpenIMServiceStatus {
             replicas: live.total,

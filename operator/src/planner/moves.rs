@@ -130,7 +130,7 @@ fn still_reads(
 ) -> Option<String> {
     let writes = |service: &&str| *service != consumer && !(consumer == "transfer" && *service == "push");
     let has_moved = |service: &str| {
-        let Some(live) = observed.deployments.get(&cluster.part(service)) else { return true };
+        let Some(live) = observed.deployment(cluster, service) else { return true };
         let long_ago = |at| observed.now.duration_since(at) >= COUNTED_WITHIN;
         !behind.contains(service)
             && live.is_done()

@@ -208,7 +208,7 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
 /// A Redis with sentinels keeps them.
 fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let Backing::Managed(wanted) = &cluster.redis else { return None };
-    let live = observed.stateful_sets.get(&cluster.part("redis"))?;
+    let live = observed.stateful_set(cluster, "redis")?;
     (live.has_sentinels() && live.desired > wanted.replicas).then(|| Blocker {
         component: "redis".into(),
         reason: Reason::InvalidSpec,

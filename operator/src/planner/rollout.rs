@@ -136,7 +136,7 @@ pub fn decide(
     let mut decision = Decision::default();
     // Services that have their new template and do not serve with it, and those that were rolled back.
     for item in &wanted {
-        let Some(live) = observed.deployments.get(&cluster.part(item.service)) else { continue };
+        let Some(live) = observed.deployment(cluster, item.service) else { continue };
         let revision = revision_of(template_of(&item.deployment));
         if live.failed_revision == revision {
             let message = format!(
@@ -152,7 +152,7 @@ pub fn decide(
     // Only services already on the desired revision: an edit that reverts the change must not be blocked by what it fixes. The one changed last is the
     // likeliest cause; services that it calls, or that call it, fail with it.
     let failing = wanted.iter().rev().find_map(|item| {
-        let live = observed.deployments.get(&cluster.part(item.service))?;
+        let live = observed.deployment(cluster, item.service)?;
         let changed = revision_of(&live.template) == revision_of(template_of(&item.deployment));
         let calls = observed.calls.get(item.service).filter(|_| changed)?;
         Some((item.service, calls.too_many(cluster.spec.rollout.max_error_percent)?, *calls))
@@ -169,19 +169,19 @@ pub fn decide(
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
     let first_that = |is: fn(&Rollout) -> bool| {
         let mut services = wanted.iter().map(|item| item.service);
-        services.find(|service| observed.deployments.get(&cluster.part(service)).is_some_and(is))
+        services.find(|service| observed.deployment(cluster, service).is_some_and(is))
     };
     let first = first_that(|live| !live.current || live.updated < live.total)
         .or_else(|| first_that(|live| !live.is_done()));
     // When all are done and have what is wanted it served, and what fails later has other reasons.
     let unfinished = first.is_some()
         || wanted.iter().any(|item| {
-            let live = observed.deployments.get(&cluster.part(item.service));
+            let live = observed.deployment(cluster, item.service);
             live.is_some_and(|live| revision_of(&live.template) != revision_of(template_of(&item.deployment)))
         });
     let culprit = failing.filter(|_| permissions.create && !rolled_back && unfinished);
     for item in wanted {
-        let Some(live) = observed.deployments.get(&cluster.part(item.service)) else {
+        let Some(live) = observed.deployment(cluster, item.service) else {
             let list = if permissions.create { &mut decision.apply } else { &mut decision.later };
             list.push(item.deployment);
             continue;

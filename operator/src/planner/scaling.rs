@@ -34,7 +34,7 @@ pub(crate) fn by_cpu(scaling: &Autoscaling) -> bool {
 /// The pods a service is to have.
 pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
     let wanted = cluster.service(service);
-    let live = observed.deployments.get(&cluster.part(service));
+    let live = observed.deployment(cluster, service);
     let Some(scaling) = &wanted.autoscaling else {
         return Scale { replicas: manual_scale::replicas(cluster, service, observed), changed: None };
     };
@@ -86,7 +86,7 @@ pub fn deletion_costs(
     assessment: &Assessment,
 ) -> BTreeMap<String, i64> {
     let Some(Some(load)) = observed.load.get(GATEWAY) else { return BTreeMap::new() };
-    let live = observed.deployments.get(&cluster.part(GATEWAY)).map_or(0, |live| live.desired);
+    let live = observed.deployment(cluster, GATEWAY).map_or(0, |live| live.desired);
     if assessment.scale(GATEWAY).replicas < live {
         return load.clone();
     }

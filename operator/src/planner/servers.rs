@@ -70,7 +70,7 @@ pub(crate) fn drifts(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'stati
     servers
         .map(|(server, managed)| {
             let mut wanted = asked(cluster, observed, server, managed);
-            let live = observed.stateful_sets.get(&cluster.part(server));
+            let live = observed.stateful_set(cluster, server);
             let had = live.map(|live| had(cluster, observed, server, live));
             let unchanged = |had: &&Asked| **had == Asked { template: had.template, ..wanted.clone() };
             if let Some(had) = had.as_ref().filter(unchanged) {
@@ -144,7 +144,7 @@ pub fn decide(
     held: bool,
 ) -> Decision {
     let mut decision = Decision::default();
-    let live_of = |server: &str| observed.stateful_sets.get(&cluster.part(server));
+    let live_of = |server: &str| observed.stateful_set(cluster, server);
     let is_done = |live: &Rollout| live.current && live.settled && live.ready >= live.desired;
     for (&server, Drift { had, wanted }) in servers {
         let (had, wanted) = (had.clone(), wanted.clone());

@@ -178,7 +178,7 @@ pub fn of(
     let components: Vec<Component> = SERVICES
         .iter()
         .map(|service| {
-            let rollout = observed.deployments.get(&cluster.part(service)).cloned().unwrap_or_default();
+            let rollout = observed.deployment(cluster, service).cloned().unwrap_or_default();
             Component {
                 name: (*service).to_owned(),
                 desired: plan.assessment.scale(service).replicas,
@@ -192,7 +192,7 @@ pub fn of(
         .iter()
         .copied()
         .filter(|service| {
-            let found = observed.deployments.get(&cluster.part(service));
+            let found = observed.deployment(cluster, service);
             !found
                 .is_some_and(|live| live.is_done() && live.desired == plan.assessment.scale(service).replicas)
         })

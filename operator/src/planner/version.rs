@@ -12,7 +12,7 @@ use crate::model::{
 /// first pods that serve; before that none, so that a version without an image can be corrected. It does not fall behind data that newer
 /// services may have changed: one that was made older than the others, in a cluster that never ran, is what has to follow.
 pub fn running(cluster: &Cluster, observed: &Observed) -> String {
-    let found = || SERVICES.iter().map(|service| observed.deployments.get(&cluster.part(service)));
+    let found = || SERVICES.iter().map(|service| observed.deployment(cluster, service));
     let done: Option<Vec<&str>> = found()
         .map(|found| found.filter(|live| live.is_done()).map(|live| version_of(&live.template)))
         .collect();

@@ -41,7 +41,7 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
 /// Volumes stay in the storage class that they were made in; an edit that the API server cannot compare comes to here.
 pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
     let told = |(server, wanted): (&'static str, &Managed)| {
-        let live = observed.stateful_sets.get(&cluster.part(server))?;
+        let live = observed.stateful_set(cluster, server)?;
         let made_in =
             live.claims.as_ref()?.first()?.spec.as_ref()?.storage_class_name.as_deref().unwrap_or_default();
         (made_in != wanted.storage_class).then(|| Blocker {

@@ -109,7 +109,7 @@ fn helper(
     template: u32,
     words: Vec<String>,
 ) -> Container {
-    let live = observed.stateful_sets.get(&cluster.part(server));
+    let live = observed.stateful_set(cluster, server);
     let image = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
     Container {
         image: Some(image.unwrap_or(&cluster.image).to_owned()),
@@ -154,7 +154,7 @@ struct Server<'a> {
 }
 
 fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> StatefulSet {
-    let live = observed.stateful_sets.get(&cluster.part(server.name)).and_then(|live| live.claims.clone());
+    let live = observed.stateful_set(cluster, server.name).and_then(|live| live.claims.clone());
     let Server { name: server, user, container, init, volumes, managed, asked } = server;
     let mut metadata = metadata(cluster, &cluster.part(server), server);
     if let Ok(text) = serde_json::to_string(asked) {
@@ -463,7 +463,7 @@ fn redis(
 
 /// Whether the member of Redis that is to be changed next is the master: another one must take over first.
 pub(crate) fn master_is_next(cluster: &Cluster, observed: &Observed) -> bool {
-    let live = observed.stateful_sets.get(&cluster.part("redis"));
+    let live = observed.stateful_set(cluster, "redis");
     let members = redis_hosts(cluster, &observed.stateful_sets).len() as i32;
     let Some(live) = live.filter(|live| members > 1 && live.has_sentinels()) else { return false };
     let next = changeable_from(Some(live), members, in_sync(observed, "redis"));
@@ -627,7 +627,7 @@ fn as_set(
     observed: &Observed,
 ) {
     let Some(spec) = object.spec.as_mut().filter(|_| members > 1) else { return };
-    let live = observed.stateful_sets.get(&cluster.part(server));
+    let live = observed.stateful_set(cluster, server);
     spec.replicas = Some(members);
     let mut partition = changeable_from(live, members, in_sync(observed, server));
     if server == "redis" {

@@ -224,7 +224,7 @@ fn deployment(
     scale: Scale,
     observed: &Observed,
 ) -> Deployment {
-    let live = observed.deployments.get(&cluster.part(name));
+    let live = observed.deployment(cluster, name);
     let has = live.map(|live| template::of(&live.template));
     let stays = has.filter(|revision| {
         let same = self::revision(cluster, settings, name, *revision);

@@ -31,7 +31,7 @@ pub fn of(template: &PodTemplateSpec) -> u32 {
 
 /// Whether the brokers of the managed Kafka know the services' accounts and have an authorizer.
 pub(crate) fn kafka_knows_users(cluster: &Cluster, observed: &Observed) -> bool {
-    observed.stateful_sets.get(&cluster.part("kafka")).is_some_and(|live| {
+    observed.stateful_set(cluster, "kafka").is_some_and(|live| {
         let revision = live.asked.as_ref().map_or(FIRST, |asked| asked.template);
         live.current && live.settled && revision >= OWN_KAFKA_USER
     })
@@ -51,10 +51,10 @@ pub(crate) fn newest_of_services(cluster: &Cluster, observed: &Observed) -> u32 
 /// The services and managed servers that have an older template than new ones get.
 pub fn behind(cluster: &Cluster, observed: &Observed) -> Vec<String> {
     let services = SERVICES.into_iter().filter(|service| {
-        observed.deployments.get(&cluster.part(service)).is_some_and(|live| of(&live.template) < NEWEST)
+        observed.deployment(cluster, service).is_some_and(|live| of(&live.template) < NEWEST)
     });
     let servers = cluster.servers().into_iter().map(|(server, _)| server).filter(|server| {
-        let live = observed.stateful_sets.get(&cluster.part(server));
+        let live = observed.stateful_set(cluster, server);
         live.is_some_and(|live| live.asked.as_ref().map_or(FIRST, |asked| asked.template) < NEWEST)
     });
     services.chain(servers).map(str::to_owned).collect()
