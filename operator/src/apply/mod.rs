@@ -780,7 +780,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::quantity::amount;
 
     #[test]
     fn defaults_and_foreign_fields_do_not_count_as_drift() {

@@ -81,3 +81,14 @@ pub async fn measure(
     }
     Ok(load)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels() {
+        let text = "# TYPE consumer_lag_records gauge\nconsumer_lag_records{topic=\"a b\",group=\"g\"} 3\nconsumer_lag_records{topic=\"c\"} 4\nconsumer_lag_records_other 9\ngateway_connections 17\n";
+        assert_eq!((sum_of(text, "consumer_lag_records"), sum_of(text, "gateway_connections")), (7, 17));
+    }
+}

@@ -209,7 +209,7 @@ fn kafka_jaas(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
 mod tests {
     use super::*;
     use crate::{
-        model::workload::Rollout,
+        model::{secret::FIRST, workload::Rollout},
         planner::validate::{tests::object, validate},
     };
 

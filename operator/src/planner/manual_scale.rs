@@ -40,9 +40,12 @@ pub(crate) fn status(cluster: &Cluster, service: &str, observed: &Observed) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::{
-        scaling,
-        validate::{tests::object, validate},
+    use crate::{
+        model::manual_scale::Held,
+        planner::{
+            scaling,
+            validate::{tests::object, validate},
+        },
     };
 
     fn replicas_of(spec: &str, held: Option<(i32, Option<i32>)>) -> i32 {

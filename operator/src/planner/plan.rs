@@ -437,7 +437,8 @@ mod tests {
     fn sentinels_that_are_there_are_kept_and_told_of() {
         let cluster = validate(&object("{}")).unwrap();
         let mut observed = observed(&cluster, [true; 3], true);
-        let pod = serde_json::json!({ "spec": { "containers": [{ "name": render::backing::SENTINEL }] } });
+        let pod =
+            serde_json::json!({ "spec": { "containers": [{ "name": crate::model::names::SENTINEL }] } });
         let template = serde_json::from_value(pod).unwrap();
         let live = Rollout { desired: 3, template, ..Default::default() };
         observed.stateful_sets.insert("chat-redis".into(), live);

@@ -176,18 +176,15 @@ mod tests {
     #[test]
     fn the_emptiest_gateway_costs_least() {
         let fewer = validate(&object("services: {gateway: {replicas: 1}}")).unwrap();
-        let costs = deletion_costs(&fewer, &observed("gateway", 2, &[70, 3], 0));
+        let deletion_costs = |cluster: &Cluster, observed: Observed| {
+            super::deletion_costs(cluster, &observed, &Assessment::of(cluster, &observed))
+        };
+        let costs = deletion_costs(&fewer, observed("gateway", 2, &[70, 3], 0));
         assert_eq!(costs, [("pod-0".to_owned(), 70), ("pod-1".to_owned(), 3)].into());
-        assert!(deletion_costs(&fewer, &observed("gateway", 1, &[70], 0)).is_empty(), "nobody goes");
+        assert!(deletion_costs(&fewer, observed("gateway", 1, &[70], 0)).is_empty(), "nobody goes");
         let by_cpu = cluster("gateway", "{minReplicas: 1, maxReplicas: 5}");
-        let coarse = deletion_costs(&by_cpu, &observed("gateway", 2, &[1000, 1010], 0));
+        let coarse = deletion_costs(&by_cpu, observed("gateway", 2, &[1000, 1010], 0));
         assert_eq!(coarse.values().collect::<Vec<_>>(), [&9, &9], "little is written while little changes");
-    }
-
-    #[test]
-    fn a_metric_is_summed_over_its_labels() {
-        let text = "# TYPE consumer_lag_records gauge\nconsumer_lag_records{topic=\"a b\",group=\"g\"} 3\nconsumer_lag_records{topic=\"c\"} 4\nconsumer_lag_records_other 9\ngateway_connections 17\n";
-        assert_eq!((sum_of(text, "consumer_lag_records"), sum_of(text, "gateway_connections")), (7, 17));
     }
 
     proptest! {

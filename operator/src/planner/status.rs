@@ -470,11 +470,11 @@ mod tests {
         let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
         let observed = Observed { deployments, ..Default::default() };
         let change = |server: &str| crds::Change { component: server.into(), ..Default::default() };
-        let gate = Reason::RollingOut.as_str().into();
+        let reason = Reason::RollingOut;
         let message = "1 of 3 pods updated, 2 ready".into();
         let plan = Plan {
             changes: vec![change("kafka"), change("redis")],
-            blockers: vec![Blocker { component: "kafka".into(), gate, message }],
+            blockers: vec![Blocker { component: "kafka".into(), reason, message }],
             ..Default::default()
         };
         let none = OpenIMClusterStatus::default();

@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::workload::Rollout,
+        model::{volume::Volume, workload::Rollout},
         planner::validate::{tests::object, validate},
     };
 
