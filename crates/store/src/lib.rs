@@ -63,6 +63,7 @@ mod listing;
 #[cfg(debug_assertions)]
 pub mod memory;
 pub mod messages;
+pub mod moving;
 pub mod objects;
 pub mod partitions;
 mod planted;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{DAY_MS, Page, Result, Store, day_name, number};
 
 /// A stored message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredMessage {
     #[serde(rename = "_id")]
     id: String,
@@ -55,7 +55,7 @@ pub struct StoredMessage {
 }
 
 /// Who revoked a message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Revoke {
     pub role: i32,
@@ -66,7 +66,7 @@ pub struct Revoke {
 }
 
 /// The content that replaced what was sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
     content: Binary,
     /// How often it was edited.
@@ -142,6 +142,33 @@ impl StoredMessage {
     /// sendTime, ms; it stays when the content is removed.
     pub fn time(&self) -> i64 {
         self.t
+    }
+
+    /// The same with a de-duplication key that no other message has: upstream stores what a client sends twice under two seqs.
+    #[must_use]
+    pub fn with_own_key(mut self) -> Self {
+        self.k = format!("{}\0{:016x}", self.k, self.seq());
+        self
+    }
+
+    /// The same with the de-duplication key of another one.
+    #[must_use]
+    pub fn with_key_of(mut self, other: &Self) -> Self {
+        self.k.clone_from(&other.k);
+        self
+    }
+
+    /// The de-duplication key.
+    pub fn key(&self) -> &str {
+        &self.k
+    }
+
+    /// Whether everything but the de-duplication key is the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self { id, k: _, t, s, r, c, y, m, revoke, edit, deleted_for, is_read } = self;
+        (id, t, s, r, c, y) == (&other.id, &other.t, &other.s, &other.r, &other.c, &other.y)
+            && (m, revoke, edit) == (&other.m, &other.revoke, &other.edit)
+            && (deleted_for, is_read) == (&other.deleted_for, &other.is_read)
     }
 
     /// The encoded MsgData.

@@ -33,7 +33,8 @@ impl Kind {
     /// All lists.
     pub const ALL: [Self; 4] = [Self::Friend, Self::GroupJoin, Self::GroupMember, Self::Conversation];
 
-    pub(crate) fn collection(self) -> &'static str {
+    /// The collection of the lists.
+    pub fn collection(self) -> &'static str {
         match self {
             Self::Friend => "friend_version",
             Self::GroupJoin => "group_join_version",
@@ -42,7 +43,8 @@ impl Kind {
         }
     }
 
-    pub(crate) fn log_collection(self) -> String {
+    /// The collection of the entries of their logs.
+    pub fn log_collection(self) -> String {
         format!("{}_log", self.collection())
     }
 }
