@@ -7,7 +7,7 @@ use clap::Parser;
 use config::Config;
 use store::Store;
 
-use crate::{accounts, backup, host, people};
+use crate::{accounts, backup, host, moving, people};
 
 #[derive(Debug, Parser)]
 #[command(name = "openim-server")]
@@ -120,6 +120,26 @@ enum Helper {
         /// Id of the user.
         user: String,
     },
+    /// Import the database of an upstream OpenIM 3.8 server; repeated, bring over what has changed. The services must not run yet.
+    Import {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        #[command(flatten)]
+        wanted: moving::Wanted,
+    },
+    /// Export the database to that of an upstream OpenIM 3.8 server. Stop the services first.
+    Export {
+        /// Directory with config.yaml.
+        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+        config: PathBuf,
+        /// Connection string of the MongoDB to write to.
+        #[arg(long, env = "OPENIM_EXPORT_TO", hide_env_values = true)]
+        to: String,
+        /// Name of an empty database there.
+        #[arg(long, default_value = "openim_v3")]
+        database: String,
+    },
     /// Export a user's data to standard output, one JSON object per line.
     ExportUser {
         /// Directory with config.yaml.
@@ -147,6 +167,8 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
         "account-admin",
         "erase-user",
         "export-user",
+        "import",
+        "export",
     ];
     helpers.contains(&words.get(1)?.as_str()).then(|| match Helper::parse_from(words) {
         Helper::CopyKey { from, to } => copy_key(&from, &to),
@@ -168,6 +190,10 @@ pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Res
             runtime()?.block_on(accounts::set_admin(&config, &account))
         }
         Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
+        Helper::Import { config, wanted } => runtime()?.block_on(moving::import(&config, wanted)),
+        Helper::Export { config, to, database } => {
+            runtime()?.block_on(moving::write_upstream(&config, &to, &database))
+        }
         Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),
         Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),
         Helper::Restore { config, name, replace, advance, unsealed } => {

@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod helper;
 mod host;
+mod moving;
 mod partitions;
 mod people;
 #[cfg(feature = "planted-commit-first")]
