@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { Long, MongoClient, ObjectId } from './sdk/node_modules/mongodb/lib/index.js';
 import { Socket } from './sdk/lib/socket.mjs';
-import { sleep, until } from './sdk/lib/wait.mjs';
+import { LIMITED, sleep, until } from './sdk/lib/wait.mjs';
 import { admin, at, login, ok, root } from './lib/api.mjs';
 import { fixture, load, messagesOf, plain } from './lib/upstream.mjs';
 
@@ -16,7 +16,7 @@ const messages = messagesOf(upstream.msg);
 
 const environment = (database) => ({ ...process.env, IMENV_MONGO_DATABASE: database });
 const words = (source, options) => ['import', '--config', CONFIG, '--from', MONGODB, '--database', source, ...options];
-const run = (database, all) => execFileSync(SERVER, all, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], env: environment(database) });
+const run = (database, all) => execFileSync(SERVER, all, { ...LIMITED, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], env: environment(database) });
 const imports = (source, target, ...options) => run(target, words(source, options));
 function refused(call) {
   try {
@@ -136,7 +136,7 @@ test('changes are brought over until upstream stops', async () => {
   [cached] = [...messages].filter(([id]) => id.startsWith('si_l6b') && id !== grown).map(([id]) => id);
   const newest = Math.max(...messages.get(cached).keys());
   const reader = messages.get(cached).get(1).msg.recv_id;
-  execFileSync('redis-cli', ['-u', REDIS, 'HSET', `SEQ_USER_READ:${cached}:${reader}`, 'value', `${newest}`]);
+  execFileSync('redis-cli', ['-u', REDIS, 'HSET', `SEQ_USER_READ:${cached}:${reader}`, 'value', `${newest}`], { ...LIMITED });
   cachedRead = { reader, newest };
   assert.match(imports('upstream', 'from_source', '--redis', REDIS, '--finish'), /all are the same; start the services/);
   assert.deepEqual((await ours.listCollections().toArray()).filter(({ name }) => name.startsWith('import')), [], 'no note is left');
