@@ -240,7 +240,8 @@ mod tests {
             accounts.problem("openim_v3").map(|(key, _)| key)
         };
         assert_eq!(refused(|_| ()), None);
-        let cases: [(&str, fn(&mut Accounts)); 10] = [
+        type Change = fn(&mut Accounts);
+        let cases: [(&str, Change); 10] = [
             ("database", |a| a.database = "openim_v3".into()),
             ("tokenExpireDays", |a| a.token_expire_days = 0),
             ("adminPassword", |a| a.admin_password = "chatAdmin".into()),

@@ -80,8 +80,11 @@ impl Mongo {
     }
 }
 
-/// Upstream's indexes (docs/protocol/storage.md): collection, keys, and whether it is unique.
-const INDEXES: &[(&str, &[(&str, i32)], bool)] = &[
+/// Collection, keys with their direction, and whether it is unique.
+type Index = (&'static str, &'static [(&'static str, i32)], bool);
+
+/// Upstream's indexes (docs/protocol/storage.md).
+const INDEXES: &[Index] = &[
     ("user", &[("user_id", 1)], true),
     ("friend", &[("owner_user_id", 1), ("friend_user_id", 1)], true),
     ("friend_request", &[("from_user_id", 1), ("to_user_id", 1)], true),

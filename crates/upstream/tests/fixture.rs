@@ -1,4 +1,5 @@
 //! A database that upstream's own server has written (e2e/tests/fixtures/upstream): everything in it can be moved, and comes back as it was.
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
 use std::{collections::BTreeMap, io::Read, path::Path};
 

@@ -1,5 +1,6 @@
 //! Imports into a store in memory: killed at every step, continued, repeated while the source changes, aborted, and written back.
 #![cfg(debug_assertions)]
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
 use std::{
     collections::BTreeMap,

@@ -119,7 +119,7 @@ mod tests {
         let seqs = pairs.map(|(max_seq, has_read_seq)| {
             (format!("si_{max_seq}_{has_read_seq}"), Seqs { max_seq, has_read_seq, ..Default::default() })
         });
-        let response = GetConversationsHasReadAndMaxSeqResp { seqs: seqs.collect() };
+        let response = GetConversationsHasReadAndMaxSeqResp { seqs: seqs.collect(), ..Default::default() };
         let data = whole(command::GET_MAX_READ_SEQ, response.encode_to_vec().into());
         assert_eq!(GetConversationsHasReadAndMaxSeqResp::decode(data.clone()).unwrap(), response);
         assert!(entries(data).unwrap().into_iter().all(|(_, entry)| !lacks_value(entry)));

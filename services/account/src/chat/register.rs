@@ -112,7 +112,7 @@ mod tests {
     async fn whoever_has_the_code_registers_and_logs_in() {
         let world = World::new().await;
         let (user, token) = world.register("Ann@example.org").await;
-        assert_eq!(world.im.users(), [user.clone()]);
+        assert_eq!(world.im.users(), std::slice::from_ref(&user));
         let own = world.chat("/user/find/full", &token, json!({ "userIDs": [user] })).await;
         assert_eq!(own["data"]["users"][0]["email"], "ann@example.org");
         let stored = world.app.accounts.one::<Account>(&user).await.unwrap().unwrap().password;
