@@ -125,10 +125,10 @@ mod tests {
             ..Default::default()
         };
         let mut all: Vec<Key> = Purpose::ALL.into_iter().flat_map(|purpose| config.keys(purpose)).collect();
-        assert_eq!(all.len(), 10);
+        assert_eq!(all.len(), 14);
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 10);
+        assert_eq!(all.len(), 14);
     }
 
     /// `openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt key:0123456789abcdef -kdfopt info:'openim admin port v2' HKDF`

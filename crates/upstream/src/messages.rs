@@ -282,7 +282,10 @@ fn slot(stored: &StoredMessage) -> Document {
         bson::serialize_to_bson(&theirs).unwrap_or(Bson::Null)
     });
     let revoke = stored.revoke.as_ref().map(|revoke| {
-        doc! { "role": revoke.role, "user_id": &revoke.user_id, "nickname": &revoke.nickname, "time": revoke.time }
+        doc! {
+            "role": revoke.role, "user_id": &revoke.user_id, "nickname": &revoke.nickname,
+            "time": revoke.time,
+        }
     });
     doc! { "msg": message, "revoke": revoke, "del_list": &stored.deleted_for, "is_read": stored.is_read }
 }
@@ -303,18 +306,27 @@ mod tests {
         let flags = prop::option::of(prop::collection::btree_map("[a-z]{1,6}", any::<bool>(), 1..4));
         let at = prop::option::of(prop::collection::vec("[a-z]{1,4}", 1..4));
         let push = prop::option::of(("[a-z]{0,4}", any::<bool>()));
-        (texts, numbers, flags, at, push, any::<bool>()).prop_map(move |(t, n, options, at, push, is_read)| {
-            let options = options.map(|options| options.into_iter().map(|(k, v)| (k, Bson::Boolean(v))).collect::<Document>());
-            let push = push.map(|(title, badge)| {
-                doc! { "title": title, "desc": "d", "ex": "", "ios_push_sound": "+1", "ios_badge_count": badge }
-            });
-            doc! {
-                "send_id": &t[0], "recv_id": &t[1], "group_id": &t[2], "client_msg_id": &t[3], "server_msg_id": &t[4],
-                "sender_platform_id": n.0, "sender_nickname": &t[5], "sender_face_url": &t[6], "session_type": n.1, "msg_from": 100,
-                "content_type": n.2, "content": &t[7], "seq": seq, "send_time": n.3, "create_time": n.4, "status": n.5,
-                "is_read": is_read, "options": options, "offline_push": push, "at_user_id_list": at, "attached_info": &t[8], "ex": &t[9],
-            }
-        })
+        (texts, numbers, flags, at, push, any::<bool>()).prop_map(
+            move |(t, n, options, at, push, is_read)| {
+                let options = options.map(|options| {
+                    options.into_iter().map(|(k, v)| (k, Bson::Boolean(v))).collect::<Document>()
+                });
+                let push = push.map(|(title, badge)| {
+                    doc! {
+                        "title": title, "desc": "d", "ex": "", "ios_push_sound": "+1",
+                        "ios_badge_count": badge,
+                    }
+                });
+                doc! {
+                    "send_id": &t[0], "recv_id": &t[1], "group_id": &t[2], "client_msg_id": &t[3],
+                    "server_msg_id": &t[4], "sender_platform_id": n.0, "sender_nickname": &t[5],
+                    "sender_face_url": &t[6], "session_type": n.1, "msg_from": 100, "content_type": n.2,
+                    "content": &t[7], "seq": seq, "send_time": n.3, "create_time": n.4, "status": n.5,
+                    "is_read": is_read, "options": options, "offline_push": push, "at_user_id_list": at,
+                    "attached_info": &t[8], "ex": &t[9],
+                }
+            },
+        )
     }
 
     fn place(seq: i64) -> impl Strategy<Value = Document> {

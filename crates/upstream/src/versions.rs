@@ -100,13 +100,18 @@ pub fn to_theirs(row: &Document, log: &[Document], now: DateTime) -> Document {
     let at = |document: &Document| document.get_datetime("last_update").copied().unwrap_or(now);
     let mut entries: Vec<&Document> = log.iter().collect();
     entries.sort_by_key(|entry| entry.get_i64("version").unwrap_or_default());
+    // Upstream purges logs that did not change for long: the youngest entry counts.
     let changed = entries.iter().map(|entry| at(entry)).max();
+    let last_update = changed
+        .map_or(at(row), |changed| changed.max(row.get_datetime("last_update").copied().unwrap_or(changed)));
     let logs: Vec<Document> = entries
         .iter()
         .map(|entry| {
             doc! {
-                "e_id": entry.get_str("e_id").unwrap_or_default(), "state": entry.get_i32("state").unwrap_or(3),
-                "version": entry.get_i64("version").unwrap_or_default(), "last_update": at(entry),
+                "e_id": entry.get_str("e_id").unwrap_or_default(),
+                "state": entry.get_i32("state").unwrap_or(3),
+                "version": entry.get_i64("version").unwrap_or_default(),
+                "last_update": at(entry),
             }
         })
         .collect();
@@ -117,8 +122,7 @@ pub fn to_theirs(row: &Document, log: &[Document], now: DateTime) -> Document {
     theirs.extend(doc! {
         "d_id": row.get_str("d_id").unwrap_or_default(), "logs": logs,
         "version": row.get_i64("version").unwrap_or_default(), "deleted": 0_i64,
-        // Upstream purges logs that did not change for long: the youngest entry counts.
-        "last_update": changed.map_or(at(row), |changed| changed.max(row.get_datetime("last_update").copied().unwrap_or(changed))),
+        "last_update": last_update,
     });
     theirs
 }
@@ -137,13 +141,19 @@ mod tests {
             let mut sorted: Vec<_> = entries.into_iter().collect();
             sorted.sort_by_key(|(_, (_, at))| *at);
             let newest = sorted.last().map_or(1, |(_, (_, at))| *at);
-            let logs: Vec<Document> = (version..).zip(sorted).map(|(version, (element, (state, at)))| {
-                doc! { "e_id": element, "state": state, "version": version, "last_update": DateTime::from_millis(at) }
-            }).collect();
+            let logs: Vec<Document> = (version..)
+                .zip(sorted)
+                .map(|(version, (element, (state, at)))| {
+                    doc! {
+                        "e_id": element, "state": state, "version": version,
+                        "last_update": DateTime::from_millis(at),
+                    }
+                })
+                .collect();
             let version = version + logs.len() as i64;
             doc! {
-                "_id": ObjectId::from_bytes(id), "d_id": list, "logs": logs, "version": version, "deleted": 0_i64,
-                "last_update": DateTime::from_millis(newest),
+                "_id": ObjectId::from_bytes(id), "d_id": list, "logs": logs, "version": version,
+                "deleted": 0_i64, "last_update": DateTime::from_millis(newest),
             }
         })
     }
