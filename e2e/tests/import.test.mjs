@@ -119,7 +119,8 @@ test('changes are brought over until upstream stops', async () => {
   const slot = (seq) => messages.get(grown).get(seq).msg;
   changed = { last: last + 1, revoked: 100, deleted: 101, receiver: slot(101).recv_id };
   const place = (seq) => [{ doc_id: `${grown}:${Math.floor((seq - 1) / 100)}` }, `msgs.${(seq - 1) % 100}`];
-  const added = { ...slot(last), seq: Long.fromNumber(last + 1), client_msg_id: 'one-more', content: '{"content":"one more"}' };
+  const [sendTime, createTime] = [slot(last).send_time, slot(last).create_time].map((ms) => Long.fromNumber(Number(ms))); // a plain number would be written as a double
+  const added = { ...slot(last), seq: Long.fromNumber(last + 1), send_time: sendTime, create_time: createTime, client_msg_id: 'one-more', content: '{"content":"one more"}' };
   for (const [seq, field, value] of [
     [last + 1, '', { msg: added, revoke: null, del_list: [], is_read: false }],
     [changed.revoked, '.revoke', { role: 20, user_id: slot(100).send_id, nickname: 'n', time: Long.fromNumber(1_796_020_000_000) }],

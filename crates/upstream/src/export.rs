@@ -30,7 +30,12 @@ pub type Exported = BTreeMap<&'static str, u64>;
 pub async fn left_behind(store: &Store) -> Result<Vec<(&'static str, u64)>> {
     let reactions = store.count_rows("reaction", doc! {}).await?;
     let edits = store.count_rows("messages", doc! { "edit": { "$exists": true } }).await?;
-    let left = [("reactions", reactions), ("messages as they were before they were edited", edits)];
+    let folders = store.count_rows("conversation_group", doc! {}).await?;
+    let left = [
+        ("reactions", reactions),
+        ("messages as they were before they were edited", edits),
+        ("users' conversation groups", folders),
+    ];
     Ok(left.into_iter().filter(|(_, count)| *count > 0).collect())
 }
 

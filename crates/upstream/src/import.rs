@@ -96,6 +96,14 @@ async fn state(store: &Store) -> Result<Option<State>> {
     Ok(rows.first().map(State::read))
 }
 
+/// Whether an import into this database has begun and is not finished.
+///
+/// # Errors
+/// When MongoDB fails or is unavailable.
+pub async fn is_under_way(store: &Store) -> Result<bool> {
+    Ok(state(store).await?.is_some_and(|state| !state.done))
+}
+
 async fn save(store: &Store, state: &State) -> Result<()> {
     Ok(store.put_row(COLLECTION, &[], &state.row()).await?)
 }

@@ -152,7 +152,9 @@ impl Source for Mongo {
 #[async_trait]
 impl Sink for Mongo {
     async fn clear(&self, collection: &str) -> Result<()> {
-        Ok(self.0.collection::<Document>(collection).drop().await?)
+        // Not dropped: its indexes stay.
+        self.0.collection::<Document>(collection).delete_many(bson::doc! {}).await?;
+        Ok(())
     }
 
     async fn count(&self, collection: &str) -> Result<u64> {

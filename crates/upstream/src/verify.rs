@@ -58,25 +58,26 @@ impl Verified {
 pub async fn verify(store: &Store, source: &dyn Source) -> Result<Verified> {
     let mut verified = Verified::default();
     for collection in Collection::all() {
-        let (theirs, copied) =
-            (source.count(collection.name()).await?, store.count_rows(&collection.copied(), doc! {}).await?);
-        if theirs != copied {
-            verified.differs(format!("{}: {copied} of {theirs} documents were copied", collection.name()));
-        }
+        let theirs = source.count(collection.name()).await?;
         let every = if matches!(collection, Collection::Seqs | Collection::UserSeqs) {
             1
         } else {
             theirs / SAMPLES + 1
         };
-        let mut number = 0;
+        let mut number = 0_u64;
         let mut batches = std::pin::pin!(pass::batches(source, collection, None));
         while let Some(batch) = batches.try_next().await? {
             let chosen = |_: &RawDocumentBuf| {
                 number += 1;
-                number % every == 0
+                number.is_multiple_of(every)
             };
             let sample: Vec<RawDocumentBuf> = batch.documents.into_iter().filter(chosen).collect();
             compare(store, collection, &sample, &mut verified).await?;
+        }
+        // Documents whose _id is no ObjectId are not read: the survey named them.
+        let copied = store.count_rows(&collection.copied(), doc! {}).await?;
+        if number != copied {
+            verified.differs(format!("{}: {copied} of {number} documents were copied", collection.name()));
         }
     }
     Ok(verified)

@@ -229,6 +229,10 @@ impl Process {
     /// Prepares the backing servers; every step can be repeated.
     async fn migrate(&self) -> anyhow::Result<()> {
         let store = self.store()?;
+        anyhow::ensure!(
+            !upstream::import::is_under_way(&store).await?,
+            "an import into this database is not finished: run `openim-server import --finish` or `--abort`"
+        );
         store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
         let removed = store.migrate_conversations().await.context("looking through conversations")?;
         if removed > 0 {
