@@ -118,7 +118,9 @@ impl App {
                 && session.kind == identity.kind
                 && session.expire_time > self.now()
         });
-        own.ok_or_else(|| {
+        let is_there = identity.kind == SessionKind::User
+            || self.accounts.one::<Admin>(&identity.user_id).await?.is_some();
+        own.filter(|_session| is_there).ok_or_else(|| {
             // The ChatServer's own code for this, 20101, does not take clients to the login page.
             let ended: Refusal = ErrorCode::TokenExpired.with("the session has ended; log in again");
             Error::from(ended)

@@ -126,8 +126,13 @@ impl App {
         let id = purpose.id(recipient);
         let row = match self.accounts.attempt_code(&id, self.now(), self.settings().codes.attempts).await? {
             Given::Code(row) => row,
-            Given::Expired => return Err(Code::CODE_EXPIRED.with("the code has expired; ask for a new one")),
+            // Nothing was compared: attempts without a code must not use up those of its owner.
+            Given::Expired => {
+                self.refund(spent).await?;
+                return Err(Code::CODE_EXPIRED.with("the code has expired; ask for a new one"));
+            }
             Given::Exhausted => {
+                self.refund(spent).await?;
                 return Err(Code::CODE_EXHAUSTED.with("too many wrong codes; ask for a new one"));
             }
         };

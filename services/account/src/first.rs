@@ -44,8 +44,13 @@ pub async fn set_admin(accounts: &Accounts, account: &str, now_ms: i64) -> proto
     match known.first() {
         None => accounts.add(&[new]).await?,
         Some(known) => {
-            let fields = bson::doc! { "password": new.password, "level": SUPER };
-            accounts.set::<Admin>(&known.user_id, fields).await?;
+            // Those of a ChatServer may share one id: each gets its own.
+            let is_own = known.user_id.starts_with("admin:");
+            let id = if is_own { known.user_id.clone() } else { new.user_id };
+            let fields = bson::doc! { "password": new.password, "level": SUPER, "user_id": id };
+            // Before it too: sessions of before must not outlive it, whenever this process ends.
+            accounts.end_sessions(SessionKind::Admin, std::slice::from_ref(&known.user_id)).await?;
+            accounts.set_admin(account, fields).await?;
             accounts.end_sessions(SessionKind::Admin, std::slice::from_ref(&known.user_id)).await?;
         }
     }

@@ -44,10 +44,17 @@ where
             async move {
                 match read(&app, access, request).await {
                     Ok((call, body)) => {
-                        // What the body takes of the budget is given back with the answer.
-                        let handled = match parse(&body.bytes) {
+                        let edge::body::Kept { bytes, held } = body;
+                        let handled = match parse(&bytes) {
                             Ok(request) => {
-                                finish(&app, &call, handler(app.clone(), call.clone(), request)).await
+                                let handling = handler(app.clone(), call.clone(), request);
+                                // What the body takes of the budget is given back once it is handled, whoever still waits.
+                                let handled = async move {
+                                    let answer = handling.await;
+                                    drop(held);
+                                    answer
+                                };
+                                finish(&app, &call, handled).await
                             }
                             Err(error) => Err(error),
                         };

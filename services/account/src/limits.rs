@@ -36,6 +36,8 @@ impl Limit {
     pub(crate) const CODES_FROM: Self = Self::new("code from", 100, HOUR);
     /// Wrong passwords of an administrator.
     pub(crate) const ADMIN_PASSWORDS: Self = Self::new("admin password", 10, 15 * MINUTE);
+    /// Invitations that cannot be used, from one network.
+    pub(crate) const INVITATIONS_FROM: Self = Self::new("invitation from", 50, HOUR);
     /// Calls that a user begins or joins.
     pub(crate) const CALLS: Self = Self::new("call", 200, HOUR);
 

@@ -60,6 +60,8 @@ pub(crate) fn hash_now(secret: &str) -> Result<String> {
 
 fn compare(secret: &str, stored: &str) -> Verdict {
     if !stored.starts_with(HASHED) {
+        // As long as any other comparison: the time must not tell which accounts were imported.
+        let _hash = hash_now(secret);
         let same = !stored.is_empty() && same_text(secret, stored);
         return if same { Verdict::RightButPlain } else { Verdict::Wrong };
     }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use bson::{Document, doc};
+
 use super::epoch;
-use crate::DateTime;
+use crate::{DateTime, Result};
 
 /// A row of a collection with a key.
 pub trait Row: Serialize + DeserializeOwned + Unpin + Send + Sync + 'static {
@@ -52,6 +54,22 @@ pub struct Admin {
     /// When it was created.
     #[serde(default = "epoch")]
     pub create_time: DateTime,
+}
+
+impl super::Accounts {
+    /// Sets fields of the administrator with this name. Administrators that were imported may share a user id.
+    pub async fn set_admin(&self, account: &str, fields: Document) -> Result<()> {
+        let own = doc! { "account": account };
+        self.0.documents("admin").update_one(own, doc! { "$set": fields }).await?;
+        Ok(())
+    }
+
+    /// Replaces the stored form of an administrator's password unless somebody has changed it meanwhile.
+    pub async fn rehash_admin(&self, account: &str, old: &str, new: &str) -> Result<()> {
+        let own = doc! { "account": account, "password": old };
+        self.0.documents("admin").update_one(own, doc! { "$set": { "password": new } }).await?;
+        Ok(())
+    }
 }
 
 /// One login.

@@ -44,6 +44,8 @@ pub(crate) async fn add(app: Arc<App>, call: Call, request: AddReq) -> Result<An
         Err(error) if error.is_duplicate_key() => return Err(Error::args("the account is blocked already")),
         outcome => outcome?,
     }
+    // A new password that was being set has ended its own note, which has the same name.
+    app.note_down(Later::LogOut, &user_id).await?;
     app.carry_out(&call.operation_id, Later::LogOut, &user_id).await?;
     Ok(NOTHING)
 }

@@ -46,11 +46,11 @@ pub(crate) async fn login(app: Arc<App>, call: Call, request: LoginReq) -> Resul
 
 impl App {
     async fn admin_by_password(&self, call: &Call, account: &str, secret: &str) -> Result<Admin> {
-        let here = format!("admin {account} {}", call.network().unwrap_or_default());
+        let here = call.network().map(|from| format!("admin {account} {from}"));
         let spent = self
             .spend(&[
                 (Limit::LOGINS_FROM, call.network()),
-                (Limit::ADMIN_PASSWORDS, Some(here)),
+                (Limit::ADMIN_PASSWORDS, here),
                 (Limit::PASSWORDS, Some(format!("admin {account}"))),
             ])
             .await?;
@@ -64,7 +64,7 @@ impl App {
         self.refund(spent).await?;
         if verdict == Verdict::RightButPlain {
             let hash = self.passwords.hash(secret).await?;
-            self.accounts.set::<Admin>(&admin.user_id, bson::doc! { "password": hash }).await?;
+            self.accounts.rehash_admin(&admin.account, &admin.password, &hash).await?;
         }
         Ok(admin)
     }
@@ -111,9 +111,9 @@ pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Res
     if fields.is_empty() {
         return Err(Error::args("there is nothing to update"));
     }
-    match app.accounts.set::<Admin>(&admin.user_id, fields).await {
+    match app.accounts.set_admin(&admin.account, fields).await {
         Err(error) if error.is_duplicate_key() => Err(Error::exists("the account is taken")),
-        outcome => outcome.map(|_set| NOTHING).map_err(Error::from),
+        outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
 }
 
@@ -139,7 +139,9 @@ pub(crate) async fn change_password(app: Arc<App>, call: Call, request: ChangePa
     }
     app.admin_by_password(&call, &admin.account, &request.current_password).await?;
     let hash = app.passwords.hash(&request.new_password).await?;
-    app.accounts.set::<Admin>(&admin.user_id, bson::doc! { "password": hash }).await?;
+    // Before it too: sessions of before must not outlive it, whenever this process ends.
+    app.accounts.end_sessions(SessionKind::Admin, std::slice::from_ref(&admin.user_id)).await?;
+    app.accounts.set_admin(&admin.account, bson::doc! { "password": hash }).await?;
     app.accounts.end_sessions(SessionKind::Admin, &[admin.user_id]).await?;
     Ok(NOTHING)
 }

@@ -27,7 +27,7 @@ impl RangeReq {
         if self.start > self.end {
             return Err(Error::args("start must not be after end"));
         }
-        if self.end - self.start > LONGEST * DAY {
+        if self.end.saturating_sub(self.start) > LONGEST * DAY {
             return Err(Error::args(format!("start and end must be at most {LONGEST} days apart")));
         }
         Ok(self.start..self.end)

@@ -29,7 +29,7 @@ pub(crate) async fn send(app: Arc<App>, call: Call, request: SendReq) -> Result<
     let recipient = recipient(&request.area_code, &request.phone_number, &request.email)?;
     let exists = if purpose == Purpose::Register {
         app.may_register(&call).await?;
-        app.invitation(&request.invitation_code).await?;
+        app.invitation(&call, &request.invitation_code).await?;
         true
     } else {
         !app.accounts.some::<Credential>(&recipient.forms()).await?.is_empty()

@@ -44,16 +44,22 @@ pub(crate) async fn login(app: Arc<App>, call: Call, request: LoginReq) -> Resul
         (true, false) => app.by_code(&call, &name, &request.verify_code).await,
         (true, true) => return Err(Error::args("password or verifyCode is required")),
     };
-    let user = known.inspect_err(|_refused| _ = app.metrics.refused_logins.inc())?;
+    let account = known.inspect_err(|_refused| _ = app.metrics.refused_logins.inc())?;
+    let user = account.user_id.clone();
     app.refuse_blocked(&user).await?;
     app.refuse_elsewhere(&call, &user).await?;
     let chat = app.open_session(&user, SessionKind::User).await?;
     let im = app.im.token(&call.operation_id, &user, request.platform).await?;
-    // Whoever was blocked meanwhile has new tokens that the block did not end.
-    if let Err(blocked) = app.refuse_blocked(&user).await {
+    // What was changed meanwhile did not end these tokens: a block, or a new password.
+    let mut still = app.refuse_blocked(&user).await;
+    let now = app.accounts.one::<Account>(&user).await?;
+    if still.is_ok() && now.is_none_or(|now| now.change_time != account.change_time) {
+        still = Err(Code::WRONG_PASSWORD.with("the account has changed meanwhile; log in again"));
+    }
+    if let Err(refused) = still {
         app.note_down(Later::LogOut, &user).await?;
         app.carry_out(&call.operation_id, Later::LogOut, &user).await?;
-        return Err(blocked);
+        return Err(refused);
     }
     let record = LoginRecord {
         user_id: user.clone(),
@@ -76,15 +82,15 @@ impl App {
         Ok(found.map(|credential| credential.user_id.clone()))
     }
 
-    /// The user of a name and a password. Nobody learns which of them is wrong.
-    async fn by_password(&self, call: &Call, name: &Name, secret: &str) -> Result<String> {
+    /// The account of a name and a password. Nobody learns which of them is wrong.
+    async fn by_password(&self, call: &Call, name: &Name, secret: &str) -> Result<Account> {
         password::check("password", secret)?;
         let from = call.network();
-        let here = format!("{} {}", name.text, from.as_deref().unwrap_or_default());
+        let here = from.as_ref().map(|from| format!("{} {from}", name.text));
         let spent = self
             .spend(&[
                 (Limit::LOGINS_FROM, from),
-                (Limit::PASSWORDS_FROM, Some(here)),
+                (Limit::PASSWORDS_FROM, here),
                 (Limit::PASSWORDS, Some(name.text.clone())),
             ])
             .await?;
@@ -102,17 +108,18 @@ impl App {
             let hash = self.passwords.hash(secret).await?;
             self.accounts.rehash(&account.user_id, &account.password, &hash).await?;
         }
-        Ok(account.user_id)
+        Ok(account)
     }
 
-    /// The user who got a code: the name that the code went to is the one that is looked up.
-    async fn by_code(&self, call: &Call, name: &Name, code: &str) -> Result<String> {
+    /// The account that got a code: the name that the code went to is the one that is looked up.
+    async fn by_code(&self, call: &Call, name: &Name, code: &str) -> Result<Account> {
         if name.kind == store::accounts::CredentialKind::Account {
             return Err(Error::args("verifyCode goes with an email or a phoneNumber"));
         }
         self.take_code(call, name, Purpose::Login, code).await?;
-        let owner = self.owner(name).await?;
-        owner.ok_or_else(|| Code::CODE_EXPIRED.with("the account is gone"))
+        let gone = || Code::CODE_EXPIRED.with("the account is gone");
+        let owner = self.owner(name).await?.ok_or_else(gone)?;
+        self.accounts.one::<Account>(&owner).await?.ok_or_else(gone)
     }
 
     /// Refuses a blocked account, with the reason.

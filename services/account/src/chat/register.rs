@@ -14,6 +14,7 @@ use crate::{
     codes::Purpose,
     enroll::{Newcomer, Way},
     fields::{RegisterUser, platform, text},
+    limits::Limit,
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -45,7 +46,7 @@ pub(crate) async fn register(app: Arc<App>, call: Call, request: RegisterReq) ->
     if !call.is_admin() {
         newcomer.refuse_id()?;
         app.may_register(&call).await?;
-        way.invitation = app.invitation(&request.invitation_code).await?;
+        way.invitation = app.invitation(&call, &request.invitation_code).await?;
         let proof =
             app.check_code(&call, newcomer.proved()?, Purpose::Register, &request.verify_code).await?;
         way.proof = Some(proof);
@@ -84,7 +85,7 @@ impl App {
     }
 
     /// The invitation to use up, where one is needed.
-    pub(crate) async fn invitation(&self, code: &str) -> Result<Option<String>> {
+    pub(crate) async fn invitation(&self, call: &Call, code: &str) -> Result<Option<String>> {
         let setting = self.accounts.client_setting(INVITATIONS).await?.unwrap_or_default();
         if !["1", "true", "yes"].contains(&setting.to_ascii_lowercase().as_str()) {
             return Ok(None);
@@ -92,11 +93,13 @@ impl App {
         if code.is_empty() {
             return Err(Error::args("invitationCode is required"));
         }
+        let spent = self.spend(&[(Limit::INVITATIONS_FROM, call.network())]).await?;
         let found = self.accounts.one::<Invitation>(code).await?;
         let found = found.ok_or_else(|| Code::INVITATION_UNKNOWN.with("the invitation is unknown"))?;
         if !found.user().is_empty() {
             return Err(Code::INVITATION_USED.with("the invitation was used already"));
         }
+        self.refund(spent).await?;
         Ok(Some(code.to_owned()))
     }
 }
