@@ -12,7 +12,7 @@ const VALUE: u32 = 2;
 /// An empty value, whatever its type: no bytes, or the number 0.
 const EMPTY: u8 = 0;
 
-/// How the values of the maps in a response are encoded; all fields of these responses are maps.
+/// How the values of the maps in a response are encoded.
 fn values(command: i64) -> Option<WireType> {
     match command {
         command::GET_NEWEST_SEQ => Some(WireType::Varint),
@@ -24,12 +24,19 @@ fn values(command: i64) -> Option<WireType> {
     }
 }
 
+/// Whether a field is a map: all are, but for the pinned conversations beside the read positions.
+fn is_map(of: i64, tag: u32) -> bool {
+    of != command::GET_MAX_READ_SEQ || tag == 1
+}
+
 /// The response to a command, with a value in every entry of its maps.
-pub(crate) fn whole(command: i64, data: Bytes) -> Bytes {
-    let Some(kind) = values(command) else { return data };
+pub(crate) fn whole(of: i64, data: Bytes) -> Bytes {
+    let Some(kind) = values(of) else { return data };
     match entries(data.clone()) {
-        Some(entries) if entries.iter().any(|(_, entry)| lacks_value(entry.clone())) => {
-            rebuilt(&entries, kind)
+        Some(entries)
+            if entries.iter().any(|(tag, entry)| is_map(of, *tag) && lacks_value(entry.clone())) =>
+        {
+            rebuilt(of, &entries, kind)
         }
         _ => data,
     }
@@ -63,11 +70,11 @@ fn lacks_value(mut entry: Bytes) -> bool {
     true
 }
 
-fn rebuilt(entries: &[(u32, Bytes)], kind: WireType) -> Bytes {
+fn rebuilt(of: i64, entries: &[(u32, Bytes)], kind: WireType) -> Bytes {
     let most = entries.iter().map(|(_, entry)| entry.len() + 16).sum();
     let mut data = BytesMut::with_capacity(most);
     for (tag, entry) in entries {
-        let lacks = lacks_value(entry.clone());
+        let lacks = is_map(of, *tag) && lacks_value(entry.clone());
         encode_key(*tag, WireType::LengthDelimited, &mut data);
         encode_varint((entry.len() + if lacks { 2 } else { 0 }) as u64, &mut data);
         data.put_slice(entry);

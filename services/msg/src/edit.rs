@@ -93,7 +93,12 @@ impl Messages {
             edit_time: now,
         };
         let to = others_in_chat(&message, &user);
-        notification::business(&self.peers, context, &user, to, (EDITED, &tips), true).await?;
+        let told = notification::business(&self.peers, context, &user, to, (EDITED, &tips), true).await;
+        match (replaces, told) {
+            // Repeating it would be refused, because the content is already the new one.
+            (Replaces::Version(_), Err(error)) => tracing::warn!(%error, "modify_message.not_told"),
+            (_, told) => drop(told?),
+        }
         Ok(EditMsgResp { version, edit_time: now })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::join_all;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check,
@@ -21,6 +22,8 @@ use crate::{Messages, pull::Window};
 
 /// Most conversations in one call.
 const MOST: usize = protocol::bounds::ITEMS;
+/// Conversations whose devices are notified at a time.
+const AT_ONCE: usize = 20;
 
 impl Window {
     /// What has been read, or was never to be seen.
@@ -142,9 +145,13 @@ impl Messages {
         self.store.raise_read_seqs(&raised).await?;
         let at_the_end =
             |(_, window): &&(Conversation, Window)| up_to >= window.max && window.read < window.max;
-        for (row, window) in own.iter().filter(at_the_end) {
-            let tips = own_receipt(user, row, window);
-            notification::tell(&self.peers, context, user, To::User(user), kind::HAS_READ, &tips).await;
+        let ended: Vec<_> = own.iter().filter(at_the_end).collect();
+        for some in ended.chunks(AT_ONCE) {
+            join_all(some.iter().map(|(row, window)| async move {
+                let tips = own_receipt(user, row, window);
+                notification::tell(&self.peers, context, user, To::User(user), kind::HAS_READ, &tips).await;
+            }))
+            .await;
         }
         Ok(())
     }

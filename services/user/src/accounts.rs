@@ -86,6 +86,7 @@ impl Users {
             }
             other => other?,
         }
+        self.store.reuse_ids(std::slice::from_ref(&user.user_id)).await?;
         Ok(AddNotificationAccountResp {
             user_id: user.user_id,
             face_url: user.face_url,

@@ -23,6 +23,8 @@ use crate::{Users, may_erase};
 
 /// Most users in one call.
 const MAX_USERS: usize = protocol::bounds::DISABLED_USERS;
+/// Users whose sessions are ended at a time.
+const AT_ONCE: usize = 10;
 /// The status of users who were erased or are being erased.
 const UNREGISTERED: i32 = 2;
 
@@ -31,11 +33,16 @@ impl Users {
     pub(crate) async fn ban(&self, context: &Context, request: BanUserReq) -> Result<BanUserResp> {
         let ids = self.people(context, request.user_i_ds).await?;
         self.set_banned(&ids, true).await?;
-        for id in &ids {
-            tracing::info!(target: "audit", user = id, by = context.user_id(), "user.banned");
-            self.end_sessions(context, id).await?;
+        // One who cannot be logged out now does not keep the others logged in.
+        let mut failed = None;
+        for some in ids.chunks(AT_ONCE) {
+            for id in some {
+                tracing::info!(target: "audit", user = id, by = context.user_id(), "user.banned");
+            }
+            let ended = join_all(some.iter().map(|id| self.end_sessions(context, id))).await;
+            failed = failed.or(ended.into_iter().find_map(Result::err));
         }
-        Ok(BanUserResp {})
+        failed.map_or(Ok(BanUserResp {}), Err)
     }
 
     pub(crate) async fn unban(&self, context: &Context, request: UnbanUserReq) -> Result<UnbanUserResp> {
