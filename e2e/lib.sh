@@ -105,7 +105,7 @@ build_previous() {
     mv "$built/openim-server" ..
     rm -rf "$folder/source"
   )
-  build_services -q
+  OPENIM_BUILT='' build_services -q
 }
 # … | has PATTERN: grep -q, which would stop reading at the first match: pipefail then takes the death of what writes for a failure.
 has() { local all; all=$(cat); grep -q "$@" <<< "$all"; }

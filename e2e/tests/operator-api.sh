@@ -154,4 +154,4 @@ echo "taken over after $((SECONDS - died)) s"
 kube -n "$ns" scale deployment "$cluster_name-third" --replicas=0
 eventually 1 kube -n "$ns" get deployment "$cluster_name-third" -o 'jsonpath={.spec.replicas}'
 
-OPENIM_CLUSTER_STATE=$work "$root/e2e/tests/bad-objects.sh"
+CONTEXT='' OPENIM_CLUSTER_STATE=$work "$root/e2e/tests/bad-objects.sh"

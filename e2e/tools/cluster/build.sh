@@ -72,7 +72,7 @@ localkube() { (cd "$here/localkube" && go build -trimpath -o "$bin/localkube" .)
 go_tool() { GOBIN=$bin go install -trimpath -ldflags "-s -w" "$1"; }
 contour_manifests() {
   local published
-  published=$(cd "$here/.." && go list -mod=readonly -m -f '{{.Dir}}' github.com/projectcontour/contour)/examples
+  published=$(cd "$here/.." && go mod download -json github.com/projectcontour/contour | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/examples
   cp -f "$published/render/contour.yaml" "$cache/contour.yaml"
   # The Gateway API is only for its test.
   cp -f "$published/gateway/00-crds.yaml" "$cache/gateway-api.yaml"
