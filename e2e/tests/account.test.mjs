@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { SMTPServer } from './sdk/node_modules/smtp-server/lib/smtp-server.js';
+import { SMTPServer } from './sdk/node_modules/smtp-server/dist/esm/smtp-server.js';
 import { Socket } from './sdk/lib/socket.mjs';
 import { until } from './sdk/lib/wait.mjs';
 import { as, at, call, login as adminLogin } from './lib/api.mjs';
