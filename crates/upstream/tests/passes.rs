@@ -321,14 +321,17 @@ async fn an_import_is_aborted_without_a_trace_and_begun_again() {
     let other = Import::new(&store, &source, None, "mongo-1/openim_v3".into());
     other.begin(&[]).await.unwrap();
     other.pass(&mut |_progress| {}).await.unwrap();
+    assert!(import::is_under_way(&store).await.unwrap(), "services do not start on it");
     let refused = Import::new(&store, &source, None, NAME.into()).begin(&[]).await.unwrap_err().to_string();
     assert!(refused.contains("mongo-1/openim_v3"), "{refused}");
     assert!(import::abort(&store).await.unwrap());
+    assert!(!import::is_under_way(&store).await.unwrap());
     let notes = Collection::all().map(|collection| format!("import_{}", collection.name()));
     for name in Collection::all().flat_map(Collection::ours).chain(notes).chain(["import".to_owned()]) {
         assert!(memory.documents(&name).is_empty(), "{name}");
     }
     run(&memory, Arc::new(Calm), &source).await.unwrap();
+    assert!(!import::is_under_way(&store).await.unwrap(), "it is handed over");
     assert_eq!(content(&memory), content(&imported(&source).await));
     let used = Import::new(&store, &source, None, NAME.into()).begin(&[]).await.unwrap_err().to_string();
     assert!(used.contains("contains users"), "{used}");

@@ -120,6 +120,17 @@ mod tests {
     }
 
     #[test]
+    fn pinned_conversations_are_no_map() {
+        // As a map entry this id would have a key and no value.
+        let response = GetConversationsHasReadAndMaxSeqResp {
+            pinned_conversation_i_ds: vec!["si_abcdefgt5abc_5wxyz".into()],
+            ..Default::default()
+        };
+        let data: Bytes = response.encode_to_vec().into();
+        assert_eq!(whole(command::GET_MAX_READ_SEQ, data.clone()), data);
+    }
+
+    #[test]
     fn every_entry_has_a_value_and_means_what_it_meant() {
         let numbers = [0, 1, 300];
         let pairs = numbers.into_iter().flat_map(|max| numbers.map(|read| (max, read)));

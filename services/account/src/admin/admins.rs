@@ -134,6 +134,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_token_of_one_who_was_removed_is_worth_nothing_even_if_the_session_stays() {
+        let world = World::new().await;
+        let first = world.admin_token().await;
+        let second = json!({ "account": "second", "password": as_sent("another"), "nickname": "Second" });
+        assert_eq!(world.admin("/account/add_admin", &first, second).await["errCode"], 0);
+        let login = json!({ "account": "second", "password": as_sent("another"), "version": "1" });
+        let answer = world.admin("/account/login", "", login).await;
+        let token = answer["data"]["adminToken"].as_str().unwrap().to_owned();
+        let search = json!({ "pagination": { "pageNumber": 1, "showNumber": 5 } });
+        assert_eq!(world.admin("/block/search", &token, search.clone()).await["errCode"], 0);
+        // The process that removed the row ended before it could end the sessions.
+        let row: Vec<Admin> = world.app.accounts.all(doc! { "account": "second" }).await.unwrap();
+        world.app.accounts.remove::<Admin>(&[row[0].user_id.clone()]).await.unwrap();
+        assert_eq!(world.admin("/block/search", &token, search).await["errCode"], 1501);
+    }
+
+    #[tokio::test]
+    async fn administrators_who_share_an_id_have_their_own_passwords() {
+        let world = World::new().await;
+        let shared = |account: &str| Admin {
+            account: account.into(),
+            password: as_sent(&format!("of {account}")),
+            face_url: String::new(),
+            nickname: account.into(),
+            user_id: "imAdmin".into(),
+            level: 100,
+            create_time: world.app.now(),
+        };
+        world.app.accounts.add(&[shared("one"), shared("two")]).await.unwrap();
+        let login = async |account: &str, typed: &str| {
+            let login = json!({ "account": account, "password": as_sent(typed), "version": "1" });
+            world.admin("/account/login", "", login).await["errCode"].as_i64().unwrap()
+        };
+        // The first login replaces the imported form of the password: of this administrator alone.
+        assert_eq!((login("two", "of two").await, login("one", "of one").await), (0, 0));
+        assert_eq!((login("one", "of two").await, login("two", "of two").await), (20001, 0));
+        let made = crate::set_admin(&world.app.accounts, "two", 0).await.unwrap();
+        assert_eq!((login("two", &made.password).await, login("two", "of two").await), (0, 20001));
+        assert_eq!(login("one", "of one").await, 0);
+    }
+
+    #[tokio::test]
     async fn a_users_token_opens_no_route_of_administrators() {
         let world = World::new().await;
         let (_, user) = world.register("ann@example.org").await;

@@ -195,6 +195,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn invitations_cannot_be_guessed_from_one_network() {
+        let world = World::new().await;
+        let admin = world.admin_token().await;
+        let settings = json!({ "config": { "needInvitationCodeRegister": "1" } });
+        world.admin("/client_config/set", &admin, settings).await;
+        let guess = |code: &str| json!({ "usedFor": 1, "email": "ann@example.org", "invitationCode": code });
+        for number in 0..50 {
+            let answer = world.chat("/account/code/send", "", guess(&format!("guess{number}"))).await;
+            assert_eq!(answer["errCode"], 20011, "{number}");
+        }
+        assert_eq!(world.chat("/account/code/send", "", guess("guess50")).await["errCode"], 429);
+        let elsewhere = world.chat_from([198, 51, 100, 7], "/account/code/send", "", guess("guess51")).await;
+        assert_eq!(elsewhere["errCode"], 20011);
+    }
+
+    #[tokio::test]
     async fn closed_registration_and_a_banned_network_keep_people_out() {
         let world = World::new().await;
         let admin = world.admin_token().await;
