@@ -5,7 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use model::platform::Platform;
 use protocol::{Error, ErrorCode, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
@@ -61,6 +61,34 @@ pub fn digest(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
 
+/// The claims of a token that one of these keys has signed, once signature and times are checked.
+///
+/// # Errors
+/// 1501, 1503, 1504 or 1505 of the contract.
+pub fn verified<T: DeserializeOwned>(keys: &[DecodingKey], token: &str) -> Result<T> {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.validate_nbf = true;
+    validation.leeway = 0;
+    let decode = |key| jsonwebtoken::decode::<T>(token, key, &validation);
+    // A signature is looked at before what it is under: whatever another key finds, it was signed with that one.
+    let is_foreign = |error: &jsonwebtoken::errors::Error| *error.kind() == ErrorKind::InvalidSignature;
+    let mut tried = keys.iter().map(decode);
+    let found = tried.find(|found| !found.as_ref().is_err_and(is_foreign));
+    let found = found.unwrap_or_else(|| Err(ErrorKind::InvalidSignature.into()));
+    let data = found.map_err(|error| {
+        let code = match error.kind() {
+            ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
+            ErrorKind::ImmatureSignature => ErrorCode::TokenNotValidYet,
+            ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
+                ErrorCode::TokenMalformed
+            }
+            _ => ErrorCode::TokenUnknown,
+        };
+        code.with(error.to_string())
+    })?;
+    Ok(data.claims)
+}
+
 /// Signs and verifies tokens.
 #[derive(Clone)]
 pub struct Tokens {
@@ -101,27 +129,7 @@ impl Tokens {
     /// # Errors
     /// 1501, 1503, 1504 or 1505 of the contract.
     pub fn verify(&self, token: &str) -> Result<Identity> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_nbf = true;
-        validation.leeway = 0;
-        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &validation);
-        // A signature is looked at before what it is under: whatever another key finds, it was signed with that one.
-        let is_foreign = |error: &jsonwebtoken::errors::Error| *error.kind() == ErrorKind::InvalidSignature;
-        let mut tried = self.decoding.iter().map(decode);
-        let found = tried.find(|found| !found.as_ref().is_err_and(is_foreign));
-        let found = found.unwrap_or_else(|| Err(ErrorKind::InvalidSignature.into()));
-        let data = found.map_err(|error| {
-            let code = match error.kind() {
-                ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
-                ErrorKind::ImmatureSignature => ErrorCode::TokenNotValidYet,
-                ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
-                    ErrorCode::TokenMalformed
-                }
-                _ => ErrorCode::TokenUnknown,
-            };
-            code.with(error.to_string())
-        })?;
-        let claims = data.claims;
+        let claims: Claims = verified(&self.decoding, token)?;
         let platform = Platform::parse(claims.platform_id)
             .ok_or_else(|| ErrorCode::TokenUnknown.with("the token names an unknown platform"))?;
         Ok(Identity { user_id: claims.user_id, platform, expires_at: claims.exp })

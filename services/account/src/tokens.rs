@@ -1,7 +1,7 @@
 //! Chat tokens: HS256 JWTs with the claims of the ChatServer. Each has a row in the database as long as it is good.
 
 use config::{Config, Purpose};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use protocol::ErrorCode;
 use serde::{Deserialize, Serialize};
 use store::{
@@ -78,15 +78,7 @@ impl ChatTokens {
 
     /// Checks signature and times.
     pub(crate) fn verify(&self, token: &str) -> Result<Identity> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_nbf = true;
-        validation.leeway = 0;
-        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &validation);
-        let is_foreign = |error: &jsonwebtoken::errors::Error| *error.kind() == ErrorKind::InvalidSignature;
-        let mut tried = self.decoding.iter().map(decode);
-        let found = tried.find(|found| !found.as_ref().is_err_and(is_foreign));
-        let found = found.unwrap_or_else(|| Err(ErrorKind::InvalidSignature.into()));
-        let claims = found.map_err(|error| refusal(&error))?.claims;
+        let claims: Claims = tokens::verified(&self.decoding, token)?;
         if claims.platform_id != 0 {
             return Err(ErrorCode::TokenExpired.with("not a chat token").into());
         }
@@ -97,18 +89,6 @@ impl ChatTokens {
         };
         Ok(Identity { user_id: claims.user_id, kind, digest: tokens::digest(token) })
     }
-}
-
-fn refusal(error: &jsonwebtoken::errors::Error) -> Error {
-    let code = match error.kind() {
-        ErrorKind::ExpiredSignature => ErrorCode::TokenExpired,
-        ErrorKind::ImmatureSignature => ErrorCode::TokenNotValidYet,
-        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
-            ErrorCode::TokenMalformed
-        }
-        _ => ErrorCode::TokenUnknown,
-    };
-    code.with(error.to_string()).into()
 }
 
 impl App {
