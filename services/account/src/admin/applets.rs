@@ -71,10 +71,7 @@ pub(crate) struct DeleteReq {
 
 pub(crate) async fn delete(app: Arc<App>, _: Call, request: DeleteReq) -> Result<Answer> {
     distinct("appletIds", &request.applet_ids)?;
-    if app.accounts.some::<Applet>(&request.applet_ids).await?.len() != request.applet_ids.len() {
-        return Err(Error::args("appletIds: some do not exist"));
-    }
-    app.accounts.remove::<Applet>(&request.applet_ids).await?;
+    app.remove_all::<Applet>(&request.applet_ids, || Error::args("appletIds: some do not exist")).await?;
     Ok(NOTHING)
 }
 

@@ -59,10 +59,7 @@ pub(crate) struct DeleteReq {
 
 pub(crate) async fn delete(app: Arc<App>, _: Call, request: DeleteReq) -> Result<Answer> {
     distinct("userIDs", &request.user_ids)?;
-    if app.accounts.some::<Block>(&request.user_ids).await?.len() != request.user_ids.len() {
-        return Err(Error::args("userIDs: some are not blocked"));
-    }
-    app.accounts.remove::<Block>(&request.user_ids).await?;
+    app.remove_all::<Block>(&request.user_ids, || Error::args("userIDs: some are not blocked")).await?;
     Ok(NOTHING)
 }
 

@@ -41,10 +41,10 @@ pub(crate) async fn add_friends(app: Arc<App>, _: Call, request: FriendsReq) -> 
 
 pub(crate) async fn delete_friends(app: Arc<App>, _: Call, request: FriendsReq) -> Result<Answer> {
     distinct("userIDs", &request.user_ids)?;
-    if app.accounts.some::<DefaultFriend>(&request.user_ids).await?.len() != request.user_ids.len() {
-        return Err(Error::not_found("userIDs names somebody who is not a default friend"));
-    }
-    app.accounts.remove::<DefaultFriend>(&request.user_ids).await?;
+    app.remove_all::<DefaultFriend>(&request.user_ids, || {
+        Error::not_found("userIDs names somebody who is not a default friend")
+    })
+    .await?;
     Ok(NOTHING)
 }
 
@@ -93,10 +93,10 @@ pub(crate) async fn add_groups(app: Arc<App>, call: Call, request: GroupsReq) ->
 
 pub(crate) async fn delete_groups(app: Arc<App>, _: Call, request: GroupsReq) -> Result<Answer> {
     distinct("groupIDs", &request.group_ids)?;
-    if app.accounts.some::<DefaultGroup>(&request.group_ids).await?.len() != request.group_ids.len() {
-        return Err(Error::not_found("groupIDs names one that is not a default group"));
-    }
-    app.accounts.remove::<DefaultGroup>(&request.group_ids).await?;
+    app.remove_all::<DefaultGroup>(&request.group_ids, || {
+        Error::not_found("groupIDs names one that is not a default group")
+    })
+    .await?;
     Ok(NOTHING)
 }
 

@@ -87,10 +87,7 @@ impl App {
 
 pub(crate) async fn delete(app: Arc<App>, _: Call, request: CodesReq) -> Result<Answer> {
     distinct("codes", &request.codes)?;
-    if app.accounts.some::<Invitation>(&request.codes).await?.len() != request.codes.len() {
-        return Err(Error::args("codes: some do not exist"));
-    }
-    app.accounts.remove::<Invitation>(&request.codes).await?;
+    app.remove_all::<Invitation>(&request.codes, || Error::args("codes: some do not exist")).await?;
     Ok(NOTHING)
 }
 

@@ -16,13 +16,24 @@ pub(crate) mod versions;
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
-use store::accounts::Attribute;
+use store::accounts::{Attribute, Row};
 
 use crate::{
     App,
-    answer::Result,
+    answer::{Error, Result},
     profile::{Viewer, public},
 };
+
+impl App {
+    /// Removes rows, of which every one must exist.
+    async fn remove_all<R: Row>(&self, keys: &[String], unknown: impl FnOnce() -> Error) -> Result<()> {
+        if self.accounts.some::<R>(keys).await?.len() != keys.len() {
+            return Err(unknown());
+        }
+        self.accounts.remove::<R>(keys).await?;
+        Ok(())
+    }
+}
 
 /// The profiles of these users, as an administrator sees them; null where somebody is gone.
 async fn profiles(app: &Arc<App>, ids: &[String]) -> Result<HashMap<String, Value>> {
