@@ -52,14 +52,10 @@ order() { # services that were changed since a time, in order
 # A failing test leaves the cluster as it was.
 restore() {
   kill ${checker:-} ${dying:-} 2> /dev/null || true
-  [ -z "$api_secret" ] || kube -n "$ns" patch secret "$cluster_name-credentials" --type merge -p "{\"data\":{\"api-secret\":\"$api_secret\"}}" > /dev/null
-  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null,\"legacyCalls\":null,\"kafkaPartitions\":null},\"services\":{\"user\":null}}}" > /dev/null
+  patch "{\"spec\":{\"version\":\"$version\",\"rollout\":null,\"config\":{\"retainDays\":null,\"kafkaPartitions\":null},\"services\":{\"user\":null}}}" > /dev/null
 }
-api_secret=$(kube -n "$ns" get secret "$cluster_name-credentials" -o 'jsonpath={.data.api-secret}')
 trap restore EXIT
-# The earlier version knows one secret for everything, and calls that are not signed: the cluster becomes as one that was made with it.
-[ -z "$api_secret" ] || kube -n "$ns" patch secret "$cluster_name-credentials" --type json -p '[{"op":"remove","path":"/data/api-secret"}]'
-patch "{\"spec\":{\"version\":\"$version\",\"config\":{\"legacyCalls\":true}}}"
+patch "{\"spec\":{\"version\":\"$version\"}}"
 sleep 2
 wait_ready "$cluster_name" $slow
 OPENIM_ENDPOINTS=$("$root/e2e/endpoints.sh"); export OPENIM_ENDPOINTS
