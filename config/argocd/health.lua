@@ -1,4 +1,4 @@
--- Health of an OpenIMCluster for Argo CD: docs/GITOPS.md says where it goes.
+-- Health of an OpenIMCluster for Argo CD: docs/operate/platforms.md says where it goes.
 local health = { status = "Progressing", message = "Waiting for the operator" }
 local status = obj.status
 -- What the status says is about an older spec, or about none.
