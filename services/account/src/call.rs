@@ -90,27 +90,27 @@ impl App {
     /// Finds out who calls, and whether he may.
     pub(crate) async fn admit(&self, access: Access, headers: &HeaderMap) -> Result<Option<Identity>> {
         let token = headers.get("token").and_then(|token| token.to_str().ok()).unwrap_or_default();
-        let identity = match access {
+        let (identity, admin) = match access {
             Access::Everybody => return Ok(None),
             Access::EverybodyAndAdmins if token.is_empty() => return Ok(None),
             Access::EverybodyAndAdmins => {
                 let known = self.identify(token).await.ok();
-                return Ok(known.filter(|known| known.kind == SessionKind::Admin));
+                return Ok(known.filter(|(_, admin)| admin.is_some()).map(|(identity, _)| identity));
             }
             _ if token.is_empty() => return Err(Error::args("token is empty")),
             _ => self.identify(token).await?,
         };
-        if access != Access::User && identity.kind != SessionKind::Admin {
+        if access != Access::User && admin.is_none() {
             return Err(Error::args("token type error: an administrator's token is required"));
         }
-        if access == Access::SuperAdmin && self.admin_of(&identity).await?.level != SUPER {
+        if access == Access::SuperAdmin && admin.is_none_or(|admin| admin.level != SUPER) {
             return Err(Error::no_permission("only administrators of level 100 may do this"));
         }
         Ok(Some(identity))
     }
 
-    /// Whose token it is: its signature and times are good, and nobody has ended it.
-    async fn identify(&self, token: &str) -> Result<Identity> {
+    /// Whose token it is, and the row of an administrator: signature and times are good, and nobody has ended it.
+    async fn identify(&self, token: &str) -> Result<(Identity, Option<Admin>)> {
         let identity = self.tokens.verify(token)?;
         let session = self.accounts.session(&identity.digest).await?;
         let own = session.filter(|session| {
@@ -118,14 +118,16 @@ impl App {
                 && session.kind == identity.kind
                 && session.expire_time > self.now()
         });
-        let is_there = identity.kind == SessionKind::User
-            || self.accounts.one::<Admin>(&identity.user_id).await?.is_some();
-        own.filter(|_session| is_there).ok_or_else(|| {
+        let admin = match identity.kind {
+            SessionKind::User => None,
+            SessionKind::Admin => self.accounts.one::<Admin>(&identity.user_id).await?,
+        };
+        own.filter(|_session| identity.kind == SessionKind::User || admin.is_some()).ok_or_else(|| {
             // The ChatServer's own code for this, 20101, does not take clients to the login page.
             let ended: Refusal = ErrorCode::TokenExpired.with("the session has ended; log in again");
             Error::from(ended)
         })?;
-        Ok(identity)
+        Ok((identity, admin))
     }
 
     /// The administrator of a token.

@@ -83,6 +83,7 @@ impl App {
         exists: bool,
     ) -> Result<()> {
         self.outbox.can_send(recipient.kind)?;
+        let place = self.outbox.place()?;
         let codes = &self.settings().codes;
         self.spend(&[(Limit::CODES_FROM, call.network())]).await?;
         let whom = Some(recipient.text.clone());
@@ -103,11 +104,11 @@ impl App {
             expire_time: DateTime::from_millis(self.clock.now_ms() + i64::from(codes.valid_seconds) * 1000),
         };
         self.accounts.put_code(&row).await?;
-        if !exists {
-            return Ok(());
+        if exists {
+            let operation_id = call.operation_id.clone();
+            place.post(Letter { recipient: recipient.clone(), code, purpose, operation_id });
         }
-        let operation_id = call.operation_id.clone();
-        self.outbox.post(Letter { recipient: recipient.clone(), code, purpose, operation_id })
+        Ok(())
     }
 
     /// Compares a code without using it up. The row is what uses it up later.

@@ -83,7 +83,7 @@ impl Im {
         id: &str,
         nickname: Option<String>,
         face: Option<String>,
-    ) -> Result<()> {
+    ) -> protocol::Result<()> {
         if nickname.is_none() && face.is_none() {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use store::{
-    accounts::{Account, DefaultFriend, DefaultGroup, SessionKind},
+    accounts::{Account, Attribute, DefaultFriend, DefaultGroup, SessionKind},
     jobs::Job,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,15 +22,18 @@ pub(crate) enum Later {
     LogOut,
     /// Make the default friends, and bring him into the default groups.
     Welcome,
+    /// Give the IM services the name and the portrait of the profile.
+    Profile,
 }
 
 impl Later {
-    const ALL: [Self; 2] = [Self::LogOut, Self::Welcome];
+    const ALL: [Self; 3] = [Self::LogOut, Self::Welcome, Self::Profile];
 
     fn kind(self) -> &'static str {
         match self {
             Self::LogOut => "account-log-out",
             Self::Welcome => "account-welcome",
+            Self::Profile => "account-profile",
         }
     }
 
@@ -77,7 +80,13 @@ impl App {
         match what {
             Later::LogOut => self.log_out(operation_id, user).await?,
             Later::Welcome => self.welcome(operation_id, user).await?,
+            Later::Profile => self.show_profile(operation_id, user).await?,
         }
+        self.done(what, user).await
+    }
+
+    /// Nothing is left to do.
+    pub(crate) async fn done(&self, what: Later, user: &str) -> protocol::Result<()> {
         self.accounts.jobs().done(&[what.id(user)]).await
     }
 
@@ -99,6 +108,13 @@ impl App {
     async fn log_out(&self, operation_id: &str, user: &str) -> protocol::Result<()> {
         self.accounts.end_sessions(SessionKind::User, &[user.to_owned()]).await?;
         self.im.log_out(operation_id, user).await
+    }
+
+    async fn show_profile(&self, operation_id: &str, user: &str) -> protocol::Result<()> {
+        let Some(profile) = self.accounts.one::<Attribute>(user).await? else { return Ok(()) };
+        // A portrait that only the IM services know stays.
+        let face = (!profile.face_url.is_empty()).then_some(profile.face_url);
+        self.im.update(operation_id, user, Some(profile.nickname), face).await
     }
 
     async fn welcome(&self, operation_id: &str, user: &str) -> protocol::Result<()> {

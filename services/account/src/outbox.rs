@@ -46,6 +46,15 @@ pub(crate) struct Outbox {
     texts: bool,
 }
 
+/// A place in the outbox; free again when it is dropped.
+pub(crate) struct Place(mpsc::OwnedPermit<Letter>);
+
+impl Place {
+    pub(crate) fn post(self, letter: Letter) {
+        self.0.send(letter);
+    }
+}
+
 /// The codes that were handed in, and who sends them.
 pub(crate) struct Letters {
     letters: mpsc::Receiver<Letter>,
@@ -93,8 +102,13 @@ impl Outbox {
         Err(Error::unavailable(format!("this server sends no codes by {what}; its administrator sets {key}")))
     }
 
-    pub(crate) fn post(&self, letter: Letter) -> Result<()> {
-        self.letters.try_send(letter).map_err(|_full| Refusal::busy("sending codes").into())
+    /// A place for one letter. It is taken before anybody looks whether there is a recipient: a full outbox must not tell who has an account.
+    pub(crate) fn place(&self) -> Result<Place> {
+        self.letters
+            .clone()
+            .try_reserve_owned()
+            .map(Place)
+            .map_err(|_full| Refusal::busy("sending codes").into())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A service of its own for each test: its database in memory, the IM services as they answer, and the codes that it would send.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -23,7 +23,7 @@ use prost::Message;
 use protocol::{
     ErrorCode, Result,
     auth::{ForceLogoutReq, GetUserTokenReq, GetUserTokenResp},
-    user::UserRegisterReq,
+    user::{UpdateUserInfoExReq, UserRegisterReq},
 };
 use rpc::{Context, Local, Peers};
 use serde_json::{Value, json};
@@ -35,7 +35,8 @@ use crate::{AccountMetrics, AccountService, App, Parts, http, outbox::Letters, p
 /// The IM services.
 #[derive(Default)]
 pub(crate) struct FakeIm {
-    users: Mutex<BTreeSet<String>>,
+    /// Ids and names.
+    users: Mutex<BTreeMap<String, String>>,
     logged_out: Mutex<BTreeSet<String>>,
     is_away: AtomicBool,
 }
@@ -46,7 +47,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl FakeIm {
     pub(crate) fn users(&self) -> Vec<String> {
-        lock(&self.users).iter().cloned().collect()
+        lock(&self.users).keys().cloned().collect()
+    }
+
+    pub(crate) fn nickname(&self, user: &str) -> String {
+        lock(&self.users).get(user).cloned().unwrap_or_default()
     }
 
     pub(crate) fn is_logged_out(&self, user: &str) -> bool {
@@ -74,9 +79,14 @@ impl Local for FakeIm {
         match method {
             "userRegister" => {
                 let user = UserRegisterReq::decode(payload).unwrap().users.remove(0);
-                if !lock(&self.users).insert(user.user_id) {
+                if lock(&self.users).contains_key(&user.user_id) {
                     return Err(ErrorCode::Registered.with("there is one"));
                 }
+                lock(&self.users).insert(user.user_id, user.nickname);
+            }
+            "updateUserInfoEx" => {
+                let user = UpdateUserInfoExReq::decode(payload).unwrap().user_info.unwrap();
+                lock(&self.users).insert(user.user_id, user.nickname.unwrap().value);
             }
             "getUserToken" => {
                 let token = format!("im-{}", GetUserTokenReq::decode(payload).unwrap().user_id);

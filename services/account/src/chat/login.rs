@@ -175,6 +175,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_outbox_tells_nobody_who_has_an_account() {
+        let world = World::new().await;
+        world.register("ann@example.org").await;
+        let places: Vec<_> = std::iter::from_fn(|| world.app.outbox.place().ok()).collect();
+        let send = |email: &str| json!({ "usedFor": 3, "email": email });
+        let known = world.chat("/account/code/send", "", send("ann@example.org")).await;
+        let unknown = world.chat("/account/code/send", "", send("ben@example.org")).await;
+        assert_ne!(known["errCode"], 0, "{known}");
+        assert_eq!(known, unknown);
+        drop(places);
+        assert_eq!(world.chat("/account/code/send", "", send("ann@example.org")).await["errCode"], 0);
+    }
+
+    #[tokio::test]
     async fn passwords_are_not_tried_for_ever() {
         let world = World::new().await;
         world.register("ann@example.org").await;

@@ -56,21 +56,26 @@ pub(crate) async fn change(app: Arc<App>, call: Call, request: ChangeReq) -> Res
         return Err(Error::args("newPassword must differ from currentPassword"));
     }
     if !call.is_admin() {
-        password::check("currentPassword", &request.current_password)?;
-        let account = app.accounts.one::<Account>(user).await?;
-        let account = account.ok_or_else(|| Error::not_found("the account is gone"))?;
-        let whom = Some(format!("user {user}"));
-        let spent = app.spend(&[(Limit::PASSWORDS_FROM, whom.clone()), (Limit::PASSWORDS, whom)]).await?;
-        if app.passwords.verify(&request.current_password, Some(&account.password)).await? == Verdict::Wrong {
-            return Err(Code::WRONG_PASSWORD.with("currentPassword is wrong"));
-        }
-        app.refund(spent).await?;
+        app.prove_password(user, &request.current_password).await?;
     }
     app.replace_password(&call, user, &request.new_password, &call.caller()?.user_id).await?;
     Ok(NOTHING)
 }
 
 impl App {
+    /// Refuses a caller who does not know the password of his own account.
+    pub(crate) async fn prove_password(&self, user: &str, current: &str) -> Result<()> {
+        password::check("currentPassword", current)?;
+        let account = self.accounts.one::<Account>(user).await?;
+        let account = account.ok_or_else(|| Error::not_found("the account is gone"))?;
+        let whom = Some(format!("user {user}"));
+        let spent = self.spend(&[(Limit::PASSWORDS_FROM, whom.clone()), (Limit::PASSWORDS, whom)]).await?;
+        if self.passwords.verify(current, Some(&account.password)).await? == Verdict::Wrong {
+            return Err(Code::WRONG_PASSWORD.with("currentPassword is wrong"));
+        }
+        self.refund(spent).await
+    }
+
     /// Sets a password and ends all sessions: whoever stole one does not keep it.
     pub(crate) async fn replace_password(
         &self,

@@ -1,4 +1,5 @@
-//! `/user/update`. A new number or address is proved by a code that was sent to it (`usedFor` 1): it is a way to log in.
+//! `/user/update`. A new number or address is proved by a code that was sent to it (`usedFor` 1): it is a way to log in. One that replaces
+//! or removes another needs the password too: a stolen token alone must not take an account away.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::{
     codes::{Purpose, code_used},
     enroll::taken,
     fields::{gender, milliseconds, text},
+    later::Later,
     names::Name,
 };
 
@@ -38,6 +40,8 @@ pub(crate) struct UpdateReq {
     register_type: Option<i32>,
     /// Of the new number or address; not a field of the ChatServer.
     verify_code: String,
+    /// For a name that replaces or removes one; not a field of the ChatServer.
+    current_password: String,
 }
 
 pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Result<Answer> {
@@ -52,6 +56,12 @@ pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Res
     let names = new_names(&request, &known)?;
     let added: Vec<Name> = names.iter().filter_map(|(_, name)| name.clone()).collect();
     app.may_change_names(&call, &user, &names).await?;
+    if names.iter().any(|(kind, _)| has_name(&known, *kind)) && !call.is_admin() {
+        let why = "currentPassword is required to replace or remove a way to log in";
+        protocol::check::non_empty("currentPassword", &request.current_password)
+            .map_err(|_| Error::args(why))?;
+        app.prove_password(&user, &request.current_password).await?;
+    }
     let proofs = app.prove(&call, &added, &request.verify_code).await?;
     app.require_free(&added, &user).await?;
     let fields = changed_fields(&request, &names, app.now())?;
@@ -61,13 +71,30 @@ pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Res
             return Err(code_used());
         }
     }
+    let is_shown = request.nickname.is_some() || request.face_url.is_some();
+    if is_shown {
+        app.note_down(Later::Profile, &user).await?;
+    }
     match app.accounts.change(&user, &Change { fields, names }).await? {
         Ok(()) => {}
         Err(Taken::LastName) => return Err(Error::args("the last way to log in cannot be removed")),
         Err(_taken) => return Err(taken(added.first().map_or(CredentialKind::Account, |name| name.kind))),
     }
-    app.im.update(&call.operation_id, &user, request.nickname, request.face_url).await?;
+    if is_shown {
+        app.im.update(&call.operation_id, &user, request.nickname, request.face_url).await?;
+        app.done(Later::Profile, &user).await?;
+    }
     Ok(NOTHING)
+}
+
+/// Whether the user can log in with a name of this kind.
+fn has_name(known: &Attribute, kind: CredentialKind) -> bool {
+    let name = match kind {
+        CredentialKind::Account => &known.account,
+        CredentialKind::Email => &known.email,
+        CredentialKind::Phone => &known.phone_number,
+    };
+    !name.is_empty()
 }
 
 /// The names that differ from those that the user has; none: one that goes.
@@ -189,7 +216,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::World;
+    use crate::{
+        password::as_sent,
+        testing::{PASSWORD, World},
+    };
 
     #[tokio::test]
     async fn a_user_raises_no_level_and_proves_a_new_address() {
@@ -200,14 +230,48 @@ mod tests {
         assert_eq!(world.chat("/user/update", &token, request).await["errCode"], 1002);
         request = json!({ "userID": ann, "email": "new@example.org" });
         assert_eq!(world.chat("/user/update", &token, request.clone()).await["errCode"], 1001);
+        request["currentPassword"] = as_sent(PASSWORD).into();
+        assert_eq!(world.chat("/user/update", &token, request.clone()).await["errCode"], 1001);
         request["verifyCode"] = world.code("new@example.org", 1).await.into();
         assert_eq!(world.chat("/user/update", &token, request).await["errCode"], 0);
-        let taken = json!({ "userID": ann, "email": "ben@example.org", "verifyCode": world.code("ben@example.org", 1).await });
+        let code = world.code("ben@example.org", 1).await;
+        let taken = json!({ "userID": ann, "email": "ben@example.org", "verifyCode": code, "currentPassword": as_sent(PASSWORD) });
         assert_eq!(world.chat("/user/update", &token, taken).await["errCode"], 20014);
-        let none = json!({ "userID": ann, "email": "" });
+        let none = json!({ "userID": ann, "email": "", "currentPassword": as_sent(PASSWORD) });
         assert_eq!(world.chat("/user/update", &token, none).await["errCode"], 1001, "the last way to log in");
         let own = world.chat("/user/find/full", &token, json!({ "userIDs": [ann] })).await;
         assert_eq!(own["data"]["users"][0]["email"], "new@example.org");
+    }
+
+    #[tokio::test]
+    async fn a_stolen_token_takes_no_account_away() {
+        let world = World::new().await;
+        let (ann, token) = world.register("ann@example.org").await;
+        let code = world.code("eve@example.org", 1).await;
+        let change = |password: &str| json!({ "userID": ann, "email": "eve@example.org", "verifyCode": code, "currentPassword": password });
+        assert_eq!(world.chat("/user/update", &token, change("")).await["errCode"], 1001);
+        let guessed = change(&as_sent("guessed"));
+        for _ in 0..10 {
+            assert_eq!(world.chat("/user/update", &token, guessed.clone()).await["errCode"], 20001);
+        }
+        assert_eq!(world.chat("/user/update", &token, guessed).await["errCode"], 429);
+        let first = json!({ "userID": ann, "account": "annie" });
+        assert_eq!(world.chat("/user/update", &token, first).await["errCode"], 0, "one more replaces none");
+    }
+
+    #[tokio::test]
+    async fn a_name_reaches_the_im_services_later_if_they_are_away() {
+        let world = World::new().await;
+        let (ann, token) = world.register("ann@example.org").await;
+        world.im.is_away(true);
+        let renamed = json!({ "userID": ann, "nickname": "Anna" });
+        assert_ne!(world.chat("/user/update", &token, renamed).await["errCode"], 0);
+        world.im.is_away(false);
+        assert_eq!(world.im.nickname(&ann), "Ann");
+        world.app.carry_out("op", Later::Profile, &ann).await.unwrap();
+        assert_eq!(world.im.nickname(&ann), "Anna");
+        let noted = world.app.accounts.jobs().free("account-profile", i64::MAX).await.unwrap();
+        assert!(noted.is_empty(), "what is done is done once");
     }
 
     #[test]
