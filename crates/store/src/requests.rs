@@ -140,6 +140,17 @@ impl Store {
         Ok(self.typed("group_request").find_one(doc! { "group_id": group, "user_id": user }).await?)
     }
 
+    /// One join request, unless this side has deleted it.
+    pub async fn group_request_shown(
+        &self,
+        side: Side,
+        group: &str,
+        user: &str,
+    ) -> Result<Option<GroupRequest>> {
+        let filter = shown_to(side, doc! { "group_id": group, "user_id": user });
+        Ok(self.typed("group_request").find_one(filter).await?)
+    }
+
     /// The join requests of users for a group, as its administrators see them; users without one are omitted.
     pub async fn group_requests_of(&self, group: &str, users: &[String]) -> Result<Vec<GroupRequest>> {
         let filter = shown_to(Side::To, doc! { "group_id": group, "user_id": { "$in": users } });

@@ -14,7 +14,7 @@ use protocol::{
     lists,
 };
 use rpc::Context;
-use store::Page;
+use store::{Page, requests::Side};
 
 use crate::{Groups, Standing};
 
@@ -108,12 +108,16 @@ impl Groups {
         check::non_empty("groupID", &request.group_id)?;
         check::non_empty("userID", &request.user_id)?;
         self.existing(&request.group_id).await?;
-        if context.require_self("userID", &request.user_id).is_err() {
-            self.require(context, &request.group_id, Standing::Administrator).await?;
-        }
-        let rows: Vec<_> =
-            self.store.group_request(&request.group_id, &request.user_id).await?.into_iter().collect();
-        let group_requests = self.request_infos(rows).await?;
+        let (group, user) = (&request.group_id, &request.user_id);
+        let row = if context.is_privileged() {
+            self.store.group_request(group, user).await?
+        } else if context.require_self("userID", user).is_ok() {
+            self.store.group_request_shown(Side::From, group, user).await?
+        } else {
+            self.require(context, group, Standing::Administrator).await?;
+            self.store.group_request_shown(Side::To, group, user).await?
+        };
+        let group_requests = self.request_infos(row.into_iter().collect()).await?;
         Ok(GetSpecifiedUserGroupRequestInfoResp { total: group_requests.len() as u32, group_requests })
     }
 }
