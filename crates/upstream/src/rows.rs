@@ -49,16 +49,19 @@ pub struct Table {
     pub ours: &'static str,
     /// Our fields that identify a row; none is empty.
     pub unique: &'static [&'static str],
-    /// All fields that have a meaning.
+    /// All fields that have a meaning on both sides.
     pub fields: &'static [Field],
+    /// Those with a meaning only here; a fork may use such a name for something else.
+    pub own: &'static [Field],
 }
 
+/// Fields by their form; `theirs => ours` where the names differ.
 macro_rules! fields {
-    ($($form:ident: $($name:ident)+;)+) => { &[$($(Field { theirs: stringify!($name), ours: stringify!($name), form: Form::$form },)+)+] };
-}
-
-const fn renamed(theirs: &'static str, ours: &'static str, form: Form) -> Field {
-    Field { theirs, ours, form }
+    ($($form:ident: $($theirs:ident $(=> $ours:ident)?)+;)+) => { &[$($(fields!(@ $form $theirs $($ours)?),)+)+] };
+    (@ $form:ident $name:ident) => { fields!(@ $form $name $name) };
+    (@ $form:ident $theirs:ident $ours:ident) => {
+        Field { theirs: stringify!($theirs), ours: stringify!($ours), form: Form::$form }
+    };
 }
 
 impl Table {
@@ -69,6 +72,7 @@ impl Table {
             ours: "user",
             unique: &["user_id"],
             fields: fields! { Text: user_id nickname face_url ex; Int: app_manger_level global_recv_msg_opt; Time: create_time; },
+            own: fields! { Int: status; },
         },
         Self {
             theirs: "friend",
@@ -77,6 +81,7 @@ impl Table {
             fields: fields! {
                 Text: owner_user_id friend_user_id remark operator_user_id ex; Int: add_source; Flag: is_pinned; Time: create_time;
             },
+            own: &[],
         },
         Self {
             theirs: "friend_request",
@@ -85,12 +90,14 @@ impl Table {
             fields: fields! {
                 Text: from_user_id to_user_id req_msg handler_user_id handle_msg ex; Int: handle_result; Time: create_time handle_time;
             },
+            own: fields! { Flag: hidden_from hidden_to; },
         },
         Self {
             theirs: "black",
             ours: "black",
             unique: &["owner_user_id", "block_user_id"],
             fields: fields! { Text: owner_user_id block_user_id operator_user_id ex; Int: add_source; Time: create_time; },
+            own: &[],
         },
         Self {
             theirs: "group",
@@ -101,6 +108,7 @@ impl Table {
                 Int: status group_type need_verification look_member_info apply_member_friend;
                 Time: create_time notification_update_time;
             },
+            own: &[],
         },
         Self {
             theirs: "group_member",
@@ -110,6 +118,7 @@ impl Table {
                 Text: group_id user_id nickname face_url inviter_user_id operator_user_id ex; Int: role_level join_source;
                 Time: join_time mute_end_time;
             },
+            own: &[],
         },
         Self {
             theirs: "group_request",
@@ -119,6 +128,7 @@ impl Table {
                 Text: group_id user_id req_msg handled_msg handle_user_id inviter_user_id ex; Int: handle_result join_source;
                 Time: req_time handled_time;
             },
+            own: fields! { Flag: hidden_from hidden_to; },
         },
         Self {
             theirs: "conversation",
@@ -130,39 +140,25 @@ impl Table {
                 Long: max_seq min_seq msg_destruct_time; Flag: is_pinned is_private_chat is_msg_destruct;
                 Time: create_time; OptionalTime: latest_msg_destruct_time;
             },
+            own: &[],
         },
         Self {
             theirs: "s3",
             ours: "object",
             unique: &["_id"],
-            fields: &[
-                renamed("name", "_id", Form::Text),
-                renamed("user_id", "user_id", Form::Text),
-                renamed("hash", "hash", Form::Text),
-                renamed("engine", "engine", Form::Engine),
-                renamed("key", "key", Form::Text),
-                renamed("size", "size", Form::Long),
-                renamed("content_type", "content_type", Form::Text),
-                renamed("group", "group", Form::Text),
-                renamed("create_time", "create_time", Form::Time),
-            ],
+            fields: fields! {
+                Text: name => _id user_id hash key content_type group; Engine: engine; Long: size; Time: create_time;
+            },
+            own: &[],
         },
         Self {
             theirs: "log",
             ours: "client_log",
             unique: &["log_id"],
-            fields: &[
-                renamed("log_id", "log_id", Form::Text),
-                renamed("platform", "platform", Form::Int),
-                renamed("user_id", "user_id", Form::Text),
-                renamed("create_time", "create_time", Form::Time),
-                renamed("url", "url", Form::Text),
-                renamed("file_name", "file_name", Form::Text),
-                renamed("system_type", "system_type", Form::Text),
-                renamed("app_framework", "app_framework", Form::Text),
-                renamed("version", "version", Form::Text),
-                renamed("ex", "ex", Form::Text),
-            ],
+            fields: fields! {
+                Text: log_id user_id url file_name system_type app_framework version ex; Int: platform; Time: create_time;
+            },
+            own: &[],
         },
         Self {
             theirs: "config",
@@ -170,19 +166,16 @@ impl Table {
             // An empty user is everybody.
             unique: &["user_id", "key"],
             fields: fields! { Text: key user_id value; },
+            own: &[],
         },
         Self {
             theirs: "userCommands",
             ours: "user_command",
             unique: &["user_id", "type", "uuid"],
-            fields: &[
-                renamed("userID", "user_id", Form::Text),
-                renamed("type", "type", Form::Int),
-                renamed("uuid", "uuid", Form::Text),
-                renamed("createTime", "create_time", Form::Seconds),
-                renamed("value", "value", Form::Text),
-                renamed("ex", "ex", Form::Text),
-            ],
+            fields: fields! {
+                Text: userID => user_id uuid value ex; Int: type; Seconds: createTime => create_time;
+            },
+            own: &[],
         },
     ];
 
@@ -203,10 +196,13 @@ impl Table {
         }
         for (name, value) in theirs {
             let is_known = name == "_id" || self.fields.iter().any(|field| field.theirs == name);
-            // A field of a fork never hides one of ours.
-            if !is_known && !row.contains_key(name) {
-                row.insert(name.clone(), value.clone());
+            // A field of a fork never hides one of ours, nor makes a row unreadable.
+            if is_known || row.contains_key(name) {
+                continue;
             }
+            let own = self.own.iter().find(|own| own.ours == name);
+            let kept = own.map_or_else(|| Some(value.clone()), |own| own.form.to_ours(Some(value)));
+            row.extend(kept.map(|kept| (name.clone(), kept)));
         }
         self.check(&row)?;
         Ok(row)
@@ -398,6 +394,16 @@ mod tests {
         let ours = table("friend").to_ours(&theirs).unwrap();
         assert_eq!((ours.get_bool("is_pinned").unwrap(), ours.get_str("remark").unwrap()), (false, ""));
         assert_eq!((ours.get_i32("add_source").unwrap(), ours.get_object_id("_id").unwrap()), (1, id));
+    }
+
+    #[test]
+    fn a_field_of_a_fork_never_makes_a_row_unreadable() {
+        let moved = |status: Bson| {
+            let theirs = doc! { "_id": ObjectId::new(), "user_id": "alice", "status": status };
+            table("user").to_ours(&theirs).unwrap().get("status").cloned()
+        };
+        assert_eq!(moved("away".into()), None);
+        assert_eq!(moved(Bson::Double(1.0)), Some(Bson::Int32(1)), "a ban that went there and back");
     }
 
     #[test]
