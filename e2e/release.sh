@@ -67,7 +67,7 @@ spec:
   homepage: $repository
   shortDescription: Operate OpenIM messaging clusters
   description: |
-    Says how an OpenIMCluster is, what an edit would do, and what is wrong; approves and
+    Shows the state of an OpenIMCluster, previews edits and diagnoses problems; approves and
     rolls back changes, shows logs, drains nodes, backs up and restores.
   platforms:
 END_OF_FILE
