@@ -28,6 +28,8 @@ if wants all fast; then
   part "release, dry" e2e/tests/release.sh
   part "alerts" alerts
   part "links" node e2e/links.mjs
+  part "names in the docs" node e2e/fields.mjs
+  part "names in the docs, check" e2e/tests/fields.sh
   part "the docs as a book" e2e/docs.sh quick
   part "badges" node e2e/badges.mjs --check
   part "words" node e2e/words.mjs
