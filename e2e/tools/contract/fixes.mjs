@@ -1,4 +1,4 @@
-// The table of docs/COMPATIBILITY.md of what upstream's server corrected after 3.8.3-patch.12, from fixes.json beside this file.
+// The table of docs/COMPATIBILITY.md of what upstream's server fixed after 3.8.3-patch.12, from fixes.json beside this file.
 //   fixes.mjs [--check]     writes it; with --check it only fails when the table is another one, or a test that it names is not there
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
