@@ -20,7 +20,7 @@ pub struct Accounts {
     pub allow_register: bool,
     /// Validity of users' tokens for these routes in days, 1 to 3650.
     pub token_expire_days: u32,
-    /// Password of the first administrator, `admin`, for where `openim-server account-admin` cannot be run; at least 12 characters. It has no
+    /// Password of the first administrator, `admin`, if `openim-server account-admin` cannot be run; at least 12 characters. It has no
     /// effect once there is an administrator. Empty: none is created.
     pub admin_password: String,
     /// Verification codes.

@@ -12,16 +12,16 @@ const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 const PRIVATE: [&str; 6] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7"];
 
-/// What one client address may do; of IPv6 a /64 counts as one. Not counted by address is who comes from a trusted proxy's address, where one
-/// may be all.
+/// Limits per client address and process; an IPv6 /64 counts as one address. Callers that appear with a trusted proxy's address are not counted,
+/// because that address can stand for all clients.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AddressLimits {
-    /// REST requests per second, five times as many at once; more are answered with 429. Administrators are not limited. 0: no limit.
+    /// REST requests per second, with bursts of five times as many; more are answered with 429. Administrators are not limited. 0: no limit.
     pub requests_per_second: u32,
-    /// WebSocket handshakes per second, five times as many at once. 0: no limit.
+    /// WebSocket handshakes per second, with bursts of five times as many. 0: no limit.
     pub handshakes_per_second: u32,
-    /// Connections at a time, of REST and of the WebSocket each, of a process. 0: no limit.
+    /// Concurrent connections, for REST and WebSocket each. 0: no limit.
     pub connections: usize,
 }
 
