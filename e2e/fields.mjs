@@ -1,4 +1,5 @@
-// Checks the names that the docs mention: fields of the object in text and examples, environment variables, make targets, REST routes, files.
+// Checks the names that the docs mention: fields of the object in text and examples, environment variables, make targets, REST routes, files,
+// images and their versions.
 //   node e2e/fields.mjs [FILE…]     these pages instead of all
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -69,6 +70,8 @@ const variables = new Set();
 })(settings, []);
 const targets = new Set([...read("Makefile").matchAll(/^([a-z-]+):/gm)].map(([, name]) => name));
 const routes = new Set([...JSON.parse(read("services/api/routes.json")).map(({ path }) => path), ...read("services/account/src/table.rs").match(/"\/[a-z_/]+"/g).map((text) => text.slice(1, -1))]);
+const version = read("Cargo.toml").match(/^version = "(.*)"/m)[1];
+const images = read("operator/src/planner/servers.rs");
 // Routes of upstream that pages name because this server lacks them.
 const absent = /^\/(msg\/append_stream_msg|timer\/|third\/translate_text|group\/clear_$|user\/import\/xlsx)/;
 
@@ -91,6 +94,8 @@ for (const page of pages) {
     if (!routes.has(route) && !absent.test(route)) complain(`there is no route ${route}`);
   for (const [, path] of text.matchAll(/`((?:crates|services|operator|e2e|config|charts|crds|docs)\/[\w./-]*[\w/])(?: [^`]*)?`/g))
     if (!existsSync(path)) complain(`there is no ${path}`);
+  for (const [image, tag] of text.matchAll(/openim-(?:server|operator|\$target):(\d+\.\d+\.\d+)/g)) if (tag !== version) complain(`${image} is not version ${version}`);
+  for (const [image] of text.matchAll(/docker\.io\/(?:library|apache)\/\w+:[\w.]+/g)) if (!images.includes(`"${image}"`)) complain(`${image} is not an image of operator/src/planner/servers.rs`);
 }
 if (pages.length === 0) wrong.push("there is nothing to read");
 if (wrong.length > 0) {

@@ -21,6 +21,8 @@ reported 'there is no setting IMENV_API_PORT' <<< 'Set IMENV_API_PORT.'
 reported 'there is no make everything' <<< 'Run `make everything`.'
 reported 'there is no route /user/register' <<< 'Call `/user/register`.'
 reported 'there is no services/nobody/src' <<< 'See `services/nobody/src`.'
+reported 'openim-server:9.9.9 is not version' <<< 'docker build -t ghcr.io/openim-cluster/openim-server:9.9.9 .'
+reported 'docker.io/library/mongo:3 is not an image' <<< 'It runs `docker.io/library/mongo:3`.'
 
 cat > "$page" << 'END'
 `spec.services.NAME.replicas`, `spec.config.notifications`, `status.conditions`, `spec.rollout.windows[].start`, IMENV_LOG_LEVEL, `make up`, `/user/user_register`, `e2e/lib.sh`
