@@ -306,7 +306,7 @@ impl ClientTls {
 }
 
 /// Mutual TLS between services: both sides present a certificate of the same authority, for the name `openim.internal`. All services of
-/// a cluster use it, or none.
+/// a cluster use it, or none; `transition` leads from one to the other.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InternalTls {
@@ -318,6 +318,22 @@ pub struct InternalTls {
     pub crt: String,
     /// Its key.
     pub key: String,
+    /// While the services of a running cluster change to TLS; see [`TlsTransition`].
+    pub transition: TlsTransition,
+}
+
+/// How services that are already running change to TLS: all of them to `accept`, then all to `call`, then to `none` with TLS enabled. Services in
+/// neighbouring steps understand each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TlsTransition {
+    /// Calls are encrypted, and no others are accepted.
+    #[default]
+    None,
+    /// Encrypted and unencrypted calls are accepted; calls are not encrypted yet.
+    Accept,
+    /// Encrypted and unencrypted calls are accepted; calls are encrypted.
+    Call,
 }
 
 /// The name in the certificates of the services.

@@ -1,6 +1,7 @@
 //! Calls between services. One gRPC method per contract method, the verified caller as typed data in every call,
 //! authenticated with the cluster's secret, a deadline on everything.
 
+mod both;
 mod client;
 mod context;
 mod discovery;

@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{body::Body, server::UnaryService};
 use tracing::Instrument;
 
-use crate::{Context, InternalKey, RpcMetrics, Tls};
+use crate::{Context, InternalKey, RpcMetrics, Tls, both, tls::Accepted};
 
 /// A service's methods by name.
 #[async_trait]
@@ -205,14 +205,22 @@ pub async fn serve(
     );
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut server = tonic::transport::Server::builder();
-    if let Some(tls) = tls {
-        server = server.tls_config(tls.server)?;
+    let mut acceptor = None;
+    match tls.map(|tls| tls.server) {
+        None => {}
+        Some(Accepted::Encrypted(only)) => server = server.tls_config(*only)?,
+        Some(Accepted::Both(both)) => acceptor = Some(both),
     }
-    server
+    let server = server
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .add_routes(tonic::service::Routes::from(router))
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await?;
+        .add_routes(tonic::service::Routes::from(router));
+    let stopped = stop.cancelled_owned();
+    match acceptor {
+        None => server.serve_with_incoming_shutdown(incoming, stopped).await?,
+        Some(acceptor) => {
+            server.serve_with_incoming_shutdown(both::accept(incoming, acceptor), stopped).await?;
+        }
+    }
     operations.close();
     if tokio::time::timeout(LAST_OPERATIONS, operations.wait()).await.is_err() {
         tracing::warn!(service = name, left = operations.len(), "rpc.operations_left");
