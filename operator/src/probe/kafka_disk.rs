@@ -10,11 +10,13 @@ use std::{
 
 use bus::{BusError, Room};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Time between the starts of two runs for one cluster; a slow one delays the next.
 const EVERY: Duration = Duration::from_secs(20);
+/// A run that takes longer is given up: it asks many, each with a time limit of its own, and together they must not keep the next run away for ever.
+const LONGEST: Duration = EVERY.saturating_mul(15);
 /// Percentage of a volume from which on the status reports it: early enough to increase it.
 const NEARLY_FULL: u64 = 80;
 
@@ -35,9 +37,31 @@ pub struct DiskTasks {
     clusters: Arc<Mutex<HashMap<String, Disks>>>,
 }
 
+/// A run, until it has ended in whatever way.
+struct Running {
+    clusters: Arc<Mutex<HashMap<String, Disks>>>,
+    cluster: String,
+}
+
+impl Running {
+    fn tell(&self, report: String) {
+        if let Some(disks) = self.clusters.lock().get_mut(&self.cluster) {
+            disks.report = report;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(disks) = self.clusters.lock().get_mut(&self.cluster) {
+            disks.running = false;
+        }
+    }
+}
+
 impl DiskTasks {
-    /// The last report of a cluster. Starts the next run if none is running and the last one is long enough ago; every request in `run` has a time
-    /// limit of its own, so it ends.
+    /// The last report of a cluster. Starts the next run if none is running and the last one is long enough ago. One that panics or does not end
+    /// makes room for the next.
     pub(crate) fn report(
         &self,
         cluster: &str,
@@ -50,12 +74,16 @@ impl DiskTasks {
         if is_due && !disks.running && !self.tasks.is_closed() {
             disks.running = true;
             disks.started = Some(Instant::now());
-            let (all, cluster, stop) = (self.clusters.clone(), cluster.to_owned(), disks.stop.clone());
+            let running = Running { clusters: self.clusters.clone(), cluster: cluster.to_owned() };
+            let stop = disks.stop.clone();
             self.tasks.spawn(async move {
-                let Some(seen) = stop.run_until_cancelled(run).await else { return };
-                let report = reported(seen, volume);
-                if let Some(disks) = all.lock().get_mut(&cluster) {
-                    (disks.report, disks.running) = (report, false);
+                match stop.run_until_cancelled(timeout(LONGEST, run)).await {
+                    Some(Ok(seen)) => running.tell(reported(seen, volume)),
+                    Some(Err(_)) => {
+                        tracing::warn!(cluster = running.cluster, "kafka.disk_usage_late");
+                        running.tell(String::new());
+                    }
+                    None => {}
                 }
             });
         }
@@ -184,6 +212,27 @@ mod tests {
         _ = tasks.report("b", 1000, run(950));
         pause().await;
         assert_eq!(*started.lock(), 4, "one for each cluster");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_panics_or_does_not_end_makes_room_for_the_next() {
+        let tasks = DiskTasks::default();
+        _ = tasks.report("a", 1000, async { panic!("this is meant") });
+        settle(&tasks).await;
+        tokio::time::advance(EVERY).await;
+        _ = tasks.report("a", 1000, async { Ok(room(900)) });
+        settle(&tasks).await;
+        tokio::time::advance(EVERY).await;
+        assert!(tasks.report("a", 1000, std::future::pending()).contains("90 % full"));
+        pause().await;
+        tokio::time::advance(LONGEST - Duration::from_secs(1)).await;
+        pause().await;
+        assert!(tasks.clusters.lock()["a"].running);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        settle(&tasks).await;
+        assert_eq!(tasks.report("a", 1000, async { Ok(room(950)) }), "", "the last one saw nothing");
+        settle(&tasks).await;
+        assert!(tasks.report("a", 1000, std::future::pending()).contains("95 % full"));
     }
 
     #[tokio::test]
