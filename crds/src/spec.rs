@@ -81,7 +81,7 @@ pub struct OpenIMClusterSpec {
     /// Encryption between services and to the managed servers, see [`InternalTls`].
     #[serde(rename = "internalTLS", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{
-        "rule": "self == oldSelf",
+        "rule": "self == oldSelf || self == 'Required'",
         "message": "internalTLS is immutable: restore the previous value, or create a cluster with another name"
     }]))]
     pub internal_tls: Option<InternalTls>,
@@ -102,10 +102,15 @@ pub struct OpenIMClusterSpec {
     #[schemars(range(min = 0, max = 720))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_overlap_hours: Option<i32>,
+    /// Any text, for example the date. Changing it replaces the certificate authority of internalTLS and all certificates: everybody trusts both
+    /// authorities, then uses certificates of the new one, then drops the old one. Without it this happens two years before the authority expires.
+    #[schemars(length(max = 64))]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    pub certificate_rotation: String,
 }
 
-/// Whether traffic between services and to the managed servers is encrypted. Fixed when a cluster is created; if omitted, a new
-/// cluster encrypts, and an existing one stays as it was created.
+/// Whether traffic between services and to the managed servers is encrypted. If omitted, a new cluster encrypts, and an existing one stays as it was
+/// created. A running cluster whose servers are all external can change to `Required`, without an interruption; otherwise it is fixed at creation.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InternalTls {
     /// Calls are authenticated with the cluster's secret, but not encrypted.

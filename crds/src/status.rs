@@ -128,6 +128,9 @@ pub struct OpenIMClusterStatus {
     /// Progress of the secret rotation (spec.secretRotation); empty: none so far.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub secrets: String,
+    /// Certificates of internalTLS; omitted without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
     /// All pods sign their calls; unsigned calls of older services are refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub signed_calls: bool,
@@ -149,6 +152,20 @@ pub struct OpenIMClusterStatus {
     /// Result of the last `kubectl openim prove`, which writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+}
+
+/// The certificates of internalTLS, which the operator issues and renews.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificates {
+    /// When the certificate authority expires. It is replaced two years before, or when spec.certificateRotation changes.
+    pub authority_expires: Time,
+    /// When the first of the certificates expires that services and managed servers use. Renewed two months before; pods are restarted for it, also
+    /// without an approval, and in the last month also outside of windows and while the rollout is paused.
+    pub earliest_expires: Time,
+    /// Progress of the replacement of the authority (spec.certificateRotation); empty: none so far.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rotation: String,
 }
 
 /// Messages of test users sent during a change of the cluster, and whether they arrived.

@@ -114,6 +114,11 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// That the certificates of a cluster cannot be read.
+    pub fn certificates(cluster: &Cluster, source: rcgen::Error) -> Self {
+        Self::Certificates { what: format!("Secret/{}", cluster.credentials()), source }
+    }
+
     /// It needs attention.
     pub fn needs_an_edit(&self) -> bool {
         matches!(

@@ -60,11 +60,11 @@ use crate::{
         scope::{resource, scoped, scopes},
     },
     planner::{
-        credentials, plan,
+        authority_rotation, credentials, plan,
         render::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
         rotation, rotation_steps, secret_rotation,
         status::{self, Failure},
-        validate,
+        tls_switch, validate,
     },
     probe::{self, kafka_disk::DiskTasks, passwords},
 };
@@ -112,8 +112,32 @@ impl Collector for Clusters {
                 ConstGauge::new(i64::from(dependency.is_well())).encode(metric.encode_family(&labels)?)?;
             }
         }
+        let help = "When a certificate of a cluster expires, in seconds since 1970: the authority's, and the first one of those in use";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut metric =
+            encoder.encode_descriptor("openim_cluster_certificate_expiry_seconds", help, None, kind)?;
+        for guarded in self.all() {
+            let Ok(cluster) = &guarded.0 else { continue };
+            let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+            for (certificate, end) in expiries(cluster) {
+                let labels = [
+                    ("namespace", namespace.as_str()),
+                    ("name", name.as_str()),
+                    ("certificate", certificate),
+                ];
+                ConstGauge::new(end.as_second()).encode(metric.encode_family(&labels)?)?;
+            }
+        }
         Ok(())
     }
+}
+
+/// When the certificates of a cluster expire, as its status has it.
+fn expiries(cluster: &OpenIMCluster) -> impl Iterator<Item = (&'static str, Timestamp)> {
+    let certificates = cluster.status.as_ref().and_then(|status| status.certificates.as_ref());
+    certificates.into_iter().flat_map(|certificates| {
+        [("authority", certificates.authority_expires.0), ("earliest", certificates.earliest_expires.0)]
+    })
 }
 
 /// The conditions of a cluster. What was said last of one that cannot be read cannot be read either.
@@ -478,6 +502,24 @@ impl Operator {
             let after = secret_rotation::taken(&cluster, before, step, now);
             apply::replace_credentials(&self.client, &cluster, before, &after).await?;
             tracing::info!(cluster = cluster.name, ?step, "secrets.rotate");
+            written = true;
+        }
+        let step = authority_rotation::next(&cluster, &observed, &plan);
+        if let Some(step) = step.filter(|_| failure.is_none() && !written) {
+            let before = &observed.credentials;
+            let after = authority_rotation::taken(&cluster, before, step, now)
+                .map_err(|source| apply::ApplyError::certificates(&cluster, source))?;
+            apply::replace_credentials(&self.client, &cluster, before, &after).await?;
+            tracing::info!(cluster = cluster.name, ?step, "certificates.rotate");
+            written = true;
+        }
+        let step = tls_switch::next(&cluster, &observed, &plan);
+        if let Some(step) = step.filter(|_| failure.is_none() && !written) {
+            let before = &observed.credentials;
+            let after = tls_switch::taken(&cluster, before, step, now)
+                .map_err(|source| apply::ApplyError::certificates(&cluster, source))?;
+            apply::replace_credentials(&self.client, &cluster, before, &after).await?;
+            tracing::info!(cluster = cluster.name, ?step, "tls.switch");
             written = true;
         }
         let running = plan.assessment.running.clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::model::asked::Asked;
+use crate::model::{asked::Asked, certificates::Certificates};
 
 /// The facts about a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Assessment {
     pub servers: BTreeMap<&'static str, Drift>,
     /// What is on its way to other servers.
     pub moves: Moves,
+    /// The certificates of the cluster's own authority.
+    pub certificates: Certificates,
 }
 
 impl Assessment {

@@ -21,6 +21,9 @@ pub const FAILED_REASON: &str = "openim.io/failed-reason";
 /// Annotation of pod templates: changes with config.yaml and the secrets.
 pub const CONFIG_HASH: &str = "openim.io/config-hash";
 
+/// Annotation of pod templates: names the certificates of the cluster's own authority that its pods read when they start.
+pub const CERTIFICATE: &str = "openim.io/certificate";
+
 /// Annotation of the pod templates of msg: among how many partitions they spread conversations. Pods with two numbers must not send at the
 /// same time (docs/adr/0012-partitions.md).
 pub const PARTITIONS: &str = "openim.io/kafka-partitions";

@@ -45,16 +45,26 @@ pub mod key {
     pub const KAFKA_JAAS: &str = "kafka-jaas";
     /// Identity of the Kafka cluster.
     pub const KAFKA_CLUSTER_ID: &str = "kafka-cluster-id";
-    /// Certificate of the authority of the services' own.
+    /// Certificates of the cluster's own authorities, which everybody trusts. The first one issues; a second one is there while it is replaced.
     pub const AUTHORITY: &str = "internal-ca.crt";
-    /// Its key.
+    /// The key of the first one.
     pub const AUTHORITY_KEY: &str = "internal-ca.key";
+    /// The key of the second one, until it issues.
+    pub const NEXT_AUTHORITY_KEY: &str = "internal-ca-next.key";
+    /// The rotation that the issuing authority is of; missing: none.
+    pub const AUTHORITY_ROTATION: &str = "internal-ca-rotation";
+    /// The rotation that has begun, until it is through.
+    pub const NEXT_AUTHORITY_ROTATION: &str = "internal-ca-rotation-next";
     /// Certificate of the services.
     pub const CERTIFICATE: &str = "internal-tls.crt";
     /// Its key.
     pub const CERTIFICATE_KEY: &str = "internal-tls.key";
     /// When it is renewed.
     pub const CERTIFICATE_RENEWAL: &str = "internal-tls-renewal";
+    /// When the one that it replaced expires: pods that were not restarted yet use that one.
+    pub const CERTIFICATE_BEFORE: &str = "internal-tls-before";
+    /// While TLS is switched on in a running cluster: what the services do meanwhile, `accept` or `call`.
+    pub const TLS_TRANSITION: &str = "internal-tls-transition";
     /// Certificate of the managed servers, by the same authority. If present, they use TLS: fixed when the Secret is created.
     pub const SERVERS_CERTIFICATE: &str = "servers-tls.crt";
     /// Its key.
@@ -63,6 +73,8 @@ pub mod key {
     pub const SERVERS_PEM: &str = "servers-tls.pem";
     /// When it is renewed.
     pub const SERVERS_RENEWAL: &str = "servers-tls-renewal";
+    /// When the one that it replaced expires.
+    pub const SERVERS_BEFORE: &str = "servers-tls-before";
 }
 
 /// Where managed servers find their certificate, and everybody the authority's.
@@ -76,6 +88,11 @@ pub fn servers_speak_tls(data: &BTreeMap<String, String>) -> bool {
 /// Whether the services use TLS with each other: fixed when the Secret is created.
 pub fn services_speak_tls(cluster: &Cluster, data: &BTreeMap<String, String>) -> bool {
     cluster.spec.internal_tls != Some(InternalTls::Disabled) && data.contains_key(key::CERTIFICATE)
+}
+
+/// While TLS is switched on in a running cluster: the key `internalTLS.transition` of the services' configuration.
+pub fn tls_transition(data: &BTreeMap<String, String>) -> Option<&str> {
+    data.get(key::TLS_TRANSITION).map(String::as_str)
 }
 
 /// A user of the managed servers and the keys of what belongs to it. There are two of them while passwords change: whoever starts with

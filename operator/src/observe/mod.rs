@@ -35,12 +35,14 @@ use crate::{
     },
     observe::pods::{serves, set_number},
     planner::{
+        authority_rotation,
         connections::Secrets,
         credentials,
         render::{
             labels::{COMPONENT, component_selector, components_selector, selector},
             settings::live_revision,
         },
+        tls_switch,
     },
     probe::{self, kafka_disk::DiskTasks},
 };
@@ -515,7 +517,9 @@ async fn read_with_moves(
         ..Default::default()
     };
     let moves = Moves::of(cluster, &observed);
-    if moves.any() {
+    let data = &observed.credentials;
+    let steps = authority_rotation::is_under_way(data) || tls_switch::is_under_way(data);
+    if steps || moves.any() {
         let ending = pods_of(&client, cluster, &SERVICES).await?;
         let ending = ending.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
         observed.leaving = ending.map(|pod| component(pod).to_owned()).collect();

@@ -6,7 +6,7 @@ use crate::{
         cluster::{Cluster, SERVICES},
         observed::Observed,
     },
-    planner::{scaling, servers, version},
+    planner::{certificates, scaling, servers, version},
 };
 
 impl Assessment {
@@ -23,6 +23,7 @@ impl Assessment {
             scales: SERVICES.into_iter().map(scale).collect(),
             servers: servers::drifts(cluster, observed),
             moves,
+            certificates: certificates::assess(cluster, observed),
         }
     }
 }

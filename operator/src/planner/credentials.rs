@@ -29,8 +29,13 @@ pub fn wants_certificates(cluster: &Cluster, data: &BTreeMap<String, String>) ->
 pub fn begin(cluster: &Cluster) -> BTreeMap<String, String> {
     let prefix = (key::SHARED_PREFIX.to_owned(), connections::new_prefix(cluster));
     let mut data = BTreeMap::from([(key::API_SECRET.to_owned(), random_hex()), prefix]);
-    let (passwords, secrets) = (&cluster.spec.password_rotation, &cluster.spec.secret_rotation);
-    for (name, rotation) in [(key::ROTATION, passwords), (key::SECRET_ROTATION, secrets)] {
+    let spec = &cluster.spec;
+    let rotations = [
+        (key::ROTATION, &spec.password_rotation),
+        (key::SECRET_ROTATION, &spec.secret_rotation),
+        (key::AUTHORITY_ROTATION, &spec.certificate_rotation),
+    ];
+    for (name, rotation) in rotations {
         if !rotation.is_empty() {
             data.insert(name.to_owned(), rotation.clone());
         }

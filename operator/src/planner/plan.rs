@@ -1,7 +1,7 @@
 //! The planner: `plan(cluster, observed)` decides which objects must exist and which can be applied now. Pure: no client, no
 //! clock.
 
-use crds::{InternalTls, Reason};
+use crds::Reason;
 use jiff::SignedDuration;
 use kube::api::DynamicObject;
 
@@ -12,15 +12,16 @@ use crate::{
         observed::Observed,
         plan::{Blocker, Gate, Plan},
         pod_template::config_maps,
-        secret::services_speak_tls,
         workload::Rollout,
     },
     planner::{
-        accepted, connections, doors,
+        accepted, authority_rotation,
+        certificates::{Renewal, Urgency},
+        connections, doors,
         hold::hold,
         moves, render,
         rollout::{self, Permissions},
-        rotation, scaling, secret_rotation, servers, shared, volumes, window,
+        rotation, scaling, secret_rotation, servers, shared, tls_switch, volumes, window,
     },
 };
 
@@ -36,8 +37,13 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     let services = render::services::objects(cluster, &settings, observed, &assessment);
     let id = window::plan_id(&services.wanted, &assessment.desired_settings());
     let held = hold(cluster, &assessment.running, &id, observed.now);
-    let servers = servers::decide(cluster, observed, &assessment.servers, held.is_some());
+    let renewal = |held: Option<&Gate>| Renewal::of(cluster, observed, &assessment.certificates, held);
+    let urgency = renewal(held.as_ref()).urgency;
+    let servers = servers::decide(cluster, observed, &assessment.servers, held.is_some(), urgency);
     let mut apply = render::backing::objects(cluster, observed, &servers.made_of);
+    if urgency == Urgency::Expired {
+        render::backing::change_all_members(&mut apply);
+    }
     render::availability::spare_copies(&mut apply, &observed.dependencies);
     let mut plan = Plan { id, apply, ..Default::default() };
     plan.apply.extend(render::settings::objects(cluster, &settings));
@@ -70,7 +76,7 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     let migrated = observed.finished_jobs.contains(&name);
     let was_there = name != render::migration::name(cluster, &settings);
     // A version that may not run yet must not change the data either. What it created before is created again immediately.
-    let wait = held.is_some() && !observed.deployments.is_empty() && !was_there;
+    let wait = held.is_some() && rollout::differs(cluster, &services.wanted, observed) && !was_there;
     if plan.gate.is_some() || wait && !migrated {
         plan.later.push(job);
     } else if migrated {
@@ -82,9 +88,11 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
         plan.apply.extend(goes_on.then_some(job));
     }
 
+    let gate = plan.gate.clone().or(held.clone());
     let permissions = Permissions {
         create: plan.gate.is_none() && migrated,
-        held: plan.gate.clone().or(held.clone()),
+        renewal: renewal(gate.as_ref()),
+        held: gate,
         behind: scaling::behind(cluster, observed),
         waits: moves::waits(cluster, observed, &assessment.moves),
         running: assessment.running.clone(),
@@ -117,10 +125,12 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     }
     plan.changes.extend(rotation::pending(cluster, observed));
     plan.changes.extend(secret_rotation::pending(cluster, observed));
+    plan.changes.extend(authority_rotation::pending(cluster, observed));
+    plan.changes.extend(tls_switch::pending(cluster, observed));
     plan.blockers.extend(names_taken.filter(|_| !observed.deployments.is_empty()));
     plan.blockers.extend(doors::taken(cluster, observed).into_values());
     plan.blockers.extend(accepted::refused(cluster, observed));
-    plan.blockers.extend(fixed_tls(cluster, observed));
+    plan.blockers.extend(tls_switch::refused(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));
     plan.blockers.extend(fixed_replicas(cluster, observed));
     plan.blockers.extend(volumes::fixed_class(cluster, observed));
@@ -175,19 +185,6 @@ fn migrating(observed: &Observed, job: &str, was_there: bool) -> (Gate, bool) {
 
 fn names(blockers: &[Blocker], reason: Reason) -> bool {
     blockers.iter().any(|blocker| blocker.reason == reason)
-}
-
-/// A cluster created without TLS stays without: services with and without TLS cannot talk to each other.
-fn fixed_tls(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
-    let made_without =
-        !observed.credentials.is_empty() && !services_speak_tls(cluster, &observed.credentials);
-    (made_without && cluster.spec.internal_tls == Some(InternalTls::Required)).then(|| Blocker {
-        component: "internalTLS".into(),
-        reason: Reason::InvalidSpec,
-        message: "spec.internalTLS is Required, but the cluster was created without TLS: remove it, or \
-             create a cluster with another name"
-            .into(),
-    })
 }
 
 /// The number of brokers is immutable.

@@ -11,13 +11,17 @@ use k8s_openapi::api::{
 use crate::{
     model::{
         cluster::Cluster,
-        names::{BUILT_BY, CONFIG_HASH, FAILED_REASON, FAILED_REVISION},
+        names::{BUILT_BY, CERTIFICATE, CONFIG_HASH, FAILED_REASON, FAILED_REVISION},
         observed::Observed,
         plan::{Blocker, Gate, Wanted},
         pod_template::{annotation, image, partitions_of, revision_of, template_of, version_of},
         workload::Rollout,
     },
-    planner::{render::template, version},
+    planner::{
+        certificates::{Renewal, Urgency, noted_as},
+        render::template,
+        version,
+    },
 };
 
 const LONGEST_REASON: usize = 600;
@@ -49,6 +53,8 @@ pub struct Permissions {
     pub waits: BTreeMap<&'static str, String>,
     /// The lowest running version: what older pods would go back to must be able to follow it.
     pub running: String,
+    /// Whether pods may be restarted for their certificates, if for nothing else.
+    pub renewal: Renewal,
 }
 
 /// Where old and new pods must not run at the same time: all old ones are removed first.
@@ -96,10 +102,25 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
     if before != after {
         reasons.push(format!("newer template (revision {before} to {after})"));
     }
+    let (before, after) = (annotation(live, CERTIFICATE), annotation(wanted, CERTIFICATE));
+    if before != after && (reasons.is_empty() || !before.is_empty()) {
+        reasons.push(RENEWED.to_owned());
+    }
     if reasons.is_empty() {
         reasons.push("pod settings".to_owned());
     }
     reasons.join(", ")
+}
+
+/// Why pods are restarted that get only other certificates.
+const RENEWED: &str = "certificate";
+
+/// Whether services run with other settings than they are to have.
+pub(crate) fn differs(cluster: &Cluster, wanted: &[Wanted], observed: &Observed) -> bool {
+    wanted.iter().any(|item| {
+        let live = observed.deployment(cluster, item.service);
+        live.is_some_and(|live| revision_of(&live.template) != revision_of(template_of(&item.deployment)))
+    })
 }
 
 pub(crate) fn blocker(service: &str, reason: Reason, message: String) -> Blocker {
@@ -174,12 +195,16 @@ pub fn decide(
     let first = first_that(|live| !live.current || live.updated < live.total)
         .or_else(|| first_that(|live| !live.is_done()));
     // When all are done and have what is wanted it served, and what fails later has other reasons.
-    let unfinished = first.is_some()
-        || wanted.iter().any(|item| {
-            let live = observed.deployment(cluster, item.service);
-            live.is_some_and(|live| revision_of(&live.template) != revision_of(template_of(&item.deployment)))
-        });
+    let unfinished = first.is_some() || differs(cluster, &wanted, observed);
     let culprit = failing.filter(|_| permissions.create && !rolled_back && unfinished);
+    let Renewal { current, urgency } = &permissions.renewal;
+    // A service that was rolled back waits for an edit; a certificate does not.
+    let mut may_renew = match urgency {
+        Urgency::Held => false,
+        Urgency::InTurn => decision.blockers.is_empty() && failing.is_none(),
+        Urgency::Soon | Urgency::Expired => true,
+    };
+    let mut others_wait = false;
     for item in wanted {
         let Some(live) = observed.deployment(cluster, item.service) else {
             let list = if permissions.create { &mut decision.apply } else { &mut decision.later };
@@ -188,7 +213,29 @@ pub fn decide(
         };
         let new = template_of(&item.deployment);
         let revision = revision_of(new).to_owned();
-        if revision_of(&live.template) == revision {
+        let in_time = permissions.behind.is_empty()
+            || first == Some(item.service)
+            || permissions.behind.iter().any(|(behind, _)| *behind == item.service);
+        let in_budget = item.service != "gateway" || crowded.is_none();
+        let has_turn =
+            !permissions.waits.contains_key(item.service) && first.is_none_or(|first| first == item.service);
+        let late = current.is_late(&live.template);
+        let fits = has_turn && in_time && in_budget;
+        let renews = late
+            && may_renew
+            && match urgency {
+                Urgency::Held | Urgency::InTurn => fits,
+                Urgency::Soon => first.is_none_or(|first| first == item.service),
+                Urgency::Expired => true,
+            };
+        let differs = revision_of(&live.template) != revision;
+        let renewed = || {
+            let (component, reason) = (item.service.to_owned(), RENEWED.to_owned());
+            Change { component, reason, pods: live.desired }
+        };
+        others_wait |= differs || late && !renews && *urgency == Urgency::Held;
+        decision.changes.extend((late && !differs).then(renewed));
+        if !differs && !renews {
             let failed = if live.stuck {
                 Some(format!("did not become ready ({})", seen(live)))
             } else {
@@ -204,29 +251,34 @@ pub fn decide(
                 (Some(before), Some(reason)) if may_go_back_to(before) => {
                     with_failure(with_template(item.deployment, before), &revision, &reason)
                 }
-                _ if annotation(&live.template, BUILT_BY) == annotation(new, BUILT_BY) => item.deployment,
+                _ if annotation(&live.template, BUILT_BY) == annotation(new, BUILT_BY) => {
+                    let same = noted_as(new.clone(), &live.template);
+                    with_template(item.deployment, &same)
+                }
                 _ => with_template(item.deployment, &live.template),
             };
             decision.apply.push(one_way(deployment, live));
             continue;
         }
-        decision.changes.push(Change {
-            component: item.service.to_owned(),
-            reason: reason(&live.template, new),
-            pods: live.desired,
-        });
+        if differs {
+            let reason = reason(&live.template, new);
+            decision.changes.push(Change { component: item.service.to_owned(), reason, pods: live.desired });
+        }
         let failed = live.failed_revision == revision;
-        let in_time = permissions.behind.is_empty()
-            || first == Some(item.service)
-            || permissions.behind.iter().any(|(behind, _)| *behind == item.service);
-        let in_budget = item.service != "gateway" || crowded.is_none();
-        let has_turn = !permissions.waits.contains_key(item.service);
-        if may_change && in_time && in_budget && has_turn && first.is_none_or(|first| first == item.service) {
+        if differs && may_change && fits {
             may_change = false;
+            may_renew &= *urgency == Urgency::Expired;
             decision.started = decision.changes.last().cloned();
             decision.apply.push(one_way(item.deployment, live));
         } else {
-            let mut held = with_template(item.deployment, &live.template);
+            let mut kept = live.template.clone();
+            if renews {
+                may_change = false;
+                may_renew &= *urgency == Urgency::Expired;
+                decision.started = Some(renewed());
+                kept = current.noted(kept);
+            }
+            let mut held = with_template(item.deployment, &kept);
             if failed {
                 held = with_failure(held, &revision, &live.failed_reason);
             }
@@ -257,7 +309,7 @@ pub fn decide(
     if let Some(message) = crowded.filter(|_| waits && !decision.changes.is_empty()) {
         decision.blockers.push(blocker("gateway", Reason::ReconnectBudget, message));
     }
-    if let Some(held) = permissions.held.as_ref().filter(|_| !decision.changes.is_empty()) {
+    if let Some(held) = permissions.held.as_ref().filter(|_| others_wait) {
         decision.blockers.insert(0, blocker("", held.reason, held.message.clone()));
     }
     decision
@@ -308,6 +360,7 @@ mod tests {
                 behind: scaling::behind(cluster, &self.observed),
                 waits: BTreeMap::new(),
                 running: version::running(cluster, &self.observed),
+                renewal: Renewal::default(),
             }
         }
 

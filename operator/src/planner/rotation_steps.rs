@@ -1,10 +1,10 @@
-//! The steps in which passwords and secrets are rotated, and when the next one may be taken. Pure.
+//! The steps in which passwords, secrets and certificates are rotated, and when the next one may be taken. Pure.
 
 use std::collections::BTreeMap;
 
 use crds::Reason;
 
-use crate::model::{cluster::Cluster, observed::Observed, plan::Plan, workload::Rollout};
+use crate::model::{cluster::Cluster, observed::Observed, plan::Plan, secret::key, workload::Rollout};
 
 /// What comes next: for passwords, which the servers check, as for secrets, which the services do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,4 +48,20 @@ pub(crate) fn still(observed: &Observed, plan: &Plan, components: &[&str]) -> bo
         && plan.later.is_empty()
         && plan.changes.iter().all(|change| components.contains(&change.component.as_str()))
         && observed.deployments.values().all(Rollout::is_done)
+}
+
+/// Whether the Secret is on its way to something else than the change whose key this is: passwords, secrets, the authority and TLS are changed one
+/// after the other.
+pub(crate) fn others_are_under_way(data: &BTreeMap<String, String>, own: &str) -> bool {
+    let all =
+        [key::NEXT_ROTATION, key::NEXT_SECRET_ROTATION, key::NEXT_AUTHORITY_ROTATION, key::TLS_TRANSITION];
+    all.into_iter().any(|name| name != own && data.contains_key(name))
+}
+
+/// Jobs whose pods run, with what they read when they started.
+pub(crate) fn running_jobs(observed: &Observed) -> impl Iterator<Item = String> {
+    let jobs = observed.there.iter().filter(|((kind, _), job)| {
+        kind == "Job" && job.data["status"]["active"].as_i64().is_some_and(|active| active > 0)
+    });
+    jobs.map(|((_, name), _)| format!("Job {name}"))
 }

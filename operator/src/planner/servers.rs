@@ -9,21 +9,16 @@ use crate::{
     model::{
         asked::{self, Asked},
         assessment::Drift,
+        certificates::of_servers,
         cluster::Cluster,
+        names::CERTIFICATE,
         observed::Observed,
         plan::Blocker,
         pod_template,
         quantity::amount,
-        secret::key,
         workload::Rollout,
     },
-    planner::{
-        render::{
-            backing::{CERTIFICATE, mark_of},
-            template,
-        },
-        rollout,
-    },
+    planner::{certificates::Urgency, render::template, rollout},
 };
 
 /// Default image, CPU request, memory request and limit of a server.
@@ -54,12 +49,11 @@ pub(crate) fn image<'a>(server: &str, managed: &'a Managed) -> &'a str {
 }
 
 fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed) -> Asked {
-    let certificate = observed.credentials.get(key::SERVERS_CERTIFICATE);
     Asked {
         image: image(server, managed).to_owned(),
         resources: resources(server, &managed.resources.clone().unwrap_or_default()),
         pods: cluster.server_pods(managed),
-        certificate: certificate.map_or_else(String::new, |text| mark_of(text)),
+        certificate: of_servers(&observed.credentials),
         template: template::NEWEST,
     }
 }
@@ -135,6 +129,15 @@ pub struct Decision {
     pub waits: bool,
 }
 
+/// The settings that a server may get now: all of them, or only its certificate, which needs no approval.
+fn permitted(had: &Asked, wanted: Asked, held: bool, urgency: Urgency) -> Option<Asked> {
+    if !held {
+        return Some(wanted);
+    }
+    let renewed = Asked { certificate: wanted.certificate, ..had.clone() };
+    (urgency > Urgency::Held && renewed != *had).then_some(renewed)
+}
+
 /// Decides. A server is changed while all the others serve and have no change under way; one that is being changed may get another
 /// template at any time, which may be the fix.
 pub fn decide(
@@ -142,6 +145,7 @@ pub fn decide(
     observed: &Observed,
     servers: &BTreeMap<&'static str, Drift>,
     held: bool,
+    urgency: Urgency,
 ) -> Decision {
     let mut decision = Decision::default();
     let live_of = |server: &str| observed.stateful_set(cluster, server);
@@ -168,12 +172,19 @@ pub fn decide(
         decision.changes.push(change.clone());
         let others_serve =
             servers.keys().filter(|other| **other != server).all(|other| live_of(other).is_none_or(is_done));
-        if !held && others_serve && decision.started.is_none() {
-            decision.started = Some(change);
-            decision.made_of.insert(server, wanted);
-        } else {
-            decision.waits |= held;
-            decision.made_of.insert(server, had);
+        let expired = urgency == Urgency::Expired && had.certificate != wanted.certificate;
+        let has_turn = expired || others_serve && decision.started.is_none();
+        // A newer template alone is no change.
+        let (certificate, template) = (wanted.certificate.clone(), wanted.template);
+        let only_certificate = Asked { certificate, template, ..had.clone() } == wanted;
+        decision.waits |= held && !(urgency > Urgency::Held && only_certificate);
+        match permitted(&had, wanted, held, urgency).filter(|_| has_turn) {
+            Some(now) => {
+                change.reason = reason(&had, &now);
+                decision.started = Some(change);
+                decision.made_of.insert(server, now);
+            }
+            None => _ = decision.made_of.insert(server, had),
         }
     }
     decision
@@ -182,10 +193,13 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::validate::{tests::object, validate};
+    use crate::{
+        model::{certificates::mark_of, secret::key},
+        planner::validate::{tests::object, validate},
+    };
 
     fn decide(cluster: &Cluster, observed: &Observed, held: bool) -> Decision {
-        super::decide(cluster, observed, &drifts(cluster, observed), held)
+        super::decide(cluster, observed, &drifts(cluster, observed), held, Urgency::Held)
     }
 
     fn cluster(spec: &str) -> Cluster {
@@ -306,13 +320,21 @@ mod tests {
         let three = [
             ("kafka", "certificate"),
             ("mongodb", "certificate"),
-            ("redis", "certificate, newer template (revision 1 to 3)"),
+            ("redis", "certificate, newer template (revision 1 to 4)"),
         ];
         assert_eq!(coming(&held), three);
         assert!(
             held.started.is_none()
                 && held.made_of.values().all(|asked| asked.certificate == mark_of("first"))
         );
+        // Without an approval, which nobody may give before it expires: the certificate and nothing else.
+        let edited = self::cluster("kafka: {managed: {image: 'mirror/kafka:4'}}");
+        let asked = drifts(&edited, &observed);
+        let renewed = super::decide(&edited, &observed, &asked, true, Urgency::InTurn);
+        assert_eq!(renewed.started.as_ref().unwrap().reason, "certificate");
+        assert_eq!(renewed.made_of["kafka"].certificate, mark_of("renewed"));
+        assert_eq!(renewed.made_of["kafka"].image, "docker.io/apache/kafka:4.1.1");
+        assert!(renewed.waits, "the image waits");
         let decision = decide(&cluster, &observed, false);
         assert_eq!(decision.made_of["kafka"].certificate, mark_of("renewed"));
         assert_eq!(decision.made_of["redis"].certificate, mark_of("first"), "one after the other");

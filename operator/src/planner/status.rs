@@ -13,7 +13,7 @@ use crate::{
         pod_template::version_of,
     },
     planner::{
-        doors,
+        authority_rotation, doors,
         render::{settings::live_revision, template},
         secret_rotation, shared,
     },
@@ -308,6 +308,7 @@ pub fn of(
         older_templates: template::behind(cluster, observed),
         blockers: blockers(plan),
         secrets: secret_rotation::told(cluster, &observed.credentials),
+        certificates: authority_rotation::status(cluster, observed, &plan.assessment),
         signed_calls: cluster.signed_calls || observed.signing == Some(true),
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),

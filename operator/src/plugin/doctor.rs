@@ -135,6 +135,32 @@ fn about_the_status(cluster: &OpenIMCluster) -> Vec<Finding> {
     found
 }
 
+/// From here on a renewal should long have restarted the pods; and an authority should long have been replaced.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(21 * 24);
+const AUTHORITY_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+fn about_certificates(cluster: &OpenIMCluster, now: Timestamp) -> Vec<Finding> {
+    let Some(certificates) = cluster.status.as_ref().and_then(|status| status.certificates.as_ref()) else {
+        return vec![];
+    };
+    let (earliest, authority) = (certificates.earliest_expires.0, certificates.authority_expires.0);
+    let mut found = vec![];
+    let advice =
+        "see status.blockers of the cluster: its pods could not be restarted with the new certificate";
+    if earliest <= now {
+        found.push(broken(format!("a certificate of internalTLS expired at {earliest}"), advice));
+    } else if earliest - EXPIRES_SOON <= now {
+        found.push(risk(format!("a certificate of internalTLS expires at {earliest}"), advice));
+    }
+    if authority - AUTHORITY_EXPIRES_SOON <= now {
+        found.push(risk(
+            format!("the certificate authority of internalTLS expires at {authority}"),
+            "see status.certificates.rotation of the cluster: it names what its replacement waits for",
+        ));
+    }
+    found
+}
+
 fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
 }
@@ -271,6 +297,7 @@ fn about_backups(cluster: &Cluster) -> Option<Finding> {
 pub fn examine(cluster: &OpenIMCluster, pods: &[Pod], lease: Option<&Lease>, now: Timestamp) -> Vec<Finding> {
     let mut found: Vec<Finding> = about_the_operator(cluster, lease, now).into_iter().collect();
     found.extend(about_the_status(cluster));
+    found.extend(about_certificates(cluster, now));
     found.extend(about_pods(pods));
     if let Ok(valid) = validate::validate(cluster) {
         found.extend(about_the_spec(&valid));
@@ -310,7 +337,8 @@ pub fn report(name: &str, found: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crds::{Dependency, OpenIMClusterStatus};
+    use crds::{Certificates, Dependency, OpenIMClusterStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
@@ -338,6 +366,26 @@ mod tests {
 
     fn seen(cluster: &OpenIMCluster, pods: &[Pod]) -> String {
         report("chat", &examine(cluster, pods, Some(&lease(995)), now()))
+    }
+
+    #[test]
+    fn certificates_that_were_not_renewed_are_reported() {
+        let day = |count: i64| Timestamp::from_second(count * 86_400).unwrap();
+        let mut cluster = healthy(SOUND);
+        let mut see = |earliest: i64, authority: i64| {
+            let certificates = Certificates {
+                authority_expires: Time(day(authority)),
+                earliest_expires: Time(day(earliest)),
+                rotation: String::new(),
+            };
+            cluster.status.as_mut().unwrap().certificates = Some(certificates);
+            let found = about_certificates(&cluster, day(100));
+            found.into_iter().map(|finding| finding.severity).collect::<Vec<_>>()
+        };
+        assert_eq!(see(122, 466), []);
+        assert_eq!(see(121, 466), [Severity::Risk]);
+        assert_eq!(see(100, 466), [Severity::Broken]);
+        assert_eq!(see(122, 465), [Severity::Risk]);
     }
 
     #[test]

@@ -19,13 +19,13 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::api::DynamicObject;
-use sha2::{Digest, Sha256};
 
 use crate::{
     model::{
         asked::Asked,
+        certificates::mark_of,
         cluster::{Backing, Cluster, member_host},
-        names::{ASKED, SENTINEL},
+        names::{ASKED, CERTIFICATE, SENTINEL},
         observed::Observed,
         quantity::amount,
         secret::{Account, FIRST, SECOND, TLS_DIR, key, servers_speak_tls},
@@ -48,8 +48,6 @@ use crate::{
     },
 };
 
-/// Annotation of the pod templates of servers: names their certificate.
-pub(crate) const CERTIFICATE: &str = "openim.io/certificate";
 /// Annotation of the pod templates of servers: names the passwords that they take, once these were changed.
 const PASSWORDS: &str = "openim.io/passwords";
 /// Probes, ten seconds apart, until a server that does not listen is restarted.
@@ -254,10 +252,6 @@ fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<Str
 }
 
 /// Names a text in an annotation.
-pub(crate) fn mark_of(text: &str) -> String {
-    hex::encode(Sha256::digest(text))[..8].to_owned()
-}
-
 fn annotate(template: &mut PodTemplateSpec, name: &str, value: String) {
     let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
     annotations.insert(name.to_owned(), value);
@@ -647,6 +641,15 @@ fn as_set(
     });
     if let Some(pod) = &mut spec.template.spec {
         pod.topology_spread_constraints = spread(cluster, server, asked.pods.spread);
+    }
+}
+
+/// Lets all members of each server change: where they refuse each other, none of them has anything to wait for.
+pub(crate) fn change_all_members(objects: &mut [DynamicObject]) {
+    for object in objects {
+        if let Some(rolling) = object.data.pointer_mut("/spec/updateStrategy/rollingUpdate") {
+            rolling["partition"] = 0.into();
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub const STORAGE_KEYS: [&str; 2] = ["accessKeyID", "secretAccessKey"];
 
 /// The Job's name for these settings.
 pub fn name(cluster: &Cluster, settings: &Settings) -> String {
-    let digest = hex::encode(Sha256::digest(format!("{} {}", cluster.image, settings.hash)));
+    let digest = hex::encode(Sha256::digest(format!("{} {}", cluster.image, settings.migration_hash)));
     format!("{}-{}", cluster.part("migrate"), &digest[..8])
 }
 

@@ -48,6 +48,12 @@ impl Reference {
         from_secret(self.variable, &self.secret, self.item)
     }
 
+    /// Whether it is a certificate of the cluster's own authority, its key or that of the authority.
+    pub fn is_certificate(&self, cluster: &Cluster) -> bool {
+        self.secret == cluster.credentials()
+            && [key::AUTHORITY, key::CERTIFICATE, key::CERTIFICATE_KEY].contains(&self.item)
+    }
+
     /// The referenced value; empty if absent.
     pub fn value<'a>(&self, cluster: &Cluster, observed: &'a Observed) -> &'a str {
         let secret = if self.secret == cluster.credentials() {

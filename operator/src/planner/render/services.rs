@@ -26,6 +26,7 @@ use crate::{
     model::{
         asked,
         assessment::{Assessment, Scale},
+        certificates::Current,
         cluster::{Cluster, SERVICES},
         door,
         names::{BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, SCALED_AT},
@@ -90,7 +91,9 @@ pub fn objects(
         .into_iter()
         .map(|service| {
             let scale = assessment.scale(service);
-            Wanted { service, deployment: deployment(cluster, settings, service, scale, observed) }
+            let mut deployment = deployment(cluster, settings, service, scale, observed);
+            note(&mut deployment, &assessment.certificates.current);
+            Wanted { service, deployment }
         })
         .collect();
     let mut others = Vec::new();
@@ -234,6 +237,14 @@ fn deployment(
     });
     let newest = template::newest_of_services(cluster, observed).max(has.unwrap_or(asked::FIRST));
     made_of(cluster, settings, name, scale, stays.unwrap_or(newest))
+}
+
+/// Names the certificates that the pods read. Templates of earlier revisions have the name only where it may not be what they began with.
+fn note(deployment: &mut Deployment, certificates: &Current) {
+    let Some(template) = deployment.spec.as_mut().map(|spec| &mut spec.template) else { return };
+    if template::of(template) >= template::CERTIFICATES_APART || certificates.reissued {
+        *template = certificates.noted(std::mem::take(template));
+    }
 }
 
 /// With a template of a revision.

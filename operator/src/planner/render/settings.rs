@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 use crate::{
     model::{
         asked,
+        certificates::Current,
         cluster::Cluster,
         observed::Observed,
-        secret::{servers_speak_tls, services_speak_tls},
+        secret::{servers_speak_tls, services_speak_tls, tls_transition},
     },
     planner::{
         connections,
@@ -39,6 +40,8 @@ pub struct Settings {
     everything: Vec<EnvVar>,
     /// What each component gets of them in later revisions, and its hash.
     own: BTreeMap<(&'static str, u32), (Vec<EnvVar>, String)>,
+    /// The same for the migration, which does not run again for every new certificate.
+    pub migration_hash: String,
     /// Whether the managed MongoDB uses TLS.
     pub mongodb_by_tls: bool,
 }
@@ -133,6 +136,10 @@ impl Settings {
         if encrypted {
             config["internalTLS"] = json!({ "enable": true });
         }
+        let transition = tls_transition(&observed.credentials).filter(|_| encrypted);
+        if let Some(step) = transition {
+            config["internalTLS"]["transition"] = json!(step);
+        }
         if !wanted.notifications.is_empty() {
             config["notification"] = json!(wanted.notifications);
         }
@@ -176,6 +183,7 @@ impl Settings {
         asked.extend(config["kafka"].get("tls").cloned());
         asked.extend(config["kafka"].get("saslMechanism").cloned());
         asked.extend(config["redis"].get("username").cloned());
+        asked.extend(transition.map(|step| json!(step)));
         if !names.is_empty() {
             asked.push(json!(names));
         }
@@ -187,26 +195,29 @@ impl Settings {
         let push =
             cluster.spec.offline_push.as_ref().and_then(|push| observed.external.get(&push.secret_name));
         let push: Vec<&String> = push.into_iter().flatten().flat_map(|(name, data)| [name, data]).collect();
-        let hash = |references: &[Reference], values: &[(&'static str, String)], with_push: bool| {
-            let mut hash = begun.clone();
-            for reference in references {
-                hash.update(reference.variable);
-                hash.update(reference.value(cluster, observed));
-            }
-            for (name, value) in values {
-                hash.update(name);
-                hash.update(value);
-            }
-            push.iter().filter(|_| with_push).for_each(|text| hash.update(text));
-            hex::encode(hash.finalize())[..16].to_owned()
-        };
+        let hash =
+            |references: &[Reference], values: &[(&'static str, String)], with_push: bool, revision: u32| {
+                let mut hash = begun.clone();
+                for reference in references {
+                    hash.update(reference.variable);
+                    if revision < template::CERTIFICATES_APART || !reference.is_certificate(cluster) {
+                        hash.update(reference.value(cluster, observed));
+                    }
+                }
+                for (name, value) in values {
+                    hash.update(name);
+                    hash.update(value);
+                }
+                push.iter().filter(|_| with_push).for_each(|text| hash.update(text));
+                hex::encode(hash.finalize())[..16].to_owned()
+            };
         let of_revision = |revision: u32| {
             let all = secrets::all(cluster, observed, revision);
             let hash = &hash;
             secrets::parts().map(move |part| {
                 let given = secrets::given(&all, cluster, part);
                 let values = secrets::values(cluster, observed, part, revision);
-                let hash = hash(&given, &values, part == "push");
+                let hash = hash(&given, &values, part == "push", revision);
                 let values = values.iter().map(|(name, text)| value(name, text));
                 (
                     (part, revision),
@@ -214,12 +225,15 @@ impl Settings {
                 )
             })
         };
+        let reissued = Current::of(cluster, &observed.credentials).reissued;
+        let of_migration = if reissued { template::CERTIFICATES_APART } else { asked::FIRST };
         let own = (template::OWN_SECRETS..=template::NEWEST).flat_map(of_revision);
         Self {
             config_yaml,
             own: own.collect(),
-            hash: hash(&everything, &[], true),
+            hash: hash(&everything, &[], true, asked::FIRST),
             everything: everything.iter().map(Reference::variable).collect(),
+            migration_hash: hash(&everything, &[], true, of_migration),
             mongodb_by_tls: cluster.mongodb.is_managed() && servers_speak_tls(&observed.credentials),
         }
     }
