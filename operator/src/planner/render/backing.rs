@@ -392,6 +392,13 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
 }
 
 /// One server, or several with a sentinel each.
+/// How much Redis may store: it refuses writes above that, and without a limit it would be killed, load the same data and be killed again. The
+/// rest is for connections, replicas and the copy that is made while the log is rewritten.
+fn redis_memory(asked: &Asked) -> Vec<String> {
+    let limit = amount(&asked.resources.memory_limit).filter(|_| asked.template >= template::REDIS_MEMORY);
+    limit.map_or_else(Vec::new, |limit| vec!["--maxmemory".into(), format!("{:.0}", limit * 0.75)])
+}
+
 fn redis(
     cluster: &Cluster,
     managed: &ManagedRedis,
@@ -400,7 +407,9 @@ fn redis(
     observed: &Observed,
 ) -> StatefulSet {
     let mut container = server("redis", asked, presence::set::PORT);
-    container.command = Some(vec!["redis-server".into(), "/etc/redis/redis.conf".into()]);
+    let mut command = vec!["redis-server".to_owned(), "/etc/redis/redis.conf".to_owned()];
+    command.extend(redis_memory(asked));
+    container.command = Some(command);
     let is_set = hosts.len() > 1;
     container.volume_mounts = Some(vec![
         mount("config", "/etc/redis", !is_set),
@@ -752,6 +761,32 @@ mod tests {
         let set = Set { new: [false, false, true], ready: [true, true, false], partition: 2 };
         assert_eq!(changeable_from(Some(&set.observed()), 3, true), 2);
         assert_eq!(changeable_from(Some(&set.observed()), 3, false), 2);
+    }
+
+    #[test]
+    fn redis_refuses_writes_before_its_container_is_killed() {
+        let redis = |spec: &str| {
+            let cluster = validate(&object(spec)).unwrap();
+            let made_of = all_asked(&cluster, &Observed::default());
+            let credentials = complete(&cluster, BTreeMap::new());
+            let observed = Observed { credentials, ..Default::default() };
+            let command = |template: u32| {
+                let mut made_of = made_of.clone();
+                made_of.get_mut("redis").unwrap().template = template;
+                let all = objects(&cluster, &observed, &made_of);
+                let set = all.iter().find(|object| {
+                    object.metadata.name.as_deref() == Some("chat-redis")
+                        && object.data["spec"]["template"].is_object()
+                });
+                let command = &set.unwrap().data["spec"]["template"]["spec"]["containers"][0]["command"];
+                serde_json::from_value::<Vec<String>>(command.clone()).unwrap()
+            };
+            assert_eq!(command(template::REDIS_MEMORY - 1).len(), 2, "what runs is not restarted");
+            command(template::NEWEST)[2..].join(" ")
+        };
+        assert_eq!(redis("{}"), "--maxmemory 805306368");
+        let large = "redis: {managed: {replicas: 3, resources: {memoryRequest: 4Gi, memoryLimit: 8Gi}}}";
+        assert_eq!(redis(large), "--maxmemory 6442450944");
     }
 
     fn redis_set(ready: i32, updated: i32, partition: i32) -> Rollout {

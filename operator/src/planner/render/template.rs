@@ -23,6 +23,8 @@ pub const KEPT_OWNERS: u32 = 3;
 pub const OWN_KAFKA_USER: u32 = 3;
 /// From here on certificates are not among the settings that a template's revision is made of: an annotation of its own names them.
 pub const CERTIFICATES_APART: u32 = 4;
+/// From here on the managed Redis refuses writes before it needs more memory than its container may have.
+pub const REDIS_MEMORY: u32 = 4;
 /// The revision of new pods.
 pub const NEWEST: u32 = CERTIFICATES_APART;
 
