@@ -61,8 +61,8 @@ echo "Ready after $((SECONDS - started)) s."
 "$root/e2e/endpoints.sh"
 cat <<END
 Try next:
-  make demo        two users chat in a real browser, with a screenshot
-  make status      what the cluster says of itself
-  make test        everything
+  make demo        lets two users chat in a real browser and saves a screenshot
+  make status      shows the cluster, its servers and pods
+  make test        runs all tests
   kubectl --kubeconfig $state/admin.kubeconfig -n $cluster_namespace describe openimcluster $cluster_name
 END
