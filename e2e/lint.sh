@@ -27,7 +27,7 @@ refuse() {
   found=1
 }
 rules() {
-  local scripts parts
+  local scripts parts sources methods
   # This one has the patterns; what is in findings/ stands alone.
   mapfile -t scripts < <(printf '%s\n' "${all_scripts[@]}" | grep -vE '^(findings/|e2e/lint.sh$)')
   mapfile -t parts < <(printf '%s\n' "${scripts[@]}" | grep -vx e2e/lib.sh)
@@ -45,6 +45,12 @@ rules() {
   local javascript
   mapfile -t javascript < <(git ls-files 'e2e/tests/*.mjs')
   refuse '\b(exec|execFile|spawn)Sync\((?!.*LIMITED)' 'a program that hangs would stop every timer of the test: { ...LIMITED } of sdk/lib/wait.mjs' "${javascript[@]}"
+  # "push" and "resync" are methods and ordinary words.
+  methods=$(sed -n 's/^  rpc \([A-Za-z]*\)(.*/\1/p' crates/protocol/proto/services.proto | grep '[A-Z]' | paste -sd '|')
+  # The test of the names themselves has some.
+  mapfile -t sources < <(git ls-files 'crates/*.rs' 'services/*.rs' 'e2e/*.rs' | grep -vx crates/protocol/src/request.rs)
+  refuse "(?<!rename = )\"($methods)\"(?!:)" 'a request knows its method: peers.call(&context, &request), or Request::METHOD (docs/adr/0038)' "${sources[@]}"
+  refuse 'let _\w*: [\w:]*Resp\b' 'the request has the type of its response: leave the annotation out' "${sources[@]}"
   return $found
 }
 # compose.yaml names the images that the operator does, and this version of the services.

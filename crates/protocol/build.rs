@@ -1,14 +1,17 @@
-//! Generates the protobuf types, with serde attributes that give them Go's JSON shape (docs/protocol/json.md).
+//! Generates the protobuf types, with serde attributes that give them Go's JSON shape (docs/protocol/json.md), and for each request of
+//! `services.proto` its service, method and response.
 
 use prost_build::Config;
 
 include!("json_schema.rs");
+include!("methods.rs");
 
 type Descriptor = protox::prost_reflect::MessageDescriptor;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=json_schema.rs");
+    println!("cargo:rerun-if-changed=methods.rs");
     let mut files: Vec<_> =
         std::fs::read_dir("proto")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
@@ -17,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut config = Config::new();
     config.bytes(["."]).btree_map(["."]).include_file("openim.rs").enable_type_names();
+    config.service_generator(Box::new(Methods::default()));
     for message in pool.all_messages() {
         if has_go_json(&message) {
             let path = format!(".{}", message.full_name());

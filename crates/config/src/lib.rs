@@ -638,7 +638,7 @@ impl Service {
     ];
 
     /// The name of the service in discovery and on the command line.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Push => "push",

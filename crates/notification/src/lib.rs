@@ -7,7 +7,7 @@ use protocol::{
     Result,
     content_type::{self as kind, FROM_SYSTEM, session},
     go_json,
-    msg::{SendMsgReq, SendMsgResp},
+    msg::SendMsgReq,
     sdkws::{MsgData, NotificationElem, OfflinePushInfo},
 };
 use rpc::{Context, Peers};
@@ -143,8 +143,7 @@ pub async fn business<T: Serialize>(
 
 async fn deliver(peers: &Peers, context: &Context, message: MsgData) -> Result<()> {
     let request = SendMsgReq { msg_data: Some(message) };
-    let _accepted: SendMsgResp =
-        peers.get(config::Service::Msg).call(&context.as_system(), "sendMsg", &request).await?;
+    peers.call(&context.as_system(), &request).await?;
     Ok(())
 }
 

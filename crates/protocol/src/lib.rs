@@ -10,6 +10,7 @@ pub mod go_json;
 pub mod gob;
 pub mod lists;
 pub mod operation_id;
+pub mod request;
 
 mod generated {
     #![allow(clippy::all, rust_2018_idioms)]
@@ -22,5 +23,6 @@ pub const JSON_SCHEMAS: &str = include_str!(concat!(env!("OUT_DIR"), "/schemas.j
 pub use error::{Error, ErrorCode, Result};
 pub use generated::openim::{
     auth, conversation, extension, group, internal, jssdk, msg, msggateway, protobuf as wrappers, push,
-    relation, sdkws, third, user,
+    relation, sdkws, services, third, user,
 };
+pub use request::Request;

@@ -11,7 +11,7 @@ use config::{Config, Service};
 use parking_lot::Mutex;
 use prost::Message;
 use protocol::{
-    Error, ErrorCode, Result,
+    Error, ErrorCode, Request, Result,
     internal::{Call, Reply},
 };
 use tokio::{sync::watch, time::timeout};
@@ -21,6 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::{
     Context, InternalKey,
     discovery::{self, Found, Listed},
+    method::service_of,
     server::{MAX_MESSAGE_BYTES, is_busy},
     tls::{Tls, endpoint},
 };
@@ -61,7 +62,7 @@ pub trait Local: Send + Sync + 'static {
     ) -> Result<Bytes>;
 }
 
-/// One service, by name.
+/// One service, or one instance of it.
 #[derive(Clone)]
 pub struct Client {
     line: Line,
@@ -71,27 +72,32 @@ pub struct Client {
     is_balanced: bool,
 }
 
+/// Decodes the response to a request.
+///
+/// # Errors
+/// `Internal`, naming the method.
+fn decoded<R: Request>(response: Bytes) -> Result<R::Response> {
+    R::Response::decode(response)
+        .map_err(|error| Error::internal(format!("{} returned an invalid response: {error}", R::METHOD)))
+}
+
 impl Client {
-    /// Calls a method and waits for its answer, at most ten seconds.
+    /// Calls the method of a request on this gateway, and waits for its answer, at most ten seconds.
     ///
     /// # Errors
-    /// The service's own error, or `Internal` when it cannot be reached: then the outcome is unknown.
-    pub async fn call<Req: Message, Resp: Message + Default>(
-        &self,
-        context: &Context,
-        method: &str,
-        request: &Req,
-    ) -> Result<Resp> {
-        let payload = self.call_raw(context, method, request.encode_to_vec().into()).await?;
-        Resp::decode(payload)
-            .map_err(|error| Error::internal(format!("{method} returned an invalid response: {error}")))
+    /// The gateway's own error, or `Internal` when it cannot be reached: then the outcome is unknown.
+    pub async fn call<R: Request>(&self, context: &Context, request: &R) -> Result<R::Response> {
+        const {
+            assert!(matches!(service_of::<R>(), Service::Gateway), "only gateways are called one by one");
+        }
+        decoded::<R>(self.call_method(context, R::METHOD, request.encode_to_vec().into()).await?)
     }
 
-    /// [`Client::call`] for bytes that are already encoded.
+    /// Calls a method on its encoded request.
     ///
     /// # Errors
-    /// As [`Client::call`].
-    pub async fn call_raw(&self, context: &Context, method: &str, payload: Bytes) -> Result<Bytes> {
+    /// The service's own error, or `Internal` when it cannot be reached.
+    pub(crate) async fn call_method(&self, context: &Context, method: &str, payload: Bytes) -> Result<Bytes> {
         let channel = match &self.line {
             Line::Grpc(channel) => channel,
             #[cfg(debug_assertions)]
@@ -233,10 +239,23 @@ impl Peers {
         &self.key
     }
 
-    /// A service, balanced over its instances.
-    pub fn get(&self, service: Service) -> &Client {
+    /// Calls the method of a request on any instance of its service, and waits for its answer, at most ten seconds.
+    ///
+    /// # Errors
+    /// The service's own error, or `Internal` when it cannot be reached: then the outcome is unknown.
+    pub async fn call<R: Request>(&self, context: &Context, request: &R) -> Result<R::Response> {
+        decoded::<R>(self.call_encoded::<R>(context, request.encode_to_vec().into()).await?)
+    }
+
+    /// [`Peers::call`] for a request that is already encoded; its response stays so.
+    ///
+    /// # Errors
+    /// As [`Peers::call`].
+    pub async fn call_encoded<R: Request>(&self, context: &Context, request: Bytes) -> Result<Bytes> {
         // `start` fills every variant.
-        self.clients.get(&service).unwrap_or_else(|| unreachable!("every service has a client"))
+        let client = self.clients.get(&const { service_of::<R>() });
+        let client = client.unwrap_or_else(|| unreachable!("every service has a client"));
+        client.call_method(context, R::METHOD, request).await
     }
 
     /// The RPC addresses of all gateways discovery knows.
@@ -251,18 +270,17 @@ impl Peers {
         let _nobody_looks = gateways.wait_for(Option::is_some).await;
     }
 
-    /// Asks all gateways at once; only for methods that may run twice. One that fails is asked again until it answers or discovery
+    /// Calls all gateways at once; only for methods that may run twice. One that fails is asked again until it answers or discovery
     /// drops it: a gateway that is gone has no connections. What stays failing after ten seconds is an error beside the answers.
-    pub async fn every_gateway<Req: Message, Resp: Message + Default>(
+    pub async fn every_gateway<R: Request>(
         &self,
         context: &Context,
-        method: &str,
-        request: &Req,
-    ) -> (Vec<Resp>, Option<Error>) {
+        request: &R,
+    ) -> (Vec<R::Response>, Option<Error>) {
         let deadline = Instant::now() + CALL_DEADLINE;
         let asked = self.gateways().into_iter().map(|address| async move {
             loop {
-                let answer = async { self.gateway(&address)?.call(context, method, request).await }.await;
+                let answer = async { self.gateway(&address)?.call(context, request).await }.await;
                 match answer {
                     Ok(answer) => return Ok(Some(answer)),
                     Err(_gone) if !self.gateways().contains(&address) => return Ok(None),
@@ -331,9 +349,9 @@ pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use futures::FutureExt;
     use std::{collections::HashSet, net::SocketAddr};
 
-    use futures::FutureExt;
     use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
     use tokio::net::{TcpListener, TcpSocket};
 
@@ -382,7 +400,7 @@ pub(crate) mod tests {
     }
 
     async fn ask(peers: &Peers) -> (Vec<KickUserOfflineResp>, Option<Error>) {
-        peers.every_gateway(&Context::system("test"), "kickUserOffline", &KickUserOfflineReq::default()).await
+        peers.every_gateway(&Context::system("test"), &KickUserOfflineReq::default()).await
     }
 
     #[tokio::test]
@@ -435,7 +453,8 @@ pub(crate) mod tests {
         let stop = CancellationToken::new();
         let asking = async {
             for _ in 0..20 {
-                client.call_raw(&Context::system("test"), "kickUserOffline", Bytes::new()).await.unwrap();
+                let context = Context::system("test");
+                client.call_method(&context, KickUserOfflineReq::METHOD, Bytes::new()).await.unwrap();
             }
             stop.cancel();
         };
@@ -461,7 +480,7 @@ pub(crate) mod tests {
         let (_sender, peers) = listed(&[gone]);
         let ask = async |address: SocketAddr| {
             let gateway = peers.gateway(&address.to_string()).unwrap();
-            let asked = gateway.call_raw(&Context::system("test"), "kickUserOffline", Bytes::new()).await;
+            let asked = gateway.call(&Context::system("test"), &KickUserOfflineReq::default()).await;
             asked.unwrap_err()
         };
         let unreachable = ask(gone).await;

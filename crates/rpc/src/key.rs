@@ -208,6 +208,11 @@ impl InternalKey {
 mod tests {
     use std::sync::atomic::AtomicI64;
 
+    use protocol::{
+        Request,
+        auth::{ForceLogoutReq, ParseTokenReq},
+    };
+
     use super::*;
     use crate::Context;
 
@@ -231,7 +236,7 @@ mod tests {
     const SECRET: &str = "a secret of the cluster";
     const ANOTHER: &str = "another secret of sixteen";
 
-    const PARSE: Of<'_> = (Service::Auth, "parseToken");
+    const PARSE: Of<'_> = (Service::Auth, ParseTokenReq::METHOD);
 
     fn call() -> Call {
         let caller = Some(Context::system("op").caller);
@@ -244,9 +249,9 @@ mod tests {
         let (key, clock) = key(&config(SECRET, ""));
         let good = key.sign(PARSE, call());
         let is_taken = |service, method, call: &Call| key.verify((service, method), call).is_ok();
-        assert!(is_taken(Service::Auth, "parseToken", &good));
-        assert!(!is_taken(Service::Auth, "forceLogout", &good), "another method");
-        assert!(!is_taken(Service::User, "parseToken", &good), "another service");
+        assert!(is_taken(Service::Auth, ParseTokenReq::METHOD, &good));
+        assert!(!is_taken(Service::Auth, ForceLogoutReq::METHOD, &good), "another method");
+        assert!(!is_taken(Service::User, ParseTokenReq::METHOD, &good), "another service");
         let changes: [fn(&mut Call); 6] = [
             |call| call.payload = Bytes::from_static(b"another body"),
             |call| call.operation_id = "another".into(),
@@ -258,11 +263,11 @@ mod tests {
         for (index, change) in changes.into_iter().enumerate() {
             let mut changed = good.clone();
             change(&mut changed);
-            assert!(!is_taken(Service::Auth, "parseToken", &changed), "{index}");
+            assert!(!is_taken(Service::Auth, ParseTokenReq::METHOD, &changed), "{index}");
         }
         for (later, taken) in [(OLDEST_MS, true), (60_000, false), (-EARLIER_MS, true), (-60_000, false)] {
             clock.0.store(1_000_000 + later, Ordering::Relaxed);
-            assert_eq!(is_taken(Service::Auth, "parseToken", &good), taken, "{later} ms later");
+            assert_eq!(is_taken(Service::Auth, ParseTokenReq::METHOD, &good), taken, "{later} ms later");
         }
     }
 

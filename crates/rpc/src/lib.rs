@@ -7,6 +7,7 @@ mod context;
 mod discovery;
 mod etcd;
 mod key;
+mod method;
 mod metrics;
 mod server;
 mod tls;
@@ -20,15 +21,25 @@ pub use client::{Client, Peers};
 pub use context::Context;
 pub use etcd::{announce, announce_metrics, metrics_targets};
 pub use key::InternalKey;
+pub use method::is_complete;
 pub use metrics::RpcMetrics;
 pub use server::{RpcService, decode, encode, serve};
 pub use tls::Tls;
 
-/// Implements [`RpcService`] by a table `method => handler`; every handler is `async fn(&self, &Context, Req) -> Result<Resp>`.
-/// A method that is not in the table answers a clear error.
+/// Implements [`RpcService`] by a table `package::Request => handler`; every handler is
+/// `async fn(&self, &Context, Request) -> Result<Request::Response>`. It compiles when the table has each method that `services.proto`
+/// declares for the service, and no other. A method of a later version answers a clear error.
 #[macro_export]
 macro_rules! service {
-    ($type:ty, $service:expr, { $($method:literal => $handler:ident),* $(,)? }) => {
+    ($type:ty, $service:expr, { $($package:ident::$request:ident => $handler:ident),* $(,)? }) => {
+        const _: () = assert!(
+            $crate::is_complete($service, &[$((
+                <protocol::$package::$request as protocol::Request>::SERVICE,
+                <protocol::$package::$request as protocol::Request>::METHOD,
+            )),*]),
+            "the handlers are not those of the methods in services.proto"
+        );
+
         #[$crate::async_trait]
         impl $crate::RpcService for $type {
             fn service(&self) -> config::Service { $service }
@@ -40,8 +51,11 @@ macro_rules! service {
             ) -> protocol::Result<$crate::Bytes> {
                 match method {
                     // Boxed: one state machine that holds them all is large, and slow to compile.
-                    $($method => {
-                        Ok($crate::encode(&Box::pin(self.$handler(context, $crate::decode(payload)?)).await?))
+                    $(<protocol::$package::$request as protocol::Request>::METHOD => {
+                        let request: protocol::$package::$request = $crate::decode(payload)?;
+                        let response: <protocol::$package::$request as protocol::Request>::Response =
+                            Box::pin(self.$handler(context, request)).await?;
+                        Ok($crate::encode(&response))
                     })*
                     other => Err(protocol::Error::internal(format!("{} has no method {other} in this version", self.service().name()))),
                 }

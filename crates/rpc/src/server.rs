@@ -9,6 +9,7 @@ use bytes::Bytes;
 use config::Service;
 use futures::FutureExt;
 use http_body_util::BodyExt;
+
 use prost::Message;
 use protocol::{
     Error, Result,
@@ -231,6 +232,7 @@ pub async fn serve(
 #[cfg(test)]
 mod tests {
     use config::Config;
+    use protocol::{Request, internal::KickConnectionsReq, msggateway::KickUserOfflineReq};
     use tokio::sync::Notify;
 
     use super::*;
@@ -271,16 +273,16 @@ mod tests {
             tasks.spawn(serve(slow.clone(), listener, key, None, metrics, Budget::new(1), stop.clone()));
         let context = Context::system("test");
 
-        let panicked = gateway.call_raw(&context, "panic", Bytes::new()).await.unwrap_err();
+        let panicked = gateway.call_method(&context, "panic", Bytes::new()).await.unwrap_err();
         assert_eq!((panicked.code, panicked.unreachable), (protocol::ErrorCode::Internal, false));
         assert!(panicked.detail.contains("as asked"), "{panicked}");
 
         tokio::select! {
-            answer = gateway.call_raw(&context, "wait", Bytes::new()) => panic!("{answer:?}"),
+            answer = gateway.call_method(&context, "wait", Bytes::new()) => panic!("{answer:?}"),
             () = slow.begun.notified() => {}
         }
         // The caller has hung up, and the server has seen it when it answers a later call on the same connection.
-        let again = gateway.call_raw(&context, "panic", Bytes::new()).await;
+        let again = gateway.call_method(&context, "panic", Bytes::new()).await;
         assert!(again.is_err());
         // Shutdown waits for it.
         stop.cancel();
@@ -323,8 +325,10 @@ mod tests {
             let mut server = tonic::transport::Server::builder();
             let server = server.add_routes(tonic::service::Routes::from(router));
             tasks.spawn(server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
-            let error =
-                gateway.call_raw(&Context::anonymous("op"), "parseToken", Bytes::new()).await.unwrap_err();
+            let error = gateway
+                .call_method(&Context::anonymous("op"), KickUserOfflineReq::METHOD, Bytes::new())
+                .await
+                .unwrap_err();
             assert!(error.detail.contains("not signed with this cluster's secret"), "{error}");
         }
         stop.cancel();
@@ -341,7 +345,7 @@ mod tests {
         let serving = serve(service, listener, key.clone(), None, metrics, budget, stop.clone());
         tasks.spawn(serving);
         let recorded = Call { caller: Some(Context::system("op").caller), ..Default::default() };
-        let recorded = key.sign((Service::Gateway, "kickUserOffline"), recorded);
+        let recorded = key.sign((Service::Gateway, KickUserOfflineReq::METHOD), recorded);
         let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect_lazy();
         let replay = async |method: &str, call: Call| {
             let mut grpc = tonic::client::Grpc::new(channel.clone());
@@ -351,11 +355,11 @@ mod tests {
             let answer = grpc.unary(tonic::Request::new(call), path, codec).await;
             answer.map(drop).map_err(|status| status.code())
         };
-        assert_eq!(replay("kickUserOffline", recorded.clone()).await, Ok(()));
+        assert_eq!(replay(KickUserOfflineReq::METHOD, recorded.clone()).await, Ok(()));
         let refused = Err(tonic::Code::Unauthenticated);
-        assert_eq!(replay("kickConnections", recorded.clone()).await, refused);
+        assert_eq!(replay(KickConnectionsReq::METHOD, recorded.clone()).await, refused);
         let another = Call { payload: Bytes::from_static(b"x"), ..recorded };
-        assert_eq!(replay("kickUserOffline", another).await, refused);
+        assert_eq!(replay(KickUserOfflineReq::METHOD, another).await, refused);
         stop.cancel();
     }
 
@@ -394,14 +398,14 @@ mod tests {
         let context = Context::system("test");
         let payload = |kibibytes: usize| Bytes::from(vec![b'x'; kibibytes << 10]);
 
-        let held = gateway.call_raw(&context, "wait", payload(90));
+        let held = gateway.call_method(&context, "wait", payload(90));
         let others = async {
             echo.begun.notified().await;
-            let busy = gateway.call_raw(&context, "echo", payload(20)).await.unwrap_err();
+            let busy = gateway.call_method(&context, "echo", payload(20)).await.unwrap_err();
             assert!(busy.is_busy(), "{busy}");
-            assert_eq!(gateway.call_raw(&context, "echo", payload(4)).await.unwrap().len(), SMALL);
+            assert_eq!(gateway.call_method(&context, "echo", payload(4)).await.unwrap().len(), SMALL);
             // It comes again by itself when there is room in time.
-            let again = gateway.call_raw(&context, "echo", payload(20));
+            let again = gateway.call_method(&context, "echo", payload(20));
             let room = async { echo.go_on.notify_one() };
             let (again, ()) = tokio::join!(again, room);
             assert_eq!(again.unwrap().len(), 20 << 10);

@@ -73,7 +73,7 @@ mod tests {
     use std::sync::Arc;
 
     use config::{Config, DiscoveryKind};
-    use protocol::msggateway::{KickUserOfflineReq, KickUserOfflineResp};
+    use protocol::msggateway::KickUserOfflineReq;
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     use tokio::net::TcpListener;
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -120,10 +120,7 @@ mod tests {
         let ask = async |tls: Option<Tls>| {
             let gateway = Peers::start(&config, tls, &tasks, &stop).gateway(&address).unwrap();
             let request = KickUserOfflineReq::default();
-            gateway
-                .call::<_, KickUserOfflineResp>(&Context::system("test"), "kickUserOffline", &request)
-                .await
-                .is_ok()
+            gateway.call(&Context::system("test"), &request).await.is_ok()
         };
         assert!(ask(ours).await);
         assert!(!ask(None).await, "in the clear");
@@ -144,9 +141,7 @@ mod tests {
         let gateway =
             Peers::start(&config, Tls::of(asking).unwrap(), &tasks, &stop).gateway(&address).unwrap();
         let request = KickUserOfflineReq::default();
-        let answer = gateway
-            .call::<_, KickUserOfflineResp>(&Context::system("test"), "kickUserOffline", &request)
-            .await;
+        let answer = gateway.call(&Context::system("test"), &request).await;
         stop.cancel();
         answer.is_ok()
     }

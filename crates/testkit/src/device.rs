@@ -6,16 +6,12 @@ use std::{
     time::Duration,
 };
 
-use config::Service;
 use gateway::testing::Socket;
 use parking_lot::Mutex;
 use prost::Message;
 use protocol::{
     Result,
-    sdkws::{
-        GetMaxSeqReq, GetMaxSeqResp, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PushMessages,
-        SeqRange,
-    },
+    sdkws::{GetMaxSeqReq, MsgData, PullMessageBySeqsReq, PushMessages, SeqRange},
 };
 
 use crate::{World, cluster::Doors, people::user_context};
@@ -33,7 +29,7 @@ pub(crate) type Seen = Arc<Mutex<Option<Known>>>;
 pub(crate) async fn read_all(world: &World, user: &str) -> Result<BTreeMap<String, Vec<MsgData>>> {
     let context = user_context(user);
     let request = GetMaxSeqReq { user_id: user.to_owned() };
-    let newest: GetMaxSeqResp = world.call(Service::Msg, &context, "GetMaxSeq", &request).await?;
+    let newest = world.call(&context, &request).await?;
     let ranges = newest.max_seqs.into_iter().map(|(conversation_id, end)| SeqRange {
         conversation_id,
         begin: 1,
@@ -45,8 +41,7 @@ pub(crate) async fn read_all(world: &World, user: &str) -> Result<BTreeMap<Strin
     if request.seq_ranges.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let pulled: PullMessageBySeqsResp =
-        world.call(Service::Msg, &context, "PullMessageBySeqs", &request).await?;
+    let pulled = world.call(&context, &request).await?;
     let all = pulled.msgs.into_iter().chain(pulled.notification_msgs);
     Ok(all.map(|(conversation, messages)| (conversation, messages.msgs)).collect())
 }

@@ -3,12 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use config::Service;
 use parking_lot::Mutex;
-use protocol::{
-    msg::{SendMsgReq, SendMsgResp},
-    sdkws::MsgData,
-};
+use protocol::{msg::SendMsgReq, sdkws::MsgData};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -180,8 +176,7 @@ async fn send_all(world: World, user: &'static str, seed: u64) {
         };
         let request = SendMsgReq { msg_data: Some(message) };
         for _attempt in 0..patience {
-            let answer: protocol::Result<SendMsgResp> =
-                world.call(Service::Msg, &user_context(user), "sendMsg", &request).await;
+            let answer = world.call(&user_context(user), &request).await;
             if answer.is_ok() {
                 world.oracle.sent.lock()[place].acknowledged = true;
                 break;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use config::{Config, Live, Service};
 use faults::fate::{Calm, Fate, Fates, Kind, dies};
 use parking_lot::Mutex;
-use protocol::{Error, Result};
+use protocol::{Error, Request, Result};
 use rpc::{Context, Local, Peers, RpcService};
 use store::{Store, memory::Memory};
 use webhooks::Webhooks;
@@ -99,15 +99,11 @@ impl World {
     ///
     /// # Errors
     /// That of the service; `unreachable` when its process is dead, or dies meanwhile.
-    pub async fn call<Req: prost::Message, Resp: prost::Message + Default>(
-        &self,
-        service: Service,
-        context: &Context,
-        method: &str,
-        request: &Req,
-    ) -> Result<Resp> {
+    pub async fn call<R: Request>(&self, context: &Context, request: &R) -> Result<R::Response> {
+        let service = Service::ALL.into_iter().find(|service| service.name() == R::SERVICE);
+        let service = service.unwrap_or_else(|| panic!("no service is called {}", R::SERVICE));
         let payload = request.encode_to_vec().into();
-        let answer = answer(&self.serving, (service, ""), context, method, payload).await?;
+        let answer = answer(&self.serving, (service, ""), context, R::METHOD, payload).await?;
         rpc::decode(answer)
     }
 }

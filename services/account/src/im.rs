@@ -3,25 +3,15 @@
 
 use std::sync::Arc;
 
-use config::{Config, Service};
+use config::Config;
 use model::platform::Platform;
-use prost::Message;
 use protocol::{
-    ErrorCode,
-    auth::{
-        ForceLogoutReq, ForceLogoutResp, GetAdminTokenReq, GetAdminTokenResp, GetUserTokenReq,
-        GetUserTokenResp,
-    },
-    group::{
-        GetGroupMembersInfoReq, GetGroupMembersInfoResp, GetGroupsInfoReq, GetGroupsInfoResp,
-        InviteUserToGroupReq, InviteUserToGroupResp,
-    },
-    relation::{GetFriendIDsReq, GetFriendIDsResp, ImportFriendReq, ImportFriendResp},
+    ErrorCode, Request,
+    auth::{ForceLogoutReq, GetAdminTokenReq, GetUserTokenReq},
+    group::{GetGroupMembersInfoReq, GetGroupsInfoReq, InviteUserToGroupReq},
+    relation::{GetFriendIDsReq, ImportFriendReq},
     sdkws::{GroupInfo, UserInfo, UserInfoWithEx},
-    user::{
-        UpdateUserInfoExReq, UpdateUserInfoExResp, UserRegisterCountReq, UserRegisterCountResp,
-        UserRegisterReq, UserRegisterResp,
-    },
+    user::{UpdateUserInfoExReq, UserRegisterCountReq, UserRegisterCountResp, UserRegisterReq},
     wrappers::StringValue,
 };
 use rpc::{Context, Peers};
@@ -49,15 +39,9 @@ impl Im {
         self.config.admin_user_ids.first().map_or("", String::as_str)
     }
 
-    async fn call<Req: Message, Resp: Message + Default>(
-        &self,
-        operation_id: &str,
-        service: Service,
-        method: &str,
-        request: &Req,
-    ) -> protocol::Result<Resp> {
+    async fn call<R: Request>(&self, operation_id: &str, request: &R) -> protocol::Result<R::Response> {
         let context = Context::verified(&self.config, self.admin(), Platform::ADMIN.number(), operation_id);
-        self.peers.get(service).call(&context, method, request).await
+        self.peers.call(&context, request).await
     }
 
     /// Creates a user; `false`: there is one with this id.
@@ -69,7 +53,7 @@ impl Im {
             ..Default::default()
         };
         let request = UserRegisterReq { users: vec![user] };
-        match self.call::<_, UserRegisterResp>(op, Service::User, "userRegister", &request).await {
+        match self.call(op, &request).await {
             Ok(_registered) => Ok(true),
             Err(error) if is(&error, ErrorCode::Registered) => Ok(false),
             Err(error) => Err(error.into()),
@@ -95,14 +79,14 @@ impl Im {
             ..Default::default()
         });
         let request = UpdateUserInfoExReq { user_info };
-        self.call::<_, UpdateUserInfoExResp>(op, Service::User, "updateUserInfoEx", &request).await?;
+        self.call(op, &request).await?;
         Ok(())
     }
 
     /// A token for a socket.
     pub(crate) async fn token(&self, op: &str, id: &str, platform: i32) -> Result<String> {
         let request = GetUserTokenReq { user_id: id.to_owned(), platform_id: platform };
-        let answer: GetUserTokenResp = self.call(op, Service::Auth, "getUserToken", &request).await?;
+        let answer = self.call(op, &request).await?;
         Ok(answer.token)
     }
 
@@ -110,7 +94,7 @@ impl Im {
     pub(crate) async fn admin_token(&self, op: &str) -> Result<String> {
         let secret = self.config.api_secrets().next().unwrap_or_default().to_owned();
         let request = GetAdminTokenReq { secret, user_id: self.admin().to_owned() };
-        let answer: GetAdminTokenResp = self.call(op, Service::Auth, "getAdminToken", &request).await?;
+        let answer = self.call(op, &request).await?;
         Ok(answer.token)
     }
 
@@ -118,7 +102,7 @@ impl Im {
     pub(crate) async fn log_out(&self, op: &str, id: &str) -> protocol::Result<()> {
         let everywhere = Platform::NUMBERS.map(|platform_id| async move {
             let request = ForceLogoutReq { user_id: id.to_owned(), platform_id };
-            self.call::<_, ForceLogoutResp>(op, Service::Auth, "forceLogout", &request).await
+            self.call(op, &request).await
         });
         futures::future::try_join_all(everywhere).await.map(|_done| ())
     }
@@ -127,7 +111,7 @@ impl Im {
     pub(crate) async fn make_friends(&self, op: &str, id: &str, friend: &str) -> protocol::Result<()> {
         let request =
             ImportFriendReq { owner_user_id: id.to_owned(), friend_user_i_ds: vec![friend.to_owned()] };
-        self.call::<_, ImportFriendResp>(op, Service::Relation, "importFriends", &request).await.map(|_| ())
+        self.call(op, &request).await.map(|_| ())
     }
 
     /// Brings a user into a group; who is in it already stays.
@@ -140,16 +124,12 @@ impl Im {
             invited_user_i_ds: vec![id.to_owned()],
             ..Default::default()
         };
-        self.call::<_, InviteUserToGroupResp>(op, Service::Group, "inviteUserToGroup", &request)
-            .await
-            .map(|_| ())
+        self.call(op, &request).await.map(|_| ())
     }
 
     pub(crate) async fn is_member(&self, op: &str, group: &str, id: &str) -> protocol::Result<bool> {
         let request = GetGroupMembersInfoReq { group_id: group.to_owned(), user_i_ds: vec![id.to_owned()] };
-        let asked =
-            self.call::<_, GetGroupMembersInfoResp>(op, Service::Group, "getGroupMembersInfo", &request);
-        match asked.await {
+        match self.call(op, &request).await {
             Ok(answer) => Ok(answer.members.iter().any(|member| member.user_id == id)),
             Err(error) if is(&error, ErrorCode::GroupNotFound) || is(&error, ErrorCode::RecordNotFound) => {
                 Ok(false)
@@ -164,13 +144,13 @@ impl Im {
             return Ok(vec![]);
         }
         let request = GetGroupsInfoReq { group_i_ds: ids.to_vec() };
-        let answer: GetGroupsInfoResp = self.call(op, Service::Group, "getGroupsInfo", &request).await?;
+        let answer = self.call(op, &request).await?;
         Ok(answer.group_infos)
     }
 
     pub(crate) async fn friends(&self, op: &str, id: &str) -> Result<Vec<String>> {
         let request = GetFriendIDsReq { user_id: id.to_owned() };
-        let answer: GetFriendIDsResp = self.call(op, Service::Relation, "getFriendIDs", &request).await?;
+        let answer = self.call(op, &request).await?;
         Ok(answer.friend_i_ds)
     }
 
@@ -182,6 +162,6 @@ impl Im {
         end: i64,
     ) -> Result<UserRegisterCountResp> {
         let request = UserRegisterCountReq { start, end };
-        Ok(self.call(op, Service::User, "userRegisterCount", &request).await?)
+        Ok(self.call(op, &request).await?)
     }
 }

@@ -21,7 +21,7 @@ use faults::fate::Calm;
 use model::{Clock, SystemClock};
 use prost::Message;
 use protocol::{
-    ErrorCode, Result,
+    ErrorCode, Request as _, Result,
     auth::{ForceLogoutReq, GetUserTokenReq, GetUserTokenResp},
     user::{UpdateUserInfoExReq, UserRegisterReq},
 };
@@ -77,22 +77,22 @@ impl Local for FakeIm {
         }
         context.require_admin()?;
         match method {
-            "userRegister" => {
+            UserRegisterReq::METHOD => {
                 let user = UserRegisterReq::decode(payload).unwrap().users.remove(0);
                 if lock(&self.users).contains_key(&user.user_id) {
                     return Err(ErrorCode::Registered.with("there is one"));
                 }
                 lock(&self.users).insert(user.user_id, user.nickname);
             }
-            "updateUserInfoEx" => {
+            UpdateUserInfoExReq::METHOD => {
                 let user = UpdateUserInfoExReq::decode(payload).unwrap().user_info.unwrap();
                 lock(&self.users).insert(user.user_id, user.nickname.unwrap().value);
             }
-            "getUserToken" => {
+            GetUserTokenReq::METHOD => {
                 let token = format!("im-{}", GetUserTokenReq::decode(payload).unwrap().user_id);
                 return Ok(GetUserTokenResp { token, expire_time_seconds: 1 }.encode_to_vec().into());
             }
-            "forceLogout" => {
+            ForceLogoutReq::METHOD => {
                 let user = ForceLogoutReq::decode(payload).unwrap().user_id;
                 lock(&self.logged_out).insert(user);
             }

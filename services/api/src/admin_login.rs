@@ -16,12 +16,8 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use config::Service;
 use moka::sync::Cache;
-use protocol::{
-    Error, ErrorCode, Result,
-    auth::{GetAdminTokenReq, GetAdminTokenResp},
-};
+use protocol::{Error, ErrorCode, Result, auth::GetAdminTokenReq};
 use rpc::Context;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -103,9 +99,7 @@ pub(crate) async fn handle(
         Err(error) => return envelope::failed(&error),
     };
     let user = request.user_id.clone();
-    let ask = async {
-        api.peers.get(Service::Auth).call::<_, GetAdminTokenResp>(&context, "getAdminToken", &request).await
-    };
+    let ask = async { api.peers.call(&context, &request).await };
     let answer = if api.config.is_admin(&user) {
         api.guesses.attempt(format!("{} {user}", audit::network()), ask).await
     } else {

@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue};
-use config::{Config, Service};
+use config::Config;
 use moka::future::Cache;
 use origin::Client;
-use protocol::{
-    Error, Result,
-    auth::{ParseTokenReq, ParseTokenResp},
-    operation_id,
-};
+use protocol::{Error, Result, auth::ParseTokenReq, operation_id};
 use rpc::{Context, Peers};
 use tokio::time::Instant;
 
@@ -112,8 +108,7 @@ impl Callers {
                 let asked = Instant::now();
                 let request = ParseTokenReq { token: token.clone() };
                 let context = Context::anonymous(operation_id.clone());
-                let parsed: ParseTokenResp =
-                    self.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
+                let parsed = self.peers.call(&context, &request).await?;
                 let known = Known { user: parsed.user_id, platform: parsed.platform_id, asked };
                 self.believed.put(token, known.clone()).await;
                 known

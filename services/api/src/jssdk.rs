@@ -3,20 +3,18 @@
 use std::collections::HashMap;
 
 use axum::{Extension, body::Bytes, extract::State, http::HeaderMap, response::Response};
-use config::Service;
 use protocol::{
     Error, Result,
     content_type::session,
-    conversation::{Conversation, GetConversationsReq, GetConversationsResp},
-    group::{GetGroupsInfoReq, GetGroupsInfoResp},
+    conversation::{Conversation, GetConversationsReq},
+    group::GetGroupsInfoReq,
     jssdk, lists,
     msg::{
-        GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
-        GetLastMessageResp, Seqs,
+        GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq, Seqs,
     },
-    relation::{FriendInfoOnly, GetDesignatedFriendsReq, GetDesignatedFriendsResp},
+    relation::{FriendInfoOnly, GetDesignatedFriendsReq},
     sdkws::{FriendInfo, GroupInfo, UserInfo},
-    user::{GetDesignateUsersReq, GetDesignateUsersResp},
+    user::GetDesignateUsersReq,
 };
 use rpc::Context;
 
@@ -89,7 +87,7 @@ async fn seqs_of(
         conversation_i_ds,
         return_pinned: true,
     };
-    api.peers.get(Service::Msg).call(context, "GetConversationsHasReadAndMaxSeq", &request).await
+    api.peers.call(context, &request).await
 }
 
 fn unread(found: &GetConversationsHasReadAndMaxSeqResp) -> i64 {
@@ -107,11 +105,9 @@ async fn describe(
     }
     let user = context.user_id().to_owned();
     let request = GetConversationsReq { owner_user_id: user.clone(), conversation_i_ds: ids.clone() };
-    let rows: GetConversationsResp =
-        api.peers.get(Service::Conversation).call(context, "GetConversations", &request).await?;
+    let rows = api.peers.call(context, &request).await?;
     let request = GetLastMessageReq { user_id: user, conversation_i_ds: ids };
-    let mut newest: GetLastMessageResp =
-        api.peers.get(Service::Msg).call(context, "GetLastMessage", &request).await?;
+    let mut newest = api.peers.call(context, &request).await?;
     let people = People::of(api, context, &rows.conversations).await?;
     Ok(rows
         .conversations
@@ -151,22 +147,19 @@ impl People {
         let mut people = Self { users: HashMap::new(), friends: HashMap::new(), groups: HashMap::new() };
         if !peers.is_empty() {
             let request = GetDesignateUsersReq { user_i_ds: peers.clone() };
-            let found: GetDesignateUsersResp =
-                api.peers.get(Service::User).call(context, "getDesignateUsers", &request).await?;
+            let found = api.peers.call(context, &request).await?;
             people.users = found.users_info.into_iter().map(|user| (user.user_id.clone(), user)).collect();
             let request = GetDesignatedFriendsReq {
                 owner_user_id: context.user_id().to_owned(),
                 friend_user_i_ds: peers,
             };
-            let found: GetDesignatedFriendsResp =
-                api.peers.get(Service::Relation).call(context, "getDesignatedFriends", &request).await?;
+            let found = api.peers.call(context, &request).await?;
             let by_id = |friend: FriendInfo| Some((friend.friend_user.as_ref()?.user_id.clone(), friend));
             people.friends = found.friends_info.into_iter().filter_map(by_id).collect();
         }
         if !groups.is_empty() {
             let request = GetGroupsInfoReq { group_i_ds: groups };
-            let found: GetGroupsInfoResp =
-                api.peers.get(Service::Group).call(context, "getGroupsInfo", &request).await?;
+            let found = api.peers.call(context, &request).await?;
             people.groups =
                 found.group_infos.into_iter().map(|group| (group.group_id.clone(), group)).collect();
         }

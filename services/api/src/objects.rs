@@ -8,12 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use config::Service;
-use prost::{Message, Name};
-use protocol::{
-    Error, ErrorCode, Result,
-    third::{AccessUrlReq, AccessUrlResp},
-};
+use protocol::{Error, ErrorCode, Request, Result, third::AccessUrlReq};
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -37,13 +32,10 @@ fn url_prefix(api: &Api, headers: &HeaderMap) -> Result<String> {
 }
 
 /// A route whose `urlPrefix` the server fills in.
-pub(crate) fn with_prefix<Req, Resp>(
-    method: &'static str,
-    set_prefix: fn(&mut Req, String),
-) -> MethodRouter<Api>
+pub(crate) fn with_prefix<R>(set_prefix: fn(&mut R, String)) -> MethodRouter<Api>
 where
-    Req: Message + DeserializeOwned + 'static,
-    Resp: Message + Name + Default + Serialize + 'static,
+    R: Request + DeserializeOwned,
+    R::Response: Serialize,
 {
     post(
         async move |State(api): State<Api>,
@@ -52,9 +44,9 @@ where
                     body: Bytes|
                     -> Response {
             let answer = async {
-                let mut request: Req = parse(&body)?;
+                let mut request: R = parse(&body)?;
                 set_prefix(&mut request, url_prefix(&api, &headers)?);
-                api.peers.get(Service::Third).call::<Req, Resp>(&context, method, &request).await
+                api.peers.call(&context, &request).await
             };
             envelope::answer_of_message(answer.await)
         },
@@ -65,8 +57,7 @@ where
 pub(crate) async fn redirect(State(api): State<Api>, Path(name): Path<String>) -> Response {
     let context = Context::system(format!("object-{}", model::random_id()));
     let request = AccessUrlReq { name, ..Default::default() };
-    let found: Result<AccessUrlResp> =
-        api.peers.get(Service::Third).call(&context, "AccessURL", &request).await;
+    let found = api.peers.call(&context, &request).await;
     match found {
         Ok(access) => (StatusCode::FOUND, [(header::LOCATION, access.url)]).into_response(),
         Err(error) if error.code == ErrorCode::RecordNotFound => {

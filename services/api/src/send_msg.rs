@@ -9,12 +9,11 @@ pub(crate) use business::handle as business;
 pub(crate) use simple::handle as simple;
 
 use axum::{Extension, body::Bytes, extract::State, response::Response};
-use config::Service;
 use model::options;
 use protocol::{
     Error, Result, check,
     content_type::{self as kind, FROM_SYSTEM, session, status},
-    msg::{SendMsgReq, SendMsgResp, SetSendMsgStatusReq, SetSendMsgStatusResp},
+    msg::{SendMsgReq, SetSendMsgStatusReq},
     sdkws::{MsgData, NotificationElem, OfflinePushInfo},
 };
 use rpc::Context;
@@ -199,13 +198,11 @@ fn to_message(body: Body) -> Result<MsgData> {
 
 /// Sends, and remembers the success under the operation id (`check_msg_is_send_success`).
 async fn send(api: &Api, context: &Context, message: MsgData) -> Result<Answer> {
-    let messages = api.peers.get(Service::Msg);
     let request = SendMsgReq { msg_data: Some(message.clone()) };
-    let sent: SendMsgResp = messages.call(context, "sendMsg", &request).await?;
+    let sent = api.peers.call(context, &request).await?;
     let status = SetSendMsgStatusReq { status: status::SUCCESS };
     // The message is accepted whatever becomes of this note.
-    let noted =
-        messages.call::<_, SetSendMsgStatusResp>(&context.as_system(), "SetSendMsgStatus", &status).await;
+    let noted = api.peers.call(&context.as_system(), &status).await;
     if let Err(error) = noted {
         tracing::warn!(%error, "send.status_not_noted");
     }

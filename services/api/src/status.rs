@@ -2,10 +2,7 @@
 
 use axum::{Extension, body::Bytes, extract::State, response::Response};
 use model::platform::Platform;
-use protocol::{
-    Result, lists,
-    msggateway::{GetUsersOnlineStatusReq, GetUsersOnlineStatusResp},
-};
+use protocol::{Result, lists, msggateway::GetUsersOnlineStatusReq};
 use rpc::Context;
 use serde::Serialize;
 
@@ -96,10 +93,7 @@ async fn collect(api: &Api, context: &Context, body: &[u8]) -> Result<Vec<User>>
         .iter()
         .map(|id| User { user_id: id.clone(), status: 0, detail_platform_status: None })
         .collect();
-    let (answers, failure) = api
-        .peers
-        .every_gateway::<_, GetUsersOnlineStatusResp>(context, "getUsersOnlineStatus", &request)
-        .await;
+    let (answers, failure) = api.peers.every_gateway(context, &request).await;
     if let Some(error) = failure {
         // Users on an unreachable gateway do not get messages either.
         tracing::warn!(%error, "online_status.partial");

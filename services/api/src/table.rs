@@ -9,11 +9,10 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use config::Service;
 use prost::{Message, Name};
 use protocol::{
-    Error, Result, auth, conversation, extension, go_json, group, jssdk as jssdk_types, msg, relation, sdkws,
-    third, user,
+    Error, Request, Result, auth, conversation, extension, go_json, group, jssdk as jssdk_types, msg,
+    relation, sdkws, third, user,
 };
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
@@ -79,17 +78,10 @@ pub(crate) struct Table {
 
 impl Table {
     /// A route that is an RPC: JSON in, the call, JSON out.
-    fn rpc<Req, Resp>(
-        mut self,
-        path: &'static str,
-        service: Service,
-        method: &'static str,
-        access: Access,
-        cost: Cost<Req>,
-    ) -> Self
+    fn rpc<R>(mut self, path: &'static str, access: Access, cost: Cost<R>) -> Self
     where
-        Req: Message + Name + DeserializeOwned + 'static,
-        Resp: Message + Name + Default + Serialize + 'static,
+        R: Request + DeserializeOwned,
+        R::Response: Serialize,
     {
         if access == Access::Open {
             self.open.insert(path);
@@ -104,14 +96,14 @@ impl Table {
                                   body: Bytes|
                     -> Response {
             let answer = async {
-                let request: Req = parse(&body)?;
+                let request: R = parse(&body)?;
                 required::check(&body, list)?;
                 api.callers.pay(&context, cost.by_size(&request))?;
                 let request = request.encode_to_vec().into();
-                let encoded = api.peers.get(service).call_raw(&context, method, request).await?;
+                let encoded = api.peers.call_encoded::<R>(&context, request).await?;
                 let held = answers::room(&api.budgets.answers, encoded.len()).await?;
-                let answer = Resp::decode(encoded).map_err(|error| {
-                    Error::internal(format!("{method} returned an invalid response: {error}"))
+                let answer = R::Response::decode(encoded).map_err(|error| {
+                    Error::internal(format!("{} returned an invalid response: {error}", R::METHOD))
                 })?;
                 Ok::<_, Error>((answer, held))
             };
@@ -123,7 +115,7 @@ impl Table {
             audit::note(&context, path, &body, code);
             answers::until_sent(envelope::answer_of_message(answer), held)
         };
-        self.typed::<Req, Resp>(path, post(handler))
+        self.typed::<R, R::Response>(path, post(handler))
     }
 
     /// The base cost of a route.
@@ -154,7 +146,7 @@ impl Table {
 }
 
 macro_rules! routes {
-    ($table:ident: $($path:literal => $service:ident $method:literal $request:ty => $response:ty
+    ($table:ident: $($path:literal => $request:ty
         $(, costs $cost:literal)? $(, every $per:literal of $list:ident)?;)*) => {
         $(
             #[allow(unused_mut, unused_assignments)]
@@ -164,7 +156,7 @@ macro_rules! routes {
                 $(cost.per = Some($per); cost.items = |request| request.$list.len();)?
                 cost
             };
-            let $table = $table.rpc::<$request, $response>($path, Service::$service, $method, Access::Token, cost);
+            let $table = $table.rpc::<$request>($path, Access::Token, cost);
         )*
     };
 }
@@ -176,13 +168,7 @@ pub(crate) fn routes() -> Table {
             post(admin_login::handle),
         )
         .open("/auth/get_admin_token")
-        .rpc::<auth::ParseTokenReq, auth::ParseTokenResp>(
-            "/auth/parse_token",
-            Service::Auth,
-            "parseToken",
-            Access::Open,
-            Cost::ONE,
-        )
+        .rpc::<auth::ParseTokenReq>("/auth/parse_token", Access::Open, Cost::ONE)
         .route("/msg/send_msg", post(send_msg::handle))
         .route("/msg/batch_send_msg", post(send_msg::batch))
         .route("/msg/send_business_notification", post(send_msg::business))
@@ -203,24 +189,19 @@ pub(crate) fn routes() -> Table {
         .route("/object/{*name}", get(objects::redirect))
         .typed::<third::InitiateMultipartUploadReq, third::InitiateMultipartUploadResp>(
             "/object/initiate_multipart_upload",
-            objects::with_prefix::<third::InitiateMultipartUploadReq, third::InitiateMultipartUploadResp>(
-                "InitiateMultipartUpload",
-                |request, prefix| request.url_prefix = prefix,
-            ),
+            objects::with_prefix::<third::InitiateMultipartUploadReq>(|request, prefix| {
+                request.url_prefix = prefix
+            }),
         )
         .typed::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
             "/object/complete_multipart_upload",
-            objects::with_prefix::<third::CompleteMultipartUploadReq, third::CompleteMultipartUploadResp>(
-                "CompleteMultipartUpload",
-                |request, prefix| request.url_prefix = prefix,
-            ),
+            objects::with_prefix::<third::CompleteMultipartUploadReq>(|request, prefix| {
+                request.url_prefix = prefix
+            }),
         )
         .typed::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
             "/object/complete_form_data",
-            objects::with_prefix::<third::CompleteFormDataReq, third::CompleteFormDataResp>(
-                "CompleteFormData",
-                |request, prefix| request.url_prefix = prefix,
-            ),
+            objects::with_prefix::<third::CompleteFormDataReq>(|request, prefix| request.url_prefix = prefix),
         )
         .route("/third/prometheus", get(operations::dashboards))
         .route("/config/get_config_list", post(operations::config_list))
@@ -232,167 +213,166 @@ pub(crate) fn routes() -> Table {
         .route("/openapi.json", get(openapi::document))
         .route("/restart", post(operations::declared_elsewhere));
     routes! { table:
-        "/auth/get_user_token" => Auth "getUserToken" auth::GetUserTokenReq => auth::GetUserTokenResp;
-        "/auth/force_logout" => Auth "forceLogout" auth::ForceLogoutReq => auth::ForceLogoutResp;
+        "/auth/get_user_token" => auth::GetUserTokenReq;
+        "/auth/force_logout" => auth::ForceLogoutReq;
 
-        "/user/user_register" => User "userRegister" user::UserRegisterReq => user::UserRegisterResp;
-        "/user/update_user_info" => User "updateUserInfo" user::UpdateUserInfoReq => user::UpdateUserInfoResp, costs 25;
-        "/user/update_user_info_ex" => User "updateUserInfoEx" user::UpdateUserInfoExReq => user::UpdateUserInfoExResp, costs 25;
-        "/user/set_global_msg_recv_opt" => User "setGlobalRecvMessageOpt" user::SetGlobalRecvMessageOptReq => user::SetGlobalRecvMessageOptResp;
-        "/user/get_users_info" => User "getDesignateUsers" user::GetDesignateUsersReq => user::GetDesignateUsersResp, every 10 of user_i_ds;
-        "/user/get_all_users_uid" => User "getAllUserID" user::GetAllUserIdReq => user::GetAllUserIdResp;
-        "/user/account_check" => User "accountCheck" user::AccountCheckReq => user::AccountCheckResp;
-        "/user/get_users" => User "getPaginationUsers" user::GetPaginationUsersReq => user::GetPaginationUsersResp;
-        "/user/subscribe_users_status" => User "subscribeOrCancelUsersStatus" user::SubscribeOrCancelUsersStatusReq => user::SubscribeOrCancelUsersStatusResp, every 10 of user_i_ds;
-        "/user/get_subscribe_users_status" => User "getSubscribeUsersStatus" user::GetSubscribeUsersStatusReq => user::GetSubscribeUsersStatusResp;
-        "/user/process_user_command_add" => User "processUserCommandAdd" user::ProcessUserCommandAddReq => user::ProcessUserCommandAddResp;
-        "/user/process_user_command_delete" => User "processUserCommandDelete" user::ProcessUserCommandDeleteReq => user::ProcessUserCommandDeleteResp;
-        "/user/process_user_command_update" => User "processUserCommandUpdate" user::ProcessUserCommandUpdateReq => user::ProcessUserCommandUpdateResp;
-        "/user/process_user_command_get" => User "processUserCommandGet" user::ProcessUserCommandGetReq => user::ProcessUserCommandGetResp;
-        "/user/process_user_command_get_all" => User "processUserCommandGetAll" user::ProcessUserCommandGetAllReq => user::ProcessUserCommandGetAllResp, costs 5;
-        "/user/add_notification_account" => User "addNotificationAccount" user::AddNotificationAccountReq => user::AddNotificationAccountResp;
-        "/user/update_notification_account" => User "updateNotificationAccountInfo" user::UpdateNotificationAccountInfoReq => user::UpdateNotificationAccountInfoResp;
-        "/user/search_notification_account" => User "searchNotificationAccount" user::SearchNotificationAccountReq => user::SearchNotificationAccountResp;
-        "/user/get_user_client_config" => User "getUserClientConfig" user::GetUserClientConfigReq => user::GetUserClientConfigResp;
-        "/user/set_user_client_config" => User "setUserClientConfig" user::SetUserClientConfigReq => user::SetUserClientConfigResp;
-        "/user/del_user_client_config" => User "delUserClientConfig" user::DelUserClientConfigReq => user::DelUserClientConfigResp;
-        "/user/page_user_client_config" => User "pageUserClientConfig" user::PageUserClientConfigReq => user::PageUserClientConfigResp;
-        "/user/unregister_user" => User "unregisterUser" extension::UnregisterUserReq => extension::UnregisterUserResp;
-        "/user/get_users_status" => User "getUserStatus" user::GetUserStatusReq => user::GetUserStatusResp, every 10 of user_i_ds;
+        "/user/user_register" => user::UserRegisterReq;
+        "/user/update_user_info" => user::UpdateUserInfoReq, costs 25;
+        "/user/update_user_info_ex" => user::UpdateUserInfoExReq, costs 25;
+        "/user/set_global_msg_recv_opt" => user::SetGlobalRecvMessageOptReq;
+        "/user/get_users_info" => user::GetDesignateUsersReq, every 10 of user_i_ds;
+        "/user/get_all_users_uid" => user::GetAllUserIdReq;
+        "/user/account_check" => user::AccountCheckReq;
+        "/user/get_users" => user::GetPaginationUsersReq;
+        "/user/subscribe_users_status" => user::SubscribeOrCancelUsersStatusReq, every 10 of user_i_ds;
+        "/user/get_subscribe_users_status" => user::GetSubscribeUsersStatusReq;
+        "/user/process_user_command_add" => user::ProcessUserCommandAddReq;
+        "/user/process_user_command_delete" => user::ProcessUserCommandDeleteReq;
+        "/user/process_user_command_update" => user::ProcessUserCommandUpdateReq;
+        "/user/process_user_command_get" => user::ProcessUserCommandGetReq;
+        "/user/process_user_command_get_all" => user::ProcessUserCommandGetAllReq, costs 5;
+        "/user/add_notification_account" => user::AddNotificationAccountReq;
+        "/user/update_notification_account" => user::UpdateNotificationAccountInfoReq;
+        "/user/search_notification_account" => user::SearchNotificationAccountReq;
+        "/user/get_user_client_config" => user::GetUserClientConfigReq;
+        "/user/set_user_client_config" => user::SetUserClientConfigReq;
+        "/user/del_user_client_config" => user::DelUserClientConfigReq;
+        "/user/page_user_client_config" => user::PageUserClientConfigReq;
+        "/user/unregister_user" => extension::UnregisterUserReq;
+        "/user/get_users_status" => user::GetUserStatusReq, every 10 of user_i_ds;
 
-        "/friend/add_friend" => Relation "applyToAddFriend" relation::ApplyToAddFriendReq => relation::ApplyToAddFriendResp;
-        "/friend/add_friend_response" => Relation "respondFriendApply" relation::RespondFriendApplyReq => relation::RespondFriendApplyResp;
-        "/friend/delete_friend" => Relation "deleteFriend" relation::DeleteFriendReq => relation::DeleteFriendResp;
-        "/friend/import_friend" => Relation "importFriends" relation::ImportFriendReq => relation::ImportFriendResp;
-        "/friend/is_friend" => Relation "isFriend" relation::IsFriendReq => relation::IsFriendResp;
-        "/friend/update_friends" => Relation "updateFriends" relation::UpdateFriendsReq => relation::UpdateFriendsResp, every 10 of friend_user_i_ds;
-        "/friend/set_friend_remark" => Relation "setFriendRemark" relation::SetFriendRemarkReq => relation::SetFriendRemarkResp;
-        "/friend/get_friend_list" => Relation "getPaginationFriends" relation::GetPaginationFriendsReq => relation::GetPaginationFriendsResp, costs 5;
-        "/friend/get_designated_friends" => Relation "getDesignatedFriends" relation::GetDesignatedFriendsReq => relation::GetDesignatedFriendsResp, every 10 of friend_user_i_ds;
-        "/friend/get_friend_id" => Relation "getFriendIDs" relation::GetFriendIDsReq => relation::GetFriendIDsResp, costs 10;
-        "/friend/get_incremental_friends" => Relation "getIncrementalFriends" relation::GetIncrementalFriendsReq => relation::GetIncrementalFriendsResp, costs 5;
-        "/friend/get_full_friend_user_ids" => Relation "getFullFriendUserIDs" relation::GetFullFriendUserIDsReq => relation::GetFullFriendUserIDsResp, costs 10;
-        "/friend/get_friend_apply_list" => Relation "getPaginationFriendsApplyTo" relation::GetPaginationFriendsApplyToReq => relation::GetPaginationFriendsApplyToResp;
-        "/friend/get_self_friend_apply_list" => Relation "getPaginationFriendsApplyFrom" relation::GetPaginationFriendsApplyFromReq => relation::GetPaginationFriendsApplyFromResp;
-        "/friend/get_self_unhandled_apply_count" => Relation "getSelfUnhandledApplyCount" relation::GetSelfUnhandledApplyCountReq => relation::GetSelfUnhandledApplyCountResp;
-        "/friend/add_black" => Relation "addBlack" relation::AddBlackReq => relation::AddBlackResp;
-        "/friend/remove_black" => Relation "removeBlack" relation::RemoveBlackReq => relation::RemoveBlackResp;
-        "/friend/get_black_list" => Relation "getPaginationBlacks" relation::GetPaginationBlacksReq => relation::GetPaginationBlacksResp, costs 5;
-        "/friend/get_designated_friend_apply" => Relation "getDesignatedFriendsApply" relation::GetDesignatedFriendsApplyReq => relation::GetDesignatedFriendsApplyResp;
-        "/friend/get_specified_blacks" => Relation "GetSpecifiedBlacks" relation::GetSpecifiedBlacksReq => relation::GetSpecifiedBlacksResp, every 10 of user_id_list;
-        "/friend/get_incremental_blacks" => Relation "getIncrementalBlacks" relation::GetIncrementalBlacksReq => relation::GetIncrementalBlacksResp;
-        "/friend/get_specified_friends_info" => Relation "GetSpecifiedFriendsInfo" relation::GetSpecifiedFriendsInfoReq => relation::GetSpecifiedFriendsInfoResp, every 10 of user_id_list;
+        "/friend/add_friend" => relation::ApplyToAddFriendReq;
+        "/friend/add_friend_response" => relation::RespondFriendApplyReq;
+        "/friend/delete_friend" => relation::DeleteFriendReq;
+        "/friend/import_friend" => relation::ImportFriendReq;
+        "/friend/is_friend" => relation::IsFriendReq;
+        "/friend/update_friends" => relation::UpdateFriendsReq, every 10 of friend_user_i_ds;
+        "/friend/set_friend_remark" => relation::SetFriendRemarkReq;
+        "/friend/get_friend_list" => relation::GetPaginationFriendsReq, costs 5;
+        "/friend/get_designated_friends" => relation::GetDesignatedFriendsReq, every 10 of friend_user_i_ds;
+        "/friend/get_friend_id" => relation::GetFriendIDsReq, costs 10;
+        "/friend/get_incremental_friends" => relation::GetIncrementalFriendsReq, costs 5;
+        "/friend/get_full_friend_user_ids" => relation::GetFullFriendUserIDsReq, costs 10;
+        "/friend/get_friend_apply_list" => relation::GetPaginationFriendsApplyToReq;
+        "/friend/get_self_friend_apply_list" => relation::GetPaginationFriendsApplyFromReq;
+        "/friend/get_self_unhandled_apply_count" => relation::GetSelfUnhandledApplyCountReq;
+        "/friend/add_black" => relation::AddBlackReq;
+        "/friend/remove_black" => relation::RemoveBlackReq;
+        "/friend/get_black_list" => relation::GetPaginationBlacksReq, costs 5;
+        "/friend/get_designated_friend_apply" => relation::GetDesignatedFriendsApplyReq;
+        "/friend/get_specified_blacks" => relation::GetSpecifiedBlacksReq, every 10 of user_id_list;
+        "/friend/get_incremental_blacks" => relation::GetIncrementalBlacksReq;
+        "/friend/get_specified_friends_info" => relation::GetSpecifiedFriendsInfoReq, every 10 of user_id_list;
 
-        "/group/create_group" => Group "createGroup" group::CreateGroupReq => group::CreateGroupResp, costs 10, every 5 of member_user_i_ds;
-        "/group/set_group_info_ex" => Group "setGroupInfoEx" group::SetGroupInfoExReq => group::SetGroupInfoExResp, costs 10;
-        "/group/set_group_info" => Group "setGroupInfo" group::SetGroupInfoReq => group::SetGroupInfoResp, costs 10;
-        "/group/mute_group_member" => Group "muteGroupMember" group::MuteGroupMemberReq => group::MuteGroupMemberResp;
-        "/group/cancel_mute_group_member" => Group "cancelMuteGroupMember" group::CancelMuteGroupMemberReq => group::CancelMuteGroupMemberResp;
-        "/group/mute_group" => Group "muteGroup" group::MuteGroupReq => group::MuteGroupResp;
-        "/group/cancel_mute_group" => Group "cancelMuteGroup" group::CancelMuteGroupReq => group::CancelMuteGroupResp;
-        "/group/set_group_member_info" => Group "setGroupMemberInfo" group::SetGroupMemberInfoReq => group::SetGroupMemberInfoResp, every 1 of members;
-        "/group/get_group_users_req_application_list" => Group "getGroupUsersReqApplicationList" group::GetGroupUsersReqApplicationListReq => group::GetGroupUsersReqApplicationListResp, every 10 of user_i_ds;
-        "/group/get_specified_user_group_request_info" => Group "getSpecifiedUserGroupRequestInfo" group::GetSpecifiedUserGroupRequestInfoReq => group::GetSpecifiedUserGroupRequestInfoResp;
-        "/group/get_group_abstract_info" => Group "getGroupAbstractInfo" group::GetGroupAbstractInfoReq => group::GetGroupAbstractInfoResp, every 1 of group_i_ds;
-        "/group/get_groups" => Group "getGroups" group::GetGroupsReq => group::GetGroupsResp;
-        "/group/get_group_member_user_id" => Group "getGroupMemberUserIDs" group::GetGroupMemberUserIDsReq => group::GetGroupMemberUserIDsResp, costs 25;
-        "/group/join_group" => Group "joinGroup" group::JoinGroupReq => group::JoinGroupResp;
-        "/group/quit_group" => Group "quitGroup" group::QuitGroupReq => group::QuitGroupResp;
-        "/group/kick_group" => Group "kickGroupMember" group::KickGroupMemberReq => group::KickGroupMemberResp, every 5 of kicked_user_i_ds;
-        "/group/invite_user_to_group" => Group "inviteUserToGroup" group::InviteUserToGroupReq => group::InviteUserToGroupResp, every 5 of invited_user_i_ds;
-        "/group/dismiss_group" => Group "dismissGroup" group::DismissGroupReq => group::DismissGroupResp, costs 25;
-        "/group/transfer_group" => Group "transferGroupOwner" group::TransferGroupOwnerReq => group::TransferGroupOwnerResp, costs 10;
-        "/group/group_application_response" => Group "groupApplicationResponse" group::GroupApplicationResponseReq => group::GroupApplicationResponseResp;
-        "/group/get_groups_info" => Group "getGroupsInfo" group::GetGroupsInfoReq => group::GetGroupsInfoResp, every 10 of group_i_ds;
-        "/group/get_group_members_info" => Group "getGroupMembersInfo" group::GetGroupMembersInfoReq => group::GetGroupMembersInfoResp, every 10 of user_i_ds;
-        "/group/get_group_member_list" => Group "getGroupMemberList" group::GetGroupMemberListReq => group::GetGroupMemberListResp, costs 5;
-        "/group/get_joined_group_list" => Group "getJoinedGroupList" group::GetJoinedGroupListReq => group::GetJoinedGroupListResp, costs 5;
-        "/group/get_recv_group_applicationList" => Group "getGroupApplicationList" group::GetGroupApplicationListReq => group::GetGroupApplicationListResp;
-        "/group/get_user_req_group_applicationList" => Group "getUserReqApplicationList" group::GetUserReqApplicationListReq => group::GetUserReqApplicationListResp;
-        "/group/get_group_application_unhandled_count" => Group "getGroupApplicationUnhandledCount" group::GetGroupApplicationUnhandledCountReq => group::GetGroupApplicationUnhandledCountResp;
-        "/group/get_incremental_join_groups" => Group "getIncrementalJoinGroup" group::GetIncrementalJoinGroupReq => group::GetIncrementalJoinGroupResp, costs 5;
-        "/group/get_incremental_group_members" => Group "getIncrementalGroupMember" group::GetIncrementalGroupMemberReq => group::GetIncrementalGroupMemberResp, costs 5;
-        "/group/get_incremental_group_members_batch" => Group "BatchGetIncrementalGroupMember" group::BatchGetIncrementalGroupMemberReq => group::BatchGetIncrementalGroupMemberResp, every 1 of req_list;
-        "/group/get_full_group_member_user_ids" => Group "GetFullGroupMemberUserIDs" group::GetFullGroupMemberUserIDsReq => group::GetFullGroupMemberUserIDsResp, costs 25;
-        "/group/get_full_join_group_ids" => Group "GetFullJoinGroupIDs" group::GetFullJoinGroupIDsReq => group::GetFullJoinGroupIDsResp, costs 5;
+        "/group/create_group" => group::CreateGroupReq, costs 10, every 5 of member_user_i_ds;
+        "/group/set_group_info_ex" => group::SetGroupInfoExReq, costs 10;
+        "/group/set_group_info" => group::SetGroupInfoReq, costs 10;
+        "/group/mute_group_member" => group::MuteGroupMemberReq;
+        "/group/cancel_mute_group_member" => group::CancelMuteGroupMemberReq;
+        "/group/mute_group" => group::MuteGroupReq;
+        "/group/cancel_mute_group" => group::CancelMuteGroupReq;
+        "/group/set_group_member_info" => group::SetGroupMemberInfoReq, every 1 of members;
+        "/group/get_group_users_req_application_list" => group::GetGroupUsersReqApplicationListReq, every 10 of user_i_ds;
+        "/group/get_specified_user_group_request_info" => group::GetSpecifiedUserGroupRequestInfoReq;
+        "/group/get_group_abstract_info" => group::GetGroupAbstractInfoReq, every 1 of group_i_ds;
+        "/group/get_groups" => group::GetGroupsReq;
+        "/group/get_group_member_user_id" => group::GetGroupMemberUserIDsReq, costs 25;
+        "/group/join_group" => group::JoinGroupReq;
+        "/group/quit_group" => group::QuitGroupReq;
+        "/group/kick_group" => group::KickGroupMemberReq, every 5 of kicked_user_i_ds;
+        "/group/invite_user_to_group" => group::InviteUserToGroupReq, every 5 of invited_user_i_ds;
+        "/group/dismiss_group" => group::DismissGroupReq, costs 25;
+        "/group/transfer_group" => group::TransferGroupOwnerReq, costs 10;
+        "/group/group_application_response" => group::GroupApplicationResponseReq;
+        "/group/get_groups_info" => group::GetGroupsInfoReq, every 10 of group_i_ds;
+        "/group/get_group_members_info" => group::GetGroupMembersInfoReq, every 10 of user_i_ds;
+        "/group/get_group_member_list" => group::GetGroupMemberListReq, costs 5;
+        "/group/get_joined_group_list" => group::GetJoinedGroupListReq, costs 5;
+        "/group/get_recv_group_applicationList" => group::GetGroupApplicationListReq;
+        "/group/get_user_req_group_applicationList" => group::GetUserReqApplicationListReq;
+        "/group/get_group_application_unhandled_count" => group::GetGroupApplicationUnhandledCountReq;
+        "/group/get_incremental_join_groups" => group::GetIncrementalJoinGroupReq, costs 5;
+        "/group/get_incremental_group_members" => group::GetIncrementalGroupMemberReq, costs 5;
+        "/group/get_incremental_group_members_batch" => group::BatchGetIncrementalGroupMemberReq, every 1 of req_list;
+        "/group/get_full_group_member_user_ids" => group::GetFullGroupMemberUserIDsReq, costs 25;
+        "/group/get_full_join_group_ids" => group::GetFullJoinGroupIDsReq, costs 5;
 
-        "/conversation/get_sorted_conversation_list" => Conversation "GetSortedConversationList" conversation::GetSortedConversationListReq => conversation::GetSortedConversationListResp, costs 25;
-        "/conversation/delete_conversations" => Conversation "DeleteConversations" conversation::DeleteConversationsReq => conversation::DeleteConversationsResp, every 10 of conversation_i_ds;
-        "/conversation/update_conversations_by_user" => Conversation "UpdateConversationsByUser" conversation::UpdateConversationsByUserReq => conversation::UpdateConversationsByUserResp;
-        "/conversation/get_conversation" => Conversation "GetConversation" conversation::GetConversationReq => conversation::GetConversationResp;
-        "/conversation/get_conversations" => Conversation "GetConversations" conversation::GetConversationsReq => conversation::GetConversationsResp, every 10 of conversation_i_ds;
-        "/conversation/get_all_conversations" => Conversation "GetAllConversations" conversation::GetAllConversationsReq => conversation::GetAllConversationsResp, costs 25;
-        "/conversation/get_owner_conversation" => Conversation "GetOwnerConversation" conversation::GetOwnerConversationReq => conversation::GetOwnerConversationResp, costs 5;
-        "/conversation/get_incremental_conversations" => Conversation "GetIncrementalConversation" conversation::GetIncrementalConversationReq => conversation::GetIncrementalConversationResp, costs 5;
-        "/conversation/get_full_conversation_ids" => Conversation "GetFullOwnerConversationIDs" conversation::GetFullOwnerConversationIDsReq => conversation::GetFullOwnerConversationIDsResp, costs 10;
-        "/conversation/set_conversations" => Conversation "SetConversations" conversation::SetConversationsReq => conversation::SetConversationsResp, every 5 of user_i_ds;
-        "/conversation/get_pinned_conversation_ids" => Conversation "GetPinnedConversationIDs" conversation::GetPinnedConversationIDsReq => conversation::GetPinnedConversationIDsResp;
-        "/conversation/get_conversation_offline_push_user_ids" => Conversation "GetConversationOfflinePushUserIDs" conversation::GetConversationOfflinePushUserIDsReq => conversation::GetConversationOfflinePushUserIDsResp, every 10 of user_i_ds;
-        "/conversation/get_not_notify_conversation_ids" => Conversation "GetNotNotifyConversationIDs" conversation::GetNotNotifyConversationIDsReq => conversation::GetNotNotifyConversationIDsResp;
+        "/conversation/get_sorted_conversation_list" => conversation::GetSortedConversationListReq, costs 25;
+        "/conversation/delete_conversations" => conversation::DeleteConversationsReq, every 10 of conversation_i_ds;
+        "/conversation/update_conversations_by_user" => conversation::UpdateConversationsByUserReq;
+        "/conversation/get_conversation" => conversation::GetConversationReq;
+        "/conversation/get_conversations" => conversation::GetConversationsReq, every 10 of conversation_i_ds;
+        "/conversation/get_all_conversations" => conversation::GetAllConversationsReq, costs 25;
+        "/conversation/get_owner_conversation" => conversation::GetOwnerConversationReq, costs 5;
+        "/conversation/get_incremental_conversations" => conversation::GetIncrementalConversationReq, costs 5;
+        "/conversation/get_full_conversation_ids" => conversation::GetFullOwnerConversationIDsReq, costs 10;
+        "/conversation/set_conversations" => conversation::SetConversationsReq, every 5 of user_i_ds;
+        "/conversation/get_pinned_conversation_ids" => conversation::GetPinnedConversationIDsReq;
+        "/conversation/get_conversation_offline_push_user_ids" => conversation::GetConversationOfflinePushUserIDsReq, every 10 of user_i_ds;
+        "/conversation/get_not_notify_conversation_ids" => conversation::GetNotNotifyConversationIDsReq;
 
-        "/msg/search_msg" => Msg "SearchMessage" msg::SearchMessageReq => msg::SearchMessageResp;
-        "/msg/delete_msg_phsical_by_seq" => Msg "DeleteMsgPhysicalBySeq" msg::DeleteMsgPhysicalBySeqReq => msg::DeleteMsgPhysicalBySeqResp;
-        "/msg/delete_msg_physical" => Msg "DeleteMsgPhysical" msg::DeleteMsgPhysicalReq => msg::DeleteMsgPhysicalResp;
-        "/msg/check_msg_is_send_success" => Msg "GetSendMsgStatus" msg::GetSendMsgStatusReq => msg::GetSendMsgStatusResp;
+        "/msg/search_msg" => msg::SearchMessageReq;
+        "/msg/delete_msg_phsical_by_seq" => msg::DeleteMsgPhysicalBySeqReq;
+        "/msg/delete_msg_physical" => msg::DeleteMsgPhysicalReq;
+        "/msg/check_msg_is_send_success" => msg::GetSendMsgStatusReq;
 
-        "/statistics/user/register" => User "userRegisterCount" user::UserRegisterCountReq => user::UserRegisterCountResp;
-        "/statistics/user/active" => Msg "GetActiveUser" msg::GetActiveUserReq => msg::GetActiveUserResp;
-        "/statistics/group/create" => Group "GroupCreateCount" group::GroupCreateCountReq => group::GroupCreateCountResp;
-        "/statistics/group/active" => Msg "GetActiveGroup" msg::GetActiveGroupReq => msg::GetActiveGroupResp;
+        "/statistics/user/register" => user::UserRegisterCountReq;
+        "/statistics/user/active" => msg::GetActiveUserReq;
+        "/statistics/group/create" => group::GroupCreateCountReq;
+        "/statistics/group/active" => msg::GetActiveGroupReq;
 
-        "/object/part_limit" => Third "PartLimit" third::PartLimitReq => third::PartLimitResp;
-        "/object/part_size" => Third "PartSize" third::PartSizeReq => third::PartSizeResp;
-        "/object/auth_sign" => Third "AuthSign" third::AuthSignReq => third::AuthSignResp;
-        "/object/access_url" => Third "AccessURL" third::AccessUrlReq => third::AccessUrlResp;
-        "/object/initiate_form_data" => Third "InitiateFormData" third::InitiateFormDataReq => third::InitiateFormDataResp;
+        "/object/part_limit" => third::PartLimitReq;
+        "/object/part_size" => third::PartSizeReq;
+        "/object/auth_sign" => third::AuthSignReq;
+        "/object/access_url" => third::AccessUrlReq;
+        "/object/initiate_form_data" => third::InitiateFormDataReq;
 
-        "/third/logs/upload" => Third "UploadLogs" third::UploadLogsReq => third::UploadLogsResp;
-        "/third/logs/delete" => Third "DeleteLogs" third::DeleteLogsReq => third::DeleteLogsResp;
-        "/third/logs/search" => Third "SearchLogs" third::SearchLogsReq => third::SearchLogsResp;
+        "/third/logs/upload" => third::UploadLogsReq;
+        "/third/logs/delete" => third::DeleteLogsReq;
+        "/third/logs/search" => third::SearchLogsReq;
 
-        "/msg/newest_seq" => Msg "GetMaxSeq" sdkws::GetMaxSeqReq => sdkws::GetMaxSeqResp, costs 5;
-        "/msg/pull_msg_by_seq" => Msg "PullMessageBySeqs" sdkws::PullMessageBySeqsReq => sdkws::PullMessageBySeqsResp, every 5 of seq_ranges;
-        "/msg/get_conversations_has_read_and_max_seq" => Msg "GetConversationsHasReadAndMaxSeq" msg::GetConversationsHasReadAndMaxSeqReq => msg::GetConversationsHasReadAndMaxSeqResp, every 50 of conversation_i_ds;
-        "/msg/mark_msgs_as_read" => Msg "MarkMsgsAsRead" msg::MarkMsgsAsReadReq => msg::MarkMsgsAsReadResp, every 10 of seqs;
-        "/msg/mark_conversation_as_read" => Msg "MarkConversationAsRead" msg::MarkConversationAsReadReq => msg::MarkConversationAsReadResp;
-        "/msg/set_conversation_has_read_seq" => Msg "SetConversationHasReadSeq" msg::SetConversationHasReadSeqReq => msg::SetConversationHasReadSeqResp;
-        "/msg/revoke_msg" => Msg "RevokeMsg" msg::RevokeMsgReq => msg::RevokeMsgResp;
-        "/msg/delete_msgs" => Msg "DeleteMsgs" msg::DeleteMsgsReq => msg::DeleteMsgsResp, every 10 of seqs;
-        "/msg/clear_conversation_msg" => Msg "ClearConversationsMsg" msg::ClearConversationsMsgReq => msg::ClearConversationsMsgResp, every 5 of conversation_i_ds;
-        "/msg/user_clear_all_msg" => Msg "UserClearAllMsg" msg::UserClearAllMsgReq => msg::UserClearAllMsgResp, costs 25;
-        "/msg/get_server_time" => Msg "GetServerTime" msg::GetServerTimeReq => msg::GetServerTimeResp;
+        "/msg/newest_seq" => sdkws::GetMaxSeqReq, costs 5;
+        "/msg/pull_msg_by_seq" => sdkws::PullMessageBySeqsReq, every 5 of seq_ranges;
+        "/msg/get_conversations_has_read_and_max_seq" => msg::GetConversationsHasReadAndMaxSeqReq, every 50 of conversation_i_ds;
+        "/msg/mark_msgs_as_read" => msg::MarkMsgsAsReadReq, every 10 of seqs;
+        "/msg/mark_conversation_as_read" => msg::MarkConversationAsReadReq;
+        "/msg/set_conversation_has_read_seq" => msg::SetConversationHasReadSeqReq;
+        "/msg/revoke_msg" => msg::RevokeMsgReq;
+        "/msg/delete_msgs" => msg::DeleteMsgsReq, every 10 of seqs;
+        "/msg/clear_conversation_msg" => msg::ClearConversationsMsgReq, every 5 of conversation_i_ds;
+        "/msg/user_clear_all_msg" => msg::UserClearAllMsgReq, costs 25;
+        "/msg/get_server_time" => msg::GetServerTimeReq;
 
-        "/msg/edit_msg" => Msg "EditMsg" extension::EditMsgReq => extension::EditMsgResp;
-        "/msg/set_reaction" => Msg "SetReaction" extension::SetReactionReq => extension::SetReactionResp;
-        "/msg/get_reactions" => Msg "GetReactions" extension::GetReactionsReq => extension::GetReactionsResp, every 10 of seqs;
-        "/msg/get_reaction_users" => Msg "GetReactionUsers" extension::GetReactionUsersReq => extension::GetReactionUsersResp, costs 2;
-        "/msg/get_group_msg_readers" => Msg "GetGroupMsgReaders" extension::GetGroupMsgReadersReq => extension::GetGroupMsgReadersResp, costs 25;
-        "/msg/search_own_msg" => Msg "SearchOwnMsg" extension::SearchOwnMsgReq => extension::SearchOwnMsgResp, costs 20;
+        "/msg/edit_msg" => extension::EditMsgReq;
+        "/msg/set_reaction" => extension::SetReactionReq;
+        "/msg/get_reactions" => extension::GetReactionsReq, every 10 of seqs;
+        "/msg/get_reaction_users" => extension::GetReactionUsersReq, costs 2;
+        "/msg/get_group_msg_readers" => extension::GetGroupMsgReadersReq, costs 25;
+        "/msg/search_own_msg" => extension::SearchOwnMsgReq, costs 20;
 
-        "/msg/modify_message" => Msg "ModifyMessage" extension::ModifyMessageReq => extension::ModifyMessageResp;
-        "/msg/mark_conversation_read" => Msg "MarkConversationRead" extension::MarkConversationReadReq => extension::MarkConversationReadResp;
-        "/msg/get_conversations_unread_count" => Msg "GetConversationsUnreadCount" extension::GetConversationsUnreadCountReq => extension::GetConversationsUnreadCountResp, every 50 of conversation_i_ds;
-        "/msg/clear_conversations_unread_count" => Msg "ClearConversationsUnreadCount" extension::ClearConversationsUnreadCountReq => extension::ClearConversationsUnreadCountResp, every 5 of conversation_i_ds;
-        "/msg/reset_conversation_unread" => Msg "ResetConversationUnread" extension::ResetConversationUnreadReq => extension::ResetConversationUnreadResp, every 5 of conversation_i_ds;
-        "/friend/delete_friend_requests_from_user" => Relation "deleteFriendRequestsFromUser" extension::DeleteFriendRequestsFromUserReq => extension::DeleteFriendRequestsFromUserResp, every 10 of to_user_i_ds;
-        "/friend/delete_friend_requests_to_user" => Relation "deleteFriendRequestsToUser" extension::DeleteFriendRequestsToUserReq => extension::DeleteFriendRequestsToUserResp, every 10 of from_user_i_ds;
-        "/group/delete_group_requests_from_user" => Group "deleteGroupRequestsFromUser" extension::DeleteGroupRequestsFromUserReq => extension::DeleteGroupRequestsFromUserResp, every 10 of group_i_ds;
-        "/group/delete_group_requests_to_group" => Group "deleteGroupRequestsToGroup" extension::DeleteGroupRequestsToGroupReq => extension::DeleteGroupRequestsToGroupResp, every 10 of user_i_ds;
-        "/group/get_group_application_badge_count" => Group "getGroupApplicationBadgeCount" extension::GetGroupApplicationBadgeCountReq => extension::GetGroupApplicationBadgeCountResp;
-        "/group/clear_group_application_badge_count" => Group "clearGroupApplicationBadgeCount" extension::ClearGroupApplicationBadgeCountReq => extension::ClearGroupApplicationBadgeCountResp;
-        "/conversation/create_conversation_group" => Conversation "CreateConversationGroup" extension::CreateConversationGroupReq => extension::CreateConversationGroupResp;
-        "/conversation/update_conversation_group" => Conversation "UpdateConversationGroup" extension::UpdateConversationGroupReq => extension::UpdateConversationGroupResp;
-        "/conversation/delete_conversation_group" => Conversation "DeleteConversationGroup" extension::DeleteConversationGroupReq => extension::DeleteConversationGroupResp;
-        "/conversation/get_conversation_groups" => Conversation "GetConversationGroups" extension::GetConversationGroupsReq => extension::GetConversationGroupsResp;
-        "/conversation/set_conversation_group_order" => Conversation "SetConversationGroupOrder" extension::SetConversationGroupOrderReq => extension::SetConversationGroupOrderResp;
-        "/conversation/add_conversations_to_groups" => Conversation "AddConversationsToGroups" extension::AddConversationsToGroupsReq => extension::AddConversationsToGroupsResp, every 10 of conversation_i_ds;
-        "/conversation/remove_conversations_from_groups" => Conversation "RemoveConversationsFromGroups" extension::RemoveConversationsFromGroupsReq => extension::RemoveConversationsFromGroupsResp, every 10 of conversation_i_ds;
-        "/user/ban_user" => User "banUser" extension::BanUserReq => extension::BanUserResp;
-        "/user/unban_user" => User "unbanUser" extension::UnbanUserReq => extension::UnbanUserResp;
-        "/user/page_find_disable_users" => User "pageFindDisableUsers" extension::PageFindDisableUsersReq => extension::PageFindDisableUsersResp;
-
-        "/third/fcm_update_token" => Third "FcmUpdateToken" third::FcmUpdateTokenReq => third::FcmUpdateTokenResp;
-        "/third/set_app_badge" => Third "SetAppBadge" third::SetAppBadgeReq => third::SetAppBadgeResp;
+        "/third/fcm_update_token" => third::FcmUpdateTokenReq;
+        "/third/set_app_badge" => third::SetAppBadgeReq;
+        "/msg/modify_message" => extension::ModifyMessageReq;
+        "/msg/mark_conversation_read" => extension::MarkConversationReadReq;
+        "/msg/get_conversations_unread_count" => extension::GetConversationsUnreadCountReq, every 50 of conversation_i_ds;
+        "/msg/clear_conversations_unread_count" => extension::ClearConversationsUnreadCountReq, every 5 of conversation_i_ds;
+        "/msg/reset_conversation_unread" => extension::ResetConversationUnreadReq, every 5 of conversation_i_ds;
+        "/friend/delete_friend_requests_from_user" => extension::DeleteFriendRequestsFromUserReq, every 10 of to_user_i_ds;
+        "/friend/delete_friend_requests_to_user" => extension::DeleteFriendRequestsToUserReq, every 10 of from_user_i_ds;
+        "/group/delete_group_requests_from_user" => extension::DeleteGroupRequestsFromUserReq, every 10 of group_i_ds;
+        "/group/delete_group_requests_to_group" => extension::DeleteGroupRequestsToGroupReq, every 10 of user_i_ds;
+        "/group/get_group_application_badge_count" => extension::GetGroupApplicationBadgeCountReq;
+        "/group/clear_group_application_badge_count" => extension::ClearGroupApplicationBadgeCountReq;
+        "/conversation/create_conversation_group" => extension::CreateConversationGroupReq;
+        "/conversation/update_conversation_group" => extension::UpdateConversationGroupReq;
+        "/conversation/delete_conversation_group" => extension::DeleteConversationGroupReq;
+        "/conversation/get_conversation_groups" => extension::GetConversationGroupsReq;
+        "/conversation/set_conversation_group_order" => extension::SetConversationGroupOrderReq;
+        "/conversation/add_conversations_to_groups" => extension::AddConversationsToGroupsReq, every 10 of conversation_i_ds;
+        "/conversation/remove_conversations_from_groups" => extension::RemoveConversationsFromGroupsReq, every 10 of conversation_i_ds;
+        "/user/ban_user" => extension::BanUserReq;
+        "/user/unban_user" => extension::UnbanUserReq;
+        "/user/page_find_disable_users" => extension::PageFindDisableUsersReq;
     };
     table
 }

@@ -11,8 +11,8 @@ use protocol::{
         GetUserTokenResp, InvalidateTokenReq, InvalidateTokenResp, ParseTokenReq, ParseTokenResp,
     },
     check::non_empty,
-    internal::{KickConnectionsReq, KickConnectionsResp, RevokeTokenReq, RevokeTokenResp},
-    msggateway::{KickUserOfflineReq, KickUserOfflineResp},
+    internal::{KickConnectionsReq, RevokeTokenReq, RevokeTokenResp},
+    msggateway::KickUserOfflineReq,
 };
 use rpc::{Context, Peers};
 use store::{
@@ -54,12 +54,12 @@ pub fn count_logins(registry: &mut Registry) -> Counter {
 }
 
 rpc::service! { Auth, Service::Auth, {
-    "getAdminToken" => get_admin_token,
-    "getUserToken" => get_user_token,
-    "parseToken" => parse_token,
-    "forceLogout" => force_logout,
-    "invalidateToken" => invalidate_token,
-    "revokeToken" => revoke_token,
+    auth::GetAdminTokenReq => get_admin_token,
+    auth::GetUserTokenReq => get_user_token,
+    auth::ParseTokenReq => parse_token,
+    auth::ForceLogoutReq => force_logout,
+    auth::InvalidateTokenReq => invalidate_token,
+    internal::RevokeTokenReq => revoke_token,
 } }
 
 /// Why a token ended before its time.
@@ -224,7 +224,7 @@ impl Auth {
             ..Default::default()
         };
         let system = context.as_system();
-        let tell = self.peers.every_gateway::<_, KickConnectionsResp>(&system, "kickConnections", &kick);
+        let tell = self.peers.every_gateway(&system, &kick);
         let failure = match timeout(TELL_DEADLINE, tell).await {
             Ok((_told, failure)) => failure.map(|error| error.to_string()),
             Err(_elapsed) => Some("time-out".into()),
@@ -280,7 +280,7 @@ impl Auth {
         let kick =
             KickUserOfflineReq { platform_id: platform.number(), kick_user_id_list: vec![user.to_owned()] };
         let system = context.as_system();
-        let tell = self.peers.every_gateway::<_, KickUserOfflineResp>(&system, "kickUserOffline", &kick);
+        let tell = self.peers.every_gateway(&system, &kick);
         // By their tokens too: a gateway refuses the connection that is about to open with one. It is waited for also without a good token:
         // another call may have revoked one this very moment.
         let told = self.tell(context, user, kicked, "");

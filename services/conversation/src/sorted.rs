@@ -2,15 +2,11 @@
 
 use std::collections::HashMap;
 
-use config::Service;
 use protocol::{
     ErrorCode, Result, check,
     conversation::{ConversationElem, GetSortedConversationListReq, GetSortedConversationListResp, MsgInfo},
     lists,
-    msg::{
-        GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, GetLastMessageReq,
-        GetLastMessageResp,
-    },
+    msg::{GetConversationsHasReadAndMaxSeqReq, GetLastMessageReq},
     sdkws::MsgData,
 };
 use rpc::Context;
@@ -39,11 +35,10 @@ impl Conversations {
         if rows.is_empty() {
             return Err(ErrorCode::RecordNotFound.with(format!("{user} does not have this conversation")));
         }
-        let messages = self.peers.get(Service::Msg);
-        let seqs: GetConversationsHasReadAndMaxSeqResp = messages
+        let seqs = self
+            .peers
             .call(
                 context,
-                "GetConversationsHasReadAndMaxSeq",
                 &GetConversationsHasReadAndMaxSeqReq {
                     user_id: user.clone(),
                     conversation_i_ds: rows.iter().map(|row| row.conversation_id.clone()).collect(),
@@ -56,10 +51,10 @@ impl Conversations {
         rows.sort_by_key(|row| (!row.is_pinned, -of(row).map_or(0, |seq| seq.max_seq_time)));
         let (conversation_total, unread_total) = (rows.len() as i64, rows.iter().map(unread).sum());
         let rows = page.of(&rows);
-        let newest: GetLastMessageResp = messages
+        let newest = self
+            .peers
             .call(
                 context,
-                "GetLastMessage",
                 &GetLastMessageReq {
                     user_id: user.clone(),
                     conversation_i_ds: rows.iter().map(|row| row.conversation_id.clone()).collect(),

@@ -10,13 +10,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use config::Service;
 use model::{Clock, SystemClock, platform::Platform};
-use protocol::{
-    Error, ErrorCode,
-    auth::{ParseTokenReq, ParseTokenResp},
-    frame::MAX_REQUEST_BYTES,
-};
+use protocol::{Error, ErrorCode, auth::ParseTokenReq, frame::MAX_REQUEST_BYTES};
 use rpc::Context;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -185,8 +180,7 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
 async fn verify(gateway: &Gateway, parameters: &Parameters) -> Result<(Platform, Instant), Error> {
     let request = ParseTokenReq { token: parameters.token.clone() };
     let context = Context::anonymous(parameters.operation_id.clone());
-    let parsed: ParseTokenResp =
-        gateway.peers.get(Service::Auth).call(&context, "parseToken", &request).await?;
+    let parsed = gateway.peers.call(&context, &request).await?;
     if parsed.user_id != parameters.user_id || parsed.platform_id != parameters.platform_id {
         return Err(ErrorCode::TokenInvalid.with("the token is for another user or platform"));
     }

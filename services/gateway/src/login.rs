@@ -3,14 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use config::Service;
 use model::{login::Policy, platform::Platform};
 use presence::Route;
-use protocol::{
-    Error,
-    auth::{InvalidateTokenReq, InvalidateTokenResp},
-    internal::{KickConnectionsReq, KickConnectionsResp},
-};
+use protocol::{auth::InvalidateTokenReq, internal::KickConnectionsReq};
 use rpc::Context;
 
 use crate::{
@@ -72,8 +67,8 @@ pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, o
     for (address, connection_i_ds) in remote {
         let request =
             KickConnectionsReq { user_id: connection.user.clone(), connection_i_ds, ..Default::default() };
-        let told: Result<KickConnectionsResp, Error> = match gateway.peers.gateway(&address) {
-            Ok(client) => client.call(&context, "kickConnections", &request).await,
+        let told = match gateway.peers.gateway(&address) {
+            Ok(client) => client.call(&context, &request).await,
             Err(error) => Err(error),
         };
         if let Err(error) = told {
@@ -118,8 +113,7 @@ async fn invalidate_others(gateway: &Gateway, connection: &Connection, context: 
         user_id: connection.user.clone(),
         platform_id: connection.platform.number(),
     };
-    let done: Result<InvalidateTokenResp, Error> =
-        gateway.peers.get(Service::Auth).call(context, "invalidateToken", &request).await;
+    let done = gateway.peers.call(context, &request).await;
     if let Err(error) = done {
         tracing::warn!(user = connection.user, %error, "login.tokens_not_invalidated");
     }

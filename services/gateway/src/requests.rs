@@ -8,15 +8,15 @@ use std::{
 
 use budget::Held;
 use bytes::Bytes;
-use config::Service;
 use futures::FutureExt;
 use prost::Message;
 use protocol::{
     Error, ErrorCode, Result,
     frame::{MAX_RESPONSE_BYTES, Request, Response, command},
-    internal::{RevokeTokenReq, RevokeTokenResp},
-    msg::SendMsgReq,
-    sdkws::{MsgData, SetAppBackgroundStatusReq, SubUserOnlineStatus},
+    internal::RevokeTokenReq,
+    msg::{GetConversationsHasReadAndMaxSeqReq, GetLastMessageReq, GetSeqMessageReq, SendMsgReq},
+    push::DelUserPushTokenReq,
+    sdkws::{GetMaxSeqReq, MsgData, PullMessageBySeqsReq, SetAppBackgroundStatusReq, SubUserOnlineStatus},
 };
 use rpc::Context;
 use tracing::Instrument;
@@ -154,8 +154,7 @@ async fn revoke(gateway: &Gateway, connection: &Connection, operation_id: &str) 
         connection_id: connection.id.clone(),
     };
     let context = Context::system(operation_id);
-    let _revoked: RevokeTokenResp =
-        gateway.peers.get(Service::Auth).call(&context, "revokeToken", &request).await?;
+    gateway.peers.call(&context, &request).await?;
     Ok(())
 }
 
@@ -167,25 +166,24 @@ async fn run(
     data: Bytes,
 ) -> Result<Bytes> {
     let context = login::caller(gateway, connection, operation_id);
-    let messages = gateway.peers.get(Service::Msg);
+    let peers = &gateway.peers;
     match command {
         command::SEND_MSG => {
             let mut message: MsgData = decode(data)?;
             message.sender_platform_id = connection.platform.number();
             let request = SendMsgReq { msg_data: Some(message) };
-            messages.call_raw(&context, "sendMsg", request.encode_to_vec().into()).await
+            peers.call_encoded::<SendMsgReq>(&context, request.encode_to_vec().into()).await
         }
-        command::GET_NEWEST_SEQ => messages.call_raw(&context, "GetMaxSeq", data).await,
-        command::PULL_BY_RANGE => messages.call_raw(&context, "PullMessageBySeqs", data).await,
-        command::PULL_BY_SEQS => messages.call_raw(&context, "GetSeqMessage", data).await,
+        command::GET_NEWEST_SEQ => peers.call_encoded::<GetMaxSeqReq>(&context, data).await,
+        command::PULL_BY_RANGE => peers.call_encoded::<PullMessageBySeqsReq>(&context, data).await,
+        command::PULL_BY_SEQS => peers.call_encoded::<GetSeqMessageReq>(&context, data).await,
         command::GET_MAX_READ_SEQ => {
-            messages.call_raw(&context, "GetConversationsHasReadAndMaxSeq", data).await
+            peers.call_encoded::<GetConversationsHasReadAndMaxSeqReq>(&context, data).await
         }
-        command::PULL_LAST_MESSAGE => messages.call_raw(&context, "GetLastMessage", data).await,
+        command::PULL_LAST_MESSAGE => peers.call_encoded::<GetLastMessageReq>(&context, data).await,
         command::LOGOUT => {
             let revoked = revoke(gateway, connection, operation_id).await;
-            let forgotten =
-                gateway.peers.get(Service::Third).call_raw(&context, "DelUserPushToken", data).await;
+            let forgotten = peers.call_encoded::<DelUserPushTokenReq>(&context, data).await;
             revoked.and(forgotten)
         }
         command::SET_BACKGROUND => {

@@ -51,12 +51,12 @@ impl Deref for GatewayService {
 }
 
 rpc::service! { GatewayService, Service::Gateway, {
-    "push" => push,
-    "putAudience" => put_audience,
-    "resync" => resync,
-    "kickConnections" => kick_connections,
-    "kickUserOffline" => kick_user,
-    "getUsersOnlineStatus" => online_status,
+    internal::GatewayPushReq => push,
+    internal::PutAudienceReq => put_audience,
+    internal::ResyncReq => resync,
+    internal::KickConnectionsReq => kick_connections,
+    msggateway::KickUserOfflineReq => kick_user,
+    msggateway::GetUsersOnlineStatusReq => online_status,
 } }
 
 impl GatewayService {
@@ -242,6 +242,7 @@ pub(crate) mod tests {
     use budget::Budget;
     use config::Config;
     use futures::FutureExt;
+
     use model::random_id;
     use presence::Routes;
     use protocol::frame::{Codec, Encoding};

@@ -40,44 +40,44 @@ pub struct Groups {
 }
 
 rpc::service! { Groups, Service::Group, {
-    "createGroup" => create,
-    "setGroupInfo" => set_info_by_texts,
-    "setGroupInfoEx" => set_info,
-    "muteGroupMember" => mute_member,
-    "cancelMuteGroupMember" => unmute_member,
-    "muteGroup" => mute,
-    "cancelMuteGroup" => unmute,
-    "setGroupMemberInfo" => set_member_info,
-    "NotificationUserInfoUpdate" => profile_changed,
-    "getGroups" => find,
-    "getGroupAbstractInfo" => abstracts,
-    "getGroupMemberUserIDs" => member_ids,
-    "GroupCreateCount" => creations,
-    "getGroupUsersReqApplicationList" => requests_of_users,
-    "getSpecifiedUserGroupRequestInfo" => request_of_user,
-    "joinGroup" => join,
-    "quitGroup" => quit,
-    "kickGroupMember" => kick,
-    "inviteUserToGroup" => invite,
-    "dismissGroup" => dismiss,
-    "transferGroupOwner" => transfer,
-    "groupApplicationResponse" => respond,
-    "getGroupsInfo" => groups_info,
-    "getGroupMembersInfo" => members_info,
-    "getGroupMemberList" => member_list,
-    "getJoinedGroupList" => joined_list,
-    "getGroupApplicationList" => requests_to_me,
-    "getUserReqApplicationList" => my_requests,
-    "getGroupApplicationUnhandledCount" => unhandled_count,
-    "getIncrementalJoinGroup" => incremental_joined,
-    "getIncrementalGroupMember" => incremental_members,
-    "BatchGetIncrementalGroupMember" => incremental_members_batch,
-    "GetFullGroupMemberUserIDs" => full_member_ids,
-    "GetFullJoinGroupIDs" => full_joined_ids,
-    "deleteGroupRequestsFromUser" => forget_sent_requests,
-    "deleteGroupRequestsToGroup" => forget_received_requests,
-    "getGroupApplicationBadgeCount" => request_badge,
-    "clearGroupApplicationBadgeCount" => clear_request_badge,
+    group::CreateGroupReq => create,
+    group::SetGroupInfoReq => set_info_by_texts,
+    group::SetGroupInfoExReq => set_info,
+    group::MuteGroupMemberReq => mute_member,
+    group::CancelMuteGroupMemberReq => unmute_member,
+    group::MuteGroupReq => mute,
+    group::CancelMuteGroupReq => unmute,
+    group::SetGroupMemberInfoReq => set_member_info,
+    group::NotificationUserInfoUpdateReq => profile_changed,
+    group::GetGroupsReq => find,
+    group::GetGroupAbstractInfoReq => abstracts,
+    group::GetGroupMemberUserIDsReq => member_ids,
+    group::GroupCreateCountReq => creations,
+    group::GetGroupUsersReqApplicationListReq => requests_of_users,
+    group::GetSpecifiedUserGroupRequestInfoReq => request_of_user,
+    group::JoinGroupReq => join,
+    group::QuitGroupReq => quit,
+    group::KickGroupMemberReq => kick,
+    group::InviteUserToGroupReq => invite,
+    group::DismissGroupReq => dismiss,
+    group::TransferGroupOwnerReq => transfer,
+    group::GroupApplicationResponseReq => respond,
+    group::GetGroupsInfoReq => groups_info,
+    group::GetGroupMembersInfoReq => members_info,
+    group::GetGroupMemberListReq => member_list,
+    group::GetJoinedGroupListReq => joined_list,
+    group::GetGroupApplicationListReq => requests_to_me,
+    group::GetUserReqApplicationListReq => my_requests,
+    group::GetGroupApplicationUnhandledCountReq => unhandled_count,
+    group::GetIncrementalJoinGroupReq => incremental_joined,
+    group::GetIncrementalGroupMemberReq => incremental_members,
+    group::BatchGetIncrementalGroupMemberReq => incremental_members_batch,
+    group::GetFullGroupMemberUserIDsReq => full_member_ids,
+    group::GetFullJoinGroupIDsReq => full_joined_ids,
+    extension::DeleteGroupRequestsFromUserReq => forget_sent_requests,
+    extension::DeleteGroupRequestsToGroupReq => forget_received_requests,
+    extension::GetGroupApplicationBadgeCountReq => request_badge,
+    extension::ClearGroupApplicationBadgeCountReq => clear_request_badge,
 } }
 
 /// What the caller is to a group; the authorization table of group operations.
@@ -209,11 +209,7 @@ impl Groups {
     ) -> Result<()> {
         let request =
             protocol::conversation::CreateGroupChatConversationsReq { user_i_ds, group_id: group.to_owned() };
-        let _created: protocol::conversation::CreateGroupChatConversationsResp = self
-            .peers
-            .get(Service::Conversation)
-            .call(&context.as_system(), "CreateGroupChatConversations", &request)
-            .await?;
+        self.peers.call(&context.as_system(), &request).await?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Settings of groups and members: names, texts, roles, mutes.
 
 use bson::{Document, doc};
-use config::{Hook, Service};
+use config::Hook;
 use notification::To;
 use protocol::{
     Error, Result, check, content_type as kind,
@@ -11,7 +11,7 @@ use protocol::{
         NotificationUserInfoUpdateResp, SetGroupInfoExReq, SetGroupInfoExResp, SetGroupInfoReq,
         SetGroupInfoResp, SetGroupMemberInfo, SetGroupMemberInfoReq, SetGroupMemberInfoResp,
     },
-    internal::{MarkMentionsReq, MarkMentionsResp, caller::Kind},
+    internal::{MarkMentionsReq, caller::Kind},
     sdkws::{
         GroupCancelMutedTips, GroupInfo, GroupInfoSetAnnouncementTips, GroupInfoSetNameTips,
         GroupInfoSetTips, GroupMemberCancelMutedTips, GroupMemberFullInfo, GroupMemberInfoSetTips,
@@ -163,9 +163,7 @@ impl Groups {
             at_user_i_ds: vec![],
             announcement: true,
         };
-        let conversations = self.peers.get(Service::Conversation);
-        let marked: Result<MarkMentionsResp> =
-            conversations.call(&context.as_system(), "MarkMentions", &request).await;
+        let marked = self.peers.call(&context.as_system(), &request).await;
         // Like a notification: the announcement itself stands.
         if let Err(error) = marked {
             tracing::warn!(%error, "group.announcement_not_marked");

@@ -3,13 +3,9 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use config::Service;
 use model::Clock;
 use parking_lot::Mutex;
-use protocol::{
-    ErrorCode,
-    group::{DismissGroupReq, DismissGroupResp},
-};
+use protocol::{ErrorCode, group::DismissGroupReq};
 use rpc::{Context, Peers};
 use store::jobs::{Job, Jobs};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,8 +32,7 @@ pub trait Removes: Send + Sync + 'static {
 impl Removes for Peers {
     async fn remove_members(&self, group: &str, context: &Context) -> protocol::Result<()> {
         let request = DismissGroupReq { group_id: group.into(), delete_member: true, send_message: None };
-        let _done: DismissGroupResp =
-            self.get(Service::Group).call(context, "dismissGroup", &request).await?;
+        self.call(context, &request).await?;
         Ok(())
     }
 }

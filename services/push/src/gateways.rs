@@ -11,9 +11,7 @@ use model::Clock;
 use parking_lot::Mutex;
 use presence::INCARNATION_TTL;
 use prost::Message;
-use protocol::internal::{
-    GatewayPush, GatewayPushReq, GatewayPushResp, PutAudienceReq, PutAudienceResp, ResyncReq, ResyncResp,
-};
+use protocol::internal::{GatewayPush, GatewayPushReq, PutAudienceReq, ResyncReq};
 use rpc::{Client, Context, Peers};
 use store::{
     DAY_MS,
@@ -180,7 +178,7 @@ impl Gateways {
         audiences: &[&Audience],
     ) -> protocol::Result<u64> {
         let (peer, context) = (self.peers.gateway(gateway)?, Context::system("push"));
-        let mut answer: GatewayPushResp = peer.call(&context, "push", request).await?;
+        let mut answer = peer.call(&context, request).await?;
         if !answer.unknown_audiences.is_empty() {
             for name in &answer.unknown_audiences {
                 let Some(audience) = audiences.iter().find(|audience| audience.name == *name) else {
@@ -189,10 +187,10 @@ impl Gateways {
                 let told = PutAudienceReq { audience: name.clone(), user_i_ds: audience.users.to_vec() };
                 // One that does not fit into a call is named with every message.
                 if told.encoded_len() <= LARGEST_CALL {
-                    let _taken: PutAudienceResp = peer.call(&context, "putAudience", &told).await?;
+                    peer.call(&context, &told).await?;
                 }
             }
-            answer = peer.call(&context, "push", request).await?;
+            answer = peer.call(&context, request).await?;
         }
         if answer.unknown_audiences.is_empty() {
             return Ok(answer.delivered);
@@ -200,7 +198,7 @@ impl Gateways {
         // More than the gateway keeps at a time.
         let mut delivered = 0;
         for call in calls(spelled_out(request, audiences)) {
-            let answer: GatewayPushResp = peer.call(&context, "push", &call).await?;
+            let answer = peer.call(&context, &call).await?;
             delivered += answer.delivered;
         }
         Ok(delivered)
@@ -350,7 +348,7 @@ impl Gateways {
 
 /// Tells a gateway that is back whose connections missed something; whether it has heard.
 async fn resync(peer: &Client, gateway: &str, missed: &ResyncReq) -> bool {
-    let answer: protocol::Result<ResyncResp> = peer.call(&Context::system("push"), "resync", missed).await;
+    let answer = peer.call(&Context::system("push"), missed).await;
     match answer {
         Ok(answer) => tracing::info!(gateway, connections = answer.connections, "push.gateway_back"),
         Err(error) if error.unreachable => return false,
@@ -371,6 +369,11 @@ mod tests {
 
     use bytes::Bytes;
     use config::{Config, DiscoveryKind, Service};
+
+    use protocol::{
+        Request,
+        internal::{GatewayPushResp, PutAudienceResp, ResyncResp},
+    };
     use rpc::RpcService;
     use tokio::net::{TcpListener, TcpSocket};
 
@@ -393,7 +396,7 @@ mod tests {
             Service::Gateway
         }
         async fn call(&self, _context: &Context, method: &str, payload: Bytes) -> protocol::Result<Bytes> {
-            if method == "putAudience" {
+            if method == PutAudienceReq::METHOD {
                 let request: PutAudienceReq = rpc::decode(payload)?;
                 self.told.fetch_add(1, Ordering::Relaxed);
                 if self.keeps {
@@ -401,7 +404,7 @@ mod tests {
                 }
                 return Ok(rpc::encode(&PutAudienceResp {}));
             }
-            if method == "resync" {
+            if method == ResyncReq::METHOD {
                 let request: ResyncReq = rpc::decode(payload)?;
                 let connections = request.user_i_ds.len() as u64;
                 self.resynced.lock().push(request);

@@ -38,20 +38,20 @@ struct Limits {
 }
 
 rpc::service! { Third, Service::Third, {
-    "FcmUpdateToken" => put_token,
-    "DelUserPushToken" => delete_token,
-    "SetAppBadge" => set_badge,
-    "UploadLogs" => upload_logs,
-    "DeleteLogs" => delete_logs,
-    "SearchLogs" => search_logs,
-    "PartLimit" => part_limit,
-    "PartSize" => part_size,
-    "InitiateMultipartUpload" => initiate,
-    "AuthSign" => auth_sign,
-    "CompleteMultipartUpload" => complete,
-    "AccessURL" => access,
-    "InitiateFormData" => initiate_form,
-    "CompleteFormData" => complete_form,
+    third::FcmUpdateTokenReq => put_token,
+    push::DelUserPushTokenReq => delete_token,
+    third::SetAppBadgeReq => set_badge,
+    third::UploadLogsReq => upload_logs,
+    third::DeleteLogsReq => delete_logs,
+    third::SearchLogsReq => search_logs,
+    third::PartLimitReq => part_limit,
+    third::PartSizeReq => part_size,
+    third::InitiateMultipartUploadReq => initiate,
+    third::AuthSignReq => auth_sign,
+    third::CompleteMultipartUploadReq => complete,
+    third::AccessUrlReq => access,
+    third::InitiateFormDataReq => initiate_form,
+    third::CompleteFormDataReq => complete_form,
 } }
 
 impl Third {

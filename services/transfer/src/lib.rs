@@ -16,16 +16,17 @@ mod write;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bus::{Batch, Handled, PartitionHandler, Producer, Recent, Refused};
-use config::{Hook, Service};
+use config::Hook;
 use expand::{Accepted, Outgoing, State, expand};
 use futures::TryStreamExt;
+
 use mentions::Wanted;
 pub use mentions::{Marks, Mentions};
 use model::{Clock, conversation_id as ids};
 use prost::Message;
 use protocol::{
     content_type::{AT_TEXT, session},
-    conversation::{CreateSingleChatConversationsReq, CreateSingleChatConversationsResp},
+    conversation::CreateSingleChatConversationsReq,
     internal::{self, MarkMentionsReq, PushRecord},
     sdkws::MsgData,
 };
@@ -204,9 +205,7 @@ impl Partition {
             conversation_type: message.session_type,
         };
         let context = Context::system(format!("transfer-{}", message.server_msg_id));
-        let conversations = self.transfer.peers.get(Service::Conversation);
-        let _created: CreateSingleChatConversationsResp =
-            conversations.call(&context, "CreateSingleChatConversations", &request).await?;
+        self.transfer.peers.call(&context, &request).await?;
         Ok(())
     }
 

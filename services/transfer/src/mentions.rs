@@ -1,17 +1,13 @@
 //! At-messages mark the conversations of mentioned users. That costs a write for each of them: it is done outside of the
 //! partition, which only stores the job before its offset is committed. After a crash another process writes the marks.
 
+use futures::StreamExt;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use config::Service;
-use futures::StreamExt;
 use model::Clock;
 use prometheus_client::metrics::counter::Counter;
 use prost::Message;
-use protocol::{
-    Result,
-    internal::{MarkMentionsReq, MarkMentionsResp},
-};
+use protocol::{Result, internal::MarkMentionsReq};
 use rpc::{Context, Peers};
 use store::{
     DAY_MS,
@@ -42,8 +38,7 @@ pub trait Marks: Send + Sync + 'static {
 impl Marks for Peers {
     async fn mark(&self, request: &MarkMentionsReq) -> Result<()> {
         let context = Context::system(format!("transfer-mentions-{}", request.group_id));
-        let conversations = self.get(Service::Conversation);
-        let _marked: MarkMentionsResp = conversations.call(&context, "MarkMentions", request).await?;
+        self.call(&context, request).await?;
         Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! Bans: who is banned can neither log in nor send until the ban is lifted. Messages to banned users are stored.
 
-use config::Service;
 use futures::future::join_all;
 use model::platform::Platform;
 use protocol::{
     Error, Result,
-    auth::{ForceLogoutReq, ForceLogoutResp},
+    auth::ForceLogoutReq,
     extension::{
         BanUserReq, BanUserResp, DisabledUser, PageFindDisableUsersReq, PageFindDisableUsersResp,
         UnbanUserReq, UnbanUserResp,
@@ -74,10 +73,10 @@ impl Users {
     }
 
     async fn end_sessions(&self, context: &Context, user: &str) -> Result<()> {
-        let (system, auth) = (context.as_system(), self.peers.get(Service::Auth));
+        let system = context.as_system();
         let told = join_all(Platform::NUMBERS.map(async |platform_id| {
             let request = ForceLogoutReq { user_id: user.to_owned(), platform_id };
-            auth.call::<_, ForceLogoutResp>(&system, "forceLogout", &request).await
+            self.peers.call(&system, &request).await
         }));
         told.await.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(())

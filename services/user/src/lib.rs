@@ -15,7 +15,7 @@ use notification::To;
 use presence::Routes;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
-    group::{NotificationUserInfoUpdateReq, NotificationUserInfoUpdateResp},
+    group::NotificationUserInfoUpdateReq,
     lists,
     sdkws::{UserInfo, UserInfoUpdatedTips, UserInfoWithEx},
     user::{
@@ -66,34 +66,34 @@ pub fn count_registered(registry: &mut Registry) -> Counter {
 }
 
 rpc::service! { Users, Service::User, {
-    "userRegister" => register,
-    "getDesignateUsers" => get_users,
-    "updateUserInfo" => update,
-    "updateUserInfoEx" => update_ex,
-    "setGlobalRecvMessageOpt" => set_global_receive_option,
-    "accountCheck" => account_check,
-    "getAllUserID" => all_ids,
-    "getUserStatus" => status,
-    "getPaginationUsers" => find,
-    "userRegisterCount" => registrations,
-    "addNotificationAccount" => add_account,
-    "updateNotificationAccountInfo" => update_account,
-    "searchNotificationAccount" => find_accounts,
-    "subscribeOrCancelUsersStatus" => subscribe,
-    "getSubscribeUsersStatus" => subscriptions,
-    "processUserCommandAdd" => add_command,
-    "processUserCommandUpdate" => update_command,
-    "processUserCommandDelete" => delete_command,
-    "processUserCommandGet" => commands_of_type,
-    "processUserCommandGetAll" => all_commands,
-    "getUserClientConfig" => client_config,
-    "setUserClientConfig" => set_client_config,
-    "delUserClientConfig" => delete_client_config,
-    "pageUserClientConfig" => client_config_page,
-    "unregisterUser" => unregister,
-    "banUser" => ban,
-    "unbanUser" => unban,
-    "pageFindDisableUsers" => disabled,
+    user::UserRegisterReq => register,
+    user::GetDesignateUsersReq => get_users,
+    user::UpdateUserInfoReq => update,
+    user::UpdateUserInfoExReq => update_ex,
+    user::SetGlobalRecvMessageOptReq => set_global_receive_option,
+    user::AccountCheckReq => account_check,
+    user::GetAllUserIdReq => all_ids,
+    user::GetUserStatusReq => status,
+    user::GetPaginationUsersReq => find,
+    user::UserRegisterCountReq => registrations,
+    user::AddNotificationAccountReq => add_account,
+    user::UpdateNotificationAccountInfoReq => update_account,
+    user::SearchNotificationAccountReq => find_accounts,
+    user::SubscribeOrCancelUsersStatusReq => subscribe,
+    user::GetSubscribeUsersStatusReq => subscriptions,
+    user::ProcessUserCommandAddReq => add_command,
+    user::ProcessUserCommandUpdateReq => update_command,
+    user::ProcessUserCommandDeleteReq => delete_command,
+    user::ProcessUserCommandGetReq => commands_of_type,
+    user::ProcessUserCommandGetAllReq => all_commands,
+    user::GetUserClientConfigReq => client_config,
+    user::SetUserClientConfigReq => set_client_config,
+    user::DelUserClientConfigReq => delete_client_config,
+    user::PageUserClientConfigReq => client_config_page,
+    extension::UnregisterUserReq => unregister,
+    extension::BanUserReq => ban,
+    extension::UnbanUserReq => unban,
+    extension::PageFindDisableUsersReq => disabled,
 } }
 
 /// Creates the configured administrators.
@@ -281,15 +281,8 @@ impl Users {
                 .await;
             }
             let request = NotificationUserInfoUpdateReq { user_id: wanted.user_id, ..Default::default() };
-            let groups = self.peers.get(Service::Group);
             // Like a notification: the change itself holds, whatever becomes of telling the groups.
-            let told = groups
-                .call::<_, NotificationUserInfoUpdateResp>(
-                    &context.as_system(),
-                    "NotificationUserInfoUpdate",
-                    &request,
-                )
-                .await;
+            let told = self.peers.call(&context.as_system(), &request).await;
             if let Err(error) = told {
                 tracing::warn!(%error, "user.groups_not_told");
             }

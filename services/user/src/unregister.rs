@@ -1,11 +1,10 @@
 //! Unregistering users permanently. The call logs the user out and leaves the rest to `cron`, which erases the data step by step.
 
-use config::Service;
 use futures::future::join_all;
 use model::platform::Platform;
 use protocol::{
     Error, ErrorCode, Result,
-    auth::{ForceLogoutReq, ForceLogoutResp},
+    auth::ForceLogoutReq,
     check,
     extension::{Erasure, UnregisterUserReq, UnregisterUserResp},
 };
@@ -97,10 +96,10 @@ impl Users {
         self.store.remove_user(user).await?;
         self.routes.facts_changed(&[format!("user:{user}")]).await;
         // Existing sessions are closed now; if that fails, the job does it.
-        let (system, auth) = (context.as_system(), self.peers.get(Service::Auth));
+        let system = context.as_system();
         let told = join_all(Platform::NUMBERS.map(async |platform_id| {
             let request = ForceLogoutReq { user_id: user.to_owned(), platform_id };
-            auth.call::<_, ForceLogoutResp>(&system, "forceLogout", &request).await
+            self.peers.call(&system, &request).await
         }));
         // One that auth refuses, as an old one does for a platform that it does not know, keeps no other from being called.
         if let Some(Err(error)) = told.await.into_iter().find(Result::is_err) {

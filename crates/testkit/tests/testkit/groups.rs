@@ -2,16 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use config::Service;
 use protocol::{
     ErrorCode, Result,
-    conversation::{
-        ConversationReq, GetConversationReq, GetConversationResp, SetConversationsReq, SetConversationsResp,
-    },
-    group::{
-        CreateGroupReq, CreateGroupResp, GetFullJoinGroupIDsReq, GetFullJoinGroupIDsResp, KickGroupMemberReq,
-        KickGroupMemberResp,
-    },
+    conversation::{ConversationReq, GetConversationReq, SetConversationsReq},
+    group::{CreateGroupReq, GetFullJoinGroupIDsReq, KickGroupMemberReq},
     sdkws::GroupInfo,
     wrappers::Int32Value,
 };
@@ -31,8 +25,7 @@ async fn create(world: &World) -> Result<()> {
         send_message: Some(false),
         ..Default::default()
     };
-    let _made: CreateGroupResp =
-        world.call(Service::Group, &user_context("ann"), "createGroup", &request).await?;
+    world.call(&user_context("ann"), &request).await?;
     Ok(())
 }
 
@@ -43,15 +36,13 @@ async fn kick(world: &World, by: &str, who: &str) -> Result<()> {
         send_message: Some(false),
         ..Default::default()
     };
-    let _kicked: KickGroupMemberResp =
-        world.call(Service::Group, &user_context(by), "kickGroupMember", &request).await?;
+    world.call(&user_context(by), &request).await?;
     Ok(())
 }
 
 async fn groups_of(world: &World, user: &str) -> Vec<String> {
     let request = GetFullJoinGroupIDsReq { user_id: user.into(), ..Default::default() };
-    let answer: GetFullJoinGroupIDsResp =
-        world.call(Service::Group, &user_context(user), "GetFullJoinGroupIDs", &request).await.unwrap();
+    let answer = world.call(&user_context(user), &request).await.unwrap();
     answer.group_i_ds
 }
 
@@ -111,8 +102,7 @@ async fn set(world: &World, user: &str, option: i32) -> Result<()> {
         ..Default::default()
     };
     let request = SetConversationsReq { user_i_ds: vec![user.into()], conversation: Some(conversation) };
-    let _set: SetConversationsResp =
-        world.call(Service::Conversation, &user_context(user), "SetConversations", &request).await?;
+    world.call(&user_context(user), &request).await?;
     Ok(())
 }
 
@@ -125,10 +115,7 @@ fn a_setting_is_kept_and_a_stranger_to_a_group_has_none() {
         for (user, expected) in [("ben", 2), ("ann", 0)] {
             let request =
                 GetConversationReq { conversation_id: "sg_team".into(), owner_user_id: user.into() };
-            let answer: GetConversationResp = world
-                .call(Service::Conversation, &user_context(user), "GetConversation", &request)
-                .await
-                .unwrap();
+            let answer = world.call(&user_context(user), &request).await.unwrap();
             assert_eq!(answer.conversation.unwrap().recv_msg_opt, expected, "{user}");
         }
         assert_eq!(set(&world, "cat", 2).await.unwrap_err().code, ErrorCode::NotInGroup);

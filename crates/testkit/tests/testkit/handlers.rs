@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use config::Service;
 use model::conversation_id;
 use protocol::{
     ErrorCode, Result,
-    msg::{SendMsgReq, SendMsgResp},
+    msg::SendMsgReq,
     relation::{
-        ApplyToAddFriendReq, ApplyToAddFriendResp, DeleteFriendReq, DeleteFriendResp,
-        GetIncrementalFriendsReq, GetIncrementalFriendsResp, IsFriendReq, IsFriendResp,
-        RespondFriendApplyReq, RespondFriendApplyResp,
+        ApplyToAddFriendReq, DeleteFriendReq, GetIncrementalFriendsReq, GetIncrementalFriendsResp,
+        IsFriendReq, RespondFriendApplyReq,
     },
-    sdkws::{MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, SeqRange},
+    sdkws::{MsgData, PullMessageBySeqsReq, SeqRange},
 };
 use store::{DateTime, conversations::Conversation};
 
@@ -33,8 +31,7 @@ pub(crate) async fn world(handlers: &[Handler]) -> (World, Arc<Process>) {
 async fn ask(world: &World, from: &str, to: &str) -> Result<()> {
     let request =
         ApplyToAddFriendReq { from_user_id: from.into(), to_user_id: to.into(), ..Default::default() };
-    let _asked: ApplyToAddFriendResp =
-        world.call(Service::Relation, &user_context(from), "applyToAddFriend", &request).await?;
+    world.call(&user_context(from), &request).await?;
     Ok(())
 }
 
@@ -45,15 +42,13 @@ async fn answer(world: &World, from: &str, to: &str, result: i32) -> Result<()> 
         handle_result: result,
         ..Default::default()
     };
-    let _answered: RespondFriendApplyResp =
-        world.call(Service::Relation, &user_context(to), "respondFriendApply", &request).await?;
+    world.call(&user_context(to), &request).await?;
     Ok(())
 }
 
 async fn are_friends(world: &World, one: &str, other: &str) -> (bool, bool) {
     let request = IsFriendReq { user_id1: one.into(), user_id2: other.into() };
-    let answer: IsFriendResp =
-        world.call(Service::Relation, &user_context(one), "isFriend", &request).await.unwrap();
+    let answer = world.call(&user_context(one), &request).await.unwrap();
     (answer.in_user1_friends, answer.in_user2_friends)
 }
 
@@ -63,7 +58,7 @@ async fn sync(world: &World, user: &str, since: &GetIncrementalFriendsResp) -> G
         version: since.version,
         version_id: since.version_id.clone(),
     };
-    world.call(Service::Relation, &user_context(user), "getIncrementalFriends", &request).await.unwrap()
+    world.call(&user_context(user), &request).await.unwrap()
 }
 
 #[test]
@@ -119,8 +114,7 @@ fn nobody_answers_for_another() {
             handle_result: 1,
             ..Default::default()
         };
-        let refused: Result<RespondFriendApplyResp> =
-            world.call(Service::Relation, &user_context("ann"), "respondFriendApply", &request).await;
+        let refused = world.call(&user_context("ann"), &request).await;
         assert_eq!(refused.unwrap_err().code, ErrorCode::NoPermission);
         assert_eq!(are_friends(&world, "ann", "ben").await, (false, false));
     });
@@ -134,8 +128,7 @@ fn a_friend_who_is_deleted_still_has_the_other() {
         answer(&world, "ann", "ben", 1).await.unwrap();
         let request = DeleteFriendReq { owner_user_id: "ann".into(), friend_user_id: "ben".into() };
         for (attempt, expected) in [(1, None), (2, Some(ErrorCode::RecordNotFound))] {
-            let deleted: Result<DeleteFriendResp> =
-                world.call(Service::Relation, &user_context("ann"), "deleteFriend", &request).await;
+            let deleted = world.call(&user_context("ann"), &request).await;
             assert_eq!(deleted.err().map(|error| error.code), expected, "{attempt}");
         }
         assert_eq!(are_friends(&world, "ann", "ben").await, (false, true));
@@ -177,8 +170,7 @@ pub(crate) async fn a_row_alone_lets_nobody_read() {
         ..Default::default()
     };
     let request = SendMsgReq { msg_data: Some(message) };
-    let _sent: SendMsgResp =
-        world.call(Service::Msg, &user_context("ann"), "sendMsg", &request).await.unwrap();
+    world.call(&user_context("ann"), &request).await.unwrap();
     while world.memory.documents("conversation_seq").is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
@@ -189,8 +181,7 @@ pub(crate) async fn a_row_alone_lets_nobody_read() {
         let range = SeqRange { conversation_id: id.clone(), begin: 1, end: 1, num: 10 };
         let request =
             PullMessageBySeqsReq { user_id: user.into(), seq_ranges: vec![range], ..Default::default() };
-        let pulled: PullMessageBySeqsResp =
-            world.call(Service::Msg, &user_context(user), "PullMessageBySeqs", &request).await.unwrap();
+        let pulled = world.call(&user_context(user), &request).await.unwrap();
         let found: usize = pulled.msgs.values().map(|messages| messages.msgs.len()).sum();
         assert_eq!(found, readable, "{user}");
     }

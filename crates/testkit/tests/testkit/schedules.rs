@@ -1,15 +1,11 @@
 //! Many schedules by seed, a crash at every step, and one schedule that is written down.
 
+use faults::fate::Fates;
 use std::{sync::Arc, time::Duration};
 
-use config::Service;
-use faults::fate::Fates;
 use gateway::GatewayService;
 use parking_lot::Mutex;
-use protocol::{
-    msg::{SendMsgReq, SendMsgResp},
-    sdkws::MsgData,
-};
+use protocol::{msg::SendMsgReq, sdkws::MsgData};
 use testkit::{Doors, Outcome, Plan, Role, Settings, World, add_users, explore, run, runs, user_context};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -82,8 +78,7 @@ pub(crate) async fn who_missed_something_is_closed() {
         ..Default::default()
     };
     let request = SendMsgReq { msg_data: Some(message) };
-    let _sent: SendMsgResp =
-        world.call(Service::Msg, &user_context("ann"), "sendMsg", &request).await.unwrap();
+    world.call(&user_context("ann"), &request).await.unwrap();
     sleep(Duration::from_secs(10)).await;
     assert!(world.has_caught_up(), "push gave up, and goes on with what is next");
     world.serve(&address, &lives, service);

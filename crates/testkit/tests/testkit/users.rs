@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use config::{Config, Live, Service};
+use config::{Config, Live};
 use cron::Cron;
 use model::{Clock, sequencer::DedupKey};
 use protocol::{
     ErrorCode, Result,
     internal::caller::Kind,
     sdkws::{MsgData, UserInfo},
-    user::{SetGlobalRecvMessageOptReq, SetGlobalRecvMessageOptResp, UserRegisterReq, UserRegisterResp},
+    user::{SetGlobalRecvMessageOptReq, UserRegisterReq},
 };
 use rpc::Context;
 use store::{DAY_MS, messages::StoredMessage};
@@ -21,7 +21,7 @@ use testkit::{Handler, Plan, Process, World, user_context};
 async fn register(world: &World, by: &Context, user: &str) -> Result<()> {
     let info = UserInfo { user_id: user.into(), nickname: user.into(), ..Default::default() };
     let request = UserRegisterReq { users: vec![info] };
-    let _registered: UserRegisterResp = world.call(Service::User, by, "userRegister", &request).await?;
+    world.call(by, &request).await?;
     Ok(())
 }
 
@@ -45,8 +45,7 @@ fn who_receives_nothing_is_decided_by_nobody_else() {
         let (world, _process) = world(&[Handler::User]).await;
         let request = SetGlobalRecvMessageOptReq { user_id: "ann".into(), global_recv_msg_opt: 2 };
         for (by, expected) in [("ben", Some(ErrorCode::NoPermission)), ("ann", None)] {
-            let answer: Result<SetGlobalRecvMessageOptResp> =
-                world.call(Service::User, &user_context(by), "setGlobalRecvMessageOpt", &request).await;
+            let answer = world.call(&user_context(by), &request).await;
             assert_eq!(answer.err().map(|error| error.code), expected, "{by}");
             let stored = world.calm_store().user("ann").await.unwrap().unwrap();
             assert_eq!(stored.global_recv_msg_opt, if expected.is_none() { 2 } else { 0 }, "{by}");

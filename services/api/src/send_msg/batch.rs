@@ -1,12 +1,11 @@
 //! `/msg/batch_send_msg`: one message to many users, or to all.
 
 use axum::{Extension, body::Bytes, extract::State, response::Response};
-use config::Service;
 use futures::StreamExt;
 use protocol::{
     Error, Result, lists,
     sdkws::{MsgData, RequestPagination},
-    user::{GetAllUserIdReq, GetAllUserIdResp},
+    user::GetAllUserIdReq,
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
@@ -63,8 +62,7 @@ async fn run(api: &Api, context: &Context, body: &[u8]) -> Result<Answer> {
         for page_number in 1.. {
             let request =
                 GetAllUserIdReq { pagination: Some(RequestPagination { page_number, show_number: PAGE }) };
-            let users: GetAllUserIdResp =
-                api.peers.get(Service::User).call(context, "getAllUserID", &request).await?;
+            let users = api.peers.call(context, &request).await?;
             let last = users.user_i_ds.len() < PAGE as usize;
             send_to(api, context, &message, users.user_i_ds, &mut answer).await;
             if last {

@@ -7,13 +7,12 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use config::Service;
 use protocol::{
     Error, ErrorCode, Result, check,
     content_type::{self as kind, FROM_USER, session},
     go_json,
     sdkws::{MsgData, OfflinePushInfo},
-    user::{GetDesignateUsersReq, GetDesignateUsersResp},
+    user::GetDesignateUsersReq,
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
@@ -101,8 +100,7 @@ async fn run(api: &Api, parameters: &Parameters, context: &Context, body: &[u8])
     let mut message = to_message(parse_key(&parameters.key)?, parse(body)?)?;
     context.require_self("sendID", &message.send_id)?;
     let request = GetDesignateUsersReq { user_i_ds: vec![message.send_id.clone()] };
-    let found: GetDesignateUsersResp =
-        api.peers.get(Service::User).call(context, "getDesignateUsers", &request).await?;
+    let found = api.peers.call(context, &request).await?;
     let Some(sender) = found.users_info.into_iter().next() else {
         return Err(ErrorCode::UserNotFound.with(format!("sender {} is not registered", message.send_id)));
     };

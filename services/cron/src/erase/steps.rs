@@ -3,19 +3,15 @@
 use std::ops::RangeInclusive;
 
 use bson::doc;
-use config::Service;
 use futures::{TryStreamExt, future::join_all};
 use model::platform::Platform;
 use notification::To;
 use prost::Message;
 use protocol::{
     Error, Result,
-    auth::{ForceLogoutReq, ForceLogoutResp},
+    auth::ForceLogoutReq,
     content_type::FRIEND_DELETED,
-    group::{
-        DismissGroupReq, DismissGroupResp, QuitGroupReq, QuitGroupResp, TransferGroupOwnerReq,
-        TransferGroupOwnerResp,
-    },
+    group::{DismissGroupReq, QuitGroupReq, TransferGroupOwnerReq},
     sdkws::{FriendDeletedTips, FromToUserId, MsgData},
 };
 use rpc::Context;
@@ -98,10 +94,10 @@ impl Cron {
     async fn close_doors(&self, job: &Erasure) -> Result<Step> {
         let user = &job.user_id;
         self.store.remove_user(user).await?;
-        let (context, auth) = (system(job), self.peers.get(Service::Auth));
+        let context = system(job);
         let told = join_all(Platform::NUMBERS.map(async |platform_id| {
             let request = ForceLogoutReq { user_id: user.clone(), platform_id };
-            auth.call::<_, ForceLogoutResp>(&context, "forceLogout", &request).await
+            self.peers.call(&context, &request).await
         }));
         told.await.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(Step { erased: vec![], cursor: None })
@@ -127,7 +123,7 @@ impl Cron {
 
     async fn leave(&self, job: &Erasure, member: &Member) -> Result<()> {
         let (user, group_id) = (&job.user_id, member.group_id.clone());
-        let (context, groups) = (system(job), self.peers.get(Service::Group));
+        let context = system(job);
         let Some(group) = self.store.group(&group_id).await? else {
             return Ok(self.store.remove_members(&group_id, std::slice::from_ref(user)).await?);
         };
@@ -142,27 +138,24 @@ impl Cron {
                         old_owner_user_id: user.clone(),
                         new_owner_user_id: successor,
                     };
-                    groups
-                        .call::<_, TransferGroupOwnerResp>(&context, "transferGroupOwner", &request)
-                        .await?;
+                    self.peers.call(&context, &request).await?;
                 }
                 _ => return self.dismiss(&context, group_id, group.status == DISMISSED).await,
             }
         }
         let request = QuitGroupReq { group_id, user_id: user.clone() };
-        groups.call::<_, QuitGroupResp>(&context, "quitGroup", &request).await?;
+        self.peers.call(&context, &request).await?;
         Ok(())
     }
 
     /// Nobody is left who could own it.
     async fn dismiss(&self, context: &Context, group_id: String, is_dismissed: bool) -> Result<()> {
-        let groups = self.peers.get(Service::Group);
         let request = DismissGroupReq { group_id, ..Default::default() };
         if !is_dismissed {
-            groups.call::<_, DismissGroupResp>(context, "dismissGroup", &request).await?;
+            self.peers.call(context, &request).await?;
         }
         let request = DismissGroupReq { delete_member: true, ..request };
-        groups.call::<_, DismissGroupResp>(context, "dismissGroup", &request).await?;
+        self.peers.call(context, &request).await?;
         Ok(())
     }
 
