@@ -1,9 +1,9 @@
 // Writes docs/badges/*.svg from facts of the repository; with --check it fails if one is out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { routes } from "./tests/lib/routes.mjs";
 
 const read = (file) => readFileSync(new URL(`../${file}`, import.meta.url), "utf8");
 const cargo = read("Cargo.toml");
-const routes = JSON.parse(read("services/api/routes.json"));
 const found = (text, pattern) => text.match(pattern)[1];
 const badges = {
   version: ["version", found(cargo, /^version = "(.*)"/m)],

@@ -3,6 +3,7 @@
 //   node e2e/fields.mjs [FILE…]     these pages instead of all
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { routes as rest } from "./tests/lib/routes.mjs";
 
 const read = (file) => readFileSync(new URL(`../${file}`, import.meta.url), "utf8");
 const tracked = (...patterns) => execFileSync("git", ["ls-files", ...patterns], { encoding: "utf8" }).split("\n").filter(Boolean);
@@ -69,7 +70,7 @@ const variables = new Set();
   }
 })(settings, []);
 const targets = new Set([...read("Makefile").matchAll(/^([a-z-]+):/gm)].map(([, name]) => name));
-const routes = new Set([...JSON.parse(read("services/api/routes.json")).map(({ path }) => path), ...read("services/account/src/table.rs").match(/"\/[a-z_/]+"/g).map((text) => text.slice(1, -1))]);
+const routes = new Set([...rest.map(({ path }) => path), ...read("services/account/src/table.rs").match(/"\/[a-z_/]+"/g).map((text) => text.slice(1, -1))]);
 const version = read("Cargo.toml").match(/^version = "(.*)"/m)[1];
 const images = read("operator/src/planner/servers.rs");
 // Routes of upstream that pages name because this server lacks them.

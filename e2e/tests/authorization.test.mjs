@@ -165,12 +165,6 @@ const matrix = {
   '/jssdk/get_conversations': [ANYBODY, () => ({ conversationIDs: [conversationID] })],
   '/jssdk/get_active_conversations': [ANYBODY, () => ({ count: 1 })],
 
-  // Upstream answers everybody.
-  '/user/get_all_users_uid': [ADMINISTRATORS, () => page],
-  '/user/get_users': [ADMINISTRATORS, () => page],
-  '/group/get_groups': [ADMINISTRATORS, () => page],
-  '/msg/search_msg': [ADMINISTRATORS, () => page],
-
   // These end what the others need.
   '/group/transfer_group': [SELF, () => ({ groupID, oldOwnerUserID: alice, newOwnerUserID: NOBODY })],
   '/group/dismiss_group': [SELF, group()],
@@ -267,7 +261,7 @@ const commands = [
   ['lastMessages', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] })],
 ];
 const withoutConversation = [
-  '/msg/user_clear_all_msg', '/msg/search_msg', '/msg/get_server_time', '/msg/check_msg_is_send_success', '/msg/send_simple_msg', '/conversation/update_conversations_by_user',
+  '/msg/user_clear_all_msg', '/msg/get_server_time', '/msg/check_msg_is_send_success', '/msg/send_simple_msg', '/conversation/update_conversations_by_user',
   ...['update_conversation_group', 'delete_conversation_group', 'get_conversation_groups', 'set_conversation_group_order'].map((name) => `/conversation/${name}`),
 ];
 

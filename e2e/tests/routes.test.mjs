@@ -949,6 +949,19 @@ describe('third', () => {
   });
 });
 
+describe('the description', () => {
+  route('/openapi.json', async (path) => {
+    const { paths } = await (await fetch(at.api + path)).json();
+    assert.equal(Object.keys(paths).length, routes.length);
+    for (const { path: one, method, description, token, admin: adminOnly } of routes) {
+      const described = paths[one.replace('*name', '{name}')][method.toLowerCase()];
+      assert.ok(described.description.startsWith(description), `${one}: ${described.description}`);
+      assert.equal(described.description.includes('For administrators.'), adminOnly, one);
+      assert.equal(described.security !== undefined, token, one);
+    }
+  });
+});
+
 describe('endings', () => {
   route('/group/transfer_group', async (path) => {
     await foreign(eve, path, { groupID, oldOwnerUserID: alice.userID, newOwnerUserID: eve.userID });

@@ -1,10 +1,11 @@
 // What tests showed of the contract, for `make contract`: of each route, and the numbers that were seen (errors, requests, notifications …).
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { routes } from './routes.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-export const routes = JSON.parse(readFileSync(join(here, '../../../services/api/routes.json'), 'utf8'));
+export { routes };
 const shown = Object.fromEntries(routes.map(({ path }) => [path, []]));
 const numbers = {};
 

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { routes } from '../../tests/lib/routes.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const text = (path) => readFileSync(join(here, path), 'utf8');
@@ -17,7 +18,6 @@ const all = records.map((name) => read(`../../out/${name}`));
 const problems = [];
 const row = (name, count, total, note = '') => console.log(`${name.padEnd(38)}${String(count).padStart(4)} / ${total}${note && `   ${note}`}`);
 
-const routes = read('../../../services/api/routes.json');
 const shown = (path, kind) => all.some((record) => record.routes[path]?.includes(kind));
 function line(name, kind, wanted = () => true) {
   const total = routes.filter(wanted);

@@ -21,7 +21,7 @@ use protocol::{Error, ErrorCode, Result, auth::GetAdminTokenReq};
 use rpc::Context;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{Api, audit, envelope, table};
+use crate::{Api, audit, envelope, route};
 
 /// Wrong secrets that one address may try in [`WINDOW`] for one administrator.
 const WRONG: u32 = 5;
@@ -94,7 +94,7 @@ pub(crate) async fn handle(
     Extension(context): Extension<Context>,
     body: Bytes,
 ) -> Response {
-    let request: GetAdminTokenReq = match table::parse(&body) {
+    let request: GetAdminTokenReq = match route::parse(&body) {
         Ok(request) => request,
         Err(error) => return envelope::failed(&error),
     };

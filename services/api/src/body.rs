@@ -19,7 +19,12 @@ pub(crate) use edge::body::{OPEN, USER};
 use edge::body::{behind_its_body, within};
 use rpc::Context;
 
-use crate::{caller, caller::Callers, envelope};
+use crate::{
+    caller,
+    caller::Callers,
+    envelope,
+    route::{Access, Route},
+};
 
 /// What reading bodies needs to know; cheap to clone.
 #[derive(Clone)]
@@ -35,13 +40,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(
-        callers: Callers,
-        open: BTreeSet<&'static str>,
-        costs: BTreeMap<&'static str, u32>,
-        administrator: usize,
-        budget: Budget,
-    ) -> Self {
+    pub(crate) fn new(callers: Callers, routes: &[Route], administrator: usize, budget: Budget) -> Self {
+        let is_open = |route: &&Route| route.access == Access::Open && route.is_post();
+        let open = routes.iter().filter(is_open).map(|route| route.path).collect();
+        let costly = routes.iter().filter(|route| route.cost > 1);
+        let costs = costly.map(|route| (route.path, route.cost)).collect();
         Self { callers, open: Arc::new(open), costs: Arc::new(costs), administrator, budget }
     }
 

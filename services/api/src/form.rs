@@ -9,7 +9,7 @@ use prost::Message;
 use protocol::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{envelope, table::parse};
+use crate::{envelope, route::parse};
 
 /// The form of a request, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! The REST API (docs/protocol/rest.md). A route is a line in `table`: path, service, method and the two message types; the JSON
-//! shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
+//! The REST API (docs/protocol/rest.md). A route is a line in `routes`: path, access, request or handler, description; the JSON shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
 
 mod admin_login;
 mod answers;
@@ -15,9 +14,10 @@ mod objects;
 mod openapi;
 mod operations;
 mod required;
+mod route;
+mod routes;
 mod send_msg;
 mod status;
-mod table;
 mod whole;
 
 use std::{sync::Arc, time::Duration};
@@ -27,6 +27,7 @@ use budget::Budget;
 use config::Config;
 use edge::{cors, serve, serve::Addresses};
 use origin::{Places, Proxies};
+use route::Route;
 use rpc::Peers;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -81,17 +82,18 @@ impl Api {
 
     /// All routes.
     pub fn router(self) -> Router {
-        let table = table::routes();
+        let routes = routes::all();
         let bodies = body::Reader::new(
             self.callers.clone(),
-            table.open,
-            table.costs,
+            &routes,
             self.config.api.max_body_bytes,
             self.budgets.bodies.clone(),
         );
         let watch = audit::Watch { refusals: self.refusals.clone(), proxies: self.proxies.clone() };
-        table
-            .router
+        let router = routes
+            .into_iter()
+            .fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler));
+        router
             .fallback(envelope::not_found)
             // Another method of a known path is an unknown route, as upstream's router has it.
             .method_not_allowed_fallback(envelope::not_found)

@@ -6,13 +6,15 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, post},
 };
-use protocol::{Error, ErrorCode, Request, Result, third::AccessUrlReq};
+use protocol::{
+    Error, ErrorCode, Request, Result,
+    third::{AccessUrlReq, CompleteFormDataReq, CompleteMultipartUploadReq, InitiateMultipartUploadReq},
+};
 use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 /// Where objects are read: the configured address, what a proxy says, or the address the client called; with `/object/`.
 fn url_prefix(api: &Api, headers: &HeaderMap) -> Result<String> {
@@ -31,26 +33,46 @@ fn url_prefix(api: &Api, headers: &HeaderMap) -> Result<String> {
     Ok(format!("{}/object/", base.trim_end_matches('/')))
 }
 
-/// A route whose `urlPrefix` the server fills in.
-pub(crate) fn with_prefix<R>(set_prefix: fn(&mut R, String)) -> MethodRouter<Api>
+/// A request whose `urlPrefix` the server fills in.
+pub(crate) trait Prefixed: Request + DeserializeOwned {
+    fn set_prefix(&mut self, prefix: String);
+}
+
+impl Prefixed for InitiateMultipartUploadReq {
+    fn set_prefix(&mut self, prefix: String) {
+        self.url_prefix = prefix;
+    }
+}
+
+impl Prefixed for CompleteMultipartUploadReq {
+    fn set_prefix(&mut self, prefix: String) {
+        self.url_prefix = prefix;
+    }
+}
+
+impl Prefixed for CompleteFormDataReq {
+    fn set_prefix(&mut self, prefix: String) {
+        self.url_prefix = prefix;
+    }
+}
+
+/// Calls the method of a request that names where its object will be read.
+pub(crate) async fn with_prefix<R>(
+    State(api): State<Api>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response
 where
-    R: Request + DeserializeOwned,
+    R: Prefixed,
     R::Response: Serialize,
 {
-    post(
-        async move |State(api): State<Api>,
-                    Extension(context): Extension<Context>,
-                    headers: HeaderMap,
-                    body: Bytes|
-                    -> Response {
-            let answer = async {
-                let mut request: R = parse(&body)?;
-                set_prefix(&mut request, url_prefix(&api, &headers)?);
-                api.peers.call(&context, &request).await
-            };
-            envelope::answer_of_message(answer.await)
-        },
-    )
+    let answer = async {
+        let mut request: R = parse(&body)?;
+        request.set_prefix(url_prefix(&api, &headers)?);
+        api.peers.call(&context, &request).await
+    };
+    envelope::answer_of_message(answer.await)
 }
 
 /// `GET /object/{name}`: to the object. Open: names are what messages carry, and browsers send no token for a picture.

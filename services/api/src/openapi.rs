@@ -1,4 +1,6 @@
-//! `GET /openapi.json`: the API described as OpenAPI 3.1, from the route table, the protobuf messages and `routes.json`.
+//! `GET /openapi.json`: the API described as OpenAPI 3.1, from the routes and the protobuf messages.
+
+pub(crate) mod bodies;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -6,42 +8,19 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use protocol::{
-    bounds::{self, Bound},
-    operation_id,
-};
-use serde::Deserialize;
+use protocol::{bounds, operation_id};
 use serde_json::{Map, Value, json};
 
 use crate::{
     body,
-    table::{self, Table},
+    route::{Access, Bodies, Route},
+    routes,
 };
-
-/// The protocol's description of a route.
-#[derive(Deserialize)]
-struct Route {
-    method: String,
-    path: String,
-    /// Needs a token.
-    token: bool,
-    /// For administrators only.
-    admin: bool,
-    /// Upstream does not have it.
-    #[serde(default)]
-    beyond: bool,
-    description: String,
-}
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| build().to_string());
 
 pub(crate) async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], DOCUMENT.as_str()).into_response()
-}
-
-fn contract() -> Vec<Route> {
-    // A file of this crate, read by a test.
-    serde_json::from_str(include_str!("../routes.json")).unwrap_or_default()
 }
 
 fn reference(name: &str) -> Value {
@@ -52,132 +31,12 @@ fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
-/// Request and response of the routes whose bodies are not messages.
-fn by_hand(path: &str) -> [Value; 2] {
-    let text = || json!({ "type": "string" });
-    let integer = || json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX });
-    let flag = || json!({ "type": "boolean" });
-    let push_info = || json!({ "anyOf": [reference("openim.sdkws.OfflinePushInfo"), { "type": "null" }] });
-    let sent = json!({
-        "serverMsgID": text(), "clientMsgID": text(), "sendTime": { "type": "integer", "description": "ms" },
-        "modify": { "type": "object", "description": "fields changed by a webhook, by JSON name" },
-    });
-    let names = ["serverMsgID", "clientMsgID", "sendTime"];
-    let mut message = json!({
-        "sendID": text(), "recvID": text(), "groupID": text(), "senderNickname": text(), "senderFaceURL": text(),
-        "senderPlatformID": integer(), "content": { "type": "object" }, "contentType": integer(), "sessionType": integer(),
-        "isOnlineOnly": flag(), "notOfflinePush": flag(), "sendTime": { "type": "integer", "description": "ms, from a day ago to five minutes from now; 0: now" },
-        "isImport": { "type": "boolean", "description": "allows any earlier sendTime" }, "offlinePushInfo": push_info(), "ex": text(),
-    });
-    let strings = || json!({ "type": ["array", "null"], "items": { "type": "string" } });
-    message["content"]["description"] = format!(
-        "by contentType; as text at most {} bytes, with everything else of the message {}",
-        bounds::CONTENT_BYTES,
-        bounds::RECORD_BYTES
-    )
-    .into();
-    bound_fields(&mut message, bounds::MESSAGE);
-    let users =
-        json!({ "userIDs": { "type": "array", "items": { "type": "string" }, "maxItems": bounds::ITEMS } });
-    let nothing = || object(&[], json!({}));
-    match path {
-        "/msg/send_msg" => {
-            [object(&["sendID", "content", "contentType", "sessionType"], message), object(&names, sent)]
-        }
-        "/msg/batch_send_msg" => {
-            let mut batch = message;
-            batch["isSendAll"] = flag();
-            batch["recvIDs"] = strings();
-            bound_fields(&mut batch, bounds::MESSAGE);
-            let mut each = sent;
-            each["recvID"] = text();
-            let results = json!({ "type": ["array", "null"], "items": object(&names, each) });
-            [
-                object(&["sendID", "content", "contentType", "sessionType"], batch),
-                object(&[], json!({ "results": results, "failedUserIDs": strings() })),
-            ]
-        }
-        "/msg/send_simple_msg" => {
-            let mut body =
-                json!({ "sendID": text(), "content": text(), "offlinePushInfo": push_info(), "ex": text() });
-            bound_fields(&mut body, bounds::MESSAGE);
-            [object(&["content"], body), object(&names, sent)]
-        }
-        "/msg/send_business_notification" => {
-            let body = json!({
-                "key": text(), "data": text(), "sendUserID": text(), "recvUserID": text(), "recvGroupID": text(), "sendMsg": flag(),
-                "reliabilityLevel": { "type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX },
-            });
-            [object(&["sendUserID"], body), object(&names, sent)]
-        }
-        "/user/get_users_online_status" => {
-            let connection = json!({ "platformID": integer(), "platform": text(), "connID": text(), "isBackground": flag(), "token": text() });
-            let list =
-                json!({ "type": ["array", "null"], "items": object(&["platformID", "connID"], connection) });
-            let user = json!({ "userID": text(), "status": integer(), "detailPlatformStatus": list });
-            [
-                object(&["userIDs"], users),
-                json!({ "type": "array", "items": object(&["userID", "status"], user) }),
-            ]
-        }
-        "/user/get_users_online_token_detail" => {
-            let platform = json!({ "platform": text(), "platformID": integer(), "token": strings(), "total": integer() });
-            let list =
-                json!({ "type": ["array", "null"], "items": object(&["platformID", "total"], platform) });
-            let user = json!({ "userID": text(), "status": integer(), "singlePlatformToken": list });
-            [
-                object(&["userIDs"], users),
-                json!({ "type": "array", "items": object(&["userID", "status"], user) }),
-            ]
-        }
-        "/config/get_config_list" => {
-            let list = json!({ "environment": text(), "version": text(), "configNames": strings() });
-            [nothing(), object(&["environment", "version", "configNames"], list)]
-        }
-        "/config/get_config" => [object(&["configName"], json!({ "configName": text() })), text()],
-        "/config/get_enable_config_manager" => [nothing(), object(&["enable"], json!({ "enable": flag() }))],
-        _ => [nothing(), nothing()],
-    }
-}
-
-/// Describes the size limit of a field.
-fn bound(schema: &mut Value, bound: Bound) {
-    // What may be null has its own schema first.
-    let schema = match schema.get_mut("anyOf").and_then(|either| either.get_mut(0)) {
-        Some(inner) => inner,
-        None => schema,
-    };
-    match bound {
-        Bound::Bytes(most) => {
-            schema["maxLength"] = most.into();
-            schema["description"] = format!("at most {most} bytes of UTF-8").into();
-        }
-        Bound::Items(most) if schema.get("additionalProperties").is_some() => {
-            schema["maxProperties"] = most.into()
-        }
-        Bound::Items(most) => schema["maxItems"] = most.into(),
-        Bound::Between(least, most) => {
-            schema["minimum"] = least.into();
-            schema["maximum"] = most.into();
-        }
-    }
-}
-
-/// Describes the limits of existing fields.
-fn bound_fields(properties: &mut Value, fields: &[(&str, Bound)]) {
-    for (field, most) in fields {
-        if let Some(schema) = properties.get_mut(field) {
-            bound(schema, *most);
-        }
-    }
-}
-
 /// The schemas of the messages, with the bounds of their fields.
 fn schemas() -> Value {
     let mut schemas: Value = serde_json::from_str(protocol::JSON_SCHEMAS).unwrap_or_default();
     for (message, fields) in bounds::FIELDS {
         if let Some(properties) = schemas.get_mut(message).and_then(|schema| schema.get_mut("properties")) {
-            bound_fields(properties, fields);
+            bodies::bound_fields(properties, fields);
         }
     }
     schemas
@@ -201,12 +60,10 @@ fn header_parameter(name: &str, description: &str) -> Value {
 }
 
 /// What a call takes of the user's requests per second, where it is more than one.
-fn price(path: &str, table: &Table) -> String {
-    let fixed = table.costs.get(path).map(|cost| format!(" Counts as {cost} requests."));
-    let by_size = table
-        .costs_by_size
-        .get(path)
-        .map(|per| format!(" Counts as one more request for every {per} items of its list."));
+fn price(route: &Route) -> String {
+    let fixed = (route.cost > 1).then(|| format!(" Counts as {} requests.", route.cost));
+    let by_size =
+        route.cost_every.map(|per| format!(" Counts as one more request for every {per} items of its list."));
     fixed.into_iter().chain(by_size).collect()
 }
 
@@ -218,88 +75,72 @@ fn too_large() -> String {
     )
 }
 
-fn operation(route: &Route, table: &Table) -> Value {
-    let [request, response] = match table.types.get(route.path.as_str()) {
-        Some([request, response]) => [reference(request), reference(response)],
-        None => by_hand(&route.path),
-    };
-    let mut operation_id = header_parameter("operationID", "identifies the call in logs; visible ASCII");
-    operation_id["schema"]["maxLength"] = operation_id::MAX_BYTES.into();
-    let mut parameters = vec![operation_id];
-    let mut responses = json!({
-        "200": { "description": "success, and every error of the API", "content": { "application/json": { "schema": envelope(response) } } },
-        "413": { "description": too_large(), "content": { "text/plain": {} } },
-    });
-    let mut description = route.description.clone();
-    if route.admin {
+fn description(route: &Route) -> String {
+    let mut description = route.description.to_owned();
+    if let Some(list) = route.needs {
+        description.push_str(&format!(" `{list}` is required, and can be empty."));
+    }
+    if route.access == Access::Admin {
         description.push_str(" For administrators.");
+    }
+    if route.audited {
+        description.push_str(" Calls of administrators are recorded in the audit log.");
     }
     if route.beyond {
         description.push_str(" Not in OpenIM v3.8.");
     }
-    description.push_str(&price(&route.path, table));
+    description.push_str(&price(route));
+    description
+}
+
+/// The part of a POST that others do not have: headers, body, and the responses of all calls.
+fn posted(operation: &mut Value, [request, response]: [Value; 2]) {
+    let mut operation_id = header_parameter("operationID", "identifies the call in logs; visible ASCII");
+    operation_id["schema"]["maxLength"] = operation_id::MAX_BYTES.into();
+    operation["parameters"] = json!([operation_id]);
+    operation["requestBody"] =
+        json!({ "required": true, "content": { "application/json": { "schema": request } } });
+    let content = json!({ "application/json": { "schema": envelope(response) } });
+    let retry = json!({ "retry-after": { "schema": { "type": "string" } } });
+    operation["responses"] = json!({
+        "200": { "description": "success, and every error of the API", "content": content },
+        "400": { "description": "the body ends before its content length", "content": { "text/plain": {} } },
+        "408": { "description": "the body took too long", "content": { "text/plain": {} } },
+        "413": { "description": too_large(), "content": { "text/plain": {} } },
+        "429": { "description": "rate limit of the user or address exceeded",
+            "headers": retry, "content": content },
+        "503": { "description": "there is no room in memory for the call: retry later", "headers": retry,
+            "content": { "application/json": content["application/json"], "text/plain": {} } },
+    });
+}
+
+fn operation(route: &Route) -> Value {
     let mut operation = json!({
         "operationId": route.path.trim_start_matches('/').replace('/', "_").replace(['*', '{', '}'], ""),
         "tags": [route.path.split('/').nth(1).unwrap_or_default()],
-        "description": description,
+        "description": description(route),
+        "parameters": [],
     });
-    if route.method == "POST" {
-        operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": request } } });
-    } else {
-        parameters.clear();
-        responses = by_get(&route.path);
+    match &route.bodies {
+        Bodies::Messages(names) => posted(&mut operation, names.each_ref().map(|name| reference(name))),
+        Bodies::Schemas(schemas) => posted(&mut operation, schemas()),
+        Bodies::Answers(answers) => operation["responses"] = answers(),
     }
-    if route.path == "/object/*name" {
-        parameters.push(json!({ "name": "name", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }));
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.extend(route.parameters.iter().map(|parameter| parameter()));
     }
-    if route.path == "/msg/send_simple_msg" {
-        parameters
-            .push(json!({ "name": "key", "in": "query", "required": true, "schema": { "type": "string" },
-            "description": "the chat, from the webhook's URL" }));
-    }
-    if route.token {
+    if route.access != Access::Open {
         operation["security"] = json!([{ "token": [] }]);
     }
-    if route.method == "POST" {
-        responses["429"] = json!({ "description": "rate limit of the user or address exceeded", "headers": { "retry-after": { "schema": { "type": "string" } } },
-            "content": responses["200"]["content"].clone() });
-    }
-    operation["parameters"] = parameters.into();
-    operation["responses"] = responses;
     operation
 }
 
-/// Routes that are not calls: pages, redirects, discovery.
-fn by_get(path: &str) -> Value {
-    let plain = |description: &str| json!({ "description": description, "content": { "text/plain": {} } });
-    let found = |description: &str| json!({ "description": description, "headers": { "location": { "schema": { "type": "string" } } } });
-    if path.starts_with("/prometheus_discovery/") {
-        let targets = object(
-            &["targets", "labels"],
-            json!({ "targets": { "type": "array", "items": { "type": "string" } }, "labels": { "type": "object" } }),
-        );
-        let list = json!({ "type": "array", "items": targets });
-        let answer = json!({ "anyOf": [list, envelope(json!({}))] });
-        return json!({ "200": { "description": "target groups, or an error", "content": { "application/json": { "schema": answer } } } });
-    }
-    if path == "/third/prometheus" {
-        let refused = json!({ "description": "an error", "content": { "application/json": { "schema": envelope(json!({})) } } });
-        return json!({ "200": refused, "302": found("to the dashboards"), "404": plain("no dashboards are configured") });
-    }
-    json!({
-        "302": found("to the object"), "400": plain("the name is not UTF-8"), "404": plain("no such object"),
-        "502": plain("the object storage is unavailable"),
-    })
-}
-
 fn build() -> Value {
-    let table = table::routes();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for route in contract() {
-        let item = operation(&route, &table);
-        let path = if route.path == "/object/*name" { "/object/{name}".to_owned() } else { route.path };
-        paths.entry(path).or_default().insert(route.method.to_lowercase(), item);
+    for route in routes::all() {
+        let method = if route.is_post() { "post" } else { "get" };
+        let path = route.path.replace("{*", "{");
+        paths.entry(path).or_default().insert(method.to_owned(), operation(&route));
     }
     let schemas = schemas();
     json!({
@@ -334,28 +175,42 @@ mod tests {
     }
 
     #[test]
-    fn every_route_of_the_contract_is_described() {
+    fn every_route_is_described() {
         let document = build();
-        let routes = contract();
-        assert_eq!(routes.iter().filter(|route| !route.beyond).count(), 154);
-        assert!(routes.iter().all(|route| !route.description.is_empty()));
+        let routes = routes::all();
         assert_eq!(document["paths"].as_object().unwrap().len(), routes.len());
-        let known: BTreeSet<&str> = routes.iter().map(|route| route.path.as_str()).collect();
-        for path in table::routes().types.keys() {
-            assert!(known.contains(path), "{path} is not in routes.json");
+        for route in &routes {
+            let path = route.path.replace("{*", "{");
+            let described = &document["paths"][&path][if route.is_post() { "post" } else { "get" }];
+            let text = described["description"].as_str().unwrap();
+            assert!(text.starts_with(route.description), "{path}");
+            assert_eq!(text.contains("For administrators."), route.access == Access::Admin, "{path}");
+            assert_eq!(described["security"].is_array(), route.access != Access::Open, "{path}");
+            assert!(described["responses"].as_object().is_some_and(|answers| !answers.is_empty()), "{path}");
         }
-        let undescribed: Vec<&str> = routes
-            .iter()
-            .filter(|route| {
-                route.method == "POST" && !table::routes().types.contains_key(route.path.as_str())
-            })
-            .map(|route| route.path.as_str())
-            .filter(|path| by_hand(path) == by_hand("?"))
-            .collect();
-        // These are refused whatever their body is.
-        let refused =
+        // These are refused whatever their body is; the others have one that is described.
+        let empty = |route: &&Route| matches!(route.bodies, Bodies::Schemas(of) if of() == bodies::nothing());
+        let refused: BTreeSet<&str> = routes.iter().filter(empty).map(|route| route.path).collect();
+        let expected =
             ["/config/set_config", "/config/reset_config", "/config/set_enable_config_manager", "/restart"];
-        assert_eq!(undescribed.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(refused));
+        assert_eq!(refused, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn what_is_refused_or_never_shown_is_described_so() {
+        let routes = routes::all();
+        let says = |path: &str, text: &str| {
+            let route = routes.iter().find(|route| route.path == path).unwrap();
+            assert!(route.description.contains(text), "{path}: {}", route.description);
+        };
+        for path in
+            ["/config/set_config", "/config/reset_config", "/config/set_enable_config_manager", "/restart"]
+        {
+            says(path, "Always refused (500)");
+        }
+        says("/friend/get_incremental_blacks", "Always refused (1001)");
+        says("/user/get_users_online_token_detail", "`token` is always empty");
+        assert!(routes.iter().all(|route| !route.description.to_lowercase().contains("etcd")));
     }
 
     #[test]
@@ -405,11 +260,6 @@ mod tests {
                 .ends_with("one more request for every 10 items of its list.")
         );
         assert!(!description("/msg/get_server_time").contains("Counts"));
-        let known: BTreeSet<String> = contract().into_iter().map(|route| route.path).collect();
-        let table = table::routes();
-        for path in table.costs.keys().chain(table.costs_by_size.keys()) {
-            assert!(known.contains(*path), "{path}");
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, MatchedPath, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use protocol::{Error, ErrorCode};
 use rpc::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 /// The one configuration file.
 const CONFIG_NAME: &str = "config.yaml";
@@ -63,16 +63,17 @@ async fn require_insider(
     api.callers.verify(headers, 1).await?.require_admin()
 }
 
-/// `GET /prometheus_discovery/{name}`.
+/// `GET /prometheus_discovery/…`: the last part of the path names the service as upstream does.
 pub(crate) async fn discovery(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    path: MatchedPath,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Response {
     if let Err(error) = require_insider(&api, peer, &headers).await {
         return envelope::failed(&error);
     }
+    let name = path.as_str().rsplit('/').next().unwrap_or_default().to_owned();
     let Some(component) = component(&name) else { return envelope::not_found().await };
     let config = &api.config;
     let resolve = async |host: String| {

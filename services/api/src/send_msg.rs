@@ -20,7 +20,7 @@ use rpc::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,7 +6,7 @@ use protocol::{Result, lists, msggateway::GetUsersOnlineStatusReq};
 use rpc::Context;
 use serde::Serialize;
 
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,7 +11,7 @@ use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use super::{Body, send, to_message};
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 const MAX_RECEIVERS: usize = protocol::bounds::ITEMS;
 const PAGE: i32 = 500;

@@ -11,7 +11,7 @@ use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use super::send;
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 #[derive(Debug, Deserialize)]
 struct Body {

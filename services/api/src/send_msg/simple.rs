@@ -18,7 +18,7 @@ use rpc::Context;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, send};
-use crate::{Api, envelope, table::parse};
+use crate::{Api, envelope, route::parse};
 
 /// The platform that a bot's messages come from (contract: Admin).
 const ADMIN_PLATFORM: i32 = 10;
