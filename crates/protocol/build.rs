@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<_> =
         std::fs::read_dir("proto")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
-    let descriptors = protox::compile(&files, ["proto"])?;
+    let mut descriptors = protox::compile(&files, ["proto"])?;
     let pool = protox::prost_reflect::DescriptorPool::from_file_descriptor_set(descriptors.clone())?;
 
     let mut config = Config::new();
@@ -32,14 +32,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 );
             }
             for field in message.fields() {
-                config.field_attribute(format!("{path}.{}", field.name()), field_attribute(&field));
+                let name = rust_name(field.name());
+                config.field_attribute(format!("{path}.{name}"), field_attribute(&field));
             }
         }
     }
+    descriptors.file.iter_mut().flat_map(|file| &mut file.message_type).for_each(rename_fields);
     config.compile_fds(descriptors)?;
     let schemas = std::path::Path::new(&std::env::var("OUT_DIR")?).join("schemas.json");
     std::fs::write(schemas, serde_json::to_vec(&json_schemas(&pool))?)?;
     Ok(())
+}
+
+/// The name from which prost makes that of the field in Rust, where `userIDs` would become `user_ids`. JSON keeps the name of the contract.
+fn rust_name(name: &str) -> String {
+    name.replace("IDs", "Ids").replace("URLs", "Urls").replace("iOS", "ios")
+}
+
+fn rename_fields(message: &mut protox::prost_reflect::prost_types::DescriptorProto) {
+    for field in &mut message.field {
+        field.name = field.name.as_deref().map(rust_name);
+    }
+    message.nested_type.iter_mut().for_each(rename_fields);
 }
 
 /// Wrapper messages are bare values in JSON and have hand-written impls; internal messages never become JSON.

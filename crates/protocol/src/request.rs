@@ -37,4 +37,39 @@ mod tests {
         // Only a method that is added changes these.
         assert_eq!((names.len(), sum.sum()), (171, 0x046b_b76a));
     }
+
+    /// Of every message with a JSON form: the name in JSON and the number of each field.
+    fn fields() -> BTreeSet<String> {
+        let mut fields = BTreeSet::new();
+        for entry in std::fs::read_dir(env!("OUT_DIR")).unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !file.ends_with(".rs") || file == "openim.rs" {
+                continue;
+            }
+            let (mut message, mut number) = (String::new(), String::new());
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                let quoted = |key: &str| Some(line.split_once(key)?.1.split('"').next()?.to_owned());
+                if let Some(name) = line.trim().strip_prefix("pub struct ") {
+                    message = name.split(' ').next().unwrap_or_default().to_owned();
+                }
+                number = quoted("tag = \"").unwrap_or(number);
+                if let Some(name) = quoted("rename = \"") {
+                    fields.insert(format!("{file} {message}.{name} = {number}"));
+                }
+            }
+        }
+        fields
+    }
+
+    #[test]
+    fn fields_have_the_names_in_json_and_the_numbers_of_the_version_before() {
+        let fields = fields();
+        let some = "openim.user.rs GetAllUserIdResp.userIDs = 2";
+        assert!(fields.contains(some), "{:?}", fields.iter().take(3).collect::<Vec<_>>());
+        let mut sum = flate2::Crc::new();
+        sum.update(fields.into_iter().collect::<Vec<_>>().join("\n").as_bytes());
+        // Only a field that is added changes these.
+        assert_eq!((sum.amount(), sum.sum()), (73763, 0x8689_d46b));
+    }
 }

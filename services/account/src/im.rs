@@ -110,7 +110,7 @@ impl Im {
     /// Makes friends of two users.
     pub(crate) async fn make_friends(&self, op: &str, id: &str, friend: &str) -> protocol::Result<()> {
         let request =
-            ImportFriendReq { owner_user_id: id.to_owned(), friend_user_i_ds: vec![friend.to_owned()] };
+            ImportFriendReq { owner_user_id: id.to_owned(), friend_user_ids: vec![friend.to_owned()] };
         self.call(op, &request).await.map(|_| ())
     }
 
@@ -121,14 +121,14 @@ impl Im {
         }
         let request = InviteUserToGroupReq {
             group_id: group.to_owned(),
-            invited_user_i_ds: vec![id.to_owned()],
+            invited_user_ids: vec![id.to_owned()],
             ..Default::default()
         };
         self.call(op, &request).await.map(|_| ())
     }
 
     pub(crate) async fn is_member(&self, op: &str, group: &str, id: &str) -> protocol::Result<bool> {
-        let request = GetGroupMembersInfoReq { group_id: group.to_owned(), user_i_ds: vec![id.to_owned()] };
+        let request = GetGroupMembersInfoReq { group_id: group.to_owned(), user_ids: vec![id.to_owned()] };
         match self.call(op, &request).await {
             Ok(answer) => Ok(answer.members.iter().any(|member| member.user_id == id)),
             Err(error) if is(&error, ErrorCode::GroupNotFound) || is(&error, ErrorCode::RecordNotFound) => {
@@ -143,7 +143,7 @@ impl Im {
         if ids.is_empty() {
             return Ok(vec![]);
         }
-        let request = GetGroupsInfoReq { group_i_ds: ids.to_vec() };
+        let request = GetGroupsInfoReq { group_ids: ids.to_vec() };
         let answer = self.call(op, &request).await?;
         Ok(answer.group_infos)
     }
@@ -151,7 +151,7 @@ impl Im {
     pub(crate) async fn friends(&self, op: &str, id: &str) -> Result<Vec<String>> {
         let request = GetFriendIDsReq { user_id: id.to_owned() };
         let answer = self.call(op, &request).await?;
-        Ok(answer.friend_i_ds)
+        Ok(answer.friend_ids)
     }
 
     /// Users registered before the end of a range in ms, and per day in it.

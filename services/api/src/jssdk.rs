@@ -32,8 +32,8 @@ pub(crate) async fn conversations(
     let form = Form::of(&headers);
     let answer = async {
         let mut request: jssdk::GetConversationsReq = form.read(&body)?;
-        lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, MAX_ACTIVE as usize)?;
-        let seqs = seqs_of(&api, &context, request.conversation_i_ds).await?;
+        lists::distinct_some("conversationIDs", &mut request.conversation_ids, MAX_ACTIVE as usize)?;
+        let seqs = seqs_of(&api, &context, request.conversation_ids).await?;
         let unread_count = unread(&seqs);
         let conversations = describe(&api, &context, seqs).await?;
         Ok(jssdk::GetConversationsResp { unread_count, conversations })
@@ -55,7 +55,7 @@ pub(crate) async fn active(
             return Err(Error::args(format!("count must be between 1 and {MAX_ACTIVE}")));
         }
         let found = seqs_of(&api, &context, vec![]).await?;
-        let pinned = found.pinned_conversation_i_ds.clone();
+        let pinned = found.pinned_conversation_ids.clone();
         let unread_count = unread(&found);
         let mut seqs: Vec<(String, Seqs)> =
             found.seqs.into_iter().filter(|(_, seq)| seq.max_seq > 0).collect();
@@ -64,7 +64,7 @@ pub(crate) async fn active(
         let order: Vec<String> = seqs.iter().map(|(id, _)| id.clone()).collect();
         let chosen = GetConversationsHasReadAndMaxSeqResp {
             seqs: seqs.into_iter().collect(),
-            pinned_conversation_i_ds: vec![],
+            pinned_conversation_ids: vec![],
         };
         let mut conversations = describe(&api, &context, chosen).await?;
         let place = |item: &jssdk::ConversationMsg| {
@@ -80,11 +80,11 @@ pub(crate) async fn active(
 async fn seqs_of(
     api: &Api,
     context: &Context,
-    conversation_i_ds: Vec<String>,
+    conversation_ids: Vec<String>,
 ) -> Result<GetConversationsHasReadAndMaxSeqResp> {
     let request = GetConversationsHasReadAndMaxSeqReq {
         user_id: context.user_id().to_owned(),
-        conversation_i_ds,
+        conversation_ids,
         return_pinned: true,
     };
     api.peers.call(context, &request).await
@@ -104,9 +104,9 @@ async fn describe(
         return Ok(vec![]);
     }
     let user = context.user_id().to_owned();
-    let request = GetConversationsReq { owner_user_id: user.clone(), conversation_i_ds: ids.clone() };
+    let request = GetConversationsReq { owner_user_id: user.clone(), conversation_ids: ids.clone() };
     let rows = api.peers.call(context, &request).await?;
-    let request = GetLastMessageReq { user_id: user, conversation_i_ds: ids };
+    let request = GetLastMessageReq { user_id: user, conversation_ids: ids };
     let mut newest = api.peers.call(context, &request).await?;
     let people = People::of(api, context, &rows.conversations).await?;
     Ok(rows
@@ -146,19 +146,19 @@ impl People {
         let (peers, groups) = (ids(|row| &row.user_id), ids(|row| &row.group_id));
         let mut people = Self { users: HashMap::new(), friends: HashMap::new(), groups: HashMap::new() };
         if !peers.is_empty() {
-            let request = GetDesignateUsersReq { user_i_ds: peers.clone() };
+            let request = GetDesignateUsersReq { user_ids: peers.clone() };
             let found = api.peers.call(context, &request).await?;
             people.users = found.users_info.into_iter().map(|user| (user.user_id.clone(), user)).collect();
             let request = GetDesignatedFriendsReq {
                 owner_user_id: context.user_id().to_owned(),
-                friend_user_i_ds: peers,
+                friend_user_ids: peers,
             };
             let found = api.peers.call(context, &request).await?;
             let by_id = |friend: FriendInfo| Some((friend.friend_user.as_ref()?.user_id.clone(), friend));
             people.friends = found.friends_info.into_iter().filter_map(by_id).collect();
         }
         if !groups.is_empty() {
-            let request = GetGroupsInfoReq { group_i_ds: groups };
+            let request = GetGroupsInfoReq { group_ids: groups };
             let found = api.peers.call(context, &request).await?;
             people.groups =
                 found.group_infos.into_iter().map(|group| (group.group_id.clone(), group)).collect();

@@ -87,9 +87,9 @@ fn by_platform(user: User) -> UserTokens {
 async fn collect(api: &Api, context: &Context, body: &[u8]) -> Result<Vec<User>> {
     context.require_admin()?;
     let mut request: GetUsersOnlineStatusReq = parse(body)?;
-    lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
+    lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
     let mut users: Vec<User> = request
-        .user_i_ds
+        .user_ids
         .iter()
         .map(|id| User { user_id: id.clone(), status: 0, detail_platform_status: None })
         .collect();

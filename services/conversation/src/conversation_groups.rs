@@ -133,7 +133,7 @@ impl Conversations {
     ) -> Result<AddConversationsToGroupsResp> {
         let owner = &request.owner_user_id;
         check_owner(context, owner)?;
-        let (mut conversations, mut folders) = (request.conversation_i_ds, request.conversation_group_i_ds);
+        let (mut conversations, mut folders) = (request.conversation_ids, request.conversation_group_ids);
         check_lists(&mut conversations, &mut folders)?;
         self.check_own(owner, &conversations).await?;
         self.change_folders(context, owner, &Change::Put { conversations, folders }).await?;
@@ -147,7 +147,7 @@ impl Conversations {
     ) -> Result<RemoveConversationsFromGroupsResp> {
         let owner = &request.owner_user_id;
         check_owner(context, owner)?;
-        let (mut conversations, mut folders) = (request.conversation_i_ds, request.conversation_group_i_ds);
+        let (mut conversations, mut folders) = (request.conversation_ids, request.conversation_group_ids);
         check_lists(&mut conversations, &mut folders)?;
         self.change_folders(context, owner, &Change::Take { conversations, folders }).await?;
         Ok(RemoveConversationsFromGroupsResp {})
@@ -184,7 +184,7 @@ impl Conversations {
         let tips = ConversationGroupTips {
             owner_user_id: after.owner.clone(),
             change: change.name().to_owned(),
-            conversation_group_i_ds: ids,
+            conversation_group_ids: ids,
             version: after.version,
         };
         let to = To::User(&after.owner);

@@ -153,7 +153,7 @@ pub(crate) fn shown(owner: &str, folder: &Folder) -> ConversationGroup {
         order: folder.order,
         version: folder.version,
         ex: folder.ex.clone(),
-        conversation_i_ds: folder.conversation_ids.clone(),
+        conversation_ids: folder.conversation_ids.clone(),
         hidden: folder.hidden,
         conversation_group_type: folder.kind,
         create_time: millis(folder.create_time),

@@ -124,7 +124,7 @@ impl Conversations {
         let model = Conversation::new("", &id, session::GROUP, "", &request.group_id, now);
         let model = self.asked(context, model, Hook::BeforeCreateGroupChatConversations).await?;
         let row_of = |user: &String| Conversation { owner_user_id: user.clone(), ..model.clone() };
-        let rows: Vec<Conversation> = request.user_i_ds.iter().map(row_of).collect();
+        let rows: Vec<Conversation> = request.user_ids.iter().map(row_of).collect();
         self.store.ensure_conversations(&rows).await?;
         self.webhooks.after(context, Hook::AfterCreateGroupChatConversations, hooks::body(&model)).await;
         Ok(CreateGroupChatConversationsResp {})
@@ -138,7 +138,7 @@ impl Conversations {
         let owner = &request.owner_user_id;
         check::non_empty("ownerUserID", owner)?;
         context.require_self("ownerUserID", owner)?;
-        if (request.need_delete_time > 0) != request.conversation_i_ds.is_empty() {
+        if (request.need_delete_time > 0) != request.conversation_ids.is_empty() {
             return Err(Error::args(
                 "exactly one of needDeleteTime (days, above 0) and conversationIDs is required",
             ));
@@ -150,7 +150,7 @@ impl Conversations {
             let seqs = self.store.conversation_seqs(&all).await?;
             all.into_iter().filter(|id| seqs.get(id).is_some_and(|seq| seq.time < since)).collect()
         } else {
-            let mut ids = request.conversation_i_ds;
+            let mut ids = request.conversation_ids;
             lists::distinct("conversationIDs", &mut ids, protocol::bounds::ITEMS)?;
             ids
         };
@@ -193,9 +193,9 @@ impl Conversations {
     ) -> Result<GetConversationsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
-        lists::distinct("conversationIDs", &mut request.conversation_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct("conversationIDs", &mut request.conversation_ids, protocol::bounds::ITEMS)?;
         self.renew(&request.owner_user_id).await?;
-        let rows = self.store.conversations(&request.owner_user_id, &request.conversation_i_ds).await?;
+        let rows = self.store.conversations(&request.owner_user_id, &request.conversation_ids).await?;
         Ok(GetConversationsResp { conversations: rows.iter().map(Conversation::to_wire).collect() })
     }
 
@@ -266,7 +266,7 @@ impl Conversations {
             version: version.number(),
             version_id: version.id(),
             equal,
-            conversation_i_ds: if equal { vec![] } else { ids },
+            conversation_ids: if equal { vec![] } else { ids },
         })
     }
 
@@ -287,8 +287,8 @@ impl Conversations {
         context: &Context,
         request: GetPinnedConversationIDsReq,
     ) -> Result<GetPinnedConversationIDsResp> {
-        let conversation_i_ds = self.ids_where(context, &request.user_id, |row| row.is_pinned).await?;
-        Ok(GetPinnedConversationIDsResp { conversation_i_ds })
+        let conversation_ids = self.ids_where(context, &request.user_id, |row| row.is_pinned).await?;
+        Ok(GetPinnedConversationIDsResp { conversation_ids })
     }
 
     async fn quiet_ids(
@@ -296,8 +296,8 @@ impl Conversations {
         context: &Context,
         request: GetNotNotifyConversationIDsReq,
     ) -> Result<GetNotNotifyConversationIDsResp> {
-        let conversation_i_ds = self.ids_where(context, &request.user_id, does_not_notify).await?;
-        Ok(GetNotNotifyConversationIDsResp { conversation_i_ds })
+        let conversation_ids = self.ids_where(context, &request.user_id, does_not_notify).await?;
+        Ok(GetNotNotifyConversationIDsResp { conversation_ids })
     }
 
     async fn offline_push_users(
@@ -308,14 +308,14 @@ impl Conversations {
         check::non_empty("conversationID", &request.conversation_id)?;
         // Services ask for large groups; back ends for a few, users for themselves.
         if context.require_system().is_err() {
-            for user in &request.user_i_ds {
+            for user in &request.user_ids {
                 context.require_self("userIDs", user)?;
             }
-            lists::distinct("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
+            lists::distinct("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
         }
-        let quiet = self.store.quiet_owners(&request.conversation_id, &request.user_i_ds).await?;
-        let user_i_ds = request.user_i_ds.into_iter().filter(|user| !quiet.contains(user)).collect();
-        Ok(GetConversationOfflinePushUserIDsResp { user_i_ds })
+        let quiet = self.store.quiet_owners(&request.conversation_id, &request.user_ids).await?;
+        let user_ids = request.user_ids.into_iter().filter(|user| !quiet.contains(user)).collect();
+        Ok(GetConversationOfflinePushUserIDsResp { user_ids })
     }
 }
 

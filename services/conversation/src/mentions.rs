@@ -48,10 +48,10 @@ impl Conversations {
     ) -> Result<MarkMentionsResp> {
         context.require_system()?;
         let group = &request.group_id;
-        let at_all = request.announcement || request.at_user_i_ds.iter().any(|user| user == AT_ALL);
+        let at_all = request.announcement || request.at_user_ids.iter().any(|user| user == AT_ALL);
         let small = at_all && self.store.member_count(group).await? as usize <= MAX_MARKS;
         let everybody = if small { Some(self.store.member_ids(group).await?) } else { None };
-        let mut named = request.at_user_i_ds;
+        let mut named = request.at_user_ids;
         named.truncate(MAX_MARKS);
         let mut marks = if request.announcement {
             let others = everybody.unwrap_or_default().into_iter().filter(|user| *user != request.send_id);

@@ -70,8 +70,8 @@ impl Conversations {
         context: &Context,
         mut request: SetConversationsReq,
     ) -> Result<SetConversationsResp> {
-        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
-        for user in &request.user_i_ds {
+        lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
+        for user in &request.user_ids {
             context.require_self("userIDs", user)?;
         }
         let wanted = check::present("conversation", request.conversation)?;
@@ -88,8 +88,8 @@ impl Conversations {
             _ => return Err(Error::args("conversation.conversationType must be 1, 3 or 4")),
         };
         let fields = settings(&wanted)?;
-        let mut ids = Vec::with_capacity(request.user_i_ds.len());
-        for owner in &request.user_i_ds {
+        let mut ids = Vec::with_capacity(request.user_ids.len());
+        for owner in &request.user_ids {
             let id = id.clone().unwrap_or_else(|| conversation_id::single(owner, &wanted.user_id));
             if !wanted.conversation_id.is_empty() && wanted.conversation_id != id {
                 return Err(Error::args(format!(
@@ -99,7 +99,7 @@ impl Conversations {
             self.may_have(owner, &id, &wanted).await?;
             ids.push(id);
         }
-        for (owner, id) in request.user_i_ds.iter().zip(&ids) {
+        for (owner, id) in request.user_ids.iter().zip(&ids) {
             self.set_for(context, owner, id, &wanted, &fields).await?;
             if wanted.conversation_type == session::SINGLE
                 && let Some(private) = &wanted.is_private_chat

@@ -25,10 +25,10 @@ impl Conversations {
         context.require_self("userID", user)?;
         let page = Page::parse(request.pagination.as_ref())?;
         self.renew(user).await?;
-        let mut rows = if request.conversation_i_ds.is_empty() {
+        let mut rows = if request.conversation_ids.is_empty() {
             self.store.all_conversations(user).await?
         } else {
-            let mut ids = request.conversation_i_ds.clone();
+            let mut ids = request.conversation_ids.clone();
             lists::distinct("conversationIDs", &mut ids, protocol::bounds::ITEMS)?;
             self.store.conversations(user, &ids).await?
         };
@@ -41,7 +41,7 @@ impl Conversations {
                 context,
                 &GetConversationsHasReadAndMaxSeqReq {
                     user_id: user.clone(),
-                    conversation_i_ds: rows.iter().map(|row| row.conversation_id.clone()).collect(),
+                    conversation_ids: rows.iter().map(|row| row.conversation_id.clone()).collect(),
                     return_pinned: false,
                 },
             )
@@ -57,7 +57,7 @@ impl Conversations {
                 context,
                 &GetLastMessageReq {
                     user_id: user.clone(),
-                    conversation_i_ds: rows.iter().map(|row| row.conversation_id.clone()).collect(),
+                    conversation_ids: rows.iter().map(|row| row.conversation_id.clone()).collect(),
                 },
             )
             .await?;

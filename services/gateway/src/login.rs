@@ -64,9 +64,9 @@ pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, o
         }
     }
     let context = Context::system(operation_id);
-    for (address, connection_i_ds) in remote {
+    for (address, connection_ids) in remote {
         let request =
-            KickConnectionsReq { user_id: connection.user.clone(), connection_i_ds, ..Default::default() };
+            KickConnectionsReq { user_id: connection.user.clone(), connection_ids, ..Default::default() };
         let told = match gateway.peers.gateway(&address) {
             Ok(client) => client.call(&context, &request).await,
             Err(error) => Err(error),

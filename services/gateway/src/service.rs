@@ -113,7 +113,7 @@ impl GatewayService {
             }
         };
         let mut late = false;
-        for user in &push.user_i_ds {
+        for user in &push.user_ids {
             if *user == push.late_for {
                 late = true;
             } else {
@@ -147,7 +147,7 @@ impl GatewayService {
         let mut concerned = if request.everybody {
             self.registry.all()
         } else {
-            let users: HashSet<&String> = request.user_i_ds.iter().collect();
+            let users: HashSet<&String> = request.user_ids.iter().collect();
             users.into_iter().flat_map(|user| self.registry.of_user(user)).collect()
         };
         concerned.retain(|open| open.opened.elapsed() >= missed);
@@ -158,7 +158,7 @@ impl GatewayService {
 
     async fn put_audience(&self, context: &Context, request: PutAudienceReq) -> Result<PutAudienceResp> {
         context.require_system()?;
-        self.audiences.put(request.audience, request.user_i_ds);
+        self.audiences.put(request.audience, request.user_ids);
         Ok(PutAudienceResp {})
     }
 
@@ -186,7 +186,7 @@ impl GatewayService {
         context.require_system()?;
         self.registry.end_tokens(&request.token_digests);
         for open in self.registry.of_user(&request.user_id) {
-            let meant = request.connection_i_ds.contains(&open.id)
+            let meant = request.connection_ids.contains(&open.id)
                 || request.token_digests.contains(&open.token_digest);
             if meant && open.id != request.except_connection_id {
                 kick(self, &open);
@@ -216,7 +216,7 @@ impl GatewayService {
     ) -> Result<GetUsersOnlineStatusResp> {
         context.require_admin()?;
         let success_result = request
-            .user_i_ds
+            .user_ids
             .into_iter()
             .filter_map(|user_id| {
                 let open = self.registry.of_user(&user_id);
@@ -349,8 +349,8 @@ pub(crate) mod tests {
             let message = GatewayPush { audience: "g/1".into(), except: "b".into(), ..Default::default() };
             let answer = push(&gateway, message.clone()).await;
             assert_eq!((answer.delivered, answer.unknown_audiences), (0, vec!["g/1".to_owned()]));
-            let user_i_ds = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
-            let audience = PutAudienceReq { audience: "g/1".into(), user_i_ds };
+            let user_ids = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+            let audience = PutAudienceReq { audience: "g/1".into(), user_ids };
             gateway.put_audience(&Context::system("test"), audience).await.unwrap();
             let answer = push(&gateway, message).await;
             assert_eq!((answer.delivered, answer.unknown_audiences.len()), (1, 0), "{others} others");
@@ -365,7 +365,7 @@ pub(crate) mod tests {
         let gateway = gateway();
         let (author, other) = (connect(&gateway, "author"), connect(&gateway, "other"));
         let message = GatewayPush {
-            user_i_ds: vec!["author".into(), "other".into()],
+            user_ids: vec!["author".into(), "other".into()],
             late_for: "author".into(),
             ..Default::default()
         };
@@ -384,7 +384,7 @@ pub(crate) mod tests {
         let pushes: Vec<_> = (0..1000)
             .map(|number| GatewayPush {
                 msg_data: vec![0; 8 << 10].into(),
-                user_i_ds: vec!["reader".into(), "silent".into()],
+                user_ids: vec!["reader".into(), "silent".into()],
                 operation_id: number.to_string(),
                 ..Default::default()
             })
@@ -416,7 +416,7 @@ pub(crate) mod tests {
         let young = connect(&gateway, "a");
         tokio::time::sleep(Duration::from_secs(1)).await;
         let resync = async |everybody| {
-            let request = ResyncReq { user_i_ds: vec!["a".into()], everybody, missed_ms_ago: 2000 };
+            let request = ResyncReq { user_ids: vec!["a".into()], everybody, missed_ms_ago: 2000 };
             gateway.resync(&Context::system("test"), request).await.unwrap().connections
         };
         assert_eq!(resync(false).await, 1);

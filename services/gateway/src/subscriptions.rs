@@ -26,7 +26,7 @@ async fn status(gateway: &Gateway, users: &[String]) -> Result<SubUserOnlineStat
             let mut platforms: Vec<i32> = routes.into_iter().map(|route| route.platform).collect();
             platforms.sort_unstable();
             platforms.dedup();
-            SubUserOnlineStatusElem { user_id: user.clone(), online_platform_i_ds: platforms }
+            SubUserOnlineStatusElem { user_id: user.clone(), online_platform_ids: platforms }
         })
         .collect();
     Ok(SubUserOnlineStatusTips { subscribers })

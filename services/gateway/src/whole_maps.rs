@@ -123,7 +123,7 @@ mod tests {
     fn pinned_conversations_are_no_map() {
         // As a map entry this id would have a key and no value.
         let response = GetConversationsHasReadAndMaxSeqResp {
-            pinned_conversation_i_ds: vec!["si_abcdefgt5abc_5wxyz".into()],
+            pinned_conversation_ids: vec!["si_abcdefgt5abc_5wxyz".into()],
             ..Default::default()
         };
         let data: Bytes = response.encode_to_vec().into();

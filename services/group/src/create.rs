@@ -46,8 +46,8 @@ impl Groups {
             check::at_most(&format!("groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
         }
         let mut ids = vec![request.owner_user_id.clone()];
-        ids.extend(request.admin_user_i_ds.iter().cloned());
-        ids.extend(request.member_user_i_ds.iter().cloned());
+        ids.extend(request.admin_user_ids.iter().cloned());
+        ids.extend(request.member_user_ids.iter().cloned());
         check::ids("memberUserIDs, adminUserIDs and ownerUserID together", &ids, MAX_MEMBERS_PER_CALL)?;
         let known = self.store.users(&ids).await?;
         if let Some(unknown) = ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id)) {
@@ -92,7 +92,7 @@ impl Groups {
             .map(|(index, user)| {
                 let level = if index == 0 {
                     role::OWNER
-                } else if index <= request.admin_user_i_ds.len() {
+                } else if index <= request.admin_user_ids.len() {
                     role::ADMIN
                 } else {
                     role::ORDINARY

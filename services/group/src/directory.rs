@@ -49,9 +49,9 @@ impl Groups {
         context: &Context,
         mut request: GetGroupAbstractInfoReq,
     ) -> Result<GetGroupAbstractInfoResp> {
-        lists::distinct_some("groupIDs", &mut request.group_i_ds, protocol::bounds::ITEMS)?;
-        let mut group_abstract_infos = Vec::with_capacity(request.group_i_ds.len());
-        for id in &request.group_i_ds {
+        lists::distinct_some("groupIDs", &mut request.group_ids, protocol::bounds::ITEMS)?;
+        let mut group_abstract_infos = Vec::with_capacity(request.group_ids.len());
+        for id in &request.group_ids {
             self.existing(id).await?;
             self.require(context, id, Standing::Member).await?;
             let members = self.store.member_ids(id).await?;
@@ -72,7 +72,7 @@ impl Groups {
         check::non_empty("groupID", &request.group_id)?;
         self.existing(&request.group_id).await?;
         self.require(context, &request.group_id, Standing::Member).await?;
-        Ok(GetGroupMemberUserIDsResp { user_i_ds: self.store.member_ids(&request.group_id).await? })
+        Ok(GetGroupMemberUserIDsResp { user_ids: self.store.member_ids(&request.group_id).await? })
     }
 
     pub(crate) async fn creations(
@@ -92,10 +92,10 @@ impl Groups {
         mut request: GetGroupUsersReqApplicationListReq,
     ) -> Result<GetGroupUsersReqApplicationListResp> {
         check::non_empty("groupID", &request.group_id)?;
-        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
         self.existing(&request.group_id).await?;
         self.require(context, &request.group_id, Standing::Administrator).await?;
-        let rows = self.store.group_requests_of(&request.group_id, &request.user_i_ds).await?;
+        let rows = self.store.group_requests_of(&request.group_id, &request.user_ids).await?;
         let group_requests = self.request_infos(rows).await?;
         Ok(GetGroupUsersReqApplicationListResp { total: group_requests.len() as i64, group_requests })
     }

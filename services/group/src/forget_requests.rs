@@ -22,8 +22,8 @@ impl Groups {
         let user = &request.user_id;
         check::non_empty("userID", user)?;
         context.require_self("userID", user)?;
-        lists::distinct_some("groupIDs", &mut request.group_i_ds, protocol::bounds::ITEMS)?;
-        self.store.hide_group_requests_from(user, &request.group_i_ds).await?;
+        lists::distinct_some("groupIDs", &mut request.group_ids, protocol::bounds::ITEMS)?;
+        self.store.hide_group_requests_from(user, &request.group_ids).await?;
         Ok(DeleteGroupRequestsFromUserResp {})
     }
 
@@ -34,10 +34,10 @@ impl Groups {
     ) -> Result<DeleteGroupRequestsToGroupResp> {
         let group = &request.group_id;
         check::non_empty("groupID", group)?;
-        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
         self.existing(group).await?;
         self.require(context, group, Standing::Administrator).await?;
-        self.store.hide_group_requests_to(group, &request.user_i_ds).await?;
+        self.store.hide_group_requests_to(group, &request.user_ids).await?;
         Ok(DeleteGroupRequestsToGroupResp {})
     }
 

@@ -128,15 +128,15 @@ impl Groups {
         if !self.webhooks.wants(Hook::BeforeCreateGroup) {
             return Ok(());
         }
-        let members = request.admin_user_i_ds.len() + request.member_user_i_ds.len() + 1;
+        let members = request.admin_user_ids.len() + request.member_user_ids.len() + 1;
         let info = group.to_info(&request.owner_user_id, u32::try_from(members).unwrap_or(u32::MAX));
         let mut body = serde_json::to_value(info).unwrap_or_default();
         let listed = |users: &[String], level: i32| -> Vec<Value> {
             users.iter().map(|user| json!({ "userID": user, "roleLevel": level })).collect()
         };
         let mut list = listed(std::slice::from_ref(&request.owner_user_id), role::OWNER);
-        list.extend(listed(&request.admin_user_i_ds, role::ADMIN));
-        list.extend(listed(&request.member_user_i_ds, role::ORDINARY));
+        list.extend(listed(&request.admin_user_ids, role::ADMIN));
+        list.extend(listed(&request.member_user_ids, role::ORDINARY));
         body["initMemberList"] = list.into();
         body["operationID"] = context.operation_id.clone().into();
         let answer: CreateAnswer = self.webhooks.before(context, Hook::BeforeCreateGroup, body).await?;

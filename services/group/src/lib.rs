@@ -205,10 +205,10 @@ impl Groups {
         &self,
         context: &Context,
         group: &str,
-        user_i_ds: Vec<String>,
+        user_ids: Vec<String>,
     ) -> Result<()> {
         let request =
-            protocol::conversation::CreateGroupChatConversationsReq { user_i_ds, group_id: group.to_owned() };
+            protocol::conversation::CreateGroupChatConversationsReq { user_ids, group_id: group.to_owned() };
         self.peers.call(&context.as_system(), &request).await?;
         Ok(())
     }

@@ -161,26 +161,26 @@ impl Groups {
         request: InviteUserToGroupReq,
     ) -> Result<InviteUserToGroupResp> {
         check::non_empty("groupID", &request.group_id)?;
-        check::ids("invitedUserIDs", &request.invited_user_i_ds, MAX_MEMBERS_PER_CALL)?;
+        check::ids("invitedUserIDs", &request.invited_user_ids, MAX_MEMBERS_PER_CALL)?;
         check::at_most("reason", &request.reason, protocol::bounds::NOTE_BYTES)?;
         let group = self.living(&request.group_id).await?;
         let id = &group.group_id;
         let standing = self.require(context, id, Standing::Member).await?;
-        let known = self.store.users(&request.invited_user_i_ds).await?;
+        let known = self.store.users(&request.invited_user_ids).await?;
         if let Some(unknown) =
-            request.invited_user_i_ds.iter().find(|id| !known.iter().any(|user| user.user_id == **id))
+            request.invited_user_ids.iter().find(|id| !known.iter().any(|user| user.user_id == **id))
         {
             return Err(ErrorCode::UserNotFound.with(format!("user {unknown} is not registered")));
         }
-        if let Some(member) = self.store.members(id, &request.invited_user_i_ds).await?.first() {
+        if let Some(member) = self.store.members(id, &request.invited_user_ids).await?.first() {
             return Err(member_already(id, &member.user_id));
         }
         let body = json!({
-            "operationID": context.operation_id, "groupID": id, "reason": request.reason, "invitedUserIDs": request.invited_user_i_ds,
+            "operationID": context.operation_id, "groupID": id, "reason": request.reason, "invitedUserIDs": request.invited_user_ids,
         });
         self.ask(context, Hook::BeforeInviteUserToGroup, body).await?;
         if group.need_verification == ALL_NEED_VERIFICATION && standing < Standing::Administrator {
-            for user in &request.invited_user_i_ds {
+            for user in &request.invited_user_ids {
                 self.ask_to_join(
                     context,
                     &group,
@@ -196,7 +196,7 @@ impl Groups {
         }
         let source = if standing == Standing::Privileged { JOINED_BY_ADMIN } else { JOINED_BY_INVITATION };
         // Batches keep tips and transactions small.
-        for users in request.invited_user_i_ds.chunks(50) {
+        for users in request.invited_user_ids.chunks(50) {
             let rows: Vec<Member> = users
                 .iter()
                 .map(|user| {
@@ -366,17 +366,17 @@ impl Groups {
         request: KickGroupMemberReq,
     ) -> Result<KickGroupMemberResp> {
         check::non_empty("groupID", &request.group_id)?;
-        check::ids("kickedUserIDs", &request.kicked_user_i_ds, MAX_MEMBERS_PER_CALL)?;
+        check::ids("kickedUserIDs", &request.kicked_user_ids, MAX_MEMBERS_PER_CALL)?;
         check::at_most("reason", &request.reason, protocol::bounds::NOTE_BYTES)?;
         let group = self.existing(&request.group_id).await?;
         let id = &group.group_id;
         let standing = self.require(context, id, Standing::Administrator).await?;
-        if request.kicked_user_i_ds.iter().any(|user| user == context.user_id()) {
+        if request.kicked_user_ids.iter().any(|user| user == context.user_id()) {
             return Err(Error::args("kickedUserIDs names the caller; use quit_group"));
         }
-        let members = self.store.members(id, &request.kicked_user_i_ds).await?;
+        let members = self.store.members(id, &request.kicked_user_ids).await?;
         if let Some(stranger) =
-            request.kicked_user_i_ds.iter().find(|id| !members.iter().any(|member| member.user_id == **id))
+            request.kicked_user_ids.iter().find(|id| !members.iter().any(|member| member.user_id == **id))
         {
             return Err(ErrorCode::NotInGroup.with(format!("{stranger} is not a member of group {id}")));
         }
@@ -390,7 +390,7 @@ impl Groups {
         }
         let operator = self.operator(context, id).await?;
         let kicked_user_list = self.member_infos(&members).await?;
-        self.remove(id, &request.kicked_user_i_ds).await?;
+        self.remove(id, &request.kicked_user_ids).await?;
         if request.send_message != Some(false) {
             let version = self.store.member_version(id).await?;
             let tips = MemberKickedTips {
@@ -406,7 +406,7 @@ impl Groups {
             notification::tell(&self.peers, context, sender, To::Group(id), kind::MEMBER_KICKED, &tips).await;
         }
         let body =
-            json!({ "groupID": id, "kickedUserIDs": request.kicked_user_i_ds, "reason": request.reason });
+            json!({ "groupID": id, "kickedUserIDs": request.kicked_user_ids, "reason": request.reason });
         self.webhooks.after(context, Hook::AfterKickGroupMember, body).await;
         Ok(KickGroupMemberResp {})
     }

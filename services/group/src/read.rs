@@ -57,8 +57,8 @@ impl Groups {
         context: &Context,
         mut request: GetGroupsInfoReq,
     ) -> Result<GetGroupsInfoResp> {
-        lists::distinct_some("groupIDs", &mut request.group_i_ds, protocol::bounds::ITEMS)?;
-        let mut group_infos = self.infos(&request.group_i_ds).await?;
+        lists::distinct_some("groupIDs", &mut request.group_ids, protocol::bounds::ITEMS)?;
+        let mut group_infos = self.infos(&request.group_ids).await?;
         // Joining a group needs its name, owner and rules; its announcement is for members.
         for info in group_infos.iter_mut().filter(|info| !info.notification.is_empty()) {
             let (standing, _) = self.standing(context, &info.group_id).await?;
@@ -75,9 +75,9 @@ impl Groups {
         mut request: GetGroupMembersInfoReq,
     ) -> Result<GetGroupMembersInfoResp> {
         check::non_empty("groupID", &request.group_id)?;
-        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
         self.require(context, &request.group_id, Standing::Member).await?;
-        let members = self.store.members(&request.group_id, &request.user_i_ds).await?;
+        let members = self.store.members(&request.group_id, &request.user_ids).await?;
         Ok(GetGroupMembersInfoResp { members: self.member_infos(&members).await? })
     }
 
@@ -148,8 +148,8 @@ impl Groups {
         context.require_self("fromUserID", &request.from_user_id)?;
         let page = Page::parse(request.pagination.as_ref())?;
         let mut groups = self.administered(&request.from_user_id).await?;
-        if !request.group_i_ds.is_empty() {
-            groups.retain(|group| request.group_i_ds.contains(group));
+        if !request.group_ids.is_empty() {
+            groups.retain(|group| request.group_ids.contains(group));
         }
         let (rows, total) =
             self.store.group_request_page(Some(&groups), None, &request.handle_results, page).await?;
@@ -165,7 +165,7 @@ impl Groups {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
         let page = Page::parse(request.pagination.as_ref())?;
-        let groups = (!request.group_i_ds.is_empty()).then_some(request.group_i_ds.as_slice());
+        let groups = (!request.group_ids.is_empty()).then_some(request.group_ids.as_slice());
         let (rows, total) = self
             .store
             .group_request_page(groups, Some(&request.user_id), &request.handle_results, page)
@@ -289,7 +289,7 @@ impl Groups {
             version: version.number(),
             version_id: version.id(),
             equal,
-            user_i_ds: if equal { vec![] } else { ids },
+            user_ids: if equal { vec![] } else { ids },
         })
     }
 
@@ -308,7 +308,7 @@ impl Groups {
             version: version.number(),
             version_id: version.id(),
             equal,
-            group_i_ds: if equal { vec![] } else { ids },
+            group_ids: if equal { vec![] } else { ids },
         })
     }
 }

@@ -160,7 +160,7 @@ impl Groups {
         let request = MarkMentionsReq {
             group_id: group.to_owned(),
             send_id: context.user_id().to_owned(),
-            at_user_i_ds: vec![],
+            at_user_ids: vec![],
             announcement: true,
         };
         let marked = self.peers.call(&context.as_system(), &request).await;

@@ -144,12 +144,12 @@ impl Messages {
         mut request: DeleteMsgPhysicalReq,
     ) -> Result<DeleteMsgPhysicalResp> {
         context.require_admin()?;
-        lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("conversationIDs", &mut request.conversation_ids, protocol::bounds::ITEMS)?;
         if request.timestamp < 0 {
             return Err(Error::args("timestamp must be an age in seconds, not negative"));
         }
         let before = self.clock.now_ms().saturating_sub(request.timestamp.saturating_mul(1000));
-        for id in &request.conversation_i_ds {
+        for id in &request.conversation_ids {
             let last = self.store.last_old_seq(id, 1, before).await?;
             if last > 0 {
                 self.store.remove_messages_up_to(id, last).await?;

@@ -42,7 +42,7 @@ pub(crate) fn check(message: &MsgData) -> Result<()> {
         ("offlinePushInfo.title", &info.title, MAX_NAME_BYTES),
         ("offlinePushInfo.desc", &info.desc, MAX_NOTE_BYTES),
         ("offlinePushInfo.ex", &info.ex, MAX_NOTE_BYTES),
-        ("offlinePushInfo.iOSPushSound", &info.i_os_push_sound, MAX_NAME_BYTES),
+        ("offlinePushInfo.iOSPushSound", &info.ios_push_sound, MAX_NAME_BYTES),
         ("offlinePushInfo.signalInfo", &info.signal_info, MAX_NOTE_BYTES),
     ] {
         check::at_most(field, text, most)?;
@@ -117,7 +117,7 @@ mod tests {
             ("offlinePushInfo.title", 1024, |n| info(|info| info.title = text(n))),
             ("offlinePushInfo.desc", 16_384, |n| info(|info| info.desc = text(n))),
             ("offlinePushInfo.ex", 16_384, |n| info(|info| info.ex = text(n))),
-            ("offlinePushInfo.iOSPushSound", 1024, |n| info(|info| info.i_os_push_sound = text(n))),
+            ("offlinePushInfo.iOSPushSound", 1024, |n| info(|info| info.ios_push_sound = text(n))),
         ];
         for (field, most, message) in rows {
             assert!(check(&message(most)).is_ok(), "{field}");
@@ -146,7 +146,7 @@ mod tests {
         let offline = PushMsgReq {
             msg_data: Some(placed),
             conversation_id: conversation.clone(),
-            user_i_ds: vec![id; 500],
+            user_ids: vec![id; 500],
         };
         assert!(offline.encoded_len() + conversation.len() < BROKER);
     }

@@ -63,8 +63,8 @@ impl Messages {
         context: &Context,
         mut request: GetConversationsUnreadCountReq,
     ) -> Result<GetConversationsUnreadCountResp> {
-        self.checked(context, &request.user_id, &mut request.conversation_i_ds)?;
-        let unread_count = self.unread_counts(&request.user_id, request.conversation_i_ds).await?;
+        self.checked(context, &request.user_id, &mut request.conversation_ids)?;
+        let unread_count = self.unread_counts(&request.user_id, request.conversation_ids).await?;
         Ok(GetConversationsUnreadCountResp { unread_count })
     }
 
@@ -90,10 +90,10 @@ impl Messages {
         mut request: ClearConversationsUnreadCountReq,
     ) -> Result<ClearConversationsUnreadCountResp> {
         let user = &request.user_id;
-        self.checked(context, user, &mut request.conversation_i_ds)?;
-        let own = self.own_conversations(user, &request.conversation_i_ds).await?;
+        self.checked(context, user, &mut request.conversation_ids)?;
+        let own = self.own_conversations(user, &request.conversation_ids).await?;
         self.raise_positions(context, user, &own, i64::MAX).await?;
-        let unread_count = self.unread_counts(user, request.conversation_i_ds).await?;
+        let unread_count = self.unread_counts(user, request.conversation_ids).await?;
         Ok(ClearConversationsUnreadCountResp { unread_count })
     }
 
@@ -105,11 +105,11 @@ impl Messages {
         mut request: ResetConversationUnreadReq,
     ) -> Result<ResetConversationUnreadResp> {
         let user = &request.user_id;
-        self.checked(context, user, &mut request.conversation_i_ds)?;
+        self.checked(context, user, &mut request.conversation_ids)?;
         if request.num < 0 {
             return Err(Error::args("num must be at least 0"));
         }
-        let ids = &request.conversation_i_ds;
+        let ids = &request.conversation_ids;
         let own = self.own_conversations(user, ids).await?;
         if let Some(id) = ids.iter().find(|id| own.iter().all(|(row, _)| row.conversation_id != **id)) {
             return Err(missing(user, id));

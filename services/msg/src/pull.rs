@@ -344,7 +344,7 @@ impl Messages {
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
         let until = Instant::now() + READ_FOR;
-        let windows = self.windows(user, &request.conversation_i_ds).await?;
+        let windows = self.windows(user, &request.conversation_ids).await?;
         // The newest ones at once; where one was deleted, the last of those before it.
         let newest = windows.iter().filter(|(_, window)| window.min <= window.max);
         let newest: Vec<Place> =
@@ -399,10 +399,10 @@ impl Messages {
         context.require_self("userID", &request.user_id)?;
         let user = &request.user_id;
         self.renew(user).await?;
-        let rows = if request.conversation_i_ds.is_empty() {
+        let rows = if request.conversation_ids.is_empty() {
             self.store.conversation_bounds(user, None).await?
         } else {
-            let mut ids = request.conversation_i_ds.clone();
+            let mut ids = request.conversation_ids.clone();
             lists::distinct("conversationIDs", &mut ids, MAX_CONVERSATIONS)?;
             self.store.conversation_bounds(user, Some(&ids)).await?
         };
@@ -415,7 +415,7 @@ impl Messages {
             rows.iter().filter(|row| request.return_pinned && row.is_pinned).map(|row| row.id().to_owned());
         Ok(GetConversationsHasReadAndMaxSeqResp {
             seqs: windows.into_iter().map(of_window).collect(),
-            pinned_conversation_i_ds: pinned.collect(),
+            pinned_conversation_ids: pinned.collect(),
         })
     }
 

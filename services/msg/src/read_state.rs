@@ -363,9 +363,9 @@ impl Messages {
         mut request: ClearConversationsMsgReq,
     ) -> Result<ClearConversationsMsgResp> {
         check::non_empty("userID", &request.user_id)?;
-        lists::distinct_some("conversationIDs", &mut request.conversation_i_ds, MAX_SEQS)?;
+        lists::distinct_some("conversationIDs", &mut request.conversation_ids, MAX_SEQS)?;
         context.require_self("userID", &request.user_id)?;
-        let known = self.own_conversations(&request.user_id, &request.conversation_i_ds).await?;
+        let known = self.own_conversations(&request.user_id, &request.conversation_ids).await?;
         self.clear_conversations(
             context,
             &request.user_id,
@@ -414,8 +414,7 @@ impl Messages {
         for row in rows {
             let id = &row.conversation_id;
             self.store.raise_min_seq(id, newest.get(id).map_or(0, |seq| seq.max) + 1).await?;
-            let tips =
-                ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: vec![id.clone()] };
+            let tips = ClearConversationTips { user_id: user.to_owned(), conversation_ids: vec![id.clone()] };
             notification::send(
                 &self.peers,
                 context,
@@ -450,7 +449,7 @@ impl Messages {
             self.store.update_conversation(user, id, &bson::doc! { "min_seq": max + 1 }).await?;
         }
         if sync.is_sync_self {
-            let tips = ClearConversationTips { user_id: user.to_owned(), conversation_i_ds: known };
+            let tips = ClearConversationTips { user_id: user.to_owned(), conversation_ids: known };
             notification::tell(&self.peers, context, user, To::User(user), kind::CONVERSATION_CLEARED, &tips)
                 .await;
         }

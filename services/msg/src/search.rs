@@ -115,14 +115,14 @@ impl Messages {
         let user = &request.user_id;
         check::non_empty("userID", user)?;
         context.require_self("userID", user)?;
-        lists::distinct("conversationIDs", &mut request.conversation_i_ds, MAX_CONVERSATIONS)?;
+        lists::distinct("conversationIDs", &mut request.conversation_ids, MAX_CONVERSATIONS)?;
         if !(1..=MAX_FOUND).contains(&request.count) {
             return Err(Error::args(format!("count must be between 1 and {MAX_FOUND}")));
         }
         let wanted = Wanted::parse(&request)?;
         let from = parse_cursor(&request.cursor)?;
         let _turn = self.searches.turn(user).await?;
-        let mut ids = request.conversation_i_ds.clone();
+        let mut ids = request.conversation_ids.clone();
         if ids.is_empty() {
             ids = self.store.conversation_ids(user).await?;
             ids.sort_unstable();
@@ -132,7 +132,7 @@ impl Messages {
             // A conversation that is gone meanwhile is passed over.
             let at = ids.iter().position(|known| known == id);
             let at = at.or_else(|| {
-                request.conversation_i_ds.is_empty().then(|| ids.partition_point(|known| known.as_str() < id))
+                request.conversation_ids.is_empty().then(|| ids.partition_point(|known| known.as_str() < id))
             });
             let at = at.ok_or_else(|| Error::args("cursor does not belong to these conversations"))?;
             ids.drain(..at);

@@ -35,7 +35,7 @@ fn divided(mut push: GatewayPush) -> Vec<GatewayPush> {
     if push.encoded_len() <= CALL_BYTES {
         return vec![push];
     }
-    let users = std::mem::take(&mut push.user_i_ds);
+    let users = std::mem::take(&mut push.user_ids);
     let bare = push.encoded_len();
     let mut parts = vec![push.clone()];
     // The first part carries the audience.
@@ -44,18 +44,18 @@ fn divided(mut push: GatewayPush) -> Vec<GatewayPush> {
     let mut size = bare;
     for user in users {
         let cost = user.len() + FIELD_COST;
-        let part =
-            match parts.last_mut().filter(|part| size + cost <= CALL_BYTES || part.user_i_ds.is_empty()) {
-                Some(part) => part,
-                None => {
-                    size = bare;
-                    parts.push(push.clone());
-                    let Some(part) = parts.last_mut() else { continue };
-                    part
-                }
-            };
+        let part = match parts.last_mut().filter(|part| size + cost <= CALL_BYTES || part.user_ids.is_empty())
+        {
+            Some(part) => part,
+            None => {
+                size = bare;
+                parts.push(push.clone());
+                let Some(part) = parts.last_mut() else { continue };
+                part
+            }
+        };
         size += cost;
-        part.user_i_ds.push(user);
+        part.user_ids.push(user);
     }
     parts
 }
@@ -66,7 +66,7 @@ pub(crate) fn spelled_out(request: &GatewayPushReq, audiences: &[&Audience]) -> 
     for push in &mut pushes {
         let audience = audiences.iter().find(|audience| audience.name == push.audience);
         let members = audience.iter().flat_map(|audience| audience.users.iter());
-        push.user_i_ds.extend(members.filter(|user| **user != push.except).cloned());
+        push.user_ids.extend(members.filter(|user| **user != push.except).cloned());
         push.audience.clear();
     }
     pushes
@@ -80,7 +80,7 @@ mod tests {
         GatewayPush {
             operation_id: number.to_string(),
             msg_data: vec![0; bytes].into(),
-            user_i_ds: (0..users).map(|user| format!("user{user:016}")).collect(),
+            user_ids: (0..users).map(|user| format!("user{user:016}")).collect(),
             audience: "g/1/2".into(),
             ..Default::default()
         }
@@ -114,7 +114,7 @@ mod tests {
         let parts: Vec<_> = calls.into_iter().flat_map(|call| call.pushes).collect();
         assert!(parts.iter().all(|part| part.msg_data == whole.msg_data && part.operation_id == "7"));
         assert_eq!(parts.iter().filter(|part| !part.audience.is_empty()).count(), 1);
-        let users: Vec<_> = parts.into_iter().flat_map(|part| part.user_i_ds).collect();
-        assert_eq!(users, whole.user_i_ds);
+        let users: Vec<_> = parts.into_iter().flat_map(|part| part.user_ids).collect();
+        assert_eq!(users, whole.user_ids);
     }
 }

@@ -68,7 +68,7 @@ impl Missed {
         let told = |name: &String| pushes.iter().any(|push| push.audience == *name);
         let members = audiences.iter().filter(|audience| told(&audience.name));
         let members = members.flat_map(|audience| audience.users.iter());
-        for user in pushes.iter().flat_map(|push| &push.user_i_ds).chain(members) {
+        for user in pushes.iter().flat_map(|push| &push.user_ids).chain(members) {
             if self.everybody {
                 break;
             }
@@ -84,7 +84,7 @@ impl Missed {
 
     fn request(&self) -> ResyncReq {
         ResyncReq {
-            user_i_ds: self.users.iter().cloned().collect(),
+            user_ids: self.users.iter().cloned().collect(),
             everybody: self.everybody,
             missed_ms_ago: self.last.elapsed().as_millis() as u64,
         }
@@ -184,7 +184,7 @@ impl Gateways {
                 let Some(audience) = audiences.iter().find(|audience| audience.name == *name) else {
                     continue;
                 };
-                let told = PutAudienceReq { audience: name.clone(), user_i_ds: audience.users.to_vec() };
+                let told = PutAudienceReq { audience: name.clone(), user_ids: audience.users.to_vec() };
                 // One that does not fit into a call is named with every message.
                 if told.encoded_len() <= LARGEST_CALL {
                     peer.call(&context, &told).await?;
@@ -275,7 +275,7 @@ impl Gateways {
         }
         let Ok(peer) = self.peers.gateway(&gateway) else { return };
         let everybody = ResyncReq {
-            user_i_ds: vec![],
+            user_ids: vec![],
             everybody: true,
             missed_ms_ago: u64::try_from(now - job.free_ms).unwrap_or(0),
         };
@@ -406,7 +406,7 @@ mod tests {
             }
             if method == ResyncReq::METHOD {
                 let request: ResyncReq = rpc::decode(payload)?;
-                let connections = request.user_i_ds.len() as u64;
+                let connections = request.user_ids.len() as u64;
                 self.resynced.lock().push(request);
                 return Ok(rpc::encode(&ResyncResp { connections }));
             }
@@ -419,7 +419,7 @@ mod tests {
                 return Ok(rpc::encode(&GatewayPushResp { delivered: 0, unknown_audiences: unknown }));
             }
             let delivered = request.pushes.len() as u64;
-            let named: usize = request.pushes.iter().map(|push| push.user_i_ds.len()).sum();
+            let named: usize = request.pushes.iter().map(|push| push.user_ids.len()).sum();
             self.taken.fetch_add(delivered + 100 * named as u64, Ordering::Relaxed);
             Ok(rpc::encode(&GatewayPushResp { delivered, unknown_audiences: vec![] }))
         }
@@ -497,7 +497,7 @@ mod tests {
     }
 
     fn to(user: &str) -> GatewayPushReq {
-        GatewayPushReq { pushes: vec![GatewayPush { user_i_ds: vec![user.into()], ..Default::default() }] }
+        GatewayPushReq { pushes: vec![GatewayPush { user_ids: vec![user.into()], ..Default::default() }] }
     }
 
     #[tokio::test]
@@ -538,8 +538,8 @@ mod tests {
         assert_eq!(gateways.metrics.delivered.get(), 1);
         let mut told = resynced.lock().clone();
         assert_eq!(told.len(), 1);
-        told[0].user_i_ds.sort();
-        assert_eq!((told[0].user_i_ds.clone(), told[0].everybody), (vec!["a".into(), "b".into()], false));
+        told[0].user_ids.sort();
+        assert_eq!((told[0].user_ids.clone(), told[0].everybody), (vec!["a".into(), "b".into()], false));
 
         end(&gateways).await;
     }
@@ -635,7 +635,7 @@ mod tests {
         missed.add(&to("a").pushes, &[&audience]);
         assert_eq!((missed.users.len(), missed.everybody), (1, false), "nothing was for the audience");
         missed.add(&[GatewayPush { audience: "g/1/2".into(), ..Default::default() }], &[&audience]);
-        assert!(missed.everybody && missed.request().user_i_ds.is_empty());
+        assert!(missed.everybody && missed.request().user_ids.is_empty());
     }
 
     #[tokio::test]

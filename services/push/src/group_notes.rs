@@ -357,7 +357,7 @@ mod tests {
         let old = PushMsgReq {
             msg_data: Some(message),
             conversation_id: "sg_g".into(),
-            user_i_ds: vec!["a".into()],
+            user_ids: vec!["a".into()],
         };
         assert!(read(old.encode_to_vec().into()).is_none() && read(bytes::Bytes::new()).is_none());
         assert_eq!(read(new.encode_to_vec().into()), Some(new));

@@ -167,8 +167,8 @@ fn hook_body(context: &Context, message: &MsgData) -> serde_json::Value {
     body["title"] = info.title.into();
     body["desc"] = info.desc.into();
     body["ex"] = info.ex.into();
-    body["iOSPushSound"] = info.i_os_push_sound.into();
-    body["iOSBadgeCount"] = info.i_os_badge_count.into();
+    body["iOSPushSound"] = info.ios_push_sound.into();
+    body["iOSBadgeCount"] = info.ios_badge_count.into();
     body
 }
 
@@ -366,12 +366,12 @@ impl Push {
                     }
                 }
             }
-            for (gateway, user_i_ds) in here {
+            for (gateway, user_ids) in here {
                 assigned.entry(gateway.to_owned()).or_default().push(GatewayPush {
                     conversation_id: delivery.item.record.conversation_id.clone(),
                     msg_data: delivery.item.record.msg_data.clone(),
                     operation_id: delivery.item.message.server_msg_id.clone(),
-                    user_i_ds,
+                    user_ids,
                     late_for: late_for(&delivery.item.message).to_owned(),
                     audience: audience.as_ref().map(|audience| audience.name.clone()).unwrap_or_default(),
                     except: audience.as_ref().map(|audience| audience.except.clone()).unwrap_or_default(),

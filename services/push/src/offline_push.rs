@@ -74,7 +74,7 @@ impl OfflineQueue {
                 let record = PushMsgReq {
                     msg_data: Some(message.clone()),
                     conversation_id: conversation.to_owned(),
-                    user_i_ds: users.to_vec(),
+                    user_ids: users.to_vec(),
                 };
                 (conversation.to_owned(), record.encode_to_vec())
             })
@@ -150,7 +150,7 @@ impl OfflinePartition {
 
     /// A phone is notified of a message only once, whichever record requests it.
     async fn push(&mut self, record: PushMsgReq) {
-        let (message, mut users) = (record.msg_data.unwrap_or_default(), record.user_i_ds);
+        let (message, mut users) = (record.msg_data.unwrap_or_default(), record.user_ids);
         let about = key::of(&record.conversation_id, &message);
         let mut marks = Vec::with_capacity(users.len());
         users.retain(|user| {
@@ -213,7 +213,7 @@ impl OfflinePush {
         } else {
             info.title.clone()
         };
-        let sound = &info.i_os_push_sound;
+        let sound = &info.ios_push_sound;
         Note {
             body: if info.desc.is_empty() { title.clone() } else { info.desc.clone() },
             title,
@@ -279,7 +279,7 @@ impl OfflinePush {
                 |user: &String| Device { user: user.clone(), platform: 0, token: String::new(), badge: None };
             return Ok(users.iter().map(device).collect());
         }
-        let counts = self.config.push.ios_badge_count || info.i_os_badge_count;
+        let counts = self.config.push.ios_badge_count || info.ios_badge_count;
         let mut devices = Vec::new();
         for (user, platform, token) in self.store.device_tokens(users).await? {
             if vendor.tokens_of(platform) != Some(true) {
@@ -363,7 +363,7 @@ mod tests {
             let record = PushMsgReq {
                 msg_data: Some(MsgData { seq: 1, server_msg_id: (*id).into(), ..Default::default() }),
                 conversation_id: "sg_g".into(),
-                user_i_ds: users.iter().map(|user| (*user).to_owned()).collect(),
+                user_ids: users.iter().map(|user| (*user).to_owned()).collect(),
             };
             ("sg_g".to_owned(), record.encode_to_vec().into())
         };

@@ -36,7 +36,7 @@ mod tests {
         let users: Vec<String> = (0..1900).map(|number| format!("user-{number:015}")).collect();
         let push = |number: usize| GatewayPush {
             operation_id: number.to_string(),
-            user_i_ds: users.clone(),
+            user_ids: users.clone(),
             msg_data: vec![b'x'; 400].into(),
             ..Default::default()
         };

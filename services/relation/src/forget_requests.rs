@@ -22,8 +22,8 @@ impl Relations {
         let user = &request.from_user_id;
         check::non_empty("fromUserID", user)?;
         context.require_self("fromUserID", user)?;
-        lists::distinct_some("toUserIDs", &mut request.to_user_i_ds, protocol::bounds::ITEMS)?;
-        self.store.hide_friend_requests(Side::From, user, &request.to_user_i_ds).await?;
+        lists::distinct_some("toUserIDs", &mut request.to_user_ids, protocol::bounds::ITEMS)?;
+        self.store.hide_friend_requests(Side::From, user, &request.to_user_ids).await?;
         Ok(DeleteFriendRequestsFromUserResp {})
     }
 
@@ -35,8 +35,8 @@ impl Relations {
         let user = &request.to_user_id;
         check::non_empty("toUserID", user)?;
         context.require_self("toUserID", user)?;
-        lists::distinct_some("fromUserIDs", &mut request.from_user_i_ds, protocol::bounds::ITEMS)?;
-        self.store.hide_friend_requests(Side::To, user, &request.from_user_i_ds).await?;
+        lists::distinct_some("fromUserIDs", &mut request.from_user_ids, protocol::bounds::ITEMS)?;
+        self.store.hide_friend_requests(Side::To, user, &request.from_user_ids).await?;
         Ok(DeleteFriendRequestsToUserResp {})
     }
 }

@@ -265,35 +265,35 @@ impl Relations {
     async fn import(&self, context: &Context, mut request: ImportFriendReq) -> Result<ImportFriendResp> {
         context.require_admin()?;
         check::non_empty("ownerUserID", &request.owner_user_id)?;
-        let body = json!({ "ownerUserID": request.owner_user_id, "friendUserIDs": request.friend_user_i_ds });
+        let body = json!({ "ownerUserID": request.owner_user_id, "friendUserIDs": request.friend_user_ids });
         let answer: ImportAnswer = self.webhooks.before(context, Hook::BeforeImportFriends, body).await?;
         if !answer.friends.is_empty() {
-            request.friend_user_i_ds = answer.friends;
+            request.friend_user_ids = answer.friends;
         }
-        check::ids("friendUserIDs", &request.friend_user_i_ds, protocol::bounds::ITEMS)?;
+        check::ids("friendUserIDs", &request.friend_user_ids, protocol::bounds::ITEMS)?;
         let owner = &request.owner_user_id;
-        if request.friend_user_i_ds.contains(owner) {
+        if request.friend_user_ids.contains(owner) {
             return Err(ErrorCode::AddYourself.with("friendUserIDs names the owner"));
         }
         self.registered(owner).await?;
-        let known = self.store.users(&request.friend_user_i_ds).await?;
-        if known.len() != request.friend_user_i_ds.len() {
+        let known = self.store.users(&request.friend_user_ids).await?;
+        if known.len() != request.friend_user_ids.len() {
             return Err(ErrorCode::UserNotFound.with("friendUserIDs names users that are not registered"));
         }
-        self.store.check_room(Room::Friends, owner, request.friend_user_i_ds.len() as u64).await?;
+        self.store.check_room(Room::Friends, owner, request.friend_user_ids.len() as u64).await?;
         let pairs: Vec<(String, String)> =
-            request.friend_user_i_ds.iter().map(|id| (owner.clone(), id.clone())).collect();
+            request.friend_user_ids.iter().map(|id| (owner.clone(), id.clone())).collect();
         self.store.make_friends(&pairs, ADD_SOURCE_IMPORT, context.user_id(), self.now()).await?;
-        let mut changed: Vec<&str> = request.friend_user_i_ds.iter().map(String::as_str).collect();
+        let mut changed: Vec<&str> = request.friend_user_ids.iter().map(String::as_str).collect();
         changed.push(owner);
         self.friends_changed(&changed).await;
-        for friend in &request.friend_user_i_ds {
+        for friend in &request.friend_user_ids {
             let tips =
                 FriendApplicationApprovedTips { from_to_user_id: pair(friend, owner), ..Default::default() };
             notification::tell(&self.peers, context, friend, To::User(owner), kind::FRIEND_APPROVED, &tips)
                 .await;
         }
-        let body = json!({ "ownerUserID": owner, "friendUserIDs": request.friend_user_i_ds });
+        let body = json!({ "ownerUserID": owner, "friendUserIDs": request.friend_user_ids });
         self.webhooks.after(context, Hook::AfterImportFriends, body).await;
         Ok(ImportFriendResp {})
     }
@@ -314,10 +314,9 @@ impl Relations {
     async fn update(&self, context: &Context, request: UpdateFriendsReq) -> Result<UpdateFriendsResp> {
         let owner = &request.owner_user_id;
         check::non_empty("ownerUserID", owner)?;
-        check::ids("friendUserIDs", &request.friend_user_i_ds, protocol::bounds::ITEMS)?;
+        check::ids("friendUserIDs", &request.friend_user_ids, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", owner)?;
-        if self.store.friends(owner, &request.friend_user_i_ds).await?.len() != request.friend_user_i_ds.len()
-        {
+        if self.store.friends(owner, &request.friend_user_ids).await?.len() != request.friend_user_ids.len() {
             return Err(ErrorCode::RecordNotFound.with("friendUserIDs names users that are not friends"));
         }
         let mut fields = Document::new();
@@ -335,10 +334,10 @@ impl Relations {
         if fields.is_empty() {
             return Err(Error::args("one of isPinned, remark, ex is required"));
         }
-        let version = self.store.update_friends(owner, &request.friend_user_i_ds, &fields).await?;
+        let version = self.store.update_friends(owner, &request.friend_user_ids, &fields).await?;
         let tips = FriendsInfoUpdateTips {
             from_to_user_id: pair(owner, owner),
-            friend_i_ds: request.friend_user_i_ds,
+            friend_ids: request.friend_user_ids,
             friend_version: version.number(),
             friend_version_id: version.id(),
         };
@@ -399,16 +398,16 @@ impl Relations {
         request: GetDesignatedFriendsReq,
     ) -> Result<GetDesignatedFriendsResp> {
         check::non_empty("ownerUserID", &request.owner_user_id)?;
-        check::unique_ids("friendUserIDs", &request.friend_user_i_ds, protocol::bounds::ITEMS)?;
+        check::unique_ids("friendUserIDs", &request.friend_user_ids, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", &request.owner_user_id)?;
-        let rows = self.store.friends(&request.owner_user_id, &request.friend_user_i_ds).await?;
+        let rows = self.store.friends(&request.owner_user_id, &request.friend_user_ids).await?;
         Ok(GetDesignatedFriendsResp { friends_info: convert::friends(&self.store, rows).await? })
     }
 
     async fn friend_ids(&self, context: &Context, request: GetFriendIDsReq) -> Result<GetFriendIDsResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        Ok(GetFriendIDsResp { friend_i_ds: self.store.friend_ids(&request.user_id).await? })
+        Ok(GetFriendIDsResp { friend_ids: self.store.friend_ids(&request.user_id).await? })
     }
 
     async fn incremental(
@@ -448,7 +447,7 @@ impl Relations {
             version: version.number(),
             version_id: version.id(),
             equal,
-            user_i_ds: if equal { vec![] } else { ids },
+            user_ids: if equal { vec![] } else { ids },
         })
     }
 

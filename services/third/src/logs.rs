@@ -25,7 +25,7 @@ impl Third {
         context: &Context,
         request: UploadLogsReq,
     ) -> Result<UploadLogsResp> {
-        if request.file_ur_ls.is_empty() || request.file_ur_ls.len() > MAX_FILES {
+        if request.file_urls.is_empty() || request.file_urls.len() > MAX_FILES {
             return Err(Error::args(format!("fileURLs must have between 1 and {MAX_FILES} items")));
         }
         for (field, text) in
@@ -33,9 +33,9 @@ impl Third {
         {
             check::at_most(field, text, MAX_TEXT)?;
         }
-        self.store.check_room(Room::ClientLogs, context.user_id(), request.file_ur_ls.len() as u64).await?;
-        let mut rows = Vec::with_capacity(request.file_ur_ls.len());
-        for file in request.file_ur_ls {
+        self.store.check_room(Room::ClientLogs, context.user_id(), request.file_urls.len() as u64).await?;
+        let mut rows = Vec::with_capacity(request.file_urls.len());
+        for file in request.file_urls {
             check::non_empty("fileURLs.URL", &file.url)?;
             check::at_most("fileURLs.URL", &file.url, MAX_TEXT)?;
             check::at_most("fileURLs.filename", &file.filename, MAX_TEXT)?;
@@ -62,9 +62,9 @@ impl Third {
         request: DeleteLogsReq,
     ) -> Result<DeleteLogsResp> {
         context.require_admin()?;
-        check::ids("logIDs", &request.log_i_ds, protocol::bounds::ITEMS)?;
-        let known = self.store.client_log_ids(&request.log_i_ds).await?;
-        if let Some(unknown) = request.log_i_ds.iter().find(|id| !known.contains(id)) {
+        check::ids("logIDs", &request.log_ids, protocol::bounds::ITEMS)?;
+        let known = self.store.client_log_ids(&request.log_ids).await?;
+        if let Some(unknown) = request.log_ids.iter().find(|id| !known.contains(id)) {
             return Err(ErrorCode::RecordNotFound.with(format!("no log {unknown}")));
         }
         self.store.delete_client_logs(&known).await?;

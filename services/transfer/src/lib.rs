@@ -247,7 +247,7 @@ fn mentions_in(outgoing: &[Outgoing]) -> Vec<Wanted> {
             let request = MarkMentionsReq {
                 group_id: message.group_id.clone(),
                 send_id: message.send_id.clone(),
-                at_user_i_ds: message.at_user_id_list.clone(),
+                at_user_ids: message.at_user_id_list.clone(),
                 announcement: false,
             };
             wanted.push(Wanted { id: format!("{}/{}", item.conversation, item.seq), request });

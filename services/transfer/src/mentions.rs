@@ -193,8 +193,8 @@ fn merge(wanted: impl Iterator<Item = Wanted>) -> Vec<Merged> {
         let key = (request.group_id.clone(), request.send_id.clone());
         match merged.get_mut(&key) {
             Some(known) => {
-                let named = &mut known.request.at_user_i_ds;
-                for user in request.at_user_i_ds {
+                let named = &mut known.request.at_user_ids;
+                for user in request.at_user_ids {
                     if !named.contains(&user) {
                         named.push(user);
                     }
@@ -220,7 +220,7 @@ mod tests {
         let request = MarkMentionsReq {
             group_id: group.into(),
             send_id: sender.into(),
-            at_user_i_ds: named.iter().map(|user| (*user).to_owned()).collect(),
+            at_user_ids: named.iter().map(|user| (*user).to_owned()).collect(),
             announcement: false,
         };
         Wanted { id: id.into(), request }
@@ -240,7 +240,7 @@ mod tests {
             if fails.is_ok() {
                 return Err(protocol::Error::internal("not now"));
             }
-            self.marked.lock().extend(request.at_user_i_ds.iter().cloned());
+            self.marked.lock().extend(request.at_user_ids.iter().cloned());
             Ok(())
         }
     }
@@ -308,7 +308,7 @@ mod tests {
         let mut merged = merge(storm.chain(others));
         merged.sort_by_key(|merged| (merged.request.group_id.clone(), merged.request.send_id.clone()));
         let found: Vec<(Vec<String>, usize)> =
-            merged.into_iter().map(|merged| (merged.request.at_user_i_ds, merged.ids.len())).collect();
+            merged.into_iter().map(|merged| (merged.request.at_user_ids, merged.ids.len())).collect();
         let named = |users: &[&str]| users.iter().map(|user| (*user).to_owned()).collect::<Vec<_>>();
         assert_eq!(found, [(named(&["AtAllTag", "b"]), 21), (named(&["a"]), 1), (named(&["b"]), 1)]);
     }

@@ -152,7 +152,7 @@ impl Users {
     ) -> Result<SubscribeOrCancelUsersStatusResp> {
         check::non_empty("userID", &request.user_id)?;
         context.require_self("userID", &request.user_id)?;
-        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
+        lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
         if !(1..=2).contains(&request.genre) {
             return Err(Error::args("genre must be 1 (subscribe) or 2 (cancel)"));
         }

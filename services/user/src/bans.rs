@@ -30,7 +30,7 @@ const UNREGISTERED: i32 = 2;
 impl Users {
     /// The ban comes first: a client that is logged out and returns at once is refused. Repeating the call completes what failed.
     pub(crate) async fn ban(&self, context: &Context, request: BanUserReq) -> Result<BanUserResp> {
-        let ids = self.people(context, request.user_i_ds).await?;
+        let ids = self.people(context, request.user_ids).await?;
         self.set_banned(&ids, true).await?;
         // One who cannot be logged out now does not keep the others logged in.
         let mut failed = None;
@@ -45,7 +45,7 @@ impl Users {
     }
 
     pub(crate) async fn unban(&self, context: &Context, request: UnbanUserReq) -> Result<UnbanUserResp> {
-        let ids = self.people(context, request.user_i_ds).await?;
+        let ids = self.people(context, request.user_ids).await?;
         self.set_banned(&ids, false).await?;
         for id in &ids {
             tracing::info!(target: "audit", user = id, by = context.user_id(), "user.unbanned");
@@ -89,7 +89,7 @@ impl Users {
         request: PageFindDisableUsersReq,
     ) -> Result<PageFindDisableUsersResp> {
         context.require_admin()?;
-        let mut ids = request.user_i_ds;
+        let mut ids = request.user_ids;
         lists::distinct("userIDs", &mut ids, protocol::bounds::ITEMS)?;
         let page = Page::parse(request.pagination.as_ref())?;
         let wanted = Wanted::parse(request.status)?;

@@ -182,11 +182,11 @@ impl Users {
         _: &Context,
         mut request: GetDesignateUsersReq,
     ) -> Result<GetDesignateUsersResp> {
-        if request.user_i_ds.is_empty() {
+        if request.user_ids.is_empty() {
             return Ok(GetDesignateUsersResp::default());
         }
-        lists::distinct("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
-        let users = self.store.users(&request.user_i_ds).await?;
+        lists::distinct("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
+        let users = self.store.users(&request.user_ids).await?;
         Ok(GetDesignateUsersResp { users_info: users.iter().map(User::to_info).collect() })
     }
 
@@ -319,10 +319,10 @@ impl Users {
 
     async fn account_check(&self, context: &Context, request: AccountCheckReq) -> Result<AccountCheckResp> {
         context.require_admin()?;
-        check::ids("checkUserIDs", &request.check_user_i_ds, protocol::bounds::ITEMS)?;
-        let known = self.store.users(&request.check_user_i_ds).await?;
+        check::ids("checkUserIDs", &request.check_user_ids, protocol::bounds::ITEMS)?;
+        let known = self.store.users(&request.check_user_ids).await?;
         let results = request
-            .check_user_i_ds
+            .check_user_ids
             .into_iter()
             .map(|user_id| {
                 let account_status = i32::from(known.iter().any(|user| user.user_id == user_id));
@@ -337,22 +337,22 @@ impl Users {
         let (users, total) = self.store.user_page(Page::parse(request.pagination.as_ref())?).await?;
         Ok(GetAllUserIdResp {
             total: i32::try_from(total).unwrap_or(i32::MAX),
-            user_i_ds: users.into_iter().map(|user| user.user_id).collect(),
+            user_ids: users.into_iter().map(|user| user.user_id).collect(),
         })
     }
 
     async fn status(&self, _: &Context, mut request: GetUserStatusReq) -> Result<GetUserStatusResp> {
-        lists::distinct_some("userIDs", &mut request.user_i_ds, protocol::bounds::ITEMS)?;
-        let routes = self.routes.of_users(&request.user_i_ds).await?;
+        lists::distinct_some("userIDs", &mut request.user_ids, protocol::bounds::ITEMS)?;
+        let routes = self.routes.of_users(&request.user_ids).await?;
         let status_list = request
-            .user_i_ds
+            .user_ids
             .into_iter()
             .zip(routes)
             .map(|(user_id, routes)| {
                 let mut platforms: Vec<i32> = routes.into_iter().map(|route| route.platform).collect();
                 platforms.sort_unstable();
                 platforms.dedup();
-                OnlineStatus { user_id, status: i32::from(!platforms.is_empty()), platform_i_ds: platforms }
+                OnlineStatus { user_id, status: i32::from(!platforms.is_empty()), platform_ids: platforms }
             })
             .collect();
         Ok(GetUserStatusResp { status_list })

@@ -69,10 +69,10 @@ impl Users {
         request: UnregisterUserReq,
     ) -> Result<UnregisterUserResp> {
         context.require_admin()?;
-        check::ids("userIDs", &request.user_i_ds, MAX_USERS)?;
-        let users = self.store.users(&request.user_i_ds).await?;
-        let jobs = self.store.erasures(&request.user_i_ds).await?;
-        for id in &request.user_i_ds {
+        check::ids("userIDs", &request.user_ids, MAX_USERS)?;
+        let users = self.store.users(&request.user_ids).await?;
+        let jobs = self.store.erasures(&request.user_ids).await?;
+        for id in &request.user_ids {
             let user = users.iter().find(|user| user.user_id == *id);
             let job = jobs.iter().find(|job| job.user_id == *id);
             may_erase(id, user, self.config.is_admin(id), job)?;
@@ -80,7 +80,7 @@ impl Users {
         for user in &users {
             self.begin_to_erase(context, &user.user_id).await?;
         }
-        let jobs = self.store.erasures(&request.user_i_ds).await?;
+        let jobs = self.store.erasures(&request.user_ids).await?;
         Ok(UnregisterUserResp {
             users: jobs.into_iter().map(report).collect(),
             remains: REMAINS.map(str::to_owned).to_vec(),

@@ -20,7 +20,7 @@ async fn create(world: &World) -> Result<()> {
         GroupInfo { group_id: "team".into(), group_name: "Team".into(), group_type: 2, ..Default::default() };
     let request = CreateGroupReq {
         owner_user_id: "ann".into(),
-        member_user_i_ds: vec!["ben".into(), "cat".into()],
+        member_user_ids: vec!["ben".into(), "cat".into()],
         group_info: Some(info),
         send_message: Some(false),
         ..Default::default()
@@ -32,7 +32,7 @@ async fn create(world: &World) -> Result<()> {
 async fn kick(world: &World, by: &str, who: &str) -> Result<()> {
     let request = KickGroupMemberReq {
         group_id: "team".into(),
-        kicked_user_i_ds: vec![who.into()],
+        kicked_user_ids: vec![who.into()],
         send_message: Some(false),
         ..Default::default()
     };
@@ -43,7 +43,7 @@ async fn kick(world: &World, by: &str, who: &str) -> Result<()> {
 async fn groups_of(world: &World, user: &str) -> Vec<String> {
     let request = GetFullJoinGroupIDsReq { user_id: user.into(), ..Default::default() };
     let answer = world.call(&user_context(user), &request).await.unwrap();
-    answer.group_i_ds
+    answer.group_ids
 }
 
 /// Those who have a row of the group's chat.
@@ -101,7 +101,7 @@ async fn set(world: &World, user: &str, option: i32) -> Result<()> {
         recv_msg_opt: Some(Int32Value { value: option }),
         ..Default::default()
     };
-    let request = SetConversationsReq { user_i_ds: vec![user.into()], conversation: Some(conversation) };
+    let request = SetConversationsReq { user_ids: vec![user.into()], conversation: Some(conversation) };
     world.call(&user_context(user), &request).await?;
     Ok(())
 }

@@ -63,8 +63,8 @@ async fn run(api: &Api, context: &Context, body: &[u8]) -> Result<Answer> {
             let request =
                 GetAllUserIdReq { pagination: Some(RequestPagination { page_number, show_number: PAGE }) };
             let users = api.peers.call(context, &request).await?;
-            let last = users.user_i_ds.len() < PAGE as usize;
-            send_to(api, context, &message, users.user_i_ds, &mut answer).await;
+            let last = users.user_ids.len() < PAGE as usize;
+            send_to(api, context, &message, users.user_ids, &mut answer).await;
             if last {
                 break;
             }

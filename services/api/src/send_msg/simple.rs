@@ -99,7 +99,7 @@ pub(crate) async fn handle(
 async fn run(api: &Api, parameters: &Parameters, context: &Context, body: &[u8]) -> Result<Answer> {
     let mut message = to_message(parse_key(&parameters.key)?, parse(body)?)?;
     context.require_self("sendID", &message.send_id)?;
-    let request = GetDesignateUsersReq { user_i_ds: vec![message.send_id.clone()] };
+    let request = GetDesignateUsersReq { user_ids: vec![message.send_id.clone()] };
     let found = api.peers.call(context, &request).await?;
     let Some(sender) = found.users_info.into_iter().next() else {
         return Err(ErrorCode::UserNotFound.with(format!("sender {} is not registered", message.send_id)));
