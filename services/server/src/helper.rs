@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::Subcommand;
 use config::Config;
 use store::Store;
 
 use crate::{accounts, backup, host, moving, people};
 
-#[derive(Debug, Parser)]
-#[command(name = "openim-server")]
-enum Helper {
+/// The commands that are not services.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Helper {
     /// Copy a file so that only the current user can read it.
     CopyKey { from: PathBuf, to: PathBuf },
     /// Write redis.conf and sentinel.conf of a member of a set.
@@ -39,11 +39,7 @@ enum Helper {
         to: PathBuf,
     },
     /// Wait for MongoDB and initiate a replica set of one member.
-    HostMongodb {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
-    },
+    HostMongodb,
     /// Exit with 0 if something listens on a port of this host.
     Healthy {
         /// The port.
@@ -54,24 +50,14 @@ enum Helper {
         ready: bool,
     },
     /// Print the secret that /auth/get_admin_token requires.
-    ApiSecret {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
-    },
+    ApiSecret,
     /// Back up MongoDB, encrypted, to backups/NAME/ in the object storage.
     Backup {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Name of the backup.
         name: String,
     },
     /// Restore MongoDB from a backup. Stop the services first.
     Restore {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Name of the backup.
         name: String,
         /// Delete the content of the database.
@@ -86,9 +72,6 @@ enum Helper {
     },
     /// Grant users of a Kafka with an authorizer the rights that the services need, as the administrator in the configuration.
     KafkaRights {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Names of the users.
         #[arg(required = true)]
         users: Vec<String>,
@@ -96,43 +79,28 @@ enum Helper {
     /// Free disk space in a Kafka that only these services use: delete records that all consumers have read from partitions above their share of the
     /// volume. Run it every minute, as an administrator of Kafka; the operator does this itself.
     KafkaRoom {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Size of the smallest volume in bytes.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         volume: u64,
     },
     /// Create an administrator of the account service, or give one a new password, and print the password. It is shown this once.
     AccountAdmin {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// The name to log in with.
         #[arg(default_value = "admin")]
         account: String,
     },
     /// Erase a user permanently, or show the progress.
     EraseUser {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Id of the user.
         user: String,
     },
     /// Import the database of an upstream OpenIM 3.8 server; repeated, bring over what has changed. The services must not run yet.
     Import {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         #[command(flatten)]
         wanted: moving::Wanted,
     },
     /// Export the database to that of an upstream OpenIM 3.8 server. Stop the services first.
     Export {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Connection string of the MongoDB to write to.
         #[arg(long, env = "OPENIM_EXPORT_TO", hide_env_values = true)]
         to: String,
@@ -142,69 +110,45 @@ enum Helper {
     },
     /// Export a user's data to standard output, one JSON object per line.
     ExportUser {
-        /// Directory with config.yaml.
-        #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
-        config: PathBuf,
         /// Id of the user.
         user: String,
     },
 }
 
-/// Runs a helper, if the words name one.
-pub(crate) fn run(words: impl IntoIterator<Item = String>) -> Option<anyhow::Result<()>> {
-    let words: Vec<String> = words.into_iter().collect();
-    let helpers = [
-        "copy-key",
-        "redis-member",
-        "backup",
-        "restore",
-        "kafka-rights",
-        "kafka-room",
-        "host-files",
-        "host-mongodb",
-        "healthy",
-        "api-secret",
-        "account-admin",
-        "erase-user",
-        "export-user",
-        "import",
-        "export",
-    ];
-    helpers.contains(&words.get(1)?.as_str()).then(|| match Helper::parse_from(words) {
-        Helper::CopyKey { from, to } => copy_key(&from, &to),
-        Helper::RedisMember { host, hosts, password_file, base, to } => {
-            let password = std::fs::read_to_string(password_file)?.trim().to_owned();
-            let member = presence::set::Member { host, hosts, password, base };
-            Ok(runtime()?.block_on(member.prepare(&to))?)
+impl Helper {
+    /// Runs the command; `directory` has the configuration.
+    pub(crate) fn run(self, directory: &Path) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        match self {
+            Self::CopyKey { from, to } => copy_key(&from, &to),
+            Self::RedisMember { host, hosts, password_file, base, to } => {
+                let password = std::fs::read_to_string(password_file)?.trim().to_owned();
+                let member = presence::set::Member { host, hosts, password, base };
+                Ok(runtime.block_on(member.prepare(&to))?)
+            }
+            Self::KafkaRights { users } => runtime.block_on(kafka_rights(directory, &users)),
+            Self::KafkaRoom { volume } => runtime.block_on(kafka_room(directory, volume)),
+            Self::HostFiles { to } => host::write_files(&to),
+            Self::HostMongodb => runtime.block_on(host::initiate_replica_set(directory)),
+            Self::Healthy { port, ready } => host::check(port, ready),
+            Self::ApiSecret => {
+                println!("{}", config::Live::load(directory)?.now().api_secrets().next().unwrap_or_default());
+                Ok(())
+            }
+            Self::AccountAdmin { account } => runtime.block_on(accounts::set_admin(directory, &account)),
+            Self::EraseUser { user } => runtime.block_on(people::erase(directory, &user)),
+            Self::Import { wanted } => runtime.block_on(moving::import(directory, wanted)),
+            Self::Export { to, database } => {
+                runtime.block_on(moving::write_upstream(directory, &to, &database))
+            }
+            Self::ExportUser { user } => runtime.block_on(people::export(directory, &user)),
+            Self::Backup { name } => runtime.block_on(backup::backup(directory, &name)),
+            Self::Restore { name, replace, advance, unsealed } => {
+                let wanted = backup::Wanted { replace, advance, unsealed };
+                runtime.block_on(backup::restore(directory, &name, wanted))
+            }
         }
-        Helper::KafkaRights { config, users } => runtime()?.block_on(kafka_rights(&config, &users)),
-        Helper::KafkaRoom { config, volume } => runtime()?.block_on(kafka_room(&config, volume)),
-        Helper::HostFiles { to } => host::write_files(&to),
-        Helper::HostMongodb { config } => runtime()?.block_on(host::initiate_replica_set(&config)),
-        Helper::Healthy { port, ready } => host::check(port, ready),
-        Helper::ApiSecret { config } => {
-            println!("{}", config::Live::load(&config)?.now().api_secrets().next().unwrap_or_default());
-            Ok(())
-        }
-        Helper::AccountAdmin { config, account } => {
-            runtime()?.block_on(accounts::set_admin(&config, &account))
-        }
-        Helper::EraseUser { config, user } => runtime()?.block_on(people::erase(&config, &user)),
-        Helper::Import { config, wanted } => runtime()?.block_on(moving::import(&config, wanted)),
-        Helper::Export { config, to, database } => {
-            runtime()?.block_on(moving::write_upstream(&config, &to, &database))
-        }
-        Helper::ExportUser { config, user } => runtime()?.block_on(people::export(&config, &user)),
-        Helper::Backup { config, name } => runtime()?.block_on(backup::backup(&config, &name)),
-        Helper::Restore { config, name, replace, advance, unsealed } => {
-            let wanted = backup::Wanted { replace, advance, unsealed };
-            runtime()?.block_on(backup::restore(&config, &name, wanted))
-        }
-    })
-}
-
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    }
 }
 
 /// What is configured, and the database.

@@ -1,4 +1,4 @@
-//! `openim-server <service> --config <dir>`: one service per process, or `all` of them in one.
+//! `openim-server <service> --config <dir>`: one service per process, or `all` of them in one; and the commands that run once.
 
 mod accounts;
 mod backup;
@@ -13,44 +13,64 @@ mod run;
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+use helper::Helper;
 
 /// Memory stays steady under many connections.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The OpenIM services.
+/// The OpenIM services, and commands for their operators.
 #[derive(Debug, Parser)]
 #[command(name = "openim-server", version)]
 struct Arguments {
-    /// The service to run.
-    #[arg(value_enum)]
-    role: Role,
+    #[command(subcommand)]
+    command: Command,
     /// Directory with config.yaml.
-    #[arg(short, long, env = "CONFIG_PATH", default_value = "config")]
+    #[arg(short, long, env = "CONFIG_PATH", default_value = "config", global = true)]
     config: PathBuf,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Service(Role),
+    #[command(flatten)]
+    Helper(Helper),
+}
+
 /// The services, as named on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Subcommand)]
 pub(crate) enum Role {
-    /// Every service in one process.
+    /// Run every service in one process.
     All,
-    /// Accounts, login and administration, for clients that expect OpenIM's ChatServer.
+    /// Run the service of accounts, login and administration, for clients that expect OpenIM's ChatServer.
     Account,
+    /// Run the REST API.
     Api,
+    /// Run the service that issues and revokes tokens.
     Auth,
+    /// Run the service of conversations and their settings.
     Conversation,
+    /// Run the scheduled jobs: retention, expired files, erased users.
     Cron,
+    /// Run the WebSocket gateway.
     Gateway,
+    /// Run the service of groups and their members.
     Group,
-    /// Creates topics, indexes and administrators, then exits.
+    /// Create topics, indexes and administrators, then exit.
     Migrate,
+    /// Run the service that accepts, reads and changes messages.
     Msg,
+    /// Run the service that pushes stored messages to connections and phones.
     Push,
+    /// Run the service of friends and blocked users.
     Relation,
+    /// Run the service of files, push tokens and client logs.
     Third,
+    /// Run the service that stores accepted messages.
     Transfer,
+    /// Run the service of user profiles.
     User,
 }
 
@@ -86,13 +106,70 @@ impl Role {
 }
 
 fn main() -> anyhow::Result<()> {
-    if let Some(done) = helper::run(std::env::args()) {
-        return done;
-    }
     let arguments = Arguments::parse();
+    let role = match arguments.command {
+        Command::Service(role) => role,
+        Command::Helper(helper) => return helper.run(&arguments.config),
+    };
     let config = config::Live::load(&arguments.config)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run::run(arguments.role, config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run::run(role, config))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_lists_every_command_with_what_it_does() {
+        let mut command = Arguments::command();
+        command.clone().debug_assert();
+        let help = command.render_help().to_string();
+        let lists = |name: &str| help.lines().any(|line| line.split_whitespace().next() == Some(name));
+        for role in Role::value_variants() {
+            assert!(lists(&role.name()), "{}: {help}", role.name());
+        }
+        for name in [
+            "copy-key",
+            "redis-member",
+            "host-files",
+            "host-mongodb",
+            "healthy",
+            "api-secret",
+            "backup",
+            "restore",
+            "kafka-rights",
+            "kafka-room",
+            "account-admin",
+            "erase-user",
+            "export-user",
+            "import",
+            "export",
+        ] {
+            assert!(lists(name), "{name}: {help}");
+        }
+        assert!(command.get_subcommands().all(|command| command.get_about().is_some()), "{help}");
+    }
+
+    fn parsed(words: &str) -> (String, PathBuf) {
+        let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
+        (format!("{:?}", arguments.command), arguments.config)
+    }
+
+    #[test]
+    fn the_configuration_is_named_before_or_after_the_command() {
+        for words in
+            ["openim-server msg --config /c", "openim-server --config /c msg", "openim-server -c /c msg"]
+        {
+            assert_eq!(parsed(words), ("Service(Msg)".into(), "/c".into()), "{words}");
+        }
+        let (command, config) = parsed("openim-server kafka-rights ann ben --config /c");
+        assert!(command.contains(r#"users: ["ann", "ben"]"#), "{command}");
+        assert_eq!(config, PathBuf::from("/c"));
+        let (command, _) = parsed("openim-server restore nightly --replace --advance 5");
+        assert!(command.contains("replace: true, advance: 5"), "{command}");
+        assert!(Arguments::try_parse_from(["openim-server"]).is_err());
+        assert!(Arguments::try_parse_from(["openim-server", "restore"]).is_err());
+    }
 }
