@@ -5,9 +5,10 @@ use std::sync::Arc;
 use budget::Budget;
 use bus::{Consumer, Producer};
 use conversation::Conversations;
+use deps::Deps;
 use gateway::{Budgets, Gateway, GatewayMetrics, GatewayService};
 use group::Groups;
-use msg::{FactMetrics, Facts, MessageMetrics, Messages, Searches};
+use msg::{FactMetrics, Facts, Messages};
 use parking_lot::Mutex;
 use presence::Routes;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
@@ -57,17 +58,13 @@ impl World {
 
     /// Serves the methods of a service. Messages that its handlers send, as notifications are, need [`Handler::Msg`].
     pub fn handle(&self, handler: Handler, process: &Arc<Process>) {
-        let (store, peers, routes) = (self.store(process), self.peers(process), Routes::away());
-        let (webhooks, clock, live) = (self.webhooks.clone(), Arc::new(self.clock), self.live.clone());
+        let deps = self.deps(process);
         let service: Arc<dyn RpcService> = match handler {
             Handler::Msg => return self.start_msg(process),
-            Handler::Relation => Arc::new(Relations { store, routes, peers, webhooks, clock }),
-            Handler::Conversation => Arc::new(Conversations { store, routes, peers, webhooks, clock }),
-            Handler::Group => Arc::new(Groups { store, routes, live, peers, webhooks, clock }),
-            Handler::User => {
-                let (config, registered) = (self.config.clone(), Counter::default());
-                Arc::new(Users { store, routes, config, live, peers, webhooks, clock, registered })
-            }
+            Handler::Relation => Arc::new(Relations::new(&deps)),
+            Handler::Conversation => Arc::new(Conversations::new(&deps)),
+            Handler::Group => Arc::new(Groups::new(&deps)),
+            Handler::User => Arc::new(Users::new(&deps, &mut Registry::default())),
         };
         self.serve("", process, service);
     }
@@ -91,21 +88,22 @@ impl World {
         Consumer::in_memory(&self.log, process.clone(), topic, group, BATCH, budget)
     }
 
-    fn start_msg(&self, process: &Arc<Process>) {
-        let store = self.store(process);
-        let messages = Messages {
-            facts: Facts::new(store.clone(), FactMetrics::register(&mut Registry::default())),
-            store,
-            producer: self.producer(process),
+    fn deps(&self, process: &Arc<Process>) -> Deps {
+        Deps {
             config: self.config.clone(),
             live: self.live.clone(),
-            peers: self.peers(process),
+            store: self.store(process),
             routes: Routes::away(),
+            peers: self.peers(process),
             webhooks: self.webhooks.clone(),
             clock: Arc::new(self.clock),
-            metrics: MessageMetrics::register(&mut Registry::default()),
-            searches: Searches::default(),
-        };
+        }
+    }
+
+    fn start_msg(&self, process: &Arc<Process>) {
+        let (deps, registry) = (self.deps(process), &mut Registry::default());
+        let facts = Facts::new(deps.store.clone(), FactMetrics::register(registry));
+        let messages = Messages::new(&deps, facts, self.producer(process), registry);
         self.serve("", process, Arc::new(messages));
     }
 

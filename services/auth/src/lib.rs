@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use config::{Config, Live, Service};
+use deps::Deps;
 use model::{Clock, login::Policy, platform::Platform};
 use protocol::{
     Error, ErrorCode, Result,
@@ -31,23 +32,38 @@ const TELL_DEADLINE: Duration = Duration::from_secs(1);
 /// The service.
 pub struct Auth {
     /// Users and tokens.
-    pub store: Store,
+    store: Store,
     /// Signing.
-    pub tokens: Tokens,
+    tokens: Tokens,
     /// Secret, administrators, policy.
-    pub config: Arc<Config>,
+    config: Arc<Config>,
     /// What may change meanwhile.
-    pub live: Live,
+    live: Live,
     /// Gateways, for forced logout.
-    pub peers: Peers,
+    peers: Peers,
     /// Time of issue.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     /// See [`count_logins`].
-    pub logins: Counter,
+    logins: Counter,
+}
+
+impl Auth {
+    /// The service of a process; `registry` gets its counter.
+    pub fn new(deps: &Deps, registry: &mut Registry) -> Self {
+        Self {
+            store: deps.store.clone(),
+            tokens: Tokens::new(deps.config.token_secrets()),
+            config: deps.config.clone(),
+            live: deps.live.clone(),
+            peers: deps.peers.clone(),
+            clock: deps.clock.clone(),
+            logins: count_logins(registry),
+        }
+    }
 }
 
 /// The counter `user_login_total` (docs/protocol/metrics.md); upstream leaves users' tokens out.
-pub fn count_logins(registry: &mut Registry) -> Counter {
+fn count_logins(registry: &mut Registry) -> Counter {
     let logins = Counter::default();
     registry.register("user_login", "Tokens issued", logins.clone());
     logins

@@ -10,6 +10,7 @@ mod sorted;
 use std::sync::Arc;
 
 use config::{Hook, Service};
+use deps::Deps;
 use model::{Clock, conversation_id, id_hash};
 use presence::Routes;
 use protocol::{
@@ -37,15 +38,28 @@ const MAX_TEXT_BYTES: usize = protocol::bounds::TEXT_BYTES;
 /// The service.
 pub struct Conversations {
     /// Conversation rows.
-    pub store: Store,
+    store: Store,
     /// Announces changes.
-    pub routes: Routes,
+    routes: Routes,
     /// For notifications.
-    pub peers: Peers,
+    peers: Peers,
     /// Calls to the integrator.
-    pub webhooks: Webhooks,
+    webhooks: Webhooks,
     /// Time of creation.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Conversations {
+    /// The service of a process.
+    pub fn new(deps: &Deps) -> Self {
+        Self {
+            store: deps.store.clone(),
+            routes: deps.routes.clone(),
+            peers: deps.peers.clone(),
+            webhooks: deps.webhooks.clone(),
+            clock: deps.clock.clone(),
+        }
+    }
 }
 
 rpc::service! { Conversations, Service::Conversation, {

@@ -12,6 +12,7 @@ mod tips;
 use std::sync::Arc;
 
 use config::{Hook, Live, Service};
+use deps::Deps;
 use model::{Clock, conversation_id};
 use presence::Routes;
 use protocol::{Error, ErrorCode, Result};
@@ -26,17 +27,31 @@ use webhooks::Webhooks;
 /// The service.
 pub struct Groups {
     /// Groups, members, requests, users.
-    pub store: Store,
+    store: Store,
     /// Announces changes.
-    pub routes: Routes,
+    routes: Routes,
     /// Administrators.
-    pub live: Live,
+    live: Live,
     /// For notifications and conversations.
-    pub peers: Peers,
+    peers: Peers,
     /// Calls to the integrator.
-    pub webhooks: Webhooks,
+    webhooks: Webhooks,
     /// Times of joining.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Groups {
+    /// The service of a process.
+    pub fn new(deps: &Deps) -> Self {
+        Self {
+            live: deps.live.clone(),
+            store: deps.store.clone(),
+            routes: deps.routes.clone(),
+            peers: deps.peers.clone(),
+            webhooks: deps.webhooks.clone(),
+            clock: deps.clock.clone(),
+        }
+    }
 }
 
 rpc::service! { Groups, Service::Group, {

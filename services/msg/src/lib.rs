@@ -21,8 +21,10 @@ use std::sync::Arc;
 
 use bus::Producer;
 use config::{Config, Live, Service};
+use deps::Deps;
 use model::Clock;
 use presence::Routes;
+use prometheus_client::registry::Registry;
 use protocol::{
     Result,
     msg::{GetServerTimeReq, GetServerTimeResp},
@@ -31,34 +33,55 @@ use rpc::{Context, Peers};
 use store::Store;
 use webhooks::Webhooks;
 
+use metrics::MessageMetrics;
+use searches::Searches;
+
 pub use facts::Facts;
-pub use metrics::{FactMetrics, MessageMetrics};
-pub use searches::Searches;
+pub use metrics::FactMetrics;
 
 /// The service.
 pub struct Messages {
     /// Stored messages, seqs, conversations.
-    pub store: Store,
+    store: Store,
     /// Cached users, relations and memberships.
-    pub facts: Facts,
+    facts: Facts,
     /// Where accepted messages go.
-    pub producer: Producer,
+    producer: Producer,
     /// Limits and topics.
-    pub config: Arc<Config>,
+    config: Arc<Config>,
     /// What may change meanwhile.
-    pub live: Live,
+    live: Live,
     /// For notifications.
-    pub peers: Peers,
+    peers: Peers,
     /// Outcomes of REST sends.
-    pub routes: Routes,
+    routes: Routes,
     /// Calls to the integrator.
-    pub webhooks: Webhooks,
+    webhooks: Webhooks,
     /// sendTime.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     /// Counters of the contract.
-    pub metrics: MessageMetrics,
+    metrics: MessageMetrics,
     /// Concurrent searches.
-    pub searches: Searches,
+    searches: Searches,
+}
+
+impl Messages {
+    /// The service of a process, which sends accepted messages to `producer`; `registry` gets its counters.
+    pub fn new(deps: &Deps, facts: Facts, producer: Producer, registry: &mut Registry) -> Self {
+        Self {
+            facts,
+            producer,
+            config: deps.config.clone(),
+            live: deps.live.clone(),
+            metrics: MessageMetrics::register(registry),
+            searches: Searches::default(),
+            store: deps.store.clone(),
+            routes: deps.routes.clone(),
+            peers: deps.peers.clone(),
+            webhooks: deps.webhooks.clone(),
+            clock: deps.clock.clone(),
+        }
+    }
 }
 
 rpc::service! { Messages, Service::Msg, {

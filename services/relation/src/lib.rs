@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bson::Document;
 use config::{Hook, Service};
+use deps::Deps;
 use model::{Clock, id_hash};
 use notification::To;
 use presence::Routes;
@@ -51,15 +52,28 @@ const REFUSE: i32 = -1;
 /// The service.
 pub struct Relations {
     /// Friends, requests, blacks, users.
-    pub store: Store,
+    store: Store,
     /// Announces changes.
-    pub routes: Routes,
+    routes: Routes,
     /// For notifications.
-    pub peers: Peers,
+    peers: Peers,
     /// Calls to the integrator.
-    pub webhooks: Webhooks,
+    webhooks: Webhooks,
     /// Times of requests.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Relations {
+    /// The service of a process.
+    pub fn new(deps: &Deps) -> Self {
+        Self {
+            store: deps.store.clone(),
+            routes: deps.routes.clone(),
+            peers: deps.peers.clone(),
+            webhooks: deps.webhooks.clone(),
+            clock: deps.clock.clone(),
+        }
+    }
 }
 
 rpc::service! { Relations, Service::Relation, {

@@ -4,26 +4,32 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
+use auth::Auth;
 use budget::{Budget, BudgetMetrics};
 use bus::{Consumer, ConsumerMetrics, Producer, groups};
 use config::{Config, Live};
+use conversation::Conversations;
 use cron::Cron;
+use deps::Deps;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
+use group::Groups;
 use model::{Clock, SystemClock};
-use msg::{FactMetrics, Facts, MessageMetrics, Messages, Searches};
+use msg::{FactMetrics, Facts, Messages};
 use object_storage::Objects;
 use presence::Routes;
 use push::{
     Behind, Dismissals, Gateways, GroupNotes, GroupNotesPartition, OfflineMetrics, OfflinePartition,
     OfflinePush, OfflineQueue, Push, PushMetrics,
 };
+use relation::Relations;
 use rpc::{InternalKey, Peers, RpcMetrics, RpcService, Tls};
 use store::Store;
 use telemetry::{AdminKey, Changes, LogLevel, Metrics, Readiness};
-use tokens::Tokens;
+use third::Third;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Mentions, Transfer, TransferMetrics};
+use user::Users;
 
 use webhooks::{Deliveries, DeliveryMetrics, DeliveryPartition, Webhooks};
 
@@ -291,93 +297,54 @@ impl Process {
         Ok(Arc::new(self.metrics.0))
     }
 
+    /// What the RPC services get; each of them keeps something in MongoDB.
+    fn deps(&self) -> Option<Deps> {
+        Some(Deps {
+            config: self.config.clone(),
+            live: self.live.clone(),
+            store: self.store.clone()?,
+            routes: self.routes.clone(),
+            peers: self.peers.clone(),
+            webhooks: self.webhooks.clone(),
+            clock: self.clock.clone(),
+        })
+    }
+
     async fn start_services(&mut self) -> anyhow::Result<()> {
-        // All of them keep something there.
-        let Some(store) = self.store.clone() else { return Ok(()) };
-        let (peers, clock) = (self.peers.clone(), self.clock.clone());
-        let (config, live) = (self.config.clone(), self.live.clone());
-        let (routes, webhooks) = (self.routes.clone(), self.webhooks.clone());
+        let Some(deps) = self.deps() else { return Ok(()) };
         if self.runs(Role::Auth) {
-            let auth = auth::Auth {
-                store: store.clone(),
-                tokens: Tokens::new(config.token_secrets()),
-                config: config.clone(),
-                live: live.clone(),
-                peers: peers.clone(),
-                clock: clock.clone(),
-                logins: auth::count_logins(&mut self.metrics.0),
-            };
+            let auth = Auth::new(&deps, &mut self.metrics.0);
             self.serve(auth).await?;
         }
         if self.runs(Role::User) {
-            let users = user::Users {
-                store: store.clone(),
-                routes: routes.clone(),
-                config: config.clone(),
-                live: self.live.clone(),
-                peers: peers.clone(),
-                webhooks: webhooks.clone(),
-                clock: clock.clone(),
-                registered: user::count_registered(&mut self.metrics.0),
-            };
+            let users = Users::new(&deps, &mut self.metrics.0);
             self.serve(users).await?;
         }
         if self.runs(Role::Relation) {
-            let relations = relation::Relations {
-                store: store.clone(),
-                routes: routes.clone(),
-                peers: peers.clone(),
-                webhooks: webhooks.clone(),
-                clock: clock.clone(),
-            };
-            self.serve(relations).await?;
+            self.serve(Relations::new(&deps)).await?;
         }
         if self.runs(Role::Group) {
-            let groups = group::Groups {
-                store: store.clone(),
-                routes: routes.clone(),
-                live: live.clone(),
-                peers: peers.clone(),
-                webhooks: webhooks.clone(),
-                clock: clock.clone(),
-            };
-            self.serve(groups).await?;
+            self.serve(Groups::new(&deps)).await?;
         }
         if self.runs(Role::Conversation) {
-            let conversations = conversation::Conversations {
-                store: store.clone(),
-                routes: routes.clone(),
-                peers: peers.clone(),
-                webhooks: webhooks.clone(),
-                clock: clock.clone(),
-            };
-            self.serve(conversations).await?;
+            self.serve(Conversations::new(&deps)).await?;
         }
         if self.runs(Role::Third) {
-            self.serve(third::Third::new(store.clone(), clock.clone(), live.clone())?).await?;
+            self.serve(Third::new(&deps)?).await?;
         }
         if self.runs(Role::Msg) {
-            let facts = Facts::new(store.clone(), FactMetrics::register(&mut self.metrics.0));
-            self.tasks.spawn(facts.clone().listen(routes.clone(), self.stop.clone()));
-            partitions::settle(&store, &config.kafka).await?;
-            let producer = self.producer()?.within(config.kafka.partitions);
-            let metrics = MessageMetrics::register(&mut self.metrics.0);
-            self.serve(Messages {
-                store,
-                facts,
-                producer,
-                config,
-                live,
-                peers,
-                routes,
-                webhooks,
-                clock,
-                metrics,
-                searches: Searches::default(),
-            })
-            .await?;
+            self.start_msg(&deps).await?;
         }
         Ok(())
+    }
+
+    async fn start_msg(&mut self, deps: &Deps) -> anyhow::Result<()> {
+        let facts = Facts::new(deps.store.clone(), FactMetrics::register(&mut self.metrics.0));
+        self.tasks.spawn(facts.clone().listen(self.routes.clone(), self.stop.clone()));
+        partitions::settle(&deps.store, &self.config.kafka).await?;
+        let producer = self.producer()?.within(self.config.kafka.partitions);
+        let messages = Messages::new(deps, facts, producer, &mut self.metrics.0);
+        self.serve(messages).await
     }
 
     async fn serve(&self, service: impl RpcService) -> anyhow::Result<()> {

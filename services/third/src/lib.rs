@@ -6,6 +6,7 @@ mod objects;
 use std::sync::Arc;
 
 use config::{Live, Purpose, Service};
+use deps::Deps;
 use model::{Clock, platform::Platform};
 use object_storage::{ObjectError, Objects, Seal};
 use protocol::{
@@ -19,9 +20,9 @@ use store::Store;
 /// The service.
 pub struct Third {
     /// Device tokens and badges.
-    pub store: Store,
+    store: Store,
     /// Time of uploads.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     objects: Option<Objects>,
     limits: Limits,
     live: Live,
@@ -59,11 +60,11 @@ impl Third {
     ///
     /// # Errors
     /// When a setting of the storage is malformed.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, live: Live) -> Result<Self, ObjectError> {
-        let config = live.now();
+    pub fn new(deps: &Deps) -> Result<Self, ObjectError> {
+        let config = deps.live.now();
         Ok(Self {
-            store,
-            clock,
+            store: deps.store.clone(),
+            clock: deps.clock.clone(),
             objects: Objects::from_config(&config)?,
             limits: Limits {
                 max_bytes: i64::try_from(config.object.max_bytes).unwrap_or(i64::MAX),
@@ -71,7 +72,7 @@ impl Third {
             },
             upload_ids: Seal::new(&config, Purpose::UploadIds, "openim upload id v1"),
             form_ids: Seal::new(&config, Purpose::FormIds, "openim form id v1"),
-            live,
+            live: deps.live.clone(),
         })
     }
 

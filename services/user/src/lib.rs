@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bson::{Document, doc};
 use config::{Config, Hook, Live, Service};
+use deps::Deps;
 use model::Clock;
 use notification::To;
 use presence::Routes;
@@ -41,25 +42,41 @@ const MAX_EX_BYTES: usize = protocol::bounds::TEXT_BYTES;
 /// The service.
 pub struct Users {
     /// Users and friends.
-    pub store: Store,
+    store: Store,
     /// Presence.
-    pub routes: Routes,
+    routes: Routes,
     /// Administrators.
-    pub config: Arc<Config>,
+    config: Arc<Config>,
     /// What may change meanwhile.
-    pub live: Live,
+    live: Live,
     /// For notifications.
-    pub peers: Peers,
+    peers: Peers,
     /// Calls to the integrator.
-    pub webhooks: Webhooks,
+    webhooks: Webhooks,
     /// Time of registration.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     /// See [`count_registered`].
-    pub registered: Counter,
+    registered: Counter,
+}
+
+impl Users {
+    /// The service of a process; `registry` gets its counter.
+    pub fn new(deps: &Deps, registry: &mut Registry) -> Self {
+        Self {
+            config: deps.config.clone(),
+            live: deps.live.clone(),
+            registered: count_registered(registry),
+            store: deps.store.clone(),
+            routes: deps.routes.clone(),
+            peers: deps.peers.clone(),
+            webhooks: deps.webhooks.clone(),
+            clock: deps.clock.clone(),
+        }
+    }
 }
 
 /// The counter `user_register_total` (docs/protocol/metrics.md).
-pub fn count_registered(registry: &mut Registry) -> Counter {
+fn count_registered(registry: &mut Registry) -> Counter {
     let registered = Counter::default();
     registry.register("user_register", "Users registered", registered.clone());
     registered
