@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use budget::{Budget, Held};
+use budget::{Budget, Held, Pressure};
 use bytes::Bytes;
 use model::platform::Platform;
 use origin::Bucket;
@@ -34,6 +34,8 @@ const READ_DEADLINE: Duration = Duration::from_secs(30);
 const PING_PERIOD: Duration = Duration::from_secs(20);
 /// A client that takes nothing of a frame for this long is cut.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// How often it is looked at whether a frame moves.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest correlation id of a request, in bytes: it is echoed whole.
 const LONGEST_MSG_INCR: usize = 1024;
 
@@ -45,6 +47,8 @@ pub(crate) struct Line {
     pub(crate) socket: WebSocket,
     pub(crate) gate: Arc<Gate>,
     pub(crate) cut: CancellationToken,
+    /// Of all connections: the less is left of it, the sooner a slow client is cut.
+    pub(crate) frames: Budget,
 }
 
 /// Text frames: only ping and pong exist.
@@ -209,8 +213,9 @@ async fn poll_answer(answering: &mut Option<Answering>) -> Option<(Bytes, After)
 impl Line {
     /// Writes a frame; `false` when the connection is lost, or its client took nothing of it for too long.
     pub(crate) async fn write(&mut self, message: Message) -> bool {
-        let Self { socket, gate, cut } = self;
-        let sent = cut.run_until_cancelled(while_progress(socket.send(message), || gate.written())).await;
+        let Self { socket, gate, cut, frames } = self;
+        let sending = while_progress(socket.send(message), || gate.written(), || longest(frames.pressure()));
+        let sent = cut.run_until_cancelled(sending).await;
         matches!(sent, Some(Some(Ok(()))))
     }
 
@@ -225,15 +230,35 @@ impl Line {
     }
 }
 
-/// Waits for `work` as long as `written` grows in every [`WRITE_DEADLINE`].
-async fn while_progress<T>(work: impl Future<Output = T>, written: impl Fn() -> u64) -> Option<T> {
+/// How long one frame may take in all: it is held in memory meanwhile.
+fn longest(pressure: Pressure) -> Duration {
+    Duration::from_secs(match pressure {
+        Pressure::Low => 120,
+        Pressure::Some => 30,
+        Pressure::High => 10,
+        Pressure::Full | Pressure::Over => 2,
+    })
+}
+
+/// Waits for `work` as long as `written` grows in every [`WRITE_DEADLINE`], at most for `longest`.
+async fn while_progress<T>(
+    work: impl Future<Output = T>,
+    written: impl Fn() -> u64,
+    longest: impl Fn() -> Duration,
+) -> Option<T> {
     let mut work = std::pin::pin!(work);
+    let started = Instant::now();
+    let (mut before, mut moved) = (written(), started);
     loop {
-        let before = written();
-        match timeout(WRITE_DEADLINE, work.as_mut()).await {
-            Ok(done) => return Some(done),
-            Err(_elapsed) if written() == before => return None,
-            Err(_elapsed) => {}
+        if let Ok(done) = timeout(LOOK, work.as_mut()).await {
+            return Some(done);
+        }
+        let now = written();
+        if now != before {
+            (before, moved) = (now, Instant::now());
+        }
+        if moved.elapsed() >= WRITE_DEADLINE || started.elapsed() >= longest() {
+            return None;
         }
     }
 }
@@ -266,7 +291,8 @@ mod tests {
                 let ends = Instant::now() + Duration::from_millis(300);
                 let gate =
                     Arc::new(Gate::new([127, 0, 0, 1].into(), Arc::default(), gateway.metrics.clone()));
-                let line = Line { socket, gate, cut: CancellationToken::new() };
+                let frames = gateway.budgets.frames.clone();
+                let line = Line { socket, gate, cut: CancellationToken::new(), frames };
                 run(&gateway, &tests::unregistered("u"), ends, line).await;
             })
         };
@@ -300,9 +326,26 @@ mod tests {
             }
             "sent"
         };
-        assert_eq!(while_progress(slow, || taken.load(Ordering::Relaxed)).await, Some("sent"));
+        let longest = || longest(Pressure::Low);
+        assert_eq!(while_progress(slow, || taken.load(Ordering::Relaxed), longest).await, Some("sent"));
         let start = Instant::now();
-        assert_eq!(while_progress(pending::<()>(), || taken.load(Ordering::Relaxed)).await, None);
+        assert_eq!(while_progress(pending::<()>(), || taken.load(Ordering::Relaxed), longest).await, None);
         assert_eq!(start.elapsed(), WRITE_DEADLINE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_trickles_is_not_waited_for_when_memory_is_short() {
+        let taken = AtomicU64::new(0);
+        let trickle = async {
+            for _ in 0..1000 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let start = Instant::now();
+        let sent =
+            while_progress(trickle, || taken.load(Ordering::Relaxed), || longest(Pressure::Full)).await;
+        assert_eq!(sent, None);
+        assert!(start.elapsed() <= Duration::from_secs(3), "{:?}", start.elapsed());
     }
 }

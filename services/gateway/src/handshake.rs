@@ -162,7 +162,8 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
         .max_message_size(MAX_REQUEST_BYTES)
         .max_frame_size(MAX_REQUEST_BYTES);
     upgrade.on_upgrade(async move |socket| {
-        let mut line = Line { socket, gate, cut: CancellationToken::new() };
+        let frames = gateway.budgets.frames.clone();
+        let mut line = Line { socket, gate, cut: CancellationToken::new(), frames };
         match verified {
             Ok((platform, ends)) => {
                 line.gate.verified();
@@ -243,12 +244,15 @@ async fn open(
     let _registered = Registered::new(gateway.clone(), connection.clone());
     // In the route table before the client hears of success: what it does not pull from now on is pushed to it.
     table::register(&gateway, &connection).await;
+    table::tell_online(&gateway, &connection);
     let replaced = login::replace_others(&gateway, &connection, &parameters.operation_id);
     let greeted =
         async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };
     let ((), greeted) = tokio::join!(replaced, greeted);
     if greeted {
-        connection::run(&gateway, &connection, ends, line).await;
+        // A write in progress does not end with the token by itself.
+        let running = connection::run(&gateway, &connection, ends, line);
+        let _over = tokio::time::timeout_at(ends + login::LAST_WORDS, running).await;
     }
 }
 

@@ -33,7 +33,7 @@ mod whole_maps;
 
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use audiences::Audiences;
@@ -63,6 +63,9 @@ pub struct Budgets {
     pub queues: Budget,
 }
 
+/// For so long after its start, push may not have heard of a gateway: discovery is slower than clients.
+const UNKNOWN: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// The gateway of this process.
 pub struct Gateway {
     config: Arc<Config>,
@@ -84,6 +87,8 @@ pub struct Gateway {
     table_wanted: Notify,
     /// Until when push may go by the table at most, if it does not hear otherwise.
     believed_until: Mutex<Option<Instant>>,
+    /// How often a route could not be removed: only a new incarnation leaves such routes behind.
+    left_behind: AtomicU64,
     /// Who was let in without a route while push went by the table.
     unrouted: Mutex<Vec<Weak<Connection>>>,
     incarnation: Mutex<Incarnation>,
@@ -122,7 +127,9 @@ impl Gateway {
             draining: AtomicBool::new(false),
             table_complete: AtomicBool::new(false),
             table_wanted: Notify::new(),
-            believed_until: Mutex::default(),
+            // Until then a connection without a route may be one that push does not ask about.
+            believed_until: Mutex::new(Some(Instant::now() + UNKNOWN)),
+            left_behind: AtomicU64::new(0),
             unrouted: Mutex::default(),
             incarnation: Mutex::default(),
             tasks: TaskTracker::new(),

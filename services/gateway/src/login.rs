@@ -1,7 +1,7 @@
 //! Which connections a login replaces: by the multi-login policy, and by the limit per user
 //! (docs/protocol/sessions.md#logging-in-on-several-devices).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use model::{login::Policy, platform::Platform};
 use presence::Route;
@@ -127,11 +127,24 @@ pub(crate) fn admit(gateway: &Gateway, connection: Arc<Connection>) {
     }
 }
 
+/// A client that takes not even its last frame in this time is cut.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Ends a connection after a while, whatever its task waits for: in the middle of a write it does not look at its queue.
+pub(crate) fn cut_later(gateway: &Gateway, connection: &Connection) {
+    let cut = connection.cut.clone();
+    gateway.tasks.spawn(async move {
+        tokio::time::sleep(LAST_WORDS).await;
+        cut.cancel();
+    });
+}
+
 /// Tells a client that a later login replaced it.
 pub(crate) fn kick(gateway: &Gateway, connection: &Connection) {
     let frame =
         protocol::frame::Response { req_identifier: protocol::frame::command::KICK, ..Default::default() };
     connection.send(Outbound::Kick(frame.encode(connection.encoding)));
+    cut_later(gateway, connection);
     gateway.metrics.kicked.inc();
 }
 

@@ -103,6 +103,11 @@ impl Outbox {
         self.most / 2
     }
 
+    /// Whether nothing more can be queued.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.queue.lock().ends
+    }
+
     /// Queues; a kick or a close always fits, and is the last.
     pub(crate) fn put(&self, outbound: Outbound) -> Result<(), Refused> {
         let mut queue = self.queue.lock();

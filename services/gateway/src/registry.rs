@@ -163,6 +163,10 @@ impl Registry {
         if connection.watches.lock().insert(user.to_owned()) {
             self.watchers[shard(user)].lock().entry(user.to_owned()).or_default().push(connection.clone());
         }
+        // A request outlives its connection, whose outbox is closed before its watches are taken out.
+        if connection.outbox.is_ending() {
+            self.unwatch(connection, user);
+        }
     }
 
     pub(crate) fn unwatch(&self, connection: &Connection, user: &str) {

@@ -5,7 +5,7 @@ use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    Gateway,
+    Gateway, login,
     outbox::{Outbound, Why},
     registry::Connection,
 };
@@ -39,6 +39,7 @@ pub(crate) fn close(gateway: &Arc<Gateway>, mut connections: Vec<Arc<Connection>
             }
             if connection.send(Outbound::Close(Why::Missed)) {
                 gateway.metrics.resynced.inc();
+                login::cut_later(&gateway, &connection);
             }
             not_before += pause;
         }

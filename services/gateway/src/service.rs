@@ -310,6 +310,25 @@ pub(crate) mod tests {
         connection.outbox.take().now_or_never()
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_is_kicked_and_takes_nothing_is_cut() {
+        let gateway = gateway();
+        let open = connect(&gateway, "u");
+        crate::login::kick(&gateway, &open);
+        tokio::time::sleep(crate::login::LAST_WORDS * 2).await;
+        assert!(open.cut.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_watches_nobody() {
+        let gateway = gateway();
+        let gone = connect(&gateway, "a");
+        gone.outbox.close();
+        gateway.registry.remove(&gone);
+        gateway.registry.watch(&gone, "b");
+        assert!(gateway.registry.watched().is_empty());
+    }
+
     #[tokio::test]
     async fn connections_end_with_their_token_but_for_the_one_that_logs_out() {
         let gateway = gateway();

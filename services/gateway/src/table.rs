@@ -75,7 +75,12 @@ pub(crate) async fn register(gateway: &Gateway, connection: &Arc<Connection>) {
             tracing::warn!(user = connection.user, reason, "routes.register_failed");
         }
     }
-    tell(gateway, connection, Hook::AfterUserOnline).await;
+}
+
+/// Tells the integrator of a login, which does not wait for it.
+pub(crate) fn tell_online(gateway: &Arc<Gateway>, connection: &Arc<Connection>) {
+    let (gateway, connection) = (gateway.clone(), connection.clone());
+    gateway.clone().tasks.spawn(async move { tell(&gateway, &connection, Hook::AfterUserOnline).await });
 }
 
 pub(crate) async fn unregister(gateway: &Gateway, connection: &Connection) {
@@ -83,9 +88,11 @@ pub(crate) async fn unregister(gateway: &Gateway, connection: &Connection) {
         gateway.routes.remove(&[route(gateway, connection)]).await?;
         gateway.routes.publish_presence(&connection.user).await
     };
-    // A route that stays behind ends with this gateway; pushes to it find nobody.
-    if let Ok(Err(error)) = timeout(REGISTER_DEADLINE, remove).await {
-        tracing::debug!(user = connection.user, %error, "routes.unregister_failed");
+    // A route that stays behind would live as long as this incarnation: the user's other connections renew it.
+    if !matches!(timeout(REGISTER_DEADLINE, remove).await, Ok(Ok(()))) {
+        gateway.left_behind.fetch_add(1, Ordering::AcqRel);
+        gateway.table_wanted.notify_one();
+        tracing::debug!(user = connection.user, "routes.unregister_failed");
     }
     tell(gateway, connection, Hook::AfterUserOffline).await;
 }
@@ -98,11 +105,13 @@ struct Table {
     written: Instant,
     /// This incarnation has begun there.
     lives: bool,
+    /// [`Gateway::left_behind`] when it began.
+    left_behind: u64,
 }
 
 /// Declares this gateway ready while its routes are in the table; writes them again when they may not be.
 pub(crate) async fn keep(gateway: Arc<Gateway>, stop: CancellationToken) {
-    let mut table = Table { server: None, written: Instant::now(), lives: false };
+    let mut table = Table { server: None, written: Instant::now(), lives: false, left_behind: 0 };
     let mut was_told = false;
     loop {
         let pause = match step(&gateway, &mut table).await {
@@ -138,8 +147,11 @@ async fn step(gateway: &Arc<Gateway>, table: &mut Table) -> presence::Result<()>
     let server = routes.server().await?;
     // Another server, or the same without its last words: what was written lately may be missing there.
     let moved = table.server.as_ref().is_some_and(|known| *known != server);
+    let left_behind = gateway.left_behind.load(Ordering::Acquire);
     let incarnation = gateway.incarnation.lock().clone();
-    let lives = table.lives && routes.live_on(&incarnation).await?;
+    // Another server may lack removals too.
+    let lives =
+        table.lives && !moved && left_behind == table.left_behind && routes.live_on(&incarnation).await?;
     let ready =
         gateway.table_complete.load(Ordering::Acquire) && routes.still_ready(&gateway.address).await?;
     if ready && lives && !moved {
@@ -162,6 +174,7 @@ async fn step(gateway: &Arc<Gateway>, table: &mut Table) -> presence::Result<()>
         routes.begin_life(&next, &gateway.address).await?;
         *gateway.incarnation.lock() = next;
         table.lives = true;
+        table.left_behind = left_behind;
     }
     routes.begin_table(&gateway.address).await?;
     // Set first: a registration that fails meanwhile clears it again.
@@ -178,6 +191,10 @@ async fn step(gateway: &Arc<Gateway>, table: &mut Table) -> presence::Result<()>
     believed(gateway);
     table.server = Some(server);
     table.written = Instant::now();
+    if !lives {
+        // It ends by itself otherwise.
+        let _ended = routes.end_life(&incarnation).await;
+    }
     let unrouted = std::mem::take(&mut *gateway.unrouted.lock());
     resync::close(gateway, unrouted.iter().filter_map(Weak::upgrade).collect());
     Ok(())
@@ -188,8 +205,16 @@ fn believed(gateway: &Gateway) {
     *gateway.believed_until.lock() = Some(Instant::now() + READY_TTL + SLACK);
 }
 
-/// Writes all routes.
+/// Writes all routes. One that fails may have written some of who left meanwhile.
 async fn write(gateway: &Gateway) -> presence::Result<()> {
+    let written = write_all(gateway).await;
+    if written.is_err() {
+        gateway.left_behind.fetch_add(1, Ordering::AcqRel);
+    }
+    written
+}
+
+async fn write_all(gateway: &Gateway) -> presence::Result<()> {
     let all: Vec<(String, Route)> =
         gateway.registry.all().iter().map(|connection| route(gateway, connection)).collect();
     gateway.routes.put(&all).await?;
@@ -236,7 +261,7 @@ mod tests {
     async fn scenario() -> Scenario {
         let redis = Redis::start().await;
         let gateway = gateway_with(redis.routes());
-        let table = Table { server: None, written: Instant::now(), lives: false };
+        let table = Table { server: None, written: Instant::now(), lives: false, left_behind: 0 };
         Scenario { redis, gateway, table }
     }
 
@@ -281,6 +306,47 @@ mod tests {
         assert_eq!(at.routes_of("b").await, 1);
         assert_eq!(unrouted.outbox.take().await, Outbound::Close(Why::Missed));
         assert_eq!(told(&routed), None);
+    }
+
+    #[tokio::test]
+    async fn a_route_that_was_not_removed_ends_all_the_same() {
+        let mut at = scenario().await;
+        at.step().await;
+        let (phone, desk) = (at.connect("a").await, at.connect("a").await);
+        at.redis.set_away(true);
+        at.gateway.registry.remove(&phone);
+        unregister(&at.gateway, &phone).await;
+        at.redis.set_away(false);
+        at.step().await;
+        assert!(at.is_ready());
+        assert_eq!(at.routes_of("a").await, 1, "the phone is gone");
+        assert_eq!(told(&desk), None);
+    }
+
+    #[tokio::test]
+    async fn a_removal_that_a_failover_lost_is_made_again() {
+        let mut at = scenario().await;
+        at.step().await;
+        let gone = at.connect("a").await;
+        let (_, old) = route(&at.gateway, &gone);
+        at.gateway.registry.remove(&gone);
+        unregister(&at.gateway, &gone).await;
+        let field = format!("{}/{}", old.incarnation, old.connection_id);
+        at.redis.set_field("ROUTE:a", &field, &protocol::go_json::to_text(&old));
+        at.redis.fail_over("ROUTE:nobody");
+        at.step().await;
+        assert_eq!(at.routes_of("a").await, 0);
+    }
+
+    #[tokio::test]
+    async fn who_came_before_push_knew_the_gateway_is_closed_when_it_has_a_route() {
+        let mut at = scenario().await;
+        at.redis.set_away(true);
+        let early = at.connect("a").await;
+        at.redis.set_away(false);
+        at.step().await;
+        assert!(at.is_ready());
+        assert_eq!(early.outbox.take().await, Outbound::Close(Why::Missed));
     }
 
     #[tokio::test]
