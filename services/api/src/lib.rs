@@ -105,6 +105,7 @@ impl Api {
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .layer(middleware::from_fn_with_state(self.config.clone(), cors::apply))
             .layer(CompressionLayer::new().gzip(true))
+            .layer(middleware::map_response(answers::until_written))
             .with_state(self)
     }
 
