@@ -18,7 +18,7 @@ mod repeats;
 mod split;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -61,6 +61,11 @@ const LATE_MS: i64 = 10_000;
 const MEMBERS_BYTES: u64 = 64 << 20;
 /// Messages that a partition recognises, 16 bytes each.
 const HANDLED_MESSAGES: usize = 50_000;
+
+/// Receivers that are named in memory at a time.
+const NAMED_AT_ONCE: usize = 100_000;
+/// Messages whose hooks are asked, or whose notes are queued, at a time.
+const AT_ONCE: usize = 64;
 
 /// What all partitions share.
 #[derive(Clone)]
@@ -195,6 +200,33 @@ struct Item {
     message: MsgData,
 }
 
+/// Messages whose receivers are named together, in order: a thousand messages of a group of two thousand are two million names.
+fn pieces<'batch>(items: &'batch [Item], groups: &receivers::Groups) -> Vec<&'batch [Item]> {
+    let mut pieces = Vec::new();
+    let (mut first, mut named) = (0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let more = receivers::named(&item.message, groups);
+        if named + more > NAMED_AT_ONCE && at > first {
+            pieces.push(&items[first..at]);
+            (first, named) = (at, 0);
+        }
+        named += more;
+    }
+    if first < items.len() {
+        pieces.push(&items[first..]);
+    }
+    pieces
+}
+
+/// The results of all, in order; a slow one keeps only a few waiting.
+async fn some_at_a_time<'all, T, F: Future>(all: &'all [T], each: impl Fn(&'all T) -> F) -> Vec<F::Output> {
+    let mut done = Vec::with_capacity(all.len());
+    for some in all.chunks(AT_ONCE) {
+        done.extend(futures::future::join_all(some.iter().map(&each)).await);
+    }
+    done
+}
+
 /// One message and who receives it.
 struct Delivery<'batch> {
     item: &'batch Item,
@@ -236,19 +268,32 @@ impl Push {
         items.collect()
     }
 
-    /// Who receives each message. Each group is read once, all at a time.
-    async fn address<'batch>(&self, items: &'batch [Item]) -> protocol::Result<Vec<Delivery<'batch>>> {
-        let members = self.members_of_groups(items.iter().map(|item| &item.message)).await?;
-        let mut deliveries = Vec::with_capacity(items.len());
-        for item in items {
+    /// Who receives each message.
+    async fn address<'batch>(
+        &self,
+        items: &'batch [Item],
+        groups: &receivers::Groups,
+    ) -> Vec<Delivery<'batch>> {
+        let one = |item: &'batch Item| async move {
             let message = &item.message;
             if message.send_time > 0 && self.clock.now_ms() - message.send_time > LATE_MS {
                 self.metrics.late.inc();
             }
-            let to = self.asked(message, receivers::of(message, &members)).await;
-            deliveries.push(Delivery { item, to });
+            let to = self.asked(message, receivers::of(message, groups)).await;
+            Delivery { item, to }
+        };
+        some_at_a_time(items, one).await
+    }
+
+    /// What is left to do behind the delivery; only what failed is retried.
+    async fn finish(&self, delivery: &Delivery<'_>) {
+        let mut trouble = Trouble::default();
+        while let Err(error) = self.queue_offline(delivery).await {
+            trouble.wait(&error).await;
         }
-        Ok(deliveries)
+        while let Err(error) = self.after(&delivery.item.message).await {
+            trouble.wait(&error).await;
+        }
     }
 
     /// Hands gateways what is for them, in order.
@@ -325,9 +370,8 @@ impl Push {
     /// Everything that each gateway gets, in order.
     async fn assign(&self, deliveries: &[Delivery<'_>]) -> BTreeMap<String, Vec<GatewayPush>> {
         let mut gateways = self.gateways.peers.gateways();
-        let mut users: Vec<String> = deliveries.iter().flat_map(|item| item.to.users.clone()).collect();
-        users.sort();
-        users.dedup();
+        let users: BTreeSet<&String> = deliveries.iter().flat_map(|item| &item.to.users).collect();
+        let users: Vec<String> = users.into_iter().cloned().collect();
         let asked = futures::try_join!(
             self.routes.ready(&gateways),
             self.routes.of_users(&users),
@@ -414,21 +458,17 @@ impl PartitionHandler for Partition {
         let marks = self.repeats.leave_out(&mut items);
         push.metrics.repeats.inc_by((read - items.len()) as u64);
         let mut trouble = Trouble::default();
-        let deliveries = loop {
-            match push.address(&items).await {
-                Ok(deliveries) => break deliveries,
+        // Each group is read once, all at a time.
+        let groups = loop {
+            match push.members_of_groups(items.iter().map(|item| &item.message)).await {
+                Ok(groups) => break groups,
                 Err(error) => trouble.wait(&error).await,
             }
         };
-        push.deliver(&deliveries).await;
-        for delivery in &deliveries {
-            let mut trouble = Trouble::default();
-            while let Err(error) = push.queue_offline(delivery).await {
-                trouble.wait(&error).await;
-            }
-            while let Err(error) = push.after(&delivery.item.message).await {
-                trouble.wait(&error).await;
-            }
+        for some in pieces(&items, &groups) {
+            let deliveries = push.address(some, &groups).await;
+            push.deliver(&deliveries).await;
+            some_at_a_time(&deliveries, |delivery| push.finish(delivery)).await;
         }
         self.repeats.remember(marks);
     }
@@ -448,5 +488,41 @@ impl Trouble {
         tracing::error!(%error, retry_in = ?self.0, "push.batch_failed");
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(Duration::from_secs(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_of_a_group_is_named_in_pieces_and_in_order() {
+        let item = |seq| Item {
+            record: PushRecord::default(),
+            message: MsgData {
+                seq,
+                group_id: "g".into(),
+                session_type: kind::session::GROUP,
+                ..Default::default()
+            },
+        };
+        let items: Vec<Item> = (1..=1000).map(item).collect();
+        let groups = receivers::Groups::from([("g".to_owned(), receivers::tests::group_of(1999))]);
+        let pieces = pieces(&items, &groups);
+        assert!(pieces.iter().all(|piece| piece.len() * 1999 <= NAMED_AT_ONCE));
+        let seqs: Vec<i64> = pieces.iter().copied().flatten().map(|item| item.message.seq).collect();
+        assert_eq!(seqs, (1..=1000).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_hook_is_asked_about_many_messages_at_a_time_and_order_stays() {
+        let start = tokio::time::Instant::now();
+        let numbers: Vec<u64> = (0..640).collect();
+        let done = some_at_a_time(&numbers, |number| async move {
+            tokio::time::sleep(Duration::from_millis(100 - *number % 50)).await;
+            *number
+        });
+        assert_eq!(done.await, numbers);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

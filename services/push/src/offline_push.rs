@@ -19,6 +19,7 @@ use push_vendors::{Device, Note, Vendor};
 use rpc::Context;
 use serde_json::json;
 use store::Store;
+use tokio::time::{Instant, sleep};
 use webhooks::Webhooks;
 
 use crate::{PushAnswer, group_notes, hook_body, key};
@@ -29,6 +30,7 @@ const USERS_PER_RECORD: usize = 500;
 const HANDLED_NOTES: usize = 50_000;
 const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const IOS: i32 = 1;
 const ANDROID: i32 = 2;
 
@@ -181,6 +183,24 @@ impl PartitionHandler for OfflinePartition {
     }
 }
 
+/// Looks until it is known, at most for as long as a note is worth something.
+async fn known<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+    look: impl Fn() -> F,
+) -> Result<T, E> {
+    let until = Instant::now() + NOTE_LIFETIME;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match look().await {
+            Err(error) if Instant::now() < until => {
+                tracing::warn!(%error, retry_in = ?pause, "offline_push.tokens_unknown");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 impl OfflinePush {
     pub(crate) async fn tell(&self, conversation: &str, message: &MsgData, mut users: Vec<String>) {
         let mut info = message.offline_push_info.clone().unwrap_or_default();
@@ -232,7 +252,7 @@ impl OfflinePush {
         message: &MsgData,
     ) {
         let mut pause = FIRST_PAUSE;
-        let mut devices = match self.devices(vendor, users, info).await {
+        let mut devices = match known(|| self.devices(vendor, users, info)).await {
             Ok(devices) => devices,
             Err(error) => {
                 tracing::error!(vendor = vendor.name(), server_msg_id = message.server_msg_id, %error, "offline_push.no_tokens");
@@ -258,7 +278,7 @@ impl OfflinePush {
             }
             devices = outcome.again;
             if attempt < TRIES && !devices.is_empty() {
-                tokio::time::sleep(pause).await;
+                sleep(pause).await;
                 pause *= 2;
             }
         }
@@ -285,8 +305,13 @@ impl OfflinePush {
             if vendor.tokens_of(platform) != Some(true) {
                 continue;
             }
-            let badge =
-                if counts && platform == IOS { Some(self.store.raise_badge(&user).await?) } else { None };
+            // A note without a number is better than none, and than a number that counts twice.
+            let badge = if counts && platform == IOS {
+                let raised = self.store.raise_badge(&user).await;
+                raised.inspect_err(|error| tracing::warn!(user, %error, "offline_push.no_badge")).ok()
+            } else {
+                None
+            };
             devices.push(Device { user, platform, token, badge });
         }
         Ok(devices)
@@ -313,6 +338,19 @@ pub(crate) fn asks_members(message: &MsgData) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_that_cannot_be_read_now_are_read_later_but_not_for_ever() {
+        let times = std::sync::atomic::AtomicU32::new(0);
+        let third = || async {
+            let time = times.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if time < 2 { Err("not now") } else { Ok(time) }
+        };
+        assert_eq!(known(third).await, Ok(2));
+        let start = Instant::now();
+        assert_eq!(known(|| async { Err::<(), _>("never") }).await, Err("never"));
+        assert!(start.elapsed() < NOTE_LIFETIME + LONGEST_PAUSE * 2);
+    }
 
     #[test]
     fn the_hook_is_asked_without_a_vendor_too() {

@@ -74,6 +74,15 @@ pub(crate) fn of(message: &MsgData, groups: &Groups) -> Receivers {
     receivers
 }
 
+/// How many receivers of a message are named one by one.
+pub(crate) fn named(message: &MsgData, groups: &Groups) -> usize {
+    if message.session_type != session::GROUP {
+        return 2;
+    }
+    let members = groups.get(&message.group_id).map_or(0, |members| members.users.len());
+    if members >= BROADCAST_FROM { 1 } else { members }
+}
+
 impl Push {
     /// The members of all groups that messages go to.
     pub(crate) async fn members_of_groups(&self, messages: impl Iterator<Item = &MsgData>) -> Result<Groups> {
@@ -171,13 +180,19 @@ fn just_removed(message: &MsgData) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use protocol::{go_json, sdkws::GroupMemberFullInfo};
 
     use super::*;
 
     fn ids(list: &[&str]) -> Vec<String> {
         list.iter().map(ToString::to_string).collect()
+    }
+
+    pub(crate) fn group_of(count: usize) -> Members {
+        let version = serde_json::json!({ "_id": "0123456789abcdef01234567", "version": 7 });
+        let users = (0..count).map(|number| format!("u{number}")).collect();
+        Members { version: serde_json::from_value(version).unwrap(), users: Arc::new(users) }
     }
 
     #[test]
@@ -202,12 +217,7 @@ mod tests {
 
     #[test]
     fn the_members_of_a_large_group_are_not_copied() {
-        let version = serde_json::json!({ "_id": "0123456789abcdef01234567", "version": 7 });
-        let of = |count: usize| {
-            let users: Vec<String> = (0..count).map(|number| format!("u{number}")).collect();
-            Members { version: serde_json::from_value(version.clone()).unwrap(), users: Arc::new(users) }
-        };
-        let (small, large) = (of(3), of(BROADCAST_FROM));
+        let (small, large) = (group_of(3), group_of(BROADCAST_FROM));
         let to = small.receivers("g", ids(&["gone"]), "u1");
         assert_eq!((to.users.clone(), to.audience.is_none()), (ids(&["u0", "u2", "gone"]), true));
         let to = large.receivers("g", ids(&["gone"]), "u1");
