@@ -23,11 +23,15 @@ use store::{
 };
 use telemetry::prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokens::{FORGOTTEN, Tokens, digest};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 /// A login waits at most this long for gateways to hear which tokens it has replaced. One that does not hear it learns it from the
 /// connection that the new token is for.
 const TELL_DEADLINE: Duration = Duration::from_secs(1);
+/// So long a gateway that does not answer is told again; one that is gone is not listed any more by then.
+const TELL_FOR: Duration = Duration::from_secs(120);
+const TELL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The service.
 pub struct Auth {
@@ -45,11 +49,13 @@ pub struct Auth {
     clock: Arc<dyn Clock>,
     /// See [`count_logins`].
     logins: Counter,
+    /// What goes on after an answer.
+    tasks: TaskTracker,
 }
 
 impl Auth {
     /// The service of a process; `registry` gets its counter.
-    pub fn new(deps: &Deps, registry: &mut Registry) -> Self {
+    pub fn new(deps: &Deps, registry: &mut Registry, tasks: TaskTracker) -> Self {
         Self {
             store: deps.store.clone(),
             tokens: Tokens::new(deps.config.token_secrets()),
@@ -58,6 +64,7 @@ impl Auth {
             peers: deps.peers.clone(),
             clock: deps.clock.clone(),
             logins: count_logins(registry),
+            tasks,
         }
     }
 }
@@ -67,6 +74,19 @@ fn count_logins(registry: &mut Registry) -> Counter {
     let logins = Counter::default();
     registry.register("user_login", "Tokens issued", logins.clone());
     logins
+}
+
+/// Repeats what fails until it succeeds, or for too long; whether it succeeded.
+async fn insist<F: Future<Output = Option<Error>>>(tell: impl Fn() -> F) -> bool {
+    let until = Instant::now() + TELL_FOR;
+    while let Some(error) = tell().await {
+        tracing::warn!(%error, "auth.gateways_not_told");
+        if Instant::now() >= until {
+            return false;
+        }
+        sleep(TELL_PAUSE).await;
+    }
+    true
 }
 
 rpc::service! { Auth, Service::Auth, {
@@ -239,14 +259,18 @@ impl Auth {
             except_connection_id: except.to_owned(),
             ..Default::default()
         };
-        let system = context.as_system();
-        let tell = self.peers.every_gateway(&system, &kick);
-        let failure = match timeout(TELL_DEADLINE, tell).await {
-            Ok((_told, failure)) => failure.map(|error| error.to_string()),
-            Err(_elapsed) => Some("time-out".into()),
-        };
-        if let Some(reason) = failure {
-            tracing::warn!(user, reason, "auth.gateways_not_told");
+        let (peers, system, name) = (self.peers.clone(), context.as_system(), user.to_owned());
+        let telling = self.tasks.spawn(async move {
+            let tell = || async { peers.every_gateway(&system, &kick).await.1 };
+            if !insist(tell).await {
+                tracing::error!(
+                    user = name,
+                    "auth.connections_stay: a gateway did not hear which tokens have ended"
+                );
+            }
+        });
+        if timeout(TELL_DEADLINE, telling).await.is_err() {
+            tracing::info!(user, "auth.gateways_told_later");
         }
     }
 
@@ -334,6 +358,17 @@ impl Auth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_that_answers_late_hears_which_tokens_ended_all_the_same() {
+        let times = std::sync::atomic::AtomicU32::new(0);
+        let late = || async {
+            let time = times.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            (time < 3).then(|| Error::internal("no answer"))
+        };
+        assert!(insist(late).await);
+        assert!(!insist(|| async { Some(Error::internal("never")) }).await);
+    }
 
     #[test]
     fn tokens_of_administrators_live_a_day_at_most() {

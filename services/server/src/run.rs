@@ -313,7 +313,7 @@ impl Process {
     async fn start_services(&mut self) -> anyhow::Result<()> {
         let Some(deps) = self.deps() else { return Ok(()) };
         if self.runs(Role::Auth) {
-            let auth = Auth::new(&deps, &mut self.metrics.0);
+            let auth = Auth::new(&deps, &mut self.metrics.0, self.tasks.clone());
             self.serve(auth).await?;
         }
         if self.runs(Role::User) {
