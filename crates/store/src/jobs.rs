@@ -13,6 +13,10 @@ use crate::{DateTime, Store, millis};
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
 /// Jobs that are looked at in one go.
 const AT_A_TIME: i64 = 500;
+/// Rows of an answer of MongoDB: their payloads are in memory at a time.
+const ROWS: u32 = 16;
+/// Payloads of one look, in bytes; one is in it however long it is.
+const ROOM: usize = 8 << 20;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +71,12 @@ impl From<Row> for Job {
     }
 }
 
+/// Takes bytes out of what is left; whether anything is.
+fn leaves_room(room: &mut usize, bytes: usize) -> bool {
+    *room = room.saturating_sub(bytes);
+    *room > 0
+}
+
 fn time(ms: i64) -> DateTime {
     DateTime::from_millis(ms)
 }
@@ -89,10 +99,17 @@ impl Jobs for Store {
         async move {
             let filter = doc! { "kind": kind, "free": { "$lte": time(now_ms) } };
             let rows_of = self.typed::<Row>("job");
-            let find = rows_of.find(filter).sort(doc! { "free": 1 }).limit(AT_A_TIME);
-            let rows: Vec<Row> =
-                find.await.map_err(crate::StoreError)?.try_collect().await.map_err(crate::StoreError)?;
-            Ok(rows.into_iter().map(Job::from).collect())
+            let find = rows_of.find(filter).sort(doc! { "free": 1 }).limit(AT_A_TIME).batch_size(ROWS);
+            let mut rows = find.await.map_err(crate::StoreError)?;
+            let (mut jobs, mut room) = (Vec::new(), ROOM);
+            while let Some(row) = rows.try_next().await.map_err(crate::StoreError)? {
+                let bytes = row.payload.bytes.len();
+                jobs.push(Job::from(row));
+                if !leaves_room(&mut room, bytes) {
+                    break;
+                }
+            }
+            Ok(jobs)
         }
         .boxed()
     }
@@ -175,5 +192,18 @@ impl Store {
     pub(crate) async fn ensure_job_indexes(&self) -> crate::Result<()> {
         self.index("job", doc! { "kind": 1, "free": 1 }).await?;
         self.expiring("job", "made", KEPT).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_ends_when_there_is_no_room() {
+        let mut room = ROOM;
+        assert!(
+            leaves_room(&mut room, ROOM / 2) && !leaves_room(&mut room, ROOM) && !leaves_room(&mut room, 1)
+        );
     }
 }

@@ -119,9 +119,10 @@ impl<M: Marks> Maker<M> {
         loop {
             tokio::select! {
                 biased;
+                // In turn with new ones: what waits for a day is given up. Not at the end, when the queue goes first.
+                _ = look.tick(), if !stop.is_cancelled() => wanted = self.left().await,
                 taken = waiting.recv_many(&mut wanted, WAITING) => if taken == 0 { return },
                 () = stop.cancelled() => return,
-                _ = look.tick() => wanted = self.left().await,
             }
             let merged = merge(wanted.drain(..));
             let each = futures::stream::iter(merged);
@@ -372,5 +373,38 @@ mod tests {
         world.pass(DAY_MS + 1);
         world.until_nothing_is_kept().await;
         assert_eq!((world.left_out.get(), world.rows.marked.lock().len()), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_is_marked_however_many_new_ones_come() {
+        struct Slow(Arc<Mutex<Vec<String>>>);
+        impl Marks for Slow {
+            async fn mark(&self, request: &MarkMentionsReq) -> Result<()> {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.0.lock().push(request.group_id.clone());
+                Ok(())
+            }
+        }
+        let (kept, marked) = (Kept::default(), Arc::default());
+        let clock: Arc<dyn Clock> = Arc::new(model::SystemClock);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let now = clock.now_ms();
+        let left = Job {
+            id: format!("{KIND}/left/1"),
+            kind: KIND.into(),
+            payload: wanted("left/1", "left", "a", &["b"]).request.encode_to_vec(),
+            free_ms: now - 1,
+            made_ms: now - 1,
+        };
+        kept.put(&[left]).await.unwrap();
+        let slow = Slow(Arc::clone(&marked));
+        let mentions = Mentions::start(slow, Arc::new(kept), clock, Counter::default(), &tasks, stop.clone());
+        // Something waits before the task first looks, and ever after.
+        for number in 0..120 {
+            mentions.begin(vec![wanted(&format!("new/{number}"), &format!("new{number}"), "a", &["b"])]);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(marked.lock().contains(&"left".to_owned()));
+        stop.cancel();
     }
 }
