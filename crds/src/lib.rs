@@ -109,6 +109,20 @@ pub fn files() -> [(&'static str, String); 2] {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_size_that_cannot_be_had_can_be_taken_back() {
+        let all = serde_json::to_value(super::definition()).unwrap();
+        let spec =
+            &all["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        for server in ["mongodb", "redis", "kafka"] {
+            let storage = &spec[server]["properties"]["managed"]["properties"]["storage"];
+            assert!(
+                storage.is_object() && storage["x-kubernetes-validations"].is_null(),
+                "{server}: {storage}"
+            );
+        }
+    }
+
+    #[test]
     fn the_files_are_what_the_types_generate() {
         for (name, wanted) in super::files() {
             let file = std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -145,7 +159,7 @@ mod tests {
         for line in [
             "| `spec.services.api.replicas` | integer, 0 to 200 | `1` | Pods, 0 to 200. |",
             "| `spec.rollout.onFailure` | `RollBack`, `Stop` | `RollBack` | What to do with a service whose new pods do not become ready or fail too many calls (of several, the one changed last): roll back, or stop for inspection. |",
-            "*volumes cannot shrink: restore the previous size.* |",
+            "*the storage class is immutable: restore the previous value.* |",
         ] {
             assert!(text.contains(line), "no line with: {line}");
         }

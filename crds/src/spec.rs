@@ -508,11 +508,8 @@ impl Default for Resources {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Managed {
-    /// Size of the persistent volume. Can grow if the storage class allows expansion; cannot shrink.
+    /// Size of the persistent volume. Can grow if the storage class allows expansion. Volumes cannot shrink: the status names one that is larger.
     #[schemars(length(min = 1, max = 20), regex(pattern = "^[1-9][0-9]*(Ki|Mi|Gi|Ti)$"))]
-    #[schemars(extend("x-kubernetes-validations" = [{
-        "rule": "quantity(self).compareTo(quantity(oldSelf)) >= 0", "message": "volumes cannot shrink: restore the previous size"
-    }]))]
     pub storage: String,
     /// Storage class; empty: the cluster's default. Fixed when the server is created.
     #[schemars(length(max = 253))]
