@@ -55,6 +55,7 @@ hides 'user: Assigned' 'runAsUser'
 shows 'env: [{name: HTTPS_PROXY, value: "http://proxy:3128"}]' '^ +(- name: HTTPS_PROXY|value: http://proxy:3128)$' 4
 shows 'logLevel: info,operator=debug' 'LOG_LEVEL, value: "info,operator=debug"'
 shows 'allowedRepositories: [a/b, c/]' 'ALLOWED_REPOSITORIES, value: "a/b,c/"'
+shows 'admissionPolicy: true' 'changing spec.rollout.approval from Required'
 shows 'admissionPolicy: true' '^kind: ValidatingAdmissionPolicy(Binding)?$' 2
 shows '{admissionPolicy: true, watchNamespaces: [a, b]}' 'operator: In, values: \[a,b\]'
 shows 'monitoringNamespaces: [prom]' 'namespaceSelector: .*kubernetes.io/metadata.name: prom'
@@ -68,6 +69,11 @@ for value in $(sed -n 's/^\([a-zA-Z]*\):.*/\1/p' "$chart/values.yaml"); do
   [[ " ${tried[*]} " =~ [^a-zA-Z]$value: ]] || { echo "no test shows the value $value"; exit 1; }
 done
 
+echo "releases that share a namespace have a Lease each, and one that watches all namespaces has the common name"
+leases() { helm template team-a "$chart" -n openim-system "$@" | grep -oE 'name: LEASE, value: "[^"]*"' | sort | uniq -c | sed 's/^ *//'; }
+[ "$(leases --set 'watchNamespaces={a}')" = '2 name: LEASE, value: "team-a"' ]
+[ "$(leases)" = '2 name: LEASE, value: "openim-operator"' ]
+
 echo "wrong values are refused"
 refused 'nonsense: 1'
 refused 'imagePullSecrets: [{name: regcred}]'
@@ -76,6 +82,7 @@ refused 'watchNamespace: A_B'
 refused 'tolerations: {key: a}'
 refused 'user: Root'
 refused 'env: [{name: WATCH_NAMESPACE, value: a}]'
+refused 'env: [{name: LEASE, value: a}]'
 refused 'env: [{value: a}]'
 
 echo "the files of the chart are all that it needs: Flux and others leave links out"

@@ -52,6 +52,9 @@ struct Arguments {
     /// Port of /metrics, /healthz, /readyz, /loglevel.
     #[arg(long, default_value_t = 12000)]
     admin_port: u16,
+    /// Name of the Lease that the replicas of one installation share.
+    #[arg(long, env = "LEASE", default_value = MANAGER)]
+    lease: String,
     /// Check that an operator leads here and can read its clusters, then exit: for `helm test`.
     #[arg(long)]
     check: bool,
@@ -61,10 +64,10 @@ struct Arguments {
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Waits until a leader renews its lease, then reads the clusters with the rights of the operator.
-async fn check(client: Client, namespace: &str, watched: &[String]) -> anyhow::Result<()> {
+async fn check(client: Client, namespace: &str, lease: &str, watched: &[String]) -> anyhow::Result<()> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let renewed = async || {
-        let spec = leases.get_opt(MANAGER).await?.and_then(|lease| lease.spec).unwrap_or_default();
+        let spec = leases.get_opt(lease).await?.and_then(|lease| lease.spec).unwrap_or_default();
         anyhow::Ok((spec.holder_identity.unwrap_or_default(), spec.renew_time))
     };
     let first = renewed().await?;
@@ -77,7 +80,7 @@ async fn check(client: Client, namespace: &str, watched: &[String]) -> anyhow::R
         }
         if tokio::time::Instant::now() > end {
             anyhow::bail!(
-                "the lease {namespace}/{MANAGER} is not being renewed: is the operator's Deployment ready?"
+                "the lease {namespace}/{lease} is not being renewed: is the operator's Deployment ready?"
             );
         }
     };
@@ -122,7 +125,7 @@ async fn main() -> anyhow::Result<()> {
     let given = |list: Vec<String>| list.into_iter().filter(|entry| !entry.is_empty()).collect::<Vec<_>>();
     let watched = given(arguments.watch_namespace);
     if arguments.check {
-        return check(client, &arguments.namespace, &watched).await;
+        return check(client, &arguments.namespace, &arguments.lease, &watched).await;
     }
     let mut metrics = Metrics::default();
     let counters = controller::OperatorMetrics::register(&mut metrics.0);
@@ -151,7 +154,8 @@ async fn main() -> anyhow::Result<()> {
     };
     let work = async {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.namespace);
-        let mut candidate = Candidate::new(leases, MANAGER, &arguments.identity).watching(&installed.watched);
+        let mut candidate =
+            Candidate::new(leases, &arguments.lease, &arguments.identity).watching(&installed.watched);
         // Others cannot be seen from a few namespaces.
         let rivals = installed.watched.is_empty().then(|| Rivals::new(client.clone(), &arguments.namespace));
         tokio::select! {

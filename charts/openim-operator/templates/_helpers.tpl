@@ -8,6 +8,10 @@
 {{- define "operator.namespaces" -}}
 {{ concat .Values.watchNamespaces (compact (list .Values.watchNamespace)) | uniq | join "," }}
 {{- end -}}
+{{- /* Releases that watch all namespaces look for each other by one name; others may share a namespace. */ -}}
+{{- define "operator.lease" -}}
+{{ if include "operator.namespaces" . }}{{ .Release.Name }}{{ else }}openim-operator{{ end }}
+{{- end -}}
 {{- define "operator.podSecurity" -}}
 {runAsNonRoot: true, {{ if eq .Values.user "Fixed" }}runAsUser: 65532, runAsGroup: 65532, {{ end }}seccompProfile: {type: RuntimeDefault}}
 {{- end -}}
