@@ -120,6 +120,48 @@ fn unreadable(status: Value) -> Value {
     })
 }
 
+/// The operator may list clusters, but not get one.
+fn listed(cluster: Value) -> Exchange {
+    let list = json!({"apiVersion": "openim.io/v1alpha1", "kind": "OpenIMClusterList", "metadata": {}, "items": [cluster]});
+    Exchange::new(Method::GET, &["/openimclusters?", "fieldSelector=metadata.name%3Dchat"], 200, list)
+}
+
+#[tokio::test]
+async fn a_pod_that_is_gone_is_not_created_by_a_note() {
+    let gone = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404});
+    let patch =
+        Exchange::new(Method::PATCH, &["/pods/chat-msg-1", "fieldManager=openim-operator"], 404, gone)
+            .checking(|body| assert_eq!(body["apiVersion"], Value::Null, "a merge, not an apply"));
+    let behind = BTreeMap::from([("chat-msg-1".to_owned(), String::new())]);
+    let cluster = cluster("{}");
+    converse(vec![patch], async |client| {
+        operator::observe::live_config::nudge(&client, &cluster, &behind, "r").await
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_data_needs_is_not_generated_again_when_its_key_is_gone() {
+    let mut ran = cluster("{}");
+    ran.ran = "1.0.0".into();
+    let complete = credentials::complete(&ran, BTreeMap::new());
+    let mut less: Vec<BTreeMap<String, String>> = vec![BTreeMap::new()];
+    for lost in [secret::key::SECRET, secret::key::MONGO_KEYFILE, secret::FIRST.mongo_password] {
+        let mut data = complete.clone();
+        data.remove(lost);
+        less.push(data);
+    }
+    for data in less {
+        // Nothing is written.
+        let script = vec![get_secret(200, secret(&data, "chat"))];
+        let outcome = converse(script, async |client| apply::ensure_credentials(&client, &ran).await).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.reason(), crds::Reason::CredentialsGone);
+        assert!(error.to_string().contains("its key "), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_cluster_that_cannot_be_read_is_told_so_once() {
     let guarded: DeserializeGuard<OpenIMCluster> = serde_json::from_value(unreadable(json!({}))).unwrap();
@@ -130,7 +172,7 @@ async fn a_cluster_that_cannot_be_read_is_told_so_once() {
     let seen = std::rc::Rc::new(seen);
     let status = seen.clone();
     let script = vec![
-        Exchange::new(Method::GET, &["/openimclusters/chat"], 200, unreadable(before)),
+        listed(unreadable(before)),
         Exchange::new(Method::PATCH, &[written], 200, unreadable(json!({}))).checking(move |body| {
             *status.borrow_mut() = body["status"].clone();
         }),
@@ -154,7 +196,7 @@ async fn a_cluster_that_cannot_be_read_is_told_so_once() {
     let guarded: DeserializeGuard<OpenIMCluster> =
         serde_json::from_value(unreadable(status.clone())).unwrap();
     let broken = guarded.0.unwrap_err();
-    let script = vec![Exchange::new(Method::GET, &["/openimclusters/chat"], 200, unreadable(status.clone()))];
+    let script = vec![listed(unreadable(status.clone()))];
     converse(script, |client| async move { operator::controller::unreadable::tell(&client, &broken).await })
         .await
         .unwrap();

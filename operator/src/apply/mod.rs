@@ -682,6 +682,11 @@ pub async fn ensure_credentials(
         return Err(ApplyError::NotMadeHere { what, uid: cluster.owner.uid.clone() });
     }
     let found = credentials::text(&secret);
+    if let Some(lost) = credentials::lost(cluster, &found)
+        && let Some(why) = needs_the_old(client, cluster).await?
+    {
+        return Err(ApplyError::CredentialsGone { what: format!("{what}: its key {lost}"), why });
+    }
     let data = completed(cluster, found.clone(), &what)?;
     let wanted = owned(metadata(cluster, &name, "credentials"));
     let (owners, notes) = (wanted.owner_references, wanted.annotations.unwrap_or_default());

@@ -376,14 +376,6 @@ impl Operator {
         Ok(cluster)
     }
 
-    /// The last spec with which everything ran: what a cluster is cared for by while the newest cannot be carried out.
-    fn last_good(&self, object: &OpenIMCluster) -> Option<Cluster> {
-        let mut before = object.clone();
-        before.spec = serde_json::from_str(&object.status.as_ref()?.history.first()?.spec).ok()?;
-        before.spec.rollout.paused = true;
-        self.checked(&before).ok()
-    }
-
     async fn whole_pass(
         &self,
         object: &OpenIMCluster,
@@ -393,7 +385,7 @@ impl Operator {
         let (cluster, invalid) = match self.checked(object) {
             Ok(cluster) => (cluster, None),
             Err(invalid) => {
-                let Some(cluster) = self.last_good(object) else {
+                let Some(cluster) = validate::last_good(object) else {
                     let generation = object.metadata.generation.unwrap_or(0);
                     let (reason, message) = (Reason::InvalidSpec, invalid.to_string());
                     let status = status::invalid(generation, reason, &message, before, now);
@@ -440,6 +432,12 @@ impl Operator {
         let mut plan = plan::plan_with(&cluster, &observed, assessment);
         if invalid.is_some() {
             plan = plan::repairs(plan, &observed);
+        }
+        if plan.hold.is_some()
+            && !plan.later.is_empty()
+            && let Some(good) = validate::last_good(object)
+        {
+            plan::restore_deleted(&mut plan, &good, &observed);
         }
         // Before pods are taken away: which of them.
         deletion_costs::prefer(&self.client, &cluster, &plan.deletion_costs)

@@ -4,7 +4,7 @@ use crds::{OpenIMCluster, OpenIMClusterStatus, Reason};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
     core::{DeserializeGuard, DynamicObject, error_boundary::InvalidObject},
 };
 
@@ -18,7 +18,9 @@ pub async fn tell(client: &Client, broken: &InvalidObject) -> kube::Result<()> {
     let (name, namespace) = (name_of(broken), broken.metadata.namespace.as_deref().unwrap_or_default());
     let kind = scope::resource(&kube::api::TypeMeta::resource::<OpenIMCluster>());
     let raw: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
-    let Some(found) = raw.get_opt(name).await? else { return Ok(()) };
+    // By a list: the operator has no right to get single clusters.
+    let this = ListParams::default().fields(&format!("metadata.name={name}"));
+    let Some(found) = raw.list(&this).await?.items.into_iter().next() else { return Ok(()) };
     let generation = broken.metadata.generation.unwrap_or(0);
     let message = format!(
         "operator {} cannot parse this object: {}: correct the field, or upgrade the operator",

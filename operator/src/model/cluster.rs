@@ -161,6 +161,24 @@ pub(crate) fn service_of<'a>(spec: &'a OpenIMClusterSpec, name: &str) -> &'a Ser
     }
 }
 
+pub(crate) fn service_of_mut<'a>(spec: &'a mut OpenIMClusterSpec, name: &str) -> &'a mut Service {
+    let services = &mut spec.services;
+    match name {
+        "gateway" => &mut services.gateway,
+        "api" => &mut services.api,
+        "transfer" => &mut services.transfer,
+        "push" => &mut services.push,
+        "auth" => &mut services.auth,
+        "user" => &mut services.user,
+        "relation" => &mut services.relation,
+        "group" => &mut services.group,
+        "conversation" => &mut services.conversation,
+        "msg" => &mut services.msg,
+        "third" => &mut services.third,
+        _ => &mut services.cron,
+    }
+}
+
 /// The host of a member of a managed server, counted from 0.
 pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
     let name = cluster.part(server);

@@ -1,5 +1,7 @@
 //! A Deployment or StatefulSet as it is.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 
@@ -44,6 +46,12 @@ pub struct Rollout {
     pub parallel: bool,
     /// Of a StatefulSet: its pods are all of the newest template.
     pub settled: bool,
+    /// Of a StatefulSet: it replaces no pod by itself (`OnDelete`).
+    pub on_delete: bool,
+    /// Of a StatefulSet that is being changed: the ordinals of its pods that have an older template.
+    pub old: BTreeSet<i32>,
+    /// Those of them that do not serve and are not starting.
+    pub broken: BTreeSet<i32>,
     /// Of a StatefulSet: what the spec asked when its template was made; `None` of one that an operator before made.
     pub asked: Option<Asked>,
     /// Of a StatefulSet: what its claims are made from; Kubernetes lets nobody change it.

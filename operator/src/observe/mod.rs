@@ -71,8 +71,15 @@ fn rollout_of_deployment(item: &Deployment) -> Rollout {
     let conditions = status.conditions.iter().flatten();
     let progressing = conditions.filter(|condition| condition.type_ == "Progressing");
     let progressed = progressing.filter_map(|condition| Some(condition.last_update_time.as_ref()?.0)).max();
+    let refused = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
+    let trouble = refused.and_then(|condition| condition.message.clone()).unwrap_or_default();
     Rollout {
         current,
+        trouble,
         desired: item.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
         ready: status.ready_replicas.unwrap_or(0),
         updated: status.updated_replicas.unwrap_or(0),
@@ -108,6 +115,8 @@ fn rollout_of_set(item: &StatefulSet) -> Rollout {
         total: status.replicas,
         template: spec.template,
         init_image: init.unwrap_or_default(),
+        on_delete: spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref())
+            == Some("OnDelete"),
         partition: spec.update_strategy.and_then(|strategy| strategy.rolling_update?.partition).unwrap_or(0),
         parallel: spec.pod_management_policy.as_deref() == Some("Parallel"),
         settled: status.current_revision == status.update_revision,
@@ -156,25 +165,34 @@ fn explain(pods: &[Pod]) -> BTreeMap<&str, String> {
     told
 }
 
-/// Pods, name and uid, that a StatefulSet is to replace and does not: where it starts its pods in order, it waits for those that do not serve. One
-/// that is starting is left alone: MongoDB must not be interrupted while it makes its first user.
-fn outdated(set: &StatefulSet, rollout: &Rollout, pods: &[Pod]) -> BTreeMap<String, String> {
+/// The pods of a StatefulSet that have an older template, by ordinal.
+fn old_pods<'a>(set: &StatefulSet, rollout: &Rollout, pods: &'a [Pod]) -> BTreeMap<i32, &'a Pod> {
     let newest = set.status.as_ref().and_then(|status| status.update_revision.as_deref());
     let label = |pod: &Pod, key: &str| pod.labels().get(key).cloned().unwrap_or_default();
     pods.iter()
         .filter(|pod| {
-            let ordinal = label(pod, POD_INDEX).parse::<i32>().unwrap_or(-1);
             let made_by_it =
                 pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref());
             made_by_it
                 && rollout.current
-                && ordinal >= rollout.partition
                 && newest.is_some_and(|newest| label(pod, SET_REVISION) != newest)
                 && pod.metadata.deletion_timestamp.is_none()
-                && !serves(pod)
-                && (trouble(pod).is_some() || has_not_begun(pod))
         })
-        .filter_map(|pod| Some((pod.name_any(), pod.uid()?)))
+        .filter_map(|pod| Some((label(pod, POD_INDEX).parse().ok()?, pod)))
+        .collect()
+}
+
+/// One that is starting is left alone: MongoDB must not be interrupted while it makes its first user.
+fn is_broken(pod: &Pod) -> bool {
+    !serves(pod) && (trouble(pod).is_some() || has_not_begun(pod))
+}
+
+/// Pods, name and uid, that a StatefulSet is to replace and does not: where it starts its pods in order, it waits for those that do not serve.
+fn outdated(set: &StatefulSet, rollout: &Rollout, pods: &[Pod]) -> BTreeMap<String, String> {
+    old_pods(set, rollout, pods)
+        .into_iter()
+        .filter(|(ordinal, pod)| *ordinal >= rollout.partition && is_broken(pod))
+        .filter_map(|(_, pod)| Some((pod.name_any(), pod.uid()?)))
         .collect()
 }
 
@@ -261,7 +279,8 @@ fn trouble(pod: &Pod) -> Option<String> {
         let ended = state.as_ref().and_then(|state| state.terminated.as_ref());
         ended.is_some_and(|ended| ended.exit_code == 0)
     };
-    let mut containers = status.container_statuses.as_ref()?.iter();
+    // What initializes a pod comes first: the others wait for it.
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let container = containers.find(|container| !container.ready && !is_done(&container.state))?;
     // What it said when it ended tells more than that it is waited for.
     let ended = container
@@ -276,7 +295,8 @@ fn trouble(pod: &Pod) -> Option<String> {
         return Some(text(Some(format!("exit code {}{why}", ended.exit_code)), last_line));
     }
     let waiting = container.state.as_ref()?.waiting.clone()?;
-    (waiting.reason.as_deref() != Some("ContainerCreating")).then(|| text(waiting.reason, waiting.message))
+    let is_usual = ["ContainerCreating", "PodInitializing"].map(Some).contains(&waiting.reason.as_deref());
+    (!is_usual).then(|| text(waiting.reason, waiting.message))
 }
 
 /// The Secrets that the spec names, and the fields that do.
@@ -464,7 +484,7 @@ async fn read_with_moves(
     let mut stateful_sets = BTreeMap::new();
     for item in &sets {
         let rollout = rollout_of_set(item);
-        if rollout.ready < rollout.desired {
+        if rollout.ready < rollout.desired || !rollout.settled {
             unready.extend(item.labels().get(COMPONENT).map(String::as_str));
         }
         stateful_sets.insert(item.name_any(), rollout);
@@ -475,6 +495,12 @@ async fn read_with_moves(
         if let Some(rollout) = rollouts.get_mut(&name).or_else(|| stateful_sets.get_mut(&name)) {
             rollout.trouble = trouble;
         }
+    }
+    for item in &sets {
+        let Some(rollout) = stateful_sets.get_mut(&item.name_any()) else { continue };
+        let old = old_pods(item, rollout, &pods);
+        rollout.broken = old.iter().filter(|(_, pod)| is_broken(pod)).map(|(ordinal, _)| *ordinal).collect();
+        rollout.old = old.into_keys().collect();
     }
     let outdated = sets
         .iter()
@@ -540,6 +566,34 @@ mod tests {
             json!({ "metadata": { "name": "migrate-1" }, "status": { "containerStatuses": [container] } }),
         )
         .unwrap()
+    }
+
+    #[test]
+    fn what_an_init_container_or_a_quota_says_is_reported() {
+        let waits = |name: &str, reason: &str| {
+            json!({
+                "name": name, "ready": false, "restartCount": 0, "image": "", "imageID": "",
+                "state": { "waiting": { "reason": reason } },
+            })
+        };
+        let pod = |init: &str| -> Pod {
+            let status = json!({
+                "initContainerStatuses": [waits("key-file", init)],
+                "containerStatuses": [waits("mongodb", "PodInitializing")],
+            });
+            serde_json::from_value(json!({ "metadata": { "name": "chat-mongodb-0" }, "status": status }))
+                .unwrap()
+        };
+        let told = trouble(&pod("ImagePullBackOff"));
+        assert_eq!(told.as_deref(), Some("pod chat-mongodb-0: ImagePullBackOff"));
+        assert_eq!(trouble(&pod("PodInitializing")), None, "it is being initialized");
+        let failed = json!({ "type": "ReplicaFailure", "status": "True", "message": "exceeded quota: team" });
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": { "name": "chat-msg" }, "spec": { "selector": {}, "template": {} },
+            "status": { "conditions": [failed] },
+        }))
+        .unwrap();
+        assert_eq!(rollout_of_deployment(&deployment).trouble, "exceeded quota: team");
     }
 
     #[test]

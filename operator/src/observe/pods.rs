@@ -138,8 +138,10 @@ pub(crate) async fn annotate(
     (key, value): (&str, &str),
 ) -> kube::Result<()> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let patch = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "annotations": { key: value } } });
-    match api.patch_metadata(pod, &PatchParams::apply(manager).force(), &Patch::Apply(&patch)).await {
+    let patch = json!({ "metadata": { "annotations": { key: value } } });
+    // Not applied: that would create a pod that is gone, for which there is no right.
+    let parameters = PatchParams { field_manager: Some(manager.to_owned()), ..Default::default() };
+    match api.patch_metadata(pod, &parameters, &Patch::Merge(&patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         patched => patched.map(drop),
     }

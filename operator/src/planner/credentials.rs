@@ -143,6 +143,20 @@ fn kafka_cluster_id() -> String {
     hex::encode(rand::random::<[u8; 11]>())
 }
 
+/// The first key that is gone of those that data, tokens or running servers need and that every operator has made from the beginning.
+pub fn lost(cluster: &Cluster, data: &BTreeMap<String, String>) -> Option<&'static str> {
+    let used = Account::in_use(data);
+    let needed = [
+        (true, key::SECRET),
+        (cluster.mongodb.is_managed(), key::MONGO_KEYFILE),
+        (cluster.mongodb.is_managed(), used.mongo_password),
+        (cluster.redis.is_managed(), used.redis_password),
+        (cluster.kafka.is_managed(), used.kafka_password),
+    ];
+    let mut needed = needed.into_iter().filter(|(is_used, _)| *is_used).map(|(_, name)| name);
+    needed.find(|name| data.get(*name).is_none_or(String::is_empty))
+}
+
 /// The complete data of the Secret: existing values, and new ones for missing keys.
 pub fn complete(cluster: &Cluster, mut data: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let used = Account::in_use(&data);

@@ -139,6 +139,8 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     plan.fail_over = render::backing::master_is_next(cluster, observed);
     plan.deletion_costs = scaling::deletion_costs(cluster, observed, &assessment);
     plan.blockers.extend(too_large);
+    let is_whole = observed.gone.is_empty() || !migrated || plan.gate.is_some();
+    plan.blockers.extend((!is_whole).then(|| still_gone(observed, &name)));
     plan.hold = held;
     plan.assessment = assessment;
     plan
@@ -155,6 +157,28 @@ pub fn repairs(mut plan: Plan, observed: &Observed) -> Plan {
     plan.grow.clear();
     plan.repairs_only = true;
     plan
+}
+
+/// Deployments that somebody has deleted while the newest spec may not be rolled out come back as the last good spec made them, with the settings
+/// that they mount: a hold delays changes, not repairs.
+pub fn restore_deleted(plan: &mut Plan, before: &Cluster, observed: &Observed) {
+    let key = |object: &DynamicObject| {
+        let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
+        (kind, object.metadata.name.clone().unwrap_or_default())
+    };
+    let lost: Vec<_> = plan.later.iter().map(key).filter(|(kind, _)| kind == "Deployment").collect();
+    if plan.hold.is_none() || plan.gate.is_some() || lost.is_empty() {
+        return;
+    }
+    let planned: Vec<_> = plan.apply.iter().map(key).collect();
+    let good = self::plan(before, observed);
+    let is_needed = |object: &DynamicObject| {
+        let key = key(object);
+        lost.contains(&key) || key.0 == "ConfigMap" && !planned.contains(&key)
+    };
+    let restored: Vec<DynamicObject> = good.apply.into_iter().chain(good.later).filter(is_needed).collect();
+    plan.later.retain(|object| !restored.iter().any(|other| key(other) == key(object)));
+    plan.apply.extend(restored);
 }
 
 /// How long a migration that was given up rests before it is tried again.
@@ -181,6 +205,19 @@ fn migrating(observed: &Observed, job: &str, was_there: bool) -> (Gate, bool) {
     );
     let rests = observed.now.duration_since(*since) < MIGRATION_RESTS;
     (Gate { reason: Reason::MigrationFailed, message }, rests)
+}
+
+/// What is missing although the last of several Jobs has made it.
+fn still_gone(observed: &Observed, job: &str) -> Blocker {
+    Blocker {
+        component: String::new(),
+        reason: Reason::MigrationFailed,
+        message: format!(
+            "{} are missing again, and Job {job} was the last of several that created them: find out what removes them, then delete the Job to have \
+             them created",
+            observed.gone.join(", ")
+        ),
+    }
 }
 
 fn names(blockers: &[Blocker], reason: Reason) -> bool {
@@ -303,6 +340,39 @@ mod tests {
         observed.finished_jobs.remove(&first);
         observed.gone = vec!["MongoDB's unique indexes of messages".to_owned()];
         assert_eq!(seen(&observed).0, [format!("{first}-3")]);
+    }
+
+    #[test]
+    fn what_no_further_job_creates_is_reported() {
+        let cluster = validate(&object("{}")).unwrap();
+        let mut observed = observed(&cluster, [true; 3], true);
+        let first = observed.finished_jobs.first().unwrap().clone();
+        observed.finished_jobs.insert(format!("{first}-5"));
+        observed.gone = vec!["Kafka's topics toPush".to_owned()];
+        let plan = plan(&cluster, &observed);
+        let [told] = plan.blockers.as_slice() else { panic!("{:?}", plan.blockers) };
+        assert_eq!(told.reason, Reason::MigrationFailed);
+        assert!(told.message.contains(&format!("{first}-5")), "{}", told.message);
+    }
+
+    #[test]
+    fn a_service_that_is_deleted_while_changes_are_held_comes_back_as_it_was() {
+        let before = validate(&object("version: 1.0.0")).unwrap();
+        let held = validate(&object("{version: 1.1.0, rollout: {paused: true}}")).unwrap();
+        let mut observed = observed(&before, [true; 3], true);
+        let live =
+            Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
+        for service in SERVICES.into_iter().filter(|service| *service != "msg") {
+            observed.deployments.insert(before.part(service), live.clone());
+        }
+        let mut waiting = plan(&held, &observed);
+        restore_deleted(&mut waiting, &before, &observed);
+        let is_msg =
+            |object: &&DynamicObject| kind(object) == "Deployment" && object.name_any() == "chat-msg";
+        let msg = waiting.apply.iter().find(is_msg).expect("it comes back");
+        let image = msg.data["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap();
+        assert!(image.ends_with(":1.0.0"), "{image}");
+        assert!(waiting.later.iter().all(|object| object.name_any() != "chat-msg"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn needs_an_edit(available: bool, reason: Reason, message: &str) -> Verdict {
 
 /// All pods are as they are to be, and yet the spec is not carried out.
 fn left_over(available: bool, blocker: &Blocker) -> Verdict {
-    let need_an_edit = [Reason::HostTaken, Reason::NamesTaken, Reason::InvalidSpec];
+    let need_an_edit = [Reason::HostTaken, Reason::NamesTaken, Reason::InvalidSpec, Reason::MigrationFailed];
     let edit = Some(blocker.reason).filter(|reason| need_an_edit.contains(reason));
     let message = with_end(&blocker.message);
     let reason = edit.unwrap_or(Reason::DependencyNotReady);
@@ -339,6 +339,8 @@ pub fn applied(status: &OpenIMClusterStatus) -> OpenIMClusterStatus {
 
 /// Specs that are remembered.
 const REMEMBERED: usize = 5;
+/// Bytes of all of them: the API server stores objects of up to 1.5 MB.
+const MOST_BYTES: usize = 256 << 10;
 
 /// Remembers a spec when everything runs with it; one that is remembered already moves to the front.
 fn history(cluster: &Cluster, ready: bool, before: &[GoodSpec], now: Timestamp) -> Vec<GoodSpec> {
@@ -349,7 +351,15 @@ fn history(cluster: &Cluster, ready: bool, before: &[GoodSpec], now: Timestamp) 
     let newest =
         GoodSpec { generation: cluster.generation, version: cluster.version.clone(), since: Time(now), spec };
     let older = before.iter().filter(|older| older.spec != newest.spec).cloned().collect::<Vec<_>>();
-    std::iter::once(newest).chain(older).take(REMEMBERED).collect()
+    let mut room = MOST_BYTES;
+    let all = std::iter::once(newest).chain(older).take(REMEMBERED).enumerate();
+    all.take_while(|(index, good)| {
+        let fits = *index == 0 || good.spec.len() <= room;
+        room = room.saturating_sub(good.spec.len());
+        fits
+    })
+    .map(|(_, good)| good)
+    .collect()
 }
 
 fn blockers(plan: &Plan) -> Vec<crds::Blocker> {
@@ -427,6 +437,19 @@ mod tests {
 
     fn is_true(status: &OpenIMClusterStatus, kind: &str) -> bool {
         status.conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
+    }
+
+    #[test]
+    fn large_specs_leave_room_for_the_status() {
+        let mut remembered = Vec::new();
+        for round in 0..6 {
+            let mut cluster = validate(&object("{}")).unwrap();
+            let note = format!("{round}{}", "x".repeat(100 << 10));
+            cluster.spec.pods.annotations.insert("note".into(), note);
+            remembered = history(&cluster, true, &remembered, Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(remembered.len(), 2);
+        assert!(remembered[0].spec.contains("\"5xx"), "the newest is kept");
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     model::{
-        cluster::{Backing, Cluster, SERVICES, service_of},
+        cluster::{Backing, Cluster, SERVICES, service_of, service_of_mut},
         names::{self, NEW_CREDENTIALS},
         quantity::amount,
         secret::key,
@@ -462,6 +462,24 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     })
 }
 
+/// The last spec with which everything ran, in the size that is asked for now: what a cluster is cared for by while the newest cannot be carried out.
+/// Its images were allowed once, and nothing new comes of it.
+pub fn last_good(object: &OpenIMCluster) -> Option<Cluster> {
+    let mut before = object.clone();
+    before.spec = serde_json::from_str(&object.status.as_ref()?.history.first()?.spec).ok()?;
+    before.spec.rollout.paused = true;
+    for service in SERVICES {
+        service_of_mut(&mut before.spec, service).replicas = service_of(&object.spec, service).replicas;
+    }
+    let (had, asked) = (&mut before.spec.mongodb, &object.spec.mongodb);
+    let members = asked.managed.as_ref().map_or(1, |managed| managed.members);
+    let differs = had.managed.as_ref().map_or(1, |managed| managed.members) != members;
+    if had.external.is_none() && asked.external.is_none() && differs && [1, 3, 5].contains(&members) {
+        had.managed.get_or_insert_default().members = members;
+    }
+    validate(&before).ok()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -473,6 +491,26 @@ pub(crate) mod tests {
         object.metadata.uid = Some("0000-1111".into());
         object.metadata.generation = Some(3);
         object
+    }
+
+    #[test]
+    fn a_wrong_edit_takes_no_pod_away_and_what_ran_is_cared_for() {
+        let spec = |text: &str| serde_json::to_string(&object(text).spec).unwrap();
+        let good = crds::GoodSpec {
+            generation: 1,
+            version: "1.0.0".into(),
+            since: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
+            spec: spec("{version: 1.0.0, services: {msg: {replicas: 2}}}"),
+        };
+        let mut wrong = object(
+            "{version: 1.1.0, services: {msg: {replicas: 10}}, mongodb: {managed: {members: 3}}, ingress: {host: A}}",
+        );
+        wrong.status = Some(crds::OpenIMClusterStatus { history: vec![good], ..Default::default() });
+        assert!(validate(&wrong).is_err());
+        let cared = last_good(&wrong).unwrap();
+        assert_eq!((cared.version.as_str(), cared.service("msg").replicas), ("1.0.0", 10));
+        let Backing::Managed(mongodb) = &cared.mongodb else { panic!() };
+        assert!(mongodb.members == 3 && cared.spec.rollout.paused);
     }
 
     #[test]

@@ -167,6 +167,8 @@ struct Server {
     managed: bool,
     /// Why it is not asked: no pod of it serves.
     starting: Option<String>,
+    /// Why it is not whole although it answers: a pod of it does not serve.
+    away: Option<String>,
 }
 
 impl Target {
@@ -178,7 +180,12 @@ impl Target {
             let ready = live.is_some_and(|set| set.ready > 0);
             let seen = live.map(|set| set.trouble.as_str()).filter(|trouble| !trouble.is_empty());
             let seen = seen.unwrap_or("its pod is not ready yet");
-            Server { name, managed, starting: (managed && !ready).then(|| seen.to_owned()) }
+            let away = live.filter(|set| managed && set.ready < set.desired).map(|set| {
+                let trouble =
+                    if set.trouble.is_empty() { String::new() } else { format!(": {}", set.trouble) };
+                format!("{} of {} pods are ready{trouble}", set.ready, set.desired)
+            });
+            Server { name, managed, starting: (managed && !ready).then(|| seen.to_owned()), away }
         };
         Self {
             settings: settings(cluster, credentials, external, stateful_sets),
@@ -242,6 +249,10 @@ impl Server {
             (false, short(seen))
         } else {
             match timeout(limit, asking).await {
+                Ok(Ok(remarks)) if remarks.message.is_empty() => {
+                    let Remarks { disk, .. } = remarks;
+                    (true, Remarks { disk, ..short(self.away.as_deref().unwrap_or_default()) })
+                }
                 Ok(Ok(remarks)) => (true, remarks),
                 Ok(Err(problem)) => (false, short(&problem)),
                 Err(_elapsed) => (false, format!("no answer within {} s", limit.as_secs()).into()),
@@ -259,6 +270,21 @@ mod tests {
         model::volume::Volume,
         planner::validate::{tests::object, validate},
     };
+
+    #[tokio::test]
+    async fn a_server_with_a_pod_that_does_not_serve_is_not_whole() {
+        let cluster = validate(&object("redis: {managed: {replicas: 3}}")).unwrap();
+        let live = crate::model::workload::Rollout {
+            desired: 3,
+            ready: 2,
+            trouble: "pod chat-redis-2: CrashLoopBackOff".into(),
+            ..Default::default()
+        };
+        let stateful_sets = [(cluster.part("redis"), live)].into();
+        let target = Target::of(&cluster, &Observed { stateful_sets, ..Default::default() });
+        let said = target.servers[1].ask(async { Ok(Remarks::default()) }).await;
+        assert!(said.reachable && !said.is_well() && said.message.contains("CrashLoopBackOff"), "{said:?}");
+    }
 
     #[test]
     fn the_smallest_volume_counts_until_all_have_grown() {

@@ -24,9 +24,10 @@ use crate::{
     model::{
         asked::Asked,
         certificates::mark_of,
-        cluster::{Backing, Cluster, member_host},
+        cluster::{Backing, Cluster, SERVICES, member_host},
         names::{ASKED, CERTIFICATE, SENTINEL},
         observed::Observed,
+        pod_template,
         quantity::amount,
         secret::{Account, FIRST, SECOND, TLS_DIR, key, servers_speak_tls},
         workload::Rollout,
@@ -99,24 +100,35 @@ pub fn objects(
     objects
 }
 
-/// The helper's image stays the same: an upgrade of the services must not restart the servers.
+/// The helper's image stays the same until something else about the server changes: an upgrade of the services must not restart the servers, and
+/// the image of the first day may be gone from its registry.
 fn helper(
     cluster: &Cluster,
     server: &str,
     observed: &Observed,
-    template: u32,
+    asked: &Asked,
     words: Vec<String>,
 ) -> Container {
-    let live = observed.stateful_set(cluster, server);
+    let is_kept = |set: &&Rollout| set.asked.as_ref().is_none_or(|had| had == asked);
+    let live = observed.stateful_set(cluster, server).filter(is_kept);
     let image = live.map(|set| set.init_image.as_str()).filter(|image| !image.is_empty());
     Container {
-        image: Some(image.unwrap_or(&cluster.image).to_owned()),
+        image: Some(image.unwrap_or_else(|| running_image(cluster, observed)).to_owned()),
         image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
         args: Some(words),
         security_context: Some(container_security()),
-        resources: Some(bounded(resources("10m", "16Mi", "64Mi"), template, SERVER_DISK)),
+        resources: Some(bounded(resources("10m", "16Mi", "64Mi"), asked.template, SERVER_DISK)),
         ..Default::default()
     }
+}
+
+/// The image that services run now, which is known to start; the one that is asked for where none runs yet.
+fn running_image<'a>(cluster: &'a Cluster, observed: &'a Observed) -> &'a str {
+    let of = |service: &'static str| {
+        let live = observed.deployment(cluster, service).filter(|live| live.is_done() && live.ready > 0)?;
+        Some(pod_template::image(&live.template)).filter(|image| !image.is_empty())
+    };
+    SERVICES.into_iter().find_map(of).unwrap_or(&cluster.image)
 }
 
 fn headless(cluster: &Cluster, server: &str, number: i32) -> Service {
@@ -382,7 +394,7 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
     let init = Container {
         name: "key-file".into(),
         volume_mounts: Some(vec![mount("secret", "/secret", true), mount("keys", "/keys", false)]),
-        ..helper(cluster, "mongodb", observed, asked.template, words)
+        ..helper(cluster, "mongodb", observed, asked, words)
     };
     let volumes =
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), small_dir("keys", asked), scratch(asked)];
@@ -442,7 +454,7 @@ fn redis(
             mount("password", "/password", true),
             mount("config", "/etc/redis", false),
         ]),
-        ..helper(cluster, "redis", observed, asked.template, words)
+        ..helper(cluster, "redis", observed, asked, words)
     };
     let password = Account::in_use(&observed.credentials).redis_password;
     let volumes = vec![
@@ -641,12 +653,17 @@ fn as_set(
             _ => {}
         }
     }
-    spec.update_strategy = Some(StatefulSetUpdateStrategy {
-        type_: Some("RollingUpdate".into()),
-        rolling_update: Some(RollingUpdateStatefulSetStrategy {
-            partition: Some(partition),
-            ..Default::default()
-        }),
+    // What does not serve may be mended by the newest template at once. The controller would begin with the last pod, which may be one that serves.
+    let mends = live.is_some_and(|live| live.current && !live.settled && !live.broken.is_empty());
+    spec.update_strategy = Some(if mends {
+        StatefulSetUpdateStrategy { type_: Some("OnDelete".into()), rolling_update: None }
+    } else {
+        let rolling_update =
+            RollingUpdateStatefulSetStrategy { partition: Some(partition), ..Default::default() };
+        StatefulSetUpdateStrategy {
+            type_: Some("RollingUpdate".into()),
+            rolling_update: Some(rolling_update),
+        }
     });
     if let Some(pod) = &mut spec.template.spec {
         pod.topology_spread_constraints = spread(cluster, server, asked.pods.spread);
@@ -670,16 +687,21 @@ fn in_sync(observed: &Observed, server: &str) -> bool {
 /// The first ordinal whose pod may get a new template. Members are changed one at a time, from the last, each only while all the others
 /// serve and every partition has all its copies; between two changes none may.
 fn changeable_from(live: Option<&Rollout>, members: i32, in_sync: bool) -> i32 {
+    // While the set replaced none by itself there was no partition: it begins anew.
+    let kept = |live: &Rollout| if live.on_delete { members } else { live.partition.clamp(0, members) };
     match live {
         Some(live) if live.current && !live.settled => {
-            if in_sync && live.ready >= members {
-                (members - live.updated - 1).clamp(0, members)
+            if in_sync && live.ready >= members && !live.on_delete {
+                let next = live.old.last().copied().unwrap_or(members - live.updated - 1);
+                next.clamp(0, members)
             } else {
-                live.partition.clamp(0, members)
+                kept(live)
             }
         }
         // What was decided in the pass before is on its way.
-        Some(live) if !live.current => live.partition.clamp(0, members),
+        Some(live) if !live.current => kept(live),
+        // New members are of the newest template; those that are there wait.
+        Some(live) if live.desired < members => live.desired,
         _ => members,
     }
 }
@@ -729,6 +751,76 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_pod_that_cannot_come_up_gets_what_mends_it_and_those_that_serve_wait() {
+        let cluster = validate(&object("kafka: {managed: {brokers: 3}}")).unwrap();
+        let strategy = |live: Rollout| {
+            let stateful_sets = BTreeMap::from([(cluster.part("kafka"), live)]);
+            let observed = Observed { stateful_sets, ..Default::default() };
+            let objects = objects(&cluster, &observed, &all_asked(&cluster, &observed));
+            let set = objects.iter().find(|object| {
+                object.types.as_ref().is_some_and(|types| types.kind == "StatefulSet")
+                    && object.metadata.name.as_deref() == Some("chat-kafka")
+            });
+            set.unwrap().data["spec"]["updateStrategy"].clone()
+        };
+        let live = Rollout {
+            current: true,
+            parallel: true,
+            desired: 3,
+            total: 3,
+            ready: 2,
+            partition: 3,
+            old: [0, 1, 2].into(),
+            broken: [1].into(),
+            ..Default::default()
+        };
+        assert_eq!(strategy(live.clone()), serde_json::json!({ "type": "OnDelete" }));
+        let back = Rollout {
+            ready: 3,
+            updated: 1,
+            old: [0, 2].into(),
+            broken: [].into(),
+            on_delete: true,
+            partition: 0,
+            ..live
+        };
+        assert_eq!(strategy(back.clone())["rollingUpdate"]["partition"], 3, "the others one after the other");
+        let on = Rollout { on_delete: false, partition: 3, ..back };
+        assert_eq!(changeable_from(Some(&on), 3, true), 2, "not counted from those that are new");
+    }
+
+    #[test]
+    fn new_members_are_made_of_the_newest_template() {
+        let alone = Rollout {
+            current: true,
+            settled: true,
+            desired: 1,
+            ready: 1,
+            updated: 1,
+            total: 1,
+            ..Default::default()
+        };
+        assert_eq!(changeable_from(Some(&alone), 3, true), 1, "the one that is there waits");
+        let grown = Rollout { desired: 3, ready: 3, updated: 3, total: 3, ..alone };
+        assert_eq!(changeable_from(Some(&grown), 3, true), 3);
+    }
+
+    #[test]
+    fn a_server_that_is_changed_anyway_gets_a_helper_that_can_be_pulled() {
+        let cluster = validate(&object("mongodb: {managed: {resources: {memoryLimit: 8Gi}}}")).unwrap();
+        let of = |cluster: &Cluster| all_asked(cluster, &Observed::default())["mongodb"].clone();
+        let image = |asked: Asked| {
+            let init_image = "gone.example.org/s:0.1.0".to_owned();
+            let live = Rollout { asked: Some(asked), init_image, ..Default::default() };
+            let stateful_sets = [("chat-mongodb".to_owned(), live)].into();
+            let observed = Observed { stateful_sets, ..Default::default() };
+            pod(&cluster, &observed, "chat-mongodb")["initContainers"][0]["image"].clone()
+        };
+        assert_eq!(image(of(&cluster)), "gone.example.org/s:0.1.0", "nothing else is changed");
+        assert_eq!(image(of(&validate(&object("{}")).unwrap())), cluster.image.as_str());
     }
 
     #[test]
