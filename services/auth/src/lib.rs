@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 /// A login waits at most this long for gateways to hear which tokens it has replaced. One that does not hear it learns it from the
 /// connection that the new token is for.
 const TELL_DEADLINE: Duration = Duration::from_secs(1);
-/// So long a gateway that does not answer is told again; one that is gone is not listed any more by then.
+/// A gateway that does not answer is called again for this long; one that is gone is no longer listed by then.
 const TELL_FOR: Duration = Duration::from_secs(120);
 const TELL_PAUSE: Duration = Duration::from_secs(1);
 
