@@ -98,6 +98,14 @@ for (const page of pages) {
   for (const [image, tag] of text.matchAll(/openim-(?:server|operator|\$target):(\d+\.\d+\.\d+)/g)) if (tag !== version) complain(`${image} is not version ${version}`);
   for (const [image] of text.matchAll(/docker\.io\/(?:library|apache)\/\w+:[\w.]+/g)) if (!images.includes(`"${image}"`)) complain(`${image} is not an image of operator/src/planner/servers.rs`);
 }
+// The table of routes says what the code says of each.
+const listed = process.argv.length > 2 ? "" : read("docs/protocol/rest.md");
+for (const { path, description, admin, beyond } of listed === "" ? [] : rest) {
+  if (beyond) continue;
+  const [, access, text] = listed.match(new RegExp(`^\\| \`(?:GET )?${path.replaceAll("*", "\\*")}\` \\| (.*?) \\| (.*?) \\|$`, "m")) ?? [];
+  if (text !== description) wrong.push(`docs/protocol/rest.md: ${path} is described as "${description}" in services/api/src/routes.rs`);
+  if (admin !== access?.startsWith("administrator")) wrong.push(`docs/protocol/rest.md: ${path} is${admin ? "" : " not"} for administrators only`);
+}
 if (pages.length === 0) wrong.push("there is nothing to read");
 if (wrong.length > 0) {
   console.error([...new Set(wrong)].join("\n"));
