@@ -39,7 +39,7 @@ for name in "${parts[@]}"; do
     compose) limit=3600 part compose e2e/tests/compose.sh ;;
     fuzz) FUZZ_SECONDS=600 limit=3600 part fuzz e2e/tests/fuzz.sh ;;
     upgrade) OPENIM_KILLS=all limit=1800 part upgrade e2e/tests/upgrade.sh ;;
-    sets) limit=2400 part sets e2e/tests/sets.sh ;;
+    sets) limit=4200 part sets e2e/tests/sets.sh ;;
     planted) limit=2400 part planted e2e/tests/planted-bug.sh ;;
     fleet) limit=3600 part fleet e2e/fleet.sh 100 ;;
     *) part "$name" "e2e/tests/$name.sh" ;;

@@ -34,6 +34,7 @@ spec:
   redis: {external: {address: "127.0.0.1:23679"}}
   kafka: {external: {address: ["127.0.0.1:23092"], replicationFactor: 1}}
   rollout: {soakSeconds: 0}
+  config: {gatewayDrainSeconds: 0}
 END
 wait_ready "$cluster_name"
 
@@ -142,8 +143,84 @@ diff <(echo "$before") <(echo "$(versions)")
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null,"resources":null}}}}'
 wait_ready "$cluster_name"
 
-echo "another operator takes over when the one that leads dies without a word"
+credential() { kube -n "$ns" get secret "${2:-$cluster_name}-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
+certificates() { get "$cluster_name" "{.status.certificates.$1}"; }
+# The certificates that the pods of each service say they have read.
+read_by() { kube -n "$ns" get deployments -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.spec.template.metadata.annotations.openim\.io/certificate}{"\n"}{end}' | sort -u; }
+authorities() { credential 'internal-ca\.crt' | grep -c BEGIN; }
 leader() { kube -n openim-system get lease openim-operator -o 'jsonpath={.spec.holderIdentity}'; }
+uids_of() { pods_that_stay " {{index .metadata.labels \"app.kubernetes.io/component\"}}" -l "openim.io/cluster=$cluster_name" --field-selector=status.phase=Running; }
+
+echo "the authority is replaced with an overlap, without an approval, and nothing else with it"
+rollout '{"approval":"Required"}'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":{"NOTE":"not approved"}}}}}'
+eventually AwaitingApproval ready_reason
+before=$(uids_of) old=$(credential 'internal-ca\.crt')
+operator_metrics | has -E "openim_cluster_certificate_expiry_seconds\{.*certificate=\"authority\"\} [0-9]{10}"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"certificateRotation":"of this test"}}'
+eventually 2 authorities
+kube -n "$ns" get secret "$cluster_name-credentials" -o json > "$work/both.json"
+
+echo "who deletes the Secret in the middle gets it back by restoring it; an operator that dies in the middle is no matter"
+kube -n "$ns" delete secret "$cluster_name-credentials"
+eventually CredentialsGone ready_reason
+node -e 'const secret = JSON.parse(require("fs").readFileSync(0)); delete secret.metadata.resourceVersion; delete secret.metadata.uid; console.log(JSON.stringify(secret));' < "$work/both.json" | kube apply -f - > /dev/null
+start_replica standby 23901
+until_ready standby 23901
+stop operator KILL
+eventually standby leader
+# Every service is restarted three times.
+(deadline=$slow; eventually "done" certificates rotation)
+[ "$(authorities)" = 1 ] || { echo "the old authority is trusted still"; exit 1; }
+credential 'internal-ca\.crt' > "$work/ca.crt"; credential 'internal-tls\.crt' > "$work/tls.crt"
+openssl verify -CAfile "$work/ca.crt" "$work/tls.crt"
+if openssl verify -CAfile <(echo "$old") "$work/tls.crt" > /dev/null 2>&1; then echo "the certificate is of the old authority"; exit 1; fi
+[ "$(read_by | grep -c .)" = 1 ] || { echo "services have read: $(read_by)"; exit 1; }
+[ -z "$(comm -12 <(echo "$before") <(uids_of))" ] || { echo "not restarted: $(comm -12 <(echo "$before") <(uids_of))"; exit 1; }
+[ -z "$(credential 'internal-ca-next\.key')" ]
+eventually AwaitingApproval ready_reason
+if kube -n "$ns" get deployment "$cluster_name-cron" -o yaml | has 'not approved'; then echo "an edit was applied without an approval"; exit 1; fi
+rollout '{"approval":null}'
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null}}}}'
+wait_ready "$cluster_name"
+start_replica operator 23900
+until_ready operator 23900
+stop standby KILL
+eventually operator leader
+
+echo "TLS is switched on in a cluster that runs without it, in steps"
+kube -n "$ns" apply -f - <<END
+apiVersion: openim.io/v1alpha1
+kind: OpenIMCluster
+metadata: {name: plain}
+spec:
+  internalTLS: Disabled
+  ingress: {enabled: false}
+  mongodb: {external: {secretName: servers, database: plain}}
+  redis: {external: {address: "127.0.0.1:23679"}}
+  kafka: {external: {address: ["127.0.0.1:23092"], replicationFactor: 1}}
+  rollout: {soakSeconds: 0}
+  config: {gatewayDrainSeconds: 0}
+END
+wait_ready plain
+[ -z "$(credential 'internal-ca\.crt' plain)" ]
+"${kubectl[@]}" -n "$ns" get configmaps -l openim.io/cluster=plain --watch -o 'jsonpath={.data.config\.yaml}{"\n"}' > "$work/configurations" & running[watcher]=$!
+kube -n "$ns" patch openimcluster plain --type merge -p '{"spec":{"internalTLS":"Required"}}'
+wait_ready plain "$slow"
+stop watcher TERM
+steps=$(grep -oE 'transition: [a-z]+' "$work/configurations" | awk '!seen[$0]++' | paste -sd,)
+[ "$steps" = "transition: accept,transition: call" ] || { echo "the steps were: $steps"; exit 1; }
+[ -n "$(credential 'internal-ca\.crt' plain)" ]
+[ -z "$(credential internal-tls-transition plain)" ]
+of_auth=$(kube -n "$ns" get deployment plain-auth -o 'jsonpath={.spec.template.spec.volumes[*].projected.sources[*].configMap.name}')
+for name in $of_auth; do kube -n "$ns" get configmap "$name" -o 'jsonpath={.data.config\.yaml}'; done > "$work/last"
+grep -A2 internalTLS "$work/last" | has 'enable: true'
+if grep transition "$work/last"; then echo "auth still has the settings of a step"; exit 1; fi
+if said=$(kube -n "$ns" patch openimcluster plain --type merge -p '{"spec":{"internalTLS":"Disabled"}}' 2>&1); then echo "TLS was switched off again"; exit 1; fi
+has "internalTLS is immutable" <<< "$said"
+kube -n "$ns" delete openimcluster plain
+
+echo "another operator takes over when the one that leads dies without a word"
 start_replica standby 23901
 until_ready standby 23901
 [ "$(leader)" = operator ] || { echo "$(leader) leads"; exit 1; }

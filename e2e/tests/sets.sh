@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A cluster with TLS between its services, on three brokers and three Redis servers with sentinels: each broker and the master of Redis are killed under load, then all passwords
-# change and with them every member; a member is changed only while no copy is missing, and the master of Redis only after another one has taken over.
+# change, then the certificate authority, and with them every member; a member is changed only while no copy is missing, and the master of Redis only after another one has taken over.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_checker
@@ -140,3 +140,32 @@ master > /dev/null || { echo "Redis has no master with two replicas"; exit 1; }
 said=$(redis_password=$old redis 0 PING 2>&1) || true
 grep -qE 'WRONGPASS|NOAUTH' <<< "$said" || { echo "the password of before is taken still: $said"; exit 1; }
 [ -z "$(credential redis-password)$(credential mongo-password)$(credential kafka-password)" ] || { echo "passwords of before are kept"; exit 1; }
+
+echo "the certificate authority is replaced under load: everybody is restarted, no message is refused, and what the old one issued is accepted by nobody"
+uids() { pods_that_stay "" -l "openim.io/cluster=$name" --field-selector=status.phase=Running; }
+before=$(uids)
+old_authority=$(mktemp) old_certificate=$(mktemp) old_key=$(mktemp) new_authority=$(mktemp)
+credential 'internal-ca\.crt' > "$old_authority"; credential 'internal-tls\.crt' > "$old_certificate"; credential 'internal-tls\.key' > "$old_key"
+"$bin/localkube" exec "$built/checker" --conversations 4 --pause-ms 150 --name "$name" --namespace "$ns" > "$root/e2e/out/set-certificates.json" & checker=$!
+background+=("$checker")
+kube -n "$ns" patch openimcluster "$name" --type merge -p '{"spec":{"certificateRotation":"of this test"}}'
+wait_ready "$name" $((2 * slow))
+sleep 3; kill "$checker" 2> /dev/null || true; wait "$checker" || { cat "$root/e2e/out/set-certificates.json"; exit 1; }
+cat "$root/e2e/out/set-certificates.json"
+has '"refused":0[,}]' < "$root/e2e/out/set-certificates.json" || { echo "messages were refused"; exit 1; }
+[ "$(get openimcluster "$name" -o 'jsonpath={.status.certificates.rotation}')" = "done" ]
+[ -z "$(comm -12 <(echo "$before") <(uids))" ] || { echo "a pod was not restarted"; exit 1; }
+credential 'internal-ca\.crt' > "$new_authority"
+[ "$(grep -c BEGIN "$new_authority")" = 1 ] || { echo "the old authority is trusted still"; exit 1; }
+# answered_with AUTHORITY CERTIFICATE KEY: auth takes the certificate, and is taken by who trusts the authority. In TLS 1.3 a server refuses after the handshake.
+answered_with() {
+  local said
+  said=$(sleep 2 | inside openssl s_client -connect "$(address auth):10102" -alpn h2 -verify_return_error -CAfile "$1" -cert "$2" -key "$3" 2>&1) || true
+  ! grep -qE 'alert|verify error|connect:errno' <<< "$said"
+}
+new_certificate=$(mktemp) new_key=$(mktemp)
+credential 'internal-tls\.crt' > "$new_certificate"; credential 'internal-tls\.key' > "$new_key"
+answered_with "$new_authority" "$new_certificate" "$new_key" || { echo "auth refuses a certificate of the new authority"; exit 1; }
+! answered_with "$new_authority" "$old_certificate" "$old_key" || { echo "auth takes a certificate of the old authority"; exit 1; }
+! answered_with "$old_authority" "$new_certificate" "$new_key" || { echo "auth shows a certificate of the old authority"; exit 1; }
+rm -f "$old_authority" "$old_certificate" "$old_key" "$new_authority" "$new_certificate" "$new_key"
