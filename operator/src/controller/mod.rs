@@ -60,7 +60,7 @@ use crate::{
         scope::{resource, scoped, scopes},
     },
     planner::{
-        authority_rotation, credentials, plan,
+        authority_rotation, certificates, credentials, plan,
         render::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
         rotation, rotation_steps, secret_rotation,
         status::{self, Failure},
@@ -518,6 +518,11 @@ impl Operator {
                 .map_err(|source| apply::ApplyError::certificates(&cluster, source))?;
             apply::replace_credentials(&self.client, &cluster, before, &after).await?;
             tracing::info!(cluster = cluster.name, ?step, "tls.switch");
+            written = true;
+        }
+        let forgotten = certificates::forgotten(&observed.credentials, &plan.assessment.certificates);
+        if let Some(after) = forgotten.filter(|_| failure.is_none() && !written) {
+            apply::replace_credentials(&self.client, &cluster, &observed.credentials, &after).await?;
             written = true;
         }
         let running = plan.assessment.running.clone();

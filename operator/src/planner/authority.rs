@@ -29,7 +29,7 @@ pub struct Leaf {
     pub key: &'static str,
     /// When it is renewed.
     pub renewal: &'static str,
-    /// When the one that it replaced expires.
+    /// When the one that it replaced expires; empty: nobody uses that one any more.
     pub before: &'static str,
 }
 
@@ -145,12 +145,6 @@ pub fn complete_servers(names: Vec<String>, data: &mut Data, now: Timestamp) -> 
         data.insert(key::SERVERS_PEM.into(), both);
     }
     Ok(())
-}
-
-/// When the certificate in the Secret was issued, if that is known.
-pub(crate) fn issued(data: &Data, leaf: &Leaf) -> Option<Timestamp> {
-    let renewal: Timestamp = data.get(leaf.renewal)?.parse().ok()?;
-    Some(renewal - (VALID - RENEW_BEFORE))
 }
 
 /// Whether a certificate is missing, or ends soon.

@@ -51,62 +51,47 @@ fn read_by_server(live: &Rollout) -> &str {
 pub(crate) fn assess(cluster: &Cluster, observed: &Observed) -> Certificates {
     let current = Current::of(cluster, &observed.credentials);
     let wanted = of_servers(&observed.credentials);
-    let (mut late, mut some_have_others) = (Vec::new(), false);
-    for service in SERVICES {
-        let Some(live) = observed.deployment(cluster, service) else { continue };
-        let has_others = current.is_late(&live.template);
-        some_have_others |= has_others;
-        late.extend((has_others || !live.is_done()).then_some(service));
-    }
-    for (server, _) in cluster.servers() {
-        let Some(live) = observed.stateful_set(cluster, server) else { continue };
-        let has_others = read_by_server(live) != wanted;
-        some_have_others |= has_others;
-        let is_changing = !live.current || !live.settled || live.ready < live.desired;
-        late.extend((has_others || is_changing).then_some(server));
-    }
-    let before = match (some_have_others, late.is_empty()) {
-        (true, _) => Before::IsInUse,
-        (false, false) => Before::MayBeInUse,
-        (false, true) => Before::IsForgotten,
-    };
-    Certificates { ends: ends(cluster, &observed.credentials, before), current, late }
-}
-
-/// Whether pods use the certificates that the current ones replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// Some templates name others.
-    IsInUse,
-    /// All name the current ones, but pods are being replaced, for this or another reason.
-    MayBeInUse,
-    /// None do.
-    IsForgotten,
+    let services = SERVICES.into_iter().filter(|service| {
+        let live = observed.deployment(cluster, service);
+        live.is_some_and(|live| current.is_late(&live.template) || !live.is_done())
+    });
+    let servers = cluster.servers().into_iter().map(|(server, _)| server).filter(|server| {
+        observed.stateful_set(cluster, server).is_some_and(|live| {
+            let is_changing = !live.current || !live.settled || live.ready < live.desired;
+            read_by_server(live) != wanted || is_changing
+        })
+    });
+    let late: Vec<&str> = services.chain(servers).collect();
+    Certificates { ends: ends(cluster, &observed.credentials, !late.is_empty()), current, late }
 }
 
 /// When the certificate in the Secret expires, or the one before it while pods may use that one.
-fn end_in_use(data: &Data, leaf: &Leaf, before: Before) -> Option<Timestamp> {
+fn end_in_use(data: &Data, leaf: &Leaf, some_are_late: bool) -> Option<Timestamp> {
     let end = authority::end_of(data.get(leaf.certificate)?)?;
     let replaced = data.get(leaf.before).and_then(|text| text.parse::<Timestamp>().ok());
-    let replaced = match before {
-        Before::IsInUse => replaced,
-        // One that expired before this one was issued is of an earlier renewal.
-        Before::MayBeInUse => {
-            let issued = authority::issued(data, leaf);
-            replaced.filter(|replaced| issued.is_none_or(|issued| *replaced > issued))
-        }
-        Before::IsForgotten => None,
-    };
-    Some(replaced.map_or(end, |replaced| replaced.min(end)))
+    Some(replaced.filter(|_| some_are_late).map_or(end, |replaced| replaced.min(end)))
 }
 
-fn ends(cluster: &Cluster, data: &Data, before: Before) -> Option<Ends> {
+fn ends(cluster: &Cluster, data: &Data, some_are_late: bool) -> Option<Ends> {
     if !services_speak_tls(cluster, data) {
         return None;
     }
     let leaves = [&authority::OF_SERVICES, &authority::OF_SERVERS];
-    let earliest = leaves.into_iter().filter_map(|leaf| end_in_use(data, leaf, before)).min()?;
+    let earliest = leaves.into_iter().filter_map(|leaf| end_in_use(data, leaf, some_are_late)).min()?;
     Some(Ends { authority: authority::end_of(data.get(key::AUTHORITY)?)?, earliest })
+}
+
+/// The Secret's data when nobody uses the certificates any more that were replaced, and it still says when they expire: pods that are replaced for
+/// another reason later do not have them. The keys stay, as a sign that there were some.
+pub fn forgotten(data: &Data, certificates: &Certificates) -> Option<Data> {
+    let befores = [&authority::OF_SERVICES, &authority::OF_SERVERS].map(|leaf| leaf.before);
+    let mut after = data.clone();
+    for name in befores {
+        if let Some(end) = after.get_mut(name) {
+            end.clear();
+        }
+    }
+    (certificates.late.is_empty() && after != *data).then_some(after)
 }
 
 /// How much the restart of pods for other certificates may disturb.

@@ -14,6 +14,7 @@ use crate::{
             complete, complete_servers,
             tests::{DAY, accepts, begins},
         },
+        certificates::{Renewal, Urgency, forgotten},
         credentials,
         plan::plan,
         rotation::{self, tests::settled},
@@ -134,6 +135,10 @@ impl World {
         }
         if dies.is_some() || changed && !self.hasty {
             return;
+        }
+        let forgotten = forgotten(&self.observed.credentials, &plan.assessment.certificates);
+        if let Some(after) = forgotten {
+            return self.write(after);
         }
         let due = if self.hasty {
             due(&self.cluster, &self.observed)
@@ -365,7 +370,12 @@ fn whoever_comes_back_after_everything_has_expired_replaces_all_of_it_at_once() 
             .iter()
             .find(|object| kind(object) == "StatefulSet" && object.name_any() == "chat-mongodb");
         assert_eq!(mongodb.unwrap().data["spec"]["updateStrategy"]["rollingUpdate"]["partition"], 0);
-        // They start again, and all is well.
+        // They are replaced, whatever any of them waits for, and then all is well.
+        let is_expired = |world: &World| {
+            let certificates = Assessment::of(&world.cluster, &world.observed).certificates;
+            Renewal::of(&world.cluster, &world.observed, &certificates, None).urgency == Urgency::Expired
+        };
+        assert!(is_expired(&world));
         for live in world.observed.deployments.values_mut().chain(world.observed.stateful_sets.values_mut()) {
             (live.ready, live.updated, live.settled) = (live.desired, live.desired, true);
         }
@@ -373,7 +383,16 @@ fn whoever_comes_back_after_everything_has_expired_replaces_all_of_it_at_once() 
             (server.reachable, server.message) = (true, String::new());
         }
         world.happens(Event::Pass);
-        assert_eq!(world.secrets[world.newest()], data, "nothing is replaced again");
+        world.happens(Event::Pass);
+        let mut after = world.secrets[world.newest()].clone();
+        assert_eq!([&after[key::CERTIFICATE_BEFORE], &after[key::SERVERS_BEFORE]], ["", ""]);
+        for name in [key::CERTIFICATE_BEFORE, key::SERVERS_BEFORE] {
+            after.insert(name.to_owned(), data[name].clone());
+        }
+        assert_eq!(after, data, "nothing is replaced again");
+        world.observed.dependencies[0].reachable = false;
+        assert!(!is_expired(&world), "what fails later has other reasons");
+        world.observed.dependencies[0].reachable = true;
         let assessment = Assessment::of(&world.cluster, &world.observed);
         assert!(assessment.certificates.late.is_empty());
         assert!(assessment.certificates.ends.unwrap().earliest > world.now + DAY * 300);

@@ -673,8 +673,15 @@ fn as_set(
 /// Lets all members of each server change: where they refuse each other, none of them has anything to wait for.
 pub(crate) fn change_all_members(objects: &mut [DynamicObject]) {
     for object in objects {
-        if let Some(rolling) = object.data.pointer_mut("/spec/updateStrategy/rollingUpdate") {
-            rolling["partition"] = 0.into();
+        if let Some(strategy) = object.data.pointer_mut("/spec/updateStrategy") {
+            let all = StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateStatefulSetStrategy {
+                    partition: Some(0),
+                    ..Default::default()
+                }),
+            };
+            *strategy = serde_json::json!(all);
         }
     }
 }
