@@ -12,3 +12,4 @@ pub mod outcome;
 pub mod rest;
 mod room;
 pub mod run;
+pub mod usage;

@@ -13,6 +13,7 @@ use checker::{
     latency::Latency,
     message::Target,
     rest::{Admin, Endpoints},
+    usage::{Group, Snapshot},
 };
 use clap::Parser;
 use futures::{StreamExt, TryStreamExt};
@@ -21,7 +22,6 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 const PLATFORM: i32 = 2;
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Generates load and prints latencies as JSON.
 #[derive(Debug, Clone, Parser)]
@@ -50,13 +50,13 @@ struct Arguments {
     /// Compress frames, as the SDKs do.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     gzip: bool,
-    /// Processes to measure, as name=part of their command line.
+    /// Processes to measure, as name=id or name=part of their command line.
     #[arg(long, value_delimiter = ',', default_values = [
         "gateway=openim-server\0gateway", "msg=openim-server\0msg", "transfer=openim-server\0transfer", "push=openim-server\0push",
         "auth=openim-server\0auth", "conversation=openim-server\0conversation", "api=openim-server\0api", "all=openim-server\0all",
         "mongodb=secantusd-rs", "redis=redis-server", "kafka=kafka.Kafka",
     ])]
-    processes: Vec<String>,
+    processes: Vec<Group>,
 }
 
 /// What became of the messages. Each counts by the time it was due, so that one of the warm-up that is answered late stays there.
@@ -111,43 +111,11 @@ impl Seen {
     }
 }
 
-/// CPU seconds and resident bytes of the processes whose command line holds a text.
-fn usage(part: &str) -> (f64, u64) {
-    let mut total = (0.0, 0);
-    let Ok(entries) = std::fs::read_dir("/proc") else { return total };
-    for entry in entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
-    {
-        let path = entry.path();
-        let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-        if !String::from_utf8_lossy(&command).contains(part)
-            || String::from_utf8_lossy(&command).contains("--processes")
-        {
-            continue;
-        }
-        let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
-        let fields: Vec<f64> = stat
-            .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect())
-            .unwrap_or_default();
-        if fields.len() > 21 {
-            total.0 += (fields[11] + fields[12]) / TICKS_PER_SECOND;
-            total.1 += fields[21] as u64 * 4096;
-        }
-    }
-    total
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let endpoints: Endpoints = serde_json::from_str(&arguments.endpoints).context("--endpoints")?;
-    let processes: Vec<(String, String)> = arguments
-        .processes
-        .iter()
-        .filter_map(|item| item.split_once('=').map(|(name, part)| (name.to_owned(), part.to_owned())))
-        .collect();
+    let processes = &arguments.processes;
     let admin = Admin::login(endpoints, None).await?;
     let tag = &model::random_id()[..8];
     let users: Vec<String> = (0..arguments.connections.max(2)).map(|i| format!("bench{tag}n{i}")).collect();
@@ -165,8 +133,7 @@ async fn main() -> anyhow::Result<()> {
     let epoch = Instant::now();
     let seen = Arc::new(Mutex::new(Seen::new()));
     let tasks = TaskTracker::new();
-    let before_connections: BTreeMap<String, (f64, u64)> =
-        processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+    let before_connections = Snapshot::take(processes);
     let connect_started = Instant::now();
     let clients: Vec<Arc<Client>> = futures::stream::iter(users.iter().cloned())
         .map(|user| {
@@ -194,8 +161,7 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     let connect_seconds = connect_started.elapsed().as_secs_f64();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle: BTreeMap<String, (f64, u64)> =
-        processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+    let idle = Snapshot::take(processes);
 
     let by_user: BTreeMap<&str, &Arc<Client>> =
         clients.iter().map(|client| (client.user.as_str(), client)).collect();
@@ -203,13 +169,13 @@ async fn main() -> anyhow::Result<()> {
     let filler = "x".repeat(arguments.payload);
     let period = Duration::from_secs_f64(1.0 / arguments.rate.max(1) as f64);
     let (warm_up, load) = (2 * arguments.rate, arguments.seconds * arguments.rate);
-    let mut before = BTreeMap::new();
+    let mut before = Snapshot::default();
     let start = Instant::now();
     let due_us = |number: u64| (start + period * number as u32).duration_since(epoch).as_micros() as u64;
     seen.lock().measured_from = due_us(warm_up);
     for number in 0..warm_up + load {
         if number == warm_up {
-            before = processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
+            before = Snapshot::take(processes);
         }
         let due = start + period * number as u32;
         tokio::time::sleep_until(due.into()).await;
@@ -248,33 +214,16 @@ async fn main() -> anyhow::Result<()> {
             *missing.entry(second).or_default() += 1;
         }
     }
-    let after: BTreeMap<String, (f64, u64)> =
-        processes.iter().map(|(name, part)| (name.clone(), usage(part))).collect();
     let seen = seen.lock();
-    let mut used = BTreeMap::new();
-    let mut all_cpu = 0.0;
-    for (name, (cpu, resident)) in &after {
-        let spent = cpu - before.get(name).map_or(0.0, |usage: &(f64, u64)| usage.0);
-        if *resident > 0 {
-            all_cpu += spent;
-            let per_second = if spent > 0.0 { (seen.sent as f64 / spent).round() } else { 0.0 };
-            used.insert(
-                name.clone(),
-                json!({ "cpuSeconds": spent, "messagesPerCpuSecond": per_second, "residentBytes": resident }),
-            );
-        }
-    }
-    let grown = ["gateway", "all"].iter().map(|name| {
-        idle.get(*name)
-            .map_or(0, |usage| usage.1)
-            .saturating_sub(before_connections.get(*name).map_or(0, |usage| usage.1))
-    });
+    let cost = Snapshot::take(processes).cost_since(&before, seen.sent);
+    let gateways = |at: &Snapshot| at.resident("gateway") + at.resident("all");
+    let grown = gateways(&idle).saturating_sub(gateways(&before_connections));
     let report = json!({
         "options": { "connections": users.len(), "rate": arguments.rate, "seconds": arguments.seconds, "payload": arguments.payload,
                      "group": arguments.group, "members": members.len() + 1, "gzip": arguments.gzip },
         "registerSeconds": register_seconds, "groupSeconds": group_seconds,
         "connectsPerSecond": users.len() as f64 / connect_seconds,
-        "bytesPerIdleConnection": grown.sum::<u64>() / users.len() as u64,
+        "bytesPerIdleConnection": grown / users.len() as u64,
         "sent": seen.sent, "failed": seen.failed, "delivered": seen.delivered, "undelivered": (seen.sent * receivers).saturating_sub(seen.delivered),
         "undeliveredBySecond": missing,
         "sentPerSecond": seen.sent as f64 / measured,
@@ -282,8 +231,7 @@ async fn main() -> anyhow::Result<()> {
         "warmUpAckMs": seen.warm_up_ack.percentiles(),
         "ackMs": seen.ack.percentiles(),
         "endToEndMs": seen.end_to_end.percentiles(),
-        "messagesPerCpuSecond": if all_cpu > 0.0 { seen.sent as f64 / all_cpu } else { 0.0 },
-        "processes": used,
+        "cost": cost,
     });
     println!("{}", serde_json::to_string_pretty(&report)?);
     for client in clients {
