@@ -13,7 +13,7 @@ use std::{
 
 use budget::Budget;
 use parking_lot::Mutex;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{gauge::Gauge, histogram::Histogram};
 use rdkafka::{
     ClientContext, Message, Offset, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -30,6 +30,7 @@ use crate::{
     batch::{Gathering, cost, size_of},
     client,
     member::{Member, Queue},
+    metrics::OfConsumer,
     progress::{Offsets, Progress},
 };
 
@@ -160,12 +161,14 @@ struct Source {
     progress: Mutex<Progress>,
     /// For the batches of all partitions.
     budget: Budget,
+    /// How many records they have.
+    batches: Option<Histogram>,
 }
 
 impl Source {
     fn of(member: Member, topic: &str, batch_size: usize, order: Order, budget: Budget) -> Self {
         let (topic, progress) = (topic.to_owned(), Mutex::default());
-        Self { member, topic, batch_size, order, oldest: None, progress, budget }
+        Self { member, topic, batch_size, order, oldest: None, progress, budget, batches: None }
     }
 
     fn commit_finished(&self, mode: CommitMode) {
@@ -219,6 +222,7 @@ impl Consumer {
         budget: Budget,
     ) -> Result<Self, BusError> {
         let (sender, events) = mpsc::channel(1024);
+        let OfConsumer { lag, batches } = metrics.of(topic, group);
         let consumer: StreamConsumer<Context> = client(config)
             // See `anew`.
             .set("debug", "metadata")
@@ -242,10 +246,12 @@ impl Consumer {
                 topic: topic.to_owned(),
                 events: sender,
                 closing: AtomicBool::new(false),
-                lag: metrics.of(topic, group),
+                lag,
             })?;
         let member = Member::Kafka(Arc::new(consumer));
-        Ok(Self { source: Source::of(member, topic, batch_size, order, budget), events })
+        let source =
+            Source { batches: Some(batches), ..Source::of(member, topic, batch_size, order, budget) };
+        Ok(Self { source, events })
     }
 
     /// A member that reads a log in memory, as one process sees it.
@@ -469,6 +475,9 @@ async fn consume<H: PartitionHandler>(
             source.commit(&Offsets::from([(partition, next)]), CommitMode::Sync);
         }
         let records = gathering.batch.records.len();
+        if let Some(batches) = &source.batches {
+            batches.observe(records as f64);
+        }
         let span =
             tracing::error_span!("batch", batch = format_args!("{topic}/{partition}@{offset}"), records);
         handler.handle(gathering.batch).instrument(span).await;
