@@ -28,11 +28,15 @@ pub enum Mutant {
     MissedForgotten,
     /// A list changes without its version.
     VersionForgotten,
+    /// Counters are written before the messages that they count.
+    CountersBeforeMessages,
+    /// What is written after another partition's conflict is taken for stored.
+    OthersConflictSwallowed,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CommitBeforeWrite,
         Self::NoDeduplication,
         Self::SeqGivenTwice,
@@ -45,6 +49,8 @@ impl Mutant {
         Self::RetainedMovesBack,
         Self::MissedForgotten,
         Self::VersionForgotten,
+        Self::CountersBeforeMessages,
+        Self::OthersConflictSwallowed,
     ];
 }
 

@@ -45,10 +45,12 @@ macro_rules! racing {
 
 pub mod accounts;
 pub mod backup;
+pub mod batch;
 pub mod blacks;
 pub mod client_config;
 pub mod client_logs;
 pub mod commands;
+mod commits;
 pub mod conversation_groups;
 pub mod conversations;
 mod deleted;
@@ -258,6 +260,7 @@ impl Page {
 pub struct Store {
     base: Base,
     turns: turns::Turns,
+    commits: commits::Commits,
     /// What is read for clients at a time.
     reads: Budget,
 }
@@ -283,7 +286,12 @@ impl Store {
         );
         let client = Client::with_options(options)?;
         let database = client.database(&config.database);
-        Ok(Self { base: Base::Server { client, database }, turns: turns::Turns::default(), reads })
+        Ok(Self {
+            base: Base::Server { client, database },
+            turns: turns::Turns::default(),
+            commits: commits::Commits::default(),
+            reads,
+        })
     }
 
     /// Asks the server whether it is there.

@@ -54,6 +54,17 @@ pub(crate) fn user_key(user: &str, conversation: &str) -> String {
     format!("{user}:{conversation}")
 }
 
+/// Raises the highest seq of a conversation, with the sendTime of its message.
+pub(crate) fn newest_raise(seq: i64, time: i64) -> Document {
+    let newest = if is_on(Mutant::NewestMovesBack) { "$set" } else { "$max" };
+    doc! { newest: { "max": seq, "time": time } }
+}
+
+/// Raises a read position.
+pub(crate) fn read_raise(seq: i64) -> Document {
+    doc! { "$max": { "read": seq } }
+}
+
 impl Store {
     /// Bounds of conversations; empty ones are missing.
     pub async fn conversation_seqs(
@@ -73,11 +84,8 @@ impl Store {
 
     /// Raises the highest seq of conversations: (conversation, seq, sendTime).
     pub async fn raise_max_seqs(&self, raises: &[(String, i64, i64)]) -> Result<()> {
-        let newest = if is_on(Mutant::NewestMovesBack) { "$set" } else { "$max" };
-        let updates = raises
-            .iter()
-            .map(|(id, seq, time)| (doc! { "_id": id }, doc! { newest: { "max": seq, "time": time } }))
-            .collect();
+        let updates =
+            raises.iter().map(|(id, seq, time)| (doc! { "_id": id }, newest_raise(*seq, *time))).collect();
         self.upsert_many("conversation_seq", updates).await
     }
 
@@ -110,9 +118,7 @@ impl Store {
     pub async fn raise_read_seqs(&self, raises: &[(String, String, i64)]) -> Result<()> {
         let updates = raises
             .iter()
-            .map(|(user, conversation, seq)| {
-                (doc! { "_id": user_key(user, conversation) }, doc! { "$max": { "read": seq } })
-            })
+            .map(|(user, conversation, seq)| (doc! { "_id": user_key(user, conversation) }, read_raise(*seq)))
             .collect();
         self.upsert_many("user_seq", updates).await
     }

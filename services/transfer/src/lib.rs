@@ -10,10 +10,11 @@ mod expand;
 mod fake_jobs;
 mod mentions;
 mod metrics;
+mod raise;
 mod tell;
 mod write;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bus::{Batch, Handled, PartitionHandler, Producer, Recent, Refused};
 use config::Hook;
@@ -30,6 +31,7 @@ use protocol::{
     internal::{self, MarkMentionsReq, PushRecord},
     sdkws::MsgData,
 };
+use raise::{Raises, raises};
 use rpc::{Context, Peers};
 use store::{DateTime, Store, conversations::Conversation};
 
@@ -85,13 +87,23 @@ pub struct Partition {
     handled: Handled,
 }
 
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Nothing,
+    /// Its messages are stored.
+    Stored,
+    /// Newest seqs and read positions are raised too.
+    Advanced,
+}
+
 impl PartitionHandler for Partition {
     async fn handle(&mut self, batch: Batch) {
         let mut outgoing = expand(self.decode(batch));
         let handled = self.leave_out_what_is_handled(&mut outgoing);
-        let mut written = false;
+        let mut reached = Reached::Nothing;
         let mut delay = Duration::from_millis(50);
-        while let Err(error) = self.process(&mut outgoing, &mut written).await {
+        while let Err(error) = self.process(&mut outgoing, &mut reached).await {
             self.transfer.metrics.failed.inc();
             tracing::error!(partition = self.partition, %error, retry_in = ?delay, "transfer.batch_failed");
             tokio::time::sleep(delay).await;
@@ -127,13 +139,15 @@ impl Partition {
 
     /// Everything that becomes of a batch. A process that dies on any line leaves the offset where it was: the next owner meets what is
     /// written as repeats and does the rest, of which some is then done twice.
-    async fn process(&mut self, outgoing: &mut [Outgoing], written: &mut bool) -> protocol::Result<()> {
-        if !*written {
-            self.write(outgoing).await?;
+    async fn process(&mut self, outgoing: &mut [Outgoing], reached: &mut Reached) -> protocol::Result<()> {
+        if *reached == Reached::Nothing {
+            *reached = self.write(outgoing).await?;
             self.measure(outgoing);
-            *written = true;
         }
-        self.advance(outgoing).await?;
+        if *reached == Reached::Stored {
+            self.advance(outgoing).await?;
+            *reached = Reached::Advanced;
+        }
         self.create_conversations(outgoing).await?;
         let mentions = mentions_in(outgoing);
         self.transfer.mentions.keep(&mentions).await?;
@@ -151,22 +165,9 @@ impl Partition {
         }
     }
 
-    /// Raises newest seqs and the senders' own read positions.
+    /// Raises newest seqs and the senders' own read positions, where they were not written with the messages.
     async fn advance(&self, outgoing: &[Outgoing]) -> protocol::Result<()> {
-        let mut newest: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-        let mut read: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-        for item in outgoing.iter().filter(|item| item.seq > 0) {
-            let entry = newest.entry(&item.conversation).or_default();
-            *entry = (entry.0.max(item.seq), entry.1.max(item.message.send_time));
-            if !ids::is_notification(&item.conversation) {
-                let entry = read.entry((&item.message.send_id, &item.conversation)).or_default();
-                *entry = (*entry).max(item.seq);
-            }
-        }
-        let newest: Vec<(String, i64, i64)> =
-            newest.into_iter().map(|(id, (seq, time))| (id.to_owned(), seq, time)).collect();
-        let read: Vec<(String, String, i64)> =
-            read.into_iter().map(|((user, id), seq)| (user.to_owned(), id.to_owned(), seq)).collect();
+        let Raises { newest, read } = raises(outgoing);
         let (newest, read) = futures::join!(
             self.transfer.store.raise_max_seqs(&newest),
             self.transfer.store.raise_read_seqs(&read)

@@ -6,13 +6,15 @@ use faults::mutants::{Mutant, is_on};
 use model::sequencer::{DedupKey, Placement, after_conflict, place};
 use protocol::{Error, Result};
 use store::{
-    messages::{Inserted, StoredMessage},
+    batch::{Batch, Stored},
+    messages::StoredMessage,
     seqs::ConversationSeq,
 };
 
 use crate::{
-    Partition,
+    Partition, Reached,
     expand::{Outgoing, State},
+    raise::{Raises, raises},
 };
 
 /// A batch that meets another owner more often than this is tried again after a pause.
@@ -33,9 +35,10 @@ impl Partition {
         here.into_iter().collect()
     }
 
-    /// Stores what is not stored yet and places everything. An owner that dies on any line leaves a part of the batch stored: the next one
+    /// Stores what is not stored yet and places everything; newest seqs and read positions rise with it where the server can do both at once.
+    /// An owner that dies on any line leaves a part of the batch stored: the next one
     /// meets it as repeats.
-    pub(crate) async fn write(&mut self, outgoing: &mut [Outgoing]) -> Result<()> {
+    pub(crate) async fn write(&mut self, outgoing: &mut [Outgoing]) -> Result<Reached> {
         let mut waiting = Vec::new();
         for item in outgoing.iter_mut().filter(|item| item.state != State::Done) {
             if item.stored { waiting.push(item) } else { item.place(0) }
@@ -64,11 +67,17 @@ impl Partition {
                     attempted.push((key, seq));
                 }
             }
-            if documents.is_empty() || self.transfer.store.insert_messages(&documents).await? == Inserted::All
-            {
+            let stored_now = if documents.is_empty() {
+                Stored::Messages
+            } else {
+                let Raises { newest, read } = raises(waiting.iter().map(|item| &**item));
+                let batch = Batch { messages: &documents, newest: &newest, read: &read };
+                self.transfer.store.store_batch(&batch).await?
+            };
+            if stored_now != Stored::Conflict {
                 self.remember(newest);
                 self.transfer.metrics.inserted.inc_by(documents.len() as u64);
-                return Ok(());
+                return Ok(if stored_now == Stored::Whole { Reached::Advanced } else { Reached::Stored });
             }
             // Repeats, or another owner wrote meanwhile: look at what is there and place the rest again.
             self.transfer.metrics.conflicts.inc();

@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 #[cfg(debug_assertions)]
 use std::marker::PhantomData;
 
-use bson::Document;
+use bson::{Document, RawDocumentBuf};
 use mongodb::{Client, Database, IndexModel, action, error::Result};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -58,6 +58,20 @@ impl Base {
             Self::Server { database, .. } => Act::Server(database.run_command(command)),
             #[cfg(debug_assertions)]
             Self::Memory(link) => Act::Memory(Request::command(link, command)),
+        }
+    }
+
+    /// Runs a command that writes to several collections; it is made for the name of the database.
+    pub(crate) async fn run_on_all(&self, command: impl Fn(&str) -> RawDocumentBuf) -> Result<Document> {
+        match self {
+            Self::Server { client, database } => {
+                client.database("admin").run_raw_command(command(database.name())).await
+            }
+            #[cfg(debug_assertions)]
+            Self::Memory(link) => {
+                let command = Document::try_from(command("memory")).map_err(mongodb::error::Error::custom)?;
+                Act::<action::RunCommand<'_>>::Memory(Request::bulk(link, &command)).await
+            }
         }
     }
 

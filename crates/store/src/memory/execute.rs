@@ -16,8 +16,12 @@ use super::{
 use crate::DUPLICATE_KEY;
 
 pub(super) fn run(memory: &Memory, state: &mut State, collection: &str, op: Op) -> Result<Reply> {
+    if let Op::Bulk(writes) = op {
+        return Ok(bulk(memory, state, &writes));
+    }
     let rows = state.of(collection);
     match op {
+        Op::Bulk(_) => Ok(Reply::default()),
         Op::Nothing => Ok(Reply::default()),
         Op::Find(query) => Ok(Reply { documents: find(rows, &query), ..Reply::default() }),
         Op::Count(query) => Ok(Reply { matched: find(rows, &query).len() as u64, ..Reply::default() }),
@@ -198,6 +202,27 @@ fn each(memory: &Memory, rows: &mut Rowset, updates: &[Document]) -> Reply {
             Ok(done) => reply.matched += done.matched,
             Err(_duplicate) => reply.errors.push(doc! { "index": index as i32, "code": DUPLICATE_KEY }),
         }
+    }
+    reply
+}
+
+fn bulk(memory: &Memory, state: &mut State, writes: &[(String, Document)]) -> Reply {
+    let mut reply = Reply::default();
+    for (index, (collection, write)) in writes.iter().enumerate() {
+        let rows = state.of(collection);
+        let document = |key: &str| write.get_document(key).cloned().unwrap_or_default();
+        let done = if write.contains_key("insert") {
+            rows.put(memory, None, document("document"))
+        } else {
+            let (filter, update) = (document("filter"), document("updateMods"));
+            change(memory, rows, &filter, &update, false, write.get_bool("upsert").unwrap_or(false))
+                .map(|_done| ())
+        };
+        if done.is_err() {
+            reply.errors.push(doc! { "ok": 0, "idx": index as i32, "code": DUPLICATE_KEY });
+            break;
+        }
+        reply.matched += 1;
     }
     reply
 }

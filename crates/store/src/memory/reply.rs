@@ -49,6 +49,7 @@ impl FromReply for Document {
     fn from_reply(reply: Reply) -> Result<Self> {
         let mut answer = doc! { "ok": 1, "n": reply.matched as i64 };
         if !reply.errors.is_empty() {
+            answer.insert("cursor", doc! { "firstBatch": reply.errors.clone() });
             answer.insert("writeErrors", reply.errors);
         }
         Ok(answer)

@@ -47,6 +47,8 @@ pub(crate) enum Op {
     },
     /// Updates that are sent together, each refused by itself.
     Updates(Vec<Document>),
+    /// Writes to several collections, in order; the first that is refused ends them.
+    Bulk(Vec<(String, Document)>),
     Nothing,
 }
 
@@ -121,6 +123,7 @@ impl Op {
         match self {
             Self::Insert(documents) => Some(Self::Insert(documents[..documents.len() / 2].to_vec())),
             Self::Updates(updates) => Some(Self::Updates(updates[..updates.len() / 2].to_vec())),
+            Self::Bulk(writes) => Some(Self::Bulk(writes[..writes.len() / 2].to_vec())),
             _ => None,
         }
     }
@@ -145,6 +148,25 @@ impl<'a> Request<'a> {
         let updates = command.get_array("updates").into_iter().flatten();
         let updates = updates.filter_map(|update| update.as_document().cloned()).collect();
         Self::new(link, collection, Op::Updates(updates))
+    }
+
+    /// `bulkWrite`.
+    pub(crate) fn bulk(link: &Link, command: &Document) -> Self {
+        let documents = |key: &str| {
+            let all = command.get_array(key).cloned().unwrap_or_default();
+            all.into_iter().filter_map(|one| one.as_document().cloned()).collect::<Vec<_>>()
+        };
+        let name = |namespace: &Document| {
+            let name = namespace.get_str("ns").unwrap_or_default();
+            name.split_once('.').map_or(name, |(_database, collection)| collection).to_owned()
+        };
+        let names: Vec<String> = documents("nsInfo").iter().map(name).collect();
+        let number = |write: &Document| ["insert", "update"].iter().find_map(|kind| write.get_i32(kind).ok());
+        let writes = documents("ops").into_iter().map(|write| {
+            let collection = number(&write).and_then(|at| names.get(usize::try_from(at).ok()?).cloned());
+            (collection.unwrap_or_else(|| panic!("of no collection: {write}")), write)
+        });
+        Self::new(link, "", Op::Bulk(writes.collect()))
     }
 
     pub(crate) fn within(mut self, session: &'a mut Session) -> Self {

@@ -27,6 +27,8 @@ fn finder(mutant: Mutant) -> Finder {
         | Mutant::AudienceForgotten
         | Mutant::ConflictSwallowed
         | Mutant::AcknowledgedUnstored
+        | Mutant::CountersBeforeMessages
+        | Mutant::OthersConflictSwallowed
         | Mutant::NewestMovesBack => Finder::Schedules,
         Mutant::MissedForgotten => Finder::Test(|| Box::pin(schedules::who_missed_something_is_closed())),
         Mutant::LeaseIgnored => Finder::Test(|| Box::pin(work_is_claimed_once())),
