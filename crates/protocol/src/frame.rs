@@ -252,6 +252,11 @@ impl Response {
 /// A gzip header as Go writes it: deflate, no flags, no time, unknown system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const GZIP_TRAILER: usize = 8;
+/// Up to this size, in bytes, what is written is stored and not compressed: for a compressor all of its state is cleared first, hundreds of
+/// times as much as a text message, which hardly becomes shorter. A stored block has at most 65 535 bytes (RFC 1951, 3.2.4).
+const STORED: usize = 1 << 10;
+/// The last block of a stream, stored.
+const STORED_BLOCK: u8 = 1;
 
 thread_local! {
     // Making a compressor costs more than compressing a small frame: each thread keeps one.
@@ -309,6 +314,9 @@ fn deflate(plain: Vec<u8>, gzip: bool) -> Bytes {
     if !gzip {
         return plain.into();
     }
+    if plain.len() <= STORED {
+        return stored(&plain);
+    }
     let mut out = Vec::with_capacity(plain.len() / 2 + 96);
     out.extend_from_slice(&GZIP_HEADER);
     COMPRESSOR.with_borrow_mut(|compressor| {
@@ -325,11 +333,29 @@ fn deflate(plain: Vec<u8>, gzip: bool) -> Bytes {
             }
         }
     });
+    put_trailer(&mut out, &plain);
+    out.into()
+}
+
+/// A gzip stream of one stored block; `plain` has at most 65 535 bytes.
+fn stored(plain: &[u8]) -> Bytes {
+    let length = plain.len() as u16;
+    let mut out = Vec::with_capacity(GZIP_HEADER.len() + 5 + plain.len() + GZIP_TRAILER);
+    out.extend_from_slice(&GZIP_HEADER);
+    out.push(STORED_BLOCK);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(plain);
+    put_trailer(&mut out, plain);
+    out.into()
+}
+
+/// The checksum and the length of what was compressed.
+fn put_trailer(out: &mut Vec<u8>, plain: &[u8]) {
     let mut sum = Crc::new();
-    sum.update(&plain);
+    sum.update(plain);
     out.extend_from_slice(&sum.sum().to_le_bytes());
     out.extend_from_slice(&(plain.len() as u32).to_le_bytes());
-    out.into()
 }
 
 #[cfg(test)]
@@ -388,6 +414,15 @@ mod tests {
         assert!(bomb.len() < MAX_REQUEST_BYTES);
         let refused = Request::decode(bomb, Encoding { codec: Codec::Gob, gzip: true });
         assert!(matches!(refused, Err(FrameError::Bomb)), "{refused:?}");
+    }
+
+    #[test]
+    fn small_frames_are_stored_and_large_ones_compressed() {
+        let gzipped = |bytes: usize| deflate(vec![b'x'; bytes], true).len();
+        for bytes in [0, 1, STORED] {
+            assert_eq!(gzipped(bytes), bytes + 23);
+        }
+        assert!(gzipped(STORED + 1) < 100);
     }
 
     fn any_request() -> impl Strategy<Value = Request> {
