@@ -65,6 +65,11 @@ impl Routes {
     /// When Redis does not answer.
     pub async fn gateways(&self) -> Result<Vec<String>> {
         let all: HashMap<String, String> = self.redis.query(Cmd::hgetall(self.keys.lives())).await?;
+        self.living_of(all).await
+    }
+
+    /// The addresses of those of these incarnations that live; the others are removed.
+    pub(crate) async fn living_of(&self, all: HashMap<String, String>) -> Result<Vec<String>> {
         let dead = self.dead_of(all.keys().map(|life| self.keys.life(life)).collect()).await?;
         let (gone, here): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|(life, _address)| dead.contains(&self.keys.life(life)));
@@ -190,6 +195,22 @@ mod tests {
         routes.end_life(&alive).await.unwrap();
         assert!(connections(&redis.routes()).await.is_empty());
         assert!(redis.routes().gateways().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_login_sees_itself_and_the_users_living_connections() {
+        let redis = Redis::start().await;
+        let (gone, alive) = (Incarnation::default(), Incarnation::default());
+        let routes = redis.routes();
+        routes.begin_life(&alive, "10.0.0.2:1").await.unwrap();
+        let before =
+            [("phone", &gone), ("web", &alive)].map(|(id, life)| ("u".to_owned(), route(id, life.id())));
+        routes.put(&before).await.unwrap();
+        let entered = routes.enter("u", &route("pad", alive.id())).await.unwrap();
+        let mut seen: Vec<&str> = entered.iter().map(|route| route.connection_id.as_str()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, ["pad", "web"]);
+        assert_eq!(connections(&routes).await, ["pad", "web"]);
     }
 
     #[tokio::test]

@@ -12,12 +12,14 @@ mod link;
 mod rights;
 pub mod set;
 mod table;
+mod whereabouts;
 
 use std::{collections::HashMap, time::Duration};
 
 pub use changes::Changes;
 use incarnation::Living;
 pub use incarnation::{INCARNATION_TTL, Incarnation};
+pub use whereabouts::Whereabouts;
 
 use keys::Keys;
 use link::Link;
@@ -87,6 +89,12 @@ pub struct Routes {
     keys: Keys,
 }
 
+/// The routes of a user, as the table has them.
+pub(crate) fn read_routes(answer: redis::Value) -> Result<Vec<Route>> {
+    let routes: Vec<String> = redis::from_redis_value(answer).map_err(redis::RedisError::from)?;
+    Ok(routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+}
+
 impl Routes {
     /// Prepares a connection that reconnects by itself; does not wait for Redis.
     ///
@@ -108,6 +116,26 @@ impl Routes {
     /// When it is not.
     pub async fn ping(&self) -> Result<()> {
         Ok(self.redis.query(redis::cmd("PING")).await?)
+    }
+
+    /// Adds the route of a login, tells all gateways of it, and returns the user's connections, this one among them: whichever of two logins
+    /// at once is later sees the other.
+    ///
+    /// # Errors
+    /// When Redis does not answer; the route may be there or not.
+    pub async fn enter(&self, user: &str, route: &Route) -> Result<Vec<Route>> {
+        let (key, value) = (self.keys.routes(user), protocol::go_json::to_text(route));
+        let put = [
+            Cmd::hset(&key, route.field(), value),
+            Cmd::expire(&key, ROUTE_TTL.as_secs() as i64),
+            Cmd::hvals(&key),
+        ];
+        let announce = Cmd::publish(self.keys.presence_channel(), user);
+        let mut answers = self.redis.query_in_order([put.to_vec(), vec![announce]]).await?;
+        let listed = answers.drain(..).nth(2).unwrap_or(redis::Value::Nil);
+        let mut routes = vec![read_routes(listed)?];
+        self.keep_living(&[user.to_owned()], &mut routes).await?;
+        Ok(routes.pop().unwrap_or_default())
     }
 
     /// Adds or renews routes.
@@ -147,8 +175,7 @@ impl Routes {
             let questions: Vec<_> =
                 chunk.iter().map(|user| vec![Cmd::hvals(self.keys.routes(user))]).collect();
             for answer in self.redis.query_all(questions).await? {
-                let routes: Vec<String> = redis::from_redis_value(answer).map_err(redis::RedisError::from)?;
-                all.push(routes.iter().filter_map(|text| serde_json::from_str(text).ok()).collect());
+                all.push(read_routes(answer)?);
             }
         }
         self.keep_living(users, &mut all).await?;
@@ -166,7 +193,7 @@ impl Routes {
     }
 
     /// Tells every process that caches facts that those of a scope (`user:<id>`, `group:<id>`) changed. A loss is logged, not
-    /// returned: caches distrust themselves while they cannot listen, and entries live a minute at most.
+    /// returned: caches distrust themselves while they cannot listen, and entries live five minutes at most.
     pub async fn facts_changed(&self, scopes: &[String]) {
         let channel = self.keys.facts_channel();
         let told: Vec<_> = scopes.iter().map(|scope| vec![Cmd::publish(&channel, scope)]).collect();

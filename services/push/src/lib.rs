@@ -34,7 +34,7 @@ use moka::future::Cache;
 pub use offline_push::{
     NOTE_LIFETIME, OfflineMetrics, OfflinePartition, OfflinePush, OfflineQueue, somebody_pushes,
 };
-use presence::Routes;
+use presence::{Routes, Whereabouts};
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -372,14 +372,10 @@ impl Push {
         let mut gateways = self.gateways.peers.gateways();
         let users: BTreeSet<&String> = deliveries.iter().flat_map(|item| &item.to.users).collect();
         let users: Vec<String> = users.into_iter().cloned().collect();
-        let asked = futures::try_join!(
-            self.routes.ready(&gateways),
-            self.routes.of_users(&users),
-            self.routes.gateways(),
-        );
-        let (ready, routes, living) = asked.unwrap_or_else(|error| {
+        let asked = self.routes.whereabouts(&gateways, &users).await;
+        let Whereabouts { ready, routes, living } = asked.unwrap_or_else(|error| {
             tracing::warn!(%error, "push.routes_unknown: asking every gateway");
-            (HashMap::new(), vec![], vec![])
+            Whereabouts::default()
         });
         // One that has just started has connections before discovery knows it. A name is one that discovery knows by its addresses.
         let is_new = |gateway: &String| !gateways.contains(gateway) && gateway.parse::<SocketAddr>().is_ok();
