@@ -243,9 +243,9 @@ async fn open(
     });
     let _registered = Registered::new(gateway.clone(), connection.clone());
     // In the route table before the client hears of success: what it does not pull from now on is pushed to it.
-    table::register(&gateway, &connection).await;
+    let listed = table::register(&gateway, &connection).await;
     table::tell_online(&gateway, &connection);
-    let replaced = login::replace_others(&gateway, &connection, &parameters.operation_id);
+    let replaced = login::replace_others(&gateway, &connection, listed, &parameters.operation_id);
     let greeted =
         async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };
     let ((), greeted) = tokio::join!(replaced, greeted);

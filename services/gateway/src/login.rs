@@ -43,9 +43,15 @@ fn sort(policy: Policy, own: &Route, others: Vec<Route>) -> Sorted {
 }
 
 /// Kicks the connections that this login replaces, wherever they are, each by its own id; and this one where a later login replaces it.
-pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, operation_id: &str) {
+/// `listed`: the user's connections by the table, if they are known already.
+pub(crate) async fn replace_others(
+    gateway: &Gateway,
+    connection: &Connection,
+    listed: Option<Vec<Route>>,
+    operation_id: &str,
+) {
     let (_, own) = table::route(gateway, connection);
-    let others = others(gateway, connection).await;
+    let others = others(gateway, connection, listed).await;
     let Sorted { mut gone, staying: left, is_replaced } = sort(gateway.policy, &own, others);
     if is_replaced {
         kick(gateway, connection);
@@ -81,11 +87,15 @@ pub(crate) async fn replace_others(gateway: &Gateway, connection: &Connection, o
 }
 
 /// The user's other connections: here, as the registry knows them, and at other gateways.
-async fn others(gateway: &Gateway, connection: &Connection) -> Vec<Route> {
+async fn others(gateway: &Gateway, connection: &Connection, listed: Option<Vec<Route>>) -> Vec<Route> {
     let open = gateway.registry.of_user(&connection.user);
     let here = open.iter().filter(|open| open.id != connection.id);
     let mut others: Vec<Route> = here.map(|open| table::route(gateway, open).1).collect();
-    match gateway.routes.of_user(&connection.user).await {
+    let listed = match listed {
+        Some(routes) => Ok(routes),
+        None => gateway.routes.of_user(&connection.user).await,
+    };
+    match listed {
         Ok(routes) => others.extend(routes.into_iter().filter(|route| route.gateway != gateway.address)),
         Err(error) => tracing::warn!(user = connection.user, %error, "login.others_unknown"),
     }

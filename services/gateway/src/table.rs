@@ -56,13 +56,11 @@ async fn tell(gateway: &Gateway, connection: &Connection, hook: Hook) {
     gateway.webhooks.after(&context, hook, body).await;
 }
 
-pub(crate) async fn register(gateway: &Gateway, connection: &Arc<Connection>) {
-    let put = async {
-        gateway.routes.put(&[route(gateway, connection)]).await?;
-        gateway.routes.publish_presence(&connection.user).await
-    };
-    match timeout(REGISTER_DEADLINE, put).await {
-        Ok(Ok(())) => {}
+/// Puts a connection into the table; the user's connections in it, `None` where Redis did not say.
+pub(crate) async fn register(gateway: &Gateway, connection: &Arc<Connection>) -> Option<Vec<Route>> {
+    let (user, own) = route(gateway, connection);
+    match timeout(REGISTER_DEADLINE, gateway.routes.enter(&user, &own)).await {
+        Ok(Ok(routes)) => Some(routes),
         failed => {
             // From now on push must not trust the table about this gateway. Until it hears so, this connection misses what it does
             // not pull.
@@ -73,6 +71,7 @@ pub(crate) async fn register(gateway: &Gateway, connection: &Arc<Connection>) {
             gateway.table_wanted.notify_one();
             let reason = if let Ok(Err(error)) = failed { error.to_string() } else { "time-out".to_owned() };
             tracing::warn!(user = connection.user, reason, "routes.register_failed");
+            None
         }
     }
 }
