@@ -1,17 +1,8 @@
-//! Cache of what the send path must know about users and groups. Facts are grouped by scope (`user:<id>`, `group:<id>`), and a
-//! scope is dropped when its owner announces a change. While announcements cannot be received, nothing is cached.
+//! What the send path must know about users and groups, cached by scope (`user:<id>`, `group:<id>`): a scope's facts are dropped when its
+//! owner announces a change. While announcements cannot be received, nothing is cached.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use moka::future::Cache;
 use presence::Routes;
 use protocol::Result;
 use store::{
@@ -19,16 +10,15 @@ use store::{
     groups::{Group, Member},
     users::User,
 };
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::FactMetrics;
+use crate::{
+    FactMetrics,
+    fact_cache::{FactCache, Kept},
+};
 
-const SCOPES: u64 = 100_000;
-const FACTS_PER_SCOPE: usize = 256;
 /// Longest texts of a fact that is kept, in bytes.
 const MOST_TEXT: usize = 2 << 10;
-const LIFETIME: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 enum Fact {
@@ -37,6 +27,14 @@ enum Fact {
     Member(Option<Arc<Member>>),
     Flag(bool),
     Number(i32),
+}
+
+impl Kept for Fact {
+    /// Nobody announces that somebody registers. What is long is read each time: there may be many of them.
+    fn bytes(&self) -> Option<usize> {
+        let bytes = self.text_bytes();
+        (!matches!(self, Self::User(None)) && bytes <= MOST_TEXT).then_some(bytes)
+    }
 }
 
 impl Fact {
@@ -70,42 +68,34 @@ impl Fact {
     }
 }
 
-type Scope = Arc<Mutex<HashMap<String, Fact>>>;
-
 /// The cache; cheap to clone.
 #[derive(Clone)]
 pub struct Facts {
     store: Store,
-    scopes: Cache<String, Scope>,
-    listening: Arc<AtomicBool>,
-    metrics: FactMetrics,
+    cache: FactCache<Fact>,
 }
 
 impl Facts {
     /// An empty cache that does not listen yet.
     pub fn new(store: Store, metrics: FactMetrics) -> Self {
-        let scopes = Cache::builder().max_capacity(SCOPES).time_to_live(LIFETIME).build();
-        Self { store, scopes, listening: Arc::default(), metrics }
+        Self { store, cache: FactCache::new(metrics) }
     }
 
     /// Hears of changes until `stop`.
     pub async fn listen(self, routes: Routes, stop: CancellationToken) {
         loop {
             if let Ok(mut changes) = routes.fact_changes().await {
-                // Whatever was cached before this moment may have changed unheard.
-                self.scopes.invalidate_all();
-                self.listening.store(true, Ordering::Release);
+                self.cache.begin_listening();
                 loop {
                     tokio::select! {
                         () = stop.cancelled() => return,
                         change = changes.next() => match change {
-                            Some(scope) => self.scopes.invalidate(&scope).await,
+                            Some(scope) => self.cache.changed(&scope).await,
                             None => break,
                         },
                     }
                 }
-                self.listening.store(false, Ordering::Release);
-                self.scopes.invalidate_all();
+                self.cache.end_listening();
                 tracing::warn!("facts.not_listening: reading every fact from MongoDB until Redis is back");
             }
             tokio::select! {
@@ -115,46 +105,35 @@ impl Facts {
         }
     }
 
-    async fn get(&self, scope: String, item: &str, load: impl Future<Output = Result<Fact>>) -> Result<Fact> {
-        if !self.listening.load(Ordering::Acquire) {
-            self.metrics.misses.inc();
-            return load.await;
+    /// Reads at once what is going to be asked about two users one of whom writes to the other, unless the sender is known: then most of it
+    /// is. A failure is met again by whoever asks.
+    pub(crate) async fn prepare_single(&self, from: &str, to: &str, conversation: &str) {
+        if !self.cache.keeps() || self.cache.known(format!("user:{from}"), "").await.is_some() {
+            return;
         }
-        // The scope is taken before the store is read: a change announced meanwhile drops this very scope.
-        let facts = self.scopes.get_with(scope, async { Scope::default() }).await;
-        if let Some(fact) = facts.lock().await.get(item) {
-            self.metrics.hits.inc();
-            return Ok(fact.clone());
-        }
-        self.metrics.misses.inc();
-        let fact = load.await?;
-        if matches!(fact, Fact::User(None)) || fact.text_bytes() > MOST_TEXT {
-            // Nobody announces that somebody registers. What is long is read each time: there may be many of them.
-            return Ok(fact);
-        }
-        let mut known = facts.lock().await;
-        if known.len() >= FACTS_PER_SCOPE {
-            known.clear();
-        }
-        known.insert(item.to_owned(), fact.clone());
-        Ok(fact)
+        let _prepared = futures::join!(
+            self.user(from),
+            self.user(to),
+            self.blocks(to, from),
+            self.receive_option(to, conversation)
+        );
     }
 
     pub(crate) async fn user(&self, id: &str) -> Result<Option<Arc<User>>> {
         let load = async { Ok(Fact::user(self.store.user(id).await?)) };
-        let fact = self.get(format!("user:{id}"), "", load).await?;
+        let fact = self.cache.get(format!("user:{id}"), "", load).await?;
         Ok(if let Fact::User(user) = fact { user } else { None })
     }
 
     pub(crate) async fn blocks(&self, owner: &str, user: &str) -> Result<bool> {
         let load = async { Ok(Fact::Flag(self.store.is_black(owner, user).await?)) };
-        let fact = self.get(format!("user:{owner}"), &format!("black:{user}"), load).await?;
+        let fact = self.cache.get(format!("user:{owner}"), &format!("black:{user}"), load).await?;
         Ok(matches!(fact, Fact::Flag(true)))
     }
 
     pub(crate) async fn has_friend(&self, owner: &str, user: &str) -> Result<bool> {
         let load = async { Ok(Fact::Flag(self.store.is_friend(owner, user).await?)) };
-        let fact = self.get(format!("user:{owner}"), &format!("friend:{user}"), load).await?;
+        let fact = self.cache.get(format!("user:{owner}"), &format!("friend:{user}"), load).await?;
         Ok(matches!(fact, Fact::Flag(true)))
     }
 
@@ -163,19 +142,19 @@ impl Facts {
             let row = self.store.conversation(owner, conversation).await?;
             Ok(Fact::Number(row.map_or(0, |row| row.recv_msg_opt)))
         };
-        let fact = self.get(format!("user:{owner}"), &format!("option:{conversation}"), load).await?;
+        let fact = self.cache.get(format!("user:{owner}"), &format!("option:{conversation}"), load).await?;
         Ok(if let Fact::Number(option) = fact { option } else { 0 })
     }
 
     pub(crate) async fn group(&self, id: &str) -> Result<Option<Arc<Group>>> {
         let load = async { Ok(Fact::group(self.store.group(id).await?)) };
-        let fact = self.get(format!("group:{id}"), "", load).await?;
+        let fact = self.cache.get(format!("group:{id}"), "", load).await?;
         Ok(if let Fact::Group(group) = fact { group } else { None })
     }
 
     pub(crate) async fn member(&self, group: &str, user: &str) -> Result<Option<Arc<Member>>> {
         let load = async { Ok(Fact::member(self.store.member(group, user).await?)) };
-        let fact = self.get(format!("group:{group}"), user, load).await?;
+        let fact = self.cache.get(format!("group:{group}"), user, load).await?;
         Ok(if let Fact::Member(member) = fact { member } else { None })
     }
 }
@@ -198,7 +177,9 @@ mod tests {
             status: 0,
             create_time: DateTime::from_millis(0),
         };
-        assert_eq!(Fact::user(Some(user(100))).text_bytes(), 101);
-        assert!(Fact::user(Some(user(64 << 10))).text_bytes() > MOST_TEXT);
+        assert_eq!(Fact::user(Some(user(100))).bytes(), Some(101));
+        assert_eq!(Fact::user(Some(user(64 << 10))).bytes(), None);
+        assert_eq!(Fact::user(None).bytes(), None, "nobody announces that somebody registers");
+        assert_eq!(Fact::group(None).bytes(), Some(0));
     }
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod bounds;
 mod edit;
+mod fact_cache;
 mod facts;
 mod metrics;
 mod modify;

@@ -194,6 +194,8 @@ impl Messages {
             return Ok(());
         }
         let (from, to) = (message.send_id.clone(), message.recv_id.clone());
+        let conversation = conversation_id::single(&from, &to);
+        self.facts.prepare_single(&from, &to, &conversation).await;
         let sender = self.sender(&from).await?;
         name_sender(context, message, &sender.nickname, &sender.face_url);
         if !context.is_privileged() {
@@ -204,7 +206,7 @@ impl Messages {
             return Err(ErrorCode::UserNotFound.with(format!("receiver {to} is not registered")));
         };
         let option = match receiver.global_recv_msg_opt {
-            0 => self.facts.receive_option(&to, &conversation_id::single(&from, &to)).await?,
+            0 => self.facts.receive_option(&to, &conversation).await?,
             global => global,
         };
         match option {
