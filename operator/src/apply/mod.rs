@@ -66,7 +66,9 @@ pub enum ApplyError {
         source: Box<kube::Error>,
     },
     /// The certificates in the generated Secret were edited.
-    #[error("{what}: its certificates are unreadable ({source}): remove its keys internal-*")]
+    #[error(
+        "{what}: its certificates are unreadable ({source}): restore it from a backup; or remove its keys internal-ca.crt and internal-ca.key to have all certificates issued again (calls fail until all pods have restarted)"
+    )]
     Certificates {
         /// Kind and name.
         what: String,
@@ -776,7 +778,7 @@ fn completed(
         let now = Timestamp::now();
         let mut made = authority::complete(&cluster.name, &mut data, now);
         // Servers that were made without TLS stay so: those that speak to them would have to change at the same moment.
-        if made.is_ok() && (fresh || secret::servers_speak_tls(&data)) {
+        if made.is_ok() && (fresh || credentials::servers_had_certificates(&data)) {
             made = authority::complete_servers(credentials::server_names(cluster), &mut data, now);
         }
         made.map_err(|source| ApplyError::Certificates { what: what.to_owned(), source })?;

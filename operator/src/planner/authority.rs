@@ -140,7 +140,7 @@ fn begin_anew(name: &str, data: &mut Data, now: Timestamp) -> Result<(), rcgen::
 /// # Errors
 /// As [`complete`].
 pub fn complete_servers(names: Vec<String>, data: &mut Data, now: Timestamp) -> Result<(), rcgen::Error> {
-    if renew(data, &OF_SERVERS, names, now)? {
+    if renew(data, &OF_SERVERS, names, now)? || !data.contains_key(key::SERVERS_PEM) {
         let both = format!("{}{}", data[key::SERVERS_KEY], data[key::SERVERS_CERTIFICATE]);
         data.insert(key::SERVERS_PEM.into(), both);
     }
@@ -149,8 +149,9 @@ pub fn complete_servers(names: Vec<String>, data: &mut Data, now: Timestamp) -> 
 
 /// Whether a certificate is missing, or ends soon.
 fn is_due(data: &Data, leaf: &Leaf, now: Timestamp) -> bool {
+    let is_there = [leaf.certificate, leaf.key].iter().all(|name| data.contains_key(*name));
     let due = data.get(leaf.renewal).and_then(|text| text.parse::<Timestamp>().ok());
-    due.is_none_or(|due| due <= now)
+    !is_there || due.is_none_or(|due| due <= now)
 }
 
 /// Whether somebody who trusts the cluster's authorities accepts a certificate that one of them issued, by their names.
@@ -265,6 +266,28 @@ pub(crate) mod tests {
         let (_, pem) = parse_x509_pem(certificate.as_bytes()).unwrap();
         let seconds = pem.parse_x509().unwrap().validity().not_before.timestamp();
         Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn what_somebody_removed_is_issued_again_at_once() {
+        let (mut data, now) = (BTreeMap::new(), Timestamp::now());
+        let names = || vec!["*.chat-kafka.team.svc".to_owned()];
+        complete("chat", &mut data, now).unwrap();
+        complete_servers(names(), &mut data, now).unwrap();
+        for name in [
+            key::CERTIFICATE,
+            key::CERTIFICATE_KEY,
+            key::SERVERS_CERTIFICATE,
+            key::SERVERS_KEY,
+            key::SERVERS_PEM,
+        ] {
+            let mut less = data.clone();
+            less.remove(name);
+            complete("chat", &mut less, now).unwrap();
+            complete_servers(names(), &mut less, now).unwrap();
+            assert!(less.contains_key(name), "{name}");
+            assert_eq!(less[key::AUTHORITY], data[key::AUTHORITY]);
+        }
     }
 
     #[test]

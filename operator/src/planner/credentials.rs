@@ -15,9 +15,19 @@ use crate::{
     planner::{accounts, connections},
 };
 
+/// Any of these keys that is left shows that there were certificates: what somebody has removed of them is issued again.
+fn has_keys(data: &BTreeMap<String, String>, prefix: &str) -> bool {
+    data.keys().any(|name| name.starts_with(prefix))
+}
+
+/// Whether the managed servers were created with certificates.
+pub fn servers_had_certificates(data: &BTreeMap<String, String>) -> bool {
+    has_keys(data, "servers-tls")
+}
+
 /// Whether the Secret is to have certificates: what exists stays as it was made.
 pub fn wants_certificates(cluster: &Cluster, data: &BTreeMap<String, String>) -> bool {
-    let is_made = data.contains_key(key::CERTIFICATE);
+    let is_made = has_keys(data, "internal-") || servers_had_certificates(data);
     match cluster.spec.internal_tls {
         Some(InternalTls::Disabled) => false,
         Some(InternalTls::Required) => data.is_empty() || is_made || cluster.ran.is_empty(),
@@ -231,6 +241,18 @@ mod tests {
         model::{secret::FIRST, workload::Rollout},
         planner::validate::{tests::object, validate},
     };
+
+    #[test]
+    fn a_cluster_that_has_lost_a_certificate_stays_with_tls() {
+        let mut cluster = validate(&object("{}")).unwrap();
+        cluster.ran = "1.0.0".into();
+        for left in ["internal-ca.crt", "internal-tls.key", "servers-tls.crt"] {
+            let data = BTreeMap::from([(left.to_owned(), "x".to_owned())]);
+            assert!(wants_certificates(&cluster, &data), "{left}");
+        }
+        let without = complete(&cluster, BTreeMap::new());
+        assert!(!wants_certificates(&cluster, &without), "one that was created without stays so");
+    }
 
     #[test]
     fn credentials_are_made_once() {
