@@ -1,6 +1,6 @@
 //! Stores a batch of a partition: messages, then newest seqs and read positions. A server that has `bulkWrite` (MongoDB 8) gets all of it as
-//! one command, together with the batches that other partitions of this process have ready ([`crate::commits`]); any other gets the messages
-//! alone. Why it is made like this is in docs/adr/0042-one-command.md.
+//! one command, together with the batches that other partitions of this process have ready ([`crate::commits`]); any other gets only the
+//! messages. Why it is made like this is in docs/adr/0042-one-command.md.
 
 use bson::{Document, RawDocumentBuf, rawdoc};
 use faults::mutants::{Mutant, is_on};

@@ -22,7 +22,7 @@ use crate::{
 
 /// Most that is written together, in bytes.
 const MOST: usize = 1 << 20;
-/// From this size on, a part is written alone and beside the others: they would wait for it.
+/// From this size on, a part is written separately, beside the others, because they would wait for it.
 const LARGE: usize = 256 << 10;
 /// A server that did not know the command is asked again after this: it may have been upgraded.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
