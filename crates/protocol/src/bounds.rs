@@ -33,6 +33,14 @@ pub const PUSH_BYTES: usize = 16 << 10;
 
 /// New content of a message, in bytes.
 pub const EDIT_BYTES: usize = 64 << 10;
+/// The text of a stream, in bytes as JSON writes it: what ends as a message with its other fields fits into a record.
+pub const STREAM_BYTES: usize = 256 << 10;
+/// Packets of a stream.
+pub const STREAM_PACKETS: i64 = 20_000;
+/// A packet of a stream, in bytes.
+pub const STREAM_PACKET_BYTES: usize = 16 << 10;
+/// Streams of a conversation that have not ended.
+pub const OPEN_STREAMS: usize = 20;
 /// A reaction, in bytes.
 pub const REACTION_BYTES: usize = 64;
 /// Messages whose reactions one call asks for.
@@ -198,6 +206,8 @@ pub const FIELDS: &[(&str, Fields)] = &[
         &[("keyword", KEY), ("conversationIDs", IDS), ("count", Between(1, FOUND))],
     ),
     ("openim.extension.ModifyMessageReq", &[("newContent", Bytes(EDIT_BYTES))]),
+    ("openim.extension.AppendStreamMsgReq", &[("packets", IDS), ("clientMsgID", Bytes(CLIENT_MSG_ID_BYTES))]),
+    ("openim.extension.GetStreamMsgReq", &[("clientMsgID", Bytes(CLIENT_MSG_ID_BYTES))]),
     ("openim.extension.GetConversationsUnreadCountReq", &[("conversationIDs", IDS)]),
     ("openim.extension.ClearConversationsUnreadCountReq", &[("conversationIDs", IDS)]),
     ("openim.extension.ResetConversationUnreadReq", &[("conversationIDs", IDS)]),

@@ -25,6 +25,8 @@ pub const FROM_USER: i32 = 100;
 /// `msgFrom`: written by the system.
 pub const FROM_SYSTEM: i32 = 200;
 
+/// A text.
+pub const TEXT: i32 = 101;
 /// Message kinds that the server itself treats specially.
 pub const AT_TEXT: i32 = 106;
 /// "The peer is typing": never stored.
@@ -33,6 +35,8 @@ pub const TYPING: i32 = 113;
 pub const QUOTE: i32 = 114;
 /// Text in markdown.
 pub const MARKDOWN: i32 = 118;
+/// A message that grows while its sender writes it; stored as [`TEXT`] or [`MARKDOWN`] when it ends (docs/protocol/streams.md).
+pub const STREAM: i32 = 143;
 /// OA notification of a system account.
 pub const OA_NOTIFICATION: i32 = 1400;
 

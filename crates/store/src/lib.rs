@@ -75,6 +75,7 @@ pub mod requests;
 pub mod retention;
 pub mod room;
 pub mod seqs;
+pub mod streams;
 pub mod tokens;
 pub mod traces;
 mod turns;
@@ -311,6 +312,7 @@ impl Store {
         self.unique("messages", doc! { "k": 1 }).await?;
         self.index("messages", doc! { "t": 1 }).await?;
         self.index("reaction", doc! { "m": 1, "e": 1, "t": -1 }).await?;
+        self.ensure_stream_indexes().await?;
         self.ensure_token_indexes().await?;
         self.unique("user", doc! { "user_id": 1 }).await?;
         self.index("user", doc! { "create_time": 1 }).await?;

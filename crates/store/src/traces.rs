@@ -59,6 +59,8 @@ pub fn own_rows(user: &str) -> Vec<Own> {
         own("conversationGroups", "conversation_group", doc! { "_id": user }),
         Own { secret: &["_id"], ..own("tokens", "token", doc! { "user_id": user }) },
         own("uploadDays", "upload_day", keyed(user, "[0-9-]+")),
+        own("streamPackets", "stream_block", doc! { "u": user }),
+        own("streams", "stream", doc! { "u": user }),
     ]
 }
 
