@@ -8,7 +8,7 @@ use conversation::Conversations;
 use deps::Deps;
 use gateway::{Budgets, Gateway, GatewayMetrics, GatewayService};
 use group::Groups;
-use msg::{FactMetrics, Facts, Messages};
+use msg::{FactMetrics, Facts, Messages, Streams};
 use parking_lot::Mutex;
 use presence::Routes;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
@@ -103,7 +103,8 @@ impl World {
     fn start_msg(&self, process: &Arc<Process>) {
         let (deps, registry) = (self.deps(process), &mut Registry::default());
         let facts = Facts::new(deps.store.clone(), FactMetrics::register(registry));
-        let messages = Messages::new(&deps, facts, self.producer(process), registry);
+        let streams = Streams::start(deps.peers.clone(), &TaskTracker::new(), CancellationToken::new());
+        let messages = Messages::new(&deps, facts, self.producer(process), streams, registry);
         self.serve("", process, Arc::new(messages));
     }
 

@@ -9,8 +9,8 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{Method, request::Parts},
+    extract::{MatchedPath, Query, Request, State},
+    http::{HeaderValue, Method, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -24,6 +24,7 @@ use crate::{
     caller::Callers,
     envelope,
     route::{Access, Route},
+    upload_stream,
 };
 
 /// What reading bodies needs to know; cheap to clone.
@@ -54,7 +55,7 @@ impl Reader {
         let Some(path) = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str) else {
             return Ok(None);
         };
-        if head.method != Method::POST {
+        if head.method != Method::POST && !is_upload(head) {
             return Ok(None);
         }
         if self.open.contains(path) {
@@ -73,13 +74,37 @@ impl Reader {
     }
 }
 
+/// Whether the handler reads the body itself, piece by piece.
+fn is_upload(head: &Parts) -> bool {
+    let path = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    head.method == Method::PUT && path == Some(upload_stream::PATH)
+}
+
+/// An upload may have its operation id in the query.
+fn with_operation_id(head: &mut Parts) {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(&head.uri);
+    let given = query.ok().and_then(|Query(query)| HeaderValue::from_str(query.get("operationID")?).ok());
+    if let Some(given) = given.filter(|_| !head.headers.contains_key("operationID")) {
+        head.headers.insert("operationID", given);
+    }
+}
+
 /// Hands the request on with its body in memory and its caller among the extensions.
 pub(crate) async fn read(State(reader): State<Reader>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
+    if is_upload(&head) {
+        with_operation_id(&mut head);
+    }
     let caller = match reader.caller(&head).await {
         Ok(caller) => caller,
         Err(error) => return behind_its_body(body, envelope::failed(&error)).await,
     };
+    if is_upload(&head) {
+        if let Some(caller) = caller {
+            head.extensions.insert(caller);
+        }
+        return next.run(Request::from_parts(head, body)).await;
+    }
     let limit = reader.limit(caller.as_ref());
     let kept = match within(body, limit, &reader.budget).await {
         Ok(kept) => kept,

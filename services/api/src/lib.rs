@@ -18,11 +18,12 @@ mod route;
 mod routes;
 mod send_msg;
 mod status;
+mod upload_stream;
 mod whole;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::put};
 use budget::Budget;
 use config::Config;
 use edge::{cors, serve, serve::Addresses};
@@ -94,6 +95,8 @@ impl Api {
             .into_iter()
             .fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler));
         router
+            // The one path with two methods.
+            .route(upload_stream::PATH, put(upload_stream::handle))
             .fallback(envelope::not_found)
             // Another method of a known path is an unknown route, as upstream's router has it.
             .method_not_allowed_fallback(envelope::not_found)

@@ -37,6 +37,9 @@ struct Body {
     sender_face_url: String,
     #[serde(default, rename = "senderPlatformID")]
     sender_platform_id: i32,
+    /// Only of a stream, so that a repeated call begins it once.
+    #[serde(default, rename = "clientMsgID")]
+    client_msg_id: String,
     content: Map<String, Value>,
     content_type: i32,
     session_type: i32,
@@ -106,6 +109,7 @@ fn required_keys(content_type: i32) -> Result<&'static [&'static str]> {
         106 => &["atUserList"],
         110 => &["data"],
         114 => &[],
+        kind::STREAM => &["type"],
         1400 => &["notificationName", "notificationType", "text"],
         other => return Err(Error::args(format!("contentType {other} cannot be sent by this call"))),
     })
@@ -179,7 +183,11 @@ fn to_message(body: Body) -> Result<MsgData> {
         send_id: body.send_id,
         recv_id: if session_type == session::GROUP { String::new() } else { body.recv_id },
         group_id: if session_type == session::GROUP { body.group_id } else { String::new() },
-        client_msg_id: model::random_id(),
+        client_msg_id: if body.content_type == kind::STREAM && !body.client_msg_id.is_empty() {
+            body.client_msg_id
+        } else {
+            model::random_id()
+        },
         sender_platform_id: body.sender_platform_id,
         sender_nickname: body.sender_nickname,
         sender_face_url: body.sender_face_url,

@@ -1,8 +1,10 @@
-//! Scheduled work: message retention, self-destructing messages, expired objects, abandoned uploads; and erasing users. Any
-//! number of replicas can run: every step is idempotent and small. A run of a job ends: it handles what is due at its start.
+//! Scheduled work: message retention, self-destructing messages, expired objects, abandoned uploads; erasing users;
+//! and streams that nobody ends. Any number of replicas can run: every step is idempotent and small. A run of a job ends: it handles
+//! what is due at its start.
 
 mod erase;
 mod schedule;
+mod streams;
 
 use std::sync::Arc;
 
@@ -47,6 +49,7 @@ impl Cron {
             repeat("objects", &stop, || self.remove_old_objects(&stop)),
             repeat("uploads", &stop, || self.abort_old_uploads(&stop)),
             self.erase(&stop),
+            self.end_streams(&stop),
         );
     }
 

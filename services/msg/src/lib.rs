@@ -17,6 +17,7 @@ mod rewrite;
 mod search;
 mod searches;
 mod send;
+mod streams;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ use searches::Searches;
 
 pub use facts::Facts;
 pub use metrics::FactMetrics;
+pub use streams::Streams;
 
 /// The service.
 pub struct Messages {
@@ -64,11 +66,19 @@ pub struct Messages {
     metrics: MessageMetrics,
     /// Concurrent searches.
     searches: Searches,
+    /// What readers of streams are to be notified of.
+    streams: Streams,
 }
 
 impl Messages {
     /// The service of a process, which sends accepted messages to `producer`; `registry` gets its counters.
-    pub fn new(deps: &Deps, facts: Facts, producer: Producer, registry: &mut Registry) -> Self {
+    pub fn new(
+        deps: &Deps,
+        facts: Facts,
+        producer: Producer,
+        streams: Streams,
+        registry: &mut Registry,
+    ) -> Self {
         Self {
             facts,
             producer,
@@ -76,6 +86,7 @@ impl Messages {
             live: deps.live.clone(),
             metrics: MessageMetrics::register(registry),
             searches: Searches::default(),
+            streams,
             store: deps.store.clone(),
             routes: deps.routes.clone(),
             peers: deps.peers.clone(),
@@ -118,6 +129,10 @@ rpc::service! { Messages, Service::Msg, {
     extension::GetConversationsUnreadCountReq => unread_count,
     extension::ClearConversationsUnreadCountReq => clear_unread,
     extension::ResetConversationUnreadReq => reset_unread,
+    extension::AppendStreamMsgReq => append_stream,
+    extension::GetStreamMsgReq => get_stream,
+    extension::GetStreamMsgsReq => get_streams,
+    internal::EndStreamsReq => end_streams,
 } }
 
 impl Messages {

@@ -50,6 +50,14 @@ impl Messages {
         self.check(context, message)?;
         self.check_send_time(context, message)?;
         self.complete(context, message);
+        if message.content_type == kind::STREAM {
+            return self.begin_stream(context, message).await;
+        }
+        self.hand_over(context, message).await
+    }
+
+    /// Asks whether a complete message may be sent, and gives it to Kafka.
+    pub(crate) async fn hand_over(&self, context: &Context, message: &mut MsgData) -> Result<SendMsgResp> {
         let said = Name::of(message);
         if context.caller.kind() == protocol::internal::caller::Kind::System {
             notification::configure(message, &self.config.notification);

@@ -14,7 +14,7 @@ use deps::Deps;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use group::Groups;
 use model::{Clock, SystemClock};
-use msg::{FactMetrics, Facts, Messages};
+use msg::{FactMetrics, Facts, Messages, Streams};
 use object_storage::Objects;
 use presence::Routes;
 use push::{
@@ -343,7 +343,8 @@ impl Process {
         self.tasks.spawn(facts.clone().listen(self.routes.clone(), self.stop.clone()));
         partitions::settle(&deps.store, &self.config.kafka).await?;
         let producer = self.producer()?.within(self.config.kafka.partitions);
-        let messages = Messages::new(deps, facts, producer, &mut self.metrics.0);
+        let streams = Streams::start(self.peers.clone(), &self.tasks, self.stop.clone());
+        let messages = Messages::new(deps, facts, producer, streams, &mut self.metrics.0);
         self.serve(messages).await
     }
 

@@ -45,6 +45,7 @@ fn message_fields() -> Value {
         "senderPlatformID": integer(), "content": { "type": "object" }, "contentType": integer(), "sessionType": integer(),
         "isOnlineOnly": flag(), "notOfflinePush": flag(), "sendTime": { "type": "integer", "description": "ms, from a day ago to five minutes from now; 0: now" },
         "isImport": { "type": "boolean", "description": "allows any earlier sendTime" }, "offlinePushInfo": push_info(), "ex": text(),
+        "clientMsgID": { "type": "string", "maxLength": bounds::CLIENT_MSG_ID_BYTES, "description": "only for contentType 143, a stream; other messages get one" },
     });
     message["content"]["description"] = format!(
         "by contentType; as text at most {} bytes, with everything else of the message {}",

@@ -1,0 +1,120 @@
+//! Messages that grow while their sender writes them, as an AI's answer does (docs/protocol/streams.md, docs/adr/0045). A message of
+//! contentType 143 begins a stream; packets are appended by position; at the end the whole text is sent as an ordinary message with the
+//! clientMsgID of the stream. What was appended is stored before it is acknowledged, and the message is sent by whoever gets to it after a
+//! crash: de-duplication makes that once.
+
+mod append;
+mod begin;
+mod finish;
+mod known;
+mod notify;
+mod read;
+
+use protocol::{Error, ErrorCode, Result, content_type as kind, go_json};
+use serde::{Deserialize, Serialize};
+
+pub use notify::Streams;
+
+/// A stream to which nothing is appended for so long ends by itself, ms.
+pub(crate) const SILENCE_MS: i64 = 10 * 60_000;
+/// When somebody looks at a stream whose end may have been interrupted, ms after it began to end.
+pub(crate) const INTERRUPTED_MS: i64 = 15_000;
+/// How long a stream is remembered after its end, ms.
+pub(crate) const REMEMBERED_MS: i64 = 3_600_000;
+/// How a stream ended whose text was sent.
+pub(crate) const SENT: &str = "sent";
+/// How a stream ended that had no text.
+pub(crate) const EMPTY: &str = "empty";
+
+/// What a stream becomes when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Becomes {
+    /// contentType 101.
+    Text,
+    /// contentType 118.
+    Markdown,
+}
+
+impl Becomes {
+    fn content_type(self) -> i32 {
+        match self {
+            Self::Text => kind::TEXT,
+            Self::Markdown => kind::MARKDOWN,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Markdown => "markdown",
+        }
+    }
+}
+
+/// The content of a message that begins a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Content {
+    #[serde(rename = "type")]
+    becomes: Becomes,
+    /// What the text begins with.
+    #[serde(default)]
+    content: String,
+}
+
+impl Content {
+    fn parse(content: &[u8]) -> Result<Self> {
+        serde_json::from_slice(content).map_err(|_unlike| {
+            Error::args(
+                "content of a stream must be a JSON object with type, \"text\" or \"markdown\", and content, what the text begins with",
+            )
+        })
+    }
+}
+
+/// The content of the message that a stream ends as.
+#[derive(Serialize)]
+struct Whole<'a> {
+    content: &'a str,
+}
+
+/// Bytes that a text takes inside of a JSON string.
+fn bytes_in_json(text: &str) -> usize {
+    go_json::to_text(&text).len() - 2
+}
+
+fn not_found(conversation: &str, client_msg_id: &str) -> Error {
+    ErrorCode::RecordNotFound.with(format!(
+        "no stream {client_msg_id} in {conversation}; a message of contentType 143 begins one, and an hour after its end a stream is forgotten"
+    ))
+}
+
+/// The stream is not where the caller thinks it is: upstream's code.
+fn elsewhere(detail: String) -> Error {
+    Error::no_permission(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_says_what_the_stream_becomes() {
+        let parsed = Content::parse(br#"{"type":"markdown"}"#).unwrap();
+        assert_eq!((parsed.becomes.content_type(), parsed.content.as_str()), (118, ""));
+        let parsed = Content::parse(br#"{"type":"text","content":"So: "}"#).unwrap();
+        assert_eq!((parsed.becomes.content_type(), parsed.content.as_str()), (101, "So: "));
+        for wrong in ["", "text", "{}", r#"{"type":"html"}"#, r#"{"type":"text","content":5}"#] {
+            let error = Content::parse(wrong.as_bytes()).unwrap_err();
+            assert!(error.code == ErrorCode::Args && error.detail.contains("markdown"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn text_is_measured_as_it_is_sent() {
+        for text in ["", "plain", "\"quoted\"\n", "\u{1}<b>&\u{2028}", "grün 👍"] {
+            let sent = go_json::to_text(&Whole { content: text });
+            assert_eq!(bytes_in_json(text), sent.len() - r#"{"content":""}"#.len(), "{text}");
+        }
+    }
+}
