@@ -7,4 +7,5 @@ mod groups;
 mod handlers;
 mod mutants;
 mod schedules;
+mod streams;
 mod users;
