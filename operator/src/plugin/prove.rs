@@ -14,6 +14,7 @@ use checker::{
     outcome::Outcome,
     rest::{Admin, Endpoints},
     run::{Checks, Load, Run},
+    streams::StreamLoad,
 };
 use crds::{OpenIMCluster, OpenIMClusterStatus, Proof, condition};
 use jiff::{SignedDuration, Timestamp};
@@ -122,6 +123,7 @@ fn load(options: &Options) -> Load {
         gzip: true,
         seed: options.seed.unwrap_or_else(|| rand::random::<u32>().into()),
         mix: Mix { payload: 200, at_all_every: 40, ..Mix::default() },
+        streams: StreamLoad::none(),
     }
 }
 
@@ -372,6 +374,8 @@ mod tests {
             refused: 0,
             pushed: 2000,
             read: 1200,
+            streams: 0,
+            packets: 0,
             open_at_the_end: 7,
             gap_ms: serde_json::json!({ "max": 1234.5 }),
             anomalies: 4,

@@ -60,6 +60,8 @@ pub enum Anomaly {
     Changed(i64),
     /// The newest seq fell to this one.
     Fell(i64),
+    /// A stream ended with another text than was appended.
+    OtherText(String),
 }
 
 impl Anomaly {
@@ -78,11 +80,12 @@ impl Anomaly {
             Self::NoWord(_) => "noWord",
             Self::Changed(_) => "changed",
             Self::Fell(_) => "fell",
+            Self::OtherText(_) => "otherText",
         }
     }
 
     /// All names.
-    pub const KINDS: [&'static str; 12] = [
+    pub const KINDS: [&'static str; 13] = [
         "lost",
         "doubled",
         "reordered",
@@ -95,6 +98,7 @@ impl Anomaly {
         "noWord",
         "changed",
         "fell",
+        "otherText",
     ];
 }
 
@@ -330,6 +334,7 @@ mod tests {
             Anomaly::NoWord(String::new()),
             Anomaly::Changed(1),
             Anomaly::Fell(1),
+            Anomaly::OtherText(String::new()),
         ];
         assert_eq!(all.map(|anomaly| anomaly.kind()), Anomaly::KINDS);
     }

@@ -12,4 +12,5 @@ pub mod outcome;
 pub mod rest;
 mod room;
 pub mod run;
+pub mod streams;
 pub mod usage;

@@ -64,6 +64,10 @@ pub struct Outcome {
     pub pushed: u64,
     /// Messages that were pulled and compared.
     pub read: u64,
+    /// Streams that ended and were compared.
+    pub streams: u64,
+    /// Packets that were appended to streams.
+    pub packets: u64,
     /// Connections that were open at the end.
     pub open_at_the_end: usize,
     /// Between two acknowledgements of a sender, in ms.

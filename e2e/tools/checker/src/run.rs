@@ -25,6 +25,7 @@ use crate::{
     outcome::{Found, Outcome},
     rest::Admin,
     room::Room,
+    streams::{StreamLoad, Streams},
 };
 
 /// How long a message may go without its acknowledgement after the end of sending, and a sender without its first connection.
@@ -59,6 +60,9 @@ pub struct Load {
     /// Special messages.
     #[command(flatten)]
     pub mix: Mix,
+    /// Streams beside the messages.
+    #[command(flatten)]
+    pub streams: StreamLoad,
 }
 
 impl Load {
@@ -109,6 +113,8 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) pushed: AtomicU64,
     pub(crate) read: AtomicU64,
+    pub(crate) streams: AtomicU64,
+    pub(crate) packets: AtomicU64,
 }
 
 /// A run, shared by all that takes part in it.
@@ -126,6 +132,8 @@ pub struct Run {
     found: Mutex<Found>,
     ended: OnceLock<Instant>,
     rooms: Vec<Vec<String>>,
+    /// Writers and readers of streams.
+    streams: Vec<[String; 2]>,
     groups: Mutex<Vec<String>>,
 }
 
@@ -138,6 +146,9 @@ impl Run {
         let groups = (0..load.groups)
             .map(|group| (0..load.members).map(|member| format!("{prefix}{tag}g{group}m{member}")).collect());
         let rooms = pairs.chain(groups).collect();
+        let streams =
+            (0..load.streams.streams).map(|i| [format!("{prefix}{tag}w{i}"), format!("{prefix}{tag}r{i}")]);
+        let streams = streams.collect();
         Arc::new(Self {
             admin,
             checks,
@@ -149,6 +160,7 @@ impl Run {
             found: Mutex::default(),
             ended: OnceLock::new(),
             rooms,
+            streams,
             groups: Mutex::default(),
             load,
         })
@@ -193,6 +205,10 @@ impl Run {
         }
     }
 
+    fn users(&self) -> impl Iterator<Item = &String> {
+        self.rooms.iter().flatten().chain(self.streams.iter().flatten())
+    }
+
     fn is_group(&self, room: usize) -> bool {
         room >= self.load.conversations
     }
@@ -216,13 +232,17 @@ impl Run {
         &self,
         beside: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<(Outcome, T)> {
-        let users: Vec<String> = self.rooms.iter().flatten().cloned().collect();
+        let users: Vec<String> = self.users().cloned().collect();
         self.admin.register(&users).await?;
         let deadline = Instant::now() + PATIENCE;
         let opening = futures::stream::iter(0..self.rooms.len()).map(|number| self.open(number, deadline));
         let rooms: Vec<Room> = opening.buffered(AT_ONCE).try_collect().await?;
         let started = Instant::now();
-        let lives = try_join_all(rooms.into_iter().map(|room| room.live(self)));
+        let streams = self.streams.iter().map(|[writer, reader]| Streams::new(writer, reader).live(self));
+        let lives = async {
+            let rooms = try_join_all(rooms.into_iter().map(|room| room.live(self)));
+            Ok::<_, anyhow::Error>(futures::try_join!(rooms, try_join_all(streams))?.0)
+        };
         let (open, beside) = tokio::join!(async { lives.await.inspect_err(|_| self.end()) }, async {
             beside.await.inspect_err(|_| self.end())
         });
@@ -242,6 +262,8 @@ impl Run {
             refused: count(&self.counts.refused),
             pushed: count(&self.counts.pushed),
             read: count(&self.counts.read),
+            streams: count(&self.counts.streams),
+            packets: count(&self.counts.packets),
             open_at_the_end: open.iter().sum(),
             gap_ms: self.gaps.lock().percentiles(),
             anomalies: found.all(),
@@ -260,7 +282,7 @@ impl Run {
             async move { self.admin.call("/group/dismiss_group", &body).await }
         }));
         let mut left: Vec<String> = dismissed.await.into_iter().filter_map(told).collect();
-        let users = self.rooms.iter().flatten();
+        let users = self.users();
         let removed: Vec<Option<String>> = futures::stream::iter(users)
             .map(|user| async move {
                 let both = json!({ "IsSyncSelf": true, "IsSyncOther": true });

@@ -155,7 +155,10 @@ async fn main() -> anyhow::Result<()> {
     let mut summary = serde_json::to_value(&outcome)?;
     summary["killed"] = killed.into();
     println!("{summary}");
-    ensure!(outcome.acknowledged > 0, "nothing was acknowledged, so the run proves nothing");
+    ensure!(
+        outcome.acknowledged + outcome.packets > 0,
+        "nothing was acknowledged, so the run proves nothing"
+    );
     let asked = nemesis.faults.len();
     ensure!(
         killed >= asked.min(if arguments.again { 1 } else { asked }),
