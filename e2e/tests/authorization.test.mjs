@@ -170,7 +170,7 @@ const matrix = {
   '/group/dismiss_group': [SELF, group()],
 };
 // What carries its own proof of who may, tested where it is made (objects.test.mjs, routes.test.mjs); a message, whose sender no field names (below).
-const sealed = ['/msg/modify_message', '/object/auth_sign', '/object/complete_multipart_upload', '/object/complete_form_data', '/msg/send_simple_msg'];
+const sealed = ['/msg/modify_message', '/msg/append_stream_msg', '/msg/get_stream_msg', '/msg/get_stream_msgs', '/object/auth_sign', '/object/complete_multipart_upload', '/object/complete_form_data', '/msg/send_simple_msg'];
 
 test('no operation is left out', () => {
   const asked = routes.filter((route) => route.token && !route.admin).map(({ path }) => path);
@@ -227,6 +227,9 @@ const aboutConversations = [
   ['/msg/clear_conversation_msg', (who, { id }) => ({ userID: who.userID, conversationIDs: [id], ...everybody })],
   ['/msg/edit_msg', (who, c) => ({ ...seqsOf(who, c), seq: 1, content: '{"content":"y"}' }), 'refused'],
   ['/msg/modify_message', (_, { id }) => ({ conversationID: id, seq: 1, oldContent: '{"content":"kept"}', newContent: '{"content":"y"}' }), 'refused'],
+  ['/msg/append_stream_msg', (_, { id }) => ({ conversationID: id, clientMsgID: 'growing', startIndex: 1, packets: ['x'], end: true }), 'refused'],
+  ['/msg/get_stream_msg', (_, { id }) => ({ conversationID: id, clientMsgID: 'growing' }), 1004],
+  ['/msg/get_stream_msgs', (_, { id }) => ({ conversationID: id })],
   ['/msg/mark_conversation_read', (who, c) => ({ ...seqsOf(who, c), seq: 1 }), 1004],
   ['/msg/reset_conversation_unread', (who, { id }) => ({ userID: who.userID, conversationIDs: [id], num: 1 }), 1004],
   ['/msg/get_conversations_unread_count', (who, { id }) => ({ userID: who.userID, conversationIDs: [id] }), 'zero'],
@@ -300,6 +303,10 @@ describe('conversations', () => {
     await send(owner, { recvID: peer.userID, sessionType: 1 }, 'kept single');
     await send(owner, { groupID: team, sessionType: 3 }, 'kept team');
     await send(owner, { recvID: blocked.userID, sessionType: 1 }, 'kept before');
+    for (const [target, id] of [[{ recvID: peer.userID, sessionType: 1 }, chats.single.id], [{ groupID: team, sessionType: 3 }, chats.team.id]]) {
+      await ok(root, '/msg/send_msg', { sendID: owner.userID, clientMsgID: 'growing', content: { type: 'text', content: 'kept' }, contentType: 143, ...target });
+      await ok(owner, '/msg/append_stream_msg', { conversationID: id, clientMsgID: 'growing', startIndex: 0, packets: [' and growing'], end: false });
+    }
     const news = { notificationName: 'n', notificationFaceURL: '', notificationType: 1, text: 'kept news', externalUrl: '', mixType: 0, ex: '' };
     assert.equal((await admin('/msg/send_msg', { sendID: account.userID, recvID: peer.userID, content: news, contentType: 1400, sessionType: 4 })).errCode, 0);
     await Promise.all([holds('single', peer, chats.single, 'kept'), holds('team', former, chats.team, 'kept'), holds('news', peer, chats.account, 'kept')]);
@@ -371,6 +378,21 @@ describe('conversations', () => {
       }
     });
   }
+
+  test('a stream is read by those who are there now, and appended to by its sender and back ends', async () => {
+    for (const [kind, may] of [['single', ['owner', 'peer']], ['team', ['owner', 'administrator', 'member', 'muted']]]) {
+      const about = { conversationID: chats[kind].id, clientMsgID: 'growing' };
+      for (const [name, who] of Object.entries(cast)) {
+        const answer = await as(who, '/msg/get_stream_msg', about);
+        const { streams } = await ok(who, '/msg/get_stream_msgs', about);
+        assert.deepEqual([answer.errCode, answer.data?.packets, streams?.length], may.includes(name) ? [0, [' and growing'], 1] : [1004, undefined, undefined], `${name} ${kind}`);
+        if (name === 'owner') continue;
+        const refusal = await as(who, '/msg/append_stream_msg', { ...about, startIndex: 1, packets: ['x'], end: true });
+        assert.equal(refusal.errCode, may.includes(name) ? 1002 : 1004, `${name} ${kind}`);
+      }
+      await ok(root, '/msg/append_stream_msg', { ...about, startIndex: 0, packets: [' and growing'], end: false });
+    }
+  });
 
   for (const [type, what] of [[4, 'a conversation of notifications'], [1, 'one of a pair'], [3, 'one of a group']]) {
     test(`a row of ${what} that was written into the database opens nothing`, async () => {
