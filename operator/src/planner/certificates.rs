@@ -84,9 +84,9 @@ fn ends(cluster: &Cluster, data: &Data, some_are_late: bool) -> Option<Ends> {
 /// The Secret's data when nobody uses the certificates any more that were replaced, and it still says when they expire: pods that are replaced for
 /// another reason later do not have them. The keys stay, as a sign that there were some.
 pub fn forgotten(data: &Data, certificates: &Certificates) -> Option<Data> {
-    let befores = [&authority::OF_SERVICES, &authority::OF_SERVERS].map(|leaf| leaf.before);
+    let earlier = [&authority::OF_SERVICES, &authority::OF_SERVERS].map(|leaf| leaf.before);
     let mut after = data.clone();
-    for name in befores {
+    for name in earlier {
         if let Some(end) = after.get_mut(name) {
             end.clear();
         }
