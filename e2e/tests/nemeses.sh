@@ -81,7 +81,7 @@ begin() {
     esac
   done
   "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/,ws://127.0.0.1:23011/ --secret "$api_secret" --seed "$seed" --seconds "$seconds" \
-    --conversations 6 --groups 2 --members 6 --streams 3 --pause-ms 40 --round 400 --payload 200 --oversize-every 100 --backdate-every 25 --at-all-every 20 --kill-every 3 "${options[@]}" \
+    --conversations 6 --groups 2 --members 6 --streams "${streams:-3}" --pause-ms 40 --round 400 --payload 200 --oversize-every 100 --backdate-every 25 --at-all-every 20 --kill-every 3 "${options[@]}" \
     > "$work/checker.json" 2> "$work/checker.log" & checking=$! enough=$seconds
 }
 master="redis-cli -p 23379 sentinel get-master-addr-by-name chat | tail -1"
@@ -152,7 +152,8 @@ nemesis() { # NAME
           for seconds in 60 0 -60 0; do step_clock $seconds "$service" "$service"; done
         done
       fi
-      begin 25 "${stepped[@]}"
+      # An hour ahead, every open stream has been silent for too long.
+      streams=0 begin 25 "${stepped[@]}"
       ;;
     core)
       begin 26 freeze=gateway:3 --nemesis "Redis fails over=redis-cli -p 23379 sentinel failover chat" kill=transfer freeze=push:4 kill=gateway-2 \
