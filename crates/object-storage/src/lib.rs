@@ -280,6 +280,12 @@ impl Objects {
     /// The keys that begin so.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let mut keys = Vec::new();
+        self.for_each_key(prefix, |key| keys.push(key)).await?;
+        Ok(keys)
+    }
+
+    /// Hands over the keys that begin so one by one, in their order: only one page of them is in memory.
+    pub async fn for_each_key(&self, prefix: &str, mut take: impl FnMut(String)) -> Result<()> {
         let mut next: Option<String> = None;
         loop {
             let mut action = ListObjectsV2::new(&self.internal, Some(&self.credentials));
@@ -294,10 +300,10 @@ impl Objects {
                 status: StatusCode::OK,
                 body: error.to_string(),
             })?;
-            keys.extend(page.contents.into_iter().map(|object| object.key));
+            page.contents.into_iter().for_each(|object| take(object.key));
             next = page.next_continuation_token;
             if next.is_none() {
-                return Ok(keys);
+                return Ok(());
             }
         }
     }

@@ -5,6 +5,7 @@
 //! before it changes it, so that it can be run again when it was interrupted, and only as the restore that it was.
 
 mod manifest;
+mod retention;
 mod sealed;
 
 use std::path::Path;
@@ -12,14 +13,17 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use config::{Config, ObjectKind, ObjectStorage};
 use futures::TryStreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use object_storage::Objects;
+use serde::Serialize;
 use store::Store;
 
 use manifest::{
     CHUNK_BYTES, Collection, FOLDER, MANIFEST, MOST_BYTES, Manifest, is_name, key, read_chunk, write_chunk,
 };
 use sealed::Keys;
+
+pub(crate) use retention::Series;
 
 use crate::helper::open;
 
@@ -130,19 +134,88 @@ impl Writer<'_> {
     }
 }
 
-/// Writes a backup.
+/// Writes a backup that a person asked for.
 pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
     ensure!(
         is_name(name),
         "{name:?}: a name has 1 to 64 letters, digits, hyphens, underscores and single dots"
     );
+    ensure!(
+        !retention::is_reserved(name),
+        "{name:?}: names of this form are for scheduled backups, which are removed after a while: choose another one"
+    );
+    let manifest = write(&Places::open(directory).await?, name, None).await?;
+    println!("backup {name}: {}", manifest.summary());
+    Ok(())
+}
+
+/// What a scheduled backup reports to whoever reads the termination message of its container. The operator reads it
+/// (operator/src/model/backup_run.rs).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    backup: String,
+    documents: u64,
+    bytes: u64,
+    /// Removed backups.
+    removed: usize,
+    /// Why old backups could not be removed; empty if they could.
+    problem: String,
+}
+
+/// Writes a backup of a schedule, then removes all but the newest `keep` of that schedule. A backup whose predecessors cannot be removed is a
+/// backup all the same.
+pub(crate) async fn scheduled(
+    directory: &Path,
+    series: &Series,
+    keep: usize,
+    report: Option<&Path>,
+) -> anyhow::Result<()> {
     let places = Places::open(directory).await?;
+    let name = series.name(Timestamp::now());
+    let manifest = write(&places, &name, Some(retention::LONGEST)).await?;
+    println!("backup {name}: {}", manifest.summary());
+    let (objects, now) = (&places.objects, Timestamp::now());
+    let removed = retention::remove_old(objects, series, keep, &name, now).await;
+    let (documents, bytes) = (manifest.documents(), manifest.bytes());
+    let report_of =
+        |removed: usize, problem: String| Report { backup: name, documents, bytes, removed, problem };
+    let outcome = match removed {
+        Ok(removed) => report_of(removed, String::new()),
+        Err(error) => {
+            report_of(0, format!("old backups could not be removed: {error:#}").chars().take(500).collect())
+        }
+    };
+    println!("removed backups: {}", outcome.removed);
+    if !outcome.problem.is_empty() {
+        println!("{}", outcome.problem);
+    }
+    if let Some(path) = report {
+        std::fs::write(path, serde_json::to_vec(&outcome)?).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// A database that a restore has begun to fill holds half of what it is to hold.
+async fn ensure_not_restoring(store: &Store) -> anyhow::Result<()> {
+    match store.restoring().await? {
+        Some(restored) => {
+            bail!(
+                "the database is being restored from {restored}: a backup would be incomplete; finish the restore first"
+            )
+        }
+        None => Ok(()),
+    }
+}
+
+async fn write(places: &Places, name: &str, longest: Option<SignedDuration>) -> anyhow::Result<Manifest> {
     if let Some(reason) = is_public(&places.config) {
         bail!("{reason}");
     }
     let salt = hex::encode(rand::random::<[u8; 32]>());
     let keys = Keys::of(&places.config.backup.key, &salt)?;
     let (store, objects) = (&places.store, &places.objects);
+    ensure_not_restoring(store).await?;
     objects.ensure_bucket().await?;
     ensure!(places.find(name).await?.is_none(), "backup {name} already exists: choose another name");
     let mut manifest = Manifest::begun(salt);
@@ -150,11 +223,21 @@ pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
     for collection in store.collections().await?.into_iter().filter(|name| store::backup::is_restored(name)) {
         manifest.collections.push(writer.collection(store, collection).await?);
     }
+    // A restore may have begun meanwhile.
+    ensure_not_restoring(store).await?;
     manifest.ended = Timestamp::now();
-    let summary = manifest.summary();
-    objects.put(&key(name, MANIFEST), manifest.close(name, &writer.keys)?).await?;
-    println!("backup {name}: {summary}");
-    Ok(())
+    // A later run removes what was begun that long ago and has no manifest: there must not be one afterwards.
+    if let Some(longest) = longest {
+        let took = manifest.ended.duration_since(manifest.begun);
+        ensure!(
+            took <= longest,
+            "the backup took {} hours, more than {}",
+            took.as_hours(),
+            longest.as_hours()
+        );
+    }
+    objects.put(&key(name, MANIFEST), manifest.clone().close(name, &writer.keys)?).await?;
+    Ok(manifest)
 }
 
 /// Why a restore may not begin: `begun` is one that was interrupted.

@@ -54,7 +54,18 @@ pub(crate) enum Helper {
     /// Back up MongoDB, encrypted, to backups/NAME/ in the object storage.
     Backup {
         /// Name of the backup.
-        name: String,
+        #[arg(required_unless_present = "scheduled")]
+        name: Option<String>,
+        /// Write a backup of the schedule with this id, named after the time, and then remove old ones of the same schedule. Run it on a schedule;
+        /// each cluster that shares a bucket needs another id.
+        #[arg(long, value_name = "ID", conflicts_with = "name")]
+        scheduled: Option<String>,
+        /// How many backups of the schedule to keep.
+        #[arg(long, requires = "scheduled", value_parser = clap::value_parser!(u16).range(1..=366))]
+        keep: Option<u16>,
+        /// File to write the name and size of the backup to, as JSON.
+        #[arg(long, requires = "scheduled")]
+        report: Option<PathBuf>,
     },
     /// Restore MongoDB from a backup. Stop the services first.
     Restore {
@@ -115,6 +126,9 @@ pub(crate) enum Helper {
     },
 }
 
+/// Backups of a schedule that are kept unless asked otherwise.
+const KEPT: u16 = 7;
+
 impl Helper {
     /// Runs the command; `directory` has the configuration.
     pub(crate) fn run(self, directory: &Path) -> anyhow::Result<()> {
@@ -142,7 +156,13 @@ impl Helper {
                 runtime.block_on(moving::write_upstream(directory, &to, &database))
             }
             Self::ExportUser { user } => runtime.block_on(people::export(directory, &user)),
-            Self::Backup { name } => runtime.block_on(backup::backup(directory, &name)),
+            Self::Backup { name, scheduled: None, .. } => {
+                runtime.block_on(backup::backup(directory, &name.unwrap_or_default()))
+            }
+            Self::Backup { scheduled: Some(id), keep, report, .. } => {
+                let (series, keep) = (backup::Series::new(&id)?, usize::from(keep.unwrap_or(KEPT)));
+                runtime.block_on(backup::scheduled(directory, &series, keep, report.as_deref()))
+            }
             Self::Restore { name, replace, advance, unsealed } => {
                 let wanted = backup::Wanted { replace, advance, unsealed };
                 runtime.block_on(backup::restore(directory, &name, wanted))

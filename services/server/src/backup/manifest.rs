@@ -124,13 +124,23 @@ impl Manifest {
         }
     }
 
-    pub(super) fn summary(&self) -> String {
+    /// Number of documents.
+    pub(super) fn documents(&self) -> u64 {
+        self.collections.iter().map(|collection| collection.documents).sum()
+    }
+
+    /// Bytes in the bucket, without the manifest.
+    pub(super) fn bytes(&self) -> u64 {
         let chunks = self.collections.iter().flat_map(|collection| &collection.chunks);
-        let documents: u64 = self.collections.iter().map(|collection| collection.documents).sum();
+        chunks.map(|chunk| chunk.bytes as u64).sum()
+    }
+
+    pub(super) fn summary(&self) -> String {
         format!(
-            "{documents} documents in {} collections, {} kB, of {}",
+            "{} documents in {} collections, {} kB, of {}",
+            self.documents(),
             self.collections.len(),
-            chunks.map(|chunk| chunk.bytes).sum::<usize>().div_ceil(1000),
+            self.bytes().div_ceil(1000),
             self.begun
         )
     }
