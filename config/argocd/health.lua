@@ -19,7 +19,9 @@ end
 health.message = ready.message
 -- Somebody wants it to wait.
 local waits = { Paused = true, AwaitingApproval = true, OutsideWindow = true }
-if holds("Stalled") or holds("Degraded") then
+-- Backups that do not succeed must not stop a sync: there is an alert for them.
+local lacks = holds("Degraded") and is["Degraded"].reason ~= "BackupOverdue"
+if holds("Stalled") or lacks then
   health.status = "Degraded"
 elseif holds("Ready") then
   health.status = "Healthy"

@@ -6,6 +6,7 @@
     reason = "every printer column has its own name, type_ and json_path"
 )]
 
+mod backup_status;
 mod reference;
 mod service;
 mod spec;
@@ -17,6 +18,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+pub use backup_status::*;
 pub use reference::reference_markdown;
 pub use service::*;
 pub use spec::*;

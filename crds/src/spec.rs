@@ -34,6 +34,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "!has(self.internalTLS) || has(oldSelf.internalTLS) || self.internalTLS == 'Required'",
     "message": "internalTLS was omitted when the cluster was created: omit it, or create a cluster with another name"
+}, {
+    "rule": "!has(self.backup) || !has(self.backup.schedule) || self.backup.schedule == '' || has(self.backup.objectStorage) || has(self.objectStorage)",
+    "message": "backup.schedule needs an object storage: set backup.objectStorage"
 }]))]
 pub struct OpenIMClusterSpec {
     /// Version of the services, which is the tag of their image. Empty: the running version, initially the operator's own; upgrading the
@@ -852,7 +855,7 @@ pub struct ObjectStorage {
     pub max_bytes_per_day: u64,
 }
 
-/// Backups. Only the backup and restore Jobs use these settings; changing them restarts nothing.
+/// Backups. Only the Jobs that back up and restore use these settings; changing them restarts nothing.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backup {
@@ -865,6 +868,33 @@ pub struct Backup {
     #[schemars(length(max = 253))]
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub key_secret_name: String,
+    /// When backups are made, as five fields of cron: minute, hour, day of the month, month, day of the week. Empty: only
+    /// `kubectl openim backup` makes one.
+    #[schemars(length(max = 100), extend("x-kubernetes-validations" = [{
+        "rule": "self == '' || self.matches('^ *[^ ]+( +[^ ]+){4} *$')",
+        "message": "must have five fields: minute, hour, day of the month, month, day of the week; for example \"30 2 * * *\""
+    }]))]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    pub schedule: String,
+    /// Time zone of the schedule, for example Europe/Berlin. Empty: UTC.
+    #[schemars(length(max = 64))]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
+    pub time_zone: String,
+    /// How many scheduled backups to keep; older ones are deleted after the next success. If omitted: 7. Backups made with
+    /// `kubectl openim backup` are never deleted.
+    #[schemars(range(min = 1, max = 366))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u16>,
+    /// Makes no scheduled backups for now. What exists is kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
+    pub suspend: bool,
+}
+
+impl Backup {
+    /// How many scheduled backups are kept: never none.
+    pub fn kept(&self) -> u16 {
+        self.keep.unwrap_or(7).max(1)
+    }
 }
 
 /// An existing S3-compatible object storage, only for backups.

@@ -14,7 +14,8 @@ pub mod condition {
     pub const AVAILABLE: &str = "Available";
     /// The spec cannot be carried out; an edit is needed.
     pub const STALLED: &str = "Stalled";
-    /// A backing server is unavailable, or lacks a copy or a member: the next failure can be an outage.
+    /// A backing server is unavailable, or lacks a copy or a member: the next failure can be an outage. Or scheduled backups do not succeed
+    /// (`BackupOverdue`): the next loss can be for good.
     pub const DEGRADED: &str = "Degraded";
 }
 
@@ -35,6 +36,8 @@ pub enum Reason {
     Configuring,
     /// A backing server lacks a copy or a member.
     Degraded,
+    /// No scheduled backup has succeeded in two periods.
+    BackupOverdue,
     /// Changes wait because `spec.rollout.paused` is set.
     Paused,
     /// Changes wait for approval.
@@ -76,6 +79,7 @@ impl Reason {
             Self::RollingOut => "RollingOut",
             Self::Configuring => "Configuring",
             Self::Degraded => "Degraded",
+            Self::BackupOverdue => "BackupOverdue",
             Self::Paused => "Paused",
             Self::AwaitingApproval => "AwaitingApproval",
             Self::OutsideWindow => "OutsideWindow",
@@ -144,6 +148,9 @@ pub struct OpenIMClusterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub shared: Vec<String>,
+    /// Scheduled backups; omitted without spec.backup.schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<crate::BackupStatus>,
     /// Where clients connect.
     pub endpoints: Endpoints,
     /// Specs that were fully rolled out, newest first, at most five: `kubectl openim rollback` restores one.

@@ -53,6 +53,33 @@ test('a backup is written while the services go on', async () => {
   assert.match(refused('backup', cluster, '--backup', backup), /backup .* already exists: choose another name/);
 });
 
+test('the schedule writes backups, keeps the newest of its own, and reports them', async () => {
+  const edit = (spec) => kubectl('patch', 'openimcluster', cluster, '--type', 'merge', '-p', JSON.stringify({ spec: { backup: spec } }));
+  const status = () => JSON.parse(kubectl('get', 'openimcluster', cluster, '-o', 'json')).status.backup;
+  // Once a year: only this test starts one.
+  edit({ schedule: '0 0 1 1 *', keep: 1 });
+  await until('the CronJob', () => kubectl('get', 'cronjobs', '-o', 'name').includes(`cronjob.batch/${cluster}-backup`), 60_000);
+  const names = [];
+  for (const number of [1, 2]) {
+    kubectl('create', 'job', `scheduled-${number}-${backup}`, `--from=cronjob/${cluster}-backup`);
+    await until('a backup in the status', () => ![undefined, ...names].includes(status()?.lastSuccess?.name), 120_000);
+    names.push(status().lastSuccess.name);
+  }
+  const { lastSuccess, lastFailure, message, next } = status();
+  assert.ok(lastSuccess.documents > 0 && lastSuccess.bytes > 0);
+  assert.deepEqual([lastFailure, message], [undefined, undefined]);
+  assert.match(next, /-01-01T00:00:00Z$/);
+  assert.ok(names[0] < names[1]);
+  assert.match(openim('status', cluster), new RegExp(`${names[1]}, \\d+ documents`));
+  // The first one of the schedule is gone; the one that a person made is not.
+  const known = refused('restore', cluster, 'lunch', '--replace');
+  assert.match(known, new RegExp(`backup lunch not found; backups: .*${backup}`));
+  assert.ok(known.includes(names[1]) && !known.includes(names[0]));
+  edit(null);
+  await until('no CronJob', () => !kubectl('get', 'cronjobs', '-o', 'name').includes(`${cluster}-backup`), 60_000);
+  await until('the services serve', ready, 180_000);
+});
+
 test('who looks after the cluster is told that backups lie beside users\' files', () => {
   assert.match(openim('doctor', cluster), /backups share a bucket with users' files/);
 });

@@ -143,6 +143,55 @@ diff <(echo "$before") <(echo "$(versions)")
 kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"services":{"cron":{"env":null,"resources":null}}}}'
 wait_ready "$cluster_name"
 
+echo "scheduled backups are a CronJob that follows the spec, and its Jobs appear in the status"
+storage='"objectStorage":{"endpoint":"http://127.0.0.1:1","bucket":"backups","secretName":"backups"}'
+backup() { kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p "{\"spec\":{\"backup\":$1}}"; }
+cronjob() { kube -n "$ns" get cronjob "$cluster_name-backup" -o "jsonpath=$1"; }
+metric() { operator_metrics | sed -n "s/^$1{[^}]*,name=\"$cluster_name\"} //p"; }
+refuses() { local said; said=$(backup "$1" 2>&1) && { echo "taken: $1"; exit 1; }; has "$2" <<< "$said"; }
+refuses "{$storage,\"schedule\":\"@daily\"}" 'must have five fields'
+refuses "{$storage,\"schedule\":\"0 0 3 * * *\"}" 'must have five fields'
+refuses '{"schedule":"30 2 * * *"}' 'backup.schedule needs an object storage'
+refuses "{$storage,\"keep\":0}" 'spec.backup.keep'
+backup "{$storage,\"schedule\":\"30 25 * * *\"}"
+eventually InvalidSpec get "$cluster_name" '{.status.conditions[?(@.type=="Stalled")].reason}'
+get "$cluster_name" '{.status.message}' | has 'spec.backup.schedule: "25": the hour goes from 0 to 23'
+backup '{"schedule":"30 2 * * *"}'
+eventually '30 2 * * * Etc/UTC false Forbid' cronjob '{.spec.schedule} {.spec.timeZone} {.spec.suspend} {.spec.concurrencyPolicy}'
+wait_ready "$cluster_name"
+eventually 'spec.backup.objectStorage.secretName: the Secret backups has no key accessKeyID: create it' get "$cluster_name" '{.status.backup.message}'
+kube -n "$ns" create secret generic backups --from-literal=accessKeyID=a --from-literal=secretAccessKey=b
+backup '{"timeZone":"Europe/Berlin","keep":3}'
+eventually '30 2 * * * Europe/Berlin' cronjob '{.spec.schedule} {.spec.timeZone}'
+cronjob '{.spec.jobTemplate.spec.template.spec.containers[0].args}' | has '"--keep","3"'
+eventually '' get "$cluster_name" '{.status.backup.message}'
+[ -n "$(get "$cluster_name" '{.status.backup.next}')" ]
+kube -n "$ns" create job backup-now "--from=cronjob/$cluster_name-backup"
+eventually '3 9' get "$cluster_name" '{.status.backup.lastSuccess.documents} {.status.backup.lastSuccess.bytes}'
+get "$cluster_name" '{.status.backup.lastSuccess.name}' | has '^of-backup-now'
+eventually "$(date -d "$(get "$cluster_name" '{.status.backup.lastSuccess.time}')" +%s)" metric openim_cluster_backup_last_success_timestamp_seconds
+eventually 0 metric openim_cluster_backup_overdue
+openim status "$cluster_name" | has 'last .*3 documents'
+# As long as a restore is under way: a Job that does not begin.
+kube -n "$ns" apply -f - <<END
+apiVersion: batch/v1
+kind: Job
+metadata: {name: restore, labels: {openim.io/cluster: $cluster_name, app.kubernetes.io/component: restore}}
+spec:
+  suspend: true
+  template: {spec: {restartPolicy: Never, containers: [{name: restore, image: none}]}}
+END
+eventually true cronjob '{.spec.suspend}'
+kube -n "$ns" delete job restore
+eventually false cronjob '{.spec.suspend}'
+backup '{"suspend":true}'
+eventually true cronjob '{.spec.suspend}'
+eventually '' get "$cluster_name" '{.status.backup.next}'
+backup null
+eventually '' kube -n "$ns" get cronjobs -o name
+eventually '' get "$cluster_name" '{.status.backup}'
+wait_ready "$cluster_name"
+
 credential() { kube -n "$ns" get secret "${2:-$cluster_name}-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
 certificates() { get "$cluster_name" "{.status.certificates.$1}"; }
 # The certificates that the pods of each service say they have read.

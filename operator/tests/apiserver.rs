@@ -220,6 +220,7 @@ fn lists(config_maps: Value) -> Vec<Exchange> {
         "networkpolicies",
         "poddisruptionbudgets",
         "horizontalpodautoscalers",
+        "cronjobs",
         "jobs",
     ]
     .into_iter()

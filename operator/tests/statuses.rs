@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Change, OpenIMCluster, OpenIMClusterStatus, Reason};
-use jiff::Timestamp;
+use crds::{BackupStatus, Change, OpenIMCluster, OpenIMClusterStatus, Reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use operator::{
     model::{
         assessment::Assessment,
@@ -55,6 +56,19 @@ fn statuses() -> BTreeMap<&'static str, Value> {
     let all_run = of(&done, &Plan::default(), false);
     let mut edited_since = all_run.clone();
     edited_since["observedGeneration"] = json!(2);
+    // Everything runs, and since the last backup two were due.
+    let spec = "backup: {objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: s}, schedule: '30 2 * * *'}";
+    let mut scheduled = object();
+    scheduled.spec = serde_yaml_ng::from_str(spec).expect("a spec");
+    let with_backups = validate(&scheduled).expect("a good object");
+    let since = BackupStatus {
+        schedule: "30 2 * * * Etc/UTC".into(),
+        since: Some(Time(now - SignedDuration::from_hours(72))),
+        ..Default::default()
+    };
+    let run = Plan { assessment: Assessment::of(&with_backups, &done), ..Default::default() };
+    let unsaved = OpenIMClusterStatus { backup: Some(since), ..Default::default() };
+    let overdue = json!(status::of(&with_backups, &done, &run, false, &unsaved, now));
     let taken = Plan { changes: vec![], ..held(Reason::HostTaken) };
     [
         // As the definition has it.
@@ -65,6 +79,7 @@ fn statuses() -> BTreeMap<&'static str, Value> {
         ("waits for consumers", of(&done, &held(Reason::ConsumerLag), false)),
         ("all run", all_run),
         ("edited since", edited_since),
+        ("backups are overdue", overdue),
         ("paused", of(&done, &held(Reason::Paused), false)),
         ("awaits approval", of(&done, &held(Reason::AwaitingApproval), false)),
         ("outside its window", of(&done, &held(Reason::OutsideWindow), false)),

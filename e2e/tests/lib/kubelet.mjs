@@ -28,8 +28,11 @@ function statusOf(pod) {
   const ends = pod.metadata.ownerReferences?.some(({ kind }) => kind === 'Job');
   const now = new Date().toISOString().replace(/\.\d+/, '');
   const condition = (type, status) => ({ type, status, lastTransitionTime: now });
-  const state = ends ? { terminated: { exitCode: 0, reason: 'Completed', startedAt: now, finishedAt: now } } : { running: { startedAt: now } };
-  const containers = (list) => list?.map(({ name, image }) => ({ name, image, imageID: image, ready: !ends, started: !ends, restartCount: 0, state }));
+  // What the program of a scheduled backup would report.
+  const message = (args = []) => (args.includes('--report') ? JSON.stringify({ backup: `of-${pod.metadata.name}`, documents: 3, bytes: 9, problem: '' }) : undefined);
+  const state = (args) => (ends ? { terminated: { exitCode: 0, reason: 'Completed', startedAt: now, finishedAt: now, message: message(args) } } : { running: { startedAt: now } });
+  const containers = (list) =>
+    list?.map(({ name, image, args }) => ({ name, image, imageID: image, ready: !ends, started: !ends, restartCount: 0, state: state(args) }));
   return {
     phase: ends ? 'Succeeded' : 'Running', podIP: addressOf(pod), podIPs: [{ ip: addressOf(pod) }], startTime: now,
     conditions: [condition('PodScheduled', 'True'), condition('Initialized', 'True'), ...['Ready', 'ContainersReady'].map((type) => condition(type, ends ? 'False' : 'True'))],

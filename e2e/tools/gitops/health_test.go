@@ -21,6 +21,7 @@ var expected = map[string][2]string{
 	"waits for consumers": {"InProgress", "Progressing"},
 	"all run":             {"Current", "Healthy"},
 	"edited since":        {"InProgress", "Progressing"},
+	"backups are overdue": {"Current", "Healthy"},
 	"paused":              {"InProgress", "Suspended"},
 	"awaits approval":     {"InProgress", "Suspended"},
 	"outside its window":  {"InProgress", "Suspended"},

@@ -15,7 +15,7 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
-        batch::v1::Job,
+        batch::v1::{CronJob, Job},
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
         networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
@@ -419,8 +419,15 @@ async fn carry_out(
 }
 
 /// Kinds that nothing else of a cluster needs.
-const LEAVES: [&str; 6] =
-    ["Ingress", "HTTPRoute", "PodMonitor", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"];
+const LEAVES: [&str; 7] = [
+    "Ingress",
+    "HTTPRoute",
+    "PodMonitor",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "CronJob",
+];
 
 /// The Deployment whose number of pods an object leaves to Kubernetes.
 fn scaled_by_kubernetes(object: &DynamicObject) -> Option<String> {
@@ -512,6 +519,7 @@ fn kinds() -> Vec<TypeMeta> {
         of::<NetworkPolicy>(),
         of::<PodDisruptionBudget>(),
         of::<HorizontalPodAutoscaler>(),
+        of::<CronJob>(),
         of::<Job>(),
     ]
 }

@@ -9,14 +9,14 @@ mod watched;
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{Dependency, OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
+use crds::{BackupStatus, Dependency, OpenIMCluster, OpenIMClusterStatus, OpenIMService, Reason, condition};
 use futures::{FutureExt, StreamExt, future::join_all};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::Job,
-    core::v1::{ConfigMap, ObjectReference, Service},
+    batch::v1::{CronJob, Job},
+    core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Service},
     networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
@@ -128,6 +128,20 @@ impl Collector for Clusters {
                 ConstGauge::new(end.as_second()).encode(metric.encode_family(&labels)?)?;
             }
         }
+        let help = "When the last successful scheduled backup of a cluster began";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let name = "openim_cluster_backup_last_success_timestamp_seconds";
+        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+        for (labels, backup) in self.backups() {
+            let Some(success) = &backup.last_success else { continue };
+            ConstGauge::new(success.time.0.as_second()).encode(metric.encode_family(&labels)?)?;
+        }
+        let help = "1 if no scheduled backup of a cluster has succeeded in two periods";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut metric = encoder.encode_descriptor("openim_cluster_backup_overdue", help, None, kind)?;
+        for (labels, backup) in self.backups() {
+            ConstGauge::new(i64::from(backup.overdue)).encode(metric.encode_family(&labels)?)?;
+        }
         Ok(())
     }
 }
@@ -138,6 +152,20 @@ fn expiries(cluster: &OpenIMCluster) -> impl Iterator<Item = (&'static str, Time
     certificates.into_iter().flat_map(|certificates| {
         [("authority", certificates.authority_expires.0), ("earliest", certificates.earliest_expires.0)]
     })
+}
+
+impl Clusters {
+    /// The labels of each cluster that has a schedule for backups, and what its status says of them.
+    fn backups(&self) -> Vec<([(&'static str, String); 2], BackupStatus)> {
+        let all = self.all();
+        let backups = all.iter().filter_map(|guarded| {
+            let cluster = guarded.0.as_ref().ok()?;
+            let labels =
+                [("namespace", cluster.namespace().unwrap_or_default()), ("name", cluster.name_any())];
+            Some((labels, cluster.status.as_ref()?.backup.clone()?))
+        });
+        backups.collect()
+    }
 }
 
 /// The conditions of a cluster. What was said last of one that cannot be read cannot be read either.
@@ -282,8 +310,10 @@ fn controller(
     let controller = watch.owned::<PodDisruptionBudget>(controller);
     let controller = watch.owned::<HorizontalPodAutoscaler>(controller);
     let controller = watch.owned::<OpenIMService>(controller);
-    let controller = watch.owned::<Job>(controller);
-    let controller = watch.claims(controller);
+    let controller = watch.owned::<CronJob>(controller);
+    // Those of the schedule belong to the CronJob, and those of a restore to nobody.
+    let controller = watch.labelled::<Job>(controller);
+    let controller = watch.labelled::<PersistentVolumeClaim>(controller);
     let controller = watch.owned_foreign(controller, &resource(&http_route_type()));
     let controller = watch.owned_foreign(controller, &resource(&pod_monitor_type()));
     let leading = operator.clone();

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crds::OpenIMCluster;
 use futures::{Stream, StreamExt, future::ready};
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::PersistentVolumeClaim};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject},
@@ -88,13 +88,22 @@ impl Watch<'_> {
         controller.reconcile_on(touched(api, self.by_owner()))
     }
 
-    /// Claims outlive their StatefulSet and so have no owner: their label names the cluster.
-    pub(crate) fn claims(&self, controller: Controller<Guarded>) -> Controller<Guarded> {
-        let api = scoped::<PartialObjectMeta<PersistentVolumeClaim>>(self.client, self.namespace);
+    /// What outlives its owner, or has another one than the cluster: its label names the cluster.
+    pub(crate) fn labelled<K>(&self, controller: Controller<Guarded>) -> Controller<Guarded>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + 'static,
+        PartialObjectMeta<K>: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync,
+    {
+        let api = scoped::<PartialObjectMeta<K>>(self.client, self.namespace);
         let (quiescence, clusters) = (self.quiescence.clone(), self.clusters.clone());
-        controller.reconcile_on(touched(api, move |claim| {
-            let cluster = claim.labels().get(labels::CLUSTER)?;
-            let reference = ObjectRef::new(cluster).within(&claim.namespace()?);
+        controller.reconcile_on(touched(api, move |object| {
+            let cluster = object.labels().get(labels::CLUSTER)?;
+            let reference = ObjectRef::new(cluster).within(&object.namespace()?);
             if let Some(uid) = clusters.get(&reference).and_then(|cluster| cluster.uid()) {
                 quiescence.changed(&uid);
             }

@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod assessment;
+pub mod backup_run;
 pub mod certificates;
 pub mod cluster;
 pub mod door;

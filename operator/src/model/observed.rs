@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 
 use crate::model::{
+    backup_run::Backups,
     cluster::Cluster,
     door::Neighbour,
     manual_scale::Held,
@@ -71,6 +72,8 @@ pub struct Observed {
     pub redis_master: Option<i32>,
     /// Members of the managed MongoDB's replica set, when it could be asked.
     pub mongodb_members: Option<i32>,
+    /// Scheduled backups and restores.
+    pub backups: Backups,
     /// What the migration creates and reachable servers lack; each a phrase for a message.
     pub gone: Vec<String>,
 }

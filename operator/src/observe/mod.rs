@@ -1,5 +1,6 @@
 //! Reads the current state. This step only performs I/O.
 
+mod backups;
 pub mod error_rate;
 pub mod live_config;
 pub mod load;
@@ -538,6 +539,7 @@ async fn read_with_moves(
         given_up,
         failed_jobs,
         manual_scale: manual_scale::read(&client, cluster).await?,
+        backups: backups::read(&client, cluster, &jobs).await?,
         now: jiff::Timestamp::now(),
         operator_namespace: operator_namespace.to_owned(),
         ..Default::default()

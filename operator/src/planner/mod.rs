@@ -7,6 +7,8 @@ pub mod affinity;
 pub mod assessment;
 pub mod authority;
 pub mod authority_rotation;
+pub mod backups;
+pub mod calendar;
 pub mod certificates;
 pub mod connections;
 pub mod credentials;

@@ -107,6 +107,10 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     plan.apply.extend(render::network::policies(cluster, observed));
     let monitoring = cluster.spec.monitoring.as_ref();
     plan.apply.extend(monitoring.map(|wanted| render::monitoring::pod_monitor(cluster, wanted)));
+    let backups = render::backup::cron_job(cluster, &settings, observed, &assessment.running);
+    // Before services run there is nothing to back up.
+    let when = if assessment.running.is_empty() { &mut plan.later } else { &mut plan.apply };
+    when.extend(backups);
     let settled = decision.changes.is_empty()
         && decision.later.is_empty()
         && observed.deployments.values().all(Rollout::is_done);

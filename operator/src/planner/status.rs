@@ -13,7 +13,7 @@ use crate::{
         pod_template::version_of,
     },
     planner::{
-        authority_rotation, doors,
+        authority_rotation, backups, doors,
         render::{settings::live_revision, template},
         secret_rotation, shared,
     },
@@ -50,6 +50,18 @@ fn conditions(verdict: &Verdict, generation: i64, before: &[Condition], now: Tim
         entry(condition::STALLED, verdict.stalled),
         entry(condition::DEGRADED, verdict.degraded),
     ]
+}
+
+/// Backups that do not succeed: the services run and the spec is carried out, so that only this condition says so.
+fn overdue(conditions: &mut [Condition], before: &[Condition], message: &str, now: Timestamp) {
+    let Some(degraded) = conditions.iter_mut().find(|entry| entry.type_ == condition::DEGRADED) else {
+        return;
+    };
+    let same = before.iter().find(|old| old.type_ == condition::DEGRADED && old.status == "True");
+    degraded.status = "True".into();
+    degraded.reason = Reason::BackupOverdue.as_str().into();
+    degraded.message = sentence(message);
+    degraded.last_transition_time = same.map_or(Time(now), |old| old.last_transition_time.clone());
 }
 
 /// The status of a cluster whose spec cannot be carried out. Running pods keep running.
@@ -296,11 +308,16 @@ pub fn of(
         },
     };
     let verdict = Verdict { degraded: degraded.is_some(), ..verdict };
+    let backup = backups::status(cluster, observed, before.backup.as_ref(), now);
+    let mut conditions = conditions(&verdict, cluster.generation, &before.conditions, now);
+    if let Some(backup) = backup.as_ref().filter(|backup| backup.overdue && !verdict.degraded) {
+        overdue(&mut conditions, &before.conditions, &backup.message, now);
+    }
     OpenIMClusterStatus {
         observed_generation: cluster.generation,
         pods: format!("{ready}/{desired}"),
         version: plan.assessment.running.clone(),
-        conditions: conditions(&verdict, cluster.generation, &before.conditions, now),
+        conditions,
         message: verdict.message,
         components,
         plan: plan.changes.clone(),
@@ -313,6 +330,7 @@ pub fn of(
         live_config: if verdict.ready { live_revision(cluster) } else { before.live_config.clone() },
         dependencies: observed.dependencies.clone(),
         shared: shared::used(cluster, observed),
+        backup,
         endpoints: endpoints(cluster, observed),
         history: history(cluster, verdict.ready, &before.history, now),
         proof: before.proof.clone(),
@@ -588,6 +606,36 @@ mod tests {
         observed.dependencies[0].disk.clear();
         let status = said(&observed);
         assert!(is_true(&status, condition::READY) && !is_true(&status, condition::DEGRADED));
+    }
+
+    #[test]
+    fn overdue_backups_degrade_a_cluster_that_stays_ready() {
+        let own = "objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: s}";
+        let cluster = validate(&object(&format!("backup: {{{own}, schedule: '30 2 * * *'}}"))).unwrap();
+        let done =
+            Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
+        let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        let observed = Observed { deployments, ..Default::default() };
+        let at = |hours: i64| Timestamp::from_second(hours * 3600).unwrap();
+        let said = |before: &OpenIMClusterStatus, hours: i64| {
+            of(&cluster, &observed, &Plan::default(), false, before, at(hours))
+        };
+        let first = said(&OpenIMClusterStatus::default(), 0);
+        assert!(is_true(&first, condition::READY) && !is_true(&first, condition::DEGRADED));
+        let late = said(&first, 72);
+        assert!(is_true(&late, condition::READY) && is_true(&late, condition::DEGRADED));
+        let degraded = late.conditions.iter().find(|entry| entry.type_ == condition::DEGRADED).unwrap();
+        assert_eq!(degraded.reason, "BackupOverdue");
+        assert!(
+            degraded.message.starts_with("No scheduled backup has succeeded in two periods"),
+            "{}",
+            degraded.message
+        );
+        let since = |status: &OpenIMClusterStatus| {
+            let entry = status.conditions.iter().find(|entry| entry.type_ == condition::DEGRADED);
+            entry.unwrap().last_transition_time.0
+        };
+        assert_eq!(since(&said(&late, 80)), at(72), "it is told since when");
     }
 
     #[test]

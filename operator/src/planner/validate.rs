@@ -16,7 +16,7 @@ use crate::{
         quantity::amount,
         secret::key,
     },
-    planner::{affinity::affinity, servers, window},
+    planner::{affinity::affinity, backups, servers, window},
 };
 
 /// Why a spec cannot be carried out: the field and the remedy.
@@ -230,6 +230,32 @@ fn public_backups(spec: &OpenIMClusterSpec, backup: &crds::Backup) -> Option<Str
     })
 }
 
+/// Checks when backups are made, and that they have a place.
+fn scheduled_backups(spec: &OpenIMClusterSpec, backup: &crds::Backup) -> Result<(), Invalid> {
+    let refuse = |field: &str, problem: String| Err(Invalid { field: field.to_owned(), problem });
+    if backup.keep.is_some_and(|keep| !(1..=366).contains(&keep)) {
+        return refuse("spec.backup.keep", "must be between 1 and 366".into());
+    }
+    match backups::calendar(backup) {
+        Err((field, problem)) => return refuse(field, problem),
+        Ok(None) => return Ok(()),
+        Ok(Some(_)) => {}
+    }
+    match (&backup.object_storage, &spec.object_storage) {
+        (None, None) => refuse(
+            "spec.backup.schedule",
+            "backups need an object storage: set spec.backup.objectStorage".into(),
+        ),
+        (None, Some(files)) if !files.cdn_prefix.is_empty() => refuse(
+            "spec.backup.schedule",
+            "the bucket of spec.objectStorage is public (cdnPrefix), and so would backups be: set \
+             spec.backup.objectStorage to another bucket"
+                .into(),
+        ),
+        _ => Ok(()),
+    }
+}
+
 fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
@@ -388,6 +414,9 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     if let Some(reason) = spec.backup.as_ref().and_then(|backup| public_backups(&spec, backup)) {
         return refuse("spec.backup.objectStorage", reason);
     }
+    if let Some(backup) = &spec.backup {
+        scheduled_backups(&spec, backup)?;
+    }
     if let Some(webhooks) = &spec.webhooks {
         if webhooks.url_secret_name.is_empty() && !is_url(&webhooks.url) {
             return refuse("spec.webhooks.url", "must be an http:// or https:// URL".into());
@@ -521,6 +550,43 @@ pub(crate) mod tests {
             format!("ghcr.io/openim-cluster/openim-server:{}", crate::model::names::VERSION)
         );
         assert!(cluster.mongodb.is_managed() && cluster.redis.is_managed() && cluster.kafka.is_managed());
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_carried_out_is_named_with_its_field() {
+        let own = "objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: s}";
+        let files =
+            |more: &str| format!("objectStorage: {{endpoint: 'http://s3', bucket: b, secretName: s{more}}}");
+        let daily = "schedule: '0 3 * * *'";
+        for (spec, field, problem) in [
+            (format!("backup: {{{own}, schedule: '0 3 * *'}}"), "spec.backup.schedule", "five fields"),
+            (
+                format!("backup: {{{own}, schedule: '0 25 * * *'}}"),
+                "spec.backup.schedule",
+                "the hour goes from",
+            ),
+            (
+                format!("backup: {{{own}, {daily}, timeZone: Moon}}"),
+                "spec.backup.timeZone",
+                "not a time zone",
+            ),
+            (format!("backup: {{{own}, {daily}, keep: 0}}"), "spec.backup.keep", "between 1 and 366"),
+            (format!("backup: {{{daily}}}"), "spec.backup.schedule", "need an object storage"),
+            (
+                format!("{}\nbackup: {{{daily}}}", files(", cdnPrefix: 'https://c'")),
+                "spec.backup.schedule",
+                "public",
+            ),
+        ] {
+            let found = validate(&object(&spec)).unwrap_err();
+            assert!(found.field == field && found.problem.contains(problem), "{spec}: {found}");
+        }
+        for spec in [
+            format!("backup: {{{own}, {daily}, timeZone: Europe/Berlin, keep: 1, suspend: true}}"),
+            format!("{}\nbackup: {{{daily}}}", files("")),
+        ] {
+            assert!(validate(&object(&spec)).is_ok(), "{spec}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     model::{
+        backup_run::BACKUP,
         cluster::{Cluster, SERVICES},
         secret::key,
     },
@@ -162,6 +163,18 @@ async fn scale(
     Ok(before)
 }
 
+/// A backup that is being written would hold a part of what is restored.
+async fn ensure_no_backup(client: &Client, cluster: &Cluster) -> anyhow::Result<()> {
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &cluster.namespace);
+    let selector = labels::component_selector(&cluster.name, BACKUP);
+    let all = jobs.list(&ListParams::default().labels(&selector)).await?.items;
+    let is_active = |job: &&Job| job.status.as_ref().and_then(|status| status.active).unwrap_or(0) > 0;
+    if let Some(job) = all.iter().find(is_active) {
+        bail!("the Job {} is writing a backup: wait until it has ended, or delete it", job.name_any());
+    }
+    Ok(())
+}
+
 /// How a backup is restored.
 #[derive(Debug, Clone, Copy)]
 pub struct How {
@@ -191,12 +204,15 @@ pub async fn restore(
             "spec.services.{service}.autoscaling: remove it during the restore, because the services must stop"
         );
     }
+    ensure_no_backup(&client, &cluster).await?;
     let before = scale(&client, &cluster, |_| Some(0)).await?;
     println!("Stopping services…");
     let serving: Vec<&str> = SERVICES.into_iter().filter(|service| *service != "cron").collect();
     let theirs = labels::components_selector(name, &serving);
     let outcome = async {
         until_gone(&client, namespace, &theirs).await?;
+        // The operator lets none begin while the Job of a restore exists.
+        ensure_no_backup(&client, &cluster).await?;
         let mut words: Vec<String> = ["restore", "--config", "/config", backup].map(str::to_owned).to_vec();
         words.push(format!("--advance={}", how.advance));
         words.extend(how.replace.then(|| "--replace".to_owned()));

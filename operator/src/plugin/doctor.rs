@@ -132,6 +132,11 @@ fn about_the_status(cluster: &OpenIMCluster) -> Vec<Finding> {
             ));
         }
     }
+    if let Some(backup) = status.backup.filter(|backup| !backup.message.is_empty()) {
+        let told = format!("scheduled backups: {}", backup.message);
+        let helps = "kubectl get jobs,events, and kubectl openim backup NAME once it is fixed";
+        found.push(if backup.overdue { broken(told, helps) } else { risk(told, helps) });
+    }
     found
 }
 
@@ -265,7 +270,21 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
         ));
     }
     found.extend(about_backups(cluster));
+    found.extend(about_the_schedule(cluster));
     found
+}
+
+/// Backups that somebody has to think of are not made.
+fn about_the_schedule(cluster: &Cluster) -> Option<Finding> {
+    let backup = cluster.spec.backup.clone().unwrap_or_default();
+    if backup.schedule.is_empty() {
+        return Some(risk(
+            "no backups are scheduled".into(),
+            "set spec.backup.schedule, unless something else runs kubectl openim backup NAME regularly",
+        ));
+    }
+    let seen = "scheduled backups are suspended".to_owned();
+    backup.suspend.then(|| risk(seen, "set spec.backup.suspend to false when whatever required it is over"))
 }
 
 /// Anyone with write access to users' files can delete backups in the same bucket, and often read them.
@@ -347,7 +366,7 @@ mod tests {
     const SOUND: &str = "services: {gateway: {replicas: 2}, api: {replicas: 2}, msg: {replicas: 2}, transfer: {replicas: 2}, push: {replicas: 2}}\n\
         mongodb: {external: {secretName: m}}\nkafka: {managed: {brokers: 3}}\ningress: {host: chat.example.org, tlsSecretName: t}\n\
         objectStorage: {endpoint: 'http://s3', bucket: b, secretName: s}\n\
-        backup: {objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: t}}";
+        backup: {objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: t}, schedule: '30 2 * * *'}";
 
     fn healthy(spec: &str) -> OpenIMCluster {
         let mut cluster = object(spec);
@@ -400,7 +419,8 @@ mod tests {
         };
         let own = |bucket: &str, secret: &str| {
             format!(
-                "backup: {{objectStorage: {{endpoint: 'http://s3', bucket: {bucket}, secretName: {secret}}}}}"
+                "backup: {{objectStorage: {{endpoint: 'http://s3', bucket: {bucket}, secretName: {secret}}}, \
+                 schedule: '30 2 * * *'}}"
             )
         };
         let shared = seen_with("", "");
@@ -419,7 +439,7 @@ mod tests {
     #[test]
     fn what_may_go_wrong_is_said_with_what_helps() {
         let said = seen(&healthy("services: {push: {replicas: 9}}"), &[]);
-        assert!(said.starts_with("✔ chat: healthy, 6 warnings\n"), "{said}");
+        assert!(said.starts_with("✔ chat: healthy, 7 warnings\n"), "{said}");
         for expected in [
             "one pod each: gateway, api, msg, transfer\n",
             "mongodb is one server",
@@ -428,9 +448,23 @@ mod tests {
             "the Ingress has no certificate",
             "there is no object storage",
             "→ set spec.objectStorage:",
+            "no backups are scheduled",
         ] {
             assert!(said.contains(expected), "{expected}: {said}");
         }
+    }
+
+    #[test]
+    fn backups_that_fail_or_rest_are_told() {
+        let mut cluster =
+            healthy(&SOUND.replace("schedule: '30 2 * * *'", "schedule: '30 2 * * *', suspend: true"));
+        assert!(seen(&cluster, &[]).contains("! scheduled backups are suspended"));
+        let status = cluster.status.as_mut().unwrap();
+        status.backup =
+            serde_json::from_value(json!({ "message": "Job chat-backup-1 failed: full" })).unwrap();
+        assert!(seen(&cluster, &[]).contains("! scheduled backups: Job chat-backup-1 failed: full"));
+        cluster.status.as_mut().unwrap().backup.as_mut().unwrap().overdue = true;
+        assert!(seen(&cluster, &[]).contains("✖ scheduled backups: Job chat-backup-1 failed: full"));
     }
 
     #[test]

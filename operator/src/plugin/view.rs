@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crds::{Change, OpenIMCluster, OpenIMClusterSpec, Proof, condition};
+use crds::{BackupStatus, Change, OpenIMCluster, OpenIMClusterSpec, Proof, condition};
 use kube::ResourceExt;
 
 use crate::{apply::Applied, model::plan::Plan, planner::version};
@@ -51,6 +51,21 @@ pub fn proof(proof: &Proof) -> String {
     )
 }
 
+/// The state of scheduled backups.
+fn backups(backup: &BackupStatus) -> Vec<String> {
+    let last = backup.last_success.as_ref().map_or("none yet".to_owned(), |last| {
+        let megabytes = last.bytes as f64 / 1e6;
+        format!("{} {}, {} documents, {megabytes:.1} MB", last.time.0, last.name, last.documents)
+    });
+    let next = backup.next.as_ref().map_or("suspended".to_owned(), |next| next.0.to_string());
+    let mut lines =
+        vec![format!("{} {:<13} {last}", mark(!backup.overdue), "last"), format!("  {:<13} {next}", "next")];
+    if !backup.message.is_empty() {
+        lines.push(format!("✖ {}", backup.message));
+    }
+    lines
+}
+
 /// A cluster as a tree.
 pub fn tree(cluster: &OpenIMCluster) -> String {
     let mut out = String::new();
@@ -94,6 +109,9 @@ pub fn tree(cluster: &OpenIMCluster) -> String {
     let blockers: Vec<String> =
         status.blockers.iter().map(|blocker| with_component(&blocker.component, &blocker.message)).collect();
     branches(&mut out, "Blocked by", &blockers);
+    if let Some(backup) = &status.backup {
+        branches(&mut out, "Scheduled backups", &backups(backup));
+    }
     if !status.older_templates.is_empty() {
         let names = status.older_templates.join(", ");
         _ = writeln!(out, "Older pod templates, updated with the next change: {names}");
@@ -182,6 +200,7 @@ pub fn preview(name: &str, plan: &Plan, applied: &Applied) -> String {
 #[cfg(test)]
 mod tests {
     use crds::{Component, Dependency, OpenIMClusterStatus};
+    use serde_json::json;
 
     use super::*;
     use crate::planner::validate::tests::object;
@@ -212,6 +231,28 @@ mod tests {
             "✖ chat in team: 1 of 2 pods are ready.\n  The operator has not observed the newest edit yet.\nServices\n  \
              ├─ ✔ auth          1/1    1.0.0\n  └─ ✖ msg           0/1    1.0.0\nServers\n  └─ ✖ redis         managed  down\n"
         );
+    }
+
+    #[test]
+    fn scheduled_backups_are_a_branch() {
+        let mut cluster = object("{}");
+        let said = |cluster: &mut OpenIMCluster, backup: serde_json::Value| {
+            let backup = serde_json::from_value(backup).unwrap();
+            cluster.status = Some(OpenIMClusterStatus {
+                observed_generation: 1,
+                backup: Some(backup),
+                ..Default::default()
+            });
+            tree(cluster)
+        };
+        let last =
+            json!({ "time": "2026-11-30T03:00:00Z", "name": "b1", "documents": 3, "bytes": 1_200_000 });
+        let good = said(&mut cluster, json!({ "lastSuccess": last, "next": "2026-12-01T03:00:00Z" }));
+        assert!(good.contains("├─ ✔ last          2026-11-30T03:00:00Z b1, 3 documents, 1.2 MB"), "{good}");
+        assert!(good.contains("└─   next          2026-12-01T03:00:00Z"), "{good}");
+        let bad = said(&mut cluster, json!({ "overdue": true, "message": "Job x failed" }));
+        assert!(bad.contains("✖ last          none yet") && bad.contains("next          suspended"), "{bad}");
+        assert!(bad.contains("└─ ✖ Job x failed"), "{bad}");
     }
 
     #[test]

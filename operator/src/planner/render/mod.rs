@@ -3,6 +3,7 @@
 
 pub mod availability;
 pub mod backing;
+pub mod backup;
 pub mod labels;
 pub mod migration;
 pub mod monitoring;
