@@ -205,14 +205,14 @@ test('one long upload writes a stream, and another goes on where it broke', asyn
       },
     }),
   });
-  const bytes = Buffer.from('Über allen Gipfeln ist Ruh. 👍 '.repeat(20));
+  const bytes = Buffer.from('über größere Gärten 👍 '.repeat(20));
   const pieces = (from, until) => { const all = []; for (let i = from; i < until; i += 13) all.push(bytes.subarray(i, Math.min(i + 13, until))); return all; };
   const refused = await (await put([Buffer.from('x')], { headers: { operationID: 'put', token: alice.token } })).json();
   assert.equal(refused.errCode, 1002, JSON.stringify(refused));
   assert.equal((await (await put([Buffer.from('x')], { headers: { operationID: 'put' } })).json()).errCode, 1001);
   // The connection breaks while nothing is on its way.
   const cut = new AbortController();
-  const half = bytes.indexOf('Ruh', bytes.length / 2);
+  const half = bytes.indexOf('Gärten', bytes.length / 2);
   const broken = put([...pieces(0, half), new Promise(() => {})], { signal: cut.signal, pause: 5 }).catch(() => 'broken');
   const written = async () => (await ok(bob, '/msg/get_stream_msg', about)).packets?.join('') ?? '';
   await until('the first half is stored', async () => Buffer.byteLength(await written()) === half);

@@ -66,7 +66,8 @@ impl Content {
     fn parse(content: &[u8]) -> Result<Self> {
         serde_json::from_slice(content).map_err(|_unlike| {
             Error::args(
-                "content of a stream must be a JSON object with type, \"text\" or \"markdown\", and content, what the text begins with",
+                "content of a stream must be a JSON object with type, \"text\" or \"markdown\", \
+                 and content, what the text begins with",
             )
         })
     }
@@ -85,7 +86,8 @@ fn bytes_in_json(text: &str) -> usize {
 
 fn not_found(conversation: &str, client_msg_id: &str) -> Error {
     ErrorCode::RecordNotFound.with(format!(
-        "no stream {client_msg_id} in {conversation}; a message of contentType 143 begins one, and an hour after its end a stream is forgotten"
+        "no stream {client_msg_id} in {conversation}; a message of contentType 143 begins one, \
+         and an hour after its end a stream is forgotten"
     ))
 }
 
