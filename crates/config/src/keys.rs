@@ -26,11 +26,13 @@ pub enum Purpose {
     AccountTokens,
     /// What is stored of verification codes.
     AccountCodes,
+    /// Sessions of the console.
+    ConsoleSessions,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InternalCalls,
         Self::InternalAnswers,
         Self::UploadIds,
@@ -38,6 +40,7 @@ impl Purpose {
         Self::AdminPort,
         Self::AccountTokens,
         Self::AccountCodes,
+        Self::ConsoleSessions,
     ];
 
     fn label(self) -> &'static [u8] {
@@ -49,6 +52,7 @@ impl Purpose {
             Self::AdminPort => b"openim admin port v2",
             Self::AccountTokens => b"openim account token v1",
             Self::AccountCodes => b"openim account code v1",
+            Self::ConsoleSessions => b"openim console session v1",
         }
     }
 

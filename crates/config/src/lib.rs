@@ -4,6 +4,7 @@
 
 mod accounts;
 mod clients;
+mod console;
 mod environment;
 mod files;
 mod hooks;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 pub use accounts::{Accounts, Codes, LiveKit, Mail, MailSecurity, Sms};
 pub use clients::{AddressLimits, origins_problem, proxies_problem};
+pub use console::{Console, ConsoleRoles};
 use figment::{
     Figment,
     providers::{Format, Serialized, Yaml},
@@ -106,6 +108,8 @@ pub struct Config {
     pub backup: Backup,
     /// The account service.
     pub accounts: Accounts,
+    /// The console.
+    pub console: Console,
     /// Calls to the integrator's back end; also the content of `webhooks.yaml`.
     pub webhooks: Webhooks,
     /// System messages; also the content of `notification.yaml`.
@@ -559,6 +563,7 @@ impl Default for Config {
             object: Object::default(),
             backup: Backup::default(),
             accounts: Accounts::default(),
+            console: Console::default(),
             webhooks: Webhooks::default(),
             notification: Notifications::default(),
             admin_port: 12000,
@@ -759,6 +764,9 @@ impl Config {
         }
         if let Some((key, problem)) = self.accounts.problem(&self.mongo.database) {
             return refuse(&format!("accounts.{key}"), &problem);
+        }
+        if let Some((key, problem)) = self.console.problem() {
+            return refuse(&format!("console.{key}"), &problem);
         }
         if self.object.enable == ObjectKind::S3 {
             let s3 = &self.object.s3;
