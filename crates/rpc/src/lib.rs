@@ -10,6 +10,7 @@ mod key;
 mod method;
 mod metrics;
 mod server;
+mod targets;
 mod tls;
 
 pub use async_trait::async_trait;
@@ -24,6 +25,7 @@ pub use key::InternalKey;
 pub use method::is_complete;
 pub use metrics::RpcMetrics;
 pub use server::{RpcService, decode, encode, serve};
+pub use targets::admin_ports;
 pub use tls::Tls;
 
 /// Implements [`RpcService`] by a table `package::Request => handler`; every handler is

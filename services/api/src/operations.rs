@@ -75,21 +75,10 @@ pub(crate) async fn discovery(
     }
     let name = path.as_str().rsplit('/').next().unwrap_or_default().to_owned();
     let Some(component) = component(&name) else { return envelope::not_found().await };
-    let config = &api.config;
-    let resolve = async |host: String| {
-        // A service without instances has no name: that is an empty list, not a failure.
-        let found = tokio::net::lookup_host((host, config.admin_port)).await;
-        found.map(|addresses| addresses.map(|address| address.to_string()).collect()).unwrap_or_default()
+    let targets = match rpc::admin_ports(&api.config, component).await {
+        Ok(targets) => targets,
+        Err(error) => return envelope::answer_of(Err::<(), _>(error)),
     };
-    let mut targets: Vec<String> = match config.discovery.enable {
-        DiscoveryKind::Static => resolve(config.discovery.host.clone()).await,
-        DiscoveryKind::Kubernetes => resolve(format!("{}{component}", config.discovery.service_prefix)).await,
-        DiscoveryKind::Etcd => match rpc::metrics_targets(&config.etcd, component).await {
-            Ok(targets) => targets,
-            Err(error) => return envelope::answer_of(Err::<(), _>(error)),
-        },
-    };
-    targets.sort_unstable();
     let labels = Labels { namespace: "default", service: name };
     Json([Targets { targets, labels }]).into_response()
 }
