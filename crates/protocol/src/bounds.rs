@@ -61,6 +61,8 @@ pub const CONVERSATION_GROUPS: usize = 100;
 pub const DISABLED_USERS: usize = 100;
 /// Entries of a page.
 pub const PAGE: i32 = 1000;
+/// Users or groups in a page that continues behind a key.
+pub const LISTED: i32 = 100;
 
 /// The bound of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -288,6 +288,15 @@ impl Store {
         Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }
 
+    /// Up to `limit` groups in order of their ids, from the first behind `after` on, whose ids begin with `prefix`.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached.
+    pub async fn groups_after(&self, prefix: &str, after: &str, limit: i64) -> Result<Vec<Group>> {
+        let find = self.typed("group").find(crate::behind("group_id", prefix, after));
+        self.collect(find.sort(doc! { "group_id": 1 }).limit(limit).await?).await
+    }
+
     /// Groups created in a range of time, ms.
     pub async fn group_creations(&self, range: std::ops::Range<i64>) -> Result<crate::CreationCounts> {
         self.creations("group", range).await

@@ -512,6 +512,16 @@ pub(crate) fn contains(text: &str) -> Document {
     doc! { "$regex": regex::escape(text), "$options": "i" }
 }
 
+/// Texts that begin with `prefix` and come behind `after`: a range of an index.
+pub(crate) fn behind(key: &str, prefix: &str, after: &str) -> Document {
+    let mut range = doc! { "$gt": after };
+    if !prefix.is_empty() {
+        range.insert("$gte", prefix);
+        range.insert("$lt", format!("{prefix}{}", char::MAX));
+    }
+    doc! { key: range }
+}
+
 /// How many documents of a collection were created in a range of time (ms), before it, and per UTC day in it.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]

@@ -181,6 +181,15 @@ impl Store {
         Ok((self.collect(found).await?, total))
     }
 
+    /// Up to `limit` users in order of their ids, from the first behind `after` on, whose ids begin with `prefix`.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached.
+    pub async fn users_after(&self, prefix: &str, after: &str, limit: i64) -> Result<Vec<User>> {
+        let find = self.typed("user").find(crate::behind("user_id", prefix, after));
+        self.collect(find.sort(doc! { "user_id": 1 }).limit(limit).await?).await
+    }
+
     /// Registrations in a range of time, ms.
     pub async fn registrations(&self, range: std::ops::Range<i64>) -> Result<crate::CreationCounts> {
         self.creations("user", range).await
@@ -192,5 +201,44 @@ impl Store {
         let total = users.count_documents(doc! {}).await?;
         let found = users.find(doc! {}).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
         Ok((self.collect(found).await?, total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use faults::fate::Calm;
+
+    use super::*;
+    use crate::memory::Memory;
+
+    #[tokio::test]
+    async fn users_and_groups_are_listed_behind_a_key_within_a_prefix() {
+        let store = Store::in_memory(&Memory::default(), Arc::new(Calm));
+        let user = |id: &str| User {
+            user_id: id.to_owned(),
+            nickname: String::new(),
+            face_url: String::new(),
+            ex: String::new(),
+            app_manger_level: 0,
+            global_recv_msg_opt: 0,
+            create_time: DateTime::from_millis(1),
+            status: 0,
+        };
+        for id in ["c", "ann", "b", "b1", "b2", "b\u{10ffff}", "ben"] {
+            store.ensure_user(&user(id)).await.unwrap();
+        }
+        let listed = async |prefix: &str, after: &str, limit| -> Vec<String> {
+            let users = store.users_after(prefix, after, limit).await.unwrap();
+            users.into_iter().map(|user| user.user_id).collect()
+        };
+        assert_eq!(listed("", "", 2).await, ["ann", "b"]);
+        assert_eq!(listed("", "b1", 10).await, ["b2", "ben", "b\u{10ffff}", "c"]);
+        assert_eq!(listed("b", "", 10).await, ["b", "b1", "b2", "ben"], "the end of the range is no id");
+        assert_eq!(listed("b", "b1", 1).await, ["b2"]);
+        assert_eq!(listed("z", "", 10).await, Vec::<String>::new());
+        let range = crate::behind("group_id", "g", "g1");
+        assert_eq!(range, doc! { "group_id": { "$gt": "g1", "$gte": "g", "$lt": "g\u{10ffff}" } });
     }
 }

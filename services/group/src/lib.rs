@@ -4,6 +4,7 @@ mod create;
 mod directory;
 mod forget_requests;
 mod hooks;
+mod listing;
 mod membership;
 mod read;
 mod settings;
@@ -93,6 +94,7 @@ rpc::service! { Groups, Service::Group, {
     extension::DeleteGroupRequestsToGroupReq => forget_received_requests,
     extension::GetGroupApplicationBadgeCountReq => request_badge,
     extension::ClearGroupApplicationBadgeCountReq => clear_request_badge,
+    extension::ListGroupsReq => list,
 } }
 
 /// What the caller is to a group; the authorization table of group operations.

@@ -4,6 +4,7 @@ mod accounts;
 mod bans;
 mod client_config;
 mod commands;
+mod listing;
 mod unregister;
 
 use std::sync::Arc;
@@ -111,6 +112,7 @@ rpc::service! { Users, Service::User, {
     extension::BanUserReq => ban,
     extension::UnbanUserReq => unban,
     extension::PageFindDisableUsersReq => disabled,
+    extension::ListUsersReq => list,
 } }
 
 /// Creates the configured administrators.
