@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod console;
 mod helper;
 mod host;
 mod moving;
@@ -50,6 +51,8 @@ pub(crate) enum Role {
     Api,
     /// Run the service that issues and revokes tokens.
     Auth,
+    /// Run the console: pages for administrators in a browser.
+    Console,
     /// Run the service of conversations and their settings.
     Conversation,
     /// Run the scheduled jobs: retention, expired files, erased users.
@@ -75,13 +78,13 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The services that run in this process. In [`Role::All`] the account service is one more if it is configured.
+    /// The services that run in this process. In [`Role::All`] the account service and the console are two more if they are configured.
     pub(crate) fn components(self) -> Vec<String> {
         match self {
             Self::All => {
                 let services = Self::value_variants().iter();
                 services
-                    .filter(|role| !matches!(role, Self::All | Self::Migrate | Self::Account))
+                    .filter(|role| !matches!(role, Self::All | Self::Migrate | Self::Account | Self::Console))
                     .map(|role| role.name())
                     .collect()
             }
@@ -91,12 +94,15 @@ impl Role {
 
     /// Whether it reads or writes the database of the messages.
     pub(crate) fn has_store(self) -> bool {
-        !matches!(self, Self::Account | Self::Api | Self::Gateway)
+        !matches!(self, Self::Account | Self::Api | Self::Console | Self::Gateway)
     }
 
     /// Whether it calls the integrator's back end.
     pub(crate) fn calls_hooks(self) -> bool {
-        !matches!(self, Self::Account | Self::Api | Self::Auth | Self::Cron | Self::Migrate | Self::Third)
+        !matches!(
+            self,
+            Self::Account | Self::Api | Self::Auth | Self::Console | Self::Cron | Self::Migrate | Self::Third
+        )
     }
 
     /// As it is written on the command line.

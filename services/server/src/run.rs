@@ -281,6 +281,9 @@ impl Process {
         if self.role == Role::Account || self.role == Role::All && self.config.accounts.enable {
             self.start_account().await?;
         }
+        if self.role == Role::Console || self.role == Role::All && self.config.console.enable {
+            self.start_console()?;
+        }
         if self.runs(Role::Push) {
             self.start_push()?;
         }

@@ -1,0 +1,67 @@
+//! What the console adds to the audit log, with the target `audit`: `console.sign_in` is an attempt to sign in, successful or not,
+//! `console.sign_out` its end, `console.refused` a form or page that somebody may not have, `console.act` an action with its reason and the
+//! answer's errCode, `console.viewed` messages that somebody has looked at.
+
+use crate::{
+    http::Visit,
+    session::{Session, Way},
+};
+
+/// Longest text of somebody who is not known that is kept, in characters.
+const LONGEST: usize = 64;
+/// Longest request that is kept, in characters.
+const KEPT: usize = 2000;
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::Secret => "secret",
+        Way::Account => "account",
+    }
+}
+
+/// Never the secret.
+pub(crate) fn sign_in(how: Way, name: &str, address: &str, code: i32) {
+    let name: String = name.chars().take(LONGEST).collect();
+    tracing::info!(target: "audit", name, way = way(how), address, code, "console.sign_in");
+}
+
+pub(crate) fn sign_out(session: &Session, address: &str) {
+    tracing::info!(target: "audit", administrator = session.who(), address, "console.sign_out");
+}
+
+pub(crate) fn refused(administrator: &str, address: &str, path: &str, why: &str) {
+    tracing::info!(target: "audit", administrator, address, path, why, "console.refused");
+}
+
+/// An action, after it; `request` are the fields of its form.
+pub(crate) fn act(visit: &Visit, request: &str, reason: &str, code: i32) {
+    let request: String = request.chars().take(KEPT).collect();
+    tracing::info!(
+        target: "audit",
+        administrator = visit.signed.session.who(),
+        acting_as = visit.context.user_id(),
+        role = visit.signed.role.name(),
+        address = visit.address(),
+        path = visit.path,
+        request,
+        reason,
+        code,
+        operation_id = visit.context.operation_id,
+        "console.act"
+    );
+}
+
+/// Messages that were shown.
+pub(crate) fn viewed(visit: &Visit, user: &str, conversation: &str, first: i64, last: i64) {
+    tracing::info!(
+        target: "audit",
+        administrator = visit.signed.session.who(),
+        role = visit.signed.role.name(),
+        address = visit.address(),
+        user,
+        conversation,
+        first,
+        last,
+        "console.viewed"
+    );
+}

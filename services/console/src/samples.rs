@@ -1,0 +1,203 @@
+//! What the processes of the cluster count: their metrics, read from their admin ports every few seconds. Counters start at 0 with
+//! each process, so rates are the difference of two samples and never negative.
+
+use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+
+use bytes::BytesMut;
+use config::Config;
+use futures::stream::{self, StreamExt};
+use model::Clock;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// How often samples are taken.
+const EVERY: Duration = Duration::from_secs(15);
+/// Longest page of metrics that is read, in bytes.
+const LONGEST: usize = 4 << 20;
+/// Processes that are asked at once.
+const AT_ONCE: usize = 16;
+/// Services whose metrics the overview has.
+const SERVICES: [&str; 4] = ["api", "gateway", "msg", "transfer"];
+
+/// Sums over all processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Numbers {
+    /// Users with a connection; one with connections to two gateways counts twice.
+    pub(crate) online: u64,
+    pub(crate) connections: u64,
+    /// Messages taken from clients.
+    pub(crate) accepted: u64,
+    /// Messages written to MongoDB.
+    pub(crate) stored: u64,
+    /// Messages that could not be taken or written, and calls of the REST API answered with 500.
+    pub(crate) failed: u64,
+}
+
+/// A sample, and the rates since the previous one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) at_ms: i64,
+    pub(crate) numbers: Numbers,
+    pub(crate) rates: Option<Rates>,
+    /// Processes that have answered, and that have not.
+    pub(crate) answered: usize,
+    pub(crate) silent: usize,
+}
+
+/// Per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) accepted: f64,
+    pub(crate) stored: f64,
+    pub(crate) failed: f64,
+}
+
+/// The last sample.
+pub(crate) struct Samples {
+    client: reqwest::Client,
+    last: Mutex<Option<Sample>>,
+}
+
+impl Numbers {
+    /// Of one process, from its metrics as text.
+    fn read(text: &str) -> Self {
+        let mut numbers = Self::default();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let Ok(value) = value.parse::<f64>() else { continue };
+            // Whole and never negative, whatever a process says.
+            let value = value.max(0.0) as u64;
+            let sum = match name {
+                "online_user_num" => &mut numbers.online,
+                "gateway_connections" => &mut numbers.connections,
+                "single_chat_msg_process_success_total" | "group_chat_msg_process_success_total" => {
+                    &mut numbers.accepted
+                }
+                "msg_insert_mongo_success_total" => &mut numbers.stored,
+                "single_chat_msg_process_failed_total"
+                | "group_chat_msg_process_failed_total"
+                | "msg_insert_mongo_failed_total" => &mut numbers.failed,
+                "api_count_total" if labels.contains("code=\"500\"") => &mut numbers.failed,
+                _ => continue,
+            };
+            *sum = sum.saturating_add(value);
+        }
+        numbers
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            online: self.online.saturating_add(other.online),
+            connections: self.connections.saturating_add(other.connections),
+            accepted: self.accepted.saturating_add(other.accepted),
+            stored: self.stored.saturating_add(other.stored),
+            failed: self.failed.saturating_add(other.failed),
+        }
+    }
+
+    fn since(self, before: Self, ms: i64) -> Option<Rates> {
+        let seconds = ms as f64 / 1000.0;
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        (ms > 0).then(|| Rates {
+            accepted: rate(self.accepted, before.accepted),
+            stored: rate(self.stored, before.stored),
+            failed: rate(self.failed, before.failed),
+        })
+    }
+}
+
+impl Samples {
+    pub(crate) fn new(client: reqwest::Client) -> Self {
+        Self { client, last: Mutex::new(None) }
+    }
+
+    pub(crate) fn last(&self) -> Option<Sample> {
+        *self.last.lock()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn put(&self, sample: Sample) {
+        *self.last.lock() = Some(sample);
+    }
+
+    /// Takes samples until `stop`.
+    pub(crate) async fn take_until(&self, config: &Config, clock: &dyn Clock, stop: CancellationToken) {
+        let mut pause = tokio::time::interval(EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = pause.tick() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.take(config, clock) => {}
+            }
+        }
+    }
+
+    async fn take(&self, config: &Config, clock: &dyn Clock) {
+        let mut ports = BTreeSet::new();
+        for service in SERVICES {
+            match rpc::admin_ports(config, service).await {
+                Ok(found) => ports.extend(found),
+                Err(error) => tracing::debug!(%error, service, "console.not_found"),
+            }
+        }
+        let asked: BTreeMap<String, Option<Numbers>> = stream::iter(ports)
+            .map(|port| async move {
+                let read = self.read(&port).await;
+                (port, read)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let numbers = asked.values().flatten().fold(Numbers::default(), |sum, one| sum.plus(*one));
+        let answered = asked.values().flatten().count();
+        let at_ms = clock.now_ms();
+        let before = self.last();
+        let rates = before.and_then(|before| numbers.since(before.numbers, at_ms - before.at_ms));
+        let silent = asked.len() - answered;
+        *self.last.lock() = Some(Sample { at_ms, numbers, rates, answered, silent });
+    }
+
+    async fn read(&self, port: &str) -> Option<Numbers> {
+        let mut answer = self.client.get(format!("http://{port}/metrics")).send().await.ok()?;
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.ok()? {
+            if bytes.len() + chunk.len() > LONGEST {
+                return None;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Some(Numbers::read(&String::from_utf8_lossy(&bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_by_what_they_mean() {
+        let text = "# HELP online_user_num x.\nonline_user_num 3\ngateway_connections 4\n\
+            single_chat_msg_process_success_total 10\ngroup_chat_msg_process_success_total 5\n\
+            msg_insert_mongo_success_total 15\nmsg_insert_mongo_failed_total 1\n\
+            api_count_total{path=\"/msg/send_msg\",method=\"POST\",code=\"500\"} 2\n\
+            api_count_total{path=\"/msg/send_msg\",method=\"POST\",code=\"0\"} 900\nrubbish\nx y\n";
+        let numbers = Numbers::read(text);
+        assert_eq!(numbers, Numbers { online: 3, connections: 4, accepted: 15, stored: 15, failed: 3 });
+        assert_eq!(numbers.plus(numbers).accepted, 30);
+    }
+
+    #[test]
+    fn a_rate_never_falls_below_nothing() {
+        let (before, now) = (
+            Numbers { accepted: 10, stored: 50, ..Default::default() },
+            Numbers { accepted: 40, stored: 5, ..Default::default() },
+        );
+        // A process that has restarted counts from 0.
+        assert_eq!(now.since(before, 15_000), Some(Rates { accepted: 2.0, stored: 0.0, failed: 0.0 }));
+        assert_eq!(now.since(before, 0), None);
+    }
+}
