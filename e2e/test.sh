@@ -91,6 +91,7 @@ if wants all loopback; then
   later "users are erased, backups are sealed" e2e/tests/erase.sh
   later "accounts" e2e/tests/account.sh
   later "streams" e2e/tests/streams.sh
+  later "console" e2e/tests/console.sh
   later "a move from upstream" e2e/tests/import.sh
 fi
 [ "$mode" = fast ] || together "$at_once"
