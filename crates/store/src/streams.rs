@@ -252,7 +252,8 @@ impl Store {
     }
 }
 
-#[cfg(all(test, debug_assertions))]
+#[cfg(test)]
+#[cfg(debug_assertions)]
 mod tests {
     use std::sync::Arc;
 

@@ -291,8 +291,7 @@ fn run(seed: u64, wrong: Wrong) -> Vec<(Role, u64)> {
         assert_eq!(run.read("ben").await, read, "{what}");
         let wrong = run.wrong.lock().clone();
         assert!(wrong.is_empty(), "{what}: {wrong:?}");
-        let steps = run.steps.lock().clone();
-        steps
+        run.steps.lock().clone()
     })
 }
 
