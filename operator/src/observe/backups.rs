@@ -151,11 +151,16 @@ mod tests {
         let owner = json!({ "apiVersion": "batch/v1", "kind": owner, "name": "chat-backup", "uid": "u" });
         let conditions: Vec<_> = condition
             .into_iter()
-            .map(|type_| json!({ "type": type_, "status": "True", "message": "Job was active longer than specified deadline",
-                "lastTransitionTime": "2026-11-30T03:09:00Z" }))
+            .map(|type_| {
+                let message = "Job was active longer than specified deadline";
+                let since = "2026-11-30T03:09:00Z";
+                json!({ "type": type_, "status": "True", "message": message, "lastTransitionTime": since })
+            })
             .collect();
         serde_json::from_value(json!({
-            "metadata": { "name": "chat-backup-1", "labels": { COMPONENT: component }, "ownerReferences": [owner] },
+            "metadata": {
+                "name": "chat-backup-1", "labels": { COMPONENT: component }, "ownerReferences": [owner],
+            },
             "status": { "startTime": "2026-11-30T03:00:00Z", "conditions": conditions },
         }))
         .unwrap()
