@@ -293,7 +293,8 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn groups_after(&self, prefix: &str, after: &str, limit: i64) -> Result<Vec<Group>> {
-        let find = self.typed("group").find(crate::behind("group_id", prefix, after));
+        let rows_of = self.typed("group");
+        let find = rows_of.find(crate::behind("group_id", prefix, after));
         self.collect(find.sort(doc! { "group_id": 1 }).limit(limit).await?).await
     }
 

@@ -186,7 +186,8 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn users_after(&self, prefix: &str, after: &str, limit: i64) -> Result<Vec<User>> {
-        let find = self.typed("user").find(crate::behind("user_id", prefix, after));
+        let rows_of = self.typed("user");
+        let find = rows_of.find(crate::behind("user_id", prefix, after));
         self.collect(find.sort(doc! { "user_id": 1 }).limit(limit).await?).await
     }
 

@@ -140,7 +140,6 @@ pub(crate) async fn dismiss(visit: Visit, form: Fields) -> Result<Done> {
 mod tests {
     use protocol::group::DismissGroupReq;
 
-    use super::*;
     use crate::testing::World;
 
     #[tokio::test]

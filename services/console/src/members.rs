@@ -118,7 +118,6 @@ pub(crate) async fn remove(visit: Visit, form: Fields) -> Result<Done> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::World;
 
     #[tokio::test]

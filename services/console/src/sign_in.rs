@@ -214,7 +214,6 @@ pub(crate) fn token_of(page: &str) -> String {
 mod tests {
     use protocol::{auth::GetAdminTokenReq, extension::BanUserReq};
 
-    use super::*;
     use crate::testing::{SECRET, World};
 
     #[tokio::test]

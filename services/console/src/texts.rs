@@ -58,6 +58,7 @@ texts! {
     Failures: "Failures", "失败总数";
     FailuresPerSecond: "Failures per second", "每秒失败数";
     File: "File", "文件";
+    FindInThese: "Text in these messages", "在本页消息中查找";
     FirstPage: "First page", "首页";
     ForceOut: "Force out everywhere", "强制下线(全部平台)";
     ForceOutPlatform: "Force out of this platform", "强制下线此平台";
@@ -139,7 +140,6 @@ texts! {
     StoredPerSecond: "Stored per second", "每秒存储数";
     SumsOf: "Sums over processes", "统计的进程数";
     TenMinutes: "10 minutes", "10 分钟";
-    TextInThese: "Text in these messages", "在本页消息中查找";
     ThirtyDays: "30 days", "30 天";
     Time: "Time", "时间";
     TooManyTries: "Too many attempts. Wait some minutes and try again.", "尝试次数过多,请几分钟后再试。";

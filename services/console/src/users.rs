@@ -179,7 +179,6 @@ pub(crate) async fn unban(visit: Visit, form: Fields) -> Result<Done> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::World;
 
     #[tokio::test]
