@@ -47,6 +47,8 @@ pub struct Closed {
     pub how: String,
     /// How many packets it had.
     pub next: i64,
+    /// When it was closed, ms.
+    pub at: i64,
 }
 
 /// Packets that were appended together.
@@ -172,6 +174,19 @@ impl Store {
         Ok(self.typed(STREAMS).find_one(doc! { "_id": id }).await?)
     }
 
+    /// How many streams of a conversation are not closed, beside one, counted to `most`.
+    pub async fn other_open_streams(
+        &self,
+        conversation: &str,
+        client_msg_id: &str,
+        most: u64,
+    ) -> Result<u64> {
+        let (from, to) = (format!("{conversation}\0"), format!("{conversation}\u{1}"));
+        let others = doc! { "$gte": from, "$lt": to, "$ne": id_of(conversation, client_msg_id) };
+        let filter = doc! { "_id": others, "x": { "$exists": false } };
+        Ok(self.documents(STREAMS).count_documents(filter).limit(most).await?)
+    }
+
     /// Streams of a conversation that are not closed, at most so many, the oldest first.
     pub async fn open_streams(&self, conversation: &str, most: i64) -> Result<Vec<Stream>> {
         let range = doc! { "$gte": format!("{conversation}\0"), "$lt": format!("{conversation}\u{1}") };
@@ -232,11 +247,11 @@ impl Store {
         Ok(outcome.matched_count > 0)
     }
 
-    /// Nothing more happens to the stream. Its text goes at once. The rows stay until `due`, ms, so that repeated calls are answered, and
-    /// so that whoever read the position before still finds its place taken.
+    /// Nothing more happens to the stream. Its text goes at once. The row stays, so that repeated calls are answered, and so do the blocks
+    /// until `due`, ms: whoever read the position before finds its place taken.
     pub async fn close_stream(&self, stream: &Stream, closed: &Closed, due: i64) -> Result<()> {
         let nothing = Binary { subtype: BinarySubtype::Generic, bytes: vec![] };
-        let how = doc! { "how": &closed.how, "next": closed.next };
+        let how = doc! { "how": &closed.how, "next": closed.next, "at": closed.at };
         let update = doc! { "$set": { "x": how, "m": nothing, "due": due } };
         self.documents(STREAMS).update_one(doc! { "_id": &stream.id }, update).await?;
         let blank = doc! { "$unset": { "k": 1 } };
@@ -244,9 +259,15 @@ impl Store {
         Ok(())
     }
 
+    /// Removes the blocks of a closed stream.
+    pub async fn remove_blocks(&self, stream: &Stream) -> Result<()> {
+        self.documents(BLOCKS).delete_many(doc! { "_id": all_blocks(&stream.id) }).await?;
+        Ok(())
+    }
+
     /// Forgets a stream: its blocks first, so that none is left without it.
     pub async fn remove_stream(&self, stream: &Stream) -> Result<()> {
-        self.documents(BLOCKS).delete_many(doc! { "_id": all_blocks(&stream.id) }).await?;
+        self.remove_blocks(stream).await?;
         self.documents(STREAMS).delete_one(doc! { "_id": &stream.id }).await?;
         Ok(())
     }
@@ -308,13 +329,15 @@ mod tests {
         store.remove_stream(&stream).await.unwrap();
         assert_eq!(store.packets_from(&other, 0).await.unwrap(), ["x"]);
         assert_eq!(store.open_streams("si_ann_bot", 9).await.unwrap(), [other]);
+        assert_eq!(store.other_open_streams("si_ann_bot", "1", 9).await.unwrap(), 1);
+        assert_eq!(store.other_open_streams("si_ann_bot", "12", 9).await.unwrap(), 0);
     }
 
     #[tokio::test]
     async fn a_closed_stream_keeps_neither_text_nor_message() {
         let (store, stream) = begun().await;
         assert!(store.append_block(&block(&stream, 0, &["secret"])).await.unwrap());
-        let closed = Closed { how: "sent".into(), next: 1 };
+        let closed = Closed { how: "sent".into(), next: 1, at: 800 };
         store.close_stream(&stream, &closed, 900).await.unwrap();
         let found = store.stream("si_ann_bot", "1").await.unwrap().unwrap();
         assert_eq!((found.closed.as_ref(), found.due), (Some(&closed), 900));

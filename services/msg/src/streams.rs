@@ -19,6 +19,8 @@ pub use notify::Streams;
 pub(crate) const SILENCE_MS: i64 = 10 * 60_000;
 /// When somebody looks at a stream whose end may have been interrupted, ms after it began to end.
 pub(crate) const INTERRUPTED_MS: i64 = 15_000;
+/// How long the blocks of a stream stay after its end, ms: longer than what is known of a stream is used.
+pub(crate) const BLOCKS_STAY_MS: i64 = 120_000;
 /// How long a stream is remembered after its end, ms.
 pub(crate) const REMEMBERED_MS: i64 = 3_600_000;
 /// How a stream ended whose text was sent.

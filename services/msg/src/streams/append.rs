@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn after_the_end_a_repetition_succeeds_and_anything_new_is_refused() {
-        let closed = |how: &str| Closed { how: how.into(), next: 3 };
+        let closed = |how: &str| Closed { how: how.into(), next: 3, at: 0 };
         assert!(repeated(&request(0, &["a", "b", "c"], true), &closed(super::super::SENT)).is_ok());
         assert!(repeated(&request(3, &[], true), &closed(super::super::SENT)).is_ok());
         let error = repeated(&request(2, &["c", "d"], false), &closed(super::super::SENT)).unwrap_err();

@@ -4,7 +4,7 @@ use model::{conversation_id, options, sequencer::DedupKey};
 use prost::Message;
 use protocol::{
     Error, ErrorCode, Result,
-    bounds::{OPEN_STREAMS, STREAM_BYTES},
+    bounds::{OPEN_STREAMS, STREAM_BYTES, STREAM_PACKET_BYTES},
     content_type::session,
     msg::SendMsgResp,
     sdkws::MsgData,
@@ -12,7 +12,7 @@ use protocol::{
 use rpc::Context;
 use store::streams::Stream;
 
-use super::{Content, SILENCE_MS, bytes_in_json};
+use super::{Content, SILENCE_MS};
 use crate::{Messages, bounds};
 
 impl Messages {
@@ -58,9 +58,8 @@ impl Messages {
         if known && self.store.stream(conversation, &message.client_msg_id).await?.is_none() {
             return Err(in_use(message));
         }
-        let open = self.store.open_streams(conversation, OPEN_STREAMS as i64 + 1).await?;
-        let others = open.iter().filter(|stream| stream.client_msg_id() != message.client_msg_id).count();
-        if others >= OPEN_STREAMS {
+        let most = OPEN_STREAMS as u64;
+        if self.store.other_open_streams(conversation, &message.client_msg_id, most).await? >= most {
             return Err(Error::args(format!(
                 "{conversation} has {OPEN_STREAMS} streams that have not ended; end one first (end: true)"
             )));
@@ -71,9 +70,7 @@ impl Messages {
 
 fn check(message: &MsgData) -> Result<Content> {
     let content = Content::parse(&message.content)?;
-    if bytes_in_json(&content.content) > STREAM_BYTES {
-        return Err(Error::args(format!("content.content has more than {STREAM_BYTES} bytes as JSON")));
-    }
+    protocol::check::at_most("content.content", &content.content, STREAM_PACKET_BYTES)?;
     if !options::is_set(&message.options, options::HISTORY) {
         return Err(Error::args(
             "a stream ends as a stored message: leave out the option history=false (isOnlineOnly)",
@@ -104,8 +101,8 @@ mod tests {
         let unstored =
             MsgData { options: BTreeMap::from([(options::HISTORY.to_owned(), false)]), ..message("x") };
         assert!(check(&unstored).unwrap_err().detail.contains("history"));
-        let long = check(&message(&"x".repeat(STREAM_BYTES + 1))).unwrap_err();
-        assert!(long.detail.contains("262144"), "{long}");
+        let long = check(&message(&"x".repeat(STREAM_PACKET_BYTES + 1))).unwrap_err();
+        assert!(long.detail.contains("content.content") && long.detail.contains("16384"), "{long}");
         let large = MsgData { ex: "x".repeat(protocol::bounds::RECORD_BYTES - STREAM_BYTES), ..message("x") };
         assert!(check(&large).is_err());
     }

@@ -1,6 +1,8 @@
 //! The end of a stream: its text is sent as an ordinary message. Whoever dies before that is done is followed by somebody who does it
 //! again; the message has the clientMsgID of the stream, so it is stored once.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use notification::To;
 use protocol::{
@@ -16,12 +18,17 @@ use store::{
     DAY_MS,
     streams::{Block, Closed, Stream},
 };
+use tokio::time::Instant;
 
-use super::{Content, EMPTY, INTERRUPTED_MS, REMEMBERED_MS, SENT, SILENCE_MS, Whole, notify::STREAM};
+use super::{
+    BLOCKS_STAY_MS, Content, EMPTY, INTERRUPTED_MS, REMEMBERED_MS, SENT, SILENCE_MS, Whole, notify::STREAM,
+};
 use crate::Messages;
 
-/// Streams that are looked at in one call.
-const AT_A_TIME: i64 = 1000;
+/// Streams that are read at a time: as many of the largest as fit into a reading.
+const AT_A_TIME: i64 = 32;
+/// How long a call goes on; whoever calls waits for ten seconds.
+const LOOK_FOR: Duration = Duration::from_secs(5);
 /// How many of them at once.
 const AT_ONCE: usize = 16;
 /// A message that cannot be sent for so long is given up, ms.
@@ -55,8 +62,9 @@ impl Messages {
     }
 
     async fn close(&self, stream: &Stream, how: &str, next: i64) -> Result<()> {
-        let closed = Closed { how: how.to_owned(), next };
-        Ok(self.store.close_stream(stream, &closed, self.clock.now_ms() + REMEMBERED_MS).await?)
+        let now = self.clock.now_ms();
+        let closed = Closed { how: how.to_owned(), next, at: now };
+        Ok(self.store.close_stream(stream, &closed, now + BLOCKS_STAY_MS).await?)
     }
 
     async fn send_text(
@@ -118,15 +126,22 @@ impl Messages {
     /// Looks after streams that are due: silent ones end, interrupted ones are completed, closed ones are forgotten.
     pub(crate) async fn end_streams(&self, context: &Context, _: EndStreamsReq) -> Result<EndStreamsResp> {
         context.require_system()?;
-        let due = self.store.due_streams(self.clock.now_ms(), AT_A_TIME).await?;
-        let count = due.len() as i64;
-        futures::stream::iter(due)
-            .for_each_concurrent(AT_ONCE, async |stream| {
-                if let Err(error) = self.look_after(&context.operation_id, &stream).await {
-                    tracing::warn!(conversation = stream.conversation(), %error, "stream.not_ended");
-                }
-            })
-            .await;
+        let (until, mut count) = (Instant::now() + LOOK_FOR, 0);
+        while Instant::now() < until {
+            // Those that were looked at are due later, so the next reading has others.
+            let due = self.store.due_streams(self.clock.now_ms(), AT_A_TIME).await?;
+            if due.is_empty() {
+                break;
+            }
+            count += due.len() as i64;
+            futures::stream::iter(due)
+                .for_each_concurrent(AT_ONCE, async |stream| {
+                    if let Err(error) = self.look_after(&context.operation_id, &stream).await {
+                        tracing::warn!(conversation = stream.conversation(), %error, "stream.not_ended");
+                    }
+                })
+                .await;
+        }
         Ok(EndStreamsResp { count })
     }
 
@@ -136,8 +151,14 @@ impl Messages {
         if !self.store.put_off_stream(stream, stream.due, now + INTERRUPTED_MS).await? {
             return Ok(());
         }
-        if stream.closed.is_some() {
-            return Ok(self.store.remove_stream(stream).await?);
+        if let Some(closed) = &stream.closed {
+            let forgotten_at = closed.at + REMEMBERED_MS;
+            if forgotten_at <= now {
+                return Ok(self.store.remove_stream(stream).await?);
+            }
+            self.store.remove_blocks(stream).await?;
+            self.store.put_off_stream(stream, now + INTERRUPTED_MS, forgotten_at).await?;
+            return Ok(());
         }
         let last = self.store.last_block(stream).await?;
         if last.as_ref().is_some_and(|last| last.end) {

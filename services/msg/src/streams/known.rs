@@ -10,7 +10,7 @@ use store::streams::{Block, Stream};
 
 use super::{Content, bytes_in_json};
 
-/// Much shorter than the blocks of a stream that has ended stay, which is an hour.
+/// Shorter than the blocks of a stream that has ended stay ([`super::BLOCKS_STAY_MS`]).
 const FOR: Duration = Duration::from_secs(60);
 /// All of it, in bytes.
 const MOST: u64 = 32 << 20;

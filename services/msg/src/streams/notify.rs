@@ -30,6 +30,8 @@ const TICK: Duration = Duration::from_millis(50);
 const AT_ONCE: usize = 16;
 /// Packets that wait, of all streams, in bytes. What has no room is skipped: readers ask for it.
 const MOST_WAITING: usize = 16 << 20;
+/// Packets that wait, of one stream, in bytes: a notification is a message and has its bounds.
+const MOST_OF_ONE: usize = 64 << 10;
 /// Streams that are known at a time; readers of others get the message at the end.
 const MOST_STREAMS: usize = 20_000;
 
@@ -81,10 +83,11 @@ impl Pending {
         self.is_new = true;
     }
 
-    /// Skips what waits: readers see by the position that they lack something.
+    /// Skips what waits: readers see by the position that they lack something. What the text begins with is in the first notification.
     fn skip(&mut self) {
         self.tips.start_index += self.tips.packets.len() as i64;
         self.tips.packets = vec![];
+        self.tips.content = String::new();
     }
 }
 
@@ -96,7 +99,7 @@ impl Waiting {
         let entry = self.streams.entry(stream.id().to_owned()).or_insert_with(pending);
         let before = entry.bytes();
         entry.add(start, packets);
-        if self.bytes - before + entry.bytes() > MOST_WAITING {
+        if entry.bytes() > MOST_OF_ONE || self.bytes - before + entry.bytes() > MOST_WAITING {
             entry.skip();
         }
         self.bytes = self.bytes - before + entry.bytes();
@@ -140,8 +143,9 @@ impl Streams {
         let pending = || {
             let is_group = message.session_type == session::GROUP;
             let to = if is_group { &message.group_id } else { &message.recv_id };
+            let beginning = if start == 0 { content.content.clone() } else { String::new() };
             Pending {
-                tips: StreamTips { start_index: start, ..tips_of(stream, content) },
+                tips: StreamTips { start_index: start, content: beginning, ..tips_of(stream, content) },
                 is_group,
                 to: to.clone(),
                 is_new: false,
@@ -253,15 +257,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_bounded_and_a_gap_remains() {
         let (mut waiting, first) = (Waiting::default(), stream("1"));
-        let most = "x".repeat(MOST_WAITING);
+        let most = "x".repeat(MOST_OF_ONE);
         add(&mut waiting, &first, 0, &[&most]);
         let second = stream("2");
-        add(&mut waiting, &second, 0, &["y"]);
-        assert_eq!(waiting.bytes, MOST_WAITING);
+        add(&mut waiting, &second, 0, &[&most, "y"]);
+        assert_eq!(waiting.bytes, MOST_OF_ONE);
         let mut due = taken(&mut waiting);
         due.sort();
-        assert_eq!(due[1], (1, String::new()), "the second one's reader sees that a packet is missing");
+        assert_eq!(
+            due,
+            [(0, most), (2, String::new())],
+            "the second one's reader sees that packets are missing"
+        );
         assert_eq!(waiting.bytes, 0);
+        let all: Vec<Stream> = (3..300).map(|number| stream(&number.to_string())).collect();
+        for stream in &all {
+            add(&mut waiting, stream, 0, &["x".repeat(MOST_OF_ONE).as_str()]);
+        }
+        assert_eq!(waiting.bytes, MOST_WAITING, "of all streams, too");
     }
 
     #[tokio::test(start_paused = true)]
