@@ -37,9 +37,9 @@ const REASON: usize = 500;
 const LANGUAGE: &str = "console_language";
 const YEAR: &str = "; Max-Age=31536000";
 
-/// Nothing but the page itself, its style sheet and its forms.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Nothing but the page itself, its style sheet, its icon and its forms.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -376,6 +376,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     };
     sign_in::mount(mounted, app)
         .route(page::STYLE_PATH, routing::get(page::style))
+        .route(page::ICON_PATH, routing::get(page::icon))
         .fallback(nowhere.clone())
         .method_not_allowed_fallback(nowhere)
         .layer(DefaultBodyLimit::disable())

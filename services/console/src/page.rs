@@ -18,6 +18,8 @@ use crate::{
 
 pub(crate) const STYLE_PATH: &str = "/style.css";
 const STYLE: &str = include_str!("style.css");
+pub(crate) const ICON_PATH: &str = "/icon.svg";
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0b57a4"/><path d="M4 4h8v6H8l-2 2v-2H4z" fill="#fff"/></svg>"##;
 /// Pages name the style sheet by its version: browsers may keep it.
 const KEEP: &str = "public, max-age=86400";
 
@@ -25,6 +27,11 @@ const KEEP: &str = "public, max-age=86400";
 pub(crate) async fn style() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, KEEP)];
     (headers, STYLE).into_response()
+}
+
+/// The icon of a tab: without one, browsers ask for another and report that the policy forbids it.
+pub(crate) async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, KEEP)], ICON).into_response()
 }
 
 /// The response of a page.
@@ -50,6 +57,7 @@ pub(crate) fn frame(seen: &Seen, visit: Option<&Visit>, title: &str, body: &Mark
                 meta name="robots" content="noindex";
                 title { (plain(title)) " – OpenIM" }
                 link rel="stylesheet" href=(style);
+                link rel="icon" type="image/svg+xml" href=(ICON_PATH);
             }
             body {
                 a.skip href="#main" { (seen.text(Text::SkipToContent)) }
