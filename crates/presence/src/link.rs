@@ -210,6 +210,24 @@ impl Link {
         }
     }
 
+    /// Runs a part and behind it many others, also where they go to different nodes of a cluster.
+    pub(crate) async fn query_behind(
+        &self,
+        first: Vec<Cmd>,
+        mut then: Vec<Vec<Cmd>>,
+    ) -> RedisResult<Vec<Value>> {
+        if first.is_empty() {
+            return self.query_all(then).await;
+        }
+        if matches!(self, Self::Cluster(_)) {
+            let mut answers = self.query_all(vec![first]).await?;
+            answers.extend(self.query_all(then).await?);
+            return Ok(answers);
+        }
+        then.insert(0, first);
+        self.query_all(then).await
+    }
+
     /// Runs two parts one after the other, also where they go to different nodes of a cluster.
     pub(crate) async fn query_in_order(&self, [first, second]: [Vec<Cmd>; 2]) -> RedisResult<Vec<Value>> {
         if !matches!(self, Self::Cluster(_)) {

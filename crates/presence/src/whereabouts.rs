@@ -27,38 +27,62 @@ impl Routes {
     /// # Errors
     /// When Redis does not answer.
     pub async fn whereabouts(&self, gateways: &[String], users: &[String]) -> Result<Whereabouts> {
-        let mut found = Whereabouts::default();
-        let mut chunks = users.chunks(USERS);
-        let first = chunks.next().unwrap_or_default();
-        let questions = |users: &[String]| {
-            users.iter().map(|user| vec![Cmd::hvals(self.keys.routes(user))]).collect::<Vec<_>>()
-        };
-        let mut asked = Vec::with_capacity(first.len() + 2);
-        if !gateways.is_empty() {
-            asked.push(vec![Cmd::mget(
-                gateways.iter().map(|gateway| self.keys.ready(gateway)).collect::<Vec<_>>(),
-            )]);
-        }
-        asked.push(vec![Cmd::hgetall(self.keys.lives())]);
-        asked.extend(questions(first));
-        let mut answers = self.redis.query_all(asked).await?.into_iter();
-        if !gateways.is_empty() {
-            let ready: Vec<Option<i64>> = next(&mut answers)?;
-            found.ready = gateways.iter().cloned().zip(ready.iter().map(Option::is_some)).collect();
-        }
-        let lives: HashMap<String, String> = next(&mut answers)?;
-        for answer in answers {
-            found.routes.push(read_routes(answer)?);
-        }
-        for chunk in chunks {
-            for answer in self.redis.query_all(questions(chunk)).await? {
+        let ready = gateways.iter().map(|gateway| (gateway.clone(), true)).collect();
+        let mut found = Whereabouts { ready, ..Default::default() };
+        let marks: Vec<String> = gateways.iter().map(|gateway| self.keys.ready(gateway)).collect();
+        let mut lives: HashMap<String, String> = HashMap::new();
+        let (mut rest, mut is_first) = (users, true);
+        while is_first || !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(rest.len().min(USERS));
+            rest = behind;
+            // With each chunk, and before its routes: the table may be lost and written again between two questions.
+            let first = if marks.is_empty() { vec![] } else { vec![Cmd::mget(marks.clone())] };
+            let mut then = Vec::with_capacity(chunk.len() + 2);
+            if is_first {
+                then.push(vec![Cmd::hgetall(self.keys.lives())]);
+            }
+            then.extend(chunk.iter().map(|user| vec![Cmd::hvals(self.keys.routes(user))]));
+            let mut answers = self.redis.query_behind(first, then).await?.into_iter();
+            if !marks.is_empty() {
+                let ready: Vec<Option<i64>> = next(&mut answers)?;
+                for (gateway, _none) in gateways.iter().zip(ready).filter(|(_, ready)| ready.is_none()) {
+                    found.ready.insert(gateway.clone(), false);
+                }
+            }
+            if is_first {
+                lives = next(&mut answers)?;
+                is_first = false;
+            }
+            for answer in answers {
                 found.routes.push(read_routes(answer)?);
             }
         }
         found.living = self.living_of(lives).await?;
+        let before = at_each(&found.routes);
         self.keep_living(users, &mut found.routes).await?;
+        let left = at_each(&found.routes);
+        // It may go on under another life, and have written these routes again since they were read.
+        for (gateway, count) in before {
+            if left.get(&gateway) != Some(&count)
+                && let Some(ready) = found.ready.get_mut(&gateway)
+            {
+                *ready = false;
+            }
+        }
         Ok(found)
     }
+}
+
+/// How many of these routes are at each gateway.
+fn at_each(routes: &[Vec<Route>]) -> HashMap<String, usize> {
+    let mut at_each: HashMap<String, usize> = HashMap::new();
+    for route in routes.iter().flatten() {
+        match at_each.get_mut(&route.gateway) {
+            Some(count) => *count += 1,
+            None => _ = at_each.insert(route.gateway.clone(), 1),
+        }
+    }
+    at_each
 }
 
 fn next<T: redis::FromRedisValue>(answers: &mut impl Iterator<Item = redis::Value>) -> Result<T> {
@@ -70,6 +94,29 @@ fn next<T: redis::FromRedisValue>(answers: &mut impl Iterator<Item = redis::Valu
 mod tests {
     use super::*;
     use crate::{Incarnation, fake::Redis};
+
+    #[tokio::test]
+    async fn a_gateway_whose_life_ended_meanwhile_is_asked() {
+        let redis = Redis::start().await;
+        let (routes, old, gateway) = (redis.routes(), Incarnation::default(), "10.0.0.1:1".to_owned());
+        routes.begin_life(&old, &gateway).await.unwrap();
+        routes.begin_table(&gateway).await.unwrap();
+        assert!(routes.complete_table(&gateway).await.unwrap());
+        let route = Route {
+            connection_id: "a".into(),
+            gateway: gateway.clone(),
+            platform: 5,
+            token_digest: String::new(),
+            incarnation: old.id().into(),
+            opened_ms: 0,
+            issued_ms: 0,
+        };
+        routes.put(&[("u".to_owned(), route)]).await.unwrap();
+        routes.end_life(&old).await.unwrap();
+        let found =
+            redis.routes().whereabouts(std::slice::from_ref(&gateway), &["u".to_owned()]).await.unwrap();
+        assert!(found.routes[0].is_empty() && !found.ready[&gateway]);
+    }
 
     #[tokio::test]
     async fn one_question_answers_like_several() {

@@ -214,7 +214,9 @@ impl Line {
     /// Writes a frame; `false` when the connection is lost, or its client took nothing of it for too long.
     pub(crate) async fn write(&mut self, message: Message) -> bool {
         let Self { socket, gate, cut, frames } = self;
-        let sending = while_progress(socket.send(message), || gate.written(), || longest(frames.pressure()));
+        let bytes = if let Message::Binary(frame) = &message { frame.len() } else { 0 };
+        let longest = || longest(bytes, frames.pressure());
+        let sending = while_progress(socket.send(message), || gate.written(), longest);
         let sent = cut.run_until_cancelled(sending).await;
         matches!(sent, Some(Some(Ok(()))))
     }
@@ -230,10 +232,12 @@ impl Line {
     }
 }
 
-/// How long one frame may take in all: it is held in memory meanwhile.
-fn longest(pressure: Pressure) -> Duration {
+/// How long one frame may take in all: a large one is held in memory meanwhile. Where there is room, the longest answer (1 MiB) must reach
+/// the slowest client: it would ask for the same again.
+fn longest(bytes: usize, pressure: Pressure) -> Duration {
     Duration::from_secs(match pressure {
-        Pressure::Low => 120,
+        _ if bytes <= SMALL => 600,
+        Pressure::Low => 600,
         Pressure::Some => 30,
         Pressure::High => 10,
         Pressure::Full | Pressure::Over => 2,
@@ -326,11 +330,18 @@ mod tests {
             }
             "sent"
         };
-        let longest = || longest(Pressure::Low);
+        let longest = || longest(SMALL + 1, Pressure::Low);
         assert_eq!(while_progress(slow, || taken.load(Ordering::Relaxed), longest).await, Some("sent"));
         let start = Instant::now();
         assert_eq!(while_progress(pending::<()>(), || taken.load(Ordering::Relaxed), longest).await, None);
         assert_eq!(start.elapsed(), WRITE_DEADLINE);
+    }
+
+    #[test]
+    fn a_small_frame_is_waited_for_however_little_memory_is_left() {
+        assert_eq!(longest(100, Pressure::Full), longest(100, Pressure::Low));
+        assert!(longest(1 << 20, Pressure::Low) >= Duration::from_secs(300));
+        assert_eq!(longest(1 << 20, Pressure::Full), Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]
@@ -344,7 +355,8 @@ mod tests {
         };
         let start = Instant::now();
         let sent =
-            while_progress(trickle, || taken.load(Ordering::Relaxed), || longest(Pressure::Full)).await;
+            while_progress(trickle, || taken.load(Ordering::Relaxed), || longest(SMALL + 1, Pressure::Full))
+                .await;
         assert_eq!(sent, None);
         assert!(start.elapsed() <= Duration::from_secs(3), "{:?}", start.elapsed());
     }

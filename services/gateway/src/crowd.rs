@@ -34,6 +34,9 @@ impl Limits {
 
     /// Which connections to close, the oldest first, to stay within the limit; never `newest`.
     pub(crate) fn surplus(self, newest: &Open, mut others: Vec<Open>) -> Vec<String> {
+        // A gateway that has begun another life has written each of its routes twice, for a moment.
+        let mut seen = std::collections::HashSet::new();
+        others.retain(|open| seen.insert(open.connection_id.clone()));
         others.sort_by_key(|open| std::cmp::Reverse(open.opened_ms));
         let mut of_platform: HashMap<i32, usize> = HashMap::from([(newest.platform.number(), 1)]);
         let mut kept = 1;
@@ -59,6 +62,13 @@ mod tests {
     fn open(id: usize, platform: i32) -> Open {
         let platform = Platform::parse(platform).unwrap();
         Open { connection_id: id.to_string(), platform, opened_ms: id as i64 }
+    }
+
+    #[test]
+    fn a_connection_that_is_listed_twice_counts_once() {
+        let limits = Limits::new(&Config::default(), Policy::OnePerPlatform);
+        let twice: Vec<_> = (1..4).flat_map(|id| [open(id, 5), open(id, 5)]).collect();
+        assert!(limits.surplus(&open(9, 5), twice).is_empty());
     }
 
     #[test]

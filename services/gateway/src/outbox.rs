@@ -119,6 +119,11 @@ impl Outbox {
         if !last && !self.has_room(queue.bytes, cost) {
             return Err(Refused::Full);
         }
+        if matches!(outbound, Outbound::Kick(_)) {
+            // It is cut soon: a slow client would still be taking what waits, which it pulls when it comes again.
+            queue.waiting.clear();
+            queue.bytes = 0;
+        }
         if queue.waiting.is_empty() {
             queue.taken = Some(Instant::now());
         }
@@ -199,6 +204,15 @@ mod tests {
 
     fn frame(bytes: usize) -> Outbound {
         Outbound::Frame(Bytes::from(vec![0; bytes]))
+    }
+
+    #[tokio::test]
+    async fn whoever_is_kicked_hears_it_before_anything_else() {
+        let outbox = outbox();
+        outbox.put(frame(1 << 20)).unwrap();
+        outbox.put(Outbound::Kick(Bytes::from_static(b"kick"))).unwrap();
+        assert!(matches!(outbox.take().await, Outbound::Kick(_)));
+        assert_eq!(outbox.put(frame(1)), Err(Refused::Closed));
     }
 
     #[tokio::test]

@@ -201,7 +201,9 @@ async fn step(gateway: &Arc<Gateway>, table: &mut Table) -> presence::Result<()>
 
 /// Push goes by the word that was just given as long as it lasts.
 fn believed(gateway: &Gateway) {
-    *gateway.believed_until.lock() = Some(Instant::now() + READY_TTL + SLACK);
+    let mut until = gateway.believed_until.lock();
+    // Not sooner than push has heard of a gateway that has just started.
+    *until = (*until).max(Some(Instant::now() + READY_TTL + SLACK));
 }
 
 /// Writes all routes. One that fails may have written some of who left meanwhile.
@@ -305,6 +307,14 @@ mod tests {
         assert_eq!(at.routes_of("b").await, 1);
         assert_eq!(unrouted.outbox.take().await, Outbound::Close(Why::Missed));
         assert_eq!(told(&routed), None);
+    }
+
+    #[tokio::test]
+    async fn the_first_word_does_not_end_the_time_in_which_push_may_not_know_a_gateway() {
+        let mut at = scenario().await;
+        at.step().await;
+        let until = at.gateway.believed_until.lock().unwrap();
+        assert!(until > Instant::now() + (READY_TTL + SLACK) * 2);
     }
 
     #[tokio::test]
