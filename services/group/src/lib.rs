@@ -240,9 +240,10 @@ impl Groups {
             self.store.set_user_bound(users, id, Bound::Max, max(id)).await?;
         }
         self.store.set_conversations_max_seq(users, &conversation, max(&conversation)).await?;
-        self.store.remove_members(group, users).await?;
+        let removed = self.store.remove_members(group, users).await;
+        // Also after an error, which leaves open what happened: a repeated call finds nobody to remove.
         self.changed(group).await;
-        Ok(())
+        Ok(removed?)
     }
 
     async fn changed(&self, group: &str) {

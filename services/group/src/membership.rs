@@ -436,8 +436,9 @@ impl Groups {
             }
         } else {
             self.require(context, id, Standing::Owner).await?;
-            self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await?;
+            let updated = self.store.update_group(id, &bson::doc! { "status": DISMISSED }).await;
             self.changed(id).await;
+            updated?;
         }
         let dismissed = Group { status: DISMISSED, ..group.clone() };
         let tips = GroupDismissedTips {
@@ -480,8 +481,9 @@ impl Groups {
         if owner.role_level != role::OWNER {
             return Err(Error::args("oldOwnerUserID is not the owner"));
         }
-        self.store.transfer_group(id, old, new, successor.role_level).await?;
+        let transferred = self.store.transfer_group(id, old, new, successor.role_level).await;
         self.changed(id).await;
+        transferred?;
         let version = self.store.member_version(id).await?;
         let both = [new.clone(), old.clone()];
         let infos = self.member_infos(&self.store.members(id, &both).await?).await?;

@@ -261,10 +261,12 @@ impl Relations {
         check::non_empty("ownerUserID", owner)?;
         check::non_empty("friendUserID", friend)?;
         context.require_self("ownerUserID", owner)?;
-        let Some(version) = self.store.delete_friend(owner, friend).await? else {
+        let deleted = self.store.delete_friend(owner, friend).await;
+        // Also after an error, which leaves open what happened, and when an earlier call had one.
+        self.friends_changed(&[owner]).await;
+        let Some(version) = deleted? else {
             return Err(ErrorCode::RecordNotFound.with(format!("{friend} is not a friend of {owner}")));
         };
-        self.friends_changed(&[owner]).await;
         let body = json!({ "ownerUserID": owner, "friendUserID": friend });
         self.webhooks.after(context, Hook::AfterDeleteFriend, body).await;
         let tips = FriendDeletedTips {
@@ -547,12 +549,13 @@ impl Relations {
         check::non_empty("ownerUserID", owner)?;
         check::non_empty("blackUserID", blocked)?;
         context.require_self("ownerUserID", owner)?;
-        if !self.store.remove_black(owner, blocked).await? {
+        let removed = self.store.remove_black(owner, blocked).await;
+        self.friends_changed(&[owner]).await;
+        if !removed? {
             return Err(
                 ErrorCode::RecordNotFound.with(format!("{blocked} is not on the block list of {owner}"))
             );
         }
-        self.friends_changed(&[owner]).await;
         let tips = BlackDeletedTips { from_to_user_id: pair(owner, blocked) };
         notification::tell(&self.peers, context, owner, To::User(blocked), kind::BLACK_DELETED, &tips).await;
         let body = json!({ "ownerUserID": owner, "blackUserID": blocked });
