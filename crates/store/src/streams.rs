@@ -253,7 +253,9 @@ impl Store {
         let nothing = Binary { subtype: BinarySubtype::Generic, bytes: vec![] };
         let how = doc! { "how": &closed.how, "next": closed.next, "at": closed.at };
         let update = doc! { "$set": { "x": how, "m": nothing, "due": due } };
-        self.documents(STREAMS).update_one(doc! { "_id": &stream.id }, update).await?;
+        // How it ended is decided once.
+        let open = doc! { "_id": &stream.id, "x": { "$exists": false } };
+        self.documents(STREAMS).update_one(open, update).await?;
         let blank = doc! { "$unset": { "k": 1 } };
         self.documents(BLOCKS).update_many(doc! { "_id": all_blocks(&stream.id) }, blank).await?;
         Ok(())
@@ -294,6 +296,16 @@ mod tests {
     fn block(stream: &Stream, start: i64, packets: &[&str]) -> Block {
         let packets = packets.iter().map(|packet| (*packet).to_owned()).collect();
         Block::new(stream, start, packets, 0, 7, false)
+    }
+
+    #[tokio::test]
+    async fn how_a_stream_ended_is_decided_once() {
+        let (store, stream) = begun().await;
+        let closed = |how: &str| Closed { how: how.into(), next: 0, at: 1 };
+        store.close_stream(&stream, &closed("sent"), 9).await.unwrap();
+        store.close_stream(&stream, &closed("muted"), 9).await.unwrap();
+        let now = store.stream("si_ann_bot", "1").await.unwrap().unwrap();
+        assert_eq!(now.closed.unwrap().how, "sent");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use axum::{
 use http_body_util::BodyExt;
 use protocol::{
     Error, ErrorCode, Result,
-    bounds::STREAM_PACKET_BYTES,
+    bounds::{STREAM_PACKET_BYTES, STREAM_PACKETS},
     extension::{AppendStreamMsgReq, GetStreamMsgReq},
 };
 use rpc::Context;
@@ -75,7 +75,10 @@ impl Arriving {
         let whole = match std::str::from_utf8(&self.cut) {
             Ok(text) => text.len(),
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Err(_) => return Err(Error::args("the body must be UTF-8 text")),
+            Err(error) => {
+                self.text.push_str(&String::from_utf8_lossy(&self.cut[..error.valid_up_to()]));
+                return Err(Error::args("the body must be UTF-8 text"));
+            }
         };
         self.text.push_str(&String::from_utf8_lossy(&self.cut[..whole]));
         self.cut.drain(..whole);
@@ -133,7 +136,8 @@ impl Upload<'_> {
         let request = GetStreamMsgReq {
             conversation_id: self.about.conversation_id.clone(),
             client_msg_id: self.about.client_msg_id.clone(),
-            start_index: 0,
+            // Only the position is wanted.
+            start_index: STREAM_PACKETS,
         };
         let stream = self.api.peers.call(self.context, &request).await?;
         if stream.end {
@@ -164,7 +168,11 @@ impl Upload<'_> {
                     return Err(self.broken("the connection broke"));
                 }
                 Some(Ok(frame)) => {
-                    arriving.push(&frame.into_data().unwrap_or_else(|_trailers| Bytes::new()))?;
+                    let pushed = arriving.push(&frame.into_data().unwrap_or_else(|_trailers| Bytes::new()));
+                    if let Err(error) = pushed {
+                        self.append(arriving.take(), false).await?;
+                        return Err(self.broken(&error.detail));
+                    }
                     due.get_or_insert_with(|| Instant::now() + PAUSE);
                 }
             }
@@ -222,6 +230,13 @@ impl Upload<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_before_an_invalid_byte_is_not_lost() {
+        let mut arriving = Arriving::default();
+        assert!(arriving.push(b"good\xff").is_err());
+        assert_eq!(arriving.take().concat(), "good");
+    }
 
     #[test]
     fn characters_may_be_cut_anywhere() {

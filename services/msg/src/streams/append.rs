@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use protocol::{
-    Error, Result,
+    Error, ErrorCode, Result,
     bounds::{CLIENT_MSG_ID_BYTES, ITEMS, STREAM_BYTES, STREAM_PACKET_BYTES, STREAM_PACKETS},
     check,
+    content_type::session,
     extension::{AppendStreamMsgReq, AppendStreamMsgResp},
+    sdkws::MsgData,
 };
 use rpc::Context;
-use store::streams::{Block, Closed, Stream};
+use store::{
+    groups::DISMISSED,
+    streams::{Block, Closed, Stream},
+};
 
 use super::{
     INTERRUPTED_MS, bytes_in_json, elsewhere,
@@ -76,6 +81,7 @@ impl Messages {
                 return Ok(false);
             }
             if !fresh.is_empty() {
+                self.ensure_group_lives(&open.message).await?;
                 self.may_speak(&self.as_began(context, &open.stream), &open.message).await?;
             }
             let block = self.block(&open.stream, at, fresh, request.end)?;
@@ -87,6 +93,21 @@ impl Messages {
             }
         }
         Err(Error::unreachable("others append to this stream at the same time; send it again"))
+    }
+
+    /// A dismissed group keeps its members.
+    async fn ensure_group_lives(&self, message: &MsgData) -> Result<()> {
+        if message.session_type != session::GROUP {
+            return Ok(());
+        }
+        let id = &message.group_id;
+        match self.facts.group(id).await? {
+            None => Err(ErrorCode::GroupNotFound.with(format!("no group {id}"))),
+            Some(group) if group.status == DISMISSED => {
+                Err(ErrorCode::Dismissed.with(format!("group {id} is dismissed")))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// Stores a block; `false` when another one is there.

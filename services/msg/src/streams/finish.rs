@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use model::sequencer::DedupKey;
 use notification::To;
 use protocol::{
     Error, ErrorCode, Result,
@@ -47,7 +48,11 @@ impl Messages {
         self.streams.forget(stream);
         let how = match self.send_text(operation_id, stream, &last, packets.concat()).await {
             Ok(how) => how,
-            Err(error) if is_final(&error) || last.time + GIVEN_UP_MS < self.clock.now_ms() => {
+            Err(error) if is_given_up(&error, last.time, self.clock.now_ms()) => {
+                // An attempt whose answer was lost, or another process, may have sent it.
+                if self.was_sent(stream).await? {
+                    return self.close(stream, SENT, last.next).await;
+                }
                 self.notify_of_refusal(stream, last.next, error.shown()).await;
                 self.close(stream, error.shown(), last.next).await?;
                 return Err(error);
@@ -59,6 +64,15 @@ impl Messages {
             }
         };
         self.close(stream, how, last.next).await
+    }
+
+    async fn was_sent(&self, stream: &Stream) -> Result<bool> {
+        let key = DedupKey {
+            conversation: stream.conversation().to_owned(),
+            send_id: stream.sender.clone(),
+            client_msg_id: stream.client_msg_id().to_owned(),
+        };
+        Ok(self.store.stored_keys(std::slice::from_ref(&key)).await?.contains_key(&key))
     }
 
     async fn close(&self, stream: &Stream, how: &str, next: i64) -> Result<()> {
@@ -201,6 +215,11 @@ pub(super) fn tips_of(stream: &Stream, content: &Content) -> StreamTips {
     }
 }
 
+/// Whether nobody tries again: it was refused, or something other than an outage has kept it from being sent for a day.
+fn is_given_up(error: &Error, ended: i64, now: i64) -> bool {
+    is_final(error) || !error.unreachable && ended + GIVEN_UP_MS < now
+}
+
 /// Whether the same would be refused again.
 fn is_final(error: &Error) -> bool {
     let may_pass =
@@ -211,6 +230,16 @@ fn is_final(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outage_of_any_length_gives_nothing_up() {
+        let late = 3 * DAY_MS;
+        assert!(!is_given_up(&Error::unreachable("Kafka"), 0, late));
+        assert!(!is_given_up(&Error::busy("msg"), 0, late));
+        assert!(is_given_up(&Error::internal("decode"), 0, late));
+        assert!(!is_given_up(&Error::internal("decode"), 0, 1));
+        assert!(is_given_up(&ErrorCode::MutedInGroup.with("muted"), 0, 0));
+    }
 
     #[test]
     fn a_failure_of_a_server_is_no_refusal() {

@@ -6,10 +6,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use futures::StreamExt;
 use notification::To;
 use parking_lot::Mutex;
-use protocol::{content_type::session, extension::StreamTips, sdkws::MsgData};
+use protocol::{bounds::STREAM_PACKET_BYTES, content_type::session, extension::StreamTips, sdkws::MsgData};
 use rpc::{Context, Peers};
 use store::streams::Stream;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Content, finish::tips_of, known::Known};
@@ -27,7 +30,9 @@ const PER_STREAM: Duration = Duration::from_millis(1);
 /// How often the streams are looked through for those whose pause is over.
 const TICK: Duration = Duration::from_millis(50);
 /// Notifications that are sent at a time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
+/// The others wait for one that is sent.
+const LONGEST_SEND: Duration = Duration::from_secs(1);
 /// Packets that wait, of all streams, in bytes. What has no room is skipped: readers ask for it.
 const MOST_WAITING: usize = 16 << 20;
 /// Packets that wait, of one stream, in bytes: a notification is a message and has its bounds.
@@ -69,7 +74,7 @@ struct Pending {
 
 impl Pending {
     fn bytes(&self) -> usize {
-        self.tips.packets.iter().map(String::len).sum()
+        self.tips.content.len() + self.tips.packets.iter().map(String::len).sum::<usize>()
     }
 
     /// Adds packets. If others are missing in between, only these remain.
@@ -96,8 +101,13 @@ impl Waiting {
         if !self.streams.contains_key(stream.id()) && self.streams.len() >= MOST_STREAMS {
             return;
         }
+        let is_first = !self.streams.contains_key(stream.id());
+        // What it begins with has no room: it is known from its first packets on, and readers ask for what is before.
+        if is_first && packets.is_empty() && self.bytes + STREAM_PACKET_BYTES > MOST_WAITING {
+            return;
+        }
         let entry = self.streams.entry(stream.id().to_owned()).or_insert_with(pending);
-        let before = entry.bytes();
+        let before = if is_first { 0 } else { entry.bytes() };
         entry.add(start, packets);
         if entry.bytes() > MOST_OF_ONE || self.bytes - before + entry.bytes() > MOST_WAITING {
             entry.skip();
@@ -180,9 +190,13 @@ async fn run(peers: Peers, shared: Arc<Shared>, stop: CancellationToken) {
         let send = async |(tips, is_group, to): (StreamTips, bool, String)| {
             let to = if is_group { To::Group(&to) } else { To::User(&to) };
             let sender = tips.user_id.clone();
-            let sent = notification::business(&peers, &context, &sender, to, (STREAM, &tips), false).await;
-            if let Err(error) = sent {
-                tracing::debug!(%error, "stream.not_notified: readers ask for what they miss");
+            let sent = notification::business(&peers, &context, &sender, to, (STREAM, &tips), false);
+            match timeout(LONGEST_SEND, sent).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "stream.not_notified: readers ask for what they miss");
+                }
+                Err(_late) => tracing::debug!("stream.not_notified: it took too long"),
             }
         };
         futures::stream::iter(due).for_each_concurrent(AT_ONCE, send).await;

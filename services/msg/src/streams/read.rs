@@ -110,7 +110,7 @@ impl Messages {
         if !self.reads_along(context, conversation).await? {
             return Ok(GetStreamMsgsResp::default());
         }
-        let streams = self.store.open_streams(conversation, OPEN_STREAMS as i64).await?;
+        let streams = self.store.open_streams(conversation, 2 * OPEN_STREAMS as i64).await?;
         let own = streams.into_iter().filter(|stream| is_party(context, stream));
         let open = |stream: Stream| -> Result<OpenStream> {
             let message = stream.message().map_err(Error::internal)?;
