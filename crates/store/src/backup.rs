@@ -25,12 +25,19 @@ pub fn is_restored(collection: &str) -> bool {
     !SESSIONS.contains(&collection)
 }
 
+/// After its blocks: a stream that is open then has a beginning of its text among them, and none that was blanked.
+const AFTER_BLOCKS: &str = "stream";
+
+fn in_order(names: &mut [String]) {
+    names.sort_by_key(|name| (name == LAST, name != FIRST, name == AFTER_BLOCKS, name.clone()));
+}
+
 impl Store {
     /// The collections in the order in which they are to be read.
     pub async fn collections(&self) -> Result<Vec<String>> {
         let mut names = self.base.list_collection_names().await?;
         names.retain(|name| !name.starts_with("system.") && name != MARK);
-        names.sort_by_key(|name| (name == LAST, name != FIRST, name.clone()));
+        in_order(&mut names);
         Ok(names)
     }
 
@@ -95,5 +102,17 @@ impl Store {
     pub async fn advance_seqs(&self, by: i64) -> Result<()> {
         self.documents(LAST).update_many(doc! {}, doc! { "$inc": { "max": by } }).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_read_after_its_blocks() {
+        let mut names = ["conversation_seq", "stream", "stream_block", "user", "messages"].map(String::from);
+        in_order(&mut names);
+        assert_eq!(names, ["messages", "stream_block", "user", "stream", "conversation_seq"]);
     }
 }

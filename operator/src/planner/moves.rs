@@ -334,6 +334,20 @@ mod tests {
     }
 
     #[test]
+    fn backups_stay_those_of_the_database_that_holds_the_data() {
+        let own = "backup: {schedule: '0 3 * * *', objectStorage: {endpoint: 'http://s3', bucket: safe, secretName: s}}";
+        let mut world = World::running(own);
+        world.pass(&cluster(own, ""));
+        let plan = world.pass(&cluster(&format!("{own}\n{EXTERNAL_MONGODB}"), ""));
+        let is_cron_job =
+            |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == "CronJob");
+        let job = plan.apply.iter().find(is_cron_job).unwrap();
+        let env = &job.data["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["env"];
+        let uri = env.as_array().unwrap().iter().find(|item| item["name"] == "IMENV_MONGO_URI").unwrap();
+        assert_eq!(uri["valueFrom"]["secretKeyRef"]["name"], "chat-credentials");
+    }
+
+    #[test]
     fn a_server_stays_while_a_template_refers_to_it_or_its_replacement_is_away() {
         let mut world = World::running("{}");
         let wanted = cluster(EXTERNAL_KAFKA, "");

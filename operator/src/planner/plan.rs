@@ -108,9 +108,13 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     let monitoring = cluster.spec.monitoring.as_ref();
     plan.apply.extend(monitoring.map(|wanted| render::monitoring::pod_monitor(cluster, wanted)));
     let backups = render::backup::cron_job(cluster, &settings, observed, &assessment.running);
-    // Before services run there is nothing to back up.
-    let when = if assessment.running.is_empty() { &mut plan.later } else { &mut plan.apply };
-    when.extend(backups);
+    let moved = moves::held(cluster, observed).is_some();
+    let behind = backups.as_ref().filter(|_| moved || wait);
+    let kept = behind.and_then(|wanted| render::backup::as_it_runs(wanted, observed));
+    // Before services run there is nothing to back up, and a database that they do not use is not theirs.
+    let is_early = assessment.running.is_empty() || moved && kept.is_none();
+    let when = if is_early { &mut plan.later } else { &mut plan.apply };
+    when.extend(kept.or(backups));
     let settled = decision.changes.is_empty()
         && decision.later.is_empty()
         && observed.deployments.values().all(Rollout::is_done);

@@ -168,8 +168,7 @@ async fn ensure_no_backup(client: &Client, cluster: &Cluster) -> anyhow::Result<
     let jobs: Api<Job> = Api::namespaced(client.clone(), &cluster.namespace);
     let selector = labels::component_selector(&cluster.name, BACKUP);
     let all = jobs.list(&ListParams::default().labels(&selector)).await?.items;
-    let is_active = |job: &&Job| job.status.as_ref().and_then(|status| status.active).unwrap_or(0) > 0;
-    if let Some(job) = all.iter().find(is_active) {
+    if let Some(job) = all.iter().find(|job| !is_over(job)) {
         bail!("the Job {} is writing a backup: wait until it has ended, or delete it", job.name_any());
     }
     Ok(())
@@ -243,5 +242,24 @@ async fn until_gone(client: &Client, namespace: &str, selector: &str) -> anyhow:
             bail!("{} pods have not stopped, the first is {}", left.len(), left[0].name_any());
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether a Job has ended: one that has no pod at the moment may get another.
+fn is_over(job: &Job) -> bool {
+    let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|entry| ["Complete", "Failed"].contains(&entry.type_.as_str()) && entry.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_between_two_tries_is_not_over() {
+        let job = |status: serde_json::Value| serde_json::from_value(json!({ "status": status })).unwrap();
+        assert!(!is_over(&job(json!({}))));
+        assert!(!is_over(&job(json!({ "active": 0, "failed": 1 }))));
+        assert!(is_over(&job(json!({ "conditions": [{ "type": "Failed", "status": "True" }] }))));
     }
 }

@@ -87,6 +87,15 @@ pub(crate) fn cron_job(
     }))
 }
 
+/// The CronJob for services that may not follow the spec yet: it backs up what they use, with the settings that they have. `None`: there was none.
+pub(crate) fn as_it_runs(wanted: &DynamicObject, observed: &Observed) -> Option<DynamicObject> {
+    let name = wanted.metadata.name.clone()?;
+    let live = observed.there.get(&("CronJob".to_owned(), name))?;
+    let mut kept = wanted.clone();
+    kept.data["spec"]["jobTemplate"] = live.data["spec"]["jobTemplate"].clone();
+    Some(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
