@@ -220,7 +220,7 @@ test('members are muted and removed, a group is muted and dismissed', async () =
   const row = `tr:has(a[href="/user?id=${ben.userID}"])`;
   await act(row, /^Mute$/, 'member-muted');
   assert.match(await page.locator(row).textContent(), /Muted until/);
-  await act(row, 'Let write again', 'member-unmuted');
+  await act(row, 'Unmute', 'member-unmuted');
   await act(row, 'Remove from group', 'member-removed');
   assert.equal(await page.locator(row).count(), 0);
   await act('.actions', 'Mute group', 'group-muted');

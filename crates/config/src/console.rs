@@ -35,6 +35,14 @@ pub struct ConsoleRoles {
     pub read_only: Vec<String>,
 }
 
+impl ConsoleRoles {
+    /// Whether an administrator of the account service has a role by this name.
+    pub fn names(&self, account: &str) -> bool {
+        let lists = [&self.administrators, &self.support, &self.read_only];
+        lists.into_iter().flatten().any(|name| name.strip_prefix("account:") == Some(account))
+    }
+}
+
 impl Default for Console {
     fn default() -> Self {
         Self {

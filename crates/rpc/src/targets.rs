@@ -18,5 +18,9 @@ pub async fn admin_ports(config: &Config, component: &str) -> protocol::Result<V
         DiscoveryKind::Etcd => crate::metrics_targets(&config.etcd, component).await?,
     };
     ports.sort_unstable();
+    // One host, whichever of its addresses; IPv4 sorts first.
+    if config.discovery.enable == DiscoveryKind::Static {
+        ports.truncate(1);
+    }
     Ok(ports)
 }

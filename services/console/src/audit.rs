@@ -1,6 +1,7 @@
 //! What the console adds to the audit log, with the target `audit`: `console.sign_in` is an attempt to sign in, successful or not,
 //! `console.sign_out` its end, `console.refused` a form or page that somebody may not have, `console.act` an action with its reason and the
-//! answer's errCode, `console.viewed` messages that somebody has looked at.
+//! answer's errCode, `console.viewed` messages that somebody has looked at,
+//! `console.listed` a list of conversations or client logs.
 
 use crate::{
     http::Visit,
@@ -10,7 +11,7 @@ use crate::{
 /// Longest text of somebody who is not known that is kept, in characters.
 const LONGEST: usize = 64;
 /// Longest request that is kept, in characters.
-const KEPT: usize = 2000;
+pub(crate) const KEPT: usize = 2000;
 
 fn way(way: Way) -> &'static str {
     match way {
@@ -62,6 +63,22 @@ pub(crate) fn viewed(visit: &Visit, user: &str, conversation: &str, first: i64, 
         conversation,
         first,
         last,
+        operation_id = visit.context.operation_id,
         "console.viewed"
+    );
+}
+
+/// A list of what users do, that was shown.
+pub(crate) fn listed(visit: &Visit, of: &str) {
+    let of: String = of.chars().take(KEPT).collect();
+    tracing::info!(
+        target: "audit",
+        administrator = visit.signed.session.who(),
+        role = visit.signed.role.name(),
+        address = visit.address(),
+        path = visit.path,
+        of,
+        operation_id = visit.context.operation_id,
+        "console.listed"
     );
 }

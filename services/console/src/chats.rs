@@ -3,7 +3,11 @@
 use std::ops::RangeInclusive;
 
 use maud::{Markup, html};
-use protocol::{Error, Result, content_type as kind, sdkws::MsgData};
+use protocol::{
+    Error, Result,
+    content_type::{self as kind, status},
+    sdkws::MsgData,
+};
 use serde_json::Value;
 
 use crate::{
@@ -29,6 +33,7 @@ pub(crate) async fn list(visit: Visit) -> Result<Markup> {
     let number = visit.query().number("page").unwrap_or(1).clamp(1, LAST_PAGE);
     let page_number = i32::try_from(number).unwrap_or(1);
     let found = visit.app().im.conversations(&visit.context, &user, page_number, CHATS).await?;
+    audit::listed(&visit, &user);
     let rows: Vec<Vec<Markup>> = found
         .conversations
         .iter()
@@ -70,10 +75,13 @@ pub(crate) async fn one(visit: Visit) -> Result<Markup> {
         0 => vec![],
         _ => im.messages(&visit.context, &user, &conversation, range).await?,
     };
+    // One message or placeholder for each seq that was read: of large ones fewer than asked for, and the older page goes on from there.
+    let first = messages.first().map_or(first, |message| message.seq.max(first));
     audit::viewed(&visit, &user, &conversation, first, last);
     let wanted = visit.query().trimmed("text").to_lowercase();
     let rows: Vec<Vec<Markup>> = messages
         .iter()
+        .filter(|message| message.status != status::DELETED)
         .filter(|message| wanted.is_empty() || text_of(message).to_lowercase().contains(&wanted))
         .map(|message| row(&visit, &user, &conversation, message))
         .collect();
@@ -178,6 +186,22 @@ mod tests {
         assert!(range(120, Some(-5)).is_empty());
         assert_eq!(range(120, Some(i64::MAX)), 71..=120);
         assert!(range(0, None).is_empty());
+    }
+
+    #[tokio::test]
+    async fn large_messages_hide_none_before_them() {
+        let world = World::new().await;
+        for seq in 1..=41 {
+            world.im.write("si_ann_ben", seq, if seq == 41 { "the threat" } else { "hi" });
+        }
+        let large = "x".repeat(500 << 10);
+        for seq in 42..=50 {
+            world.im.write("si_ann_ben", seq, &large);
+        }
+        let admin = world.signed_in("imAdmin").await;
+        let page = admin.page("/chat?user=ann&conversation=si_ann_ben").await;
+        assert!(!page.contains("the threat") && page.contains("until=42"));
+        assert!(admin.page("/chat?user=ann&conversation=si_ann_ben&until=42").await.contains("the threat"));
     }
 
     #[tokio::test]

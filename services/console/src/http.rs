@@ -180,9 +180,14 @@ where
                     Ok(form) => form,
                     Err(refused) => return refused,
                 };
-                let acting = acted(visit.clone(), form, handler).instrument(span(&seen));
+                let acting = acted(visit.clone(), form.clone(), handler).instrument(span(&seen));
                 let done = app.requests.spawn(acting).await;
-                let done = done.unwrap_or_else(|error| Err(Error::internal(error)));
+                let done = done.unwrap_or_else(|error| {
+                    let error = Error::internal(error);
+                    let request = form.without(&["form", "reason"]);
+                    audit::act(&visit, &request, form.trimmed("reason"), error.code.number());
+                    Err(error)
+                });
                 kept(&visit, done.map_or_else(|error| failed(&seen, Some(&visit), &error), redirect_to))
             }
         };
@@ -206,14 +211,17 @@ where
 {
     let reason = form.trimmed("reason").to_owned();
     let length = reason.chars().count();
-    let done = if (1..=REASON).contains(&length) {
-        handler(visit.clone(), form.clone()).await
-    } else {
+    let request = form.without(&["form", "reason"]);
+    let done = if !(1..=REASON).contains(&length) {
         Err(Error::args(format!("reason is required, up to {REASON} characters")))
+    } else if request.chars().count() > audit::KEPT {
+        Err(Error::args("the form has more fields than the audit log keeps"))
+    } else {
+        handler(visit.clone(), form.clone()).await
     };
     let code = done.as_ref().err().map_or(0, |error| error.code.number());
     visit.app().metrics.acts.inc();
-    audit::act(&visit, &form.without(&["form", "reason"]), &reason, code);
+    audit::act(&visit, &request, &reason, code);
     done
 }
 

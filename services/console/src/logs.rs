@@ -44,6 +44,7 @@ pub(crate) async fn list(visit: Visit) -> Result<Markup> {
     let keyword = visit.query().trimmed("text");
     let im = &visit.app().im;
     let found = im.logs(&visit.context, keyword, start..start + DAY_MS, page_number, ROWS).await?;
+    crate::audit::listed(&visit, &format!("{day} {keyword}"));
     let rows: Vec<Vec<Markup>> = found.logs_infos.iter().map(|log| row(&visit, day, log)).collect();
     let columns =
         [Text::Time, Text::User, Text::Platform, Text::File, Text::Action].map(|text| visit.text(text));

@@ -19,7 +19,7 @@ use crate::{
 
 /// Members in a page.
 const ROWS: i32 = 20;
-/// Last page that is shown: a member further behind is found by his own page.
+/// Last page that is shown; whoever is further behind is muted and removed through the REST API.
 const LAST_PAGE: i64 = 500;
 const OWNER: i32 = 100;
 const ADMINISTRATOR: i32 = 60;

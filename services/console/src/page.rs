@@ -143,12 +143,16 @@ pub(crate) fn facts(rows: &[(&str, Markup)]) -> Markup {
 /// A table whose rows stand on narrow screens as lists: each cell names its column.
 pub(crate) fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>]) -> Markup {
     html! {
-        table {
+        table role="table" {
             caption { (caption) }
-            thead { tr { @for column in columns { th scope="col" { (column) } } } }
-            tbody {
+            thead role="rowgroup" {
+                tr role="row" { @for column in columns { th scope="col" role="columnheader" { (column) } } }
+            }
+            tbody role="rowgroup" {
                 @for row in rows {
-                    tr { @for (cell, column) in row.iter().zip(columns) { td data-label=(column) { (cell) } } }
+                    tr role="row" {
+                        @for (cell, column) in row.iter().zip(columns) { td role="cell" data-label=(column) { (cell) } }
+                    }
                 }
             }
         }
@@ -186,9 +190,11 @@ pub(crate) fn action(
     hidden: &[(&str, &str)],
     more: &Markup,
 ) -> Markup {
+    // Whom or what it is about, for those who hear a list of controls.
+    let subject = hidden.last().map_or("", |(_, value)| value);
     html! {
         details {
-            summary { (visit.text(title)) }
+            summary aria-label=(format!("{} {subject}", visit.text(title))) { (visit.text(title)) }
             form method="post" action=(path) {
                 (token(visit))
                 @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }

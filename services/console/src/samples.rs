@@ -56,6 +56,8 @@ pub(crate) struct Rates {
 pub(crate) struct Samples {
     client: reqwest::Client,
     last: Mutex<Option<Sample>>,
+    /// What each process counted then.
+    each: Mutex<BTreeMap<String, Numbers>>,
 }
 
 impl Numbers {
@@ -109,7 +111,7 @@ impl Numbers {
 
 impl Samples {
     pub(crate) fn new(client: reqwest::Client) -> Self {
-        Self { client, last: Mutex::new(None) }
+        Self { client, last: Mutex::new(None), each: Mutex::default() }
     }
 
     pub(crate) fn last(&self) -> Option<Sample> {
@@ -152,17 +154,20 @@ impl Samples {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        let numbers = asked.values().flatten().fold(Numbers::default(), |sum, one| sum.plus(*one));
-        let answered = asked.values().flatten().count();
-        let at_ms = clock.now_ms();
-        let before = self.last();
-        let rates = before.and_then(|before| numbers.since(before.numbers, at_ms - before.at_ms));
+        let read: BTreeMap<String, Numbers> =
+            asked.iter().filter_map(|(port, numbers)| Some((port.clone(), (*numbers)?))).collect();
+        let numbers = read.values().fold(Numbers::default(), |sum, one| sum.plus(*one));
+        let (answered, at_ms) = (read.len(), clock.now_ms());
+        let (now, before) = in_both(&read, &self.each.lock());
+        let rates = self.last().and_then(|last| now.since(before, at_ms - last.at_ms));
+        *self.each.lock() = read;
         let silent = asked.len() - answered;
         *self.last.lock() = Some(Sample { at_ms, numbers, rates, answered, silent });
     }
 
     async fn read(&self, port: &str) -> Option<Numbers> {
-        let mut answer = self.client.get(format!("http://{port}/metrics")).send().await.ok()?;
+        let mut answer =
+            self.client.get(format!("http://{port}/metrics")).send().await.ok()?.error_for_status().ok()?;
         let mut bytes = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.ok()? {
             if bytes.len() + chunk.len() > LONGEST {
@@ -174,9 +179,25 @@ impl Samples {
     }
 }
 
+/// Sums of the processes in both: of one that was silent in between, all that it ever counted would look new.
+fn in_both(now: &BTreeMap<String, Numbers>, before: &BTreeMap<String, Numbers>) -> (Numbers, Numbers) {
+    let both = now.iter().filter_map(|(port, now)| before.get(port).map(|before| (*now, *before)));
+    both.fold(Default::default(), |(a, b): (Numbers, Numbers), (now, before)| (a.plus(now), b.plus(before)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_was_silent_brings_no_rush() {
+        let of = |list: &[(&str, u64)]| -> BTreeMap<String, Numbers> {
+            let numbers = |accepted: u64| Numbers { accepted, ..Default::default() };
+            list.iter().map(|(port, accepted)| ((*port).to_owned(), numbers(*accepted))).collect()
+        };
+        let (now, before) = in_both(&of(&[("a", 40), ("b", 1_000_000)]), &of(&[("a", 10)]));
+        assert_eq!((now.accepted, before.accepted), (40, 10));
+    }
 
     #[test]
     fn metrics_are_summed_by_what_they_mean() {

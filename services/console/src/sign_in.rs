@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::Response,
     routing,
 };
@@ -130,13 +130,18 @@ fn refused(seen: &Seen, error: &Error) -> Result<Response> {
     }
 }
 
+/// What attempts are counted by: behind a proxy also an address of a private network, from which consoles are used.
+fn counted_by(client: Client, headers: &HeaderMap) -> Option<std::net::IpAddr> {
+    client.key().or_else(|| origin::is_forwarded(headers).then(|| client.network()))
+}
+
 /// Tries a secret, unless too many have been tried. Only one that is wrong counts.
 async fn attempt(seen: &Seen, way: Way, name: &str, secret: &str) -> Result<Session> {
     if name.is_empty() || name.len() > LONGEST || secret.is_empty() || secret.len() > LONGEST {
         return Err(Error::no_permission("name and secret are required"));
     }
     let app = &seen.app;
-    let from = seen.client.and_then(Client::key);
+    let from = seen.client.and_then(|client| counted_by(client, &seen.headers));
     let counted = format!("{way:?} {name}");
     app.tries
         .take(from, &counted, app.clock.now_ms())

@@ -38,6 +38,17 @@ mod tests {
     use crate::testing::{World, text};
 
     #[tokio::test]
+    async fn nothing_is_done_that_the_audit_log_would_cut() {
+        let world = World::new().await;
+        world.im.add_user("ann", "Ann");
+        let (admin, long) = (world.signed_in("imAdmin").await, "x".repeat(2001));
+        let fields = [("a", long.as_str()), ("user", "ann"), ("reason", "spam")];
+        let refused = admin.post("/user/ban", &fields).await;
+        let banned = world.im.calls::<protocol::extension::BanUserReq>();
+        assert_eq!((refused.status().as_u16(), banned), (400, 0));
+    }
+
+    #[tokio::test]
     async fn who_may_only_look_can_act_nowhere() {
         let world = World::new().await;
         world.im.add_user("ann", "Ann");

@@ -325,8 +325,17 @@ impl Cluster {
             }
             PullMessageBySeqsReq::METHOD => {
                 let range = read::<PullMessageBySeqsReq>(payload).seq_ranges.remove(0);
-                let found = self.messages[&range.conversation_id].range(range.begin..=range.end);
-                let msgs = found.map(|(_, message)| message.clone()).collect();
+                // The newest that have room.
+                let (mut left, mut msgs) = (4_usize << 20, Vec::<MsgData>::new());
+                for (_, message) in self.messages[&range.conversation_id].range(range.begin..=range.end).rev()
+                {
+                    if !msgs.is_empty() && message.content.len() > left {
+                        break;
+                    }
+                    left = left.saturating_sub(message.content.len());
+                    msgs.push(message.clone());
+                }
+                msgs.reverse();
                 let pulled = PullMsgs { msgs, ..Default::default() };
                 told(&PullMessageBySeqsResp {
                     msgs: [(range.conversation_id, pulled)].into(),

@@ -46,7 +46,7 @@ texts! {
     DoneForcedOut: "The user has been forced out.", "用户已被强制下线。";
     DoneGroupMuted: "The group is muted.", "群组已全员禁言。";
     DoneGroupUnmuted: "All members may write again.", "群组已解除全员禁言。";
-    DoneLogDeleted: "The entry has been deleted; the file stays where the client put it.", "记录已删除;文件仍保留在客户端上传的位置。";
+    DoneLogDeleted: "The entry has been deleted; the file stays where the client put it.", "记录已删除；文件仍保留在客户端上传的位置。";
     DoneMemberMuted: "The member is muted.", "成员已被禁言。";
     DoneMemberRemoved: "The member has been removed.", "成员已被移出群组。";
     DoneMemberUnmuted: "The member may write again.", "成员已解除禁言。";
@@ -60,15 +60,15 @@ texts! {
     File: "File", "文件";
     FindInThese: "Text in these messages", "在本页消息中查找";
     FirstPage: "First page", "首页";
-    ForceOut: "Force out everywhere", "强制下线(全部平台)";
+    ForceOut: "Force out everywhere", "强制下线（全部平台）";
     ForceOutPlatform: "Force out of this platform", "强制下线此平台";
     Foreground: "Active", "活跃";
-    GatewaysSilent: "Some gateways did not answer: connections may be missing here.", "部分网关未响应:此处的连接可能不完整。";
+    GatewaysSilent: "Some gateways did not answer: connections may be missing here.", "部分网关未响应：此处的连接可能不完整。";
     Group: "Group", "群组";
     GroupId: "Group ID", "群组 ID";
     GroupIdBegins: "Group ID begins with", "群组 ID 开头";
     Groups: "Groups", "群组";
-    HowLong: "For", "时长";
+    HowLong: "Duration", "时长";
     Introduction: "Introduction", "群介绍";
     Joined: "Joined", "加入时间";
     KindFile: "File", "文件";
@@ -93,7 +93,7 @@ texts! {
     Newer: "Newer", "较新";
     NextPage: "Next page", "下一页";
     Nickname: "Nickname", "昵称";
-    NoNumbersYet: "No numbers yet: reload in a moment.", "暂无数据:请稍后刷新。";
+    NoNumbersYet: "No numbers yet: reload in a moment.", "暂无数据：请稍后刷新。";
     NotConnected: "Not connected.", "当前无连接。";
     NotDone: "Not done", "未完成";
     NotFound: "There is no such page.", "页面不存在。";
@@ -108,7 +108,7 @@ texts! {
     PasswordOrSecret: "Password or API secret", "密码或 API 密钥";
     Platform: "Platform", "平台";
     Portrait: "Portrait", "头像地址";
-    Reason: "Reason (for the audit log)", "原因(记入审计日志)";
+    Reason: "Reason (for the audit log)", "原因（记入审计日志）";
     Refresh: "Refresh", "刷新";
     RefusedForm: "The form is not from this session. Go back, reload the page and try again.", "表单不属于当前会话。请返回并刷新页面后重试。";
     RefusedRole: "Your role does not permit this.", "您的角色无权执行此操作。";
@@ -138,14 +138,14 @@ texts! {
     StateOrdinary: "Normal", "正常";
     StateRobot: "Robot", "机器人";
     StoredPerSecond: "Stored per second", "每秒存储数";
-    SumsOf: "Sums over processes", "统计的进程数";
+    SumsOf: "Processes counted", "统计的进程数";
     TenMinutes: "10 minutes", "10 分钟";
     ThirtyDays: "30 days", "30 天";
     Time: "Time", "时间";
-    TooManyTries: "Too many attempts. Wait some minutes and try again.", "尝试次数过多,请几分钟后再试。";
+    TooManyTries: "Too many attempts. Wait some minutes and try again.", "尝试次数过多，请几分钟后再试。";
     Unban: "Lift ban", "解除封禁";
     UnmuteGroup: "Let all members write", "解除全员禁言";
-    UnmuteMember: "Let write again", "解除禁言";
+    UnmuteMember: "Unmute", "解除禁言";
     User: "User", "用户";
     UserId: "User ID", "用户 ID";
     UserIdBegins: "User ID begins with", "用户 ID 开头";
@@ -156,7 +156,7 @@ texts! {
     With: "With", "对方";
     WithAccount: "an administrator's account", "管理员账号";
     WithSecret: "the user ID of an IM administrator and the API secret", "IM 管理员用户 ID 和 API 密钥";
-    WrongSecret: "The name or the secret is wrong.", "账号或密钥错误。";
+    WrongSecret: "The name, the password or the secret is wrong.", "账号、密码或密钥错误。";
 }
 
 #[cfg(test)]
@@ -170,6 +170,10 @@ mod tests {
             let (english, chinese) = (text.of(Language::English), text.of(Language::Chinese));
             assert!(english.is_ascii() && !english.trim().is_empty(), "{text:?}: {english}");
             assert!(chinese.contains(is_chinese), "{text:?} is not translated: {chinese}");
+            assert!(
+                !chinese.contains([',', ';', ':', '(', ')']),
+                "{text:?} has punctuation of another script: {chinese}"
+            );
             assert_eq!(english.ends_with('.'), chinese.ends_with('。'), "{text:?}");
         }
         assert!(Text::ALL.len() > 100);

@@ -16,8 +16,10 @@ use crate::{
 
 /// Users and groups in a page.
 pub(crate) const ROWS: i32 = 50;
-/// Groups of a user that his page has.
+/// Groups of a user in a page.
 const JOINED: i32 = 50;
+/// Last page of them that is shown.
+const LAST_PAGE: i64 = 200;
 
 pub(crate) fn to_user(id: &str) -> String {
     link("/user", &[("id", id)])
@@ -71,9 +73,16 @@ pub(crate) async fn one(visit: Visit) -> Result<Markup> {
     let im = &visit.app().im;
     let listed = im.user(&visit.context, &id).await?;
     let user = listed.user.clone().unwrap_or_default();
-    let ((open, is_complete), joined) =
-        tokio::join!(im.connections(&visit.context, &id), im.joined(&visit.context, &id, 1, JOINED));
+    let number = visit.query().number("page").unwrap_or(1).clamp(1, LAST_PAGE);
+    let page_number = i32::try_from(number).unwrap_or(1);
+    let ((open, is_complete), joined) = tokio::join!(
+        im.connections(&visit.context, &id),
+        im.joined(&visit.context, &id, page_number, JOINED)
+    );
     let joined = joined?;
+    let more = i64::from(joined.total) > number * i64::from(JOINED) && number < LAST_PAGE;
+    let next = more.then(|| link("/user", &[("id", &id), ("page", &(number + 1).to_string())]));
+    let first = (number > 1).then(|| to_user(&id));
     let facts = page::facts(&[
         (visit.text(Text::UserId), said(&user.user_id)),
         (visit.text(Text::Nickname), said(&user.nickname)),
@@ -103,6 +112,7 @@ pub(crate) async fn one(visit: Visit) -> Result<Markup> {
                 }
             }
         }
+        (page::pages(&visit, first.as_deref(), next.as_deref()))
     };
     Ok(page::shown(&visit, &format!("{} {id}", visit.text(Text::User)), &body))
 }
@@ -111,7 +121,9 @@ fn actions(visit: &Visit, id: &str, is_banned: bool) -> Markup {
     let nothing = html! {};
     html! {
         div.actions {
-            (page::action(visit, "/user/force-out", Text::ForceOut, &[("user", id)], &nothing))
+            @if may_force_out(visit, id) {
+                (page::action(visit, "/user/force-out", Text::ForceOut, &[("user", id)], &nothing))
+            }
             @if is_banned {
                 (page::action(visit, "/user/unban", Text::Unban, &[("user", id)], &nothing))
             } @else {
@@ -144,15 +156,23 @@ fn device(visit: &Visit, id: &str, connection: &Connection) -> Vec<Markup> {
         said(&connection.id),
         html! { (visit.text(state)) },
         html! {
-            @if visit.may(Role::Support) {
+            @if may_force_out(visit, id) {
                 (page::action(visit, "/user/force-out", Text::ForceOutPlatform, &hidden, &html! {}))
             } @else { "–" }
         },
     ]
 }
 
+/// Administrators' tokens are also those of back ends and of this console: only administrators end them.
+fn may_force_out(visit: &Visit, user: &str) -> bool {
+    visit.may(Role::Administrator) || visit.may(Role::Support) && !visit.app().config.is_admin(user)
+}
+
 pub(crate) async fn force_out(visit: Visit, form: Fields) -> Result<Done> {
     let user = form.required("user")?;
+    if !may_force_out(&visit, &user) {
+        return Err(Error::no_permission("only administrators force administrators out"));
+    }
     let platform = match form.get("platform") {
         "" => None,
         _ => {
@@ -180,6 +200,17 @@ pub(crate) async fn unban(visit: Visit, form: Fields) -> Result<Done> {
 #[cfg(test)]
 mod tests {
     use crate::testing::World;
+
+    #[tokio::test]
+    async fn support_ends_no_sessions_of_administrators() {
+        let world = World::new().await;
+        let support = world.signed_in("helper").await;
+        for platform in ["", "10"] {
+            let fields = [("user", "imAdmin"), ("platform", platform), ("reason", "mischief")];
+            assert_eq!(support.post("/user/force-out", &fields).await.status(), 403, "{platform}");
+        }
+        assert!(world.im.forced_out().is_empty());
+    }
 
     #[tokio::test]
     async fn users_are_listed_by_key_page_by_page() {

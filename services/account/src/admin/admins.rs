@@ -98,6 +98,23 @@ mod tests {
     use crate::{password::as_sent, testing::World};
 
     #[tokio::test]
+    async fn nobody_takes_a_name_that_has_a_role_in_the_console() {
+        let world =
+            World::with(|config| config.console.roles.administrators = vec!["account:ann".into()]).await;
+        let first = world.admin_token().await;
+        let ben = json!({ "account": "ben", "password": as_sent("another"), "nickname": "Ben" });
+        assert_eq!(world.admin("/account/add_admin", &first, ben).await["errCode"], 0);
+        let login = json!({ "account": "ben", "password": as_sent("another"), "version": "1" });
+        let answer = world.admin("/account/login", "", login).await;
+        let token = answer["data"]["adminToken"].as_str().unwrap().to_owned();
+        let rename = async |name: &str| {
+            world.admin("/account/update", &token, json!({ "account": name })).await["errCode"].clone()
+        };
+        assert_eq!(rename("ann").await, 1002);
+        assert_eq!(rename("bob").await, 0);
+    }
+
+    #[tokio::test]
     async fn an_ordinary_administrator_manages_nobody_and_is_gone_when_deleted() {
         let world = World::new().await;
         let first = world.admin_token().await;

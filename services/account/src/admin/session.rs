@@ -97,6 +97,11 @@ pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Res
     if request.level.is_some_and(|level| level != admin.level) {
         return Err(Error::no_permission("nobody may change his own level"));
     }
+    let roles = &app.config.console.roles;
+    let renamed = request.account.as_deref().filter(|name| *name != admin.account);
+    if renamed.is_some_and(|name| roles.names(name) || roles.names(&admin.account)) {
+        return Err(Error::no_permission("account: console.roles of the configuration names it"));
+    }
     let mut fields = bson::Document::new();
     for (field, key, value) in
         [("account", "account", request.account), ("nickname", "nickname", request.nickname)]
