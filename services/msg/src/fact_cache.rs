@@ -1,10 +1,11 @@
 //! Facts by scope and item, limited in bytes. What many ask for at once is read once.
 //!
-//! A scope has a generation, a number that is never used again. Whoever announces a change ends the generation: what was read before, or is
-//! being read, belongs to the old one, which nobody asks for any more.
+//! A scope has a generation, a number that only grows. Whoever announces a change ends the generation: what was read before, or is being
+//! read, belongs to the old one, which nobody asks for any more.
 
 use std::{
     future::Future,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,12 +18,12 @@ use protocol::{Error, Result};
 
 use crate::FactMetrics;
 
-/// Memory limits, in bytes.
+/// Memory limit, in bytes.
 const FACTS_BYTES: u64 = 128 << 20;
-const SCOPES_BYTES: u64 = 32 << 20;
 /// What an entry takes beside its texts, in bytes.
 const ENTRY: usize = 320;
-const SCOPE: usize = 160;
+/// Generations; scopes that share one forget together.
+const GENERATIONS: usize = 1 << 16;
 /// Changes are announced: this bounds only for how long one is believed whose announcement was lost.
 const LIFETIME: Duration = Duration::from_secs(300);
 
@@ -32,14 +33,16 @@ pub(crate) trait Kept: Clone + Send + Sync + 'static {
     fn bytes(&self) -> Option<usize>;
 }
 
+/// The generation, and the names of scope and item.
 type Key = (u64, String);
 
 /// See the module; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct FactCache<F> {
-    generations: Cache<String, u64>,
+    generations: Arc<[AtomicU64]>,
+    /// Nobody can choose users who share a generation.
+    hashes: RandomState,
     facts: Cache<Key, F>,
-    next: Arc<AtomicU64>,
     listening: Arc<AtomicBool>,
     metrics: FactMetrics,
 }
@@ -60,46 +63,58 @@ fn weight(bytes: usize) -> u32 {
 impl<F: Kept> FactCache<F> {
     /// Nobody listens to changes yet, so nothing is kept.
     pub(crate) fn new(metrics: FactMetrics) -> Self {
-        let generations = Cache::builder()
-            .max_capacity(SCOPES_BYTES)
-            .weigher(|scope: &String, _: &u64| weight(SCOPE + scope.len()))
-            .build();
+        let generations = (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect();
         let facts = Cache::builder()
             .max_capacity(FACTS_BYTES)
-            .weigher(|(_, item): &Key, fact: &F| weight(ENTRY + item.len() + fact.bytes().unwrap_or(0)))
+            .weigher(|(_, names): &Key, fact: &F| weight(ENTRY + names.len() + fact.bytes().unwrap_or(0)))
             .expire_after(Lifetimes)
             .build();
-        Self { generations, facts, next: Arc::default(), listening: Arc::default(), metrics }
+        Self { generations, hashes: RandomState::new(), facts, listening: Arc::default(), metrics }
     }
 
     /// From now on every change is heard of. What is cached may have changed unheard.
     pub(crate) fn begin_listening(&self) {
-        self.generations.invalidate_all();
+        self.all_changed();
         self.listening.store(true, Ordering::Release);
     }
 
     /// Changes are not heard of any more.
     pub(crate) fn end_listening(&self) {
         self.listening.store(false, Ordering::Release);
-        self.generations.invalidate_all();
+        self.all_changed();
+    }
+
+    fn all_changed(&self) {
+        for generation in self.generations.iter() {
+            generation.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// The facts of a scope have changed.
-    pub(crate) async fn changed(&self, scope: &str) {
-        self.generations.invalidate(scope).await;
+    pub(crate) fn changed(&self, scope: &str) {
+        self.generation(scope).fetch_add(1, Ordering::AcqRel);
     }
 
-    async fn key(&self, scope: String, item: &str) -> Key {
-        let next = async { self.next.fetch_add(1, Ordering::Relaxed) };
-        (self.generations.get_with(scope, next).await, item.to_owned())
+    fn generation(&self, scope: &str) -> &AtomicU64 {
+        &self.generations[self.hashes.hash_one(scope) as usize % GENERATIONS]
+    }
+
+    fn key(&self, scope: String, item: &str) -> Key {
+        let generation = self.generation(&scope).load(Ordering::Acquire);
+        let mut names = scope;
+        names.push('\0');
+        names.push_str(item);
+        (generation, names)
     }
 
     /// A fact that is kept.
     pub(crate) async fn known(&self, scope: String, item: &str) -> Option<F> {
-        if !self.listening.load(Ordering::Acquire) {
+        if !self.keeps() {
             return None;
         }
-        self.facts.get(&self.key(scope, item).await).await
+        let fact = self.facts.get(&self.key(scope, item)).await?;
+        self.metrics.hits.inc();
+        Some(fact)
     }
 
     /// Whether what is read now is kept.
@@ -122,7 +137,7 @@ impl<F: Kept> FactCache<F> {
             return load.await;
         }
         // The generation is known before the store is read: a change announced meanwhile ends this very one.
-        let key = self.key(scope, item).await;
+        let key = self.key(scope, item);
         if let Some(fact) = self.facts.get(&key).await {
             self.metrics.hits.inc();
             return Ok(fact);
@@ -179,18 +194,20 @@ mod tests {
             "nobody listens"
         );
         cache.begin_listening();
+        let apart = |scope: &&str| !std::ptr::eq(cache.generation(scope), cache.generation("user:a"));
+        let other = ["user:b", "user:d", "user:e"].into_iter().find(apart).unwrap();
         assert_eq!((get("user:a", "", Some(1)).await, get("user:a", "", Some(1)).await), (3, 3));
         assert_eq!(get("user:a", "black:b", Some(1)).await, 4);
-        assert_eq!(get("user:b", "", Some(1)).await, 5);
-        cache.changed("user:a").await;
+        assert_eq!(get(other, "", Some(1)).await, 5);
+        cache.changed("user:a");
         assert_eq!((get("user:a", "", Some(1)).await, get("user:a", "black:b", Some(1)).await), (6, 7));
-        assert_eq!(get("user:b", "", Some(1)).await, 5, "of another scope");
+        assert_eq!(get(other, "", Some(1)).await, 5, "of another scope");
         assert_eq!((get("user:c", "", None).await, get("user:c", "", None).await), (8, 9), "not to be kept");
-        assert!(cache.known("user:b".into(), "").await.is_some());
+        assert!(cache.known(other.into(), "").await.is_some());
         cache.end_listening();
-        assert!(cache.known("user:b".into(), "").await.is_none());
+        assert!(cache.known(other.into(), "").await.is_none());
         cache.begin_listening();
-        assert_eq!(get("user:b", "", Some(1)).await, 10, "it may have changed meanwhile");
+        assert_eq!(get(other, "", Some(1)).await, 10, "it may have changed meanwhile");
     }
 
     #[tokio::test]
@@ -212,7 +229,7 @@ mod tests {
         };
         let change = async {
             tokio::task::yield_now().await;
-            cache.changed("user:a").await;
+            cache.changed("user:a");
             go_on.notify_one();
         };
         let (read, ()) = futures::join!(cache.get("user:a".into(), "", slow), change);

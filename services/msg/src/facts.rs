@@ -90,7 +90,7 @@ impl Facts {
                     tokio::select! {
                         () = stop.cancelled() => return,
                         change = changes.next() => match change {
-                            Some(scope) => self.cache.changed(&scope).await,
+                            Some(scope) => self.cache.changed(&scope),
                             None => break,
                         },
                     }
@@ -105,10 +105,15 @@ impl Facts {
         }
     }
 
-    /// Reads at once what is going to be asked about two users one of whom writes to the other, unless the sender is known: then most of it
-    /// is. A failure is met again by whoever asks.
+    /// A user who is in the cache.
+    pub(crate) async fn known_user(&self, id: &str) -> Option<Arc<User>> {
+        let fact = self.cache.known(format!("user:{id}"), "").await?;
+        if let Fact::User(user) = fact { user } else { None }
+    }
+
+    /// Reads at once what is going to be asked about two users one of whom writes to the other. A failure is met again by whoever asks.
     pub(crate) async fn prepare_single(&self, from: &str, to: &str, conversation: &str) {
-        if !self.cache.keeps() || self.cache.known(format!("user:{from}"), "").await.is_some() {
+        if !self.cache.keeps() {
             return;
         }
         let _prepared = futures::join!(

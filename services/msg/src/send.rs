@@ -203,8 +203,14 @@ impl Messages {
         }
         let (from, to) = (message.send_id.clone(), message.recv_id.clone());
         let conversation = conversation_id::single(&from, &to);
-        self.facts.prepare_single(&from, &to, &conversation).await;
-        let sender = self.sender(&from).await?;
+        let sender = match self.facts.known_user(&from).await {
+            Some(sender) => sender,
+            // One who was silent for a while: most likely nothing is known about the two.
+            None => {
+                self.facts.prepare_single(&from, &to, &conversation).await;
+                self.sender(&from).await?
+            }
+        };
         name_sender(context, message, &sender.nickname, &sender.face_url);
         if !context.is_privileged() {
             self.ask(context, Hook::BeforeSendSingleMsg, message).await?;
