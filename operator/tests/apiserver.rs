@@ -573,12 +573,12 @@ async fn a_missing_password_is_added_and_the_others_stay() {
     let cluster = cluster("{}");
     let complete = credentials::complete(&cluster, BTreeMap::new());
     let mut partial = complete.clone();
-    partial.remove(secret::FIRST.kafka_password);
+    partial.remove(secret::FIRST.app.kafka_password);
     let stored = secret(&partial, "chat")["data"]["secret"].clone();
     let replace = Exchange::new(Method::PUT, &["/secrets/chat-credentials"], 200, secret(&complete, "chat"))
         .checking(move |body| {
             assert_eq!(body["data"]["secret"], stored);
-            assert!(body["data"]["kafka-password"].is_string());
+            assert!(body["data"]["kafka-app-password"].is_string());
             assert_eq!(body["metadata"]["resourceVersion"], "9", "a concurrent change must win");
         });
     let script = vec![get_secret(200, secret(&partial, "chat")), replace];

@@ -129,10 +129,10 @@ mod tests {
             ..Default::default()
         };
         let mut all: Vec<Key> = Purpose::ALL.into_iter().flat_map(|purpose| config.keys(purpose)).collect();
-        assert_eq!(all.len(), 14);
+        assert_eq!(all.len(), 16);
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 14);
+        assert_eq!(all.len(), 16);
     }
 
     /// `openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt key:0123456789abcdef -kdfopt info:'openim admin port v2' HKDF`
