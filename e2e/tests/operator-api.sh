@@ -16,6 +16,21 @@ versions() {
     -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.managedFields[?(@.manager=="openim-operator")].time}{"\n"}{end}'
   get "$cluster_name" '{.metadata.resourceVersion}'
 }
+credential() { kube -n "$ns" get secret "${2:-$cluster_name}-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
+# create_for NAME: the Job that creates topics and indexes is pretended, but the operator looks whether they are there.
+create_for() {
+  local end=$((SECONDS + deadline)) folder=$work/created-$1
+  mkdir -p "$folder"
+  until kube -n "$ns" get configmaps -l "openim.io/cluster=$1,app.kubernetes.io/component=config" -o 'jsonpath={.items[0].data.config\.yaml}' > "$folder/config.yaml" 2> /dev/null &&
+    [ -s "$folder/config.yaml" ]; do
+    [ $SECONDS -lt $end ] || { echo "$1 has no configuration"; exit 1; }
+    sleep 0.3
+  done
+  IMENV_MONGO_URI=mongodb://127.0.0.1:23017 IMENV_SECRET=$secret IMENV_LOG_STORAGELOCATION=$work/log/migrate \
+    IMENV_INTERNALTLS_CACRT=$(credential 'internal-ca\.crt' "$1") IMENV_INTERNALTLS_CRT=$(credential 'internal-tls\.crt' "$1") \
+    IMENV_INTERNALTLS_KEY=$(credential 'internal-tls\.key' "$1") "$server" migrate --config "$folder" > "$folder/out" 2>&1 ||
+    { tail -5 "$folder/out"; exit 1; }
+}
 openim() { KUBECONFIG=$work/admin.kubeconfig "$built/kubectl-openim" -n "$ns" "$@"; }
 start_servers
 mkdir -p "$root/e2e/out"
@@ -36,6 +51,7 @@ spec:
   rollout: {soakSeconds: 0}
   config: {gatewayDrainSeconds: 0}
 END
+create_for "$cluster_name"
 wait_ready "$cluster_name"
 
 echo "hand edits are repaired, others' fields stay"
@@ -192,7 +208,6 @@ eventually '' kube -n "$ns" get cronjobs -o name
 eventually '' get "$cluster_name" '{.status.backup}'
 wait_ready "$cluster_name"
 
-credential() { kube -n "$ns" get secret "${2:-$cluster_name}-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
 certificates() { get "$cluster_name" "{.status.certificates.$1}"; }
 # The certificates that the pods of each service say they have read.
 read_by() { kube -n "$ns" get deployments -l "openim.io/cluster=$cluster_name" -o 'jsonpath={range .items[*]}{.spec.template.metadata.annotations.openim\.io/certificate}{"\n"}{end}' | sort -u; }
@@ -251,6 +266,7 @@ spec:
   rollout: {soakSeconds: 0}
   config: {gatewayDrainSeconds: 0}
 END
+create_for plain
 wait_ready plain
 [ -z "$(credential 'internal-ca\.crt' plain)" ]
 "${kubectl[@]}" -n "$ns" get configmaps -l openim.io/cluster=plain --watch -o 'jsonpath={.data.config\.yaml}{"\n"}' > "$work/configurations" & running[watcher]=$!
