@@ -21,7 +21,7 @@ credential() { kube -n "$ns" get secret "${2:-$cluster_name}-credentials" -o "js
 create_for() {
   local end=$((SECONDS + deadline)) folder=$work/created-$1
   mkdir -p "$folder"
-  until kube -n "$ns" get configmaps -l "openim.io/cluster=$1,app.kubernetes.io/component=config" -o 'jsonpath={.items[0].data.config\.yaml}' > "$folder/config.yaml" 2> /dev/null &&
+  until kube -n "$ns" get configmaps -l "openim.io/cluster=$1,app.kubernetes.io/component=config" -o 'jsonpath={.items[*].data.config\.yaml}' > "$folder/config.yaml" 2> /dev/null &&
     [ -s "$folder/config.yaml" ]; do
     [ $SECONDS -lt $end ] || { echo "$1 has no configuration"; exit 1; }
     sleep 0.3
