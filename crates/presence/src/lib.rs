@@ -131,7 +131,7 @@ impl Routes {
             Cmd::hvals(&key),
         ];
         let announce = Cmd::publish(self.keys.presence_channel(), user);
-        let mut answers = self.redis.query_in_order([put.to_vec(), vec![announce]]).await?;
+        let mut answers = self.redis.query_behind(put.to_vec(), vec![vec![announce]]).await?;
         let listed = answers.drain(..).nth(2).unwrap_or(redis::Value::Nil);
         let mut routes = vec![read_routes(listed)?];
         self.keep_living(&[user.to_owned()], &mut routes).await?;

@@ -228,16 +228,6 @@ impl Link {
         self.query_all(then).await
     }
 
-    /// Runs two parts one after the other, also where they go to different nodes of a cluster.
-    pub(crate) async fn query_in_order(&self, [first, second]: [Vec<Cmd>; 2]) -> RedisResult<Vec<Value>> {
-        if !matches!(self, Self::Cluster(_)) {
-            return self.query_all(vec![first, second]).await;
-        }
-        let mut answers = self.query_all(vec![first]).await?;
-        answers.extend(self.query_all(vec![second]).await?);
-        Ok(answers)
-    }
-
     /// Identifies a server's data: changes when a server restarts and when a replica becomes the master. Empty where
     /// this account may not ask.
     pub(crate) async fn server(&self) -> RedisResult<String> {
