@@ -143,40 +143,32 @@ fn with_own(mut pods: Pods, own: Option<ComponentPods>) -> Pods {
     pods
 }
 
+/// The one list of services by name, for reading and for writing.
+macro_rules! service_by_name {
+    ($services:expr, $name:expr, $($borrow:tt)+) => {
+        match $name {
+            "gateway" => $($borrow)+ $services.gateway,
+            "api" => $($borrow)+ $services.api,
+            "transfer" => $($borrow)+ $services.transfer,
+            "push" => $($borrow)+ $services.push,
+            "auth" => $($borrow)+ $services.auth,
+            "user" => $($borrow)+ $services.user,
+            "relation" => $($borrow)+ $services.relation,
+            "group" => $($borrow)+ $services.group,
+            "conversation" => $($borrow)+ $services.conversation,
+            "msg" => $($borrow)+ $services.msg,
+            "third" => $($borrow)+ $services.third,
+            _ => $($borrow)+ $services.cron,
+        }
+    };
+}
+
 pub(crate) fn service_of<'a>(spec: &'a OpenIMClusterSpec, name: &str) -> &'a Service {
-    let services = &spec.services;
-    match name {
-        "gateway" => &services.gateway,
-        "api" => &services.api,
-        "transfer" => &services.transfer,
-        "push" => &services.push,
-        "auth" => &services.auth,
-        "user" => &services.user,
-        "relation" => &services.relation,
-        "group" => &services.group,
-        "conversation" => &services.conversation,
-        "msg" => &services.msg,
-        "third" => &services.third,
-        _ => &services.cron,
-    }
+    service_by_name!(spec.services, name, &)
 }
 
 pub(crate) fn service_of_mut<'a>(spec: &'a mut OpenIMClusterSpec, name: &str) -> &'a mut Service {
-    let services = &mut spec.services;
-    match name {
-        "gateway" => &mut services.gateway,
-        "api" => &mut services.api,
-        "transfer" => &mut services.transfer,
-        "push" => &mut services.push,
-        "auth" => &mut services.auth,
-        "user" => &mut services.user,
-        "relation" => &mut services.relation,
-        "group" => &mut services.group,
-        "conversation" => &mut services.conversation,
-        "msg" => &mut services.msg,
-        "third" => &mut services.third,
-        _ => &mut services.cron,
-    }
+    service_by_name!(spec.services, name, &mut)
 }
 
 /// The host of a member of a managed server, counted from 0.
