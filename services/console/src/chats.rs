@@ -23,16 +23,15 @@ use crate::{
 /// Conversations in a page.
 const CHATS: i32 = 50;
 /// Last page of conversations that is shown.
-const LAST_PAGE: i64 = 200;
+const LAST_PAGE: i32 = 200;
 /// Messages in a page.
 const MESSAGES: i64 = 50;
 const REVOKED: i32 = 2101;
 
 pub(crate) async fn list(visit: Visit) -> Result<Markup> {
     let user = visit.query().required("user")?;
-    let number = visit.query().number("page").unwrap_or(1).clamp(1, LAST_PAGE);
-    let page_number = i32::try_from(number).unwrap_or(1);
-    let found = visit.app().im.conversations(&visit.context, &user, page_number, CHATS).await?;
+    let number = visit.page_number(LAST_PAGE);
+    let found = visit.app().im.conversations(&visit.context, &user, number, CHATS).await?;
     audit::listed(&visit, &user);
     let rows: Vec<Vec<Markup>> = found
         .conversations
@@ -44,9 +43,9 @@ pub(crate) async fn list(visit: Visit) -> Result<Markup> {
         })
         .collect();
     let columns = [Text::Conversation, Text::With].map(|text| visit.text(text));
-    let more = found.total > number * i64::from(CHATS) && number < LAST_PAGE;
-    let at = |number: i64| link("/chats", &[("user", &user), ("page", &number.to_string())]);
-    let (first, next) = ((number > 1).then(|| at(1)), more.then(|| at(number + 1)));
+    let at = |number: i32| link("/chats", &[("user", &user), ("page", &number.to_string())]);
+    let (first, next) =
+        ((number > 1).then(|| at(1)), page::following(number, CHATS, LAST_PAGE, found.total).map(at));
     let body = html! {
         p { (visit.text(Text::SeenBy)) ": " a href=(to_user(&user)) { (said(&user)) } }
         @if rows.is_empty() {

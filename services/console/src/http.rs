@@ -107,6 +107,12 @@ impl Visit {
         self.seen.address()
     }
 
+    /// Which page of a numbered list is asked for, from 1 to `last`.
+    pub(crate) fn page_number(&self, last: i32) -> i32 {
+        let asked = self.query().number("page").unwrap_or(1).clamp(1, last.into());
+        i32::try_from(asked).unwrap_or(last)
+    }
+
     /// Whether he may do what needs this role.
     pub(crate) fn may(&self, role: Role) -> bool {
         self.signed.role >= role

@@ -17,7 +17,7 @@ use crate::{
 /// Files in a page.
 const ROWS: i32 = 50;
 /// Last page of a day that is shown.
-const LAST_PAGE: i64 = 200;
+const LAST_PAGE: i32 = 200;
 const DAY_MS: i64 = 86_400_000;
 
 /// The first millisecond of a day in UTC.
@@ -39,21 +39,20 @@ fn day_of(visit: &Visit) -> Result<Date> {
 pub(crate) async fn list(visit: Visit) -> Result<Markup> {
     let day = day_of(&visit)?;
     let start = start(day)?;
-    let number = visit.query().number("page").unwrap_or(1).clamp(1, LAST_PAGE);
-    let page_number = i32::try_from(number).unwrap_or(1);
+    let number = visit.page_number(LAST_PAGE);
     let keyword = visit.query().trimmed("text");
     let im = &visit.app().im;
-    let found = im.logs(&visit.context, keyword, start..start + DAY_MS, page_number, ROWS).await?;
+    let found = im.logs(&visit.context, keyword, start..start + DAY_MS, number, ROWS).await?;
     crate::audit::listed(&visit, &format!("{day} {keyword}"));
     let rows: Vec<Vec<Markup>> = found.logs_infos.iter().map(|log| row(&visit, day, log)).collect();
     let columns =
         [Text::Time, Text::User, Text::Platform, Text::File, Text::Action].map(|text| visit.text(text));
-    let more = i64::from(found.total) > number * i64::from(ROWS) && number < LAST_PAGE;
-    let at = |day: Date, number: i64| {
+    let following = page::following(number, ROWS, LAST_PAGE, found.total);
+    let at = |day: Date, number: i32| {
         let (day, number) = (day.to_string(), number.to_string());
         link("/logs", &[("day", &day), ("text", keyword), ("page", &number)])
     };
-    let (first, next) = ((number > 1).then(|| at(day, 1)), more.then(|| at(day, number + 1)));
+    let (first, next) = ((number > 1).then(|| at(day, 1)), following.map(|number| at(day, number)));
     let body = html! {
         (search(&visit, day))
         nav.pages aria-label=(visit.text(Text::Days)) {

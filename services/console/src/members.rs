@@ -20,7 +20,7 @@ use crate::{
 /// Members in a page.
 const ROWS: i32 = 20;
 /// Last page that is shown; whoever is further behind is muted and removed through the REST API.
-const LAST_PAGE: i64 = 500;
+const LAST_PAGE: i32 = 500;
 const OWNER: i32 = 100;
 const ADMINISTRATOR: i32 = 60;
 /// For how long a member can be muted, in minutes.
@@ -29,18 +29,17 @@ const MUTES: [(u32, Text); 4] =
 
 /// The members of a page of the group's page.
 pub(crate) async fn table(visit: &Visit, group: &GroupInfo) -> Result<Markup> {
-    let number = visit.query().number("page").unwrap_or(1).clamp(1, LAST_PAGE);
-    let page_number = i32::try_from(number).unwrap_or(1);
+    let number = visit.page_number(LAST_PAGE);
     let id = &group.group_id;
-    let listed = visit.app().im.members(&visit.context, id, page_number, ROWS).await?;
+    let listed = visit.app().im.members(&visit.context, id, number, ROWS).await?;
     let now = visit.app().clock.now_ms();
     let rows: Vec<Vec<Markup>> =
         listed.members.iter().map(|member| row(visit, member, member.mute_end_time > now)).collect();
     let columns = [Text::UserId, Text::Nickname, Text::Role, Text::Joined, Text::State, Text::Action]
         .map(|text| visit.text(text));
-    let more = i64::from(listed.total) > number * i64::from(ROWS) && number < LAST_PAGE;
-    let at = |number: i64| link("/group", &[("id", id), ("page", &number.to_string())]);
-    let (first, next) = ((number > 1).then(|| to_group(id)), more.then(|| at(number + 1)));
+    let at = |number: i32| link("/group", &[("id", id), ("page", &number.to_string())]);
+    let (first, next) =
+        ((number > 1).then(|| to_group(id)), page::following(number, ROWS, LAST_PAGE, listed.total).map(at));
     Ok(html! {
         @if rows.is_empty() {
             p { (visit.text(Text::NothingFound)) }

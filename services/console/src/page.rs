@@ -170,6 +170,12 @@ pub(crate) fn search(visit: &Visit, action: &str, label: &str) -> Markup {
     }
 }
 
+/// The number of the page behind one of a list of `total` rows, unless it is the last that is shown.
+pub(crate) fn following(number: i32, rows: i32, last: i32, total: impl Into<i64>) -> Option<i32> {
+    let is_more = total.into() > i64::from(number) * i64::from(rows);
+    (is_more && number < last).then_some(number + 1)
+}
+
 /// Where a list begins and goes on.
 pub(crate) fn pages(visit: &Visit, first: Option<&str>, next: Option<&str>) -> Markup {
     html! {

@@ -19,7 +19,7 @@ pub(crate) const ROWS: i32 = 50;
 /// Groups of a user in a page.
 const JOINED: i32 = 50;
 /// Last page of them that is shown.
-const LAST_PAGE: i64 = 200;
+const LAST_PAGE: i32 = 200;
 
 pub(crate) fn to_user(id: &str) -> String {
     link("/user", &[("id", id)])
@@ -73,15 +73,12 @@ pub(crate) async fn one(visit: Visit) -> Result<Markup> {
     let im = &visit.app().im;
     let listed = im.user(&visit.context, &id).await?;
     let user = listed.user.clone().unwrap_or_default();
-    let number = visit.query().number("page").unwrap_or(1).clamp(1, LAST_PAGE);
-    let page_number = i32::try_from(number).unwrap_or(1);
-    let ((open, is_complete), joined) = tokio::join!(
-        im.connections(&visit.context, &id),
-        im.joined(&visit.context, &id, page_number, JOINED)
-    );
+    let number = visit.page_number(LAST_PAGE);
+    let ((open, is_complete), joined) =
+        tokio::join!(im.connections(&visit.context, &id), im.joined(&visit.context, &id, number, JOINED));
     let joined = joined?;
-    let more = i64::from(joined.total) > number * i64::from(JOINED) && number < LAST_PAGE;
-    let next = more.then(|| link("/user", &[("id", &id), ("page", &(number + 1).to_string())]));
+    let at = |number: i32| link("/user", &[("id", &id), ("page", &number.to_string())]);
+    let next = page::following(number, JOINED, LAST_PAGE, joined.total).map(at);
     let first = (number > 1).then(|| to_user(&id));
     let facts = page::facts(&[
         (visit.text(Text::UserId), said(&user.user_id)),
