@@ -89,7 +89,7 @@ cargo_static() { # COMMAND OPTIONS…
     cargo "$command" --locked --profile "$profile" --target x86_64-unknown-linux-gnu --workspace --manifest-path "$mirror/Cargo.toml" "$@"
 }
 # An earlier version of the services, $previous_server: built once, with the dependencies of today.
-previous=15666cc
+previous=d1eda00
 previous_server=$OPENIM_CACHE/versions/$previous/openim-server
 build_previous() {
   local folder=$OPENIM_CACHE/versions/$previous
