@@ -70,7 +70,7 @@ const variables = new Set();
   }
 })(settings, []);
 const targets = new Set([...read("Makefile").matchAll(/^([a-z-]+):/gm)].map(([, name]) => name));
-const routes = new Set([...rest.map(({ path }) => path), ...read("services/account/src/table.rs").match(/"\/[a-z_/]+"/g).map((text) => text.slice(1, -1))]);
+const routes = new Set([...rest.map(({ path }) => path), ...read("services/account/src/routes.rs").match(/"\/[a-z_/]+"/g).map((text) => text.slice(1, -1))]);
 const version = read("Cargo.toml").match(/^version = "(.*)"/m)[1];
 const images = read("operator/src/planner/servers.rs");
 // Routes of upstream that pages name because this server lacks them.

@@ -26,12 +26,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
-    Batch, BusError, ConsumerMetrics, anew,
+    Batch, BusError, ConsumerMetrics,
     batch::{Gathering, cost, size_of},
     client,
     member::{Member, Queue},
     metrics::OfConsumer,
     progress::{Offsets, Progress},
+    recreated,
 };
 
 /// When offsets are committed.
@@ -72,7 +73,7 @@ pub(crate) struct Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
-            RDKafkaLogLevel::Debug if anew::says(line, &self.topic) => _ = self.tell(Event::MadeAnew),
+            RDKafkaLogLevel::Debug if recreated::says(line, &self.topic) => _ = self.tell(Event::MadeAnew),
             RDKafkaLogLevel::Debug => {}
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::info!(facility, line, "consumer.client")
@@ -224,7 +225,7 @@ impl Consumer {
         let (sender, events) = mpsc::channel(1024);
         let OfConsumer { lag, batches } = metrics.of(topic, group);
         let consumer: StreamConsumer<Context> = client(config)
-            // See `anew`.
+            // See `recreated`.
             .set("debug", "metadata")
             .set_log_level(RDKafkaLogLevel::Debug)
             .set("group.id", config.group(group))

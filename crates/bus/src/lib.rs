@@ -1,7 +1,6 @@
 //! Kafka. The producer is idempotent and waits for all in-sync replicas. Consumers read one partition each, commit explicitly and
 //! only what is finished.
 
-mod anew;
 mod batch;
 mod broker;
 mod consumer;
@@ -15,6 +14,7 @@ mod partitions;
 mod producer;
 mod progress;
 mod recent;
+mod recreated;
 
 use std::time::Duration;
 

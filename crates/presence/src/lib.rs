@@ -1,7 +1,7 @@
 //! Redis: which user is connected to which gateway. Nothing here is the source of truth, and all of it can be lost at any moment:
 //! gateways write it again, and until they have, push asks every gateway.
 
-mod changes;
+mod subscription;
 // Each crate's tests use a part of it.
 #[cfg(test)]
 #[allow(dead_code)]
@@ -9,16 +9,16 @@ mod fake;
 mod incarnation;
 mod keys;
 mod link;
+mod ready_mark;
 mod rights;
-pub mod set;
-mod table;
+pub mod sentinel_set;
 mod whereabouts;
 
 use std::{collections::HashMap, time::Duration};
 
-pub use changes::Changes;
 use incarnation::Living;
 pub use incarnation::{INCARNATION_TTL, Incarnation};
+pub use subscription::Changes;
 pub use whereabouts::Whereabouts;
 
 use keys::Keys;

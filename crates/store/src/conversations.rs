@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DateTime, Page, Result, Store, millis,
-    planted::Participants,
+    stray_conversations::Participants,
     versions::{Kind, SORT_ELEMENT, State},
 };
 

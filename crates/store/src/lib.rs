@@ -65,23 +65,23 @@ mod listing;
 #[cfg(debug_assertions)]
 pub mod memory;
 pub mod messages;
-pub mod moving;
 pub mod objects;
 pub mod partitions;
-mod planted;
+pub mod raw_rows;
 pub mod reactions;
 pub mod reading;
 pub mod requests;
 pub mod retention;
-pub mod room;
+pub mod row_limits;
 pub mod seqs;
+mod stray_conversations;
 pub mod streams;
 pub mod tokens;
-pub mod traces;
-mod turns;
 pub mod uploads;
+pub mod user_data;
 pub mod users;
 pub mod versions;
+mod write_queue;
 
 use std::time::Duration;
 
@@ -260,7 +260,7 @@ impl Page {
 #[derive(Clone)]
 pub struct Store {
     base: Base,
-    turns: turns::Turns,
+    turns: write_queue::Turns,
     commits: commits::Commits,
     /// What is read for clients at a time.
     reads: Budget,
@@ -289,7 +289,7 @@ impl Store {
         let database = client.database(&config.database);
         Ok(Self {
             base: Base::Server { client, database },
-            turns: turns::Turns::default(),
+            turns: write_queue::Turns::default(),
             commits: commits::Commits::default(),
             reads,
         })
@@ -335,7 +335,7 @@ impl Store {
         self.index("black", doc! { "block_user_id": 1 }).await?;
         self.unique("friend_request", doc! { "from_user_id": 1, "to_user_id": 1 }).await?;
         self.index("friend_request", doc! { "to_user_id": 1, "create_time": -1 }).await?;
-        self.expiring("friend_request", "create_time", room::REQUESTS_KEPT).await?;
+        self.expiring("friend_request", "create_time", row_limits::REQUESTS_KEPT).await?;
         self.unique("group", doc! { "group_id": 1 }).await?;
         self.unique("group_member", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_member", doc! { "user_id": 1, "join_time": 1 }).await?;
@@ -343,7 +343,7 @@ impl Store {
             .await?;
         self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
         self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
-        self.expiring("group_request", "req_time", room::REQUESTS_KEPT).await?;
+        self.expiring("group_request", "req_time", row_limits::REQUESTS_KEPT).await?;
         self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
         self.ensure_deleted_index().await?;
         self.ensure_job_indexes().await?;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bson::{Binary, Bson, Document, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype};
 use futures::{Stream, stream};
 use sha2::{Digest, Sha256};
-use store::{Store, messages::Inserted, moving::Span};
+use store::{Store, messages::Inserted, raw_rows::Span};
 
 use crate::{
     Collection, Result, Source,

@@ -1,5 +1,5 @@
 //! Delivery of after hooks: for each hook one record after the other, each until it is answered or a day old. A record that the
-//! receiver rejects while it accepts others is set aside and retried separately (`aside.rs`); if the receiver accepts none, all
+//! receiver rejects while it accepts others is set aside and retried separately (`set_aside.rs`); if the receiver accepts none, all
 //! wait in order. A record that can never be delivered is given up: at once if no request can be made of it, and soon if it is
 //! rejected individually. The offset is committed afterwards: a crash on any line delivers again, never less.
 
@@ -17,7 +17,7 @@ use store::jobs::Jobs;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{CallError, Record, Webhooks, aside};
+use crate::{CallError, Record, Webhooks, set_aside};
 
 /// After this time a record is given up, so that a receiver that is gone for good does not fill the queue.
 pub(crate) const MAX_AGE_MS: i64 = 86_400_000;
@@ -229,7 +229,7 @@ impl<S: Sends> Lines<S> {
     async fn try_suspects(&mut self, hook: &str) {
         if self.held.elapsed() >= HOLD_EVERY {
             // Nobody else tries them meanwhile.
-            self.deliveries.hold(self.suspects.values().flatten(), aside::HELD_MS).await;
+            self.deliveries.hold(self.suspects.values().flatten(), set_aside::HELD_MS).await;
             self.held = Instant::now();
         }
         let Some(suspects) = self.suspects.get_mut(hook) else { return };

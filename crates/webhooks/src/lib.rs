@@ -1,7 +1,6 @@
 //! Webhooks (docs/protocol/webhooks.md): HTTP calls to the integrator. *Before* hooks run inside an operation and may veto or change it;
 //! *after* hooks are records in Kafka, delivered in order and retried until the receiver answers, so that a restart loses none.
 
-mod aside;
 mod call;
 mod deliver;
 #[cfg(test)]
@@ -9,8 +8,9 @@ mod deliver;
 #[allow(dead_code)] // each crate's tests use a part of it
 mod fake_jobs;
 mod guard;
-mod kept;
 mod message;
+mod set_aside;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,8 +30,8 @@ use tracing::Instrument;
 
 use call::{Call, CallError};
 pub use deliver::{Deliveries, DeliveryMetrics, DeliveryPartition};
-pub use kept::Kept;
 pub use message::{Modified, about, reply_query};
+pub use waiting::Kept;
 
 /// Calls hooks; cheap to clone.
 #[derive(Clone)]

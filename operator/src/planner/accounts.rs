@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use presence::set::FOR_SENTINELS;
+use presence::sentinel_set::FOR_SENTINELS;
 
 use crate::model::secret::{Account, FIRST, SECOND};
 

@@ -141,7 +141,7 @@ fn managed_redis(
     password: String,
 ) -> config::Redis {
     let hosts = redis_hosts(cluster, stateful_sets);
-    let address = format!("{}:{}", member_host(cluster, "redis", 0), presence::set::PORT);
+    let address = format!("{}:{}", member_host(cluster, "redis", 0), presence::sentinel_set::PORT);
     if hosts.len() == 1 {
         return config::Redis { address, password, ..Default::default() };
     }
@@ -150,10 +150,10 @@ fn managed_redis(
         password: password.clone(),
         redis_mode: config::RedisMode::Sentinel,
         sentinel_mode: config::RedisSentinel {
-            master_name: presence::set::MASTER_NAME.into(),
+            master_name: presence::sentinel_set::MASTER_NAME.into(),
             sentinels_addrs: hosts
                 .iter()
-                .map(|host| format!("{host}:{}", presence::set::SENTINEL_PORT))
+                .map(|host| format!("{host}:{}", presence::sentinel_set::SENTINEL_PORT))
                 .collect(),
             password,
         },

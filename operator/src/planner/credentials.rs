@@ -201,7 +201,7 @@ fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
     let passwords: Vec<&str> = accounts.iter().map(|account| data[account.redis_password].as_str()).collect();
     let access = match passwords[..] {
         [password] => format!("requirepass {password}"),
-        _ => format!("{} >{}", presence::set::EVERYTHING, passwords.join(" >")),
+        _ => format!("{} >{}", presence::sentinel_set::EVERYTHING, passwords.join(" >")),
     };
     let apps: String = accounts.iter().map(|account| accounts::redis_lines(account, data)).collect();
     let mut conf = format!(
@@ -211,7 +211,7 @@ fn redis_conf(accounts: &[&Account], data: &BTreeMap<String, String>) -> String 
         conf += &format!(
             "port 0\ntls-port {}\ntls-cert-file {TLS_DIR}/server.crt\ntls-key-file {TLS_DIR}/server.key\ntls-ca-cert-file {TLS_DIR}/ca.crt\n\
              tls-auth-clients no\ntls-replication yes\n",
-            presence::set::PORT
+            presence::sentinel_set::PORT
         );
     }
     conf

@@ -78,7 +78,7 @@ impl Users {
     /// # Errors
     /// The servers that did not accept them, and why. A sentinel may be unavailable or not started yet; two of three are enough.
     pub async fn ensure_in_redis(&self, hosts: &[String], tls: &ClientTls) -> Result<(), String> {
-        let admin = presence::set::Admin { password: self.admin_password.clone(), tls: tls.clone() };
+        let admin = presence::sentinel_set::Admin { password: self.admin_password.clone(), tls: tls.clone() };
         let told = hosts.iter().map(|host| Box::pin(self.ensure_at(&admin, host, hosts.len() > 1)));
         let told = futures::future::join_all(told).await;
         let problems: Vec<String> = told.into_iter().filter_map(Result::err).collect();
@@ -96,7 +96,7 @@ impl Users {
 
     async fn ensure_at(
         &self,
-        admin: &presence::set::Admin,
+        admin: &presence::sentinel_set::Admin,
         host: &str,
         has_sentinel: bool,
     ) -> Result<(), String> {

@@ -130,7 +130,7 @@ pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     let account = Account::in_use(&observed.credentials);
     let password = observed.credentials.get(account.redis_password).map_or("", String::as_str);
     let tls = managed_tls(&observed.credentials);
-    match Box::pin(presence::set::fail_over(&hosts, password, &tls)).await {
+    match Box::pin(presence::sentinel_set::fail_over(&hosts, password, &tls)).await {
         Ok(()) => tracing::info!(cluster = cluster.name, "redis.fails_over"),
         Err(error) => tracing::warn!(cluster = cluster.name, %error, "redis.failover_refused"),
     }

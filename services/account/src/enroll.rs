@@ -12,7 +12,7 @@ use crate::{
     call::Call,
     codes::code_used,
     fields::{RegisterUser, gender, milliseconds, text},
-    later::Later,
+    follow_up::Later,
     names::Name,
     password,
 };

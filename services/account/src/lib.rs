@@ -1,4 +1,4 @@
-//! The account service (docs/develop/accounts.md): accounts, login and administration on the routes of OpenIM's ChatServer. `table` names
+//! The account service (docs/develop/accounts.md): accounts, login and administration on the routes of OpenIM's ChatServer. `routes` names
 //! every route and who may call it, `http` answers them, `chat` and `admin` hold one file per topic, `im` has all calls to the other
 //! services. An identity is what a signed token says, never what a request says of itself.
 
@@ -9,16 +9,16 @@ mod chat;
 mod codes;
 mod enroll;
 mod fields;
-mod first;
+mod first_administrator;
+mod follow_up;
 mod http;
 mod im;
-mod later;
 mod limits;
 mod names;
 mod outbox;
 mod password;
 mod profile;
-mod table;
+mod routes;
 mod tokens;
 
 #[cfg(test)]
@@ -36,7 +36,7 @@ use store::accounts::Accounts;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use first::{FirstAdmin, ensure_first_admin, set_admin};
+pub use first_administrator::{FirstAdmin, ensure_first_admin, set_admin};
 
 /// After the last answer, how long requests may still run whose clients have gone.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -153,10 +153,10 @@ impl AccountService {
             let addresses = edge::serve::Addresses { proxies: app.proxies.clone(), places };
             edge::serve::run(listener, router, addresses, stop.clone())
         };
-        let routes = serve(chat, http::router(&app, table::chat()));
-        let administration = serve(admin, http::router(&app, table::admin()));
+        let routes = serve(chat, http::router(&app, routes::chat()));
+        let administration = serve(admin, http::router(&app, routes::admin()));
         let sending = letters.send_until(stop.clone());
-        let later = later::carry_on(app.clone(), stop.clone());
+        let later = follow_up::carry_on(app.clone(), stop.clone());
         let (routes, administration, (), ()) = tokio::join!(routes, administration, sending, later);
         app.requests.close();
         if tokio::time::timeout(LAST_REQUESTS, app.requests.wait()).await.is_err() {

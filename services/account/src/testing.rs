@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use store::{Store, accounts::Accounts, memory::Memory};
 use tower::ServiceExt;
 
-use crate::{AccountMetrics, AccountService, App, Parts, http, outbox::Letters, password::as_sent, table};
+use crate::{AccountMetrics, AccountService, App, Parts, http, outbox::Letters, password::as_sent, routes};
 
 /// The IM services.
 #[derive(Default)]
@@ -149,7 +149,7 @@ impl World {
             metrics: AccountMetrics::default(),
         });
         let AccountService { app, letters } = service.unwrap();
-        let (chat, admin) = (http::router(&app, table::chat()), http::router(&app, table::admin()));
+        let (chat, admin) = (http::router(&app, routes::chat()), http::router(&app, routes::admin()));
         Self { app, im, chat, admin, letters: Mutex::new(letters) }
     }
 

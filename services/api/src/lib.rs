@@ -1,25 +1,25 @@
 //! The REST API (docs/protocol/rest.md). A route is a line in `routes`: path, access, request or handler, description; the JSON shapes, the envelope and the error codes come from `protocol`. Access is decided by the services, on the verified caller.
 
 mod admin_login;
-mod answers;
 mod audit;
 mod body;
 mod caller;
+mod completion;
 mod envelope;
 mod form;
 mod jssdk;
 mod limits;
 mod metrics;
 mod objects;
+mod online_status;
 mod openapi;
 mod operations;
 mod required;
+mod response_budget;
 mod route;
 mod routes;
 mod send_msg;
-mod status;
 mod upload_stream;
-mod whole;
 
 use std::{sync::Arc, time::Duration};
 
@@ -102,13 +102,13 @@ impl Api {
             .method_not_allowed_fallback(envelope::not_found)
             // What comes here has its whole body, which is within the limit, and its caller.
             .layer(DefaultBodyLimit::disable())
-            .layer(middleware::from_fn_with_state(self.operations.clone(), whole::run))
+            .layer(middleware::from_fn_with_state(self.operations.clone(), completion::run))
             .layer(middleware::from_fn_with_state(bodies, body::read))
             .layer(middleware::from_fn_with_state(watch, audit::watch))
             .layer(middleware::from_fn_with_state(self.clone(), metrics::count))
             .layer(middleware::from_fn_with_state(self.config.clone(), cors::apply))
             .layer(CompressionLayer::new().gzip(true))
-            .layer(middleware::map_response(answers::until_written))
+            .layer(middleware::map_response(response_budget::until_written))
             .with_state(self)
     }
 

@@ -16,7 +16,7 @@ use rpc::Context;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Api, answers, audit, envelope, required};
+use crate::{Api, audit, envelope, required, response_budget};
 
 /// Who can call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ where
                 api.callers.pay(&context, by_size(every, &request))?;
                 let request = request.encode_to_vec().into();
                 let encoded = api.peers.call_encoded::<R>(&context, request).await?;
-                let held = answers::room(&api.budgets.answers, encoded.len()).await?;
+                let held = response_budget::room(&api.budgets.answers, encoded.len()).await?;
                 let answer = <R::Response as prost::Message>::decode(encoded).map_err(|error| {
                     Error::internal(format!("{} returned an invalid response: {error}", R::METHOD))
                 })?;
@@ -161,7 +161,7 @@ where
                 let code = answer.as_ref().err().map_or(0, |error: &Error| error.code.number());
                 audit::note(&context, path, &body, code);
             }
-            answers::until_sent(envelope::answer_of_message::<R::Response>(answer), held)
+            response_budget::until_sent(envelope::answer_of_message::<R::Response>(answer), held)
         };
         Route {
             path,

@@ -6,11 +6,11 @@ use protocol::{
 };
 
 use crate::{
-    admin_login, jssdk, objects,
+    admin_login, jssdk, objects, online_status,
     openapi::{self, bodies},
     operations,
     route::{Access, Does, Route, call, get, post},
-    send_msg, status,
+    send_msg,
 };
 
 macro_rules! routes {
@@ -30,8 +30,8 @@ pub(crate) fn all() -> Vec<Route> {
         "/user/get_all_users_uid" Admin => call::<user::GetAllUserIdReq>(), "Page through all userIDs.";
         "/user/account_check" Admin => call::<user::AccountCheckReq>().needs("checkUserIDs"), "Report for each userID whether it is registered.";
         "/user/get_users" Admin => call::<user::GetPaginationUsersReq>(), "Page through ordinary users (appMangerLevel 0 or 1), optionally filtered by userID and/or nickname.";
-        "/user/get_users_online_status" Admin => post(status::users_online).described(bodies::users_online), "Aggregate live connections of the given users over all gateway instances. `token` is always empty: tokens allow impersonation.";
-        "/user/get_users_online_token_detail" Admin => post(status::token_detail).described(bodies::platforms_online), "Per user, list the connected platforms and count the connections of each. `token` is always empty: tokens allow impersonation.";
+        "/user/get_users_online_status" Admin => post(online_status::users_online).described(bodies::users_online), "Aggregate live connections of the given users over all gateway instances. `token` is always empty: tokens allow impersonation.";
+        "/user/get_users_online_token_detail" Admin => post(online_status::token_detail).described(bodies::platforms_online), "Per user, list the connected platforms and count the connections of each. `token` is always empty: tokens allow impersonation.";
         "/user/subscribe_users_status" User => call::<user::SubscribeOrCancelUsersStatusReq>().audited().needs("userIDs").every(10, |request| request.user_ids.len()), "Legacy presence subscription. The server accepts it and does nothing.";
         "/user/get_users_status" User => call::<user::GetUserStatusReq>().needs("userIDs").every(10, |request| request.user_ids.len()), "Read the stored presence of users (status 1 online / 0 offline, list of platform ids).";
         "/user/get_subscribe_users_status" User => call::<user::GetSubscribeUsersStatusReq>(), "Legacy; always answers an empty result.";

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::{
     audit,
     fields::{Fields, link},
+    formatting::{said, time},
     http::{Done, Visit},
-    look::{said, time},
     page,
     texts::Text,
     users::to_user,

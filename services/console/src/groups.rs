@@ -5,8 +5,8 @@ use protocol::{Result, sdkws::GroupInfo};
 
 use crate::{
     fields::{Fields, link},
+    formatting::{number, said, time},
     http::{Done, Visit},
-    look::{number, said, time},
     members, page,
     roles::Role,
     texts::Text,

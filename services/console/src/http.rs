@@ -25,8 +25,9 @@ use crate::{
     language::Language,
     notices, page,
     roles::Role,
+    routes,
     session::{self, Signed},
-    sign_in, table,
+    sign_in,
     texts::Text,
 };
 
@@ -377,7 +378,7 @@ async fn guard(app: Arc<App>, request: Request, next: Next) -> Response {
 /// All of the console.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let mounted =
-        table::routes().into_iter().fold(Router::new(), |router, route| (route.mount)(router, app.clone()));
+        routes::routes().into_iter().fold(Router::new(), |router, route| (route.mount)(router, app.clone()));
     let (nowhere, guarding) = (app.clone(), app.clone());
     let nowhere = move |request: Request| {
         let app = nowhere.clone();

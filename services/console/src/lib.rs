@@ -1,29 +1,29 @@
-//! The console (docs/operate/console.md): pages for administrators, rendered here and complete without JavaScript. `table` names every page and
+//! The console (docs/operate/console.md): pages for administrators, rendered here and complete without JavaScript. `routes` names every page and
 //! action and the role it needs, `http` answers them, `im` has all calls to the other services, one file per topic has its pages. The
 //! console keeps nothing: a session is a sealed cookie with tokens that the auth service can end.
 
+mod account_service;
 mod audit;
 mod chats;
 mod fields;
+mod formatting;
 mod groups;
 mod http;
 mod im;
 mod language;
 mod logs;
-mod look;
 mod members;
 mod notices;
 mod overview;
 mod page;
-mod people;
 mod roles;
+mod routes;
 mod samples;
 mod seal;
 mod session;
 mod sign_in;
-mod table;
+mod sign_in_limits;
 mod texts;
-mod tries;
 mod users;
 
 #[cfg(test)]
@@ -49,9 +49,9 @@ const BURST: u32 = 5;
 pub(crate) struct App {
     pub(crate) config: Arc<Config>,
     pub(crate) im: im::Im,
-    pub(crate) people: people::AccountAdmins,
+    pub(crate) people: account_service::AccountAdmins,
     pub(crate) seal: seal::Seal,
-    pub(crate) tries: tries::Tries,
+    pub(crate) tries: sign_in_limits::Tries,
     pub(crate) samples: samples::Samples,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) proxies: Proxies,
@@ -121,9 +121,9 @@ impl ConsoleService {
             .map_err(protocol::Error::internal)?;
         let app = App {
             im: im::Im::new(peers, config.clone()),
-            people: people::AccountAdmins::new(client.clone(), config.account_admin_url()),
+            people: account_service::AccountAdmins::new(client.clone(), config.account_admin_url()),
             seal: seal::Seal::new(&config.keys(config::Purpose::ConsoleSessions)),
-            tries: tries::Tries::new(),
+            tries: sign_in_limits::Tries::new(),
             samples: samples::Samples::new(client),
             proxies: Proxies::new(&config),
             addresses: Buckets::new(config.address_limits.requests_per_second, BURST),

@@ -6,8 +6,8 @@ use protocol::{Error, Result, third::LogInfo};
 
 use crate::{
     fields::{Fields, link},
+    formatting::{said, time},
     http::{Done, Visit},
-    look::{said, time},
     page,
     roles::Role,
     texts::Text,

@@ -8,9 +8,9 @@ use protocol::{
 
 use crate::{
     fields::{Fields, link},
+    formatting::{said, time},
     groups::to_group,
     http::{Done, Visit},
-    look::{said, time},
     page,
     roles::Role,
     texts::Text,

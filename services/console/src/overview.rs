@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use protocol::Result;
 
 use crate::{
+    formatting::{number, time},
     http::Visit,
-    look::{number, time},
     page,
     samples::Sample,
     texts::Text,

@@ -9,8 +9,8 @@ use protocol::Error;
 
 use crate::{
     fields::link,
+    formatting::{plain, said},
     http::{Seen, Visit},
-    look::{plain, said},
     notices,
     roles::Role,
     texts::Text,

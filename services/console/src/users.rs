@@ -6,9 +6,9 @@ use protocol::{Error, Result, sdkws::UserInfo};
 
 use crate::{
     fields::{Fields, link},
+    formatting::{said, time},
     http::{Done, Visit},
     im::Connection,
-    look::{said, time},
     page,
     roles::Role,
     texts::Text,

@@ -11,7 +11,7 @@ use protocol::{
     sdkws::{ConversationSetPrivateTips, ConversationUpdateTips},
 };
 use rpc::Context;
-use store::{conversations::Conversation, room::Room};
+use store::{conversations::Conversation, row_limits::Room};
 
 use crate::{Conversations, MAX_TEXT_BYTES};
 

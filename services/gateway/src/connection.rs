@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gateway,
-    door::Gate,
+    listener::Gate,
     outbox::{Outbound, Why},
     registry::Connection,
     requests::{self, After, SMALL},

@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gateway,
     connection::{self, Line},
-    door::{Crowded, Gate, Guest, HANDSHAKE_DEADLINE},
+    listener::{Crowded, Gate, Guest, HANDSHAKE_DEADLINE},
     login,
     outbox::Outbox,
     parameters::{self, Parameters},
     registry::Connection,
-    table,
+    route_table,
 };
 
 /// Write buffer bounds of a socket, in bytes: frames are written at once, and one frame more may wait.
@@ -214,7 +214,7 @@ impl Drop for Registered {
         gateway.metrics.connections.dec();
         // Without a runtime the process ends, and its routes with it.
         if tokio::runtime::Handle::try_current().is_ok() {
-            self.gateway.tasks.spawn(async move { table::unregister(&gateway, &connection).await });
+            self.gateway.tasks.spawn(async move { route_table::unregister(&gateway, &connection).await });
         }
     }
 }
@@ -243,8 +243,8 @@ async fn open(
     });
     let _registered = Registered::new(gateway.clone(), connection.clone());
     // In the route table before the client hears of success: what it does not pull from now on is pushed to it.
-    let listed = table::register(&gateway, &connection).await;
-    table::tell_online(&gateway, &connection);
+    let listed = route_table::register(&gateway, &connection).await;
+    route_table::tell_online(&gateway, &connection);
     let replaced = login::replace_others(&gateway, &connection, listed, &parameters.operation_id);
     let greeted =
         async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };

@@ -1,19 +1,18 @@
-//! WebSocket connections. `door` limits connections without a token, `handshake` admits them, `login` closes those that they
-//! replace, `connection` runs one, `outbox` is its send queue, `registry` knows all of this process, `table` keeps Redis in step,
+//! WebSocket connections. `listener` limits connections without a token, `handshake` admits them, `login` closes those that they
+//! replace, `connection` runs one, `outbox` is its send queue, `registry` knows all of this process, `route_table` keeps Redis in step,
 //! `resync` closes those that may have missed something, `service` serves other services, `audiences` are the members of large
 //! groups, `drain` closes everything at shutdown.
 
 mod audiences;
 mod connection;
-mod crowd;
-mod door;
+mod connection_limit;
 mod drain;
+mod listener;
 // Each crate's tests use a part of it.
 #[cfg(test)]
 #[allow(dead_code)]
 #[path = "../../../crates/presence/src/fake.rs"]
 mod fake;
-mod fit;
 mod frames;
 mod handshake;
 mod login;
@@ -24,11 +23,12 @@ mod parameters;
 mod registry;
 mod requests;
 mod resync;
+mod route_table;
 mod service;
 mod subscriptions;
-mod table;
 #[cfg(debug_assertions)]
 pub mod testing;
+mod truncate;
 mod whole_maps;
 
 use std::sync::{
@@ -40,7 +40,7 @@ use audiences::Audiences;
 use axum::Router;
 use budget::Budget;
 use config::Config;
-use door::{Addresses, Door, Guest};
+use listener::{Addresses, Door, Guest};
 use model::login::Policy;
 use parking_lot::Mutex;
 use presence::{Incarnation, Routes};
@@ -142,7 +142,7 @@ impl Gateway {
     /// When serving fails.
     pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
         let background = CancellationToken::new();
-        self.tasks.spawn(table::keep(self.clone(), background.clone()));
+        self.tasks.spawn(route_table::keep(self.clone(), background.clone()));
         self.tasks.spawn(subscriptions::listen(self.clone(), background.clone()));
         let router = Router::new().fallback(handshake::handle).with_state(self.clone());
         let router = router.into_make_service_with_connect_info::<Guest>();

@@ -10,10 +10,10 @@ use rpc::Context;
 
 use crate::{
     Gateway,
-    crowd::{Limits, Open},
+    connection_limit::{Limits, Open},
     outbox::Outbound,
     registry::Connection,
-    table,
+    route_table,
 };
 
 /// Of the others those that this login replaces, and those that may stay beside it.
@@ -50,7 +50,7 @@ pub(crate) async fn replace_others(
     listed: Option<Vec<Route>>,
     operation_id: &str,
 ) {
-    let (_, own) = table::route(gateway, connection);
+    let (_, own) = route_table::route(gateway, connection);
     let others = others(gateway, connection, listed).await;
     let Sorted { mut gone, staying: left, is_replaced } = sort(gateway.policy, &own, others);
     if is_replaced {
@@ -90,7 +90,7 @@ pub(crate) async fn replace_others(
 async fn others(gateway: &Gateway, connection: &Connection, listed: Option<Vec<Route>>) -> Vec<Route> {
     let open = gateway.registry.of_user(&connection.user);
     let here = open.iter().filter(|open| open.id != connection.id);
-    let mut others: Vec<Route> = here.map(|open| table::route(gateway, open).1).collect();
+    let mut others: Vec<Route> = here.map(|open| route_table::route(gateway, open).1).collect();
     let listed = match listed {
         Some(routes) => Ok(routes),
         None => gateway.routes.of_user(&connection.user).await,

@@ -22,11 +22,11 @@ use rpc::Context;
 use tracing::Instrument;
 
 use crate::{
-    Gateway,
-    fit::{BUDGETS, fit},
-    login, operation_id,
+    Gateway, login, operation_id,
     registry::Connection,
-    subscriptions, whole_maps,
+    subscriptions,
+    truncate::{BUDGETS, fit},
+    whole_maps,
 };
 
 /// What happens to the connection after an answer.

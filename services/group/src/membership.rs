@@ -21,7 +21,7 @@ use store::{
     DateTime,
     groups::{DISMISSED, Group, Member, role},
     requests::GroupRequest,
-    room::Room,
+    row_limits::Room,
 };
 
 use crate::{Groups, Standing, member_already};

@@ -8,7 +8,7 @@ use protocol::{
 use rpc::Context;
 use serde_json::Value;
 
-use crate::{Messages, read_state::others_in_chat};
+use crate::{Messages, revoke::others_in_chat};
 
 /// Text and what holds text: text, at-text, custom, quote, advanced text, markdown.
 const EDITABLE: [i32; 6] = [101, kind::AT_TEXT, 110, kind::QUOTE, 117, kind::MARKDOWN];

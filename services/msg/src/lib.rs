@@ -2,6 +2,8 @@
 
 mod admin;
 mod bounds;
+mod clear;
+mod delete;
 mod edit;
 mod fact_cache;
 mod facts;
@@ -13,6 +15,7 @@ mod quote;
 mod reactions;
 mod read_state;
 mod readers;
+mod revoke;
 mod rewrite;
 mod search;
 mod searches;

@@ -14,7 +14,7 @@ use protocol::{
 use rpc::Context;
 use store::Page;
 
-use crate::{Messages, read_state::others_in_chat};
+use crate::{Messages, revoke::others_in_chat};
 
 /// Longest reaction, in bytes: an emoji with all its modifiers, or a name.
 const MAX_BYTES: usize = protocol::bounds::REACTION_BYTES;

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     PushMetrics,
-    calls::{LARGEST_CALL, calls, spelled_out},
+    call_size::{LARGEST_CALL, calls, spelled_out},
     receivers::Audience,
 };
 

@@ -3,15 +3,15 @@
 //! gateways accepted it. What a gateway did not accept is pulled by its clients: they reconnect, or it closes their connections
 //! once it is back.
 
-mod calls;
+mod call_size;
 mod dismissal;
 #[cfg(test)]
 #[path = "../../../crates/store/src/fake_jobs.rs"]
 #[allow(dead_code)] // each crate's tests use a part of it
 mod fake_jobs;
 mod gateways;
-mod group_notes;
-mod key;
+mod message_identity;
+mod offline_groups;
 mod offline_push;
 mod receivers;
 mod repeats;
@@ -28,9 +28,9 @@ use bus::{Batch, PartitionHandler, Refused};
 use config::Hook;
 pub use dismissal::{Dismissals, Removes};
 pub use gateways::Gateways;
-pub use group_notes::{GroupNotes, GroupNotesPartition};
 use model::{Clock, platform::Platform};
 use moka::future::Cache;
+pub use offline_groups::{GroupNotes, GroupNotesPartition};
 pub use offline_push::{
     NOTE_LIFETIME, OfflineMetrics, OfflinePartition, OfflinePush, OfflineQueue, somebody_pushes,
 };
@@ -323,12 +323,12 @@ impl Push {
         let conversation = &record.conversation_id;
         // A large group is not looked at here: everybody else waits behind it.
         if delivery.to.audience.is_some() {
-            let group = group_notes::record(conversation, message, record.msg_data.clone());
+            let group = offline_groups::record(conversation, message, record.msg_data.clone());
             self.refused_offline(conversation, message, &queue.put_group(&group).await?);
         }
         let users = delivery.to.users.iter().filter(|user| **user != message.send_id).cloned().collect();
         let asks = offline_push::asks_members(message);
-        let users = group_notes::absent(&self.routes, &self.store, conversation, users, asks).await?;
+        let users = offline_groups::absent(&self.routes, &self.store, conversation, users, asks).await?;
         if !users.is_empty() {
             self.refused_offline(conversation, message, &queue.put(conversation, message, &users).await?);
         }

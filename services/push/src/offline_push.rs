@@ -22,7 +22,7 @@ use store::Store;
 use tokio::time::{Instant, sleep};
 use webhooks::Webhooks;
 
-use crate::{PushAnswer, group_notes, hook_body, key};
+use crate::{PushAnswer, hook_body, message_identity, offline_groups};
 
 /// Users in one record.
 const USERS_PER_RECORD: usize = 500;
@@ -138,7 +138,7 @@ pub fn somebody_pushes(vendors: &[Box<dyn Vendor>], webhooks: &Webhooks) -> bool
 }
 
 /// The handler of a partition of the offline topic, for the records that name their users. Those of large groups have a consumer of their own:
-/// [`group_notes`].
+/// [`offline_groups`].
 pub struct OfflinePartition {
     offline: OfflinePush,
     handled: Handled,
@@ -153,7 +153,7 @@ impl OfflinePartition {
     /// A phone is notified of a message only once, whichever record requests it.
     async fn push(&mut self, record: PushMsgReq) {
         let (message, mut users) = (record.msg_data.unwrap_or_default(), record.user_ids);
-        let about = key::of(&record.conversation_id, &message);
+        let about = message_identity::of(&record.conversation_id, &message);
         let mut marks = Vec::with_capacity(users.len());
         users.retain(|user| {
             let mark = self.handled.mark((about, user));
@@ -176,7 +176,7 @@ impl PartitionHandler for OfflinePartition {
         for (_, payload) in batch.records {
             match PushMsgReq::decode(payload.clone()) {
                 Ok(record) => self.push(record).await,
-                Err(_) if group_notes::read(payload).is_some() => {}
+                Err(_) if offline_groups::read(payload).is_some() => {}
                 Err(error) => tracing::error!(%error, "offline_push.undecodable_record"),
             }
         }
@@ -239,7 +239,7 @@ impl OfflinePush {
             title,
             ex: info.ex.clone(),
             sound: if sound.is_empty() { self.config.push.ios_push_sound.clone() } else { sound.clone() },
-            key: key::text(conversation, message),
+            key: message_identity::text(conversation, message),
         }
     }
 
@@ -425,7 +425,7 @@ mod tests {
     async fn what_is_for_large_groups_is_left_to_their_consumer() {
         let phones = Phones::default();
         let message = MsgData::default();
-        let group = group_notes::record("sg_g", &message, message.encode_to_vec().into());
+        let group = offline_groups::record("sg_g", &message, message.encode_to_vec().into());
         let records = vec![("sg_g".to_owned(), group.encode_to_vec().into())];
         partition(&phones).await.handle(Batch { records }).await;
         assert!(phones.0.lock().is_empty());

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use bus::Handled;
 
-use crate::{Item, key};
+use crate::{Item, message_identity};
 
 /// What stands for the messages of a batch.
 pub(crate) type Marks = HashSet<u128>;
@@ -23,7 +23,9 @@ impl Repeats {
     pub(crate) fn leave_out(&mut self, items: &mut Vec<Item>) -> Marks {
         let mut here = Marks::new();
         items.retain(|item| {
-            let Some(key) = key::of(&item.record.conversation_id, &item.message) else { return true };
+            let Some(key) = message_identity::of(&item.record.conversation_id, &item.message) else {
+                return true;
+            };
             let mark = self.0.mark(key);
             !self.0.knows(mark) && here.insert(mark)
         });

@@ -37,7 +37,7 @@ use store::{
     DateTime, Page, Store,
     blacks::Black,
     requests::{FriendRequest, Side},
-    room::Room,
+    row_limits::Room,
     users::User,
     versions::Kind,
 };

@@ -25,7 +25,7 @@ use sealed::Keys;
 
 pub(crate) use retention::Series;
 
-use crate::helper::open;
+use crate::commands::open;
 
 /// Where things are.
 struct Places {

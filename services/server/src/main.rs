@@ -2,20 +2,20 @@
 
 mod accounts;
 mod backup;
+mod commands;
 mod console;
-mod helper;
-mod host;
-mod moving;
+mod import_export;
+mod one_host;
 mod partitions;
-mod people;
 #[cfg(feature = "planted-commit-first")]
 mod planted;
 mod run;
+mod user_data;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use helper::Helper;
+use commands::Helper;
 
 /// Memory stays steady under many connections.
 #[global_allocator]

@@ -10,7 +10,7 @@ use protocol::{
     },
 };
 use rpc::Context;
-use store::{DateTime, Page, client_logs::ClientLog, room::Room, users::User};
+use store::{DateTime, Page, client_logs::ClientLog, row_limits::Room, users::User};
 
 use crate::Third;
 

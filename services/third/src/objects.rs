@@ -17,7 +17,7 @@ use protocol::{
 };
 use rpc::Context;
 use serde::{Deserialize, Serialize};
-use store::{DAY_MS, DateTime, objects::Object, room::Room, uploads};
+use store::{DAY_MS, DateTime, objects::Object, row_limits::Room, uploads};
 
 use crate::Third;
 

@@ -3,6 +3,7 @@
 //! the offset. Every step is idempotent, so a crash on any line loses and duplicates nothing. A record that Kafka permanently
 //! rejects does not block a partition: its message is stored, and pulled by its receivers.
 
+mod after_hooks;
 mod expand;
 #[cfg(test)]
 #[path = "../../../crates/store/src/fake_jobs.rs"]
@@ -10,8 +11,7 @@ mod expand;
 mod fake_jobs;
 mod mentions;
 mod metrics;
-mod raise;
-mod tell;
+mod positions;
 mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +24,7 @@ use futures::TryStreamExt;
 use mentions::Wanted;
 pub use mentions::{Marks, Mentions};
 use model::{Clock, conversation_id as ids};
+use positions::{Raises, raises};
 use prost::Message;
 use protocol::{
     content_type::{AT_TEXT, session},
@@ -31,7 +32,6 @@ use protocol::{
     internal::{self, MarkMentionsReq, PushRecord},
     sdkws::MsgData,
 };
-use raise::{Raises, raises};
 use rpc::{Context, Peers};
 use store::{DateTime, Store, conversations::Conversation};
 
@@ -117,7 +117,7 @@ impl PartitionHandler for Partition {
 
 impl Partition {
     fn decode(&self, batch: Batch) -> Vec<Accepted> {
-        let names_requests = tell::names_requests(&self.transfer.webhooks);
+        let names_requests = after_hooks::names_requests(&self.transfer.webhooks);
         let mut accepted = Vec::with_capacity(batch.records.len());
         for (_, payload) in batch.records {
             // Only our own producer writes here. A record that never decodes would block its partition for ever.
@@ -211,7 +211,7 @@ impl Partition {
     }
 
     async fn queue_hooks(&self, outgoing: &[Outgoing]) -> protocol::Result<()> {
-        let records = tell::records(&self.transfer.webhooks, outgoing);
+        let records = after_hooks::records(&self.transfer.webhooks, outgoing);
         let refused = self.transfer.webhooks.queue(&records).await.map_err(protocol::Error::internal)?;
         for Refused { index, error } in refused {
             let (hook, payload) = &records[index];

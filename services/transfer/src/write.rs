@@ -14,7 +14,7 @@ use store::{
 use crate::{
     Partition, Reached,
     expand::{Outgoing, State},
-    raise::{Raises, raises},
+    positions::{Raises, raises},
 };
 
 /// A batch that meets another owner more often than this is tried again after a pause.

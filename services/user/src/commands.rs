@@ -13,7 +13,7 @@ use protocol::{
     },
 };
 use rpc::Context;
-use store::{DateTime, commands::Command, room::Room};
+use store::{DateTime, commands::Command, row_limits::Room};
 
 use crate::{MAX_EX_BYTES, Users};
 

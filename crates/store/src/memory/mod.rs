@@ -28,7 +28,7 @@ pub(crate) use reply::{FromReply, Reply};
 pub(crate) use request::{Op, Request};
 pub(crate) use session::Session;
 
-use crate::{Store, commits, driver::Base, turns};
+use crate::{Store, commits, driver::Base, write_queue};
 
 /// What all processes share.
 #[derive(Clone, Default)]
@@ -108,7 +108,7 @@ impl Store {
     /// A store in memory, as one process sees it.
     pub fn in_memory(memory: &Memory, fates: Arc<dyn Fates>) -> Self {
         let base = Base::Memory(Link { memory: memory.clone(), fates });
-        let (turns, commits) = (turns::Turns::default(), commits::Commits::default());
+        let (turns, commits) = (write_queue::Turns::default(), commits::Commits::default());
         Self { base, turns, commits, reads: Budget::new(256 << 20) }
     }
 }

@@ -76,7 +76,7 @@ pub fn objects(
         objects.push(dynamic(&set));
     }
     if let (Backing::Managed(managed), Some(asked)) = (&cluster.redis, made_of.get("redis")) {
-        objects.push(dynamic(&headless(cluster, "redis", presence::set::PORT.into())));
+        objects.push(dynamic(&headless(cluster, "redis", presence::sentinel_set::PORT.into())));
         let hosts = redis_hosts(cluster, &observed.stateful_sets);
         if hosts.len() > 1 {
             objects.push(dynamic(&budget(cluster, "redis")));
@@ -418,7 +418,7 @@ fn redis(
     hosts: &[String],
     observed: &Observed,
 ) -> StatefulSet {
-    let mut container = server("redis", asked, presence::set::PORT);
+    let mut container = server("redis", asked, presence::sentinel_set::PORT);
     let mut command = vec!["redis-server".to_owned(), "/etc/redis/redis.conf".to_owned()];
     command.extend(redis_memory(asked));
     container.command = Some(command);
@@ -464,7 +464,7 @@ fn redis(
         scratch(asked),
     ];
     let mut set = stateful_set(cluster, parts(container, Some(init), volumes), observed);
-    let mut sentinel = server(SENTINEL, asked, presence::set::SENTINEL_PORT);
+    let mut sentinel = server(SENTINEL, asked, presence::sentinel_set::SENTINEL_PORT);
     sentinel.command =
         Some(vec!["redis-server".into(), "/etc/redis/sentinel.conf".into(), "--sentinel".into()]);
     sentinel.resources = Some(bounded(resources("10m", "16Mi", "128Mi"), asked.template, SERVER_DISK));

@@ -196,7 +196,7 @@ mod tests {
     async fn a_users_token_opens_no_route_of_administrators() {
         let world = World::new().await;
         let (_, user) = world.register("ann@example.org").await;
-        for route in crate::table::admin() {
+        for route in crate::routes::admin() {
             // Those that are open to everybody.
             if route.path == "/account/login"
                 || route.path.starts_with("/application/latest")

@@ -15,7 +15,7 @@ use crate::{
     answer::{Answer, Error, NOTHING, Result, data},
     call::Call,
     fields::{Pagination, distinct, page, text},
-    later::Later,
+    follow_up::Later,
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]

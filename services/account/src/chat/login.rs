@@ -14,7 +14,7 @@ use crate::{
     call::Call,
     codes::Purpose,
     fields::{platform, text},
-    later::Later,
+    follow_up::Later,
     limits::Limit,
     names::{Name, login as name_of},
     password::{self, Verdict},

@@ -10,7 +10,7 @@ use crate::{
     answer::{Answer, Code, Error, NOTHING, Result},
     call::Call,
     codes::Purpose,
-    later::Later,
+    follow_up::Later,
     limits::Limit,
     names::recipient,
     password::{self, Verdict},

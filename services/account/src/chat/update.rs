@@ -13,7 +13,7 @@ use crate::{
     codes::{Purpose, code_used},
     enroll::taken,
     fields::{gender, milliseconds, text},
-    later::Later,
+    follow_up::Later,
     names::Name,
 };
 

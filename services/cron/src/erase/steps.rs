@@ -18,7 +18,7 @@ use rpc::Context;
 use store::{
     erasures::{Erasure, Stage, Step},
     groups::{DISMISSED, Member, role},
-    traces::{Telling, own_rows},
+    user_data::{Telling, own_rows},
 };
 use webhooks::Kept;
 

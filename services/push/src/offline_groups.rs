@@ -13,7 +13,7 @@ use protocol::{internal::OfflineGroup, sdkws::MsgData};
 use tokio::time::sleep;
 
 use crate::{
-    OfflineQueue, key,
+    OfflineQueue, message_identity,
     offline_push::{OfflinePush, is_past, on_phone},
 };
 
@@ -141,7 +141,7 @@ impl<A: Around> Serving<A> {
                 return;
             }
         };
-        let key = key::of(&record.conversation_id, &message);
+        let key = message_identity::of(&record.conversation_id, &message);
         let mark = self.handled.mark((key, &record.after));
         if key.is_some() && self.handled.knows(mark) {
             return;

@@ -186,7 +186,7 @@ mod tests {
             let bound = with_spaces(room.most());
             assert!(lines.iter().any(|line| line.contains(&bound)), "{room:?}: {bound} of `{collection}`");
         }
-        for own in crate::traces::own_rows("alice") {
+        for own in crate::user_data::own_rows("alice") {
             assert!(table.contains(&format!("`{}`", own.collection)), "{}", own.collection);
         }
     }

@@ -1,6 +1,6 @@
 //! After hooks that wait as jobs, for whoever erases or exports a user: what they will tell, and how to have them tell less.
 
-use crate::{Record, aside};
+use crate::{Record, set_aside};
 
 /// A record that waits to be delivered.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub struct Kept(Record);
 
 impl Kept {
     /// The kind of job as which records wait; their ids begin with it and a slash.
-    pub const KIND: &'static str = aside::KIND;
+    pub const KIND: &'static str = set_aside::KIND;
 
     /// Of a job's payload; `None` when it is no record.
     pub fn read(payload: &[u8]) -> Option<Self> {

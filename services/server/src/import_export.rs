@@ -17,7 +17,7 @@ use upstream::{
     verify::verify,
 };
 
-use crate::helper::open;
+use crate::commands::open;
 
 /// How often progress is printed.
 const TOLD_EVERY: Duration = Duration::from_secs(1);

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use prost::Message;
 use protocol::sdkws::MsgData;
 use serde_json::{Value, json};
-use store::{erasures::Erasure, messages::StoredMessage, traces};
+use store::{erasures::Erasure, messages::StoredMessage, user_data};
 use webhooks::Kept;
 
-use crate::helper::open;
+use crate::commands::open;
 
 /// Names of files that are read at once.
 const FILES: i64 = 500;
@@ -91,7 +91,7 @@ pub(crate) async fn export(directory: &Path, user: &str) -> anyhow::Result<()> {
         Ok(())
     };
     put(line("profiles", bson::serialize_to_document(&profile)?, &[]))?;
-    for own in traces::own_rows(user) {
+    for own in user_data::own_rows(user) {
         let mut rows = store.find_own(&own).await?;
         while let Some(row) = rows.try_next().await? {
             put(line(own.kind, row, own.secret))?;

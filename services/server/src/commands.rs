@@ -7,7 +7,7 @@ use clap::Subcommand;
 use config::Config;
 use store::Store;
 
-use crate::{accounts, backup, host, moving, people};
+use crate::{accounts, backup, import_export, one_host, user_data};
 
 /// The commands that are not services.
 #[derive(Debug, Subcommand)]
@@ -108,7 +108,7 @@ pub(crate) enum Helper {
     /// Import the database of an upstream OpenIM 3.8 server; repeated, bring over what has changed. The services must not run yet.
     Import {
         #[command(flatten)]
-        wanted: moving::Wanted,
+        wanted: import_export::Wanted,
     },
     /// Export the database to that of an upstream OpenIM 3.8 server. Stop the services first.
     Export {
@@ -137,25 +137,25 @@ impl Helper {
             Self::CopyKey { from, to } => copy_key(&from, &to),
             Self::RedisMember { host, hosts, password_file, base, to } => {
                 let password = std::fs::read_to_string(password_file)?.trim().to_owned();
-                let member = presence::set::Member { host, hosts, password, base };
+                let member = presence::sentinel_set::Member { host, hosts, password, base };
                 Ok(runtime.block_on(member.prepare(&to))?)
             }
             Self::KafkaRights { users } => runtime.block_on(kafka_rights(directory, &users)),
             Self::KafkaRoom { volume } => runtime.block_on(kafka_room(directory, volume)),
-            Self::HostFiles { to } => host::write_files(&to),
-            Self::HostMongodb => runtime.block_on(host::initiate_replica_set(directory)),
-            Self::Healthy { port, ready } => host::check(port, ready),
+            Self::HostFiles { to } => one_host::write_files(&to),
+            Self::HostMongodb => runtime.block_on(one_host::initiate_replica_set(directory)),
+            Self::Healthy { port, ready } => one_host::check(port, ready),
             Self::ApiSecret => {
                 println!("{}", config::Live::load(directory)?.now().api_secrets().next().unwrap_or_default());
                 Ok(())
             }
             Self::AccountAdmin { account } => runtime.block_on(accounts::set_admin(directory, &account)),
-            Self::EraseUser { user } => runtime.block_on(people::erase(directory, &user)),
-            Self::Import { wanted } => runtime.block_on(moving::import(directory, wanted)),
+            Self::EraseUser { user } => runtime.block_on(user_data::erase(directory, &user)),
+            Self::Import { wanted } => runtime.block_on(import_export::import(directory, wanted)),
             Self::Export { to, database } => {
-                runtime.block_on(moving::write_upstream(directory, &to, &database))
+                runtime.block_on(import_export::write_upstream(directory, &to, &database))
             }
-            Self::ExportUser { user } => runtime.block_on(people::export(directory, &user)),
+            Self::ExportUser { user } => runtime.block_on(user_data::export(directory, &user)),
             Self::Backup { name, scheduled: None, .. } => {
                 runtime.block_on(backup::backup(directory, &name.unwrap_or_default()))
             }
