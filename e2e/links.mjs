@@ -1,5 +1,5 @@
-// Checks that every link in the docs leads to a file of the repository, and to a heading if it names one; that every docs/ page named in a comment exists;
-// and that the book lists every page. With --site FOLDER it checks the links of the built website instead.
+// Checks that every link in the docs leads to a file of the repository, and to a heading if it names one; that every docs/ page and source file named in a
+// text or comment exists; and that the book lists every page. With --site FOLDER it checks the links of the built website instead.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -58,6 +58,15 @@ for (const file of files.filter((file) => file.endsWith(".md"))) {
 const sources = files.filter((file) => /\.(rs|mjs|sh|go|proto|toml|ya?ml|md)$/.test(file) && !file.includes("node_modules"));
 for (const file of sources) {
   for (const [, target] of readFileSync(file, "utf8").matchAll(/(?<![\w/.-])(docs\/[\w/.-]+\.md(?:#[\w-]+)?)/g)) check(file, target, ".");
+}
+// A source file is named by its path, or by the end of it (gateway/src/drain.rs). What once existed may be named by the changelog.
+const paths = `/${files.join("\n/")}\n`;
+const exempt = new Set(["CHANGELOG.md", "e2e/tests/words.sh"]); // the latter invents files
+for (const file of sources.filter((file) => !exempt.has(file) && !file.endsWith(".proto"))) {
+  for (const [, target] of readFileSync(file, "utf8").matchAll(/(?<![\w/.$}\\-])((?:[\w-]+\/)+[\w-]+\.(?:rs|mjs|sh|py|tsv|proto))\b/g)) {
+    links += 1;
+    if (!paths.includes(`/${target}\n`)) wrong.push(`${file}: ${target} is not there`);
+  }
 }
 // Every page is in the book, every decision also in the index.
 const summary = readFileSync("docs/SUMMARY.md", "utf8");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What reads the sources and takes seconds: scripts, spelling, and the rules of the tests (docs/TESTING.md).
-#   e2e/lint.sh [scripts | spelling | rules | formatted | dependencies | floors | compose]     all if omitted
+#   e2e/lint.sh [scripts | spelling | workflows | rules | formatted | dependencies | floors | compose]     all if omitted
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -13,7 +13,12 @@ scripts() {
 }
 spelling() {
   [ -x "$bin/typos" ] || { echo "typos is missing: e2e/tools/cluster/build.sh checks"; exit 1; }
-  "$bin/typos" --format brief || { echo "mend it, or say in typos.toml why it is meant"; exit 1; }
+  "$bin/typos" --format brief || { echo "fix it, or say in typos.toml why it is meant"; exit 1; }
+}
+# Syntax, runners that exist, and the scripts inside.
+workflows() {
+  [ -x "$bin/actionlint" ] || { echo "actionlint is missing: e2e/tools/cluster/build.sh checks"; exit 1; }
+  "$bin/actionlint" -oneline
 }
 formatted() { python3 e2e/formatted.py; }
 dependencies() { python3 e2e/dependencies.py; }
@@ -63,11 +68,11 @@ compose() {
   return $found
 }
 
-checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling rules formatted dependencies floors compose)
+checks=("$@"); [ $# -gt 0 ] || checks=(scripts spelling workflows rules formatted dependencies floors compose)
 failed=()
 for check in "${checks[@]}"; do
   case $check in
-    scripts | spelling | rules | formatted | dependencies | floors | compose) ("$check") || failed+=("$check") ;;
+    scripts | spelling | workflows | rules | formatted | dependencies | floors | compose) ("$check") || failed+=("$check") ;;
     *) echo "there is no check '$check'" >&2; exit 2 ;;
   esac
 done

@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib/loopback.sh"
 
-# As credentials.rs and build/backing.rs write it.
+# As credentials.rs and render/backing.rs write it.
 login='org.apache.kafka.common.security.plain.PlainLoginModule required username="openim" password="of-admin" user_openim-app="of-app" user_openim="of-admin";'
 start_kafka SASL_PLAINTEXT 'listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT' \
   sasl.enabled.mechanisms=PLAIN sasl.mechanism.inter.broker.protocol=PLAIN sasl.mechanism.controller.protocol=PLAIN \

