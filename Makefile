@@ -51,7 +51,7 @@ bench: ## measure the running cluster; options: ARGS="--connections 500 --rate 2
 fleet: ## measure many clusters on one operator with simulated nodes; COUNT=100
 	@e2e/fleet.sh $(COUNT)
 
-lint: ## check scripts, spelling workflows and the rules of the tests, in seconds
+lint: ## check scripts, spelling, workflows and the rules of the tests, in seconds
 	@e2e/lint.sh
 
 release: ## make a release in dist/VERSION; VERSION=1.2.3, published only with REGISTRY=…

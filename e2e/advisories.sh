@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Security advisories against the locked dependencies: `advisories.sh check`. The gate's machine reaches no advisory database, so the facts of
 # RustSec's (https://rustsec.org, CC0) are kept in advisories.tsv, of all crates, so that a new dependency is looked at too.
-# `advisories.sh refresh CHECKOUT` writes them anew from a clone of github.com/rustsec/advisory-db; do it before a release. Facts
+# `advisories.sh refresh CHECKOUT` rewrites them from a clone of github.com/rustsec/advisory-db; do it before a release. Facts
 # older than a year fail the check.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)

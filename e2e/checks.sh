@@ -37,7 +37,7 @@ earlier_version() {
   if git cat-file -e "$previous^{commit}"; then build_previous; else echo "a clone without the history of the project"; fi
 }
 simulation() { SIMULATION_RUNS=${SIMULATION_RUNS:-2000} cargo_static test --test simulation; }
-# Our own modules alone: of those that only name what is built, vet would read all that they name.
+# Only our own modules: in those that only name what to build, vet would read everything they name.
 vet() {
   local module
   export CGO_ENABLED=0 GOFLAGS=-trimpath

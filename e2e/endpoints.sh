@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 credential() { kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
-# What signs tokens and calls, for tests of that alone; and what back ends get, which a cluster that was made before has no other for.
+# The secret that signs tokens and calls, only for tests of that; and the one for back ends, which is the same in clusters created by earlier versions.
 cluster_secret=$(credential secret) secret=$(credential api-secret)
 address=${OPENIM_ADDRESS:-127.0.0.1:${OPENIM_INGRESS_PORT:-18080}}
 printf '{"api":"http://%s","ws":"ws://%s/msg_gateway","adminUserID":"imAdmin","secret":"%s","clusterSecret":"%s","kubeconfig":"%s"}\n' \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one part of the tests again and again, on the cluster that `make up` started where it needs one, and says in one line: how many runs passed, the
+# Repeats one part of the tests, on the cluster that `make up` started if it needs one, and prints in one line: how many runs passed, the
 # seconds of half of them and of the longest, how long somebody waited for a processor meanwhile, and below which rate failures are.
 #   e2e/flake.sh PART [RUNS] [LOAD]     PART: a script of e2e/tests or a function of e2e/checks.sh, `tests` for example: the unit and property tests and the
 #                                       testkit; 20 runs; LOAD: none, or cpu: a busy loop for each processor

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Many clusters on one operator, each in a namespace of its own, their pods on nodes of kwok: how long it takes, and what it costs the operator and the API server.
-#   e2e/fleet.sh [COUNT]       100 when left out; needs `make up`. Removes what it made.
+#   e2e/fleet.sh [COUNT]       100 if omitted; needs `make up`. Removes what it created.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 count=${1:-100}
@@ -36,7 +36,7 @@ done
 # The servers are real: those of the cluster that runs, asked by the operator for each of the others.
 of() { kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o "jsonpath={.data.$1}" | base64 -d; }
 uri=$(of mongo-uri) redis=$(of redis-password) kafka=$(of kafka-password)
-# They speak TLS; the operator has no file of the authority of another cluster.
+# They use TLS; the operator has no file of the authority of another cluster.
 uri=${uri/tlsCAFile=*.crt/tlsAllowInvalidCertificates=true}
 authority=$(kube -n "$cluster_namespace" get secret "$cluster_name-credentials" -o 'jsonpath={.data.internal-ca\.crt}')
 tls=false; [ -z "$authority" ] || tls=true

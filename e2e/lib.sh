@@ -51,7 +51,7 @@ node_modules() {
 }
 # The raw protocol clients: the checker and the bench, in $built.
 build_checker() { [ -n "${OPENIM_BUILT:-}" ] || cargo_static build -q --bin checker --bin bench; }
-# checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on until it is told that it is enough; e2e/out/NAME.json is what it says in the end.
+# checking NAME CONVERSATIONS OPTIONS…: the checker sends from here on until it is stopped; e2e/out/NAME.json is its result.
 checking() {
   local output=$root/e2e/out/$1 conversations=$2; shift 2
   mkdir -p "$root/e2e/out"
@@ -122,12 +122,12 @@ pods_that_stay() {
   local fields=$1; shift
   kube -n "$cluster_namespace" get pods "$@" -o "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.uid}}$fields{{\"\n\"}}{{end}}{{end}}" | sort
 }
-# wait_ready NAME [SECONDS]: until the cluster is Ready for its newest generation; $deadline when left out.
+# wait_ready NAME [SECONDS]: until the cluster is Ready for its newest generation; $deadline if omitted.
 wait_ready() {
   local seconds now watch watcher; seconds=${2:-$deadline}
   local end=$((SECONDS + seconds))
   while [ $SECONDS -lt $end ]; do
-    # A watch costs the machine less than asking again and again; it is begun anew where it ends too early.
+    # A watch is cheaper than polling; it is started again if it ends too early.
     exec {watch}< <(exec timeout $((end - SECONDS)) "${kubectl[@]}" -n "$cluster_namespace" get openimcluster "$1" --watch -o \
       'jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].observedGeneration} {.status.conditions[?(@.type=="Ready")].status}{"\n"}')
     watcher=$!

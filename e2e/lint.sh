@@ -33,7 +33,7 @@ refuse() {
 }
 rules() {
   local scripts parts sources methods
-  # This one has the patterns; what is in findings/ stands alone.
+  # This one has the patterns; findings/ is independent.
   mapfile -t scripts < <(printf '%s\n' "${all_scripts[@]}" | grep -vE '^(findings/|e2e/lint.sh$)')
   mapfile -t parts < <(printf '%s\n' "${scripts[@]}" | grep -vx e2e/lib.sh)
   refuse '\.items\[0\]' 'the first pod may be on its way out: pod_of, or pods_that_stay' "${scripts[@]}"

@@ -41,7 +41,7 @@ stop() {
   local id
   for id in "${process[@]}"; do kill "$id" 2> /dev/null; done
 }
-trap 'stop "it was told to stop"' INT TERM HUP
+trap 'stop "it was interrupted"' INT TERM HUP
 # Whatever ends this script ends what it began.
 trap 'for id in "${process[@]}"; do kill -KILL -- "-$id" "$id" 2> /dev/null; done' EXIT
 

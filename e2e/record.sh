@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A recorded run in pieces: each sends many messages through all services, in one process on loopback, while that process, MongoDB, Redis and Kafka are killed
-# and stand still, and adds a line to docs/recorded-run.tsv. The number of a piece is its seed: it makes the same choices again.
-#   e2e/record.sh [PIECES [MESSAGES]]     one piece of 200 000 messages when left out; begun again it goes on after the last piece
+# and frozen, and adds a line to docs/recorded-run.tsv. The number of a piece is its seed: it makes the same choices again.
+#   e2e/record.sh [PIECES [MESSAGES]]     one piece of 200 000 messages if omitted; started again, it continues after the last piece
 #   e2e/record.sh --until MESSAGES        pieces until so many messages are acknowledged in all
 #   e2e/record.sh --sum                   what all pieces come to
 set -euo pipefail

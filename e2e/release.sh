@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes a release of this commit in dist/VERSION: images, the chart, kubectl-openim with its krew manifest, bills of materials, checksums, signatures and the
-# notes of CHANGELOG.md. What this machine lacks is left out and named at the end. Nothing is published without REGISTRY.
+# Builds a release of this commit in dist/VERSION: images, the chart, kubectl-openim with its krew manifest, bills of materials, checksums, signatures and the
+# notes of CHANGELOG.md. What this machine cannot build is skipped and listed at the end. Nothing is published without REGISTRY.
 #   e2e/release.sh VERSION            all of it
-#   e2e/release.sh VERSION plugin     kubectl-openim for this machine alone; archives that were made elsewhere and lie in dist/VERSION become part of the release
-# REGISTRY=ghcr.io/openim-cluster  images and chart are pushed there       COSIGN_KEY=file  signs with a key; without one as the workflow that runs it
-# DRY=1  nothing is compiled                                               COMPLETE=1       what is left out is an error
+#   e2e/release.sh VERSION plugin     only kubectl-openim for this machine; archives that other machines built become part of the release if they are in dist/VERSION
+# REGISTRY=ghcr.io/openim-cluster  images and chart are pushed there       COSIGN_KEY=file  signs with a key; default: with the identity of the workflow
+# DRY=1  nothing is compiled                                               COMPLETE=1       fails if anything was skipped
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -13,7 +13,7 @@ repository=https://github.com/openim-cluster/openim-cluster
 platforms=(linux-amd64 linux-arm64 darwin-amd64 darwin-arm64)
 missing=()
 refuse() { echo "no release: $1" >&2; echo "  $2" >&2; exit 1; }
-leave_out() { missing+=("$1"); echo "left out: $1"; }
+leave_out() { missing+=("$1"); echo "skipped: $1"; }
 has_program() { command -v "$1" > /dev/null; }
 
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[a-z0-9.]+)?$ ]] || { echo "usage: $0 VERSION [plugin], as make release VERSION=1.2.3; it is $(workspace_version) now" >&2; exit 2; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A bill of materials (CycloneDX, JSON) for each program that is shipped.
-#   e2e/sbom.sh [DIRECTORY]     dist/sbom when left out
+#   e2e/sbom.sh [DIRECTORY]     dist/sbom if omitted
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 to=${1:-$root/dist/sbom}

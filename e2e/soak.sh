@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What takes too long for every run of the tests, whole or by part. A part that passes is remembered in e2e/soak.json, to be committed, with a hash of what it
 # depends on (e2e/soak.mjs); `make test` names those whose sources have changed since.
-#   e2e/soak.sh [PART…]     all when left out, `stale` for those that should run again; shortest first; needs root as `make up` does, which it calls
+#   e2e/soak.sh [PART…]     all if omitted, `stale` for those whose sources have changed; shortest first; calls `make up`, and needs root like it
 #   e2e/soak.sh --stale     the names of those that should run again
 #   e2e/soak.sh --list      of each: whether it is stale, when it passed, how long it takes
 set -uo pipefail

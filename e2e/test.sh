@@ -60,7 +60,7 @@ if wants all fast; then
   part "go vet" vet
   part "Flux, Argo CD, OLM" gitops
   if wants all; then
-    # Alone: they take all processors, and a low priority would not protect pods, which are scheduled in groups of their own.
+    # Nothing beside them: they take all processors, and a low priority would not protect pods, which are scheduled in groups of their own.
     part "2 000 simulated rollouts" simulation
     part "fuzzing" e2e/tests/fuzz.sh
   fi
@@ -96,7 +96,7 @@ if wants all loopback; then
 fi
 [ "$mode" = fast ] || together "$at_once"
 if wants all loopback; then
-  # Alone: one counts memory, the other freezes processes.
+  # Nothing beside them: one counts memory, the other freezes processes.
   part "memory has a bound" e2e/tests/memory.sh
   part "fault injection, short" e2e/tests/nemeses.sh core
 fi
@@ -117,6 +117,6 @@ if wants all cluster; then
   ! wants all || part "protocol coverage" node e2e/tools/contract/report.mjs
   part "metrics are scraped" e2e/tests/metrics.sh
 fi
-stale=$(e2e/soak.sh --stale) || stale="(it cannot be told)"
+stale=$(e2e/soak.sh --stale) || stale="(unknown)"
 [ -z "$stale" ] || echo "soak is stale for: $stale (make soak-list; make soak PARTS=stale)"
 summary

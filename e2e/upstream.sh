@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The same runs of the checker against any OpenIM server that runs already, ours or upstream's, so that what is found can be put side by side: a quiet one, one in
-# which processes stand still, one in which they are killed, all with one seed. Only what both promise counts: what was acknowledged is not lost, doubled,
+# which processes are frozen, one in which they are killed, all with one seed. Only what both promise counts: what was acknowledged is not lost, doubled,
 # reordered or different for two readers. It neither brings nor builds a server.
 # Nothing is read before READ_AFTER seconds after the end of sending: upstream's server remembers for a minute that a message was not there yet for whoever
 # asked too early. "Not there for readers" is what two readers did not get within SETTLE seconds more, longer than that minute. Look into the server's

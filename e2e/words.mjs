@@ -24,7 +24,7 @@ const kinds = [
   [/^(?!.*(node_modules|\.test\.|(^|\/)(tests?|testing|fuzz|golden)\/|\/tests?\.rs$)).*\.rs$/, rust],
   [/^(?!findings\/).*\.md$/, lines],
   [/^(charts|config|crds)\/.*\.(ya?ml|txt|tpl|json)$/i, lines],
-  [/^Makefile$/, lines],
+  [/^(Makefile|compose\.yaml|Dockerfile|\.github\/.*\.yml|e2e\/[^/]*\.sh)$/, lines],
   [/^services\/api\/routes\.json$/, lines],
 ];
 

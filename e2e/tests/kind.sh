@@ -2,7 +2,7 @@
 # On kind, or any cluster of a context: the operator, the services and the servers' own images, where the local cluster has stand-ins. A cluster becomes Ready,
 # a second `make up` changes nothing, and the checker finds nothing while a pod of transfer, Redis, Kafka and MongoDB is killed. Needs Docker.
 #   e2e/tests/kind.sh images     builds the images, as archives in dist/kind
-#   e2e/tests/kind.sh run        on kind's cluster KIND_CLUSTER, openim when left out
+#   e2e/tests/kind.sh run        on kind's cluster KIND_CLUSTER, openim if omitted
 set -euo pipefail
 kind_cluster=${KIND_CLUSTER:-openim}
 export CONTEXT=kind-$kind_cluster

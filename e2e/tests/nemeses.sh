@@ -2,7 +2,7 @@
 # What goes wrong while messages flow: processes that stand still or die, Redis that fails over and steps its clock, etcd that is away when services start,
 # Kafka's disk that is full, clocks of services that step. Services in processes of their own, found through etcd; two gateways; everything listens on loopback alone. After each, the checker
 # has to have found nothing: messages too large, backdated ones, storms of @all, clients that hang up and retries with another body are among what it sends.
-#   e2e/tests/nemeses.sh [core | NAME…]     all when left out, each alone; core: a few of them in one run of half a minute; SEED repeats choices
+#   e2e/tests/nemeses.sh [core | NAME…]     all if omitted, one after the other; core: a few of them in one run of half a minute; SEED repeats choices
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib/loopback.sh"

@@ -53,11 +53,11 @@ rm "$work"/{one,another,third,looked}
 OPENIM_TEST_DEADLINE=$(($(date +%s) + 10)) run together-slow
 expect 1 "a short one .*ok .*" "failed: a slow one" "failed: another slow one" "not run: one too many" "not run: the last" "8 passed, 4 failed"
 
-echo "told to stop, it sums up"
+echo "interrupted, it sums up"
 bash "$work/run.sh" "$root" slow > "$work/said" & id=$!
 end=$((SECONDS + deadline))
 until grep -qs "^a slow one" "$work/said"; do [ $SECONDS -lt $end ] || exit 1; sleep 0.1; done
 kill "$id"; code=0; wait "$id" || code=$?
 said=$(cat "$work/said")
-expect 1 "failed: the whole run: it was told to stop" "failed: a slow one" "not run: the last" "3 passed, 2 failed"
+expect 1 "failed: the whole run: it was interrupted" "failed: a slow one" "not run: the last" "3 passed, 2 failed"
 grep -q $'\ta slow one\tfailed\t[0-9]*$' "$work/history.tsv" || { cat "$work/history.tsv"; exit 1; }

@@ -6,7 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 git init -q .
-mkdir -p operator/src/tests charts/x crds notes
+mkdir -p operator/src/tests charts/x crds notes e2e/tests .github/workflows
 check() { node "$root/e2e/words.mjs" "$work" 2>&1; }
 found() { # FILE LINE PHRASE: it fails and names it
   local said
@@ -24,9 +24,12 @@ printf 'fn f() {\n    let text = "failed 9 of 40, 10 %% may";\n}\n' > operator/s
 echo '# One that speaks TLS.' > charts/x/values.yaml; found charts/x/values.yaml 1 "speaks TLS"
 echo 'description: Friends and black lists.' > crds/a.yaml; found crds/a.yaml 1 "black lists"
 printf 'up: ## it goes on by itself\n' > Makefile; found Makefile 1 "goes on by itself"
+echo '# all when left out' > e2e/x.sh; found e2e/x.sh 1 "left out"
+echo '# made anew for each tag' > .github/workflows/x.yml; found .github/workflows/x.yml 1 "anew"
 echo 'Whatever Is Told here' > notes/page.md; found notes/page.md 1 "Is Told"
 
 # Plain comments, code and tests are not for users.
+echo '# made anew' > e2e/tests/y.sh
 printf '// anew\nlet anew = 1;\n#[cfg(test)]\nmod tests {\n    /// made anew\n}\n' > operator/src/a.rs
 echo '/// made anew' > operator/src/tests/b.rs
 printf 'renewal, canew and anew-looking words are others\n' > notes/page.md
