@@ -11,3 +11,7 @@ write_config 'discovery: {enable: static}' "${plain[@]}" "object: {enable: s3, s
 start_each auth user relation conversation group third msg transfer push api gateway cron
 tested --test-concurrency=5 compatibility.test.mjs authorization.test.mjs platform.test.mjs fixes.test.mjs routes.test.mjs rest.test.mjs socket.test.mjs notifications.test.mjs \
   errors.test.mjs line.test.mjs examples.test.mjs
+# Whose connections were closed and whose handshakes were refused is in the gateway's audit log, with platform and address.
+for event in auth.kicked auth.failed; do
+  grep -h "\"$event\"" "$work"/log/gateway/* | grep '"target":"audit"' | grep '"platform":[0-9]' | has '"address":"127.0.0.1"' || { echo "$event is not in the audit log"; exit 1; }
+done

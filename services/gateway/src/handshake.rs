@@ -1,6 +1,7 @@
 //! Letting a connection in (docs/protocol/websocket.md#connecting): limits, token, upgrade, registration.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -115,6 +116,7 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
         return (StatusCode::SERVICE_UNAVAILABLE, again, "this gateway is stopping").into_response();
     }
     let headers = request.headers();
+    let address = gateway.addresses.address(&gate, headers);
     if let Err(crowded) = gateway.addresses.count(&gate, headers) {
         gateway.metrics.turned_away.inc();
         return turn_away(headers, crowded);
@@ -145,6 +147,9 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
     {
         tracing::warn!(operation_id = parameters.operation_id, %error, "handshake.failed");
     }
+    if let Err(error) = &verified {
+        gateway.refusals.note(&parameters, address, error);
+    }
     if let Err(error) = &verified
         && !parameters.send_response
     {
@@ -167,7 +172,7 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
         match verified {
             Ok((platform, ends)) => {
                 line.gate.verified();
-                open(gateway, parameters, platform, ends, line).await;
+                open(gateway, parameters, (platform, address), ends, line).await;
             }
             Err(error) => {
                 // Browsers cannot read a failed upgrade: the reason comes as the first frame.
@@ -223,7 +228,7 @@ impl Drop for Registered {
 async fn open(
     gateway: Arc<Gateway>,
     parameters: Parameters,
-    platform: Platform,
+    (platform, address): (Platform, IpAddr),
     ends: Instant,
     mut line: Line,
 ) {
@@ -231,6 +236,7 @@ async fn open(
         id: model::random_id(),
         user: parameters.user_id.clone(),
         platform,
+        address,
         token_digest: tokens::digest(&parameters.token),
         token: parameters.token.clone(),
         encoding: parameters.encoding(),

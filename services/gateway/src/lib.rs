@@ -1,9 +1,10 @@
 //! WebSocket connections. `listener` limits connections without a token, `handshake` admits them, `login` closes those that they
 //! replace, `connection` runs one, `outbox` is its send queue, `registry` knows all of this process, `route_table` keeps Redis in step,
 //! `resync` closes those that may have missed something, `service` serves other services, `audiences` are the members of large
-//! groups, `drain` closes everything at shutdown.
+//! groups, `audit` notes refusals and kicks, `drain` closes everything at shutdown.
 
 mod audiences;
+mod audit;
 mod connection;
 mod connection_limit;
 mod drain;
@@ -37,6 +38,7 @@ use std::sync::{
 };
 
 use audiences::Audiences;
+use audit::Refusals;
 use axum::Router;
 use budget::Budget;
 use config::Config;
@@ -78,6 +80,7 @@ pub struct Gateway {
     registry: Registry,
     audiences: Audiences,
     addresses: Addresses,
+    refusals: Refusals,
     metrics: GatewayMetrics,
     budgets: Budgets,
     draining: AtomicBool,
@@ -122,6 +125,7 @@ impl Gateway {
             registry: Registry::default(),
             audiences: Audiences::default(),
             addresses,
+            refusals: Refusals::default(),
             metrics,
             budgets,
             draining: AtomicBool::new(false),

@@ -77,6 +77,11 @@ impl Addresses {
         }
     }
 
+    /// Where a handshake comes from.
+    pub(crate) fn address(&self, gate: &Gate, headers: &HeaderMap) -> IpAddr {
+        self.proxies.client(gate.peer, headers).address()
+    }
+
     /// Counts a handshake, and the socket it came by where only the head says whose that is.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use protocol::{auth::InvalidateTokenReq, internal::KickConnectionsReq};
 use rpc::Context;
 
 use crate::{
-    Gateway,
+    Gateway, audit,
     connection_limit::{Limits, Open},
     outbox::Outbound,
     registry::Connection,
@@ -153,7 +153,9 @@ pub(crate) fn cut_later(gateway: &Gateway, connection: &Connection) {
 pub(crate) fn kick(gateway: &Gateway, connection: &Connection) {
     let frame =
         protocol::frame::Response { req_identifier: protocol::frame::command::KICK, ..Default::default() };
-    connection.send(Outbound::Kick(frame.encode(connection.encoding)));
+    if connection.send(Outbound::Kick(frame.encode(connection.encoding))) {
+        audit::kicked(connection);
+    }
     cut_later(gateway, connection);
     gateway.metrics.kicked.inc();
 }

@@ -3,9 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) id: String,
     pub(crate) user: String,
     pub(crate) platform: Platform,
+    /// Where it comes from, as far as proxies tell.
+    pub(crate) address: IpAddr,
     pub(crate) token: String,
     pub(crate) token_digest: String,
     pub(crate) encoding: Encoding,
@@ -87,8 +90,11 @@ impl Default for Registry {
     }
 }
 
+/// With a key of this process, so that nobody can choose ids that share a lock.
+static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 fn shard(key: &str) -> usize {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(key) as usize % SHARDS
+    HASHES.hash_one(key) as usize % SHARDS
 }
 
 impl Registry {
@@ -192,5 +198,21 @@ fn take(shard: &Shard<Connection>, key: &str, connection_id: &str) {
         if list.is_empty() {
             map.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasherDefault, DefaultHasher};
+
+    use super::*;
+
+    #[test]
+    fn ids_that_were_chosen_to_share_a_lock_do_not() {
+        let unkeyed = BuildHasherDefault::<DefaultHasher>::default();
+        let chosen = (0..).map(|number: u32| number.to_string());
+        let chosen = chosen.filter(|id| (unkeyed.hash_one(id.as_str()) as usize).is_multiple_of(SHARDS));
+        let shards: HashSet<usize> = chosen.take(64).map(|id| shard(&id)).collect();
+        assert!(shards.len() > 8, "{shards:?}");
     }
 }

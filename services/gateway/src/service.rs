@@ -287,6 +287,7 @@ pub(crate) mod tests {
             id: random_id(),
             user: user.into(),
             platform: Platform::WEB,
+            address: [127, 0, 0, 1].into(),
             token: token.into(),
             token_digest: tokens::digest(token),
             encoding: Encoding { codec: Codec::Json, gzip: false },

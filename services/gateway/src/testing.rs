@@ -30,6 +30,7 @@ impl Gateway {
             id: model::random_id(),
             user: user.to_owned(),
             platform: Platform::WEB,
+            address: [127, 0, 0, 1].into(),
             token: String::new(),
             token_digest: String::new(),
             encoding: ENCODING,
