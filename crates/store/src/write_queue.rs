@@ -4,8 +4,8 @@
 
 use std::{
     collections::BTreeSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, LazyLock},
 };
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -43,15 +43,19 @@ impl Turns {
     }
 }
 
+/// With a key of this process, so that nobody can choose ids that share a turn with somebody else's list.
+static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 fn turn_of(list: (Kind, &str)) -> usize {
-    let mut hasher = DefaultHasher::new();
-    list.hash(&mut hasher);
-    hasher.finish() as usize % TURNS
+    HASHES.hash_one(list) as usize % TURNS
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        hash::{BuildHasherDefault, DefaultHasher},
+        sync::atomic::{AtomicU32, Ordering},
+    };
 
     use super::*;
 
@@ -79,5 +83,15 @@ mod tests {
         });
         futures::future::join_all(all).await;
         assert_eq!(done.into_inner(), 100);
+    }
+
+    #[test]
+    fn ids_that_were_chosen_to_share_a_turn_do_not() {
+        let unkeyed = BuildHasherDefault::<DefaultHasher>::default();
+        let chosen = (0..).map(|number: u32| number.to_string());
+        let chosen = chosen
+            .filter(|id| (unkeyed.hash_one((Kind::Friend, id.as_str())) as usize).is_multiple_of(TURNS));
+        let turns: BTreeSet<usize> = chosen.take(16).map(|id| turn_of((Kind::Friend, &id))).collect();
+        assert!(turns.len() > 8, "{turns:?}");
     }
 }
