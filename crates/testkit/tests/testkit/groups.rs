@@ -1,6 +1,6 @@
 //! The group and the conversation service.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use protocol::{
     ErrorCode, Result,
@@ -9,6 +9,7 @@ use protocol::{
     sdkws::GroupInfo,
     wrappers::Int32Value,
 };
+use tokio::time::sleep;
 
 use crate::{handlers::world, mutants::in_jumping_time};
 use testkit::{Handler, Plan, World, add_group, user_context};
@@ -16,16 +17,20 @@ use testkit::{Handler, Plan, World, add_group, user_context};
 const BOTH: [Handler; 2] = [Handler::Group, Handler::Conversation];
 
 async fn create(world: &World) -> Result<()> {
+    create_by(world, "ann", &["ben", "cat"]).await
+}
+
+async fn create_by(world: &World, owner: &str, members: &[&str]) -> Result<()> {
     let info =
         GroupInfo { group_id: "team".into(), group_name: "Team".into(), group_type: 2, ..Default::default() };
     let request = CreateGroupReq {
-        owner_user_id: "ann".into(),
-        member_user_ids: vec!["ben".into(), "cat".into()],
+        owner_user_id: owner.into(),
+        member_user_ids: members.iter().map(|user| (*user).to_owned()).collect(),
         group_info: Some(info),
         send_message: Some(false),
         ..Default::default()
     };
-    world.call(&user_context("ann"), &request).await?;
+    world.call(&user_context(owner), &request).await?;
     Ok(())
 }
 
@@ -78,6 +83,40 @@ fn a_group_is_made_whole_though_its_service_dies() {
             return;
         }
     }
+}
+
+/// Two create a group with one id at the same time, and only members of the one that there is keep a row. Whether both had rows meanwhile.
+async fn race(seed: u64) -> bool {
+    let (world, _process) = world(&[]).await;
+    let slow = world.process("slow", Plan { slow_ms: 20, ..Plan::default() }, seed);
+    BOTH.iter().for_each(|handler| world.handle(*handler, &slow));
+    let mut both = false;
+    let mut creating =
+        pin!(async { tokio::join!(create_by(&world, "ann", &["ben"]), create_by(&world, "cat", &[])) });
+    let (one, other) = loop {
+        tokio::select! {
+            done = &mut creating => break done,
+            () = sleep(Duration::from_millis(1)) => {
+                let now = rows(&world);
+                both |= now.contains("ann") && now.contains("cat");
+            }
+        }
+    };
+    let members: BTreeSet<String> = match (one, other) {
+        (Ok(()), Err(error)) if error.code == ErrorCode::GroupExists => {
+            ["ann", "ben"].map(str::to_owned).into()
+        }
+        (Err(error), Ok(())) if error.code == ErrorCode::GroupExists => ["cat".to_owned()].into(),
+        neither => panic!("seed {seed}: {neither:?}"),
+    };
+    assert_eq!(rows(&world), members, "seed {seed}");
+    both
+}
+
+#[test]
+fn who_loses_the_race_for_an_id_keeps_no_row_of_the_group() {
+    let met = (1..=20).filter(|seed| in_jumping_time(race(*seed))).count();
+    assert!(met > 0, "no two had rows at the same time");
 }
 
 #[test]
