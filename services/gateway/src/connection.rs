@@ -285,14 +285,16 @@ mod tests {
     use super::*;
     use crate::service::tests;
 
-    #[tokio::test]
-    async fn a_connection_ends_when_its_token_expires_however_busy_it_is() {
-        let gateway = tests::gateway().0;
+    /// A client's ping, with an empty mask.
+    const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+
+    /// A client's socket whose handshake is sent; its connection ends after `life`.
+    async fn connected(gateway: Arc<Gateway>, life: Duration) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let upgrade = async move |upgrade: WebSocketUpgrade| {
             upgrade.on_upgrade(async move |socket| {
-                let ends = Instant::now() + Duration::from_millis(300);
+                let ends = Instant::now() + life;
                 let gate =
                     Arc::new(Gate::new([127, 0, 0, 1].into(), Arc::default(), gateway.metrics.clone()));
                 let frames = gateway.budgets.frames.clone();
@@ -306,18 +308,43 @@ mod tests {
         let asked = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         client.write_all(asked.as_bytes()).await.unwrap();
+        client
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_its_token_expires_however_busy_it_is() {
+        let mut client = connected(tests::gateway().0, Duration::from_millis(300)).await;
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
         let until_closed = async {
             while !String::from_utf8_lossy(&heard).contains("the token has expired") {
-                // A ping of the client, with an empty mask: it is alive.
-                client.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+                client.write_all(&PING).await.unwrap();
                 let size = client.read(&mut buffer).await.unwrap();
                 assert_ne!(size, 0, "closed without a word: {heard:?}");
                 heard.extend_from_slice(&buffer[..size]);
             }
         };
         timeout(Duration::from_secs(10), until_closed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn pings_cost_as_requests_do() {
+        let gateway = tests::gateway().0;
+        // What the bucket holds, and what flows in within two seconds.
+        let pings = 3 * gateway.config.gateway.requests_per_second as usize;
+        let mut client = connected(gateway, Duration::from_secs(300)).await;
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        let began = std::time::Instant::now();
+        client.write_all(&PING.repeat(pings)).await.unwrap();
+        // Its pongs are two bytes each, behind the head of the handshake's answer.
+        let answered = |heard: &[u8]| heard.windows(2).filter(|pair| *pair == [0x8a, 0]).count();
+        while answered(&heard) < pings {
+            let size = timeout(Duration::from_secs(60), client.read(&mut buffer)).await.unwrap().unwrap();
+            assert_ne!(size, 0, "closed after {} pongs", answered(&heard));
+            heard.extend_from_slice(&buffer[..size]);
+        }
+        assert!(began.elapsed() > Duration::from_millis(1500), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
