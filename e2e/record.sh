@@ -4,16 +4,27 @@
 #   e2e/record.sh [PIECES [MESSAGES]]     one piece of 200 000 messages if omitted; started again, it continues after the last piece
 #   e2e/record.sh --until MESSAGES        pieces until so many messages are acknowledged in all
 #   e2e/record.sh --sum                   what all pieces come to
+#   e2e/record.sh --publish               writes that into docs/GUARANTEES.md
 set -euo pipefail
 export OPENIM_PROFILE=${OPENIM_PROFILE:-release} # a long run is worth compiling for
 . "$(dirname "$0")/lib.sh"
 table=$root/docs/recorded-run.tsv
 total() { awk -F'\t' 'NR > 1 {n += $4} END {print n + 0}' "$table"; }
-if [ "${1:-}" = --sum ]; then
-  [ -e "$table" ] || { echo "no runs are recorded yet"; exit; }
-  exec awk -F'\t' 'NR > 1 {n++; acknowledged += $4; deliveries += $5; faults += $6; anomalies += $7; seconds += $8}
+sum() {
+  awk -F'\t' 'NR > 1 {n++; acknowledged += $4; deliveries += $5; faults += $6; anomalies += $7; seconds += $8}
     END {printf "%d pieces: %d messages acknowledged, %d deliveries, %d faults, %d anomalies, %d seconds\n", n, acknowledged, deliveries, faults, anomalies, seconds}' "$table"
-fi
+}
+case ${1:-} in
+  --sum | --publish) [ -e "$table" ] || { echo "no runs are recorded yet"; exit; } ;;&
+  --sum) sum; exit ;;
+  --publish)
+    node -e '
+      const [page, sum] = process.argv.slice(1), text = fs.readFileSync(page, "utf8"), line = /^`e2e\/record\.sh --sum`: .*$/m;
+      if (!line.test(text)) { console.error(`${page} has no line for the sum`); process.exit(1); }
+      fs.writeFileSync(page, text.replace(line, `\`e2e/record.sh --sum\`: **${sum}**.`));' "$root/docs/GUARANTEES.md" "$(sum)"
+    exit
+    ;;
+esac
 messages=200000 pieces=1 until=
 if [ "${1:-}" = --until ]; then until=$2; else pieces=${1:-1} messages=${2:-$messages}; fi
 mkdir -p "$root/e2e/out"

@@ -46,8 +46,9 @@ number=0 instances=()
 start_service() { # SERVICE NAME GATEWAY_PORT: its admin port is 24000 and its number
   number=$((number + 1))
   instances+=("$2")
+  admin[$2]=$((24000 + number))
   head -c 8 /dev/zero > "$work/clocks/$2"
-  supervised "$2" env OPENIM_CLOCK_FILE="$work/clocks/$2" IMENV_ADMINPORT=$((24000 + number)) IMENV_RPCBASEPORT=$((24100 + 20 * number)) IMENV_GATEWAY_PORT="$3" \
+  supervised "$2" env OPENIM_CLOCK_FILE="$work/clocks/$2" IMENV_ADMINPORT="${admin[$2]}" IMENV_RPCBASEPORT=$((24100 + 20 * number)) IMENV_GATEWAY_PORT="$3" \
     IMENV_LOG_STORAGELOCATION="$work/log/$2" "$server" "$1" --config "$work/config"
 }
 
@@ -92,6 +93,7 @@ old=\$(cat "$work/redis-\$port.pid")
 kill -STOP "\$old"
 while [ "\$($master)" = "\$port" ] && [ "\$(date +%s)" -lt "\$end" ]; do sleep 0.2; done
 kill -CONT "\$old"
+[ "\$($master)" != "\$port" ] || { echo "no other Redis has taken over" >&2; exit 1; }
 END_OF_FILE
 of_master() { echo "$1 \$(cat $work/redis-\$($master).pid)"; }
 # server_is_ahead SECONDS: or clocks step and nobody sees it.
@@ -111,7 +113,38 @@ step_clock() {
   stepped+=(--nemesis "the clock of $whose goes $seconds s ahead=$(clock "$seconds" "$@")")
 }
 # The disk has no room until Kafka has felt it: it stops, or says that it cannot write.
-fill_disk="dd if=/dev/zero of=$disk/full bs=64k 2> /dev/null; sleep 8; rm $disk/full"
+cat > "$work/fill-disk" <<END_OF_FILE
+was=\$(cat "$work/kafka.pid") end=\$((\$(date +%s) + $deadline))
+dd if=/dev/zero "of=$disk/full" bs=64k 2> /dev/null
+while [ "\$(cat "$work/kafka.pid")" = "\$was" ] && ! grep -q 'No space left' "$work/kafka.out"; do
+  [ "\$(date +%s)" -lt "\$end" ] || { echo "Kafka did not notice that its disk is full" >&2; exit 1; }
+  sleep 0.2
+done
+sleep 8
+rm "$disk/full"
+END_OF_FILE
+# Push is frozen until more than a thousand messages wait for it, and no less than 18 s.
+cat > "$work/backlog" <<END_OF_FILE
+stored() { curl -sf -m 10 "http://127.0.0.1:${admin[transfer]}/metrics" | sed -n 's/^msg_insert_mongo_success_total \([0-9]*\).*/\1/p'; }
+push=\$(cat "$work/push.pid") before=\$(stored) begun=\$(date +%s)
+kill -STOP "\$push"
+until waiting=\$((\$(stored) - before)) && [ "\$waiting" -gt 1000 ] && [ \$((\$(date +%s) - begun)) -ge 18 ]; do
+  [ \$((\$(date +%s) - begun)) -lt $deadline ] || break
+  sleep 0.5
+done
+kill -CONT "\$push"
+[ "\$waiting" -gt 1000 ] || { echo "only \$waiting messages waited for push" >&2; exit 1; }
+END_OF_FILE
+# The clock of Redis is where it was put.
+redis_is_ahead() { # SECONDS
+  echo "[ \$((\$(redis-cli -p 23679 time | head -1) - \$(date +%s) - $1)) -gt -60 ]"
+}
+# What the checker is to do beside sending and reading has happened.
+has_done_all() {
+  node -e '
+    const seen = JSON.parse(fs.readFileSync(process.argv[1]));
+    for (const kind of ["hungUp", "retried", "refused", "pushed"]) if (!(seen[kind] > 0)) { console.log(`${kind}: ${seen[kind]}`); process.exit(1); }' "$work/checker.json"
+}
 # etcd is away, and who starts then has to wait for it.
 without_etcd() {
   unsupervised etcd
@@ -131,16 +164,16 @@ nemesis() { # NAME
   echo "$1"
   case $1 in
     gateway) begin 25 freeze=gateway:12 ;;
-    push) begin 30 freeze=push:18 ;; # more than a thousand messages wait
+    push) begin 30 --nemesis "push is frozen while more than a thousand messages wait=sh $work/backlog" ;;
     redis) begin 15 --nemesis "Redis stands still=$(of_master 'kill -STOP'); sleep 2; $(of_master 'kill -CONT')" ;;
     redis-fails-over) begin 25 --nemesis "Redis hangs until another has taken over=sh $work/fail-over" ;;
     redis-dies) begin 25 --nemesis "the master of Redis dies=$(of_master 'kill -KILL')" ;;
-    redis-clock) begin 25 --nemesis "the clock of Redis goes an hour ahead=$(clock 3600 redis)" --nemesis "an hour back=$(clock -3600 redis)" --nemesis "and is right=$(clock 0 redis)" ;;
+    redis-clock) begin 25 --nemesis "the clock of Redis goes an hour ahead=$(clock 3600 redis) && $(redis_is_ahead 3600)" --nemesis "an hour back=$(clock -3600 redis)" --nemesis "and is right=$(clock 0 redis)" ;;
     mongodb) begin 25 freeze=mongodb:8 kill=mongodb ;;
     kafka) begin 40 freeze=kafka:8 kill=kafka ;;
     services) begin 40 kill=transfer kill=push kill=msg kill=gateway kill=gateway-2 kill=conversation freeze=transfer:4 freeze=msg:4 ;;
     etcd-at-start) begin 25; sleep 4; without_etcd ;;
-    disk-full) begin 45 --nemesis "Kafka's disk is full=$fill_disk" ;;
+    disk-full) begin 45 --nemesis "Kafka's disk is full=sh $work/fill-disk" ;;
     clocks | clock-apart)
       [ "$profile" != release ] || { echo "programs that are shipped have the machine's clock alone: OPENIM_PROFILE=gate"; exit 2; }
       server_is_ahead 3600
@@ -166,6 +199,7 @@ nemesis() { # NAME
     *) echo "there is no '$1'; there are: core ${all[*]}"; exit 2 ;;
   esac
   until_checked
+  has_done_all
 }
 names=("$@"); [ $# -gt 0 ] || names=("${all[@]}")
 for name in "${names[@]}"; do nemesis "$name"; done
