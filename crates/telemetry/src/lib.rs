@@ -4,6 +4,7 @@ mod admin;
 mod listen;
 mod process;
 mod traces;
+mod written;
 
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +19,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, Registry as LogRegistry, filter::filter_fn, fmt::writer::BoxMakeWriter,
     layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
+pub use written::Written;
 
 /// Changes the log level of the running process.
 #[derive(Clone)]
@@ -112,48 +114,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-
-    /// What a test's lines are written to.
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_line_has_the_fields_of_its_spans() {
-        let written = Written::default();
-        let writer = {
-            let written = written.clone();
-            move || written.clone()
-        };
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines(writer)), || {
-            tracing::error_span!("request", operation_id = "17", caller = "u1").in_scope(|| {
-                tracing::error_span!("hook", operation_id = "18")
-                    .in_scope(|| tracing::warn!(tries = 2, "it.failed"));
-            });
-            tracing::info!("it.ended");
-        });
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let [failed, ended] = &lines[..] else { panic!("{text}") };
-        assert_eq!((&failed["message"], &failed["level"]), (&"it.failed".into(), &"WARN".into()), "{text}");
-        assert_eq!(
-            (&failed["operation_id"], &failed["caller"]),
-            (&"18".into(), &"u1".into()),
-            "the nearest span decides"
-        );
-        assert_eq!(failed["tries"], 2);
-        assert!(failed["timestamp"].is_string() && failed["target"].is_string(), "{text}");
-        assert_eq!((ended.get("operation_id"), &ended["message"]), (None, &"it.ended".into()), "{text}");
-    }
 
     #[test]
     fn files_are_named_by_service_and_the_oldest_go() {
