@@ -21,7 +21,7 @@ use governor::{DefaultDirectRateLimiter, Quota};
 use origin::{Client, Proxies};
 use protocol::ErrorCode;
 use rpc::Context;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     caller,
@@ -42,6 +42,8 @@ struct Seen {
     client: Option<Client>,
     /// User and platform of its token, once that is known to be good.
     caller: OnceLock<(String, i32)>,
+    /// All that is done for the call.
+    span: Span,
 }
 
 tokio::task_local! {
@@ -77,7 +79,11 @@ pub(crate) fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
 /// The call that is being answered has a good token, of this user.
 pub(crate) fn is_from(user: &str, platform: i32) {
     // Without a call there is nobody to tell.
-    let _told = SEEN.try_with(|seen| seen.caller.set((user.to_owned(), platform)));
+    let _told = SEEN.try_with(|seen| {
+        if seen.caller.set((user.to_owned(), platform)).is_ok() {
+            seen.span.record("caller", user);
+        }
+    });
 }
 
 /// How many refusals are noted.
@@ -124,7 +130,7 @@ pub(crate) struct Watch {
 }
 
 /// Knows of every call where it came from, also for those behind it, and notes those that are refused. All that is logged of the call has
-/// its route and its operation id.
+/// its route, its operation id and, once the token is known to be good, its caller.
 pub(crate) async fn watch(State(watch): State<Watch>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     // A trace begins here: a client's own trace context could have every request of his exported.
@@ -132,17 +138,24 @@ pub(crate) async fn watch(State(watch): State<Watch>, request: Request, next: Ne
         "request",
         route = path.as_ref().map_or("", MatchedPath::as_str),
         operation_id = caller::operation_id(request.headers()).unwrap_or_default(),
+        caller = tracing::field::Empty,
     );
-    watched(watch, path, request, next).instrument(span).await
+    watched(watch, path, request, next, span.clone()).instrument(span).await
 }
 
-async fn watched(watch: Watch, path: Option<MatchedPath>, mut request: Request, next: Next) -> Response {
+async fn watched(
+    watch: Watch,
+    path: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+    span: Span,
+) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let client = peer.map(|peer| watch.proxies.client(peer, request.headers()));
     if let Some(client) = client {
         request.extensions_mut().insert(client);
     }
-    let seen = Arc::new(Seen { client, caller: OnceLock::new() });
+    let seen = Arc::new(Seen { client, caller: OnceLock::new(), span });
     let response = SEEN.scope(seen.clone(), next.run(request)).await;
     let Some(code) = response.extensions().get::<Answered>().map(|answered| answered.code) else {
         return response;
@@ -197,6 +210,8 @@ pub(crate) fn note(context: &Context, path: &str, request: &[u8], code: i32) {
 
 #[cfg(test)]
 mod tests {
+    use tower::ServiceExt;
+
     use super::*;
 
     #[test]
@@ -218,11 +233,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_line_of_a_call_has_its_route_its_operation_and_its_caller() {
+        let (written, _until) = telemetry::Written::start();
+        let handler = async || {
+            tracing::warn!("it.began");
+            is_from("u1", 2);
+            tracing::warn!("it.failed");
+        };
+        let watch = Watch { refusals: Refusals::new(), proxies: Proxies::new(&config::Config::default()) };
+        let router = axum::Router::new()
+            .route("/user/some", axum::routing::get(handler))
+            .layer(axum::middleware::from_fn_with_state(watch, super::watch));
+        let request = axum::http::Request::get("/user/some").header("operationID", "17");
+        router.oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(written.only("it.began").get("caller"), None);
+        let line = written.only("it.failed");
+        for (field, value) in [("route", "/user/some"), ("operation_id", "17"), ("caller", "u1")] {
+            assert_eq!(line[field], value, "{field}: {line}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_known_of_a_call_is_known_within_it_alone() {
         is_from("nobody", 1);
         assert_eq!(address(), "");
         let client = Some(Client::Known([203, 0, 113, 9].into()));
-        let seen = Arc::new(Seen { client, caller: OnceLock::new() });
+        let seen = Arc::new(Seen { client, caller: OnceLock::new(), span: Span::none() });
         let within = async {
             is_from("u1", 2);
             address()
