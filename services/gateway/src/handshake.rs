@@ -17,6 +17,7 @@ use rpc::Context;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::{
     Gateway,
@@ -139,13 +140,23 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
             return refuse_with(StatusCode::BAD_REQUEST, headers, envelope_with(&error, &error.detail));
         }
     };
-    let verified = timeout(HANDSHAKE_DEADLINE, verify(&gateway, &parameters));
+    // The user is known when the token is.
+    let span = tracing::error_span!(
+        "handshake",
+        operation_id = parameters.operation_id,
+        caller = tracing::field::Empty
+    );
+    let verified = timeout(HANDSHAKE_DEADLINE, verify(&gateway, &parameters)).instrument(span.clone());
     let late = |_elapsed| Err(Error::unreachable("the token could not be verified in time"));
     let verified = verified.await.unwrap_or_else(late);
-    if let Err(error) = &verified
-        && error.shown() != error.detail
-    {
-        tracing::warn!(operation_id = parameters.operation_id, %error, "handshake.failed");
+    match &verified {
+        Ok(_) => {
+            span.record("caller", parameters.user_id.as_str());
+        }
+        Err(error) if error.shown() != error.detail => {
+            span.in_scope(|| tracing::warn!(%error, "handshake.failed"));
+        }
+        Err(_refused) => {}
     }
     if let Err(error) = &verified {
         gateway.refusals.note(&parameters, address, error);
@@ -172,7 +183,7 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
         match verified {
             Ok((platform, ends)) => {
                 line.gate.verified();
-                open(gateway, parameters, (platform, address), ends, line).await;
+                open(gateway, parameters, (platform, address), ends, line, span).await;
             }
             Err(error) => {
                 // Browsers cannot read a failed upgrade: the reason comes as the first frame.
@@ -224,13 +235,14 @@ impl Drop for Registered {
     }
 }
 
-/// Registers the connection, then runs it until it ends.
+/// Registers the connection, then runs it until it ends. `span` ends when it is open: its requests have spans of their own.
 async fn open(
     gateway: Arc<Gateway>,
     parameters: Parameters,
     (platform, address): (Platform, IpAddr),
     ends: Instant,
     mut line: Line,
+    span: Span,
 ) {
     let connection = Arc::new(Connection {
         id: model::random_id(),
@@ -248,14 +260,16 @@ async fn open(
         watches: Default::default(),
     });
     let _registered = Registered::new(gateway.clone(), connection.clone());
-    // In the route table before the client hears of success: what it does not pull from now on is pushed to it.
-    let listed = route_table::register(&gateway, &connection).await;
-    route_table::tell_online(&gateway, &connection);
-    let replaced = login::replace_others(&gateway, &connection, listed, &parameters.operation_id);
-    let greeted =
-        async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };
-    let ((), greeted) = tokio::join!(replaced, greeted);
-    if greeted {
+    let opening = async {
+        // In the route table before the client hears of success: what it does not pull from now on is pushed to it.
+        let listed = route_table::register(&gateway, &connection).await;
+        route_table::tell_online(&gateway, &connection);
+        let replaced = login::replace_others(&gateway, &connection, listed, &parameters.operation_id);
+        let greeted =
+            async { !parameters.send_response || line.write(Message::Text(envelope(None).into())).await };
+        tokio::join!(replaced, greeted).1
+    };
+    if opening.instrument(span).await {
         // A write in progress does not end with the token by itself.
         let running = connection::run(&gateway, &connection, ends, line);
         let _over = tokio::time::timeout_at(ends + login::LAST_WORDS, running).await;
@@ -301,6 +315,19 @@ mod tests {
                 (status, &HeaderValue::from_static("1"))
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_handshake_is_logged_with_its_operation_and_no_unverified_caller() {
+        let (written, _until) = telemetry::Written::start();
+        let gateway = crate::service::tests::gateway();
+        let gate = Arc::new(Gate::new([127, 0, 0, 1].into(), Arc::default(), gateway.metrics.clone()));
+        let query = "isBackground=false&operationID=17&platformID=5&sendID=a&token=t";
+        let request = Request::new(axum::body::Body::empty());
+        let refused = admit(gateway.0.clone(), gate, query, request).await;
+        assert_ne!(refused.status(), StatusCode::SWITCHING_PROTOCOLS);
+        let line = written.only("handshake.failed");
+        assert_eq!((&line["operation_id"], line.get("caller")), (&"17".into(), None), "{line}");
     }
 
     #[tokio::test]

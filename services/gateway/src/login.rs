@@ -78,7 +78,7 @@ pub(crate) async fn replace_others(
             Err(error) => Err(error),
         };
         if let Err(error) = told {
-            tracing::warn!(user = connection.user, gateway = address, %error, "login.kick_failed");
+            tracing::warn!(gateway = address, %error, "login.kick_failed");
         }
     }
     if policy_applied {
@@ -97,7 +97,7 @@ async fn others(gateway: &Gateway, connection: &Connection, listed: Option<Vec<R
     };
     match listed {
         Ok(routes) => others.extend(routes.into_iter().filter(|route| route.gateway != gateway.address)),
-        Err(error) => tracing::warn!(user = connection.user, %error, "login.others_unknown"),
+        Err(error) => tracing::warn!(%error, "login.others_unknown"),
     }
     others
 }
@@ -125,7 +125,7 @@ async fn invalidate_others(gateway: &Gateway, connection: &Connection, context: 
     };
     let done = gateway.peers.call(context, &request).await;
     if let Err(error) = done {
-        tracing::warn!(user = connection.user, %error, "login.tokens_not_invalidated");
+        tracing::warn!(%error, "login.tokens_not_invalidated");
     }
 }
 

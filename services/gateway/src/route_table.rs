@@ -13,6 +13,7 @@ use rpc::Context;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{Gateway, registry::Connection, resync};
 
@@ -70,7 +71,7 @@ pub(crate) async fn register(gateway: &Gateway, connection: &Arc<Connection>) ->
             }
             gateway.table_wanted.notify_one();
             let reason = if let Ok(Err(error)) = failed { error.to_string() } else { "time-out".to_owned() };
-            tracing::warn!(user = connection.user, reason, "routes.register_failed");
+            tracing::warn!(reason, "routes.register_failed");
             None
         }
     }
@@ -78,8 +79,9 @@ pub(crate) async fn register(gateway: &Gateway, connection: &Arc<Connection>) ->
 
 /// Tells the integrator of a login, which does not wait for it.
 pub(crate) fn tell_online(gateway: &Arc<Gateway>, connection: &Arc<Connection>) {
-    let (gateway, connection) = (gateway.clone(), connection.clone());
-    gateway.clone().tasks.spawn(async move { tell(&gateway, &connection, Hook::AfterUserOnline).await });
+    let (gateway, connection, tasks) = (gateway.clone(), connection.clone(), gateway.tasks.clone());
+    let telling = async move { tell(&gateway, &connection, Hook::AfterUserOnline).await };
+    tasks.spawn(telling.in_current_span());
 }
 
 pub(crate) async fn unregister(gateway: &Gateway, connection: &Connection) {
