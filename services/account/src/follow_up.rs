@@ -8,6 +8,7 @@ use store::{
     jobs::Job,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{App, answer::Result};
 
@@ -97,8 +98,11 @@ impl App {
                 continue;
             }
             let user = String::from_utf8_lossy(&job.payload).into_owned();
-            if let Err(error) = self.carry_out(&model::random_id(), what, &user).await {
-                tracing::warn!(?what, user, %error, "account.tried_in_vain");
+            let operation_id = model::random_id();
+            let span = tracing::error_span!("job", job = what.kind(), operation_id);
+            let carried = self.carry_out(&operation_id, what, &user).instrument(span.clone());
+            if let Err(error) = carried.await {
+                span.in_scope(|| tracing::warn!(user, %error, "account.tried_in_vain"));
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use axum::{
 use edge::body::{Kept, OPEN, USER, behind_its_body, within};
 use serde::de::DeserializeOwned;
 use store::accounts::SessionKind;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     App,
@@ -41,7 +41,14 @@ where
     let mount = move |path: &'static str, router: Router, app: Arc<App>| {
         let answering = move |request: Request| {
             let app = app.clone();
-            async move {
+            // The caller is known when the token is.
+            let span = tracing::error_span!(
+                "request",
+                route = path,
+                operation_id = operation_id_of(request.headers()).unwrap_or_default(),
+                caller = tracing::field::Empty
+            );
+            let answered = async move {
                 match read(&app, access, request).await {
                     Ok((call, body)) => {
                         let edge::body::Kept { bytes, held } = body;
@@ -54,7 +61,7 @@ where
                                     drop(held);
                                     answer
                                 };
-                                finish(&app, &call, handled).await
+                                finish(&app, handled).await
                             }
                             Err(error) => Err(error),
                         };
@@ -63,7 +70,8 @@ where
                     }
                     Err(refused) => refused,
                 }
-            }
+            };
+            answered.instrument(span)
         };
         router.route(path, routing::post(answering))
     };
@@ -97,6 +105,9 @@ async fn read(app: &App, access: Access, request: Request) -> Result<(Call, Kept
         }
         let operation_id = operation_id_of(&head.headers)?;
         let caller = app.admit(access, &head.headers).await?;
+        if let Some(caller) = &caller {
+            Span::current().record("caller", caller.user_id.as_str());
+        }
         if let Some(caller) = caller.as_ref().filter(|caller| caller.kind == SessionKind::User) {
             app.users.take(&caller.user_id, 1).map_err(|_exhausted| too_fast())?;
         }
@@ -130,27 +141,40 @@ fn parse<Req: DeserializeOwned>(body: &[u8]) -> Result<Req> {
 /// Runs a handler to its end, whether its client waits or not.
 async fn finish(
     app: &App,
-    call: &Call,
     handling: impl Future<Output = Result<Answer>> + Send + 'static,
 ) -> Result<Answer> {
-    let span = tracing::info_span!("account", operation_id = call.operation_id);
-    app.requests.spawn(handling.instrument(span)).await.unwrap_or_else(|error| Err(Error::internal(error)))
+    app.requests.spawn(handling.in_current_span()).await.unwrap_or_else(|error| Err(Error::internal(error)))
 }
 
 /// A failure of the service is logged once, here; what administrators do is in the audit log.
 fn note(call: &Call, path: &'static str, outcome: &Result<Answer>) {
     if let Err(Error { hidden: Some(hidden), code, .. }) = outcome {
-        tracing::error!(
-            operation_id = call.operation_id,
-            path,
-            code = code.0,
-            error = hidden,
-            "account.failed"
-        );
+        tracing::error!(code = code.0, error = hidden, "account.failed");
     }
     let Some(admin) = call.caller.as_ref().filter(|_| call.is_admin()) else { return };
     let code = outcome.as_ref().err().map_or(0, |error| error.code.0);
     let from = call.address().map(|address| address.to_string()).unwrap_or_default();
-    let (by, operation_id) = (&admin.user_id, &call.operation_id);
-    tracing::info!(target: "audit", by, path, code, from, operation_id, "account.admin_act");
+    tracing::info!(target: "audit", by = admin.user_id, path, code, from, "account.admin_act");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn an_audit_line_has_the_operation_the_route_and_the_caller() {
+        let world = World::new().await;
+        let token = world.admin_token().await;
+        let (written, _until) = telemetry::Written::start();
+        world.admin("/account/info", &token, json!({})).await;
+        let line = written.only("account.admin_act");
+        assert_eq!(
+            (&line["operation_id"], &line["route"]),
+            (&"op".into(), &"/account/info".into()),
+            "{line}"
+        );
+        assert!(line["by"].is_string() && line["caller"] == line["by"], "{line}");
+    }
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use store::accounts::CredentialKind;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     AccountMetrics,
@@ -137,6 +138,12 @@ impl Letters {
 
 impl Senders {
     async fn send(&self, letter: Letter) {
+        // Its request has been answered.
+        let span = tracing::error_span!("letter", operation_id = letter.operation_id);
+        self.deliver(letter).instrument(span).await;
+    }
+
+    async fn deliver(&self, letter: Letter) {
         let outcome = timeout(PATIENCE, async {
             match letter.recipient.kind {
                 CredentialKind::Phone => match &self.sms {
@@ -153,8 +160,7 @@ impl Senders {
             Ok(()) => _ = self.metrics.codes_sent.inc(),
             Err(error) => {
                 self.metrics.codes_failed.inc();
-                let operation_id = &letter.operation_id;
-                tracing::warn!(operation_id, kind = ?letter.recipient.kind, error, "account.code_not_sent");
+                tracing::warn!(kind = ?letter.recipient.kind, error, "account.code_not_sent");
             }
         }
     }
