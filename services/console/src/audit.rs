@@ -20,10 +20,10 @@ fn way(way: Way) -> &'static str {
     }
 }
 
-/// Never the secret.
+/// Never the secret. Outside of the request's span, which has a `name` too.
 pub(crate) fn sign_in(how: Way, name: &str, address: &str, code: i32) {
     let name: String = name.chars().take(LONGEST).collect();
-    tracing::info!(target: "audit", name, way = way(how), address, code, "console.sign_in");
+    tracing::info!(target: "audit", parent: None, name, way = way(how), address, code, "console.sign_in");
 }
 
 pub(crate) fn sign_out(session: &Session, address: &str) {
@@ -47,7 +47,6 @@ pub(crate) fn act(visit: &Visit, request: &str, reason: &str, code: i32) {
         request,
         reason,
         code,
-        operation_id = visit.context.operation_id,
         "console.act"
     );
 }
@@ -63,7 +62,6 @@ pub(crate) fn viewed(visit: &Visit, user: &str, conversation: &str, first: i64, 
         conversation,
         first,
         last,
-        operation_id = visit.context.operation_id,
         "console.viewed"
     );
 }
@@ -78,7 +76,37 @@ pub(crate) fn listed(visit: &Visit, of: &str) {
         address = visit.address(),
         path = visit.path,
         of,
-        operation_id = visit.context.operation_id,
         "console.listed"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn a_line_of_an_action_has_its_operation_its_route_and_its_caller_once() {
+        let world = World::new().await;
+        let admin = world.signed_in("imAdmin").await;
+        world.im.add_user("ann", "Ann");
+        let form = admin.form().await;
+        let (written, _until) = telemetry::Written::start();
+        let fields = [("user", "ann"), ("platform", ""), ("reason", "lost phone")];
+        admin.post_with(Some(&form), "/user/force-out", &fields, &[]).await;
+        let line = written.only("console.act");
+        assert_eq!(
+            (&line["route"], &line["caller"]),
+            (&"/user/force-out".into(), &"imAdmin".into()),
+            "{line}"
+        );
+        assert!(line["operation_id"].as_str().is_some_and(|id| id.starts_with("console-")), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_line_of_an_attempt_names_who_was_tried() {
+        let world = World::new().await;
+        let (written, _until) = telemetry::Written::start();
+        world.browser().sign_in("secret", "imAdmin", "wrong").await;
+        assert_eq!(written.only("console.sign_in")["name"], "imAdmin");
+    }
 }

@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit, Request},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -17,7 +17,7 @@ use maud::Markup;
 use origin::Client;
 use protocol::{Error, ErrorCode, Result};
 use rpc::Context;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     App, audit,
@@ -150,7 +150,7 @@ where
                     Ok(visit) => visit,
                     Err(refused) => return refused,
                 };
-                let shown = handler(visit.clone()).instrument(span(&seen)).await;
+                let shown = handler(visit.clone()).await;
                 kept(&visit, shown.map_or_else(|error| failed(&seen, Some(&visit), &error), page::answer))
             }
         };
@@ -187,7 +187,7 @@ where
                     Ok(form) => form,
                     Err(refused) => return refused,
                 };
-                let acting = acted(visit.clone(), form.clone(), handler).instrument(span(&seen));
+                let acting = acted(visit.clone(), form.clone(), handler).in_current_span();
                 let done = app.requests.spawn(acting).await;
                 let done = done.unwrap_or_else(|error| {
                     let error = Error::internal(error);
@@ -246,10 +246,6 @@ pub(crate) fn redirect(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
 }
 
-fn span(seen: &Seen) -> tracing::Span {
-    tracing::info_span!("console", path = seen.path, operation_id = seen.operation_id)
-}
-
 /// What is known of a request from its head.
 pub(crate) fn seen(app: Arc<App>, path: &'static str, head: &request::Parts) -> Seen {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
@@ -261,6 +257,7 @@ pub(crate) fn seen(app: Arc<App>, path: &'static str, head: &request::Parts) -> 
         .or_else(|| session::cookie(&head.headers, LANGUAGE).and_then(Language::of_key))
         .unwrap_or_else(|| Language::accepted(accepted.unwrap_or_default()));
     let operation_id = format!("console-{}", model::random_id());
+    Span::current().record("operation_id", operation_id.as_str());
     let is_page = head.method == Method::GET && !path.is_empty();
     Seen { app, language, path, query, client, operation_id, is_page, headers: head.headers.clone() }
 }
@@ -274,6 +271,7 @@ async fn admitted(seen: &Seen, needs: Role) -> Result<Visit, Response> {
         }
         Err(error) => return Err(failed(seen, None, &error)),
     };
+    Span::current().record("caller", signed.session.who());
     let context = seen.app.im.context(&signed.session.im_user, &seen.operation_id);
     let visit = Visit { seen: seen.clone(), signed, context, path: seen.path };
     if !visit.may(needs) {
@@ -331,7 +329,7 @@ pub(crate) fn failed(seen: &Seen, visit: Option<&Visit>, error: &Error) -> Respo
         _ => StatusCode::CONFLICT,
     };
     if error.code == ErrorCode::Internal {
-        tracing::warn!(operation_id = seen.operation_id, path = seen.path, %error, "console.failed");
+        tracing::warn!(%error, "console.failed");
     }
     answered(status, page::refused(seen, visit, Text::Failed, Some(error)))
 }
@@ -357,8 +355,15 @@ pub(crate) fn chosen(seen: &Seen, mut answer: Response) -> Response {
     answer
 }
 
-/// Counts requests by address, and puts the headers on every answer.
+/// Counts requests by address, and puts the headers on every answer. All that is logged of a request has its route, its operation id and who
+/// has signed in.
 async fn guard(app: Arc<App>, request: Request, next: Next) -> Response {
+    let span = tracing::error_span!(
+        "request",
+        route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str),
+        operation_id = Empty,
+        caller = Empty,
+    );
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let key = peer.and_then(|peer| app.proxies.client(peer, request.headers()).key());
     let mut answer = match key.map(|address| app.addresses.take(&address, 1)) {
@@ -366,7 +371,7 @@ async fn guard(app: Arc<App>, request: Request, next: Next) -> Response {
             let told = (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "too many requests");
             behind_its_body(request.into_body(), told.into_response()).await
         }
-        _ => next.run(request).await,
+        _ => next.run(request).instrument(span).await,
     };
     for (name, value) in HEADERS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -14,7 +14,6 @@ use edge::body::behind_its_body;
 use maud::{Markup, html};
 use origin::Client;
 use protocol::{Error, ErrorCode, Result};
-use tracing::Instrument;
 
 use crate::{
     App, audit,
@@ -95,8 +94,7 @@ async fn sign_in(app: Arc<App>, request: Request) -> Response {
     };
     let way = if form.get("way") == "account" { Way::Account } else { Way::Secret };
     let name = form.trimmed("name").to_owned();
-    let span = tracing::info_span!("console", path = PATH, operation_id = seen.operation_id);
-    let opened = attempt(&seen, way, &name, form.get("secret")).instrument(span).await;
+    let opened = attempt(&seen, way, &name, form.get("secret")).await;
     let code = opened.as_ref().err().map_or(0, |error| error.code.number());
     audit::sign_in(way, &name, &seen.address(), code);
     let answer = match opened {
