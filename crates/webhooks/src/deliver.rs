@@ -16,6 +16,7 @@ use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use store::jobs::Jobs;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{CallError, Record, Webhooks, set_aside};
 
@@ -135,10 +136,9 @@ pub(crate) struct Deliverer<S> {
 }
 
 impl<S> Deliverer<S> {
-    /// Also in the audit log: the integrator will never get it.
+    /// Also in the audit log: the integrator will never get it. Within the record's span.
     pub(crate) fn give_up(&self, record: &Record, error: &str) {
-        let Record { hook, operation_id, key, .. } = record;
-        tracing::error!(target: "audit", operation_id, hook, key, error, "webhook.given_up");
+        tracing::error!(target: "audit", key = record.key, error, "webhook.given_up");
         self.metrics.given_up.inc();
     }
 
@@ -185,6 +185,11 @@ impl<S: Sends> Lines<S> {
 
     /// Returns when it was accepted, given up or set aside.
     async fn deliver(&mut self, record: Record) {
+        let span = record.span();
+        self.settle(record).instrument(span).await;
+    }
+
+    async fn settle(&mut self, record: Record) {
         let mark = self.handled.mark((&record.hook, &record.key));
         if self.handled.knows(mark) {
             self.deliveries.metrics.repeats.inc();
@@ -216,8 +221,7 @@ impl<S: Sends> Lines<S> {
             if enough && self.set_aside(&record).await {
                 break;
             }
-            let Record { hook, operation_id, .. } = &record;
-            tracing::warn!(operation_id, hook, error, retry_in = ?pause, "webhook.retried");
+            tracing::warn!(error, retry_in = ?pause, "webhook.retried");
             self.deliveries.metrics.retried.inc();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -240,7 +244,7 @@ impl<S: Sends> Lines<S> {
                 Sent::Refused(_) | Sent::NotTaken(_) => return,
             };
             self.deliveries.metrics.delivered.inc_by(u64::from(taken));
-            self.deliveries.done(first).await;
+            self.deliveries.done(first).instrument(first.span()).await;
             suspects.pop_front();
         }
         self.suspects.remove(hook);
@@ -250,7 +254,7 @@ impl<S: Sends> Lines<S> {
     async fn overtake(&mut self, hook: &str) {
         let Some(suspects) = self.suspects.remove(hook) else { return };
         for suspect in &suspects {
-            tracing::warn!(operation_id = suspect.operation_id, hook, "webhook.set_aside");
+            suspect.span().in_scope(|| tracing::warn!("webhook.set_aside"));
         }
         self.deliveries.hold(suspects.iter(), 0).await;
     }
@@ -457,6 +461,18 @@ mod tests {
         world.deliver(world.records(2)).await;
         assert_eq!((world.taken(), world.deliveries.metrics.given_up.get()), (vec!["001".to_owned()], 1));
         assert!(world.kept.ids().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_of_a_hook_that_is_given_up_names_it_and_its_operation() {
+        let (written, _until) = telemetry::Written::start();
+        let world = world();
+        world.receiver.0.lock().refused.insert("000".into());
+        world.deliver(world.records(1)).await;
+        let line = written.only("webhook.given_up");
+        for (field, value) in [("operation_id", "o"), ("hook", "afterSendSingleMsg"), ("key", "000")] {
+            assert_eq!(line[field], value, "{field}: {line}");
+        }
     }
 
     fn webhooks(url: String) -> Deliveries {

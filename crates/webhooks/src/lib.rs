@@ -67,6 +67,11 @@ impl Record {
         }
         Ok(record)
     }
+
+    /// All that is logged of its delivery.
+    fn span(&self) -> tracing::Span {
+        tracing::error_span!("hook", operation_id = self.operation_id, hook = self.hook)
+    }
 }
 
 /// 32 hexadecimal digits.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use store::jobs::Job;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     Record,
@@ -58,7 +59,7 @@ impl<S: Sends> Deliverer<S> {
         };
         let kept: protocol::Result<bool> = kept.await;
         kept.unwrap_or_else(|error| {
-            tracing::warn!(hook = record.hook, %error, "webhook.not_set_aside");
+            tracing::warn!(%error, "webhook.not_set_aside");
             false
         })
     }
@@ -77,7 +78,7 @@ impl<S: Sends> Deliverer<S> {
 
     pub(crate) async fn done(&self, record: &Record) {
         if let Err(error) = self.jobs.done(&[id_of(record)]).await {
-            tracing::warn!(hook = record.hook, %error, "webhook.told_again: it is still kept");
+            tracing::warn!(%error, "webhook.told_again: it is still kept");
         }
     }
 
@@ -109,6 +110,11 @@ impl<S: Sends> Deliverer<S> {
                 return;
             }
         };
+        let span = record.span();
+        self.try_record(record).instrument(span).await;
+    }
+
+    async fn try_record(&self, record: Record) {
         match self.webhooks.send(&record).await {
             Sent::Taken => self.metrics.delivered.inc(),
             Sent::Never(None) => 0,
@@ -121,8 +127,7 @@ impl<S: Sends> Deliverer<S> {
                 0
             }
             Sent::NotTaken(error) => {
-                let Record { hook, operation_id, .. } = &record;
-                tracing::warn!(operation_id, hook, error, "webhook.retried");
+                tracing::warn!(error, "webhook.retried");
                 self.metrics.retried.inc();
                 let age = self.clock.now_ms() - record.since;
                 self.hold(std::iter::once(&record), pause_ms(age)).await;
