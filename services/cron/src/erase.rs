@@ -12,6 +12,7 @@ use protocol::Result;
 use store::erasures::{Erasure, Stage};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::Cron;
 pub use hooks::tells_what_user_did;
@@ -25,7 +26,15 @@ impl Cron {
     pub(crate) async fn erase(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let worked = match self.store.take_erasure(self.clock.now_ms()).await {
-                Ok(Some(job)) => self.carry_on(job, stop).await,
+                Ok(Some(job)) => {
+                    let span = tracing::error_span!(
+                        "job",
+                        job = "erase",
+                        operation_id = job.operation_id,
+                        caller = job.by
+                    );
+                    self.carry_on(job, stop).instrument(span).await
+                }
                 Ok(None) => Ok(false),
                 Err(error) => Err(error.into()),
             };
@@ -78,7 +87,7 @@ fn note(before: &Erasure, after: &Erasure) {
     if before.stage != Stage::Files || after.stage != Stage::Doors {
         return;
     }
-    let (user, by, operation_id) = (&after.user_id, &after.by, &after.operation_id);
+    let (user, by) = (&after.user_id, &after.by);
     let (state, erased) = (after.state(), &after.erased);
-    tracing::info!(target: "audit", user, by, operation_id, state, ?erased, "user.erased");
+    tracing::info!(target: "audit", user, by, state, ?erased, "user.erased");
 }

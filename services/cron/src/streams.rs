@@ -7,6 +7,7 @@ use protocol::{Result, internal::EndStreamsReq};
 use rpc::Context;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::Cron;
 
@@ -17,8 +18,10 @@ impl Cron {
     /// Looks for streams that are due, until `stop`.
     pub(crate) async fn end_streams(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.end_due_streams().await {
-                tracing::warn!(%error, "streams.failed: tried again");
+            let context = Context::system(format!("cron-streams-{}", model::random_id()));
+            let span = tracing::error_span!("job", job = "streams", operation_id = context.operation_id);
+            if let Err(error) = self.end_due_streams(&context).instrument(span.clone()).await {
+                span.in_scope(|| tracing::warn!(%error, "streams.failed: tried again"));
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -27,13 +30,12 @@ impl Cron {
         }
     }
 
-    async fn end_due_streams(&self) -> Result<()> {
+    async fn end_due_streams(&self, context: &Context) -> Result<()> {
         // Services of the version before do not know the call; they have no streams either.
         if self.store.due_streams(self.clock.now_ms(), 1).await?.is_empty() {
             return Ok(());
         }
-        let context = Context::system(format!("cron-streams-{}", model::random_id()));
-        self.peers.call(&context, &EndStreamsReq {}).await?;
+        self.peers.call(context, &EndStreamsReq {}).await?;
         Ok(())
     }
 }

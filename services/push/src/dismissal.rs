@@ -9,6 +9,7 @@ use protocol::{ErrorCode, group::DismissGroupReq};
 use rpc::{Context, Peers};
 use store::jobs::{Job, Jobs};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 /// A partition waits so long for it: long enough for an ordinary group, whose removal then is done before the offset is committed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -70,7 +71,10 @@ impl Dismissals {
         if !self.running.lock().insert(group.to_owned()) {
             return Ok(());
         }
-        let job = self.tasks.spawn(self.clone().remove_members(group.to_owned(), context));
+        let operation_id = &context.operation_id;
+        let span = tracing::error_span!(parent: None, "job", job = "dismissal", operation_id);
+        let removing = self.clone().remove_members(group.to_owned(), context);
+        let job = self.tasks.spawn(removing.instrument(span));
         if tokio::time::timeout(PATIENCE, job).await.is_err() {
             tracing::info!(group, "push.dismissal_goes_on");
         }

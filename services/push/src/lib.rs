@@ -53,6 +53,7 @@ use repeats::Repeats;
 use rpc::Context;
 use serde_json::json;
 use store::Store;
+use tracing::Instrument;
 use webhooks::Webhooks;
 
 /// Older than this at the push stage counts as late (docs/protocol/metrics.md).
@@ -351,17 +352,18 @@ impl Push {
             return to;
         }
         let context = Context::system(format!("push-{}", message.server_msg_id));
+        let span = tracing::error_span!("push", operation_id = context.operation_id);
         let mut body = hook_body(&context, message);
         if !group {
             body["userIDList"] = json!(to.users);
         }
-        match self.webhooks.before::<PushAnswer>(&context, hook, body).await {
+        match self.webhooks.before::<PushAnswer>(&context, hook, body).instrument(span.clone()).await {
             Ok(answer) if group && !answer.users.is_empty() => {
                 Receivers { users: answer.users, audience: None }
             }
             Ok(_) => to,
             Err(error) => {
-                tracing::info!(operation_id = context.operation_id, %error, "push.vetoed");
+                span.in_scope(|| tracing::info!(%error, "push.vetoed"));
                 Receivers::default()
             }
         }

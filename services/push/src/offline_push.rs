@@ -20,6 +20,7 @@ use rpc::Context;
 use serde_json::json;
 use store::Store;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 use webhooks::Webhooks;
 
 use crate::{PushAnswer, hook_body, message_identity, offline_groups};
@@ -202,13 +203,18 @@ async fn known<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
 }
 
 impl OfflinePush {
-    pub(crate) async fn tell(&self, conversation: &str, message: &MsgData, mut users: Vec<String>) {
+    pub(crate) async fn tell(&self, conversation: &str, message: &MsgData, users: Vec<String>) {
+        let context = Context::system(format!("offline-push-{}", message.server_msg_id));
+        let span = tracing::error_span!("push", operation_id = context.operation_id);
+        self.push(&context, conversation, message, users).instrument(span).await;
+    }
+
+    async fn push(&self, context: &Context, conversation: &str, message: &MsgData, mut users: Vec<String>) {
         let mut info = message.offline_push_info.clone().unwrap_or_default();
         if self.webhooks.wants(Hook::BeforeOfflinePush) {
-            let context = Context::system(format!("offline-push-{}", message.server_msg_id));
-            let mut body = hook_body(&context, message);
+            let mut body = hook_body(context, message);
             body["userIDList"] = json!(users);
-            match self.webhooks.before::<PushAnswer>(&context, Hook::BeforeOfflinePush, body).await {
+            match self.webhooks.before::<PushAnswer>(context, Hook::BeforeOfflinePush, body).await {
                 Ok(answer) => {
                     if !answer.users.is_empty() {
                         users = answer.users;
@@ -216,7 +222,7 @@ impl OfflinePush {
                     info = answer.info.unwrap_or(info);
                 }
                 Err(error) => {
-                    tracing::info!(operation_id = context.operation_id, %error, "offline_push.vetoed");
+                    tracing::info!(%error, "offline_push.vetoed");
                     return;
                 }
             }
@@ -255,7 +261,7 @@ impl OfflinePush {
         let mut devices = match known(|| self.devices(vendor, users, info)).await {
             Ok(devices) => devices,
             Err(error) => {
-                tracing::error!(vendor = vendor.name(), server_msg_id = message.server_msg_id, %error, "offline_push.no_tokens");
+                tracing::error!(vendor = vendor.name(), %error, "offline_push.no_tokens");
                 self.metrics.failed.inc_by(users.len() as u64);
                 return;
             }
