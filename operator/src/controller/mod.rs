@@ -347,7 +347,8 @@ async fn reconcile(guarded: Arc<Guarded>, operator: Arc<Operator>) -> Result<Act
         // It may have been edited, or be gone, since it began to wait.
         match operator.metrics.clusters.get(&ObjectRef::from_obj(&*guarded)) {
             Some(newest) => {
-                let span = tracing::error_span!("reconcile", object = %ObjectRef::from_obj(newest.as_ref()));
+                let ObjectRef { name, namespace, .. } = ObjectRef::from_obj(newest.as_ref());
+                let span = tracing::error_span!("reconcile", cluster = name, namespace);
                 operator.look(&newest).instrument(span).await
             }
             None => Ok(Action::await_change()),
@@ -478,7 +479,7 @@ impl Operator {
             Ok(applied) => {
                 self.metrics.written.inc_by((applied.written.len() + applied.deleted.len()) as u64);
                 if !applied.written.is_empty() || !applied.deleted.is_empty() {
-                    tracing::info!(cluster = cluster.name, written = ?applied.written, deleted = ?applied.deleted, "cluster.applied");
+                    tracing::info!(written = ?applied.written, deleted = ?applied.deleted, "cluster.applied");
                 }
                 plan.blockers.extend(applied.refused);
                 plan.refused = applied.invalid;
@@ -506,7 +507,7 @@ impl Operator {
         }
         if let (Some(change), None) = (&plan.started, &failure) {
             let note = format!("{}: {} (pods to replace: {})", change.component, change.reason, change.pods);
-            tracing::info!(cluster = cluster.name, change = note, "cluster.changing");
+            tracing::info!(change = note, "cluster.changing");
             let is_service = SERVICES.contains(&change.component.as_str());
             let related = ObjectReference {
                 api_version: Some("apps/v1".into()),
@@ -529,7 +530,7 @@ impl Operator {
             let before = &observed.credentials;
             let after = secret_rotation::taken(&cluster, before, step, now);
             apply::replace_credentials(&self.client, &cluster, before, &after).await?;
-            tracing::info!(cluster = cluster.name, ?step, "secrets.rotate");
+            tracing::info!(?step, "secrets.rotate");
             written = true;
         }
         let step = authority_rotation::next(&cluster, &observed, &plan);
@@ -538,7 +539,7 @@ impl Operator {
             let after = authority_rotation::taken(&cluster, before, step, now)
                 .map_err(|source| apply::ApplyError::certificates(&cluster, source))?;
             apply::replace_credentials(&self.client, &cluster, before, &after).await?;
-            tracing::info!(cluster = cluster.name, ?step, "certificates.rotate");
+            tracing::info!(?step, "certificates.rotate");
             written = true;
         }
         let step = tls_switch::next(&cluster, &observed, &plan);
@@ -547,7 +548,7 @@ impl Operator {
             let after = tls_switch::taken(&cluster, before, step, now)
                 .map_err(|source| apply::ApplyError::certificates(&cluster, source))?;
             apply::replace_credentials(&self.client, &cluster, before, &after).await?;
-            tracing::info!(cluster = cluster.name, ?step, "tls.switch");
+            tracing::info!(?step, "tls.switch");
             written = true;
         }
         let forgotten = certificates::forgotten(&observed.credentials, &plan.assessment.certificates);
@@ -623,7 +624,7 @@ impl Operator {
         }
         let after = rotation::taken(cluster, &observed.credentials, step);
         apply::replace_credentials(&self.client, cluster, &observed.credentials, &after).await?;
-        tracing::info!(cluster = cluster.name, ?step, "passwords.rotate");
+        tracing::info!(?step, "passwords.rotate");
         Ok(true)
     }
 
@@ -636,7 +637,7 @@ impl Operator {
     ) {
         let (kind, name) = edited.split_once('/').unwrap_or_default();
         self.metrics.repaired.get_or_create(&Kind { kind: kind.to_owned() }).inc();
-        tracing::warn!(cluster = cluster.name, edited, field, manager, "edit.repaired");
+        tracing::warn!(edited, field, manager, "edit.repaired");
         let note =
             format!("reverted {edited}: {field} was changed by {manager}; edit the OpenIMCluster instead");
         let related = ObjectReference {

@@ -153,8 +153,8 @@ pub(crate) async fn evict(client: &Client, cluster: &Cluster, pod: &str, uid: &s
     let this_one = Preconditions { uid: Some(uid.to_owned()), ..Default::default() };
     let delete_options = Some(DeleteParams { preconditions: Some(this_one), ..Default::default() });
     match api.evict(pod, &EvictParams { delete_options, ..Default::default() }).await {
-        Ok(_) => tracing::info!(cluster = cluster.name, pod, "server.replaced"),
-        Err(error) => tracing::warn!(cluster = cluster.name, pod, %error, "server.not_replaced"),
+        Ok(_) => tracing::info!(pod, "server.replaced"),
+        Err(error) => tracing::warn!(pod, %error, "server.not_replaced"),
     }
 }
 

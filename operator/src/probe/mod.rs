@@ -131,8 +131,8 @@ pub async fn fail_over(cluster: &Cluster, observed: &Observed) {
     let password = observed.credentials.get(account.redis_password).map_or("", String::as_str);
     let tls = managed_tls(&observed.credentials);
     match Box::pin(presence::sentinel_set::fail_over(&hosts, password, &tls)).await {
-        Ok(()) => tracing::info!(cluster = cluster.name, "redis.fails_over"),
-        Err(error) => tracing::warn!(cluster = cluster.name, %error, "redis.failover_refused"),
+        Ok(()) => tracing::info!("redis.fails_over"),
+        Err(error) => tracing::warn!(%error, "redis.failover_refused"),
     }
 }
 
