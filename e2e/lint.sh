@@ -55,6 +55,8 @@ rules() {
   # The test of the names themselves has some.
   mapfile -t sources < <(git ls-files 'crates/*.rs' 'services/*.rs' 'e2e/*.rs' | grep -vx crates/protocol/src/request.rs)
   refuse "(?<!rename = )\"($methods)\"(?!:)" 'a request knows its method: peers.call(&context, &request), or Request::METHOD (docs/adr/0038)' "${sources[@]}"
+  refuse 'tracing::(error|warn|info|debug|trace)!\(.*\b(operation_id|caller)\b' 'the span has it: a line with a field twice is read differently by every reader' \
+    "${sources[@]}"
   refuse 'let _\w*: [\w:]*Resp\b' 'the request has the type of its response: leave the annotation out' "${sources[@]}"
   return $found
 }

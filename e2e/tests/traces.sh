@@ -47,7 +47,10 @@ node -e '
   for (const topic of ["toTransfer", "toPush"]) {
     if (!spans.some((span) => span.name === "batch" && span.attribute("batch").startsWith(`${topic}/`))) problems.push(`no batch of ${topic}`);
   }
-  if (!spans.some((span) => span.name === "request" && span.attribute("route") === "/user/user_register")) problems.push("no REST request");
+  const registered = spans.filter((span) => span.name === "request" && span.attribute("route") === "/user/user_register");
+  if (!registered.some((span) => span.attribute("operation_id") !== "" && span.attribute("caller") === "imAdmin")) problems.push("no REST request of the administrator");
+  const opened = spans.filter((span) => span.name === "handshake" && span.attribute("operation_id") !== "");
+  if (!opened.some((span) => span.attribute("caller") !== "")) problems.push("no handshake with its operation and its caller");
   console.log(`${spans.length} spans`);
   if (problems.length > 0) { console.error(problems.join("\n")); console.error(sent, request); process.exit(1); }
 ' "$work/collector.out"
