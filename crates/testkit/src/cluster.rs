@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::Auth;
 use budget::Budget;
 use bus::{Consumer, Producer};
 use conversation::Conversations;
@@ -15,6 +16,7 @@ use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use push::{Behind, Dismissals, Gateways, Push, PushMetrics};
 use relation::Relations;
 use rpc::RpcService;
+use third::Third;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transfer::{Mentions, Transfer, TransferMetrics};
 use user::Users;
@@ -40,6 +42,8 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Handler {
+    Auth,
+    Third,
     User,
     Relation,
     Group,
@@ -65,6 +69,8 @@ impl World {
             Handler::Conversation => Arc::new(Conversations::new(&deps)),
             Handler::Group => Arc::new(Groups::new(&deps)),
             Handler::User => Arc::new(Users::new(&deps, &mut Registry::default())),
+            Handler::Auth => Arc::new(Auth::new(&deps, &mut Registry::default(), TaskTracker::new())),
+            Handler::Third => Arc::new(Third::new(&deps).unwrap_or_else(|error| panic!("{error}"))),
         };
         self.serve("", process, service);
     }

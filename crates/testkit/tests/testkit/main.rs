@@ -7,5 +7,6 @@ mod groups;
 mod handlers;
 mod mutants;
 mod schedules;
+mod sessions;
 mod streams;
 mod users;
