@@ -229,7 +229,7 @@ impl OfflinePush {
         }
         let note = self.note(conversation, message, &info);
         for vendor in self.vendors.iter() {
-            self.push_by(vendor.as_ref(), &users, &note, &info, message).await;
+            self.push_by(vendor.as_ref(), &users, &note, &info).await;
         }
     }
 
@@ -249,14 +249,7 @@ impl OfflinePush {
         }
     }
 
-    async fn push_by(
-        &self,
-        vendor: &dyn Vendor,
-        users: &[String],
-        note: &Note,
-        info: &OfflinePushInfo,
-        message: &MsgData,
-    ) {
+    async fn push_by(&self, vendor: &dyn Vendor, users: &[String], note: &Note, info: &OfflinePushInfo) {
         let mut pause = FIRST_PAUSE;
         let mut devices = match known(|| self.devices(vendor, users, info)).await {
             Ok(devices) => devices,
