@@ -45,8 +45,7 @@ impl Refusals {
     pub(crate) fn note(&self, parameters: &Parameters, address: IpAddr, error: &Error) {
         let refusal = self.refusal(&parameters.user_id, parameters.platform_id, address, error);
         let Some(Refusal { user, platform, address, code, left_out }) = refusal else { return };
-        let operation_id = &parameters.operation_id;
-        tracing::info!(target: "audit", user, platform, %address, code, left_out, operation_id, "auth.failed");
+        tracing::info!(target: "audit", user, platform, %address, code, left_out, "auth.failed");
     }
 
     fn refusal(&self, user: &str, platform: i32, address: IpAddr, error: &Error) -> Option<Refusal> {

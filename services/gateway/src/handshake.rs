@@ -159,7 +159,7 @@ async fn admit(gateway: Arc<Gateway>, gate: Arc<Gate>, query: &str, request: Req
         Err(_refused) => {}
     }
     if let Err(error) = &verified {
-        gateway.refusals.note(&parameters, address, error);
+        span.in_scope(|| gateway.refusals.note(&parameters, address, error));
     }
     if let Err(error) = &verified
         && !parameters.send_response
