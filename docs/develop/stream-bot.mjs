@@ -7,6 +7,7 @@ const {
   OPENIM_API, OPENIM_SECRET, // where the REST API is, and the API secret of the cluster
   OPENIM_ADMIN = 'imAdmin', BOT = 'assistant', SIGNING_SECRET = '', // the Secret of spec.webhooks.signingSecretName
   MODEL_URL = 'http://127.0.0.1:11434/v1', MODEL = 'llama3.2', MODEL_KEY = '', PORT = '8000',
+  TYPE = 'text', // or markdown, for applications that show it (streams.md)
 } = process.env;
 const PAUSE = 200; // ms between two appends
 const PATIENCE = 60_000; // ms for which an append is repeated
@@ -68,7 +69,7 @@ async function answer(message) {
   const conversationID = message.groupID ? `sg_${message.groupID}` : `si_${[BOT, message.sendID].sort().join('_')}`;
   // The hook may come twice: the same id makes one answer of it.
   const clientMsgID = createHash('md5').update(`${message.sendID} ${message.clientMsgID}`).digest('hex');
-  await insist('/msg/send_msg', { ...chat, sendID: BOT, clientMsgID, contentType: 143, content: { type: 'markdown', content: '' } });
+  await insist('/msg/send_msg', { ...chat, sendID: BOT, clientMsgID, contentType: 143, content: { type: TYPE, content: '' } });
   let startIndex = 0, packets = [], sent = Date.now();
   const append = async (end) => {
     await insist('/msg/append_stream_msg', { conversationID, clientMsgID, startIndex, packets, end });

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Streams: an answer grows while it is read, whatever is killed meanwhile, and the bot of the documentation answers by an endpoint that speaks as OpenAI's does.
+# CHANNEL=FOLDER runs OpenIM's AI channel itself, @openim/openclaw-channel, built (docs/COMPATIBILITY.md), where otherwise the SDK is used in the same way.
 # All services in one process, with real MongoDB, Kafka and Redis on loopback; the test itself starts and kills the services.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"

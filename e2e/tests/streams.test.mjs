@@ -1,6 +1,6 @@
 // Messages that grow: read while they are written, whole at the end for everybody, whatever is killed; and the bot of docs/develop/streams.md.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { Socket } from './sdk/lib/socket.mjs';
@@ -8,7 +8,7 @@ import { sleep, until } from './sdk/lib/wait.mjs';
 import { admin, as, at, login, ok, root, user } from './lib/api.mjs';
 import { save, see, show } from './lib/shown.mjs';
 
-const { SERVER, CONFIG, READY, BOT_PORT, MODEL_PORT, SIGNING_SECRET } = process.env;
+const { SERVER, CONFIG, READY, BOT_PORT, MODEL_PORT, SIGNING_SECRET, CHANNEL } = process.env;
 const BOT = { userID: 'streambot' };
 const STREAM = 143;
 const programs = new Set();
@@ -65,7 +65,11 @@ const tips = (line, { clientMsgID }) => line.messages().filter((message) => mess
 async function read(who, { conversationID, clientMsgID }) {
   const { msgs } = await ok(who, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [{ conversationID, begin: 1, end: 1000, num: 1000 }] });
   return (msgs?.[conversationID]?.Msgs ?? []).filter((message) => message.clientMsgID === clientMsgID)
-    .map(({ seq, contentType, content }) => ({ seq, contentType, text: JSON.parse(Buffer.from(content, 'base64')).content }));
+    .map(({ seq, contentType, content: bytes }) => {
+      const { content, detail } = JSON.parse(Buffer.from(bytes, 'base64'));
+      assert.equal(detail, contentType === 118 ? content : undefined, 'SDKs that do not know Markdown get its text as detail');
+      return { seq, contentType, text: content };
+    });
 }
 const finished = (who, about) => until(`${who.userID} has the message`, async () => {
   const found = await read(who, about);
@@ -230,7 +234,9 @@ test('one long upload writes a stream, and another goes on where it broke', asyn
 function fakeModel(words, { pause = 10 } = {}) {
   const asked = [];
   const listener = createServer(async (request, response) => {
-    asked.push({ url: request.url, authorization: request.headers.authorization, ...JSON.parse(Buffer.concat(await request.toArray())) });
+    const question = JSON.parse(Buffer.concat(await request.toArray()));
+    asked.push({ url: request.url, authorization: request.headers.authorization, ...question });
+    if (!question.stream) return response.end(JSON.stringify({ choices: [{ index: 0, message: { role: 'assistant', content: words.join('') }, finish_reason: 'stop' }] }));
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
     const events = Buffer.from([
@@ -241,7 +247,7 @@ function fakeModel(words, { pause = 10 } = {}) {
       response.write(events.subarray(i, i + 97));
       await sleep(pause);
     }
-    response.end();
+    return response.end();
   });
   return new Promise((resolve) => { listener.listen(Number(MODEL_PORT), '127.0.0.1', () => resolve({ asked, close: () => { listener.closeAllConnections(); listener.close(); } })); });
 }
@@ -265,7 +271,7 @@ test('the bot of the documentation answers, also when the services are killed in
   await ask({ recvID: BOT.userID }, 'how are you?');
   const tip = await until('the answer grows', () => growing().find((data) => data.conversationID === conversationID && data.packets?.length > 0));
   const found = await finished(alice, { conversationID, clientMsgID: tip.clientMsgID });
-  assert.deepEqual(found.map(({ contentType, text }) => [contentType, text]), [[118, words.join('')]]);
+  assert.deepEqual(found.map(({ contentType, text }) => [contentType, text]), [[101, words.join('')]], 'a text, which every SDK shows');
   assert.deepEqual(model.asked[0], { url: '/v1/chat/completions', authorization: 'Bearer k', model: 'm', stream: true, messages: [{ role: 'user', content: 'how are you?' }] });
 
   const before_ = (await ok(alice, '/msg/get_stream_msgs', { conversationID })).streams;
@@ -276,5 +282,37 @@ test('the bot of the documentation answers, also when the services are killed in
   await startServer();
   const second = await finished(alice, { conversationID, clientMsgID: open.clientMsgID });
   assert.deepEqual(second.map(({ text }) => text), [words.join('')], 'nothing is missing and nothing is twice');
+  line.close();
+});
+
+test("a bot that connects as platform 12, as OpenIM's AI channel does, answers a user, and a group where it is mentioned", async (context) => {
+  const words = ['five ', 'to ', 'twelve 👍'];
+  const model = await fakeModel(words);
+  const robot = `robot${Date.now()}`;
+  await ok(root, '/user/user_register', { users: [{ userID: robot, nickname: 'Robot' }] });
+  const { token } = await ok(root, '/auth/get_user_token', { userID: robot, platformID: 12 });
+  const room = (await ok(alice, '/group/create_group', { ownerUserID: alice.userID, memberUserIDs: [robot, bob.userID], groupInfo: { groupName: 'r', groupType: 2 } })).groupInfo.groupID;
+  const agent = fork(new URL('sdk/builds/agent.mjs', import.meta.url), CHANNEL ? [CHANNEL] : [], {
+    execArgv: ['--experimental-websocket', '--no-warnings'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: { ...process.env, AGENT: JSON.stringify({ token, api: at.api, ws: at.ws, model: `http://127.0.0.1:${MODEL_PORT}/v1` }) },
+  });
+  programs.add(agent);
+  context.after(async () => { await killed(agent); model.close(); });
+  await until('it has logged in', async () => {
+    const [status] = await ok(root, '/user/get_users_online_status', { userIDs: [robot] });
+    return status?.detailPlatformStatus?.some(({ platformID }) => platformID === 12);
+  });
+  const line = await Socket.open(at.ws, alice);
+  const ask = (target, contentType, content) =>
+    ok(root, '/msg/send_msg', { sendID: alice.userID, ...target, contentType, sessionType: target.groupID ? 3 : 1, content });
+  const answers = () => line.messages().filter(({ sendID, contentType }) => sendID === robot && contentType === 101)
+    .map(({ groupID, content }) => [groupID, JSON.parse(content).content]);
+  await ask({ recvID: robot }, 101, { content: 'what is the time?' });
+  await until('it answers alice', () => answers().length === 1);
+  await ask({ groupID: room }, 101, { content: 'does anybody know?' });
+  await ask({ groupID: room }, 106, { text: '@Robot and now?', atUserList: [robot], isAtSelf: false });
+  await until('it answers the group', () => answers().length === 2);
+  assert.deepEqual(answers(), [['', words.join('')], [room, words.join('')]]);
+  assert.deepEqual(model.asked.map(({ url, messages }) => [url, messages[0].content]), [['/v1/chat/completions', 'what is the time?'], ['/v1/chat/completions', '@Robot and now?']]);
   line.close();
 });

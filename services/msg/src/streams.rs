@@ -10,7 +10,7 @@ mod known;
 mod notify;
 mod read;
 
-use protocol::{Error, ErrorCode, Result, content_type as kind, go_json};
+use protocol::{Error, ErrorCode, Result, bounds::CONTENT_BYTES, content_type as kind, go_json};
 use serde::{Deserialize, Serialize};
 
 pub use notify::Streams;
@@ -52,6 +52,16 @@ impl Becomes {
             Self::Markdown => "markdown",
         }
     }
+
+    /// The content of the message with this text. No open SDK knows Markdown, and of a content that they do not know they pass on only
+    /// `detail`: it repeats the text, unless that is too long to be in a message twice.
+    fn whole(self, text: &str) -> String {
+        let once = go_json::to_text(&Whole { content: text, detail: None });
+        if self == Self::Text || 2 * once.len() > CONTENT_BYTES {
+            return once;
+        }
+        go_json::to_text(&Whole { content: text, detail: Some(text) })
+    }
 }
 
 /// The content of a message that begins a stream.
@@ -79,6 +89,8 @@ impl Content {
 #[derive(Serialize)]
 struct Whole<'a> {
     content: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 /// Bytes that a text takes inside of a JSON string.
@@ -117,8 +129,25 @@ mod tests {
     #[test]
     fn text_is_measured_as_it_is_sent() {
         for text in ["", "plain", "\"quoted\"\n", "\u{1}<b>&\u{2028}", "grün 👍"] {
-            let sent = go_json::to_text(&Whole { content: text });
+            let sent = Becomes::Text.whole(text);
             assert_eq!(bytes_in_json(text), sent.len() - r#"{"content":""}"#.len(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sdks_that_do_not_know_markdown_get_its_text_as_detail() {
+        assert_eq!(Becomes::Text.whole("a\n"), r#"{"content":"a\n"}"#);
+        assert_eq!(Becomes::Markdown.whole("*a*\n"), r#"{"content":"*a*\n","detail":"*a*\n"}"#);
+    }
+
+    #[test]
+    fn a_text_that_does_not_fit_twice_is_there_once() {
+        for (bytes, twice) in
+            [(CONTENT_BYTES / 2 - 14, true), (CONTENT_BYTES / 2 - 13, false), (256 << 10, false)]
+        {
+            let whole = Becomes::Markdown.whole(&"x".repeat(bytes));
+            assert!(whole.len() <= CONTENT_BYTES, "{bytes}: {}", whole.len());
+            assert_eq!(whole.contains("detail"), twice, "{bytes}");
         }
     }
 }

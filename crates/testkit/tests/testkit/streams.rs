@@ -284,7 +284,7 @@ fn run(seed: u64, wrong: Wrong) -> Vec<(Role, u64)> {
         writers.close();
         writers.wait().await;
         run.settle().await;
-        let whole = format!(r#"{{"content":"{}"}}"#, PACKETS.concat());
+        let whole = format!(r#"{{"content":"{0}","detail":"{0}"}}"#, PACKETS.concat());
         let read = run.read("ann").await;
         let what = format!("seed {seed}, {wrong:?}");
         assert_eq!(read.len(), 1, "{what}: {read:?}");

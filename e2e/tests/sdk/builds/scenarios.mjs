@@ -1,9 +1,10 @@
 // What users do with an SDK, the same for every build. `lacks` says why a build cannot do a scenario.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { sleep, until } from '../lib/wait.mjs';
 
 const [WEB, MAC, BOT] = [5, 4, 12];
-const EARLIER = 2101;
+const [MARKDOWN, STREAM, EARLIER] = [118, 143, 2101];
 const TOKEN_KICKED = 1506;
 
 const pair = async (world) => [await world.user('alice'), await world.user('bob')];
@@ -290,6 +291,50 @@ async function bot(world) {
   assert.deepEqual(await alice.received(robot.userID, 1), ['five to twelve']);
 }
 
+/** Begins a stream of `writer` to somebody; how to append to it, and end it. */
+async function stream(world, writer, recvID, type) {
+  const clientMsgID = `stream-${randomUUID()}`;
+  await world.must('/msg/send_msg', { sendID: writer, recvID, sessionType: 1, clientMsgID, contentType: STREAM, content: { type, content: '' } });
+  const append = (startIndex, packets, end = false) =>
+    world.must('/msg/append_stream_msg', { conversationID: chatOf(writer, recvID), clientMsgID, startIndex, packets, end });
+  return { clientMsgID, append };
+}
+/** What applications are told of a stream, in order. */
+const told = async (client, clientMsgID) => (await client.events('OnRecvCustomBusinessMessage'))
+  .map(({ data }) => data).filter(({ key }) => key === 'openim.stream').map(({ data }) => JSON.parse(data)).filter((tip) => tip.clientMsgID === clientMsgID);
+async function streaming(world) {
+  const alice = await world.user('alice');
+  const writer = await world.register('writer');
+  const conversationID = chatOf(writer, alice);
+  const packets = ['It was ', 'the best ', 'of ', 'times'];
+  const { clientMsgID, append } = await stream(world, writer, alice.userID, 'text');
+  for (const [index, packet] of packets.entries()) await append(index, [packet]);
+  await until('it is seen growing', async () => {
+    const known = [];
+    for (const tip of await told(alice, clientMsgID)) known.push(...(tip.packets ?? []).slice(known.length - tip.startIndex));
+    return known.join('') === packets.join('');
+  });
+  assert.ok(!(await alice.inbox()).some((message) => message.clientMsgID === clientMsgID), 'it is a message only when it has ended');
+  await append(packets.length, ['.'], true);
+  await seen(alice, clientMsgID);
+  const again = await world.device(alice.userID, MAC);
+  for (const client of [alice, again]) {
+    assert.equal((await conversation(client, conversationID)).unreadCount, 1);
+    assert.deepEqual((await history(client, conversationID)).map((message) => [message.clientMsgID, message.textElem?.content]), [[clientMsgID, 'It was the best of times.']]);
+  }
+  assert.equal((await alice.inbox()).filter((message) => message.clientMsgID === clientMsgID).length, 1);
+}
+
+/** Markdown, which none of these cores knows: `detail` is what they hand over of contents that they do not know. */
+async function markdown(world) {
+  const alice = await world.user('alice');
+  const sendID = await world.register('writer');
+  const text = '**bold** \u{1f44d}';
+  const sent = await world.must('/msg/send_msg', { sendID, recvID: alice.userID, sessionType: 1, contentType: MARKDOWN, content: { content: text, detail: text } });
+  const got = await seen(alice, sent.clientMsgID);
+  assert.deepEqual([got.contentType, got.notificationElem.detail], [MARKDOWN, text]);
+}
+
 export const scenarios = [
   { title: 'log in, log out, log in again', run: logInAndOut },
   { title: 'text both ways, in order, once', run: talk },
@@ -314,4 +359,6 @@ export const scenarios = [
   { title: 'a cut connection misses nothing', run: cut,
     lacks: { js: 'the files that this package names as its entry points were compiled so that pulling after a reconnection throws before anything is sent: a spread of an iterator became `[].concat(iterator)`. With `lib/index.modern.mjs` of the same package the scenario passes' } },
   { title: 'a bot on platform 12', run: bot },
+  { title: 'a stream is seen growing, and is one message', run: streaming },
+  { title: 'the text of a Markdown message', run: markdown },
 ];

@@ -10,7 +10,6 @@ use protocol::{
     Error, ErrorCode, Result,
     content_type::session,
     extension::StreamTips,
-    go_json,
     internal::{EndStreamsReq, EndStreamsResp},
     sdkws::MsgData,
 };
@@ -22,7 +21,7 @@ use store::{
 use tokio::time::Instant;
 
 use super::{
-    BLOCKS_STAY_MS, Content, EMPTY, INTERRUPTED_MS, REMEMBERED_MS, SENT, SILENCE_MS, Whole, notify::STREAM,
+    BLOCKS_STAY_MS, Content, EMPTY, INTERRUPTED_MS, REMEMBERED_MS, SENT, SILENCE_MS, notify::STREAM,
 };
 use crate::Messages;
 
@@ -95,7 +94,7 @@ impl Messages {
             return Ok(EMPTY);
         }
         message.content_type = content.becomes.content_type();
-        message.content = go_json::to_text(&Whole { content: &text }).into();
+        message.content = content.becomes.whole(&text).into();
         // Clients show messages by time: this one comes when it is whole.
         message.send_time = last.time;
         let context = Context { operation_id: operation_id.to_owned(), ..self.began(stream) };
