@@ -82,7 +82,7 @@ for (const row of claims) {
 }
 const tests = [
   ...readdirSync(join(root, 'e2e/tests')).filter((name) => /(\.sh|\.test\.mjs)$/.test(name)).map((name) => join('e2e/tests', name)),
-  ...readdirSync(join(root, 'operator/tests')).filter((name) => name.endsWith('.rs')).map((name) => join('operator/tests', name)),
+  ...['operator/tests', 'operator/planner/tests'].flatMap((folder) => readdirSync(join(root, folder)).filter((name) => name.endsWith('.rs')).map((name) => join(folder, name))),
 ];
 for (const path of tests) if (!mentioned.has(path) && !text.includes(`\`${basename(path)}\``)) problems.push(`${path} is in no table of ${page}`);
 

@@ -72,7 +72,7 @@ const variables = new Set();
 const targets = new Set([...read("Makefile").matchAll(/^([a-z-]+):/gm)].map(([, name]) => name));
 const routes = new Set([...rest.map(({ path }) => path), ...read("services/account/src/routes.rs").match(/"\/[a-z_/]+"/g).map((text) => text.slice(1, -1))]);
 const version = read("Cargo.toml").match(/^version = "(.*)"/m)[1];
-const images = read("operator/src/planner/servers.rs");
+const images = read("operator/planner/src/servers.rs");
 // Routes of upstream that pages name because this server lacks them.
 const absent = /^\/(msg\/append_stream_msg|timer\/|third\/translate_text|group\/clear_$|user\/import\/xlsx)/;
 
@@ -96,7 +96,7 @@ for (const page of pages) {
   for (const [, path] of text.matchAll(/`((?:crates|services|operator|e2e|config|charts|crds|docs)\/[\w./-]*[\w/])(?: [^`]*)?`/g))
     if (!existsSync(path)) complain(`there is no ${path}`);
   for (const [image, tag] of text.matchAll(/openim-(?:server|operator|\$target):(\d+\.\d+\.\d+)/g)) if (tag !== version) complain(`${image} is not version ${version}`);
-  for (const [image] of text.matchAll(/docker\.io\/(?:library|apache)\/\w+:[\w.]+/g)) if (!images.includes(`"${image}"`)) complain(`${image} is not an image of operator/src/planner/servers.rs`);
+  for (const [image] of text.matchAll(/docker\.io\/(?:library|apache)\/\w+:[\w.]+/g)) if (!images.includes(`"${image}"`)) complain(`${image} is not an image of operator/planner/src/servers.rs`);
 }
 // The table of routes says what the code says of each.
 const listed = process.argv.length > 2 ? "" : read("docs/protocol/rest.md");

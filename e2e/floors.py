@@ -1,30 +1,35 @@
 #!/usr/bin/env python3
 """Checks the import graph of the operator (docs/adr/0037-floors-of-the-operator.md): each file imports only its own floor and those below, no
-files import each other in a circle, and what decides has no client, no clock and no I/O.
+files import each other in a circle, and what decides has no client, no clock and no I/O: neither in its files nor in the packages beneath it.
 
-    e2e/floors.py [FOLDER]     the sources of the operator; without it, operator/src
+    e2e/floors.py [FOLDER [LOCK]]     the operator's folder and Cargo's lock file; without them, those of this repository
 
-Tests are not looked at: those of a lower floor may use an upper one."""
+Tests are not looked at: the API server's conversation is one of them."""
 
 import pathlib
 import re
 import sys
+import tomllib
 
-# From the bottom; folders in one line are beside each other. `lib.rs` and the programs are above all of them.
+# From the bottom; folders in one line are beside each other. `lib.rs` and the programs are above all of them. The two lowest are a package of
+# their own, in planner/src.
 FLOORS = [["model"], ["planner"], ["observe", "apply", "probe"], ["controller", "plugin"], ["main", "bin"]]
 # The last floors do not know each other: the plugin runs on somebody's own machine.
 APART = {"controller", "plugin"}
 PURE = {"model", "planner"}
 IMPURE = [
     (r"\basync\b|\.await\b|\btokio\b|\bfutures\b", "waits"),
-    (r"\bkube::(\w+::)*(Client|Api|Config)\b|\bkube::(client|runtime|config)\b|\breqwest\b|\bmongodb::|\bbus::|\bredis::", "has a client"),
+    (r"\bkube::(\w+::)*(Client|Api|Config)\b|\bkube::(client|runtime|config)\b|\breqwest\b|\bmongodb::|\bbus::|(?<!topology::)\bredis::", "has a client"),
     (r"\b(Timestamp|Zoned|Instant|SystemTime|OffsetDateTime)::now\b", "reads the clock"),
     (r"\bstd::(fs|net|env|process|io|thread)\b", "does I/O"),
 ]
+# What waits or has a client, of all that a package is built from.
+PLANNER = "openim-planner"
+CLIENTS = {"tokio", "futures-executor", "mio", "hyper", "reqwest", "kube", "kube-client", "kube-runtime", "mongodb", "redis", "rdkafka"}
 TESTS = re.compile(r"^#\[cfg\(test\)\]\n(?:pub(?:\([a-z]+\))? )?mod \w+ \{", re.M)
 COMMENT = re.compile(r"^\s*//[^\n]*|\s//[^\n]*", re.M)
 USE = re.compile(r"\buse\s+([^;]+);")
-PATH = re.compile(r"\b(?:crate|super|operator)(?:::\w+)+")
+PATH = re.compile(r"\b(?:crate|super|operator|planner)(?:::\w+)+")
 
 
 def expanded(tree, prefix=""):
@@ -46,14 +51,20 @@ def expanded(tree, prefix=""):
 
 
 def module(path):
-    """The module of a file, such as planner::render::pods."""
-    parts = path.with_suffix("").parts
-    return "::".join(parts[:-1] if parts[-1] == "mod" else parts)
+    """The module of a file, with its package in front, such as planner::render::pods."""
+    package, inside = ("planner", path.parts[2:]) if path.parts[0] == "planner" else ("operator", path.parts[1:])
+    parts = [package, *inside[:-1], path.stem]
+    return "::".join(parts[:-1] if path.stem == "mod" else parts)
+
+
+def top(name):
+    """The folder that decides on which floor a module is."""
+    package, folder, *_ = name.split("::")
+    return package if package == "planner" and folder != "model" else folder
 
 
 def floor(name):
-    top = name.split("::")[0]
-    return next((level for level, folders in enumerate(FLOORS) if top in folders), None)
+    return next((level for level, folders in enumerate(FLOORS) if top(name) in folders), None)
 
 
 def flat_uses(code):
@@ -69,9 +80,9 @@ def imports(name, code, modules):
         if parts[0] == "super":
             ups = next(index for index, part in enumerate(parts) if part != "super")
             parts = own[:-ups] + parts[ups:]
-        else:
-            parts = parts[1:]
-        known = ("::".join(parts[:length]) for length in range(len(parts), 0, -1))
+        elif parts[0] == "crate":
+            parts[0] = own[0]
+        known = ("::".join(parts[:length]) for length in range(len(parts), 1, -1))
         found = next((module for module in known if module in modules), None)
         if found and found != name:
             yield found
@@ -100,38 +111,65 @@ def circles(graph):
         yield from walk(name, [])
 
 
+def shown(name):
+    return name.removeprefix("operator::")
+
+
 def problems(folder):
-    files = {path.relative_to(folder): path.read_text() for path in sorted(folder.rglob("*.rs"))}
     sources = {}
-    for path, text in files.items():
-        if path.name != "lib.rs" and path.name != "tests.rs":
+    for path in sorted([*folder.glob("src/**/*.rs"), *folder.glob("planner/src/**/*.rs")]):
+        if path.name not in ("lib.rs", "tests.rs"):
+            text = path.read_text()
             tests = TESTS.search(text)
+            path = path.relative_to(folder)
             sources[module(path)] = (path, COMMENT.sub("", text[: tests.start()] if tests else text))
     graph = {}
     for name, (path, code) in sources.items():
-        level, top = floor(name), name.split("::")[0]
+        level = floor(name)
         if level is None:
-            yield f"{path}: is on no floor: move it into one of the folders {', '.join(sum(FLOORS[:-1], []))}"
+            yield f"{path}: is on no floor: move it into one of the folders {', '.join(sum(FLOORS[2:-1], []))}"
             continue
         graph[name] = set(imports(name, code, sources))
         for other in sorted(graph[name]):
-            above, beside = floor(other) or 0, other.split("::")[0]
-            if above > level or {top, beside} == APART:
-                yield f"{path}: imports {other}, which is not below it: move what both need to a lower floor"
-        if top in PURE:
+            if (floor(other) or 0) > level or {top(name), top(other)} == APART:
+                yield f"{path}: imports {shown(other)}, which is not below it: move what both need to a lower floor"
+        if top(name) in PURE:
             for pattern, what in IMPURE:
                 if found := re.search(pattern, flat_uses(code)):
-                    yield f"{path}: {what} ({found[0]}): the {top} is pure; give it the result as a value"
+                    yield f"{path}: {what} ({found[0]}): the {top(name)} is pure; give it the result as a value"
     for circle in circles(graph):
-        yield "a circle of files: " + " → ".join(circle)
-    if not graph:
-        yield f"{folder}: has no sources"
+        yield "a circle of files: " + " → ".join(map(shown, circle))
+    for package in ("src", "planner/src"):
+        if not any(path.is_relative_to(package) for path, _ in sources.values()):
+            yield f"{folder}: has no sources in {package}"
+
+
+def beneath(lock, package):
+    """The ways to all packages that a package is built or tested from, by name."""
+    needs = {}
+    for entry in tomllib.loads(lock.read_text())["package"]:
+        needs.setdefault(entry["name"], set()).update(other.split(" ")[0] for other in entry.get("dependencies", []))
+    ways, ahead = {package: [package]}, [package]
+    for name in ahead:
+        for other in sorted(needs.get(name, set()) - ways.keys()):
+            ways[other] = [*ways[name], other]
+            ahead.append(other)
+    return ways
+
+
+def clients(lock):
+    ways = beneath(lock, PLANNER)
+    if len(ways) == 1:
+        yield f"{lock}: {PLANNER} is not there"
+    for name in sorted(CLIENTS & ways.keys()):
+        yield f"{PLANNER} is built from a package that waits or has a client: " + " → ".join(ways[name])
 
 
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "operator/src"
-    found = list(problems(folder))
+    given = [pathlib.Path(argument) for argument in sys.argv[1:]]
+    folder, lock = given + [root / "operator", root / "Cargo.lock"][len(given):]
+    found = [*problems(folder), *clients(lock)]
     print("\n".join(found), end="\n" if found else "")
     sys.exit(1 if found else 0)
 

@@ -63,8 +63,8 @@ rules() {
 # compose.yaml names the images that the operator does, and this version of the services.
 compose() {
   local image
-  for image in $(sed -n 's/.*"\(docker\.io\/[^"]*\)", \[.*/\1/p' operator/src/planner/servers.rs); do
-    grep -q " image: $image\$" compose.yaml || { echo "compose.yaml has another image than $image of operator/src/planner/servers.rs"; found=1; }
+  for image in $(sed -n 's/.*"\(docker\.io\/[^"]*\)", \[.*/\1/p' operator/planner/src/servers.rs); do
+    grep -q " image: $image\$" compose.yaml || { echo "compose.yaml has another image than $image of operator/planner/src/servers.rs"; found=1; }
   done
   grep -q "openim-server:$(workspace_version)}\$" compose.yaml || { echo "compose.yaml does not name version $(workspace_version)"; found=1; }
   return $found

@@ -1,6 +1,6 @@
 //! One object per scalable service, the target of `kubectl scale` and HorizontalPodAutoscalers.
 
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// whether made here or in `spec.services` of the cluster. A service with `autoscaling` in the cluster's spec has none.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[kube(
+    crates(kube_core = "kube_core"),
     group = "openim.io",
     version = "v1alpha1",
     kind = "OpenIMService",

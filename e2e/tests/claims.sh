@@ -14,7 +14,7 @@ wrong() { # EXPRESSION COMPLAINT: of a page that sed has changed
 }
 wrong 's/`scaling\.sh`/`scalings.sh`/' 'there is no scalings.sh'
 wrong '/`scaling\.sh`/d' 'e2e/tests/scaling.sh is in no table'
-wrong '/`operator\/tests\/golden\.rs`/d' 'operator/tests/golden.rs is in no table'
+wrong '/`operator\/planner\/tests\/golden\.rs`/d' 'operator/planner/tests/golden.rs is in no table'
 wrong 's/"creation may be changed"/"creation may be changed by nobody"/' 'webhooks.test.mjs has no test "creation may be changed by nobody"'
 wrong 's/| E | `scaling\.sh`/| X | `scaling.sh`/' "'X' is no layer"
 wrong 's/soak `sets` |/soak `set` |/' 'soak has no part set'

@@ -6,14 +6,12 @@ use anyhow::Context;
 use clap::Parser;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
-use operator::{
-    controller::{
-        self,
-        lease::Candidate,
-        rivals::{REMEDY, Rivals},
-    },
-    model::names::MANAGER,
+use operator::controller::{
+    self,
+    lease::Candidate,
+    rivals::{REMEDY, Rivals},
 };
+use planner::model::names::MANAGER;
 use telemetry::{Metrics, Readiness};
 use tokio_util::sync::CancellationToken;
 

@@ -19,8 +19,13 @@ use kube::{
 use operator::{
     apply::{self, Applied, ApplyError, sent::Sent},
     controller::lease::Candidate,
+};
+use planner::{
+    credentials,
     model::{cluster::Cluster, observed::Observed, plan::Plan, secret},
-    planner::{credentials, plan::plan, rotation_steps, secret_rotation, validate::validate},
+    plan::plan,
+    rotation_steps, secret_rotation,
+    validate::validate,
 };
 use serde_json::{Value, json};
 

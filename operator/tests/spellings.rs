@@ -7,10 +7,12 @@ use crds::{Dependency, OpenIMCluster, OpenIMClusterSpec};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::{Client, ResourceExt, client::Body, core::Status};
-use operator::{
-    apply::{self, Applied, sent::Sent},
+use operator::apply::{self, Applied, sent::Sent};
+use planner::{
+    credentials,
     model::{cluster::Cluster, observed::Observed, plan::Plan},
-    planner::{credentials, plan::plan, validate::validate},
+    plan::plan,
+    validate::validate,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -12,22 +12,13 @@ use redis::{
     AsyncConnectionConfig, Cmd, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, aio,
 };
 use sha2::{Digest, Sha256};
+use topology::redis::{EVERYTHING, FOR_SENTINELS, MASTER_NAME, PORT, SENTINEL_PORT};
 
 use crate::{
     Result, Routes,
     link::{Encryption, address, open, tcp},
 };
 
-/// Rights of whoever has one of the passwords that follow, where there are several of them: what `requirepass` gives with one.
-pub const EVERYTHING: &str = "user default on ~* &* +@all";
-/// Before a line of redis.conf that Redis does not read: another password that the sentinels beside it take.
-pub const FOR_SENTINELS: &str = "# sentinels take ";
-/// Port of the servers.
-pub const PORT: u16 = 6379;
-/// Port of the sentinels.
-pub const SENTINEL_PORT: u16 = 26379;
-/// Name of the master among the sentinels.
-pub const MASTER_NAME: &str = "openim";
 /// A sentinel that does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a member waits for names to become known.

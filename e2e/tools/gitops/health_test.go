@@ -1,5 +1,5 @@
 // What Flux, Helm and Argo CD make of a cluster's status, by the code that they use: kstatus, and the interpreter of Argo CD's health checks. The objects
-// are those of operator/tests/statuses.rs.
+// are those of operator/planner/tests/statuses.rs.
 package gitops
 
 import (
@@ -32,7 +32,7 @@ var expected = map[string][2]string{
 
 func objects(t *testing.T) map[string]json.RawMessage {
 	t.Helper()
-	text, err := os.ReadFile("../../../operator/tests/golden/statuses.json")
+	text, err := os.ReadFile("../../../operator/planner/tests/golden/statuses.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::ListParams};
-
-use crate::{
+use planner::{
     model::{cluster::Cluster, names::MANAGER},
-    observe::pods,
-    planner::{render::labels, scaling::GATEWAY},
+    render::labels,
+    scaling::GATEWAY,
 };
+
+use crate::observe::pods;
 
 /// Kubernetes removes the pods with the least of it first.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";

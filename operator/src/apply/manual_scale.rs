@@ -7,9 +7,8 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
 };
-use serde_json::json;
-
-use crate::{
+use planner::{
+    manual_scale::{scalable, status},
     model::{
         assessment::Assessment,
         cluster::{Cluster, SERVICES},
@@ -17,11 +16,9 @@ use crate::{
         names::MANAGER,
         observed::Observed,
     },
-    planner::{
-        manual_scale::{scalable, status},
-        render::labels,
-    },
+    render::labels,
 };
+use serde_json::json;
 
 /// Annotation: the replicas in the cluster's spec when the object followed it.
 const OF_SPEC: &str = "openim.io/spec-replicas";

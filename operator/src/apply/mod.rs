@@ -30,10 +30,8 @@ use kube::{
     },
     core::Status,
 };
-use serde_json::Value;
-
-use crate::{
-    apply::sent::Sent,
+use planner::{
+    authority, credentials,
     model::{
         cluster::Cluster,
         names::MANAGER,
@@ -42,17 +40,17 @@ use crate::{
         quantity::covers,
         secret,
     },
-    planner::{
-        authority, credentials,
-        render::{
-            labels::{COMPONENT, metadata, selector},
-            monitoring::pod_monitor_type,
-            services::http_route_type,
-        },
-        status::Failure,
-        volumes,
+    render::{
+        labels::{COMPONENT, metadata, selector},
+        monitoring::pod_monitor_type,
+        services::http_route_type,
     },
+    status::Failure,
+    volumes,
 };
+use serde_json::Value;
+
+use crate::apply::sent::Sent;
 
 /// Why applying stopped.
 #[derive(Debug, thiserror::Error)]
@@ -684,7 +682,7 @@ pub async fn ensure_credentials(
         api.create(&PostParams::default(), &secret).await.map_err(api_error(&what))?;
         return Ok(data);
     };
-    let labelled = secret.labels().get(crate::planner::render::labels::CLUSTER) == Some(&cluster.name);
+    let labelled = secret.labels().get(planner::render::labels::CLUSTER) == Some(&cluster.name);
     if !labelled {
         return Err(ApplyError::Foreign { what });
     }
@@ -778,7 +776,7 @@ fn completed(
     if fresh {
         data.extend(credentials::begin(cluster));
         // One that has lost its Secret goes on with the names that it had.
-        if crate::planner::shared::had_bare_names(cluster, &data) {
+        if planner::shared::had_bare_names(cluster, &data) {
             data.remove(secret::key::SHARED_PREFIX);
         }
     }
@@ -800,6 +798,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_error_becomes_one_sentence_and_says_who_must_act() {
+        let failure = |code: u16, message: &str| {
+            let answer = kube::core::Status { code, message: message.into(), ..Default::default() };
+            let source = Box::new(kube::Error::Api(Box::new(answer)));
+            Failure::from(&ApplyError::Api { what: "Service/chat-msg".into(), source })
+        };
+        let refused = failure(403, "no right");
+        assert_eq!(
+            (refused.message.as_str(), refused.reason),
+            ("Service/chat-msg: no right", Reason::Refused)
+        );
+        assert!(refused.is_refusal && !refused.needs_an_edit);
+        assert_eq!(failure(403, "exceeded quota").message, "Service/chat-msg: exceeded quota");
+        assert!(!failure(500, "no right").is_refusal, "it may answer the next time");
+        let foreign = Failure::from(&ApplyError::Foreign { what: "Deployment/chat-auth".into() });
+        assert!(foreign.needs_an_edit && !foreign.is_refusal);
+    }
 
     #[test]
     fn defaults_and_foreign_fields_do_not_count_as_drift() {

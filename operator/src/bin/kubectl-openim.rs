@@ -13,10 +13,14 @@ use kube::{
 };
 use operator::{
     apply,
-    model::{cluster::Cluster, door::Neighbour, names, observed::Observed},
     observe::{self, neighbours},
-    planner::{plan, render::labels, validate},
     plugin::{backup, doctor, drain, logs, prove, view},
+};
+use planner::{
+    model::{cluster::Cluster, door::Neighbour, names, observed::Observed},
+    plan,
+    render::labels,
+    validate,
 };
 
 /// Inspect and manage OpenIM clusters.
@@ -245,7 +249,7 @@ async fn doctor(client: Client, namespace: &str, name: &str, operator_namespace:
     let cluster: OpenIMCluster = Api::namespaced(client.clone(), namespace).get(name).await?;
     let pods = pods(&client, namespace, &labels::selector(name)).await?;
     let leases: Api<Lease> = Api::namespaced(client, operator_namespace);
-    let lease = leases.get_opt(operator::model::names::MANAGER).await?;
+    let lease = leases.get_opt(planner::model::names::MANAGER).await?;
     let found = doctor::examine(&cluster, &pods, lease.as_ref(), jiff::Timestamp::now());
     print!("{}", doctor::report(name, &found));
     if found.iter().any(|finding| finding.severity == doctor::Severity::Broken) {

@@ -30,6 +30,23 @@ use kube::{
         watcher,
     },
 };
+use planner::{
+    authority_rotation, certificates, credentials,
+    model::{
+        assessment::Assessment,
+        cluster::{Cluster, SERVICES},
+        door::Neighbour,
+        names::MANAGER,
+        observed::Observed,
+        plan::Plan,
+        secret::{Account, key},
+    },
+    plan,
+    render::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
+    rotation, rotation_steps, secret_rotation,
+    status::{self, Failure},
+    tls_switch, validate,
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
@@ -46,25 +63,9 @@ use crate::{
         reconcile_queue::ReconcileQueue,
         watched::{Clusters, Guarded, Watch},
     },
-    model::{
-        assessment::Assessment,
-        cluster::{Cluster, SERVICES},
-        door::Neighbour,
-        names::MANAGER,
-        observed::Observed,
-        plan::Plan,
-        secret::{Account, key},
-    },
     observe::{
         self, error_rate, live_config, neighbours, pods,
         scope::{resource, scoped, scopes},
-    },
-    planner::{
-        authority_rotation, certificates, credentials, plan,
-        render::{monitoring::pod_monitor_type, services::http_route_type, settings::live_revision},
-        rotation, rotation_steps, secret_rotation,
-        status::{self, Failure},
-        tls_switch, validate,
     },
     probe::{self, kafka_disk::DiskTasks, passwords},
 };

@@ -10,10 +10,10 @@ use std::{
 use crds::{Dependency, OpenIMCluster};
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
+use planner::model::cluster::Cluster;
 use tokio::time::Instant;
 
 use crate::{
-    model::cluster::Cluster,
     observe,
     probe::{Target, kafka_disk::DiskTasks},
 };
@@ -126,11 +126,10 @@ impl Quiescence {
 
 #[cfg(test)]
 mod tests {
+    use planner::{model::observed::Observed, validate::validate};
+
     use super::*;
-    use crate::{
-        model::observed::Observed,
-        planner::validate::{tests::object, validate},
-    };
+    use crate::tests::object;
 
     #[tokio::test(start_paused = true)]
     async fn what_changes_ends_the_rest() {

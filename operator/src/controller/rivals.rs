@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, ResourceExt, api::ListParams};
+use planner::model::names::MANAGER;
 use tokio::time::sleep;
 
-use crate::{
-    controller::lease::{LEASE, WATCHES},
-    model::names::MANAGER,
-};
+use crate::controller::lease::{LEASE, WATCHES};
 
 /// How often the leader looks for others.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

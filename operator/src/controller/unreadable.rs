@@ -7,8 +7,9 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
     core::{DeserializeGuard, DynamicObject, error_boundary::InvalidObject},
 };
+use planner::{model::names::MANAGER, status};
 
-use crate::{model::names::MANAGER, observe::scope, planner::status};
+use crate::observe::scope;
 
 /// Reports in the status of a cluster why it cannot be parsed, unless the status already says so.
 ///
@@ -24,7 +25,7 @@ pub async fn tell(client: &Client, broken: &InvalidObject) -> kube::Result<()> {
     let generation = broken.metadata.generation.unwrap_or(0);
     let message = format!(
         "operator {} cannot parse this object: {}: correct the field, or upgrade the operator",
-        crate::model::names::VERSION,
+        planner::model::names::VERSION,
         broken.error
     );
     let said = &found.data["status"];

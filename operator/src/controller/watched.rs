@@ -16,12 +16,12 @@ use kube::{
         watcher,
     },
 };
+use planner::render::labels;
 use serde::de::DeserializeOwned;
 
 use crate::{
     controller::quiescence::Quiescence,
     observe::scope::{foreign, scoped},
-    planner::render::labels,
 };
 
 /// A cluster, or why it cannot be parsed.

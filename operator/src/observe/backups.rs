@@ -8,13 +8,12 @@ use kube::{
     Api, Client, ResourceExt,
     api::{GetParams, ListParams},
 };
-
-use crate::{
+use planner::{
     model::{
         backup_run::{self, BACKUP, BackupRun, Backups, PART, RESTORE, Report},
         cluster::Cluster,
     },
-    planner::render::{
+    render::{
         labels::COMPONENT,
         migration::{OWN_KEY, STORAGE_KEYS},
     },
@@ -142,10 +141,11 @@ pub(super) async fn read(client: &Client, cluster: &Cluster, jobs: &[Job]) -> ku
 
 #[cfg(test)]
 mod tests {
+    use planner::validate::validate;
     use serde_json::json;
 
     use super::*;
-    use crate::planner::validate::{tests::object, validate};
+    use crate::tests::object;
 
     fn job(component: &str, owner: &str, condition: Option<&str>) -> Job {
         let owner = json!({ "apiVersion": "batch/v1", "kind": owner, "name": "chat-backup", "uid": "u" });

@@ -6,16 +6,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use parking_lot::Mutex;
-
-use crate::{
+use planner::{
     model::{
         cluster::{Cluster, SERVICES},
         measured::{Calls, FEWEST},
         observed::Observed,
     },
-    observe::pods::{self, set_number},
-    planner::render::labels::selector,
+    render::labels::selector,
 };
+
+use crate::observe::pods::{self, set_number};
 
 /// What a ReplicaSet's pods count that is older has nothing to do with this change; nor have calls counted by old pods.
 const NEW: SignedDuration = SignedDuration::from_mins(30);
@@ -29,21 +29,20 @@ const FAILED: &str = "code=\"500\"";
 /// Fewer calls of a method count as if there were so many.
 const FEW: i64 = 10;
 
-impl Calls {
-    fn of(new: &Tally, before: Option<&Tally>) -> Self {
-        let all = new.all();
-        let Some(before) = before.filter(|before| before.all().answered >= FEWEST) else { return all };
-        let counted: i64 = before.methods.values().map(|calls| calls.answered).sum();
-        let expected: f64 = before
-            .methods
-            .iter()
-            .map(|(method, calls)| {
-                let more = (new.failing(method) - before.failing(method)).max(0.0);
-                calls.answered as f64 / counted as f64 * more
-            })
-            .sum();
-        Self { failed: (expected * all.answered as f64).round() as i64, ..all }
-    }
+/// What new pods answered, and how much more of it failed than of the old pods' calls.
+fn compared(new: &Tally, before: Option<&Tally>) -> Calls {
+    let all = new.all();
+    let Some(before) = before.filter(|before| before.all().answered >= FEWEST) else { return all };
+    let counted: i64 = before.methods.values().map(|calls| calls.answered).sum();
+    let expected: f64 = before
+        .methods
+        .iter()
+        .map(|(method, calls)| {
+            let more = (new.failing(method) - before.failing(method)).max(0.0);
+            calls.answered as f64 / counted as f64 * more
+        })
+        .sum();
+    Calls { failed: (expected * all.answered as f64).round() as i64, ..all }
 }
 
 /// The counters of pods.
@@ -154,7 +153,7 @@ pub async fn measure(
     }
     before.remember(uid, old);
     let judged = new.into_iter().map(|(service, counted)| {
-        let calls = Calls::of(&counted, before.of(uid, &service).as_ref());
+        let calls = compared(&counted, before.of(uid, &service).as_ref());
         (service, calls)
     });
     Ok(judged.collect())
@@ -189,7 +188,7 @@ mod tests {
             rpc_count_total{name=\"msg\",path=\"/openim.msg/sendMsg\",code=\"500\"} 30\n\
             rpc_count_total{name=\"msg\",path=\"/openim.msg/sendMsg\",code=\"1302\"} 10\n\
             rpc_seconds_count 100\n";
-        let of = |metrics: &str| Calls::of(&tally(metrics), None);
+        let of = |metrics: &str| compared(&tally(metrics), None);
         let calls = of(metrics);
         assert_eq!(calls, Calls { answered: 100, failed: 30 });
         assert_eq!((calls.too_many(29), calls.too_many(30)), (Some(30), None));
@@ -217,7 +216,7 @@ mod tests {
     #[test]
     fn errors_that_anybody_can_ask_for_are_no_reason_to_go_back() {
         let before = counted(&[("sendMsg", 9_000, 9), ("pull", 1_000, 0), ("odd", 1, 0)]);
-        let judged = |new: &[(&str, i64, i64)]| Calls::of(&counted(new), Some(&before)).too_many(10);
+        let judged = |new: &[(&str, i64, i64)]| compared(&counted(new), Some(&before)).too_many(10);
         assert_eq!(judged(&[("sendMsg", 100, 0), ("odd", 0, 5_000)]), None, "one user calls what fails");
         assert_eq!(judged(&[("sendMsg", 100, 0), ("unknown", 0, 5_000)]), None, "nobody called it before");
         assert_eq!(
@@ -230,11 +229,11 @@ mod tests {
         // What failed before fails on.
         let before = counted(&[("sendMsg", 500, 0), ("odd", 0, 500)]);
         assert_eq!(
-            Calls::of(&counted(&[("sendMsg", 99, 1), ("odd", 0, 900)]), Some(&before)).too_many(10),
+            compared(&counted(&[("sendMsg", 99, 1), ("odd", 0, 900)]), Some(&before)).too_many(10),
             None
         );
         // Old pods with few calls prove nothing.
         let few = counted(&[("sendMsg", 3, 0)]);
-        assert_eq!(Calls::of(&counted(&[("odd", 0, 100)]), Some(&few)).too_many(10), Some(100));
+        assert_eq!(compared(&counted(&[("odd", 0, 100)]), Some(&few)).too_many(10), Some(100));
     }
 }

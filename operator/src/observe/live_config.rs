@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use kube::Client;
+use planner::model::{
+    cluster::{Cluster, SERVICES},
+    names::MANAGER,
+    observed::There,
+};
 use serde::Deserialize;
 
-use crate::{
-    model::{
-        cluster::{Cluster, SERVICES},
-        names::MANAGER,
-        observed::There,
-    },
-    observe::pods,
-};
+use crate::observe::pods;
 
 /// Annotation of pods: kubelets look at a pod's volumes at once when its annotations change, else within a minute or two.
 const NUDGE: &str = "openim.io/live-config";

@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 
 use kube::Client;
-
-use crate::{
+use planner::{
+    manual_scale,
     model::{
         assessment::Moves,
         cluster::{Cluster, SERVICES},
         measured::Load,
         observed::Observed,
     },
-    observe::pods,
-    planner::{
-        manual_scale,
-        scaling::{CONSUMERS, GATEWAY, target},
-    },
+    scaling::{CONSUMERS, GATEWAY, target},
 };
+
+use crate::observe::pods;
 
 fn metric(service: &str) -> &'static str {
     if service == GATEWAY { "gateway_connections" } else { "consumer_lag_records" }

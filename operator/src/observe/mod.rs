@@ -20,11 +20,10 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{GetParams, ListParams},
 };
-use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
-
-use crate::{
-    apply::{self, manual_scale},
+use planner::{
+    authority_rotation,
+    connections::Secrets,
+    credentials,
     model::{
         assessment::Moves,
         cluster::{Backing, Cluster, SERVICES},
@@ -34,17 +33,18 @@ use crate::{
         volume::Volume,
         workload::Rollout,
     },
-    observe::pods::{serves, set_number},
-    planner::{
-        authority_rotation,
-        connections::Secrets,
-        credentials,
-        render::{
-            labels::{COMPONENT, component_selector, components_selector, selector},
-            settings::live_revision,
-        },
-        tls_switch,
+    render::{
+        labels::{COMPONENT, component_selector, components_selector, selector},
+        settings::live_revision,
     },
+    tls_switch,
+};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    apply::{self, manual_scale},
+    observe::pods::{serves, set_number},
     probe::{self, kafka_disk::DiskTasks},
 };
 

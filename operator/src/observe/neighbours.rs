@@ -1,4 +1,4 @@
-//! Reads which objects hold or want the hosts that a cluster asks for (see [`crate::planner::doors`]). This step only performs I/O.
+//! Reads which objects hold or want the hosts that a cluster asks for (see [`planner::doors`]). This step only performs I/O.
 
 use std::{borrow::Borrow, collections::BTreeMap};
 
@@ -8,21 +8,19 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DynamicObject, ListParams},
 };
-use serde::de::DeserializeOwned;
-
-use crate::{
+use planner::{
+    doors::{backends, of_ingress, of_route, own},
     model::{
         cluster::Cluster,
         door::{Door, Kind, Neighbour},
         observed::Observed,
     },
-    observe::scope::{foreign, resource, scoped, scopes},
-    planner::{
-        doors::{backends, of_ingress, of_route, own},
-        render::services::http_route_type,
-        validate::validate,
-    },
+    render::services::http_route_type,
+    validate::validate,
 };
+use serde::de::DeserializeOwned;
+
+use crate::observe::scope::{foreign, resource, scoped, scopes};
 
 /// Those that may go before a cluster: other clusters that the operator sees, and for an Ingress that is still to be made anybody's. `scope` are
 /// the namespaces that it sees; none: it sees all.

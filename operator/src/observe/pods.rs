@@ -12,12 +12,11 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions},
 };
-use serde_json::json;
-
-use crate::{
+use planner::{
     model::{cluster::Cluster, observed::There},
-    planner::render::{labels, services::ADMIN_PORT},
+    render::{labels, services::ADMIN_PORT},
 };
+use serde_json::json;
 
 /// A pod that does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -12,25 +12,23 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, LogParams, Patch, PatchParams, PostParams},
 };
-use serde_json::json;
-
-use crate::{
+use planner::{
+    credentials,
     model::{
         backup_run::BACKUP,
         cluster::{Cluster, SERVICES},
         secret::key,
     },
-    observe,
-    planner::{
-        credentials,
-        render::{
-            labels,
-            migration::{self, OWN_KEY, STORAGE_KEYS},
-            settings::Settings,
-        },
-        validate,
+    render::{
+        labels,
+        migration::{self, OWN_KEY, STORAGE_KEYS},
+        settings::Settings,
     },
+    validate,
 };
+use serde_json::json;
+
+use crate::observe;
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The services must stop in this time.

@@ -9,13 +9,10 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 use kube::ResourceExt;
-
-use crate::{
+use planner::{
     model::cluster::{Backing, Cluster},
-    planner::{
-        render::{labels::COMPONENT, network::SERVERS},
-        validate,
-    },
+    render::{labels::COMPONENT, network::SERVERS},
+    validate,
 };
 
 /// A leader renews every few seconds; after this time it is considered gone.
@@ -361,7 +358,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::planner::validate::tests::object;
+    use crate::tests::object;
 
     const SOUND: &str = "services: {gateway: {replicas: 2}, api: {replicas: 2}, msg: {replicas: 2}, transfer: {replicas: 2}, push: {replicas: 2}}\n\
         mongodb: {external: {secretName: m}}\nkafka: {managed: {brokers: 3}}\ningress: {host: chat.example.org, tlsSecretName: t}\n\

@@ -9,8 +9,7 @@ use kube::{
     Api, Client, ResourceExt,
     api::{EvictParams, ListParams},
 };
-
-use crate::planner::render::labels;
+use planner::render::labels;
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A pod that is evicted must be replaced in this time.

@@ -23,12 +23,13 @@ use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
 };
-
-use crate::{
+use planner::{
+    credentials,
     model::{cluster::Cluster, secret::key},
-    planner::{credentials, validate},
-    plugin::view,
+    validate,
 };
+
+use crate::plugin::view;
 
 /// The field manager of `status.proof`.
 const MANAGER: &str = "kubectl-openim-prove";
@@ -278,7 +279,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
     use super::*;
-    use crate::planner::validate::tests::object;
+    use crate::tests::object;
 
     #[derive(Parser)]
     struct Line {

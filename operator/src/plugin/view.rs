@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crds::{BackupStatus, Change, OpenIMCluster, OpenIMClusterSpec, Proof, condition};
 use kube::ResourceExt;
+use planner::{model::plan::Plan, version};
 
-use crate::{apply::Applied, model::plan::Plan, planner::version};
+use crate::apply::Applied;
 
 fn mark(good: bool) -> &'static str {
     if good { "✔" } else { "✖" }
@@ -203,7 +204,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::planner::validate::tests::object;
+    use crate::tests::object;
 
     #[test]
     fn a_cluster_is_a_tree() {

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use config::ClientTls;
-
-use crate::{
+use planner::{
+    accounts::redis_words,
+    credentials,
     model::{cluster::Cluster, replica_set::ReplicaSet, secret::Account},
-    planner::{accounts::redis_words, credentials},
 };
+
+use crate::probe::replica_set::Members;
 
 type Data = BTreeMap<String, String>;
 
@@ -66,6 +68,7 @@ impl Users {
     /// What it rejected.
     pub async fn ensure_in_mongodb(&self, set: &ReplicaSet) -> Result<(), String> {
         let database = config::Mongo::default().database;
+        let set = Members(set);
         for user in &self.mongodb {
             let made = set.admit_application(&user.set, user.user, &user.password, &database);
             Box::pin(made).await.map_err(|problem| format!("the user {}: {problem}", user.user))?;
@@ -115,14 +118,14 @@ impl Users {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
+    use planner::{
+        credentials::complete,
         model::secret::{SECOND, key},
-        planner::{
-            credentials::complete,
-            validate::{tests::object, validate},
-        },
+        validate::validate,
     };
+
+    use super::*;
+    use crate::tests::object;
 
     #[test]
     fn both_users_are_known_while_passwords_change() {

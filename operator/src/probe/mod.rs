@@ -8,9 +8,9 @@ pub mod replica_set;
 use std::time::Duration;
 
 use crds::Dependency;
-use tokio::time::timeout;
-
-use crate::{
+use planner::{
+    connections::{Settings, managed_tls, redis_hosts, settings},
+    credentials,
     model::{
         cluster::{Backing, Cluster},
         observed::Observed,
@@ -18,13 +18,11 @@ use crate::{
         replica_set::{PATIENCE, ReplicaSet},
         secret::Account,
     },
-    planner::{
-        connections::{Settings, managed_tls, redis_hosts, settings},
-        credentials,
-        render::template,
-    },
-    probe::{accounts::Users, kafka_disk::DiskTasks},
+    render::template,
 };
+use tokio::time::timeout;
+
+use crate::probe::{accounts::Users, kafka_disk::DiskTasks, replica_set::Members};
 
 /// What is wrong with a server although it answers; empty: nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,10 +48,10 @@ async fn mongodb(
 ) -> Result<Remarks, String> {
     let (remark, lacking) = match set {
         Some(managed) => {
-            let seen = managed.ensure().await?;
+            let seen = Members(managed).ensure().await?;
             *members = Some(seen.members);
             users.ensure_in_mongodb(managed).await?;
-            (seen.remark, managed.lacking_indexes().await?)
+            (seen.remark, Members(managed).lacking_indexes().await?)
         }
         None => {
             (String::new(), replica_set::ask(&settings.mongo_uri, &settings.mongo_database, PATIENCE).await?)
@@ -265,16 +263,15 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use planner::{model::volume::Volume, validate::validate};
+
     use super::*;
-    use crate::{
-        model::volume::Volume,
-        planner::validate::{tests::object, validate},
-    };
+    use crate::tests::object;
 
     #[tokio::test]
     async fn a_server_with_a_pod_that_does_not_serve_is_not_whole() {
         let cluster = validate(&object("redis: {managed: {replicas: 3}}")).unwrap();
-        let live = crate::model::workload::Rollout {
+        let live = planner::model::workload::Rollout {
             desired: 3,
             ready: 2,
             trouble: "pod chat-redis-2: CrashLoopBackOff".into(),

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
+use planner::{
+    credentials::{replica_set, replica_set_as},
     model::{cluster::Cluster, secret::Account},
-    planner::{
-        credentials::{replica_set, replica_set_as},
-        rotation_steps::Step,
-    },
+    rotation_steps::Step,
 };
+
+use crate::probe::replica_set::Members;
 
 /// What MongoDB must be told before the Secret has the step: its users are made and removed by word.
 ///
@@ -19,6 +19,7 @@ pub async fn prepare(cluster: &Cluster, data: &BTreeMap<String, String>, step: S
         return Ok(());
     }
     let set = replica_set(cluster, data);
+    let set = Members(&set);
     let other = Account::in_use(data).other();
     match step {
         Step::Begin | Step::End => Ok(()),

@@ -150,7 +150,7 @@ pub(crate) async fn backup(directory: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 /// What a scheduled backup reports to whoever reads the termination message of its container. The operator reads it
-/// (operator/src/model/backup_run.rs).
+/// (operator/planner/src/model/backup_run.rs).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {

@@ -3,7 +3,7 @@
 
 mod config;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::Deref, path::PathBuf, time::Duration};
 
 use config::{documents, grown, leads, number, trouble, without_last};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -13,9 +13,8 @@ use mongodb::{
     error::{Error, ErrorKind},
     options::ClientOptions,
 };
+use planner::model::replica_set::{ReplicaSet, SET};
 use sha2::{Digest, Sha256};
-
-use crate::model::replica_set::{ReplicaSet, SET};
 
 /// What a set that can be written to looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,7 +116,19 @@ enum Member {
     Silent(String),
 }
 
-impl ReplicaSet {
+/// The members of a set, to be asked and changed.
+#[derive(Clone, Copy)]
+pub struct Members<'a>(pub &'a ReplicaSet);
+
+impl Deref for Members<'_> {
+    type Target = ReplicaSet;
+
+    fn deref(&self) -> &ReplicaSet {
+        self.0
+    }
+}
+
+impl Members<'_> {
     async fn admin(&self, uri: &str) -> Result<Database, String> {
         if self.authority.is_empty() {
             return admin(uri, self.patience).await;
@@ -266,7 +277,7 @@ impl ReplicaSet {
     ///
     /// # Errors
     /// What the server refused.
-    pub async fn admit(&self, other: &Self, user: &str, password: &str) -> Result<(), String> {
+    pub async fn admit(&self, other: &ReplicaSet, user: &str, password: &str) -> Result<(), String> {
         self.make_user(user, password, doc! { "role": "root", "db": "admin" }).await?;
         logged_in(&self.admin(&other.plain_uri()).await?).await
     }
@@ -277,11 +288,12 @@ impl ReplicaSet {
     /// What the server refused.
     pub async fn admit_application(
         &self,
-        app: &Self,
+        app: &ReplicaSet,
         user: &str,
         password: &str,
         database: &str,
     ) -> Result<(), String> {
+        let app = Members(app);
         let known = app.enters().await;
         if known.is_ok() {
             return Ok(());

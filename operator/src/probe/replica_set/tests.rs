@@ -9,10 +9,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::*;
-use crate::{
-    model::replica_set::{ReplicaSet, SET},
-    probe::replica_set::config::{PRIMARY, SECONDARY},
-};
+use planner::model::replica_set::{ReplicaSet, SET};
+
+use crate::probe::replica_set::config::{PRIMARY, SECONDARY};
 
 const STARTUP2: i32 = 5;
 
@@ -251,7 +250,7 @@ impl Servers {
     }
 
     async fn grow(&self, set: &ReplicaSet) {
-        while set.ensure().await != well(set.hosts.len() as i32) {
+        while Members(set).ensure().await != well(set.hosts.len() as i32) {
             self.copy_all();
         }
     }
@@ -273,16 +272,16 @@ impl Drop for Servers {
 async fn a_set_is_initiated_once_and_grows_member_by_member() {
     let servers = Servers::start(3).await;
     let set = servers.set();
-    assert_eq!(set.ensure().await, Err("the replica set has just been initiated".into()));
+    assert_eq!(Members(&set).ensure().await, Err("the replica set has just been initiated".into()));
     for added in [1, 2] {
-        let said = set.ensure().await.unwrap().remark;
+        let said = Members(&set).ensure().await.unwrap().remark;
         assert_eq!(said, format!("{} was added and is copying the data", set.hosts[added]));
         // While it copies nothing else is changed.
-        assert_eq!(set.ensure().await.unwrap().remark, format!("{} is STARTUP2", set.hosts[added]));
+        assert_eq!(Members(&set).ensure().await.unwrap().remark, format!("{} is STARTUP2", set.hosts[added]));
         assert_eq!(servers.world.lock().members().len(), added + 1);
         servers.copy_all();
     }
-    assert_eq!(set.ensure().await, well(3));
+    assert_eq!(Members(&set).ensure().await, well(3));
     assert_eq!(servers.world.lock().members(), set.hosts);
     assert_eq!(servers.world.lock().initiated, 1);
 }
@@ -297,7 +296,7 @@ async fn members_leave_one_by_one_and_one_that_leads_hands_over_first() {
     let mut set = servers.whole().await;
     set.leaving = set.hosts.split_off(1);
     servers.world.lock().leader = Some(set.leaving[0].clone());
-    let next = async || set.ensure().await.unwrap();
+    let next = async || Members(&set).ensure().await.unwrap();
     // One that leaves may be dead: that must not keep it.
     servers.world.lock().copied.retain(|host| *host != set.leaving[1]);
     let gone = Seen { remark: format!("{} has left the set", set.leaving[1]), members: 2 };
@@ -306,7 +305,7 @@ async fn members_leave_one_by_one_and_one_that_leads_hands_over_first() {
     assert_eq!(next().await, Seen { remark: leads, members: 2 });
     assert_eq!(servers.world.lock().leader.as_ref(), Some(&set.hosts[0]));
     assert_eq!(next().await.members, 1);
-    assert_eq!(set.ensure().await, well(1));
+    assert_eq!(Members(&set).ensure().await, well(1));
     assert_eq!(servers.world.lock().members(), set.hosts);
     // It comes back as a member that knows nothing of the set.
     set.hosts.append(&mut set.leaving);
@@ -319,7 +318,7 @@ async fn no_second_set_is_made_while_those_that_leave_hold_the_data() {
     let mut set = servers.whole().await;
     set.leaving = set.hosts.split_off(1);
     servers.world.lock().blank = vec![set.hosts[0].clone()];
-    assert!(set.ensure().await.unwrap_err().contains("waiting for"));
+    assert!(Members(&set).ensure().await.unwrap_err().contains("waiting for"));
     assert_eq!(servers.world.lock().initiated, 1);
 }
 
@@ -327,10 +326,10 @@ async fn no_second_set_is_made_while_those_that_leave_hold_the_data() {
 async fn a_first_member_that_lost_its_volume_does_not_make_a_second_set() {
     let servers = Servers::start(3).await;
     let set = servers.set();
-    while set.ensure().await.is_err() {}
+    while Members(&set).ensure().await.is_err() {}
     servers.copy_all();
     servers.world.lock().blank = vec![set.hosts[0].clone()];
-    assert!(set.ensure().await.unwrap_err().contains("waiting for"), "the others hold the data");
+    assert!(Members(&set).ensure().await.unwrap_err().contains("waiting for"), "the others hold the data");
     assert_eq!(servers.world.lock().initiated, 1);
 }
 
@@ -341,7 +340,7 @@ async fn one_member_may_be_away_be_it_the_first() {
     set.patience = Duration::from_millis(500);
     servers.world.lock().leader = Some(set.hosts[1].clone());
     servers.each[0].cancel();
-    assert_eq!(set.ensure().await, well(3));
+    assert_eq!(Members(&set).ensure().await, well(3));
 }
 
 #[tokio::test]
@@ -350,8 +349,8 @@ async fn members_that_started_before_their_names_resolved_are_told_again_who_the
         let servers = Servers::start(count).await;
         let set = servers.whole().await;
         servers.world.lock().removed = set.hosts.clone();
-        assert!(set.ensure().await.unwrap_err().contains("were reconfigured"));
-        assert_eq!(set.ensure().await, well(count as i32));
+        assert!(Members(&set).ensure().await.unwrap_err().contains("were reconfigured"));
+        assert_eq!(Members(&set).ensure().await, well(count as i32));
         assert_eq!(servers.world.lock().initiated, 1);
     }
 }
@@ -363,7 +362,7 @@ async fn nobody_is_told_anything_while_a_member_is_silent_that_may_know_better()
     set.patience = Duration::from_millis(300);
     servers.world.lock().removed = set.hosts.clone();
     servers.each[2].cancel();
-    assert!(set.ensure().await.unwrap_err().starts_with("waiting for"));
+    assert!(Members(&set).ensure().await.unwrap_err().starts_with("waiting for"));
     assert_eq!(servers.world.lock().removed.len(), 3);
 }
 
@@ -373,9 +372,9 @@ async fn a_change_of_members_that_is_refused_for_now_leaves_the_set_reachable() 
     let mut set = servers.whole().await;
     set.leaving = set.hosts.split_off(2);
     servers.world.lock().busy = 1;
-    let seen = set.ensure().await.unwrap();
+    let seen = Members(&set).ensure().await.unwrap();
     assert!(seen.remark.contains("rejects a change") && seen.members == 3, "{seen:?}");
-    assert_eq!(set.ensure().await.unwrap().members, 2);
+    assert_eq!(Members(&set).ensure().await.unwrap().members, 2);
 }
 
 #[tokio::test]
@@ -393,8 +392,8 @@ async fn a_user_of_one_database_is_enough_and_one_who_may_not_read_it_hears_whic
 async fn a_set_of_one_is_initiated_and_reached_directly() {
     let servers = Servers::start(1).await;
     let set = servers.set();
-    assert!(set.ensure().await.is_err());
-    assert_eq!(set.ensure().await, well(1));
+    assert!(Members(&set).ensure().await.is_err());
+    assert_eq!(Members(&set).ensure().await, well(1));
     assert!(set.uri().ends_with("directConnection=true"));
 }
 
@@ -403,11 +402,11 @@ async fn users_come_and_go_and_both_can_be_asked_twice() {
     let servers = Servers::start(1).await;
     let set = servers.whole().await;
     for password in ["first", "second"] {
-        set.admit(&set, "openim-b", password).await.unwrap();
+        Members(&set).admit(&set, "openim-b", password).await.unwrap();
         assert_eq!(servers.world.lock().users["openim-b"], password);
     }
     for _ in 0..2 {
-        set.dismiss("openim-b").await.unwrap();
+        Members(&set).dismiss("openim-b").await.unwrap();
         assert!(servers.world.lock().users.is_empty());
     }
 }
@@ -420,7 +419,7 @@ async fn the_user_of_the_services_may_use_one_database() {
     set.make_user("openim-app", "p", doc! { "role": "readWrite", "db": "openim_v3" }).await.unwrap();
     let roles = servers.world.lock().roles["openim-app"].clone();
     assert_eq!(roles, [doc! { "role": "readWrite", "db": "openim_v3" }.into()]);
-    set.admit_application(&set, "openim-app", "p", "openim_v3").await.unwrap();
+    Members(&set).admit_application(&set, "openim-app", "p", "openim_v3").await.unwrap();
 }
 
 #[tokio::test]
@@ -429,7 +428,7 @@ async fn nothing_is_initiated_before_all_members_run() {
     let mut set = servers.set();
     set.patience = Duration::from_millis(300);
     set.hosts.push("127.0.0.1:1".into());
-    assert!(set.ensure().await.unwrap_err().starts_with("waiting for 127.0.0.1:1 to start"));
+    assert!(Members(&set).ensure().await.unwrap_err().starts_with("waiting for 127.0.0.1:1 to start"));
     assert_eq!(servers.world.lock().initiated, 0);
 }
 
@@ -437,9 +436,9 @@ async fn nothing_is_initiated_before_all_members_run() {
 async fn collections_that_lost_their_unique_index_are_named() {
     let servers = Servers::start(3).await;
     let set = servers.whole().await;
-    assert_eq!(set.lacking_indexes().await, Ok(vec![]));
+    assert_eq!(Members(&set).lacking_indexes().await, Ok(vec![]));
     servers.world.lock().lost = vec!["messages"];
-    assert_eq!(set.lacking_indexes().await, Ok(vec!["messages"]));
+    assert_eq!(Members(&set).lacking_indexes().await, Ok(vec!["messages"]));
     assert!(!has_unique(&doc! {}, "k"));
     let not_unique = doc! { "cursor": { "firstBatch": [{ "key": { "k": 1 } }] } };
     assert!(!has_unique(&not_unique, "k"));

@@ -1,0 +1,80 @@
+//! Facts that several decisions need, derived once per reconcile from what was observed (`assessment.rs` of the planner).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::model::{asked::Asked, certificates::Certificates};
+
+/// The facts about a cluster.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Assessment {
+    /// The lowest running version; empty: none yet.
+    pub running: String,
+    /// The number of pods of each service.
+    pub(crate) scales: BTreeMap<&'static str, Scale>,
+    /// The pod settings of each managed server of the spec.
+    pub servers: BTreeMap<&'static str, Drift>,
+    /// What is on its way to other servers.
+    pub moves: Moves,
+    /// The certificates of the cluster's own authority.
+    pub certificates: Certificates,
+}
+
+impl Assessment {
+    /// The number of pods that a service is to have.
+    pub fn scale(&self, service: &str) -> Scale {
+        self.scales.get(service).copied().unwrap_or_default()
+    }
+
+    /// The desired settings of each managed server.
+    pub fn desired_settings(&self) -> BTreeMap<&'static str, Asked> {
+        self.servers.iter().map(|(server, drift)| (*server, drift.wanted.clone())).collect()
+    }
+}
+
+/// The number of pods, and when it was last changed by load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scale {
+    /// Pods.
+    pub replicas: i32,
+    /// `None`: never.
+    pub changed: Option<Timestamp>,
+}
+
+/// The pod settings of a managed server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    /// Those that it was made with; `None`: it does not exist yet.
+    pub had: Option<Asked>,
+    /// Those desired by the spec, defaults filled in.
+    pub wanted: Asked,
+}
+
+/// A server that is there and that the spec no longer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) server: &'static str,
+    /// Whether pods are made from a template that refers to it.
+    pub(crate) is_used: bool,
+}
+
+/// What of a cluster is on its way to other servers. Reads the settings of every service, so it is computed once per reconcile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Services whose pods are made from a template that uses another Kafka than the spec asks for.
+    pub(crate) behind: BTreeSet<&'static str>,
+    pub(crate) left: Vec<Left>,
+}
+
+impl Moves {
+    /// Whether services are on their way from one Kafka to another.
+    pub fn between_kafkas(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Whether anything is to be moved, or was moved and the server is still there.
+    pub fn any(&self) -> bool {
+        !self.left.is_empty() || self.between_kafkas()
+    }
+}
