@@ -50,7 +50,7 @@ piece() {
   local output=$root/e2e/out/record-$number.json code=0
   "$built/checker" --api http://127.0.0.1:23002 --ws ws://127.0.0.1:23001/ --secret "$api_secret" --seed "$number" --messages "$messages" \
     --conversations 96 --groups 4 --members 6 --pause-ms 0 --round 500 --gzip false --payload 100 \
-    --backdate-every 100 --at-all-every 50 --hang-up-every 500 --again --kill-every "${NEMESIS_EVERY:-20}" "${faults[@]}" \
+    --settle-seconds 300 --backdate-every 100 --at-all-every 50 --hang-up-every 500 --again --kill-every "${NEMESIS_EVERY:-20}" "${faults[@]}" \
     > "$output" 2> "${output%.json}.log" || code=$?
   [ -s "$output" ] || { tail -5 "${output%.json}.log"; return 1; }
   node -e '

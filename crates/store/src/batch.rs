@@ -1,6 +1,7 @@
-//! Stores a batch of a partition: messages, then newest seqs and read positions. A server that has `bulkWrite` (MongoDB 8) gets all of it as
-//! one command, together with the batches that other partitions of this process have ready ([`crate::commits`]); any other gets only the
-//! messages. Why it is made like this is in docs/adr/0042-one-command.md.
+//! Stores a batch of a partition: messages, then newest seqs and read positions. A server that has `bulkWrite` (MongoDB 8) gets all of a
+//! small batch as one command, together with the small batches that other partitions of this process have ready ([`crate::commits`]). A
+//! large batch, and any batch for another server, is written as only the messages. Why it is made like this is in
+//! docs/adr/0042-one-command.md.
 
 use bson::{Document, RawDocumentBuf, rawdoc};
 use faults::mutants::{Mutant, is_on};
@@ -18,8 +19,11 @@ const COLLECTIONS: [&str; 3] = ["messages", "conversation_seq", "user_seq"];
 const MESSAGES: i32 = 0;
 const CONVERSATION_SEQS: i32 = 1;
 const USER_SEQS: i32 = 2;
-/// Largest command, in bytes; a server takes 16 MiB.
-const MOST: usize = 12 << 20;
+/// Most messages of a small batch. For more, the price of three commands is shared by many, and one command is no faster: a server may
+/// sync every operation of it to disk.
+const FEW: usize = 16;
+/// A small batch has fewer bytes than this: the batches of other partitions wait for it.
+const LARGE: usize = 256 << 10;
 /// `CommandNotFound`, `CommandNotSupported`, `Unauthorized`: what servers say to a command that they do not have, or not for this account.
 const UNKNOWN_COMMAND: [i32; 3] = [59, 115, 13];
 
@@ -159,9 +163,9 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn store_batch(&self, batch: &Batch<'_>) -> Result<Stored> {
-        if self.commits.is_known() {
+        if batch.messages.len() <= FEW && self.commits.is_known() {
             let part = Part::of(batch)?;
-            if part.bytes() <= MOST {
+            if part.bytes() < LARGE {
                 match self.commits.write(self, part).await {
                     Outcome::Is(stored) => return Ok(stored),
                     Outcome::Failed(error) => return Err(error),

@@ -22,8 +22,6 @@ use crate::{
 
 /// Most that is written together, in bytes.
 const MOST: usize = 1 << 20;
-/// From this size on, a part is written separately, beside the others, because they would wait for it.
-const LARGE: usize = 256 << 10;
 /// A server that did not know the command is asked again after this: it may have been upgraded.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -70,9 +68,6 @@ impl Commits {
 
     /// Writes a part, perhaps with those of others. A part whose owner stops waiting before it is written is not written.
     pub(crate) async fn write(&self, store: &Store, part: Part) -> Outcome {
-        if part.bytes() >= LARGE {
-            return store.write_parts(&[part]).await.pop().unwrap_or_else(lost);
-        }
         let (outcome, mut told) = oneshot::channel();
         lock(&self.0.waiting).push_back(Waiting { part, outcome });
         let _turn = tokio::select! {
@@ -243,18 +238,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_batch_holds_nobody_up() {
+    async fn a_large_batch_is_written_beside_the_others_and_holds_nobody_up() {
         let (memory, slow) = (Memory::default(), Slow::new());
         let store = Store::in_memory(&memory, slow.clone());
-        let names = ["large", "small"];
-        let mut both = Box::pin(join_all(names.map(|name| {
-            let bytes = if name == "large" { LARGE } else { 10 };
-            store_one(&store, name, bytes)
-        })));
-        assert!(both.as_mut().now_or_never().is_none());
-        assert_eq!(slow.asked(), 2, "at the same time");
-        slow.goes_on.add_permits(2);
-        assert!(both.await.into_iter().all(|stored| stored.unwrap() == Stored::Whole));
+        let many: Vec<_> = (1..=17).map(|seq| message("many", seq, 10)).collect();
+        let newest = [("many".to_owned(), 17, 1)];
+        let many = Batch { messages: &many, newest: &newest, read: &[] };
+        let mut all = Box::pin(async {
+            futures::join!(
+                store.store_batch(&many),
+                store_one(&store, "large", 256 << 10),
+                store_one(&store, "small", 10)
+            )
+        });
+        assert!(all.as_mut().now_or_never().is_none());
+        assert_eq!(slow.asked(), 3, "at the same time");
+        slow.goes_on.add_permits(3);
+        let (many, large, small) = all.await;
+        assert_eq!(many.unwrap(), Stored::Messages);
+        assert_eq!(large.unwrap(), Stored::Messages);
+        assert_eq!(small.unwrap(), Stored::Whole);
+        assert_eq!(memory.documents("messages").len(), 19);
     }
 
     #[tokio::test]
