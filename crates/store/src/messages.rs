@@ -23,27 +23,27 @@ use crate::{DAY_MS, Page, Result, Store, day_name, number};
 pub struct StoredMessage {
     #[serde(rename = "_id")]
     id: String,
-    k: String,
+    #[serde(rename = "k")]
+    key: String,
     /// sendTime, ms.
-    t: i64,
-    /// sendID.
-    #[serde(default)]
-    s: String,
+    #[serde(rename = "t")]
+    time: i64,
+    #[serde(rename = "s", default)]
+    send_id: String,
     /// recvID, or groupID of a group message.
-    #[serde(default)]
-    r: String,
-    /// contentType.
-    #[serde(default)]
-    c: i32,
-    /// sessionType.
-    #[serde(default)]
-    y: i32,
+    #[serde(rename = "r", default)]
+    to: String,
+    #[serde(rename = "c", default)]
+    content_type: i32,
+    #[serde(rename = "y", default)]
+    session_type: i32,
     /// Encoded `openim.sdkws.MsgData` with its seq.
-    m: Binary,
+    #[serde(rename = "m")]
+    encoded: Binary,
     /// Set when revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoke: Option<Revoke>,
-    /// Set when edited; `m` stays as it was sent.
+    /// Set when edited; `encoded` stays as it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
     /// Users who deleted it for themselves.
@@ -108,16 +108,16 @@ impl StoredMessage {
     pub fn new(key: &DedupKey, seq: i64, message: &MsgData, encoded: Vec<u8>) -> Self {
         let to = if message.group_id.is_empty() { &message.recv_id } else { &message.group_id };
         let id = document_id(&key.conversation, seq);
-        let k = if is_on(Mutant::NoDeduplication) { id.clone() } else { key_text(key) };
+        let unique = if is_on(Mutant::NoDeduplication) { id.clone() } else { key_text(key) };
         Self {
             id,
-            k,
-            t: message.send_time,
-            s: message.send_id.clone(),
-            r: to.clone(),
-            c: message.content_type,
-            y: message.session_type,
-            m: Binary { subtype: BinarySubtype::Generic, bytes: encoded },
+            key: unique,
+            time: message.send_time,
+            send_id: message.send_id.clone(),
+            to: to.clone(),
+            content_type: message.content_type,
+            session_type: message.session_type,
+            encoded: Binary { subtype: BinarySubtype::Generic, bytes: encoded },
             revoke: None,
             edit: None,
             deleted_for: vec![],
@@ -141,49 +141,63 @@ impl StoredMessage {
 
     /// sendTime, ms; it stays when the content is removed.
     pub fn time(&self) -> i64 {
-        self.t
+        self.time
     }
 
     /// The same with a de-duplication key that no other message has: upstream stores what a client sends twice under two seqs.
     #[must_use]
     pub fn with_own_key(mut self) -> Self {
-        self.k = format!("{}\0{:016x}", self.k, self.seq());
+        self.key = format!("{}\0{:016x}", self.key, self.seq());
         self
     }
 
     /// The same with the de-duplication key of another one.
     #[must_use]
     pub fn with_key_of(mut self, other: &Self) -> Self {
-        self.k.clone_from(&other.k);
+        self.key.clone_from(&other.key);
         self
     }
 
     /// The de-duplication key.
     pub fn key(&self) -> &str {
-        &self.k
+        &self.key
     }
 
     /// Whether everything but the de-duplication key is the same.
     pub fn is_like(&self, other: &Self) -> bool {
-        let Self { id, k: _, t, s, r, c, y, m, revoke, edit, deleted_for, is_read } = self;
-        (id, t, s, r, c, y) == (&other.id, &other.t, &other.s, &other.r, &other.c, &other.y)
-            && (m, revoke, edit) == (&other.m, &other.revoke, &other.edit)
+        let Self {
+            id,
+            key: _,
+            time,
+            send_id,
+            to,
+            content_type,
+            session_type,
+            encoded,
+            revoke,
+            edit,
+            deleted_for,
+            is_read,
+        } = self;
+        (id, time, send_id, to) == (&other.id, &other.time, &other.send_id, &other.to)
+            && (content_type, session_type) == (&other.content_type, &other.session_type)
+            && (encoded, revoke, edit) == (&other.encoded, &other.revoke, &other.edit)
             && (deleted_for, is_read) == (&other.deleted_for, &other.is_read)
     }
 
     /// The encoded MsgData.
     pub fn into_encoded(self) -> Bytes {
-        self.m.bytes.into()
+        self.encoded.bytes.into()
     }
 
     /// Nobody revoked, edited or removed it.
     pub fn is_as_sent(&self) -> bool {
-        self.revoke.is_none() && self.edit.is_none() && !self.m.bytes.is_empty()
+        self.revoke.is_none() && self.edit.is_none() && !self.encoded.bytes.is_empty()
     }
 
     /// The encoded MsgData; empty when it was removed for everybody.
     pub fn encoded(&self) -> &[u8] {
-        &self.m.bytes
+        &self.encoded.bytes
     }
 }
 
@@ -286,7 +300,7 @@ impl Store {
         let rows_of = self.typed::<StoredMessage>("messages");
         let rows: Vec<StoredMessage> =
             rows_of.find(doc! { "k": { "$in": texts } }).await?.try_collect().await?;
-        Ok(rows.into_iter().filter_map(|row| Some(((*by_text.get(&row.k)?).clone(), row))).collect())
+        Ok(rows.into_iter().filter_map(|row| Some(((*by_text.get(&row.key)?).clone(), row))).collect())
     }
 
     /// Stores messages. After `Conflict` a part of them may be stored: nothing is lost by placing the batch again.
@@ -471,5 +485,16 @@ mod tests {
         assert_eq!(ids, sorted);
         assert_eq!(seq_of(&ids[5]), 1 << 40);
         assert!(ids[5].as_str() < "si_a_b:g");
+    }
+
+    /// Services of the version before read and write the same documents.
+    #[test]
+    fn the_keys_of_a_stored_message_stay() {
+        let key = DedupKey { conversation: "si_a_b".into(), send_id: "a".into(), client_msg_id: "1".into() };
+        let stored = StoredMessage::new(&key, 1, &MsgData::default(), vec![1]);
+        let document = bson::serialize_to_document(&stored).unwrap();
+        let keys: Vec<&str> = document.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["_id", "k", "t", "s", "r", "c", "y", "m"]);
+        assert_eq!(bson::deserialize_from_document::<StoredMessage>(document).unwrap(), stored);
     }
 }
