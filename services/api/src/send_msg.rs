@@ -93,7 +93,7 @@ fn changes(before: &MsgData, after: Option<&MsgData>) -> Map<String, Value> {
 /// Keys that the content of a type must have.
 fn required_keys(content_type: i32) -> Result<&'static [&'static str]> {
     Ok(match content_type {
-        101 | 118 => &["content"],
+        kind::TEXT | kind::MARKDOWN => &["content"],
         102 => &["sourcePicture", "bigPicture", "snapshotPicture"],
         103 => &["sourceUrl", "duration"],
         104 => &[
@@ -106,11 +106,11 @@ fn required_keys(content_type: i32) -> Result<&'static [&'static str]> {
             "snapshotHeight",
         ],
         105 => &["sourceUrl", "fileName", "fileSize"],
-        106 => &["atUserList"],
+        kind::AT_TEXT => &["atUserList"],
         110 => &["data"],
-        114 => &[],
+        kind::QUOTE => &[],
         kind::STREAM => &["type"],
-        1400 => &["notificationName", "notificationType", "text"],
+        kind::OA_NOTIFICATION => &["notificationName", "notificationType", "text"],
         other => return Err(Error::args(format!("contentType {other} cannot be sent by this call"))),
     })
 }

@@ -122,7 +122,7 @@ fn search(visit: &Visit, user: &str, conversation: &str) -> Markup {
 fn text_of(message: &MsgData) -> String {
     let content = String::from_utf8_lossy(&message.content);
     let field = match message.content_type {
-        101 | kind::MARKDOWN => "content",
+        kind::TEXT | kind::MARKDOWN => "content",
         kind::AT_TEXT | kind::QUOTE => "text",
         _ => return content.into_owned(),
     };
@@ -133,7 +133,7 @@ fn text_of(message: &MsgData) -> String {
 
 fn kind_of(visit: &Visit, message: &MsgData) -> Markup {
     let text = match message.content_type {
-        101 | kind::MARKDOWN | kind::AT_TEXT | kind::QUOTE => return html! {},
+        kind::TEXT | kind::MARKDOWN | kind::AT_TEXT | kind::QUOTE => return html! {},
         102 => Text::KindPicture,
         103 => Text::KindSound,
         104 => Text::KindVideo,

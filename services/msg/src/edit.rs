@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{Messages, revoke::others_in_chat};
 
 /// Text and what holds text: text, at-text, custom, quote, advanced text, markdown.
-const EDITABLE: [i32; 6] = [101, kind::AT_TEXT, 110, kind::QUOTE, 117, kind::MARKDOWN];
+const EDITABLE: [i32; 6] = [kind::TEXT, kind::AT_TEXT, 110, kind::QUOTE, 117, kind::MARKDOWN];
 /// Largest content of an edit, in bytes: it travels inside a notification.
 const MAX_CONTENT_BYTES: usize = protocol::bounds::EDIT_BYTES;
 /// Key of the business notification.

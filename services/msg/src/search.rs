@@ -74,7 +74,7 @@ impl Wanted {
 /// What a reader of the message sees as text.
 fn text_of(message: &MsgData) -> String {
     let keys: &[&str] = match message.content_type {
-        101 | kind::MARKDOWN => &["content"],
+        kind::TEXT | kind::MARKDOWN => &["content"],
         kind::AT_TEXT | kind::QUOTE | 117 => &["text"],
         105 => &["fileName"],
         107 => &["title", "abstractList"],

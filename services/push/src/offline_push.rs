@@ -320,7 +320,7 @@ impl OfflinePush {
 /// What is shown of a message without a title of its own.
 fn title_of(content_type: i32) -> &'static str {
     match content_type {
-        101 => "[TEXT]",
+        kind::TEXT => "[TEXT]",
         102 => "[PICTURE]",
         103 => "[VOICE]",
         104 => "[VIDEO]",
