@@ -101,7 +101,7 @@ impl Apns {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(error = %error.without_url(), "apns.failed");
-                return Served::Again;
+                return Served::Retry;
             }
         };
         let status = answer.status();
@@ -116,9 +116,9 @@ impl Apns {
         tracing::warn!(%status, reason, "apns.refused");
         if reason == "ExpiredProviderToken" {
             *self.token.lock() = None;
-            return Served::Again;
+            return Served::Retry;
         }
-        if is_temporary(status) { Served::Again } else { Served::Refused }
+        if is_temporary(status) { Served::Retry } else { Served::Refused }
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
         outcome.gone.sort_by(|a, b| a.token.cmp(&b.token));
         assert_eq!(outcome.gone, [devices[5].clone(), devices[1].clone(), devices[2].clone()]);
         assert!(server.requests().iter().all(|request| !request.path.contains('?')));
-        assert_eq!((outcome.again, outcome.refused), (vec![devices[3].clone()], vec![devices[4].clone()]));
+        assert_eq!((outcome.retry, outcome.refused), (vec![devices[3].clone()], vec![devices[4].clone()]));
         let requests = server.requests();
         let sent = requests.iter().find(|request| request.path == "/3/device/fresh").unwrap();
         assert_eq!((sent.header("apns-topic"), sent.header("apns-push-type")), ("org.example.chat", "alert"));

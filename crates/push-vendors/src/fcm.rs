@@ -119,7 +119,7 @@ impl Fcm {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(error = %error.without_url(), "fcm.failed");
-                return Served::Again;
+                return Served::Retry;
             }
         };
         let status = answer.status();
@@ -136,9 +136,9 @@ impl Fcm {
         tracing::warn!(%status, answer = %body["error"]["message"], "fcm.refused");
         if status == reqwest::StatusCode::UNAUTHORIZED {
             *self.granted.lock().await = None;
-            return Served::Again;
+            return Served::Retry;
         }
-        if is_temporary(status) { Served::Again } else { Served::Refused }
+        if is_temporary(status) { Served::Retry } else { Served::Refused }
     }
 }
 
@@ -157,7 +157,7 @@ impl Vendor for Fcm {
             Ok(token) => token,
             Err(error) => {
                 tracing::warn!(error, "fcm.no_access_token");
-                return Outcome { again: devices.to_vec(), ..Default::default() };
+                return Outcome { retry: devices.to_vec(), ..Default::default() };
             }
         };
         let access_token = &access_token;
@@ -208,7 +208,7 @@ mod tests {
             [device("u1", 2, "new"), device("u2", 2, "old"), device("u3", 1, "busy"), device("u4", 2, "bad")];
         let outcome = vendor.push(&devices, &note).await;
         assert_eq!(
-            (outcome.gone, outcome.again, outcome.refused),
+            (outcome.gone, outcome.retry, outcome.refused),
             (vec![devices[1].clone()], vec![devices[2].clone()], vec![devices[3].clone()])
         );
         vendor.push(&devices[..1], &note).await;

@@ -90,14 +90,14 @@ impl Getui {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(error, "getui.failed");
-                return Served::Again;
+                return Served::Retry;
             }
         };
         match answer["code"].as_i64() {
             Some(OK | NO_TARGET) => Served::Yes,
             Some(TOKEN_INVALID) => {
                 *self.token.lock().await = None;
-                Served::Again
+                Served::Retry
             }
             code => {
                 tracing::warn!(?code, answer = %answer["msg"], "getui.refused");
@@ -127,7 +127,7 @@ impl Vendor for Getui {
             Ok(token) => token,
             Err(error) => {
                 tracing::warn!(error, "getui.no_token");
-                return Outcome { again: devices.to_vec(), ..Default::default() };
+                return Outcome { retry: devices.to_vec(), ..Default::default() };
             }
         };
         let token = &token;
@@ -165,7 +165,7 @@ mod tests {
         let note = Note { title: "t".into(), body: "b".into(), ..Default::default() };
         let devices = ["u1", "nobody", "bad", "expired"].map(|user| device(user, 0, ""));
         let outcome = vendor.push(&devices, &note).await;
-        assert_eq!((outcome.again, outcome.refused), (vec![devices[3].clone()], vec![devices[2].clone()]));
+        assert_eq!((outcome.retry, outcome.refused), (vec![devices[3].clone()], vec![devices[2].clone()]));
         let requests = server.requests();
         let auth = &requests[0].body;
         let signed = format!("key{}secret", auth["timestamp"].as_str().unwrap());

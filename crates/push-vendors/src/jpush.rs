@@ -54,7 +54,7 @@ impl Jpush {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(error = %error.without_url(), "jpush.failed");
-                return Served::Again;
+                return Served::Retry;
             }
         };
         let status = answer.status();
@@ -66,7 +66,7 @@ impl Jpush {
             return Served::Yes;
         }
         tracing::warn!(%status, answer = %body["error"]["message"], "jpush.refused");
-        if is_temporary(status) { Served::Again } else { Served::Refused }
+        if is_temporary(status) { Served::Retry } else { Served::Refused }
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
         let note = Note { title: "t".into(), body: "b".into(), key: "k".into(), ..Default::default() };
         assert_eq!(vendor.push(&[device("a", 0, ""), device("b", 0, "")], &note).await, Outcome::default());
         assert_eq!(vendor.push(&[device("nobody", 0, "")], &note).await, Outcome::default());
-        assert_eq!(vendor.push(&[device("busy", 0, "")], &note).await.again.len(), 1);
+        assert_eq!(vendor.push(&[device("busy", 0, "")], &note).await.retry.len(), 1);
         let sent = &server.requests()[0];
         assert_eq!(sent.body["audience"]["alias"], json!(["a", "b"]));
         assert_eq!(sent.body["options"], json!({ "apns_production": true, "apns_collapse_id": "k" }));

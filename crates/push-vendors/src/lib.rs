@@ -54,7 +54,7 @@ pub struct Outcome {
     /// Their tokens are not valid any more.
     pub gone: Vec<Device>,
     /// The vendor could not take them now; trying again may help.
-    pub again: Vec<Device>,
+    pub retry: Vec<Device>,
     /// The vendor refused them; trying again does not help.
     pub refused: Vec<Device>,
 }
@@ -64,7 +64,7 @@ pub struct Outcome {
 pub(crate) enum Served {
     Yes,
     Gone,
-    Again,
+    Retry,
     Refused,
 }
 
@@ -92,7 +92,7 @@ impl Outcome {
         match served {
             Served::Yes => {}
             Served::Gone => self.gone.push(device.clone()),
-            Served::Again => self.again.push(device.clone()),
+            Served::Retry => self.retry.push(device.clone()),
             Served::Refused => self.refused.push(device.clone()),
         }
     }

@@ -158,11 +158,11 @@ impl WebPush {
             Ok(StatusCode::NOT_FOUND | StatusCode::GONE) => Served::Gone,
             Ok(status) => {
                 tracing::warn!(%status, host = endpoint.host_str(), "webpush.refused");
-                if is_temporary(status) { Served::Again } else { Served::Refused }
+                if is_temporary(status) { Served::Retry } else { Served::Refused }
             }
             Err(error) => {
                 tracing::warn!(error = %error.without_url(), "webpush.failed");
-                Served::Again
+                Served::Retry
             }
         }
     }
@@ -258,7 +258,7 @@ mod tests {
         outcome.gone.sort_by_key(|device| device.token.len());
         outcome.refused.sort_by_key(|device| device.token.len());
         assert_eq!(outcome.gone, [devices[5].clone(), devices[1].clone()]);
-        assert_eq!(outcome.again, [devices[2].clone()]);
+        assert_eq!(outcome.retry, [devices[2].clone()]);
         assert_eq!(outcome.refused, [devices[3].clone(), devices[4].clone()]);
 
         let requests = server.requests();

@@ -264,7 +264,7 @@ impl OfflinePush {
                 return;
             }
             let outcome = vendor.push(&devices, note).await;
-            let not_served = outcome.gone.len() + outcome.again.len() + outcome.refused.len();
+            let not_served = outcome.gone.len() + outcome.retry.len() + outcome.refused.len();
             self.metrics.pushed.inc_by((devices.len() - not_served) as u64);
             self.metrics.failed.inc_by(outcome.refused.len() as u64);
             for device in &outcome.gone {
@@ -275,7 +275,7 @@ impl OfflinePush {
                     tracing::warn!(user = device.user, %error, "offline_push.token_not_forgotten");
                 }
             }
-            devices = outcome.again;
+            devices = outcome.retry;
             if attempt < TRIES && !devices.is_empty() {
                 sleep(pause).await;
                 pause *= 2;

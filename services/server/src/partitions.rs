@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Waits, when the number changes, until all that was accepted before is stored. Then the new number is the one in use, for the processes
 /// that start after this one too. No process that sends with the old number may run meanwhile. Waits for an unavailable server.
-pub(crate) async fn settle(store: &Store, kafka: &Kafka) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_drain(store: &Store, kafka: &Kafka) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut backlog = None;
     loop {

@@ -344,7 +344,7 @@ impl Process {
     async fn start_msg(&mut self, deps: &Deps) -> anyhow::Result<()> {
         let facts = Facts::new(deps.store.clone(), FactMetrics::register(&mut self.metrics.0));
         self.tasks.spawn(facts.clone().listen(self.routes.clone(), self.stop.clone()));
-        partitions::settle(&deps.store, &self.config.kafka).await?;
+        partitions::wait_for_drain(&deps.store, &self.config.kafka).await?;
         let producer = self.producer()?.within(self.config.kafka.partitions);
         let streams = Streams::start(self.peers.clone(), &self.tasks, self.stop.clone());
         let messages = Messages::new(deps, facts, producer, streams, &mut self.metrics.0);
