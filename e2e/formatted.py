@@ -67,7 +67,9 @@ def moved(text):
 
 
 def main():
-    files = subprocess.run(["git", "ls-files", "*.rs"], check=True, capture_output=True, text=True).stdout.split()
+    # A module that is not added yet too: without it rustfmt formats nothing of the file that declares it.
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs"]
+    files = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
     left = 0
     with tempfile.TemporaryDirectory() as folder:
         copies = [pathlib.Path(folder, file) for file in files]
