@@ -20,6 +20,20 @@ pub struct Console {
     pub account_url: String,
     /// Who may do what.
     pub roles: ConsoleRoles,
+    /// Where the page about the cluster gets what it shows.
+    pub kubernetes: ConsoleKubernetes,
+}
+
+/// The object of which the console shows the status, read with a service account that may `get` it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ConsoleKubernetes {
+    /// Name of the OpenIMCluster object, in the namespace of the service account; empty: there is no page about the cluster.
+    pub cluster: String,
+    /// Address of the API server.
+    pub url: String,
+    /// Directory of the service account: the files `token`, `namespace`, and `ca.crt` for an `https` address.
+    pub service_account: String,
 }
 
 /// Names by role: an id of `adminUserIDs`, or `account:` and the name of an administrator of the account service. Who is not listed is an
@@ -33,6 +47,29 @@ pub struct ConsoleRoles {
     pub support: Vec<String>,
     /// They see users and groups, but no messages, and change nothing.
     pub read_only: Vec<String>,
+}
+
+impl Default for ConsoleKubernetes {
+    fn default() -> Self {
+        Self {
+            cluster: String::new(),
+            url: "https://kubernetes.default.svc".into(),
+            service_account: "/var/run/secrets/kubernetes.io/serviceaccount".into(),
+        }
+    }
+}
+
+impl ConsoleKubernetes {
+    /// The key that cannot work, and why.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let is_part = |part: char| part.is_ascii_lowercase() || part.is_ascii_digit() || "-.".contains(part);
+        if self.cluster.len() > 253 || !self.cluster.chars().all(is_part) {
+            let problem = "must be the name of an OpenIMCluster object: small letters, digits, `-` and `.`";
+            return Some(("kubernetes.cluster", problem.into()));
+        }
+        let is_url = self.url.starts_with("http://") || self.url.starts_with("https://");
+        (!is_url).then(|| ("kubernetes.url", "must begin with http:// or https://".into()))
+    }
 }
 
 impl ConsoleRoles {
@@ -52,6 +89,7 @@ impl Default for Console {
             session_hours: 10,
             account_url: String::new(),
             roles: ConsoleRoles::default(),
+            kubernetes: ConsoleKubernetes::default(),
         }
     }
 }
@@ -68,6 +106,9 @@ impl Console {
         let url = &self.account_url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
             return Some(("accountUrl", "must begin with http:// or https://".into()));
+        }
+        if let Some(problem) = self.kubernetes.problem() {
+            return Some(problem);
         }
         let ConsoleRoles { administrators, support, read_only } = &self.roles;
         let mut names: Vec<&String> = administrators.iter().chain(support).chain(read_only).collect();
@@ -102,10 +143,12 @@ mod tests {
         };
         assert_eq!(refused(|_| ()), None);
         type Change = fn(&mut Console);
-        let cases: [(&str, Change); 4] = [
+        let cases: [(&str, Change); 6] = [
             ("idleMinutes", |c| c.idle_minutes = 0),
             ("sessionHours", |c| c.session_hours = 48),
             ("accountUrl", |c| c.account_url = "account:10009".into()),
+            ("kubernetes.cluster", |c| c.kubernetes.cluster = "../secrets/other".into()),
+            ("kubernetes.url", |c| c.kubernetes.url = "kubernetes.default.svc".into()),
             ("roles", |c| {
                 c.roles.support = vec!["ann".into()];
                 c.roles.read_only = vec!["ann".into()];

@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use accounts::{Accounts, Codes, LiveKit, Mail, MailSecurity, Sms};
 pub use clients::{AddressLimits, origins_problem, proxies_problem};
-pub use console::{Console, ConsoleRoles};
+pub use console::{Console, ConsoleKubernetes, ConsoleRoles};
 use figment::{
     Figment,
     providers::{Format, Serialized, Yaml},
