@@ -1,9 +1,10 @@
 //! What the console adds to the audit log, with the target `audit`: `console.sign_in` is an attempt to sign in, successful or not,
 //! `console.sign_out` its end, `console.refused` a form or page that somebody may not have, `console.act` an action with its reason and the
 //! answer's errCode, `console.viewed` messages that somebody has looked at,
-//! `console.listed` a list of conversations or client logs.
+//! `console.listed` a list of conversations or client logs, `console.broadcast` how far a broadcast is.
 
 use crate::{
+    broadcast::Progress,
     http::Visit,
     session::{Session, Way},
 };
@@ -77,6 +78,22 @@ pub(crate) fn listed(visit: &Visit, of: &str) {
         path = visit.path,
         of,
         "console.listed"
+    );
+}
+
+/// A broadcast, now and then and at its end.
+pub(crate) fn broadcast(visit: &Visit, progress: &Progress) {
+    let Progress { id, account, state, sent, failed, after } = progress;
+    tracing::info!(
+        target: "audit",
+        administrator = visit.signed.session.who(),
+        broadcast = id,
+        account,
+        state = state.name(),
+        sent,
+        failed,
+        after,
+        "console.broadcast"
     );
 }
 

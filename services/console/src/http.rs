@@ -23,7 +23,7 @@ use crate::{
     App, audit,
     fields::{Fields, link},
     language::Language,
-    notices, page,
+    live, notices, page,
     roles::Role,
     routes,
     session::{self, Signed},
@@ -151,7 +151,8 @@ where
                     Err(refused) => return refused,
                 };
                 let shown = handler(visit.clone()).await;
-                kept(&visit, shown.map_or_else(|error| failed(&seen, Some(&visit), &error), page::answer))
+                let answer = shown.map_or_else(|error| failed(&seen, Some(&visit), &error), page::answer);
+                if live::is_live(&visit) { chosen(&seen, live::again(answer)) } else { kept(&visit, answer) }
             }
         };
         router.route(path, routing::get(answering))
@@ -222,7 +223,11 @@ where
     let done = if !(1..=REASON).contains(&length) {
         Err(Error::args(format!("reason is required, up to {REASON} characters")))
     } else if request.chars().count() > audit::KEPT {
-        Err(Error::args("the form has more fields than the audit log keeps"))
+        Err(Error::args(format!(
+            "the form has more than the {} characters that the audit log keeps, where each letter that is not English counts 6 or \
+             9; shorten its texts",
+            audit::KEPT
+        )))
     } else {
         handler(visit.clone(), form.clone()).await
     };

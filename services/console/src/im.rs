@@ -9,17 +9,21 @@ use protocol::{
     ErrorCode, Request, Result,
     auth::{ForceLogoutReq, GetAdminTokenReq, ParseTokenReq},
     conversation::{GetOwnerConversationReq, GetOwnerConversationResp},
-    extension::{BanUserReq, ListGroupsReq, ListUsersReq, ListedUser, UnbanUserReq},
+    extension::{
+        BanUserReq, ListGroupsReq, ListUsersReq, ListedUser, PageFindDisableUsersReq,
+        PageFindDisableUsersResp, UnbanUserReq, UnregisterUserReq, UnregisterUserResp,
+    },
     group::{
         CancelMuteGroupMemberReq, CancelMuteGroupReq, DismissGroupReq, GetGroupMemberListReq,
         GetGroupMemberListResp, GetGroupsInfoReq, GetJoinedGroupListReq, GetJoinedGroupListResp,
         KickGroupMemberReq, MuteGroupMemberReq, MuteGroupReq,
     },
     internal::RevokeTokenReq,
-    msg::{GetConversationsHasReadAndMaxSeqReq, RevokeMsgReq},
+    msg::{GetConversationsHasReadAndMaxSeqReq, RevokeMsgReq, SendMsgReq},
     msggateway::GetUsersOnlineStatusReq,
     sdkws::{GroupInfo, MsgData, PullMessageBySeqsReq, RequestPagination, SeqRange},
     third::{DeleteLogsReq, SearchLogsReq, SearchLogsResp},
+    user::{AddNotificationAccountReq, SearchNotificationAccountReq, SearchNotificationAccountResp},
 };
 use rpc::{Context, Peers};
 
@@ -321,5 +325,54 @@ impl Im {
     pub(crate) async fn delete_log(&self, context: &Context, log: &str) -> Result<()> {
         let request = DeleteLogsReq { log_ids: vec![log.to_owned()] };
         self.call(context, &request).await.map(|_| ())
+    }
+
+    /// A page of the system accounts whose id is a text, or whose name has it.
+    pub(crate) async fn system_accounts(
+        &self,
+        context: &Context,
+        keyword: &str,
+        number: i32,
+        rows: i32,
+    ) -> Result<SearchNotificationAccountResp> {
+        let request = SearchNotificationAccountReq {
+            keyword: keyword.to_owned(),
+            app_manager_level: None,
+            pagination: page(number, rows),
+        };
+        self.call(context, &request).await
+    }
+
+    /// Creates a system account; its id.
+    pub(crate) async fn add_system_account(
+        &self,
+        context: &Context,
+        request: AddNotificationAccountReq,
+    ) -> Result<String> {
+        self.call(context, &request).await.map(|added| added.user_id)
+    }
+
+    /// Sends a message; one with the same sender, receiver and `client_msg_id` is stored once.
+    pub(crate) async fn send(&self, context: &Context, message: MsgData) -> Result<()> {
+        let request = SendMsgReq { msg_data: Some(message) };
+        self.call(context, &request).await.map(|_| ())
+    }
+
+    /// Begins to erase a user, or says how far that is.
+    pub(crate) async fn erase(&self, context: &Context, user: &str) -> Result<UnregisterUserResp> {
+        let request = UnregisterUserReq { user_ids: vec![user.to_owned()] };
+        self.call(context, &request).await
+    }
+
+    /// A page of the users with a status: 1 banned, 2 erased or being erased.
+    pub(crate) async fn disabled(
+        &self,
+        context: &Context,
+        status: i32,
+        number: i32,
+        rows: i32,
+    ) -> Result<PageFindDisableUsersResp> {
+        let request = PageFindDisableUsersReq { user_ids: vec![], status, pagination: page(number, rows) };
+        self.call(context, &request).await
     }
 }

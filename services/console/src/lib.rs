@@ -4,16 +4,23 @@
 
 mod account_service;
 mod audit;
+mod broadcast;
 mod chats;
+mod cluster;
+mod delays;
+mod erasure;
 mod fields;
 mod formatting;
 mod groups;
 mod http;
 mod im;
+mod kubernetes;
 mod language;
+mod live;
 mod logs;
 mod members;
 mod notices;
+mod notifications;
 mod overview;
 mod page;
 mod roles;
@@ -25,6 +32,7 @@ mod sign_in;
 mod sign_in_limits;
 mod texts;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 mod testing;
@@ -53,11 +61,16 @@ pub(crate) struct App {
     pub(crate) seal: seal::Seal,
     pub(crate) tries: sign_in_limits::Tries,
     pub(crate) samples: samples::Samples,
+    /// `None` where no object is configured.
+    pub(crate) kubernetes: Option<kubernetes::Kubernetes>,
+    pub(crate) broadcasts: broadcast::Broadcasts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) proxies: Proxies,
     pub(crate) addresses: Buckets<std::net::IpAddr>,
     pub(crate) bodies: Budget,
     pub(crate) requests: TaskTracker,
+    /// No longer begins anything.
+    pub(crate) stopping: CancellationToken,
     pub(crate) metrics: ConsoleMetrics,
     pub(crate) version: &'static str,
 }
@@ -110,7 +123,7 @@ impl ConsoleService {
     /// Prepares the service.
     ///
     /// # Errors
-    /// When its HTTP client cannot be made.
+    /// When its HTTP client cannot be made, or the service account of `console.kubernetes` cannot be used.
     pub fn new(parts: Parts) -> protocol::Result<Self> {
         let Parts { config, peers, clock, bodies, metrics, version } = parts;
         let client = reqwest::Client::builder()
@@ -125,9 +138,12 @@ impl ConsoleService {
             seal: seal::Seal::new(&config.keys(config::Purpose::ConsoleSessions)),
             tries: sign_in_limits::Tries::new(),
             samples: samples::Samples::new(client),
+            kubernetes: kubernetes::Kubernetes::new(&config.console.kubernetes)?,
+            broadcasts: broadcast::Broadcasts::default(),
             proxies: Proxies::new(&config),
             addresses: Buckets::new(config.address_limits.requests_per_second, BURST),
             requests: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             config,
             clock,
             bodies,
@@ -148,6 +164,7 @@ impl ConsoleService {
         let serving = edge::serve::run(listener, http::router(&app), addresses, stop.clone());
         let sampling = app.samples.take_until(&app.config, app.clock.as_ref(), stop.clone());
         let (served, ()) = tokio::join!(serving, sampling);
+        app.stopping.cancel();
         app.requests.close();
         if tokio::time::timeout(LAST_REQUESTS, app.requests.wait()).await.is_err() {
             tracing::warn!(left = app.requests.len(), "console.requests_left");

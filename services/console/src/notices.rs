@@ -2,7 +2,7 @@
 
 use crate::texts::Text;
 
-const ALL: [(&str, Text); 12] = [
+const ALL: [(&str, Text); 17] = [
     ("forced-out", Text::DoneForcedOut),
     ("banned", Text::DoneBanned),
     ("unbanned", Text::DoneUnbanned),
@@ -14,6 +14,11 @@ const ALL: [(&str, Text); 12] = [
     ("member-removed", Text::DoneMemberRemoved),
     ("revoked", Text::DoneRevoked),
     ("log-deleted", Text::DoneLogDeleted),
+    ("erased", Text::DoneErased),
+    ("account-created", Text::DoneAccountCreated),
+    ("notified", Text::DoneNotified),
+    ("broadcast-begun", Text::DoneBroadcastBegun),
+    ("broadcast-stopping", Text::DoneBroadcastStopping),
     ("signed-out", Text::DoneSignedOut),
 ];
 

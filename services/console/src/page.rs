@@ -73,17 +73,20 @@ pub(crate) fn frame(seen: &Seen, visit: Option<&Visit>, title: &str, body: &Mark
 }
 
 fn header(seen: &Seen, visit: Option<&Visit>) -> Markup {
+    let cluster = seen.app.kubernetes.as_ref().map(|_| ("/cluster", Text::Cluster, Role::ReadOnly));
     let sections = [
         ("/", Text::Overview, Role::ReadOnly),
         ("/users", Text::Users, Role::ReadOnly),
         ("/groups", Text::Groups, Role::ReadOnly),
+        ("/notifications", Text::Notifications, Role::ReadOnly),
+        ("/webhooks", Text::Webhooks, Role::ReadOnly),
         ("/logs", Text::ClientLogs, Role::Support),
     ];
     html! {
         header {
             @if let Some(visit) = visit {
                 nav aria-label=(seen.text(Text::Sections)) {
-                    @for (path, text, role) in sections {
+                    @for (path, text, role) in sections.into_iter().chain(cluster) {
                         @if visit.may(role) {
                             a href=(path) aria-current=[(visit.path == path).then_some("page")] { (seen.text(text)) }
                         }

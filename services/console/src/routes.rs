@@ -1,11 +1,11 @@
 //! Every page and action, and the least role that may have it.
 
 use crate::{
-    chats, groups,
+    chats, cluster, erasure, groups,
     http::{Route, act, view},
-    logs, members, overview,
+    logs, members, notifications, overview,
     roles::Role,
-    users,
+    users, webhooks,
 };
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -16,6 +16,8 @@ pub(crate) fn routes() -> Vec<Route> {
         act("/user/force-out", Role::Support, users::force_out),
         act("/user/ban", Role::Support, users::ban),
         act("/user/unban", Role::Support, users::unban),
+        act("/user/erase", Role::Administrator, erasure::erase),
+        view("/disabled", Role::ReadOnly, erasure::list),
         view("/groups", Role::ReadOnly, groups::list),
         view("/group", Role::ReadOnly, groups::one),
         act("/group/mute", Role::Support, groups::mute),
@@ -27,6 +29,14 @@ pub(crate) fn routes() -> Vec<Route> {
         view("/chats", Role::Support, chats::list),
         view("/chat", Role::Support, chats::one),
         act("/chat/revoke", Role::Support, chats::revoke),
+        view("/notifications", Role::ReadOnly, notifications::list),
+        view("/notification", Role::ReadOnly, notifications::one),
+        act("/notifications/create", Role::Administrator, notifications::create),
+        act("/notifications/send", Role::Administrator, notifications::send),
+        act("/notifications/broadcast", Role::Administrator, notifications::broadcast),
+        act("/notifications/stop", Role::Administrator, notifications::stop),
+        view("/webhooks", Role::ReadOnly, webhooks::page),
+        view("/cluster", Role::ReadOnly, cluster::page),
         view("/logs", Role::Support, logs::list),
         act("/logs/delete", Role::Administrator, logs::delete),
     ]

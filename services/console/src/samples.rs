@@ -10,6 +10,8 @@ use model::Clock;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::delays::Delays;
+
 /// How often samples are taken.
 const EVERY: Duration = Duration::from_secs(15);
 /// Longest page of metrics that is read, in bytes.
@@ -17,7 +19,7 @@ const LONGEST: usize = 4 << 20;
 /// Processes that are asked at once.
 const AT_ONCE: usize = 16;
 /// Services whose metrics the overview has.
-const SERVICES: [&str; 4] = ["api", "gateway", "msg", "transfer"];
+const SERVICES: [&str; 5] = ["api", "gateway", "msg", "transfer", "push"];
 
 /// Sums over all processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -31,6 +33,20 @@ pub(crate) struct Numbers {
     pub(crate) stored: u64,
     /// Messages that could not be taken or written, and calls of the REST API answered with 500.
     pub(crate) failed: u64,
+    /// Records of Kafka that wait.
+    pub(crate) lag: u64,
+    pub(crate) hooks: Hooks,
+    /// From acceptance until gateways have a message.
+    pub(crate) delays: Delays,
+}
+
+/// After hooks, by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Hooks {
+    pub(crate) delivered: u64,
+    pub(crate) retried: u64,
+    pub(crate) set_aside: u64,
+    pub(crate) given_up: u64,
 }
 
 /// A sample, and the rates since the previous one.
@@ -44,12 +60,14 @@ pub(crate) struct Sample {
     pub(crate) silent: usize,
 }
 
-/// Per second.
+/// Per second, and how long deliveries took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
     pub(crate) accepted: f64,
     pub(crate) stored: f64,
     pub(crate) failed: f64,
+    /// Seconds within which 99 of 100 messages were delivered; `None` where none was.
+    pub(crate) delay: Option<f64>,
 }
 
 /// The last sample.
@@ -81,6 +99,15 @@ impl Numbers {
                 | "group_chat_msg_process_failed_total"
                 | "msg_insert_mongo_failed_total" => &mut numbers.failed,
                 "api_count_total" if labels.contains("code=\"500\"") => &mut numbers.failed,
+                "consumer_lag_records" => &mut numbers.lag,
+                "webhook_delivered_total" => &mut numbers.hooks.delivered,
+                "webhook_retried_total" => &mut numbers.hooks.retried,
+                "webhook_set_aside_total" => &mut numbers.hooks.set_aside,
+                "webhook_given_up_total" => &mut numbers.hooks.given_up,
+                "msg_pushed_seconds_bucket" => match numbers.delays.bucket(labels) {
+                    Some(bucket) => bucket,
+                    None => continue,
+                },
                 _ => continue,
             };
             *sum = sum.saturating_add(value);
@@ -95,6 +122,9 @@ impl Numbers {
             accepted: self.accepted.saturating_add(other.accepted),
             stored: self.stored.saturating_add(other.stored),
             failed: self.failed.saturating_add(other.failed),
+            lag: self.lag.saturating_add(other.lag),
+            hooks: self.hooks.plus(other.hooks),
+            delays: self.delays.plus(other.delays),
         }
     }
 
@@ -105,7 +135,19 @@ impl Numbers {
             accepted: rate(self.accepted, before.accepted),
             stored: rate(self.stored, before.stored),
             failed: rate(self.failed, before.failed),
+            delay: self.delays.since(before.delays).within_99_of_100(),
         })
+    }
+}
+
+impl Hooks {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            delivered: self.delivered.saturating_add(other.delivered),
+            retried: self.retried.saturating_add(other.retried),
+            set_aside: self.set_aside.saturating_add(other.set_aside),
+            given_up: self.given_up.saturating_add(other.given_up),
+        }
     }
 }
 
@@ -205,10 +247,41 @@ mod tests {
             single_chat_msg_process_success_total 10\ngroup_chat_msg_process_success_total 5\n\
             msg_insert_mongo_success_total 15\nmsg_insert_mongo_failed_total 1\n\
             api_count_total{path=\"/msg/send_msg\",method=\"POST\",code=\"500\"} 2\n\
-            api_count_total{path=\"/msg/send_msg\",method=\"POST\",code=\"0\"} 900\nrubbish\nx y\n";
+            api_count_total{path=\"/msg/send_msg\",method=\"POST\",code=\"0\"} 900\nrubbish\nx y\n\
+            consumer_lag_records{topic=\"a\",group=\"g\"} 6\nconsumer_lag_records{topic=\"b\",group=\"g\"} 1\n\
+            webhook_delivered_total 20\nwebhook_retried_total 4\nwebhook_set_aside_total 2\nwebhook_given_up_total 1\n";
         let numbers = Numbers::read(text);
-        assert_eq!(numbers, Numbers { online: 3, connections: 4, accepted: 15, stored: 15, failed: 3 });
-        assert_eq!(numbers.plus(numbers).accepted, 30);
+        let hooks = Hooks { delivered: 20, retried: 4, set_aside: 2, given_up: 1 };
+        let expected = Numbers {
+            online: 3,
+            connections: 4,
+            accepted: 15,
+            stored: 15,
+            failed: 3,
+            lag: 7,
+            hooks,
+            ..Default::default()
+        };
+        assert_eq!(numbers, expected);
+        let twice = numbers.plus(numbers);
+        assert_eq!((twice.accepted, twice.lag, twice.hooks.given_up), (30, 14, 2));
+    }
+
+    #[test]
+    fn the_delay_is_that_of_messages_delivered_since() {
+        let text = |fast: u64, all: u64| {
+            format!(
+                "msg_pushed_seconds_sum 1.5\nmsg_pushed_seconds_count {all}\n\
+                msg_pushed_seconds_bucket{{le=\"0.002\"}} 0\nmsg_pushed_seconds_bucket{{le=\"0.016\"}} {fast}\n\
+                msg_pushed_seconds_bucket{{le=\"1.024\"}} {all}\nmsg_pushed_seconds_bucket{{le=\"+Inf\"}} {all}\n"
+            )
+        };
+        let at = |fast: u64, all: u64| Numbers::read(&text(fast, all));
+        let delay = |now: Numbers, before: Numbers| now.since(before, 1000).unwrap().delay;
+        assert_eq!(delay(at(199, 200), at(100, 100)), Some(0.016), "99 of 100 were fast");
+        assert_eq!(delay(at(198, 200), at(100, 100)), Some(1.024), "only 98 were");
+        assert_eq!(delay(at(100, 100), at(100, 100)), None, "none was delivered");
+        assert_eq!(delay(at(5, 5), at(100, 100)), None, "a process that has restarted");
     }
 
     #[test]
@@ -218,7 +291,8 @@ mod tests {
             Numbers { accepted: 40, stored: 5, ..Default::default() },
         );
         // A process that has restarted counts from 0.
-        assert_eq!(now.since(before, 15_000), Some(Rates { accepted: 2.0, stored: 0.0, failed: 0.0 }));
+        let rates = Rates { accepted: 2.0, stored: 0.0, failed: 0.0, delay: None };
+        assert_eq!(now.since(before, 15_000), Some(rates));
         assert_eq!(now.since(before, 0), None);
     }
 }

@@ -1,7 +1,7 @@
 //! A console of its own for each test: the IM services as they answer, an account service on loopback, and browsers with cookies.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -13,8 +13,8 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{ConnectInfo, State},
-    http::{HeaderMap, HeaderValue, Request, Response, header},
-    routing::post,
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    routing::{get, post},
 };
 use bytes::Bytes;
 use config::{Config, Service};
@@ -26,7 +26,9 @@ use protocol::{
     auth::{ForceLogoutReq, GetAdminTokenReq, GetAdminTokenResp, ParseTokenReq, ParseTokenResp},
     conversation::{Conversation, GetOwnerConversationReq, GetOwnerConversationResp},
     extension::{
-        BanUserReq, ListGroupsReq, ListGroupsResp, ListUsersReq, ListUsersResp, ListedUser, UnbanUserReq,
+        BanUserReq, DisabledUser, ListGroupsReq, ListGroupsResp, ListUsersReq, ListUsersResp, ListedUser,
+        PageFindDisableUsersReq, PageFindDisableUsersResp, UnbanUserReq, UnregisterUserReq,
+        UnregisterUserResp,
     },
     group::{
         CancelMuteGroupMemberReq, CancelMuteGroupReq, DismissGroupReq, GetGroupMemberListReq,
@@ -34,7 +36,10 @@ use protocol::{
         GetJoinedGroupListResp, KickGroupMemberReq, MuteGroupMemberReq, MuteGroupReq,
     },
     internal::RevokeTokenReq,
-    msg::{GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, RevokeMsgReq, Seqs},
+    msg::{
+        GetConversationsHasReadAndMaxSeqReq, GetConversationsHasReadAndMaxSeqResp, RevokeMsgReq, SendMsgReq,
+        SendMsgResp, Seqs,
+    },
     msggateway::{
         GetUsersOnlineStatusReq, GetUsersOnlineStatusResp,
         get_users_online_status_resp::{SuccessDetail, SuccessResult},
@@ -43,6 +48,10 @@ use protocol::{
         GroupInfo, GroupMemberFullInfo, MsgData, PullMessageBySeqsReq, PullMessageBySeqsResp, PullMsgs,
         UserInfo,
     },
+    user::{
+        AddNotificationAccountReq, AddNotificationAccountResp, NotificationAccountInfo,
+        SearchNotificationAccountReq, SearchNotificationAccountResp,
+    },
 };
 use rpc::{Context, Local, Peers};
 use serde_json::{Value, json};
@@ -50,7 +59,10 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::{App, ConsoleMetrics, ConsoleService, Parts, fields::link, http, sign_in::token_of};
+use crate::{
+    App, ConsoleMetrics, ConsoleService, Parts, broadcast::State as Broadcast, fields::link, http,
+    sign_in::token_of,
+};
 
 /// The API secret.
 pub(crate) const SECRET: &str = "an API secret";
@@ -71,6 +83,13 @@ struct Cluster {
     forced_out: Vec<(String, i32)>,
     revoked: Vec<(String, i64, String)>,
     logs: Vec<LogInfo>,
+    erased: Vec<String>,
+    /// Who has a notification of which id.
+    notified: BTreeSet<(String, String)>,
+    /// To whom messages are refused.
+    refused: BTreeSet<String>,
+    /// From which id on messages are not answered; empty: none.
+    away_from: String,
 }
 
 /// The IM services.
@@ -86,6 +105,24 @@ impl FakeIm {
             ..Default::default()
         };
         lock(&self.0).users.insert(id.into(), ListedUser { user: Some(user), banned: false });
+    }
+
+    pub(crate) fn add_system_account(&self, id: &str, nickname: &str) {
+        self.add_user(id, nickname);
+        let mut state = lock(&self.0);
+        state.users.get_mut(id).unwrap().user.as_mut().unwrap().app_manger_level = 3;
+    }
+
+    pub(crate) fn notified(&self) -> Vec<(String, String)> {
+        lock(&self.0).notified.iter().cloned().collect()
+    }
+
+    pub(crate) fn refuse(&self, user: &str) {
+        lock(&self.0).refused.insert(user.into());
+    }
+
+    pub(crate) fn unreachable_from(&self, user: &str) {
+        lock(&self.0).away_from = user.into();
     }
 
     pub(crate) fn connect(&self, user: &str, platform: i32) {
@@ -207,9 +244,86 @@ impl Cluster {
             }
             BanUserReq::METHOD => self.set_banned(&read::<BanUserReq>(payload).user_ids, true),
             UnbanUserReq::METHOD => self.set_banned(&read::<UnbanUserReq>(payload).user_ids, false),
+            UnregisterUserReq::METHOD
+            | PageFindDisableUsersReq::METHOD
+            | SearchNotificationAccountReq::METHOD
+            | AddNotificationAccountReq::METHOD => self.of_accounts(method, payload),
+            SendMsgReq::METHOD => self.send(read::<SendMsgReq>(payload).msg_data.unwrap()),
             _ if method.contains("roup") => self.of_groups(method, payload),
             _ => self.of_messages(context, method, payload),
         }
+    }
+
+    fn of_accounts(&mut self, method: &str, payload: Bytes) -> Result<Bytes> {
+        match method {
+            UnregisterUserReq::METHOD => {
+                for user in read::<UnregisterUserReq>(payload).user_ids {
+                    self.users.remove(&user).unwrap();
+                    self.erased.push(user);
+                }
+                told(&UnregisterUserResp::default())
+            }
+            PageFindDisableUsersReq::METHOD => {
+                let PageFindDisableUsersReq { status, pagination, .. } = read(payload);
+                let of = |user_id: &String| DisabledUser {
+                    user_id: user_id.clone(),
+                    status,
+                    ..Default::default()
+                };
+                let all: Vec<DisabledUser> = match status {
+                    1 => {
+                        self.users.iter().filter(|(_, listed)| listed.banned).map(|(id, _)| of(id)).collect()
+                    }
+                    _ => self.erased.iter().map(of).collect(),
+                };
+                let (page, total) = (pagination.unwrap(), all.len() as i64);
+                let (rows, skipped) = (page.show_number as usize, (page.page_number - 1) as usize);
+                let users = all.into_iter().skip(skipped * rows).take(rows).collect();
+                told(&PageFindDisableUsersResp { users, total })
+            }
+            SearchNotificationAccountReq::METHOD => {
+                let keyword = read::<SearchNotificationAccountReq>(payload).keyword;
+                let users = self.users.values().filter_map(|listed| listed.user.as_ref());
+                let found =
+                    users.filter(|user| user.app_manger_level >= 3 && user.nickname.contains(&keyword));
+                let account = |user: &UserInfo| NotificationAccountInfo {
+                    user_id: user.user_id.clone(),
+                    nick_name: user.nickname.clone(),
+                    app_manger_level: user.app_manger_level,
+                    ..Default::default()
+                };
+                let notification_accounts: Vec<_> = found.map(account).collect();
+                let total = notification_accounts.len() as i64;
+                told(&SearchNotificationAccountResp { total, notification_accounts })
+            }
+            _ => {
+                let AddNotificationAccountReq { user_id, nick_name, face_url, app_manger_level } =
+                    read(payload);
+                let user = UserInfo {
+                    user_id: user_id.clone(),
+                    nickname: nick_name,
+                    face_url,
+                    app_manger_level,
+                    ..Default::default()
+                };
+                self.users.insert(user_id.clone(), ListedUser { user: Some(user), banned: false });
+                told(&AddNotificationAccountResp { user_id, ..Default::default() })
+            }
+        }
+    }
+
+    /// One of the same sender, receiver and id is stored once.
+    fn send(&mut self, message: MsgData) -> Result<Bytes> {
+        assert_eq!((message.content_type, message.session_type), (1400, 4));
+        let MsgData { recv_id, client_msg_id, .. } = message;
+        if !self.away_from.is_empty() && recv_id >= self.away_from {
+            return Err(protocol::Error::unreachable("no answer"));
+        }
+        if self.refused.contains(&recv_id) {
+            return Err(protocol::Error::args("blocked"));
+        }
+        self.notified.insert((recv_id, client_msg_id));
+        told(&SendMsgResp::default())
     }
 
     fn get_token(&mut self, request: GetAdminTokenReq) -> Result<Bytes> {
@@ -435,32 +549,70 @@ pub(crate) struct World {
     pub(crate) clock: Arc<Hands>,
     accounts: Option<Arc<FakeAccounts>>,
     router: Router,
-    /// What serves the account service; the runtime of the test ends it.
+    /// What serves the account service or Kubernetes; the runtime of the test ends it.
     _tasks: TaskTracker,
+}
+
+/// Serves a router on loopback; its address.
+async fn served(router: Router, tasks: &TaskTracker) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tasks.spawn(async move { axum::serve(listener, router).await });
+    url
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::made(None, TaskTracker::new(), String::new())
+        Self::configured(|_| ()).await
     }
 
     pub(crate) async fn with_accounts() -> Self {
         let accounts = Arc::new(FakeAccounts(Mutex::new((100, vec![]))));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (tasks, router) = (TaskTracker::new(), accounts.router());
-        tasks.spawn(async move { axum::serve(listener, router).await });
-        Self::made(Some(accounts), tasks, url)
+        let tasks = TaskTracker::new();
+        let url = served(accounts.router(), &tasks).await;
+        Self::made(Some(accounts), tasks, |config| config.console.account_url = url)
     }
 
-    fn made(accounts: Option<Arc<FakeAccounts>>, tasks: TaskTracker, account_url: String) -> Self {
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(None, TaskTracker::new(), change)
+    }
+
+    /// With an API server that has an object `demo`, or does not let the console read it.
+    pub(crate) async fn in_kubernetes(object: Option<Value>) -> Self {
+        let answer = move |headers: HeaderMap| {
+            let object = object.clone();
+            async move {
+                assert_eq!(headers["authorization"], "Bearer a-token");
+                object.map(Json).ok_or(StatusCode::FORBIDDEN)
+            }
+        };
+        let path = "/apis/openim.io/v1alpha1/namespaces/chat/openimclusters/demo";
+        let tasks = TaskTracker::new();
+        let url = served(Router::new().route(path, get(answer)), &tasks).await;
+        let account = std::env::temp_dir().join(format!("openim-console-{}", std::process::id()));
+        std::fs::create_dir_all(&account).unwrap();
+        for (file, text) in [("token", "a-token\n"), ("namespace", "chat")] {
+            std::fs::write(account.join(file), text).unwrap();
+        }
+        Self::made(None, tasks, |config| {
+            let service_account = account.display().to_string();
+            config.console.kubernetes =
+                config::ConsoleKubernetes { cluster: "demo".into(), url, service_account };
+        })
+    }
+
+    fn made(
+        accounts: Option<Arc<FakeAccounts>>,
+        tasks: TaskTracker,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
         config.api_secret = SECRET.into();
         config.admin_user_ids = ["imAdmin", "helper", "reader"].map(str::to_owned).to_vec();
         config.trusted_proxies = Some(vec![]);
-        config.console.account_url = account_url;
         config.console.roles.support = vec!["helper".into()];
         config.console.roles.read_only = vec!["reader".into()];
+        change(&mut config);
         let (im, clock) = (Arc::new(FakeIm::default()), Arc::new(Hands(AtomicI64::new(NOW))));
         let gateway = SocketAddr::from(([127, 0, 0, 1], 1));
         let service = ConsoleService::new(Parts {
@@ -478,6 +630,13 @@ impl World {
 
     pub(crate) fn accounts(&self) -> &FakeAccounts {
         self.accounts.as_ref().unwrap()
+    }
+
+    /// Until no broadcast is being sent.
+    pub(crate) async fn settled(&self) {
+        while self.app.broadcasts.last().is_some_and(|last| last.state == Broadcast::Sending) {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) fn browser(&self) -> Browser {

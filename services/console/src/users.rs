@@ -5,6 +5,7 @@ use model::platform::Platform;
 use protocol::{Error, Result, sdkws::UserInfo};
 
 use crate::{
+    erasure,
     fields::{Fields, link},
     formatting::{said, time},
     http::{Done, Visit},
@@ -39,6 +40,7 @@ pub(crate) async fn list(visit: Visit) -> Result<Markup> {
     let next = last.filter(|_| is_full).map(|last| link("/users", &[("prefix", prefix), ("after", &last)]));
     let body = html! {
         (page::search(&visit, "/users", visit.text(Text::UserIdBegins)))
+        p { a href="/disabled" { (visit.text(Text::BannedUsers)) } }
         @if rows.is_empty() {
             p { (visit.text(Text::NothingFound)) }
         } @else {
@@ -126,6 +128,7 @@ fn actions(visit: &Visit, id: &str, is_banned: bool) -> Markup {
             } @else {
                 (page::action(visit, "/user/ban", Text::Ban, &[("user", id)], &nothing))
             }
+            (erasure::actions(visit, id))
         }
     }
 }
