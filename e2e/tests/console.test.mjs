@@ -1,6 +1,7 @@
 // The console as administrators use it, in Chromium: by keyboard, without JavaScript, in both languages, on a narrow screen. Run by console.sh.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
@@ -14,8 +15,33 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('./sdk/node_modu
 const HOSTILE = '<script>document.title="taken"</script>"\'&\u202Etxt.exe';
 const TEXTS = { en: { signIn: 'Sign in', out: 'Sign out' }, zh: { signIn: '登录', out: '退出登录' } };
 
-let browser, ann, ben, group, chat;
+/** What the operator would have written. */
+const object = {
+  apiVersion: 'openim.io/v1alpha1', kind: 'OpenIMCluster', metadata: { name: 'demo', namespace: 'chat', generation: 3 },
+  status: {
+    observedGeneration: 3, message: 'Waits for an approval.', pods: '11/12', version: '0.1.0', planID: 'a1b2c3',
+    conditions: [{ type: 'Ready', status: 'False', reason: 'AwaitingApproval', message: HOSTILE, lastTransitionTime: '2026-11-30T01:02:03Z' }],
+    components: [{ name: 'gateway', desired: 2, ready: 1, updated: 0, version: '0.1.0' }],
+    plan: [{ component: 'gateway', reason: 'version 0.1.0 to 0.2.0', pods: 2 }],
+    blockers: [{ component: '', gate: 'AwaitingApproval', message: 'approve the plan' }],
+    dependencies: [{ name: 'kafka', managed: true, reachable: true, message: '', disk: 'kafka-0 is 85 % full' }],
+    endpoints: { api: '', ws: '' }, history: [{ generation: 2, version: '0.1.0', since: '2026-11-01T00:00:00Z', spec: '{}' }],
+  },
+};
+const asked = [];
+/** The API server of Kubernetes, and the receiver of webhooks. */
+const outside = createServer((request, answer) => {
+  request.resume();
+  asked.push(`${request.method} ${request.url}`);
+  const told = (status, body) => answer.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  if (request.url.startsWith('/hooks')) return told(200, { actionCode: 0, errCode: 0, errMsg: '', errDlt: '', nextCode: 0 });
+  const isObject = request.url === '/apis/openim.io/v1alpha1/namespaces/chat/openimclusters/demo' && request.headers.authorization === 'Bearer a-token';
+  return isObject && request.method === 'GET' ? told(200, object) : told(403, {});
+});
+
+let browser, ann, ben, group, chat, news;
 before(async () => {
+  await new Promise((listening) => { outside.listen(23011, '127.0.0.1', listening); });
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
@@ -33,13 +59,18 @@ before(async () => {
     assert.equal(sent.errCode, 0, JSON.stringify(sent));
   }
   await ok(ben, '/third/logs/upload', { platform: 2, appFramework: 'x', version: '1', fileURLs: [{ filename: HOSTILE, URL: 'javascript:alert(1)' }] });
+  news = (await ok(root, '/user/add_notification_account', { nickName: HOSTILE, faceURL: '', appMangerLevel: 3 })).userID;
   chat = `si_${[ann.userID, ben.userID].sort().join('_')}`;
   await until('the messages are stored', async () => {
     const { seqs } = await ok(ben, '/msg/get_conversations_has_read_and_max_seq', { userID: ben.userID, conversationIDs: [chat] });
     return seqs[chat]?.maxSeq >= 60;
   }, 30_000);
 });
-after(() => browser.close());
+after(async () => {
+  outside.close();
+  outside.closeAllConnections();
+  await browser.close();
+});
 
 async function opened(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'en-GB', ...options });
@@ -60,6 +91,7 @@ const asAdmin = (page) => signIn(page, 'account', 'admin', password);
 const pages = () => [
   '/', '/users', `/users?prefix=${ben.userID}`, '/users?prefix=nobody', `/user?id=${ben.userID}`, '/user?id=nobody', '/groups', `/group?id=${group}`,
   `/chats?user=${ann.userID}`, `/chat?user=${ann.userID}&conversation=${chat}`, '/logs', '/nothing',
+  '/notifications', `/notification?id=${news}`, '/webhooks', '/cluster', '/disabled', '/disabled?status=2', '/?live=on',
 ];
 const audited = () => readdirSync(logs).flatMap((name) => readFileSync(join(logs, name), 'utf8').split('\n'))
   .filter((line) => line.includes('"audit"')).map((line) => JSON.parse(line));
@@ -247,6 +279,89 @@ test('a ban cuts off and is lifted', async () => {
   assert.equal((await admin('/auth/get_user_token', { userID: ann.userID, platformID: 2 })).errCode, 0);
 });
 
+/** Fills the form behind a summary, and sends it. */
+async function filled(page, summary, fields) {
+  const form = page.locator('.actions details', { has: page.locator('summary', { hasText: summary }) });
+  await form.locator('summary').click();
+  for (const [name, value] of Object.entries({ reason: 'a campaign', ...fields })) await form.locator(`[name=${name}]`).fill(value);
+  await form.locator('button').click();
+}
+const inboxOf = async (who, account) => {
+  const { maxSeqs } = await ok(who, '/msg/newest_seq', { userID: who.userID });
+  return Object.entries(maxSeqs).find(([id]) => id.startsWith('sn_') && id.includes(account))?.[1] ?? 0;
+};
+
+test('a notification account is created, and some and all are notified, each once', async () => {
+  const page = await opened({ javaScriptEnabled: false });
+  await asAdmin(page);
+  await page.goto(`${site}/notifications`);
+  await filled(page, 'Create notification account', { name: 'Campaign' });
+  await page.waitForURL(/done=account-created/);
+  const account = new URL(page.url()).searchParams.get('id');
+  await filled(page, 'Send to some users', { receivers: `${ben.userID}, ${ben.userID}`, text: 'Hello Ben' });
+  await page.waitForURL(/done=notified/);
+  await until('ben has it once', async () => await inboxOf(ben, account) === 1, 10_000);
+  assert.equal(await inboxOf(ann, account), 0);
+  await noted('console.act', (line) => line.path === '/notifications/send' && line.reason === 'a campaign' && line.code === 0);
+
+  const everybody = async () => {
+    await page.goto(`${site}/notification?id=${account}`);
+    await filled(page, 'Send to all users', { text: 'Hello everybody', broadcast: `all-of-${account}` });
+    await page.waitForURL(/done=broadcast-begun/);
+    await until('the broadcast has ended', async () => {
+      await page.goto(`${site}/notification?id=${account}`);
+      return (await page.textContent('main')).includes('Sent to all users');
+    }, 30_000);
+  };
+  await everybody();
+  await until('both have it', async () => await inboxOf(ann, account) === 1 && await inboxOf(ben, account) === 2, 10_000);
+  await noted('console.broadcast', (line) => line.account === account && line.state === 'sent' && line.administrator === 'account:admin');
+  await everybody();
+  assert.deepEqual([await inboxOf(ann, account), await inboxOf(ben, account)], [1, 2], 'the same broadcast again is the same messages');
+});
+
+test('a user is erased by somebody who has typed the id', async () => {
+  const zoe = await user('zoe');
+  const page = await opened();
+  await asAdmin(page);
+  await page.goto(`${site}/user?id=${zoe.userID}`);
+  await filled(page, 'Erase permanently', { confirm: ann.userID });
+  assert.match(await page.textContent('[role=alert]'), /confirm must be the id/);
+  await page.goto(`${site}/user?id=${zoe.userID}`);
+  await filled(page, 'Erase permanently', { confirm: zoe.userID, reason: 'asked for it' });
+  await page.waitForURL(/done=erased/);
+  assert.ok((await page.textContent('table')).includes(zoe.userID));
+  assert.equal((await page.goto(`${site}/user?id=${zoe.userID}`)).status(), 404);
+  await noted('console.act', (line) => line.path === '/user/erase' && line.reason === 'asked for it' && line.code === 0);
+});
+
+test('the cluster is shown as its operator sees it, read by one call', async () => {
+  const page = await opened();
+  await asAdmin(page);
+  await page.goto(site);
+  asked.length = 0;
+  await page.click('nav a[href="/cluster"]');
+  const shown = await page.textContent('main');
+  for (const expected of ['Waits for an approval.', 'gateway 1/2', 'kafka-0 is 85 % full', 'version 0.1.0 to 0.2.0', 'approve the plan', 'a1b2c3', '[U+202E]']) {
+    assert.ok(shown.includes(expected), `${expected}: ${shown}`);
+  }
+  assert.deepEqual(asked.filter((request) => !request.includes('/hooks')), ['GET /apis/openim.io/v1alpha1/namespaces/chat/openimclusters/demo']);
+  assert.equal(await page.locator('main form').count(), 0, 'nothing can be done there');
+});
+
+test('webhooks are counted, and a page that was asked to reloads itself', async () => {
+  const page = await opened({ javaScriptEnabled: false });
+  await asAdmin(page);
+  const answer = await page.goto(`${site}/webhooks?live=on`);
+  assert.equal(answer.headers().refresh, '15');
+  assert.match(await page.textContent('table'), /afterCreateGroup/);
+  await page.waitForEvent('load', { timeout: 60_000 });
+  const delivered = page.locator('.tiles div', { hasText: 'Delivered' }).locator('dd');
+  await until('the hook of the group is counted', async () => await delivered.count() > 0 && Number(await delivered.textContent()) >= 1, 60_000);
+  await page.click('text=Stop reloading');
+  assert.equal((await page.reload()).headers().refresh, undefined);
+});
+
 test('forms from elsewhere are refused, and a read-only role cannot act', async () => {
   const fields = { user: ben.userID, reason: 'spam' };
   const page = await opened();
@@ -261,7 +376,7 @@ test('forms from elsewhere are refused, and a read-only role cannot act', async 
   await reader.goto(`${site}/user?id=${ben.userID}`);
   assert.equal(await reader.locator('details').count(), 0);
   const form = await reader.inputValue('input[name=form]');
-  for (const path of ['/user/ban', '/user/force-out', '/chat/revoke', '/group/dismiss']) {
+  for (const path of ['/user/ban', '/user/erase', '/user/force-out', '/chat/revoke', '/group/dismiss', '/notifications/create', '/notifications/broadcast']) {
     const refused = await reader.context().request.post(site + path, { form: { ...fields, form }, maxRedirects: 0 });
     assert.equal(refused.status(), 403, path);
   }
