@@ -348,9 +348,17 @@ mod tests {
                 ("reason", "campaign"),
             ]
         };
+        let (written, until) = telemetry::Written::start();
         let to = admin.done("/notifications/broadcast", &fields("")).await;
         assert_eq!(to, "/notification?done=broadcast-begun&id=news");
         world.settled().await;
+        let line = written.only("console.broadcast");
+        assert_eq!(
+            (&line["state"], &line["sent"], &line["after"]),
+            (&"sent".into(), &233.into(), &"u229".into()),
+            "{line}"
+        );
+        drop(until);
         let page = admin.page("/notification?id=news").await;
         assert!(
             page.contains("Sent to all users") && page.contains("<dd>233</dd>") && page.contains("u229"),
