@@ -133,7 +133,7 @@ pub(crate) async fn one(visit: Visit) -> Result<Markup> {
 
 fn content(visit: &Visit) -> Markup {
     html! {
-        label { (visit.text(Text::NotificationText)) textarea name="text" required maxlength=(TEXT) rows="4" {} }
+        label { (visit.text(Text::NotificationContent)) textarea name="text" required maxlength=(TEXT) rows="4" {} }
         label { (visit.text(Text::NotificationLink)) input name="link" type="url" maxlength=(TEXT) autocomplete="off"; }
     }
 }

@@ -148,8 +148,8 @@ texts! {
     NotFound: "There is no such page.", "页面不存在。";
     NotSent: "Refused", "被拒绝";
     NothingFound: "Nothing found.", "未找到任何内容。";
+    NotificationContent: "Text", "内容";
     NotificationLink: "Link (optional)", "链接（可选）";
-    NotificationText: "Text", "内容";
     Notifications: "Notifications", "通知";
     Older: "Older", "较早";
     OlderTemplates: "Pods of older templates, replaced with their next change", "使用旧模板的组件（下次变更时替换）";
