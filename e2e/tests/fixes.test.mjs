@@ -188,3 +188,108 @@ test('who joins a group that needs no approval has entered it, and was not invit
   assert.equal((await told(anna, 1510, (t) => t.group.groupID === groupID)).entrantUser.userID, ben.userID);
   assert.ok(!anna.line.messages().some((item) => item.contentType === 1509));
 });
+
+test('private chat that one sets is in what the other synchronizes next', async () => {
+  const [anna, ben] = [await user('anna'), await user('ben')];
+  const conversationID = `si_${[anna.userID, ben.userID].sort().join('_')}`;
+  const row = (userID, more = {}) => ({ conversationID, conversationType: 1, userID, ...more });
+  await ok(ben, '/conversation/set_conversations', { userIDs: [ben.userID], conversation: row(anna.userID, { isPinned: true }) });
+  const known = await ok(ben, '/conversation/get_incremental_conversations', { userID: ben.userID, version: 0, versionID: '' });
+  await ok(anna, '/conversation/set_conversations', { userIDs: [anna.userID], conversation: row(ben.userID, { isPrivateChat: true }) });
+  const { update } = await until('it is there', async () => {
+    const next = await ok(ben, '/conversation/get_incremental_conversations', { userID: ben.userID, version: known.version, versionID: known.versionID });
+    return next.update?.length > 0 && next;
+  });
+  assert.deepEqual(update.map((item) => [item.conversationID, item.isPrivateChat, item.isPinned]), [[conversationID, true, true]]);
+});
+
+test('an at-message from a back end names whom it mentions', async () => {
+  const [anna, ben] = [await online('anna'), await online('ben')];
+  const groupID = await make(anna, [ben]);
+  await ok(root, '/msg/send_msg', { sendID: anna.userID, groupID, sessionType: 3, contentType: 106, content: { text: '@ben', atUserList: [ben.userID], isAtSelf: false } });
+  const got = await ben.line.message('it', (item) => item.contentType === 106);
+  assert.deepEqual(got.atUserIDList, [ben.userID]);
+});
+
+test('a picture that a member has in a group is set, and told', async () => {
+  const [anna, ben] = [await online('anna'), await online('ben')];
+  const groupID = await make(anna, [ben]);
+  await ok(ben, '/group/set_group_member_info', { members: [{ groupID, userID: ben.userID, faceURL: 'https://example.org/b.png' }] });
+  assert.equal((await told(anna, 1516, (t) => t.changedUser.userID === ben.userID)).changedUser.faceURL, 'https://example.org/b.png');
+  const { members } = await ok(anna, '/group/get_group_members_info', { groupID, userIDs: [ben.userID] });
+  assert.equal(members[0].faceURL, 'https://example.org/b.png');
+});
+
+test('who is administrator no longer is listed among the members again', async () => {
+  const [anna, ben, cleo] = [await user('anna'), await user('ben'), await user('cleo')];
+  const groupID = await make(anna, [ben, cleo]);
+  const role = (who, roleLevel) => ok(anna, '/group/set_group_member_info', { members: [{ groupID, userID: who.userID, roleLevel }] });
+  const list = async () => (await ok(anna, '/group/get_group_member_list', { groupID, pagination: { pageNumber: 1, showNumber: 10 } })).members.map(({ userID }) => userID);
+  const full = async () => (await ok(anna, '/group/get_full_group_member_user_ids', { groupID, idHash: 0 })).userIDs;
+  const before = await list();
+  const last = [ben, cleo].find(({ userID }) => userID === before.at(-1));
+  await role(last, 60);
+  await until('administrators come before members', async () => (await list())[1] === last.userID);
+  await role(last, 20);
+  await until('the order is that of before', async () => (await list()).join() === before.join());
+  assert.deepEqual(await full(), before);
+});
+
+test('a group that goes to a muted member is told by two changes, both of which are synchronized', async () => {
+  const [anna, ben] = [await user('anna'), await user('ben')];
+  const groupID = await make(anna, [ben]);
+  await ok(anna, '/group/mute_group_member', { groupID, userID: ben.userID, mutedSeconds: 600 });
+  const at_ = (known) => ok(anna, '/group/get_incremental_group_members', { groupID, version: known?.version ?? 0, versionID: known?.versionID ?? '' });
+  const known = await at_();
+  await ok(anna, '/group/transfer_group', { groupID, oldOwnerUserID: anna.userID, newOwnerUserID: ben.userID });
+  const { update, version } = await until('both are there', async () => {
+    const next = await at_(known);
+    return next.update?.length === 2 && next;
+  });
+  assert.ok(version > known.version);
+  const roles = Object.fromEntries(update.map((item) => [item.userID, [item.roleLevel, item.muteEndTime]]));
+  assert.deepEqual(roles, { [ben.userID]: [100, 0], [anna.userID]: [20, 0] });
+});
+
+test('the place of a removed message has the time of a message', async () => {
+  const [anna, ben] = [await online('anna'), await online('ben')];
+  const groupID = await make(anna, [ben]);
+  const id = `sg_${groupID}`;
+  for (const text of ['one', 'two']) await say(anna, groupID, text);
+  const { seq } = await ben.line.message('it', (item) => item.contentType === 101 && item.content.includes('one'));
+  await has(ben, id, 'two');
+  await ok(root, '/msg/delete_msg_phsical_by_seq', { conversationID: id, seqs: [seq] });
+  const { msgs } = await ben.line.must('pullByRange', { userID: ben.userID, seqRanges: [{ conversationID: id, begin: seq, end: seq, num: 1 }], order: 0 });
+  const [gap] = msgs[id].Msgs;
+  assert.deepEqual([gap.seq, gap.status], [seq, 4]);
+  assert.ok(gap.sendTime > 0, `${gap.sendTime}`);
+});
+
+test('a conversation whose newest message was removed is listed with the one before', async () => {
+  const [anna, ben] = [await online('anna'), await user('ben')];
+  const conversationID = `si_${[anna.userID, ben.userID].sort().join('_')}`;
+  const list = async () => (await ok(anna, '/conversation/get_sorted_conversation_list', { userID: anna.userID, conversationIDs: [conversationID], pagination: { pageNumber: 1, showNumber: 10 } })).conversationElems;
+  for (const content of ['one', 'two']) await ok(root, '/msg/send_msg', { sendID: ben.userID, recvID: anna.userID, sessionType: 1, contentType: 101, content: { content } });
+  const { seq } = await anna.line.message('it', (item) => item.contentType === 101 && item.content.includes('two'));
+  const shown = async () => JSON.parse((await list())?.[0]?.msgInfo.content ?? '{}').content;
+  await until('it is the newest', async () => await shown() === 'two');
+  await ok(root, '/msg/delete_msg_phsical_by_seq', { conversationID, seqs: [seq] });
+  assert.deepEqual((await list())?.map((item) => item.conversationID), [conversationID]);
+});
+
+test('friends that a back end imports have each other, and are told', async () => {
+  const [anna, ben] = [await online('anna'), await online('ben')];
+  await ok(root, '/friend/import_friend', { ownerUserID: anna.userID, friendUserIDs: [ben.userID] });
+  for (const [who, peer] of [[anna, ben], [ben, anna]]) {
+    const { friendsInfo } = await ok(who, '/friend/get_friend_list', { userID: who.userID, pagination: { pageNumber: 1, showNumber: 10 } });
+    assert.deepEqual(friendsInfo.map(({ friendUser }) => friendUser.userID), [peer.userID]);
+  }
+  await told(ben, 1201);
+});
+
+test('a token is valid at once where the clock is behind', async () => {
+  const claims = JSON.parse(Buffer.from((await user('anna')).token.split('.')[1], 'base64url'));
+  const now = Date.now() / 1000;
+  assert.ok(claims.iat < now && claims.exp > now, JSON.stringify(claims));
+  assert.ok((claims.nbf ?? 0) < now - 240, 'it is refused nowhere for being too new');
+});

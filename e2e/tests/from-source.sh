@@ -39,7 +39,7 @@ start all env IMENV_API_REQUESTSPERSECOND=50 IMENV_GATEWAY_MAXCONNECTIONS=20 IME
   IMENV_ADDRESSLIMITS_REQUESTSPERSECOND=20 IMENV_ADDRESSLIMITS_HANDSHAKESPERSECOND=4 IMENV_ADDRESSLIMITS_CONNECTIONS=3 "$server" all --config "$work/config"
 until_ready all 23000
 check 8
-echo 'friendVerify: true' >> "$work/config/config.yaml"
+printf '%s\n' 'friendVerify: true' 'historyForNewMembers: false' >> "$work/config/config.yaml"
 tested limits.test.mjs
 ls "$work"/log/all.*.log > /dev/null
 stop all TERM

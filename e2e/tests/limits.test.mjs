@@ -1,10 +1,10 @@
-// Limits that a test must set low to meet: a gateway's connections, a user's requests and an address'; friendVerify and logoutRevokes; and wrong secrets, after
+// Limits that a test must set low to meet: a gateway's connections, a user's requests and an address'; friendVerify, historyForNewMembers and logoutRevokes; and wrong secrets, after
 // which nobody becomes an administrator for a minute. Run by from-source.sh.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Socket } from './sdk/lib/socket.mjs';
 import { until } from './sdk/lib/wait.mjs';
-import { at, call, login, root, user } from './lib/api.mjs';
+import { at, call, login, ok, root, user } from './lib/api.mjs';
 import { save, see } from './lib/shown.mjs';
 
 let alice, bob;
@@ -98,6 +98,23 @@ test('with friendVerify a stranger is refused', async () => {
   assert.equal(answer.errCode, 1303);
   see('errors', 1303);
   line.close();
+});
+test('without historyForNewMembers who joins reads from then on', async () => {
+  const { groupID } = (await ok(root, '/group/create_group', { ownerUserID: alice.userID, memberUserIDs: [], groupInfo: { groupName: 'g', groupType: 2 } })).groupInfo;
+  const say = (content) => ok(root, '/msg/send_msg', { sendID: alice.userID, groupID, content: { content }, contentType: 101, sessionType: 3 });
+  const read = async (who) => {
+    const range = { conversationID: `sg_${groupID}`, begin: 1, end: 100, num: 100 };
+    const { msgs } = await ok(root, '/msg/pull_msg_by_seq', { userID: who.userID, seqRanges: [range] });
+    return (msgs?.[range.conversationID]?.Msgs ?? []).filter(({ contentType, status }) => contentType === 101 && status !== 4)
+      .map(({ content }) => JSON.parse(Buffer.from(content, 'base64')).content);
+  };
+  await say('before');
+  await until('it is stored', async () => (await read(alice)).includes('before'));
+  await ok(root, '/group/invite_user_to_group', { groupID, invitedUserIDs: [bob.userID], reason: '' });
+  await say('after');
+  await until('he reads it', async () => (await read(bob)).includes('after'));
+  assert.deepEqual(await read(bob), ['after']);
+  assert.deepEqual(await read(alice), ['before', 'after']);
 });
 test('with logoutRevokes a token ends with the logout, on all its connections', async () => {
   const carol = await user('carol');

@@ -1,4 +1,4 @@
-// The table of docs/COMPATIBILITY.md of what upstream's server fixed after 3.8.3-patch.12, from fixes.json beside this file.
+// The table of docs/COMPATIBILITY.md of what upstream's server fixed since June 2024, from fixes.json beside this file.
 //   fixes.mjs [--check]     writes it; with --check it only fails when the table is another one, or a test that it names is not there
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,9 @@ const page = path('docs/COMPATIBILITY.md');
 const fixes = JSON.parse(readFileSync(new URL('fixes.json', import.meta.url), 'utf8'));
 
 const problems = [];
-const hasTest = ({ file, test }) => existsSync(path(file)) && readFileSync(path(file), 'utf8').includes(`test('${test}'`);
+// `test('…'` or `route('…'` in JavaScript, a function with #[test] in Rust.
+const hasTest = ({ file, test }) => existsSync(path(file)) && (file.endsWith('.rs') ? [`fn ${test}(`] : ['test', 'route'].map((kind) => `${kind}('${test.replaceAll("'", "\\'")}'`))
+  .some((text) => readFileSync(path(file), 'utf8').includes(text));
 function shownBy(fix) {
   if (fix.class === 'none') return 'not applicable';
   if (fix.class !== 'tested') problems.push(`${fix.subject}: '${fix.class}' is neither 'tested' nor 'none'`);
