@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BackupStatus {
-    /// The schedule and its time zone, as they are carried out.
+    /// The schedule and time zone in effect.
     pub schedule: String,
-    /// Since when backups are made by this schedule without interruption; omitted while they are suspended.
+    /// When this schedule came into effect, or was last resumed; omitted while backups are suspended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// When the next backup begins; omitted while they are suspended.
@@ -52,6 +52,6 @@ pub struct BackupFailure {
     pub time: Time,
     /// The Job.
     pub job: String,
-    /// What the program said, or why Kubernetes stopped it.
+    /// The error of the program, or why Kubernetes stopped it.
     pub message: String,
 }

@@ -106,8 +106,9 @@ pub struct OpenIMClusterSpec {
     #[schemars(range(min = 0, max = 720))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_overlap_hours: Option<i32>,
-    /// Any text, for example the date. Changing it replaces the certificate authority of internalTLS and all certificates: everybody trusts both
-    /// authorities, then uses certificates of the new one, then drops the old one. Without it this happens two years before the authority expires.
+    /// Any text, for example the date. Changing it replaces the certificate authority of internalTLS and all certificates: all pods first trust both
+    /// authorities, then use certificates of the new one, then stop trusting the old one. Otherwise this happens two years before the authority
+    /// expires.
     #[schemars(length(max = 64))]
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub certificate_rotation: String,
@@ -886,7 +887,7 @@ pub struct Backup {
     #[schemars(range(min = 1, max = 366))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<u16>,
-    /// Makes no scheduled backups for now. What exists is kept.
+    /// Whether scheduled backups are paused. Existing backups are kept.
     #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
     pub suspend: bool,
 }
@@ -1157,7 +1158,7 @@ pub struct Traces {
     /// Address of the collector's OTLP receiver over gRPC, such as `http://collector.observability:4317`.
     #[schemars(length(min = 8, max = 512), regex(pattern = "^https?://"))]
     pub endpoint: String,
-    /// One of how many requests is traced; 1: every request.
+    /// One in this many requests is traced; 1: every request.
     #[serde(default = "hundred")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub sample_one_in: u32,

@@ -143,8 +143,8 @@ pub struct OpenIMClusterStatus {
     /// Each backing server, as probed.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub dependencies: Vec<Dependency>,
-    /// What this cluster uses of external servers: the server, and a digest of an address and of the names there. Two clusters with the same
-    /// entry would take each other's records.
+    /// The external servers that this cluster uses: for each, its kind and a digest of an address and of the names used there (database, topics,
+    /// keys). Two clusters with the same entry would take each other's records.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub shared: Vec<String>,
@@ -167,8 +167,8 @@ pub struct OpenIMClusterStatus {
 pub struct Certificates {
     /// When the certificate authority expires. It is replaced two years before, or when spec.certificateRotation changes.
     pub authority_expires: Time,
-    /// When the first of the certificates expires that services and managed servers use. Renewed two months before; pods are restarted for it, also
-    /// without an approval, and in the last month also outside of windows and while the rollout is paused.
+    /// When the first certificate expires that a service or managed server uses. Certificates are renewed two months before; pods are then
+    /// restarted, without waiting for approval, and in the last month also outside of windows and while the rollout is paused.
     pub earliest_expires: Time,
     /// Progress of the replacement of the authority (spec.certificateRotation); empty: none so far.
     #[serde(default, skip_serializing_if = "String::is_empty")]

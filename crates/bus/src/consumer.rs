@@ -58,7 +58,7 @@ pub(crate) enum Event {
     /// A commit failed, as during a rebalance: partitions and the offsets to continue from.
     NotCommitted(Vec<(i32, i64)>),
     /// The topic was deleted and recreated.
-    MadeAnew,
+    Recreated,
 }
 
 pub(crate) struct Context {
@@ -73,7 +73,7 @@ pub(crate) struct Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
-            RDKafkaLogLevel::Debug if recreated::says(line, &self.topic) => _ = self.tell(Event::MadeAnew),
+            RDKafkaLogLevel::Debug if recreated::says(line, &self.topic) => _ = self.tell(Event::Recreated),
             RDKafkaLogLevel::Debug => {}
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::info!(facility, line, "consumer.client")
@@ -322,7 +322,7 @@ impl Consumer {
                         }
                     }
                     Event::NotCommitted(offsets) => source.progress.lock().not_committed(offsets),
-                    Event::MadeAnew => source.begin_anew(&handler, &tasks, &mut running).await,
+                    Event::Recreated => source.begin_again(&handler, &tasks, &mut running).await,
                 },
                 // The queues of the partitions take all records; this poll serves rebalances and errors.
                 event = source.member.recv() => match event {
@@ -380,7 +380,7 @@ impl Source {
     }
 
     /// Reads the partitions from their beginnings, and says so to whoever reads them next: what was finished was in another topic.
-    async fn begin_anew<H: PartitionHandler>(
+    async fn begin_again<H: PartitionHandler>(
         self: &Arc<Self>,
         handler: &(impl Fn(i32) -> H + Send),
         tasks: &TaskTracker,
@@ -390,7 +390,7 @@ impl Source {
         tracing::warn!(
             topic = self.topic,
             ?partitions,
-            "consumer.topic_made_anew: it is read from its beginning"
+            "consumer.topic_recreated: reading it from its beginning"
         );
         end(running.drain().map(|(_, running)| running).collect()).await;
         self.progress.lock().forget(&partitions);
@@ -465,7 +465,7 @@ async fn consume<H: PartitionHandler>(
             next_record = if full { None } else { futures::FutureExt::now_or_never(queue.recv()) };
         }
         if gathering.skipped > 0 {
-            tracing::warn!(topic, partition, records = gathering.skipped, "consumer.too_old: passed over");
+            tracing::warn!(topic, partition, records = gathering.skipped, "consumer.too_old: skipped");
         }
         let Some(offset) = gathering.last_offset else {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -510,12 +510,12 @@ mod tests {
     /// `e2e/tests/from-source.sh` runs it.
     #[tokio::test]
     #[ignore = "OPENIM_TEST_KAFKA names no broker"]
-    async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
+    async fn a_recreated_topic_is_read_from_its_beginning() {
         let config = config::Kafka {
             address: vec![std::env::var("OPENIM_TEST_KAFKA").unwrap()],
             ..Default::default()
         };
-        let (topic, options) = ("made-anew", AdminOptions::new());
+        let (topic, options) = ("recreated", AdminOptions::new());
         let admin: AdminClient<_> = client(&config).create().unwrap();
         let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
         admin.create_topics([&new], &options).await.unwrap();

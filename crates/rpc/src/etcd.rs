@@ -71,7 +71,7 @@ async fn register_until(config: &Config, name: &str, address: &str, stop: &Cance
         let registered = register(&config.etcd, name, address, stop).await;
         let Err(error) = registered else { return };
         if !was_told {
-            tracing::warn!(name, address, %error, "discovery.not_registered: it is tried again");
+            tracing::warn!(name, address, %error, "discovery.not_registered: retrying");
         }
         was_told = true;
         pause(stop).await;
@@ -113,7 +113,7 @@ pub(crate) async fn follow(etcd: Etcd, service: Service, mut found: Found, stop:
                 Ok(()) => return,
                 Err(error) => {
                     if !was_told {
-                        tracing::warn!(service = service.name(), %error, "discovery.away: what is known stays");
+                        tracing::warn!(service = service.name(), %error, "discovery.away: keeping the known addresses");
                     }
                     was_told = true;
                 }

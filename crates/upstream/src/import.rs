@@ -122,7 +122,7 @@ impl<'i> Import<'i> {
         match state(self.store).await? {
             Some(state) if state.source == self.name => Ok(true),
             Some(state) => Err(Error::Refused(format!(
-                "an import from {} has begun in this database: continue it, or remove it with --abort",
+                "an import from {} was started in this database: continue it, or remove it with --abort",
                 state.source
             ))),
             None if self.store.is_unused(admins).await? => Ok(false),
@@ -150,7 +150,7 @@ impl<'i> Import<'i> {
     /// When a database fails; running it again continues.
     pub async fn pass(&self, report: &mut Report<'_>) -> Result<Pass> {
         let Some(mut state) = state(self.store).await? else {
-            return Err(Error::Refused("no import has begun in this database".into()));
+            return Err(Error::Refused("no import was started in this database".into()));
         };
         let is_whole = state.collection.is_empty();
         let mut counts = Counts::default();
@@ -206,7 +206,7 @@ impl<'i> Import<'i> {
     /// When the source still changes, or something differs: the import goes on then.
     pub async fn finish(&self, report: &mut Report<'_>) -> Result<Verified> {
         let Some(before) = state(self.store).await? else {
-            return Err(Error::Refused("no import has begun in this database".into()));
+            return Err(Error::Refused("no import was started in this database".into()));
         };
         if before.done {
             forget(self.store).await?;

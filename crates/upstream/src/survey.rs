@@ -111,7 +111,7 @@ impl Survey {
             ));
         }
         if self.purged > 0 {
-            lines.push(format!("note: {} lists are read completely once by their clients", self.purged));
+            lines.push(format!("note: clients will fetch {} lists completely once", self.purged));
         }
         lines
     }

@@ -120,7 +120,7 @@ async fn lists(store: &Store, list: List, items: &[Item<'_>]) -> Result<()> {
     store.remove_rows(&list.log(), doc! { "d_id": { "$in": ids } }).await?;
     if store.insert_rows(&list.log(), &log).await? == Inserted::Conflict {
         let changed_meanwhile =
-            format!("{}: somebody else writes to it: stop the services of this cluster", list.log());
+            format!("{}: another process writes to it: stop the services of this cluster", list.log());
         return Err(Error::Refused(changed_meanwhile));
     }
     put(store, list.theirs(), &["d_id"], new, changed).await

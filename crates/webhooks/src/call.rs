@@ -31,10 +31,10 @@ pub(crate) enum CallError {
     #[error("sending failed: {0}")]
     Unsendable(String),
     /// The receiver refuses just this one: its size, its form.
-    #[error("it was answered with {0}")]
+    #[error("the receiver answered {0}")]
     Refused(StatusCode),
     /// The receiver answered something else than 2xx.
-    #[error("it was answered with {0}")]
+    #[error("the receiver answered {0}")]
     NotTaken(StatusCode),
     /// Nothing came back, or not in time.
     #[error("{0}")]

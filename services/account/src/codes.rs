@@ -164,7 +164,7 @@ impl App {
 }
 
 pub(crate) fn code_used() -> Error {
-    Code::CODE_USED.with("the code was used already; ask for a new one")
+    Code::CODE_USED.with("the code was already used; ask for a new one")
 }
 
 #[cfg(test)]

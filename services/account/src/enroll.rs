@@ -168,7 +168,7 @@ fn random_user_id() -> String {
 /// The code of the ChatServer for a name that somebody else has.
 pub(crate) fn taken(kind: CredentialKind) -> Error {
     match kind {
-        CredentialKind::Account => Code::ACCOUNT_TAKEN.with("the account is taken"),
+        CredentialKind::Account => Code::ACCOUNT_TAKEN.with("the account name is already taken"),
         CredentialKind::Phone => Code::PHONE_TAKEN.with("the phone number is registered already"),
         CredentialKind::Email => Code::EMAIL_TAKEN.with("the mail address is registered already"),
     }
@@ -201,7 +201,7 @@ impl App {
             }
             Err(Taken::Name | Taken::LastName) => {
                 self.require_free(&newcomer.names, "").await?;
-                return Err(Error::args(format!("user.userID {id} has an account already")));
+                return Err(Error::args(format!("user.userID {id} already has an account")));
             }
         }
         self.metrics.registered.inc();
@@ -218,7 +218,7 @@ impl App {
         if !newcomer.user_id.is_empty() {
             let id = newcomer.user_id.clone();
             if self.accounts.one::<Account>(&id).await?.is_some() {
-                return Err(Error::args(format!("user.userID {id} has an account already")));
+                return Err(Error::args(format!("user.userID {id} already has an account")));
             }
             if !self.im.register(op, &id, nickname, face).await? {
                 let face = (!face.is_empty()).then(|| face.to_owned());

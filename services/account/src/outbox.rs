@@ -100,7 +100,9 @@ impl Outbox {
         if can {
             return Ok(());
         }
-        Err(Error::unavailable(format!("this server sends no codes by {what}; its administrator sets {key}")))
+        Err(Error::unavailable(format!(
+            "this server cannot send codes by {what}; an administrator can set {key}"
+        )))
     }
 
     /// A place for one letter. It is taken before anybody looks whether there is a recipient: a full outbox must not tell who has an account.

@@ -84,7 +84,7 @@ fn description(route: &Route) -> String {
         description.push_str(" For administrators.");
     }
     if route.audited {
-        description.push_str(" Calls of administrators are recorded in the audit log.");
+        description.push_str(" Calls by administrators are recorded in the audit log.");
     }
     if route.beyond {
         description.push_str(" Not in OpenIM v3.8.");
@@ -104,12 +104,12 @@ fn posted(operation: &mut Value, [request, response]: [Value; 2]) {
     let retry = json!({ "retry-after": { "schema": { "type": "string" } } });
     operation["responses"] = json!({
         "200": { "description": "success, and every error of the API", "content": content },
-        "400": { "description": "the body ends before its content length", "content": { "text/plain": {} } },
+        "400": { "description": "the body is shorter than its content length", "content": { "text/plain": {} } },
         "408": { "description": "the body took too long", "content": { "text/plain": {} } },
         "413": { "description": too_large(), "content": { "text/plain": {} } },
         "429": { "description": "rate limit of the user or address exceeded",
             "headers": retry, "content": content },
-        "503": { "description": "there is no room in memory for the call: retry later", "headers": retry,
+        "503": { "description": "the server's memory budget is exhausted: retry later", "headers": retry,
             "content": { "application/json": content["application/json"], "text/plain": {} } },
     });
 }

@@ -155,7 +155,7 @@ impl Upload<'_> {
                 frame = body.frame() => frame,
                 () = sleep_until(at) => {
                     if due.take().is_none() {
-                        return Err(self.broken("nothing came for a minute"));
+                        return Err(self.broken("no data arrived for a minute"));
                     }
                     self.append(arriving.take(), false).await?;
                     continue;
@@ -165,7 +165,7 @@ impl Upload<'_> {
                 None => break,
                 Some(Err(_gone)) => {
                     self.append(arriving.take(), false).await?;
-                    return Err(self.broken("the connection broke"));
+                    return Err(self.broken("the connection was lost"));
                 }
                 Some(Ok(frame)) => {
                     let pushed = arriving.push(&frame.into_data().unwrap_or_else(|_trailers| Bytes::new()));
@@ -190,7 +190,7 @@ impl Upload<'_> {
 
     fn broken(&self, why: &str) -> Error {
         let next = self.next;
-        Error::args(format!("{why}: {next} packets are stored; another upload goes on behind them"))
+        Error::args(format!("{why}: {next} packets are stored; another upload continues after them"))
     }
 
     /// Repeated while nobody answers: the position makes that harmless.
@@ -218,7 +218,7 @@ impl Upload<'_> {
         };
         let late = || {
             Error::unreachable(
-                "the packets may or may not be stored; upload the rest after a look at the stream",
+                "the packets may or may not be stored; read the stream before uploading the rest",
             )
         };
         timeout(PATIENCE, repeated).await.unwrap_or_else(|_late| Err(late()))?;

@@ -172,7 +172,7 @@ impl Auth {
             return Err(Error::no_permission("secret is not this cluster's API secret"));
         }
         if !self.config.is_admin(&request.user_id) {
-            return Err(Error::args("userID is not among adminUserIDs of the configuration"));
+            return Err(Error::args("userID is not listed in adminUserIDs of the configuration"));
         }
         let token = self.issue(&request.user_id, Platform::ADMIN, 0).await?;
         Ok(GetAdminTokenResp { token, expire_time_seconds: self.lifetime(Platform::ADMIN) })

@@ -77,7 +77,7 @@ impl AccountAdmins {
     pub(crate) async fn level(&self, operation_id: &str, token: &str, account: &str) -> Result<i32> {
         let info: Info = self.ask("/account/info", operation_id, Some(token), &json!({}), None).await?;
         if info.account != account {
-            return Err(ErrorCode::TokenUnknown.with("the account has another name now; sign in again"));
+            return Err(ErrorCode::TokenUnknown.with("the account was renamed; sign in again"));
         }
         Ok(info.level)
     }

@@ -138,7 +138,7 @@ impl App {
         }
         let token_of = self.im.administrator_of(operation_id, &session.im_token).await?;
         if token_of != session.im_user {
-            return Err(ended("the session is another one's"));
+            return Err(ended("the session belongs to another administrator"));
         }
         let level = match session.way {
             Way::Secret => None,

@@ -171,7 +171,7 @@ fn may_force_out(visit: &Visit, user: &str) -> bool {
 pub(crate) async fn force_out(visit: Visit, form: Fields) -> Result<Done> {
     let user = form.required("user")?;
     if !may_force_out(&visit, &user) {
-        return Err(Error::no_permission("only administrators force administrators out"));
+        return Err(Error::no_permission("only administrators can log administrators out"));
     }
     let platform = match form.get("platform") {
         "" => None,

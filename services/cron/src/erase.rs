@@ -41,7 +41,7 @@ impl Cron {
             match worked {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "erase.failed: tried again"),
+                Err(error) => tracing::warn!(%error, "erase.failed: retrying"),
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -57,7 +57,7 @@ impl Cron {
             let next = match self.step_of(&job, &mut conversations).await {
                 Ok(next) => next,
                 Err(error) => {
-                    tracing::warn!(user = job.user_id, stage = ?job.stage, %error, "erase.step_failed: tried again");
+                    tracing::warn!(user = job.user_id, stage = ?job.stage, %error, "erase.step_failed: retrying");
                     job.failed(&error.to_string(), self.clock.now_ms())
                 }
             };

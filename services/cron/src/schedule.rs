@@ -24,9 +24,9 @@ pub(crate) async fn repeat<F: Future<Output = Result<u64>>>(
         span.in_scope(|| match ended {
             Ok(Ok(0)) => {}
             Ok(Ok(count)) => tracing::info!(count, "cron.done"),
-            Ok(Err(error)) => tracing::warn!(%error, "cron.failed: tried again in an hour"),
+            Ok(Err(error)) => tracing::warn!(%error, "cron.failed: retrying in an hour"),
             Err(_elapsed) => {
-                tracing::warn!(longest = ?LONGEST, "cron.too_long: goes on in an hour");
+                tracing::warn!(longest = ?LONGEST, "cron.too_long: continuing in an hour");
             }
         });
         tokio::select! {

@@ -21,7 +21,7 @@ impl Cron {
             let context = Context::system(format!("cron-streams-{}", model::random_id()));
             let span = tracing::error_span!("job", job = "streams", operation_id = context.operation_id);
             if let Err(error) = self.end_due_streams(&context).instrument(span.clone()).await {
-                span.in_scope(|| tracing::warn!(%error, "streams.failed: tried again"));
+                span.in_scope(|| tracing::warn!(%error, "streams.failed: retrying"));
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -77,7 +77,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
             biased;
             () = connection.cut.cancelled() => {
                 gateway.metrics.cut.inc();
-                tracing::info!(user = connection.user, "connection.cut: it does not read");
+                tracing::info!(user = connection.user, "connection.cut: the client does not read");
                 return;
             }
             answer = poll_answer(&mut answering) => {

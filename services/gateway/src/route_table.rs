@@ -123,7 +123,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>, stop: CancellationToken) {
             Err(error) => {
                 gateway.table_complete.store(false, Ordering::Release);
                 if !was_told {
-                    tracing::warn!(%error, "routes.not_kept: it is tried again");
+                    tracing::warn!(%error, "routes.not_kept: retrying");
                 }
                 was_told = true;
                 RETRY

@@ -186,12 +186,14 @@ impl Messages {
         if !context.is_privileged() {
             if is_notification(message.content_type) {
                 return Err(Error::no_permission(format!(
-                    "contentType {} is for the server only",
+                    "contentType {} is reserved for the server",
                     message.content_type
                 )));
             }
             if !options::is_set(&message.options, options::IS_NOT_NOTIFICATION) {
-                return Err(Error::no_permission("option isNotNotification=false is for the server only"));
+                return Err(Error::no_permission(
+                    "option isNotNotification=false is reserved for the server",
+                ));
             }
         }
         Ok(())

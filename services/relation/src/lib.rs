@@ -153,7 +153,7 @@ impl Relations {
         check::at_most("reqMsg", &request.req_msg, protocol::bounds::NOTE_BYTES)?;
         check::at_most("ex", &request.ex, protocol::bounds::TEXT_BYTES)?;
         if from == to {
-            return Err(ErrorCode::AddYourself.with("toUserID is the applicant itself"));
+            return Err(ErrorCode::AddYourself.with("toUserID is the applicant"));
         }
         let body = json!({ "fromUserID": from, "toUserID": to, "reqMsg": request.req_msg, "ex": request.ex });
         self.ask(context, Hook::BeforeAddFriend, body).await?;
@@ -289,12 +289,12 @@ impl Relations {
         check::ids("friendUserIDs", &request.friend_user_ids, protocol::bounds::ITEMS)?;
         let owner = &request.owner_user_id;
         if request.friend_user_ids.contains(owner) {
-            return Err(ErrorCode::AddYourself.with("friendUserIDs names the owner"));
+            return Err(ErrorCode::AddYourself.with("friendUserIDs contains the owner"));
         }
         self.registered(owner).await?;
         let known = self.store.users(&request.friend_user_ids).await?;
         if known.len() != request.friend_user_ids.len() {
-            return Err(ErrorCode::UserNotFound.with("friendUserIDs names users that are not registered"));
+            return Err(ErrorCode::UserNotFound.with("friendUserIDs contains users that are not registered"));
         }
         self.store.check_room(Room::Friends, owner, request.friend_user_ids.len() as u64).await?;
         let pairs: Vec<(String, String)> =
@@ -333,7 +333,7 @@ impl Relations {
         check::ids("friendUserIDs", &request.friend_user_ids, protocol::bounds::ITEMS)?;
         context.require_self("ownerUserID", owner)?;
         if self.store.friends(owner, &request.friend_user_ids).await?.len() != request.friend_user_ids.len() {
-            return Err(ErrorCode::RecordNotFound.with("friendUserIDs names users that are not friends"));
+            return Err(ErrorCode::RecordNotFound.with("friendUserIDs contains users that are not friends"));
         }
         let mut fields = Document::new();
         if let Some(pinned) = request.is_pinned {
@@ -521,7 +521,7 @@ impl Relations {
         context.require_self("ownerUserID", owner)?;
         check::at_most("ex", &request.ex, protocol::bounds::TEXT_BYTES)?;
         if owner == blocked {
-            return Err(Error::args("blackUserID is the owner itself"));
+            return Err(Error::args("blackUserID is the owner"));
         }
         self.registered(blocked).await?;
         let body = json!({ "ownerUserID": owner, "blackUserID": blocked });

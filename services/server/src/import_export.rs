@@ -118,7 +118,7 @@ pub(crate) async fn import(directory: &Path, wanted: Wanted) -> anyhow::Result<(
         let was = import::abort(&store).await?;
         println!(
             "{}",
-            if was { "everything that was imported is removed" } else { "no import has begun here" }
+            if was { "everything that was imported is removed" } else { "no import has been started here" }
         );
         return Ok(());
     }
@@ -150,7 +150,7 @@ pub(crate) async fn import(directory: &Path, wanted: Wanted) -> anyhow::Result<(
         found.lines().iter().for_each(|line| println!("{line}"));
         ensure!(
             found.is_complete() || wanted.leave_out,
-            "something cannot be moved (see above): repair it at the source, or go on without it by --leave-out"
+            "something cannot be moved (see above): repair it at the source, or continue without it with --leave-out"
         );
     }
     import.begin(&config.admin_user_ids).await?;

@@ -75,7 +75,7 @@ pub(crate) fn write_files(to: &Path) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("where this program is")?;
     place(&to.join(PROGRAM), &std::fs::read(program)?, 0o555, None)?;
     if to.join(CONFIG).exists() {
-        println!("{} is there: all secrets stay as they are", to.join(CONFIG).display());
+        println!("{} exists: all secrets are kept", to.join(CONFIG).display());
         return Ok(());
     }
     for file in files() {

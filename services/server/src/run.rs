@@ -240,7 +240,7 @@ impl Process {
             "an import into this database is not finished: run `openim-server import --finish` or `--abort`"
         );
         store.ensure_indexes().await.context("creating the indexes of MongoDB")?;
-        let removed = store.migrate_conversations().await.context("looking through conversations")?;
+        let removed = store.migrate_conversations().await.context("checking conversations")?;
         if removed > 0 {
             tracing::warn!(
                 removed,

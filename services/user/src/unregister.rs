@@ -103,7 +103,7 @@ impl Users {
         }));
         // One that auth refuses, as an old one does for a platform that it does not know, keeps no other from being called.
         if let Some(Err(error)) = told.await.into_iter().find(Result::is_err) {
-            tracing::warn!(user, %error, "user.not_logged_out: the job does it");
+            tracing::warn!(user, %error, "user.not_logged_out: the erasure job will");
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(crate) struct AddReq {
 pub(crate) async fn add(app: Arc<App>, _: Call, request: AddReq) -> Result<Answer> {
     password::check("password", &request.password)?;
     if request.password == password::as_sent(&request.account) {
-        return Err(Error::args("password must not be the account"));
+        return Err(Error::args("password must differ from the account name"));
     }
     let admin = Admin {
         account: required("account", request.account)?,
@@ -43,7 +43,7 @@ pub(crate) async fn add(app: Arc<App>, _: Call, request: AddReq) -> Result<Answe
         create_time: app.now(),
     };
     match app.accounts.add(&[admin]).await {
-        Err(error) if error.is_duplicate_key() => Err(Error::exists("the account is taken")),
+        Err(error) if error.is_duplicate_key() => Err(Error::exists("the account name is already taken")),
         outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
 }
@@ -61,7 +61,7 @@ pub(crate) async fn delete(app: Arc<App>, _: Call, request: DeleteReq) -> Result
     distinct("userIDs", &ids)?;
     let known = app.accounts.some::<Admin>(&ids).await?;
     if known.len() != ids.len() {
-        return Err(Error::not_found("userIDs names somebody who is not an administrator"));
+        return Err(Error::not_found("userIDs contains a user who is not an administrator"));
     }
     if known.iter().any(|admin| admin.level == SUPER) {
         return Err(Error::no_permission("administrators of level 100 cannot be deleted"));

@@ -58,7 +58,7 @@ pub(crate) async fn add(app: Arc<App>, _: Call, request: AddReq) -> Result<Answe
         create_time: app.now(),
     };
     match app.accounts.add(&[applet]).await {
-        Err(error) if error.is_duplicate_key() => Err(Error::exists("id exists already")),
+        Err(error) if error.is_duplicate_key() => Err(Error::exists("id already exists")),
         outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
 }

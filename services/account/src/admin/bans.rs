@@ -81,7 +81,7 @@ pub(crate) async fn add(app: Arc<App>, _: Call, request: AddReq) -> Result<Answe
     };
     let rows = request.forbiddens.into_iter().map(row).collect::<Result<Vec<_>>>()?;
     match app.accounts.add(&rows).await {
-        Err(error) if error.is_duplicate_key() => Err(Error::exists("some are banned already")),
+        Err(error) if error.is_duplicate_key() => Err(Error::exists("some are already banned")),
         outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
 }
@@ -161,7 +161,7 @@ pub(crate) async fn bind(app: Arc<App>, _: Call, request: BoundReq) -> Result<An
         rows.push(LoginAddress { user_id, ip: parse("limits.ip", &ip)?, create_time });
     }
     match app.accounts.add(&rows).await {
-        Err(error) if error.is_duplicate_key() => Err(Error::exists("some pairs exist already")),
+        Err(error) if error.is_duplicate_key() => Err(Error::exists("some pairs already exist")),
         outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
 }

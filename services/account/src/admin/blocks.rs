@@ -41,7 +41,7 @@ pub(crate) async fn add(app: Arc<App>, call: Call, request: AddReq) -> Result<An
         create_time: app.now(),
     };
     match app.accounts.add(&[block]).await {
-        Err(error) if error.is_duplicate_key() => return Err(Error::args("the account is blocked already")),
+        Err(error) if error.is_duplicate_key() => return Err(Error::args("the account is already blocked")),
         outcome => outcome?,
     }
     // A new password that was being set has ended its own note, which has the same name.

@@ -29,7 +29,7 @@ pub(crate) async fn add_friends(app: Arc<App>, _: Call, request: FriendsReq) -> 
     let ids = request.user_ids;
     distinct("userIDs", &ids)?;
     if app.accounts.some::<Account>(&ids).await?.len() != ids.len() {
-        return Err(Error::not_found("userIDs names somebody without an account"));
+        return Err(Error::not_found("userIDs contains a user without an account"));
     }
     let (now, mut rows) = (app.now(), vec![]);
     rows.extend(ids.into_iter().map(|user_id| DefaultFriend { user_id, create_time: now }));
@@ -42,7 +42,7 @@ pub(crate) async fn add_friends(app: Arc<App>, _: Call, request: FriendsReq) -> 
 pub(crate) async fn delete_friends(app: Arc<App>, _: Call, request: FriendsReq) -> Result<Answer> {
     distinct("userIDs", &request.user_ids)?;
     app.remove_all::<DefaultFriend>(&request.user_ids, || {
-        Error::not_found("userIDs names somebody who is not a default friend")
+        Error::not_found("userIDs contains a user who is not a default friend")
     })
     .await?;
     Ok(NOTHING)
@@ -94,7 +94,7 @@ pub(crate) async fn add_groups(app: Arc<App>, call: Call, request: GroupsReq) ->
 pub(crate) async fn delete_groups(app: Arc<App>, _: Call, request: GroupsReq) -> Result<Answer> {
     distinct("groupIDs", &request.group_ids)?;
     app.remove_all::<DefaultGroup>(&request.group_ids, || {
-        Error::not_found("groupIDs names one that is not a default group")
+        Error::not_found("groupIDs contains a group that is not a default group")
     })
     .await?;
     Ok(NOTHING)

@@ -79,7 +79,7 @@ impl App {
         };
         let rows: Vec<Invitation> = codes.into_iter().map(row).collect();
         match self.accounts.add(&rows).await {
-            Err(error) if error.is_duplicate_key() => Err(Error::args("codes: some exist already")),
+            Err(error) if error.is_duplicate_key() => Err(Error::args("codes: some already exist")),
             outcome => outcome.map_err(Error::from),
         }
     }

@@ -95,12 +95,14 @@ pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Res
         return Err(Error::args("password: use /account/change_password, which asks for the current one"));
     }
     if request.level.is_some_and(|level| level != admin.level) {
-        return Err(Error::no_permission("nobody may change his own level"));
+        return Err(Error::no_permission("administrators cannot change their own level"));
     }
     let roles = &app.config.console.roles;
     let renamed = request.account.as_deref().filter(|name| *name != admin.account);
     if renamed.is_some_and(|name| roles.names(name) || roles.names(&admin.account)) {
-        return Err(Error::no_permission("account: console.roles of the configuration names it"));
+        return Err(Error::no_permission(
+            "account: listed in console.roles of the configuration; change it there first",
+        ));
     }
     let mut fields = bson::Document::new();
     for (field, key, value) in
@@ -117,7 +119,7 @@ pub(crate) async fn update(app: Arc<App>, call: Call, request: UpdateReq) -> Res
         return Err(Error::args("there is nothing to update"));
     }
     match app.accounts.set_admin(&admin.account, fields).await {
-        Err(error) if error.is_duplicate_key() => Err(Error::exists("the account is taken")),
+        Err(error) if error.is_duplicate_key() => Err(Error::exists("the account name is already taken")),
         outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
 }

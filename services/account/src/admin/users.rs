@@ -63,7 +63,7 @@ pub(crate) async fn import(app: Arc<App>, call: Call, request: ImportReq) -> Res
 
 /// Spreadsheets are not read.
 pub(crate) async fn import_sheet(_: Arc<App>, _: Call, _: Nothing) -> Result<Answer> {
-    Err(Error::unavailable("spreadsheets are not read; send the users to /user/import/json"))
+    Err(Error::unavailable("spreadsheets are not supported; use /user/import/json"))
 }
 
 pub(crate) async fn allow_register(app: Arc<App>, _: Call, _: Nothing) -> Result<Answer> {

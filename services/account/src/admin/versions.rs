@@ -43,7 +43,7 @@ pub(crate) async fn add(app: Arc<App>, _: Call, request: AddReq) -> Result<Answe
     };
     match app.accounts.add(&[version]).await {
         Err(error) if error.is_duplicate_key() => {
-            Err(Error::exists("this version of the platform exists already"))
+            Err(Error::exists("this version of the platform already exists"))
         }
         outcome => outcome.map(|()| NOTHING).map_err(Error::from),
     }
@@ -93,7 +93,7 @@ pub(crate) async fn update(app: Arc<App>, _: Call, request: UpdateReq) -> Result
         Ok(true) => Ok(NOTHING),
         Ok(false) => Err(Error::not_found(format!("there is no version {id}"))),
         Err(error) if error.is_duplicate_key() => {
-            Err(Error::exists("this version of the platform exists already"))
+            Err(Error::exists("this version of the platform already exists"))
         }
         Err(error) => Err(error.into()),
     }

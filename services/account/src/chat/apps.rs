@@ -94,7 +94,7 @@ pub(crate) async fn before_add_friend(app: Arc<App>, _: Call, request: CallbackR
     let asked = app.accounts.one::<Attribute>(&request.to_user_id).await?;
     let asked = asked.ok_or_else(|| Error::not_found("toUserID has no account"))?;
     if asked.allow_add_friend != 1 {
-        return Err(Code::NO_FRIENDS.with("the user takes no friend requests"));
+        return Err(Code::NO_FRIENDS.with("the user does not accept friend requests"));
     }
     Ok(None)
 }

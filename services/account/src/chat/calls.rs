@@ -50,7 +50,9 @@ struct Video {
 pub(crate) async fn token(app: Arc<App>, call: Call, request: TokenReq) -> Result<Answer> {
     let settings = &app.settings().live_kit;
     if settings.url.is_empty() {
-        return Err(Error::unavailable("this server has no calls; its administrator sets accounts.liveKit"));
+        return Err(Error::unavailable(
+            "calls are not configured on this server; an administrator can set accounts.liveKit",
+        ));
     }
     let user = call.caller()?.user_id.clone();
     if call.is_admin() || (!request.identity.is_empty() && request.identity != user) {
@@ -106,7 +108,7 @@ impl App {
                 self.accounts.join_call(name, user, PAIR, until).await?
             }
         };
-        if may { Ok(()) } else { Err(Error::no_permission("the call is between others")) }
+        if may { Ok(()) } else { Err(Error::no_permission("the call is between other users")) }
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) async fn login(app: Arc<App>, call: Call, request: LoginReq) -> Resul
     let mut still = app.refuse_blocked(&user).await;
     let now = app.accounts.one::<Account>(&user).await?;
     if still.is_ok() && now.is_none_or(|now| now.change_time != account.change_time) {
-        still = Err(Code::WRONG_PASSWORD.with("the account has changed meanwhile; log in again"));
+        still = Err(Code::WRONG_PASSWORD.with("the account was changed concurrently; log in again"));
     }
     if let Err(refused) = still {
         app.note_down(Later::LogOut, &user).await?;
@@ -114,10 +114,10 @@ impl App {
     /// The account that got a code: the name that the code went to is the one that is looked up.
     async fn by_code(&self, call: &Call, name: &Name, code: &str) -> Result<Account> {
         if name.kind == store::accounts::CredentialKind::Account {
-            return Err(Error::args("verifyCode goes with an email or a phoneNumber"));
+            return Err(Error::args("verifyCode requires email or phoneNumber"));
         }
         self.take_code(call, name, Purpose::Login, code).await?;
-        let gone = || Code::CODE_EXPIRED.with("the account is gone");
+        let gone = || Code::CODE_EXPIRED.with("the account no longer exists");
         let owner = self.owner(name).await?.ok_or_else(gone)?;
         self.accounts.one::<Account>(&owner).await?.ok_or_else(gone)
     }
@@ -141,7 +141,7 @@ impl App {
         if allowed.is_empty() || allowed.iter().any(comes_from) {
             return Ok(());
         }
-        Err(Code::FORBIDDEN.with("the account may not log in from this address"))
+        Err(Code::FORBIDDEN.with("the account cannot log in from this address"))
     }
 }
 

@@ -97,7 +97,7 @@ impl App {
         let found = self.accounts.one::<Invitation>(code).await?;
         let found = found.ok_or_else(|| Code::INVITATION_UNKNOWN.with("the invitation is unknown"))?;
         if !found.user().is_empty() {
-            return Err(Code::INVITATION_USED.with("the invitation was used already"));
+            return Err(Code::INVITATION_USED.with("the invitation was already used"));
         }
         self.refund(spent).await?;
         Ok(Some(code.to_owned()))

@@ -33,7 +33,10 @@ pub(crate) async fn reset(app: Arc<App>, call: Call, request: ResetReq) -> Resul
         return Err(Error::args("verifyCode is required"));
     }
     app.take_code(&call, &recipient, Purpose::Reset, &request.verify_code).await?;
-    let user = app.owner(&recipient).await?.ok_or_else(|| Code::CODE_EXPIRED.with("the account is gone"))?;
+    let user = app
+        .owner(&recipient)
+        .await?
+        .ok_or_else(|| Code::CODE_EXPIRED.with("the account no longer exists"))?;
     app.replace_password(&call, &user, &request.password, &user).await?;
     Ok(NOTHING)
 }
@@ -67,7 +70,7 @@ impl App {
     pub(crate) async fn prove_password(&self, user: &str, current: &str) -> Result<()> {
         password::check("currentPassword", current)?;
         let account = self.accounts.one::<Account>(user).await?;
-        let account = account.ok_or_else(|| Error::not_found("the account is gone"))?;
+        let account = account.ok_or_else(|| Error::not_found("the account no longer exists"))?;
         let whom = Some(format!("user {user}"));
         let spent = self.spend(&[(Limit::PASSWORDS_FROM, whom.clone()), (Limit::PASSWORDS, whom)]).await?;
         if self.passwords.verify(current, Some(&account.password)).await? == Verdict::Wrong {

@@ -114,7 +114,7 @@ impl Cron {
         let left = match self.leave(job, &member).await {
             Ok(()) => 1,
             Err(error) => {
-                tracing::warn!(user, group = member.group_id, %error, "erase.group_not_left: tried again in the next pass");
+                tracing::warn!(user, group = member.group_id, %error, "erase.group_not_left: retrying in the next pass");
                 0
             }
         };

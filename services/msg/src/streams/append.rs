@@ -92,7 +92,7 @@ impl Messages {
                 return Ok(block.end);
             }
         }
-        Err(Error::unreachable("others append to this stream at the same time; send it again"))
+        Err(Error::unreachable("concurrent appends to this stream; send it again"))
     }
 
     /// A dismissed group keeps its members.

@@ -75,7 +75,7 @@ fn check(message: &MsgData) -> Result<Content> {
     protocol::check::at_most("content.content", &content.content, STREAM_PACKET_BYTES)?;
     if !options::is_set(&message.options, options::HISTORY) {
         return Err(Error::args(
-            "a stream ends as a stored message: leave out the option history=false (isOnlineOnly)",
+            "a stream ends as a stored message: remove the option history=false (isOnlineOnly)",
         ));
     }
     bounds::check_record(message.encoded_len() + STREAM_BYTES)?;

@@ -58,7 +58,7 @@ impl Messages {
             }
             Err(error) => {
                 // The end is stored; whoever looks for interrupted streams sends the message.
-                tracing::warn!(conversation = stream.conversation(), %error, "stream.not_sent: tried again");
+                tracing::warn!(conversation = stream.conversation(), %error, "stream.not_sent: retrying");
                 return Ok(());
             }
         };

@@ -194,7 +194,7 @@ async fn run(peers: Peers, shared: Arc<Shared>, stop: CancellationToken) {
             match timeout(LONGEST_SEND, sent).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "stream.not_notified: readers ask for what they miss");
+                    tracing::debug!(%error, "stream.not_notified: readers request what they miss");
                 }
                 Err(_late) => tracing::debug!("stream.not_notified: it took too long"),
             }
