@@ -4,9 +4,9 @@
 //! A backup exists when its manifest does, which is written last: one that was interrupted is not one. A restore marks the database
 //! before it changes it, so that it can be run again when it was interrupted, and only as the restore that it was.
 
+mod encryption;
 mod manifest;
 mod retention;
-mod sealed;
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use object_storage::Objects;
 use serde::Serialize;
 use store::Store;
 
+use encryption::Keys;
 use manifest::{
     CHUNK_BYTES, Collection, FOLDER, MANIFEST, MOST_BYTES, Manifest, is_name, key, read_chunk, write_chunk,
 };
-use sealed::Keys;
 
 pub(crate) use retention::Series;
 

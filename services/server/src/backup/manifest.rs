@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::sealed::Keys;
+use super::encryption::Keys;
 
 pub(super) const FOLDER: &str = "backups/";
 pub(super) const MANIFEST: &str = "manifest.json";
