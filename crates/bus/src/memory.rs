@@ -22,7 +22,7 @@ use crate::{BusError, consumer::Event, partitions::partition_of};
 pub struct Entry {
     /// Its key.
     pub key: String,
-    /// What it says.
+    /// Its content.
     pub payload: Bytes,
     /// Where it is in its partition.
     pub offset: i64,

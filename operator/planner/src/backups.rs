@@ -52,7 +52,7 @@ fn message(observed: &Observed, status: &BackupStatus) -> String {
         return cause.or(problem.map(str::to_owned)).unwrap_or_default();
     }
     let last = match &status.last_success {
-        Some(last) => format!("the last backup is of {}", last.time.0),
+        Some(last) => format!("the last backup began at {}", last.time.0),
         None => "there is no scheduled backup yet".to_owned(),
     };
     let cause = cause.unwrap_or_else(|| "see the events of the CronJob".to_owned());
@@ -190,7 +190,7 @@ mod tests {
         }
         let late = of(&seen(vec![]), Some(&first), "2026-12-02T03:30:00Z");
         assert!(
-            late.message.contains("in two periods, the last backup is of 2026-11-29T03:00:00Z"),
+            late.message.contains("in two periods, the last backup began at 2026-11-29T03:00:00Z"),
             "{}",
             late.message
         );

@@ -141,7 +141,7 @@ impl Calendar {
         let calendar = Self { minutes, hours, days, months, weekdays, zone };
         match calendar.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(calendar),
-            None => Err(format!("{text:?} never comes: no month of it has such a day")),
+            None => Err(format!("{text:?} never occurs: none of its months has such a day")),
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
             ("0 -3 * * *", "the hour goes from"),
             ("0 +3 * * *", "\"+3\": the hour goes from"),
             ("0,,1 * * * *", "\"\": the minute goes from"),
-            ("0 0 30 2 *", "never comes"),
+            ("0 0 30 2 *", "never occurs"),
         ] {
             let found = Calendar::parse(schedule, TimeZone::UTC).unwrap_err();
             assert!(found.contains(problem), "{schedule}: {found}");

@@ -177,7 +177,7 @@ async fn ensure_no_backup(client: &Client, cluster: &Cluster) -> anyhow::Result<
 pub struct How {
     /// Remove what the database holds.
     pub replace: bool,
-    /// Seqs that every conversation leaves out.
+    /// How many sequence numbers to skip in every conversation.
     pub advance: i64,
     /// Also accept unencrypted, unsigned backups.
     pub unsealed: bool,

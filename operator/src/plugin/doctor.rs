@@ -22,10 +22,10 @@ const RESTARTS: i32 = 3;
 /// Services that clients notice at once.
 const FRONT: [&str; 5] = ["gateway", "api", "msg", "transfer", "push"];
 
-/// How bad it is.
+/// Severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Something does not work.
+    /// Broken now.
     Broken,
     /// It works until something happens.
     Risk,
@@ -34,11 +34,11 @@ pub enum Severity {
 /// Something to know, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
     /// What was observed.
     pub seen: String,
-    /// What helps.
+    /// How to fix it.
     pub advice: String,
 }
 

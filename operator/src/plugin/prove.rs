@@ -33,7 +33,7 @@ use crate::plugin::view;
 
 /// The field manager of `status.proof`.
 const MANAGER: &str = "kubectl-openim-prove";
-/// Of the ids of all test users.
+/// Prefix of the ids of all test users.
 const PREFIX: &str = "prove";
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long sending continues after the change has ended.
@@ -234,7 +234,7 @@ async fn send(run: &Arc<Run>, over: impl Future<Output = anyhow::Result<()>>) ->
 /// Proves a change; prints and records the result.
 ///
 /// # Errors
-/// When a promise was broken, or nothing could be proved.
+/// When a guarantee was violated, or nothing could be proved.
 pub async fn prove(client: Client, namespace: &str, name: &str, options: &Options) -> anyhow::Result<()> {
     let clusters: Api<OpenIMCluster> = Api::namespaced(client.clone(), namespace);
     let object = clusters.get(name).await?;

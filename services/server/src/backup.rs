@@ -262,7 +262,7 @@ fn refusal(begun: Option<&str>, name: &str, replace: bool, unused: bool) -> Opti
 pub(crate) struct Wanted {
     /// Remove what the database holds.
     pub replace: bool,
-    /// Seqs that every conversation leaves out.
+    /// How many sequence numbers to skip in every conversation.
     pub advance: i64,
     /// Also accept unencrypted, unsigned backups.
     pub unsealed: bool,

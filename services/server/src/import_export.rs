@@ -39,7 +39,7 @@ pub(crate) struct Wanted {
     /// Only list what the source holds and what cannot be moved.
     #[arg(long)]
     dry_run: bool,
-    /// Go on although something cannot be moved.
+    /// Continue although something cannot be moved.
     #[arg(long)]
     leave_out: bool,
     /// Bring over changes until interrupted.

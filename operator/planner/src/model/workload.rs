@@ -65,7 +65,7 @@ impl Rollout {
         containers.iter().any(|container| container.name == SENTINEL)
     }
 
-    /// All wanted pods are new and serve, and no old one is left.
+    /// All desired pods are updated and ready, and no old one is left.
     pub fn is_done(&self) -> bool {
         self.current
             && self.ready >= self.desired
