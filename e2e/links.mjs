@@ -75,6 +75,9 @@ for (const file of files.filter((file) => /^docs\/.*\.md$/.test(file) && file !=
 const index = readFileSync("docs/adr/README.md", "utf8");
 for (const file of files.filter((file) => /^docs\/adr\/\d+-.*\.md$/.test(file)))
   if (!index.includes(`](${file.slice("docs/adr/".length)})`)) wrong.push(`docs/adr/README.md does not list ${file}`);
+// Every page of the protocol is named by the code that keeps it.
+const code = sources.filter((file) => file.endsWith(".rs")).map((file) => readFileSync(file, "utf8")).join("\n");
+for (const file of files.filter((file) => /^docs\/protocol\/(?!README)/.test(file))) if (!code.includes(file)) wrong.push(`no source names ${file}, which it keeps`);
 if (wrong.length > 0) {
   console.error(wrong.join("\n"));
   process.exit(1);

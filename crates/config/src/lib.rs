@@ -1,6 +1,7 @@
 //! The one configuration file, `config.yaml`: parsed and checked before anything binds. Every key has a default except the
 //! secret. `IMENV_<PATH>` overrides a key (`mongo.uri` is `IMENV_MONGO_URI`). `webhooks.yaml` and `notification.yaml` beside it hold
-//! what may as well stand below `webhooks:` and `notification:`. `config.schema.json` describes the file to editors.
+//! what may as well stand below `webhooks:` and `notification:`. `config.schema.json` describes the file to editors;
+//! docs/protocol/configuration.md has upstream's keys.
 
 mod accounts;
 mod clients;

@@ -1,5 +1,5 @@
 //! Scheduled work: message retention, self-destructing messages, expired objects, abandoned uploads; erasing users;
-//! and streams that nobody ends. Any number of replicas can run: every step is idempotent and small. A run of a job ends: it handles
+//! and streams that nobody ends (docs/protocol/background.md). Any number of replicas can run: every step is idempotent and small. A run of a job ends: it handles
 //! what is due at its start.
 
 mod erase;

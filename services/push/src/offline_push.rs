@@ -1,5 +1,5 @@
 //! Offline push. Users who are not connected on a phone are notified by a push vendor: messages first go to a separate topic, so
-//! that slow vendors never delay online delivery, and are retried a few times.
+//! that slow vendors never delay online delivery, and are retried a few times (docs/protocol/offline-push.md).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Friend requests: asking, answering, listing.
+//! Friend requests: asking, answering, listing (docs/protocol/relations.md).
 
 use config::Hook;
 use notification::To;

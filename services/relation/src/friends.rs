@@ -1,4 +1,4 @@
-//! Friends: importing, removing, remarks and pins, lists and their incremental sync.
+//! Friends: importing, removing, remarks and pins, lists and their incremental sync (docs/protocol/relations.md).
 
 use bson::Document;
 use config::Hook;
