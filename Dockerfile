@@ -9,7 +9,7 @@ RUN target=$(rustc -vV | sed -n 's/^host: //p') \
     && cargo build --locked --release --target "$target" -p openim-server -p openim-operator \
     && mkdir /out && cp "target/$target/release/openim-server" "target/$target/release/openim-operator" /out/
 
-# Whom the servers of others are trusted by, where no authority of their own is named.
+# Public certificate authorities, for external servers whose Secret names no other.
 FROM scratch AS base
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
