@@ -39,6 +39,26 @@ struct RemarkAnswer {
     remark: String,
 }
 
+/// The fields of an update that are present: an empty remark removes it, an absent one keeps it.
+fn changed_fields(request: &UpdateFriendsReq) -> Result<Document> {
+    let mut fields = Document::new();
+    if let Some(pinned) = &request.is_pinned {
+        fields.insert("is_pinned", pinned.value);
+    }
+    if let Some(remark) = &request.remark {
+        check::at_most("remark", &remark.value, protocol::bounds::NOTE_BYTES)?;
+        fields.insert("remark", remark.value.clone());
+    }
+    if let Some(ex) = &request.ex {
+        check::at_most("ex", &ex.value, protocol::bounds::TEXT_BYTES)?;
+        fields.insert("ex", ex.value.clone());
+    }
+    if fields.is_empty() {
+        return Err(Error::args("one of isPinned, remark, ex is required"));
+    }
+    Ok(fields)
+}
+
 impl Relations {
     pub(crate) async fn delete(
         &self,
@@ -131,21 +151,7 @@ impl Relations {
         if self.store.friends(owner, &request.friend_user_ids).await?.len() != request.friend_user_ids.len() {
             return Err(ErrorCode::RecordNotFound.with("friendUserIDs contains users that are not friends"));
         }
-        let mut fields = Document::new();
-        if let Some(pinned) = request.is_pinned {
-            fields.insert("is_pinned", pinned.value);
-        }
-        if let Some(remark) = request.remark {
-            check::at_most("remark", &remark.value, protocol::bounds::NOTE_BYTES)?;
-            fields.insert("remark", remark.value);
-        }
-        if let Some(ex) = request.ex {
-            check::at_most("ex", &ex.value, protocol::bounds::TEXT_BYTES)?;
-            fields.insert("ex", ex.value);
-        }
-        if fields.is_empty() {
-            return Err(Error::args("one of isPinned, remark, ex is required"));
-        }
+        let fields = changed_fields(&request)?;
         let version = self.store.update_friends(owner, &request.friend_user_ids, &fields).await?;
         let tips = FriendsInfoUpdateTips {
             from_to_user_id: pair(owner, owner),
@@ -265,5 +271,35 @@ impl Relations {
             equal,
             user_ids: if equal { vec![] } else { ids },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::wrappers::{BoolValue, StringValue};
+
+    use super::*;
+
+    fn text(value: &str) -> Option<StringValue> {
+        Some(StringValue { value: value.to_owned() })
+    }
+
+    #[test]
+    fn an_empty_remark_removes_it_and_an_absent_one_keeps_it() {
+        let emptied = UpdateFriendsReq { remark: text(""), ..Default::default() };
+        assert_eq!(changed_fields(&emptied).unwrap(), bson::doc! { "remark": "" });
+        let pinned = Some(BoolValue { value: false });
+        let unpinned = UpdateFriendsReq { is_pinned: pinned, ex: text("x"), ..Default::default() };
+        assert_eq!(changed_fields(&unpinned).unwrap(), bson::doc! { "is_pinned": false, "ex": "x" });
+    }
+
+    #[test]
+    fn an_update_of_nothing_or_with_too_long_a_text_is_refused() {
+        let refused = |request| changed_fields(&request).unwrap_err().detail;
+        assert_eq!(refused(UpdateFriendsReq::default()), "one of isPinned, remark, ex is required");
+        let long = "x".repeat(protocol::bounds::NOTE_BYTES + 1);
+        assert!(refused(UpdateFriendsReq { remark: text(&long), ..Default::default() }).contains("remark"));
+        let long = "x".repeat(protocol::bounds::TEXT_BYTES + 1);
+        assert!(refused(UpdateFriendsReq { ex: text(&long), ..Default::default() }).contains("ex has more"));
     }
 }
