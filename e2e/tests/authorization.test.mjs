@@ -172,7 +172,7 @@ const matrix = {
 // What carries its own proof of who may, tested where it is made (objects.test.mjs, routes.test.mjs); a message, whose sender no field names (below).
 const sealed = ['/msg/modify_message', '/msg/append_stream_msg', '/msg/get_stream_msg', '/msg/get_stream_msgs', '/object/auth_sign', '/object/complete_multipart_upload', '/object/complete_form_data', '/msg/send_simple_msg'];
 
-test('no operation is left out', () => {
+test('no operation is missing', () => {
   const asked = routes.filter((route) => route.token && !route.admin).map(({ path }) => path);
   const here = new Set([...Object.keys(matrix), ...sealed]);
   assert.deepEqual(asked.filter((path) => !here.has(path)), []);

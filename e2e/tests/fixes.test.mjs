@@ -235,7 +235,7 @@ test('who is administrator no longer is listed among the members again', async (
   assert.deepEqual(await full(), before);
 });
 
-test('a group that goes to a muted member is told by two changes, both of which are synchronized', async () => {
+test('a group that goes to a muted member makes two changes, both of which are synchronized', async () => {
   const [anna, ben] = [await user('anna'), await user('ben')];
   const groupID = await make(anna, [ben]);
   await ok(anna, '/group/mute_group_member', { groupID, userID: ben.userID, mutedSeconds: 600 });
@@ -265,7 +265,7 @@ test('the place of a removed message has the time of a message', async () => {
   assert.ok(gap.sendTime > 0, `${gap.sendTime}`);
 });
 
-test('a conversation whose newest message was removed is listed with the one before', async () => {
+test('a conversation whose newest message was removed is listed with its previous message', async () => {
   const [anna, ben] = [await online('anna'), await user('ben')];
   const conversationID = `si_${[anna.userID, ben.userID].sort().join('_')}`;
   const list = async () => (await ok(anna, '/conversation/get_sorted_conversation_list', { userID: anna.userID, conversationIDs: [conversationID], pagination: { pageNumber: 1, showNumber: 10 } })).conversationElems;
@@ -277,7 +277,7 @@ test('a conversation whose newest message was removed is listed with the one bef
   assert.deepEqual((await list())?.map((item) => item.conversationID), [conversationID]);
 });
 
-test('friends that a back end imports have each other, and are told', async () => {
+test('friends that a back end imports have each other, and are notified', async () => {
   const [anna, ben] = [await online('anna'), await online('ben')];
   await ok(root, '/friend/import_friend', { ownerUserID: anna.userID, friendUserIDs: [ben.userID] });
   for (const [who, peer] of [[anna, ben], [ben, anna]]) {

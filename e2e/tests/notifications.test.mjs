@@ -132,7 +132,7 @@ describe('groups', () => {
     assert.equal((await told(1502, everybody(), { holds: hasGroup })).group.introduction, 'i');
     untold(1502, [stranger]);
   });
-  test('a name, an announcement and another setting at once are told one by one', async () => {
+  test('a name, an announcement and another setting at once are notified one by one', async () => {
     await ok(owner, '/group/set_group_info_ex', { groupID, groupName: 'third', notification: 'at nine', introduction: 'j' });
     await told(1520, everybody(), { holds: (t) => hasGroup(t) && t.group.groupName === 'third' });
     await told(1519, everybody(), { holds: (t) => hasGroup(t) && t.group.notification === 'at nine' });
