@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { until } from './sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
-import { age, kill } from './lib/database.mjs';
+import { age, expire, kill } from './lib/database.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
@@ -177,6 +177,34 @@ test('a part has the length that was announced, an object no more than is allowe
   const tooLarge = await as(alice, '/object/initiate_form_data', { name: `${alice.userID}/big`, size, contentType: 'video/mp4' });
   assert.equal(tooLarge.errCode, 1001);
   assert.ok(tooLarge.errDlt.includes('maxBytes'), tooLarge.errDlt);
+});
+
+test('a user announces only so many bytes a day, and administrators more', async () => {
+  const greedy = await user('greedy');
+  const GIB = 1 << 30;
+  const form = (who) => as(who, '/object/initiate_form_data', { name: `${greedy.userID}/${randomUUID()}`, size: GIB, contentType: 'video/mp4', absolute: who === root });
+  for (let gib = 1; gib <= 100; gib++) {
+    const answer = await form(greedy);
+    assert.equal(answer.errCode, 0, `${gib} GiB: ${JSON.stringify(answer)}`);
+  }
+  // What is refused is not counted: the next one is refused too, whatever its size.
+  for (const answer of [await form(greedy), await form(greedy)]) {
+    assert.equal(answer.errCode, 1001, JSON.stringify(answer));
+    assert.ok(answer.errDlt.includes('maxBytesPerDay'), answer.errDlt);
+  }
+  assert.equal((await form(root)).errCode, 0);
+});
+
+test('an upload that nobody finishes is given up, and its parts are removed', async () => {
+  const data = randomBytes(200);
+  const { answer } = await announce(alice, `${alice.userID}/abandoned`, data);
+  const [part] = answer.data.upload.sign.parts;
+  const write = async () => (await fetch(part.url, { method: 'PUT', body: data })).status;
+  assert.equal(await write(), 200);
+  expire(md5(md5(data)));
+  // Cron begins with what is due.
+  kill('cron');
+  await until('the storage does not know the upload', async () => await write() === 404, 60_000);
 });
 
 test('administrators do not write where the server keeps its own objects', async () => {

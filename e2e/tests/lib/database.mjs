@@ -32,5 +32,8 @@ function inside(script, words, options) {
 /** Writes rows by collection; `create_time` in ms since 1970. */
 export const plant = (rows) => scripted('plant.mjs', [], { input: JSON.stringify(rows) });
 
+/** Ends the time of unfinished uploads of content with this hash. */
+export const expire = (hash) => scripted('expire.mjs', [hash]);
+
 /** Makes named objects so many days older. */
 export const age = (days, ...names) => scripted('age.mjs', [days, ...names]);
