@@ -56,6 +56,11 @@ test('friends: oneself, who is one already, what was answered already, who block
   await fails(1304, alice, '/friend/add_friend', { ...pair, reqMsg: 'x' });
   await ok(bob, '/friend/add_black', { ownerUserID: bob.userID, blackUserID: carol.userID });
   await sends(1302, carol, { recvID: bob.userID });
+  // Burn-after-reading would be set on the other side too.
+  const conversation = { conversationID: `si_${[bob.userID, carol.userID].sort().join('_')}`, conversationType: 1, userID: bob.userID, isPrivateChat: true };
+  await fails(1302, carol, '/conversation/set_conversations', { userIDs: [carol.userID], conversation });
+  // Friend requests are not blocked.
+  await ok(carol, '/friend/add_friend', { fromUserID: carol.userID, toUserID: bob.userID, reqMsg: 'x' });
 });
 test('groups: an id that is taken, who is not in it, what was answered already, who is muted, one that is dismissed', async () => {
   await fails(1202, alice, '/group/create_group', { ownerUserID: alice.userID, memberUserIDs: [bob.userID], groupInfo: { groupID, groupName: 'g', groupType: 2 } });
