@@ -252,7 +252,7 @@ impl Push {
     }
 
     /// What can be read of a batch: a record that cannot would block its partition for ever.
-    fn decode(&self, batch: Batch) -> Vec<Item> {
+    fn decode(batch: Batch, undecodable: &Counter) -> Vec<Item> {
         let read = |payload| {
             let record = PushRecord::decode(payload)?;
             let message = MsgData::decode(record.msg_data.clone())?;
@@ -262,7 +262,7 @@ impl Push {
             let item: Result<Item, prost::DecodeError> = read(payload);
             item.inspect_err(|error| {
                 tracing::error!(%error, "push.undecodable_record");
-                self.metrics.undecodable.inc();
+                undecodable.inc();
             })
             .ok()
         });
@@ -451,7 +451,7 @@ impl PartitionHandler for Partition {
     /// A process that dies on any line leaves the offset where it was: the batch is pushed again. Only what failed is retried: what is
     /// done is not repeated.
     async fn handle(&mut self, batch: Batch) {
-        let mut items = self.push.decode(batch);
+        let mut items = Push::decode(batch, &self.push.metrics.undecodable);
         let (push, read) = (&self.push, items.len());
         let marks = self.repeats.leave_out(&mut items);
         push.metrics.repeats.inc_by((read - items.len()) as u64);
@@ -491,6 +491,8 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -510,6 +512,20 @@ mod tests {
         assert!(pieces.iter().all(|piece| piece.len() * 1999 <= NAMED_AT_ONCE));
         let seqs: Vec<i64> = pieces.iter().copied().flatten().map(|item| item.message.seq).collect();
         assert_eq!(seqs, (1..=1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over_whichever_layer_is_broken() {
+        let record =
+            |msg_data: Bytes| Bytes::from(PushRecord { msg_data, ..Default::default() }.encode_to_vec());
+        let message = MsgData { seq: 7, ..Default::default() }.encode_to_vec();
+        let broken = Bytes::from_static(&[0xff; 8]);
+        let payloads = [broken.clone(), record(broken), record(message.into())];
+        let batch = Batch { records: payloads.map(|payload| (String::new(), payload)).into() };
+        let undecodable = Counter::default();
+        let read = Push::decode(batch, &undecodable);
+        assert_eq!(read.iter().map(|item| item.message.seq).collect::<Vec<_>>(), [7]);
+        assert_eq!(undecodable.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]
