@@ -1,10 +1,14 @@
 //! The user service, and what is removed by age.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use config::{Config, Live};
 use cron::Cron;
-use model::{Clock, sequencer::DedupKey};
+use model::{Clock, conversation_id, sequencer::DedupKey};
 use protocol::{
     ErrorCode, Result,
     internal::caller::Kind,
@@ -12,7 +16,7 @@ use protocol::{
     user::{SetGlobalRecvMessageOptReq, UserRegisterReq},
 };
 use rpc::Context;
-use store::{DAY_MS, messages::StoredMessage};
+use store::{DAY_MS, DateTime, conversations::Conversation, messages::StoredMessage};
 use tokio_util::sync::CancellationToken;
 
 use crate::{handlers::world, mutants::in_jumping_time};
@@ -129,4 +133,32 @@ fn old_messages_go_without_a_hole_wherever_the_process_dies() {
             return;
         }
     }
+}
+
+/// Rows with a timer of a second are due again before the run that serves them has ended.
+#[test]
+fn a_run_serves_each_timer_once_and_old_messages_go_meanwhile() {
+    in_jumping_time(async {
+        let (world, _process) = world(&[Handler::Msg]).await;
+        old_and_young(&world).await;
+        let store = world.calm_store();
+        let mut ids = Vec::new();
+        for number in 1..=20 {
+            let peer = format!("peer{number}");
+            let id = conversation_id::single("ann", &peer);
+            let mut row = Conversation::new("ann", &id, 1, &peer, "", DateTime::from_millis(1));
+            (row.is_msg_destruct, row.msg_destruct_time) = (true, 1);
+            store.ensure_conversations(&[row]).await.unwrap();
+            ids.push(id);
+        }
+        let begun = world.clock.now_ms();
+        let slow = Plan { slow_ms: 200, ..Plan::default() };
+        clean(&world, &world.process("slow", slow, 1)).await;
+        let served = store.conversations("ann", &ids).await.unwrap();
+        let times = served.iter().map(|row| row.latest_msg_destruct_time.map(DateTime::timestamp_millis));
+        let times: BTreeSet<Option<i64>> = times.collect();
+        assert_eq!((served.len(), times.len()), (20, 1), "{times:?}");
+        assert!(times.first().is_some_and(|time| time.is_some_and(|time| time >= begun)), "{times:?}");
+        assert_eq!(has_no_hole(&world).await, 20);
+    });
 }
