@@ -125,7 +125,7 @@ rm "$disk/full"
 END_OF_FILE
 # Push is frozen until more than a thousand messages wait for it, and no less than 18 s.
 cat > "$work/backlog" <<END_OF_FILE
-stored() { curl -sf -m 10 "http://127.0.0.1:${admin[transfer]}/metrics" | sed -n 's/^msg_insert_mongo_success_total \([0-9]*\).*/\1/p'; }
+stored() { curl -sf -m $deadline "http://127.0.0.1:${admin[transfer]}/metrics" | sed -n 's/^msg_insert_mongo_success_total \([0-9]*\).*/\1/p'; }
 push=\$(cat "$work/push.pid") before=\$(stored) begun=\$(date +%s)
 kill -STOP "\$push"
 until waiting=\$((\$(stored) - before)) && [ "\$waiting" -gt 1000 ] && [ \$((\$(date +%s) - begun)) -ge 18 ]; do
