@@ -35,7 +35,7 @@ step() {
   printf '  %-34s%6d s\n' "$name" $((SECONDS - started))
 }
 
-# The services and the operator as static binaries; cargo itself knows what is stale. OPENIM_BUILT says that it was asked already, before the first test.
+# The services and the operator as static binaries; cargo itself knows what is stale. OPENIM_BUILT says that it was already asked, before the first test.
 build_services() { [ -n "${OPENIM_BUILT:-}" ] || cargo_static build --bin openim-server --bin openim-operator "$@"; }
 # tested [OPTION…] FILE…: tests in JavaScript, in e2e/tests; each file is a process of its own.
 tested() (

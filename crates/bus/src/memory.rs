@@ -155,7 +155,7 @@ pub(crate) struct Member {
     events: mpsc::Sender<Event>,
     /// Of its membership; 0: none.
     generation: Mutex<u64>,
-    /// Where it goes on in the partitions that it reads.
+    /// Where it continues in the partitions that it reads.
     positions: Mutex<HashMap<i32, i64>>,
 }
 

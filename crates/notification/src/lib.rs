@@ -147,7 +147,7 @@ async fn deliver(peers: &Peers, context: &Context, message: MsgData) -> Result<(
     Ok(())
 }
 
-/// [`send`] for an operation that is done already: a failure is logged, not returned, because the change itself holds and
+/// [`send`] for an operation that is already done: a failure is logged, not returned, because the change itself holds and
 /// clients find it by incremental sync.
 pub async fn tell<T: Serialize>(
     peers: &Peers,

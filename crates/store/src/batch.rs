@@ -34,7 +34,7 @@ pub enum Stored {
     Whole,
     /// The messages; the others are still to be raised.
     Messages,
-    /// A seq or de-duplication key exists already: a part of the messages may be stored. Read the state again and place what is missing.
+    /// A seq or de-duplication key already exists: a part of the messages may be stored. Read the state again and place what is missing.
     Conflict,
 }
 

@@ -18,7 +18,7 @@ pub struct Black {
 }
 
 impl Store {
-    /// Blocks a user; `false` when it was blocked already.
+    /// Blocks a user; `false` when it was already blocked.
     pub async fn add_black(&self, row: &Black) -> Result<bool> {
         match self.typed::<Black>("black").insert_one(row).await.map_err(crate::StoreError) {
             Ok(_) => Ok(true),

@@ -248,7 +248,7 @@ impl Page {
         &all[start..end]
     }
 
-    /// The rest of a page that goes on in a second list: the first one has `before` rows, of which the page has `taken`. `None` when
+    /// The rest of a page that continues in a second list: the first one has `before` rows, of which the page has `taken`. `None` when
     /// nothing is missing.
     pub fn behind(self, before: u64, taken: usize) -> Option<Self> {
         let limit = self.limit - i64::try_from(taken).unwrap_or(self.limit);
@@ -482,7 +482,7 @@ pub(crate) fn refusal(what: &str, errors: &[Document]) -> StoreError {
     })
 }
 
-/// The updates that failed, when all of them did because their row was there already.
+/// The updates that failed, when all of them did because their row was already there.
 fn refused_as_duplicates(updates: &[Document], errors: &[Document]) -> Option<Vec<Document>> {
     let duplicate = |error: &Document| {
         let index = usize::try_from(error.get_i32("index").ok()?).ok()?;

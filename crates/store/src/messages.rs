@@ -87,7 +87,7 @@ impl Edit {
 pub enum Inserted {
     /// All documents are stored.
     All,
-    /// Some seq or de-dup key exists already: read the state again and place what is missing.
+    /// Some seq or de-dup key already exists: read the state again and place what is missing.
     Conflict,
 }
 

@@ -110,7 +110,7 @@ impl UserSearch<'_> {
 }
 
 impl Store {
-    /// Creates users; none is created when one exists already.
+    /// Creates users; none is created when one already exists.
     pub async fn create_users(&self, users: &[User]) -> Result<()> {
         in_transaction!(self, [], |session| {
             self.typed::<User>("user").insert_many(users).session(&mut *session).await?;

@@ -153,7 +153,7 @@ impl Keeper {
     }
 }
 
-/// Sends some messages, one after the other; each is tried again with its clientMsgID until it is acknowledged, or given up.
+/// Sends some messages, one after the other; each is retried with its clientMsgID until it is acknowledged, or given up.
 async fn send_all(world: World, user: &'static str, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     for number in 0..MESSAGES_EACH {

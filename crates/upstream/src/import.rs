@@ -117,7 +117,7 @@ impl<'i> Import<'i> {
     /// Whether an earlier run has begun this import.
     ///
     /// # Errors
-    /// When the database is that of another import, or is used already.
+    /// When the database is that of another import, or is already used.
     pub async fn has_begun(&self, admins: &[String]) -> Result<bool> {
         match state(self.store).await? {
             Some(state) if state.source == self.name => Ok(true),

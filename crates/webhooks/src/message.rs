@@ -68,7 +68,7 @@ pub struct Modified {
 
 impl Modified {
     /// Changes the message; whether anything changed. Ids, session and sender stay: they decide where the message goes, and that
-    /// was authorized already.
+    /// was already authorized.
     ///
     /// # Errors
     /// When the new content is not a JSON object.

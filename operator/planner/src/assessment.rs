@@ -16,7 +16,7 @@ impl Assessment {
         Self::with_moves(cluster, observed, Moves::of(cluster, observed))
     }
 
-    /// [`Assessment::of`] for moves that are known already.
+    /// [`Assessment::of`] for moves that are already known.
     pub fn with_moves(cluster: &Cluster, observed: &Observed, moves: Moves) -> Self {
         let scale = |service| (service, scaling::scale(cluster, service, observed));
         Self {

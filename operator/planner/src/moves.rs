@@ -165,7 +165,7 @@ fn kind(is_managed: bool) -> &'static str {
     if is_managed { "managed" } else { "external" }
 }
 
-/// Whether a person has said that what a server held is there already.
+/// Whether a person has said that what a server held is already there.
 fn says(cluster: &Cluster, server: &str, is_managed: bool) -> bool {
     let word = format!("{server}={}", kind(is_managed));
     cluster.moved.split(',').any(|said| said.trim() == word)

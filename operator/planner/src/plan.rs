@@ -29,7 +29,7 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
     plan_with(cluster, observed, Assessment::of(cluster, observed))
 }
 
-/// [`plan`] for a cluster that is assessed already.
+/// [`plan`] for a cluster that is already assessed.
 pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment) -> Plan {
     let settings = render::settings::Settings::of(cluster, observed);
     let services = render::services::objects(cluster, &settings, observed, &assessment);
@@ -187,7 +187,7 @@ pub fn restore_deleted(plan: &mut Plan, before: &Cluster, observed: &Observed) {
     plan.apply.extend(restored);
 }
 
-/// How long a migration that was given up rests before it is tried again.
+/// How long a migration that was given up rests before it is retried.
 const MIGRATION_RESTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// What services wait for until the migration is through, and whether its Job stays.

@@ -213,7 +213,7 @@ struct Operator {
     queue: ReconcileQueue,
 }
 
-/// Why a pass failed; it is tried again.
+/// Why a pass failed; it is retried.
 #[derive(Debug, thiserror::Error)]
 enum ReconcileError {
     #[error("reading: {0}")]

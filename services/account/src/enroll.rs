@@ -169,8 +169,8 @@ fn random_user_id() -> String {
 pub(crate) fn taken(kind: CredentialKind) -> Error {
     match kind {
         CredentialKind::Account => Code::ACCOUNT_TAKEN.with("the account name is already taken"),
-        CredentialKind::Phone => Code::PHONE_TAKEN.with("the phone number is registered already"),
-        CredentialKind::Email => Code::EMAIL_TAKEN.with("the mail address is registered already"),
+        CredentialKind::Phone => Code::PHONE_TAKEN.with("the phone number is already registered"),
+        CredentialKind::Email => Code::EMAIL_TAKEN.with("the mail address is already registered"),
     }
 }
 

@@ -71,7 +71,7 @@ impl App {
         Ok(self.accounts.jobs().put(&[job]).await?)
     }
 
-    /// Does it now; what fails is tried again.
+    /// Does it now; what fails is retried.
     pub(crate) async fn carry_out(
         &self,
         operation_id: &str,

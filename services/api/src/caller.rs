@@ -71,7 +71,7 @@ impl Callers {
         Self { peers, config, believed: Believed::new(), limits }
     }
 
-    /// Counts a request by the address that it comes from, before its token is looked at; not one of an administrator who is known already.
+    /// Counts a request by the address that it comes from, before its token is looked at; not one of an administrator who is already known.
     ///
     /// # Errors
     /// `TooManyRequests` when the address is over its limit.

@@ -1,5 +1,5 @@
 //! `PUT /msg/append_stream_msg`: a stream is written by one long upload. What arrives is appended a few times a second; the end of the
-//! body ends the stream. If the connection breaks, what arrived is appended, and another upload goes on behind it.
+//! body ends the stream. If the connection breaks, what arrived is appended, and another upload continues behind it.
 
 use std::time::Duration;
 

@@ -49,7 +49,7 @@ pub struct Auth {
     clock: Arc<dyn Clock>,
     /// See [`count_logins`].
     logins: Counter,
-    /// What goes on after an answer.
+    /// What continues after an answer.
     tasks: TaskTracker,
 }
 

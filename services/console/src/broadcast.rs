@@ -124,7 +124,7 @@ pub(crate) fn begin(visit: &Visit, message: MsgData, after: &str) -> Result<()> 
     Ok(())
 }
 
-/// Page after page. A death on any line loses the progress, not the audit log's: at most so many pages are tried again, and nobody gets
+/// Page after page. A death on any line loses the progress, not the audit log's: at most so many pages are retried, and nobody gets
 /// the message twice.
 async fn send(visit: Visit, message: MsgData, mut progress: Progress, stop: CancellationToken) {
     let app = visit.app();

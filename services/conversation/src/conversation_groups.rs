@@ -25,7 +25,7 @@ use crate::{
 const MAX_NAME_BYTES: usize = protocol::bounds::NAME_BYTES;
 /// Key of the business notification.
 const CHANGED: &str = "openim.conversationGroup";
-/// How often a change is tried again on top of what others changed meanwhile.
+/// How often a change is retried on top of what others changed meanwhile.
 const ATTEMPTS: usize = 10;
 
 fn check_owner(context: &Context, owner: &str) -> Result<()> {

@@ -71,7 +71,7 @@ impl Conversations {
         Ok(row)
     }
 
-    /// Creates a row that does not exist, with its hooks. The messages that need it are accepted already: a veto or a receiver that
+    /// Creates a row that does not exist, with its hooks. The messages that need it are already accepted: a veto or a receiver that
     /// does not answer must not hold them up, so the row is then created as it was.
     pub(crate) async fn create_with_hooks(&self, context: &Context, row: Conversation) -> Result<()> {
         if self.store.conversation(&row.owner_user_id, &row.conversation_id).await?.is_some() {

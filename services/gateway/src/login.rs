@@ -43,7 +43,7 @@ fn sort(policy: Policy, own: &Route, others: Vec<Route>) -> Sorted {
 }
 
 /// Kicks the connections that this login replaces, wherever they are, each by its own id; and this one where a later login replaces it.
-/// `listed`: the user's connections by the table, if they are known already.
+/// `listed`: the user's connections by the table, if they are already known.
 pub(crate) async fn replace_others(
     gateway: &Gateway,
     connection: &Connection,

@@ -19,7 +19,7 @@ impl Repeats {
         Self(Handled::new(capacity))
     }
 
-    /// Takes out what was pushed already, and what is there twice; what stands for the others.
+    /// Takes out what was already pushed, and what is there twice; what stands for the others.
     pub(crate) fn leave_out(&mut self, items: &mut Vec<Item>) -> Marks {
         let mut here = Marks::new();
         items.retain(|item| {

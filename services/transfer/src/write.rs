@@ -17,7 +17,7 @@ use crate::{
     positions::{Raises, raises},
 };
 
-/// A batch that meets another owner more often than this is tried again after a pause.
+/// A batch that meets another owner more often than this is retried after a pause.
 const MAX_CONFLICTS: usize = 8;
 
 impl Partition {

@@ -102,7 +102,7 @@ impl Accounts {
         store.ensure_job_indexes().await
     }
 
-    /// Adds rows; none when one is there already.
+    /// Adds rows; none when one is already there.
     ///
     /// # Errors
     /// A duplicate key when one is there.

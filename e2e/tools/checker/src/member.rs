@@ -23,7 +23,7 @@ pub(crate) const PLATFORM: i32 = 2;
 const AGAIN: Duration = Duration::from_millis(200);
 /// Connections that may end without a word on a message that is too large, before that counts as no answer: some end for another reason.
 const WORDLESS: u32 = 5;
-/// A message as it is cannot be taken; whatever else is refused is tried again.
+/// A message as it is cannot be taken; whatever else is refused is retried.
 const ARGUMENT_ERROR: i64 = 1001;
 
 /// An open connection, and what it is pushed.

@@ -124,7 +124,7 @@ impl Messages {
         Ok(stored)
     }
 
-    /// How many of the packets the stream has already.
+    /// How many of the packets the stream already has.
     async fn known_of(&self, stream: &Stream, request: &AppendStreamMsgReq, at: Position) -> Result<usize> {
         let start = request.start_index;
         if start > at.next {

@@ -68,7 +68,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
 pub(super) trait Bucket {
     /// Hands over the keys that begin with a prefix.
     async fn for_each_key(&self, prefix: &str, take: impl FnMut(String)) -> anyhow::Result<()>;
-    /// Removes an object; one that does not exist is removed already.
+    /// Removes an object; one that does not exist is already removed.
     async fn remove(&self, key: &str) -> anyhow::Result<()>;
 }
 
