@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use budget::Budget;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use prometheus_client::metrics::{gauge::Gauge, histogram::Histogram};
 use rdkafka::{
@@ -59,6 +61,8 @@ pub(crate) enum Event {
     NotCommitted(Vec<(i32, i64)>),
     /// The topic was deleted and recreated.
     Recreated,
+    /// The handler of a partition panicked: nobody reads the partition any more.
+    Broken(i32),
 }
 
 pub(crate) struct Context {
@@ -151,9 +155,13 @@ const HANDOVER: Duration = Duration::from_secs(2);
 /// behind them. After a crash that much is handled again, without effect.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 
+/// A partition whose handler panicked is read again after this.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// What the tasks of all partitions share.
 struct Source {
     member: Member,
+    events: mpsc::Sender<Event>,
     topic: String,
     batch_size: usize,
     order: Order,
@@ -167,9 +175,15 @@ struct Source {
 }
 
 impl Source {
-    fn of(member: Member, topic: &str, batch_size: usize, order: Order, budget: Budget) -> Self {
+    fn of(
+        (member, events): (Member, mpsc::Sender<Event>),
+        topic: &str,
+        batch_size: usize,
+        order: Order,
+        budget: Budget,
+    ) -> Self {
         let (topic, progress) = (topic.to_owned(), Mutex::default());
-        Self { member, topic, batch_size, order, oldest: None, progress, budget, batches: None }
+        Self { member, events, topic, batch_size, order, oldest: None, progress, budget, batches: None }
     }
 
     fn commit_finished(&self, mode: CommitMode) {
@@ -245,11 +259,11 @@ impl Consumer {
             .set("statistics.interval.ms", "5000")
             .create_with_context(Context {
                 topic: topic.to_owned(),
-                events: sender,
+                events: sender.clone(),
                 closing: AtomicBool::new(false),
                 lag,
             })?;
-        let member = Member::Kafka(Arc::new(consumer));
+        let member = (Member::Kafka(Arc::new(consumer)), sender);
         let source =
             Source { batches: Some(batches), ..Source::of(member, topic, batch_size, order, budget) };
         Ok(Self { source, events })
@@ -267,7 +281,8 @@ impl Consumer {
     ) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let line = crate::memory::Line { log: log.clone(), fates };
-        let member = Member::Memory(Arc::new(crate::memory::Member::new(line, topic, group, sender)));
+        let member = crate::memory::Member::new(line, topic, group, sender.clone());
+        let member = (Member::Memory(Arc::new(member)), sender);
         let order = if faults::mutants::is_on(faults::mutants::Mutant::CommitBeforeWrite) {
             Order::CommitFirst
         } else {
@@ -323,6 +338,7 @@ impl Consumer {
                     }
                     Event::NotCommitted(offsets) => source.progress.lock().not_committed(offsets),
                     Event::Recreated => source.begin_again(&handler, &tasks, &mut running).await,
+                    Event::Broken(partition) => source.replace_handler(partition, &handler, &tasks, &mut running).await,
                 },
                 // The queues of the partitions take all records; this poll serves rebalances and errors.
                 event = source.member.recv() => match event {
@@ -409,6 +425,28 @@ impl Source {
         self.member.wait_for(move || _ = source.commit(&first, CommitMode::Sync)).await;
     }
 
+    /// Reads a partition on from what is finished, with a new handler: the state of the one that panicked is not to be relied on.
+    async fn replace_handler<H: PartitionHandler>(
+        self: &Arc<Self>,
+        partition: i32,
+        handler: &(impl Fn(i32) -> H + Send),
+        tasks: &TaskTracker,
+        running: &mut HashMap<i32, Running>,
+    ) {
+        // Somebody else may have it by now.
+        let Some(broken) = running.remove(&partition) else { return };
+        self.hand_over(vec![broken]).await;
+        self.progress.lock().forget(&[partition]);
+        let list = self.list([partition]);
+        let begun = self.member.unassign(&list).and_then(|()| {
+            self.start(partition, handler, tasks, running);
+            self.member.assign(&list)
+        });
+        if let Err(error) = begun {
+            tracing::warn!(topic = self.topic, partition, %error, "consumer.assign_failed");
+        }
+    }
+
     /// Ends tasks, if possible after their current batch, and commits what is finished.
     async fn hand_over(self: &Arc<Self>, leaving: Vec<Running>) {
         end(leaving).await;
@@ -462,7 +500,7 @@ async fn consume<H: PartitionHandler>(
             // Whatever is in the queue already and has room; never wait for more.
             let more = cost(gathering.bytes()).saturating_sub(held.bytes());
             let full = gathering.is_full(source.batch_size) || held.grow(more).is_err();
-            next_record = if full { None } else { futures::FutureExt::now_or_never(queue.recv()) };
+            next_record = if full { None } else { queue.recv().now_or_never() };
         }
         if gathering.skipped > 0 {
             tracing::warn!(topic, partition, records = gathering.skipped, "consumer.too_old: skipped");
@@ -481,7 +519,21 @@ async fn consume<H: PartitionHandler>(
         }
         let span =
             tracing::error_span!("batch", batch = format_args!("{topic}/{partition}@{offset}"), records);
-        handler.handle(gathering.batch).instrument(span).await;
+        let handled = AssertUnwindSafe(handler.handle(gathering.batch)).catch_unwind().instrument(span).await;
+        if handled.is_err() {
+            tracing::error!(
+                topic,
+                partition,
+                offset,
+                "consumer.handler_panicked: its batch is handled again"
+            );
+            let told = async {
+                tokio::time::sleep(AFTER_PANIC).await;
+                source.events.send(Event::Broken(partition)).await
+            };
+            let _told = token.run_until_cancelled(told).await;
+            break;
+        }
         // A task that has already committed must not commit again later: that would move the offset back.
         if source.order == Order::HandleFirst {
             source.progress.lock().finish(partition, next);
@@ -496,6 +548,45 @@ mod tests {
 
     use super::*;
     use crate::Producer;
+
+    /// Panics at first, so many times.
+    #[cfg(debug_assertions)]
+    struct Panics(Arc<std::sync::atomic::AtomicU32>, Collect);
+
+    #[cfg(debug_assertions)]
+    impl PartitionHandler for Panics {
+        async fn handle(&mut self, batch: Batch) {
+            let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            assert!(left.is_err(), "as asked");
+            self.1.handle(batch).await;
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    #[tokio::test(start_paused = true)]
+    async fn a_partition_whose_handler_panics_is_read_again_and_nothing_is_passed_over() {
+        let (log, fates) = (crate::memory::Log::new(2, None), Arc::new(faults::fate::Calm));
+        let producer = Producer::in_memory(&log, fates.clone());
+        let (sender, mut seen) = mpsc::channel(100);
+        let consumer = Consumer::in_memory(&log, fates, "t", "g", 1, Budget::new(1 << 20));
+        let panics = Arc::new(std::sync::atomic::AtomicU32::new(3));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let handler = move |_| Panics(panics.clone(), Collect(sender.clone()));
+        tasks.spawn(consumer.run(handler, stop.clone()));
+        for number in 0..5 {
+            producer.send("t", "k", number.to_string().as_bytes()).await.unwrap();
+        }
+        for number in 0..5 {
+            assert_eq!(seen.recv().await, Some(number.to_string()));
+        }
+        while log.lag("t", "g") > 0 {
+            tokio::time::sleep(COMMIT_EVERY).await;
+        }
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(seen.recv().await, None, "each was handled once");
+    }
 
     struct Collect(mpsc::Sender<String>);
 
