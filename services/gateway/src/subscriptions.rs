@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use prost::Message;
 use protocol::{
-    Error, Result,
+    Error, Result, check,
     frame::{Response, command},
     sdkws::{SubUserOnlineStatus, SubUserOnlineStatusElem, SubUserOnlineStatusTips},
 };
@@ -32,12 +32,21 @@ async fn status(gateway: &Gateway, users: &[String]) -> Result<SubUserOnlineStat
     Ok(SubUserOnlineStatusTips { subscribers })
 }
 
+/// What is watched is kept for as long as the connection is open: no frame may be as long as a thousand ids and name one.
+fn check_ids(request: &SubUserOnlineStatus) -> Result<()> {
+    request
+        .subscribe_user_id
+        .iter()
+        .try_for_each(|user| check::at_most("an item of subscribeUserID", user, check::MAX_ID_BYTES))
+}
+
 /// Changes what a connection watches; answers the state of the newly watched.
 pub(crate) async fn subscribe(
     gateway: &Gateway,
     connection: &Arc<Connection>,
     request: &SubUserOnlineStatus,
 ) -> Result<SubUserOnlineStatusTips> {
+    check_ids(request)?;
     for user in &request.unsubscribe_user_id {
         gateway.registry.unwatch(connection, user);
     }
@@ -116,5 +125,37 @@ fn tell(gateway: &Gateway, user: SubUserOnlineStatusElem) {
     let frame = SharedFrame::new(response, &gateway.budgets.queues);
     for watcher in watchers {
         watcher.send(Outbound::Frame(frame.bytes(watcher.encoding)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ErrorCode;
+
+    use super::*;
+    use crate::{
+        fake::Redis,
+        service::tests::{connect, gateway_with},
+    };
+
+    #[tokio::test]
+    async fn what_is_too_long_to_be_an_id_is_not_watched() {
+        let redis = Redis::start().await;
+        let gateway = gateway_with(redis.routes());
+        let connection = connect(&gateway, "a");
+        let watch = async |bytes: usize| {
+            let subscribe_user_id = vec!["b".to_owned(), "x".repeat(bytes)];
+            let request = SubUserOnlineStatus { subscribe_user_id, ..Default::default() };
+            subscribe(&gateway, &connection, &request).await
+        };
+        // A frame of some kilobytes unpacks to a megabyte.
+        for bytes in [check::MAX_ID_BYTES + 1, 1 << 20] {
+            let refused = watch(bytes).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::Args);
+            assert!(refused.detail.contains("subscribeUserID") && refused.detail.contains("64"), "{refused}");
+            assert!(gateway.registry.watched().is_empty());
+        }
+        assert_eq!(watch(check::MAX_ID_BYTES).await.unwrap().subscribers.len(), 2);
+        assert_eq!(gateway.registry.watched().len(), 2);
     }
 }
