@@ -2,7 +2,11 @@
 //! partition, which only stores the job before its offset is committed. After a crash another process writes the marks.
 
 use futures::StreamExt;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use model::Clock;
 use prometheus_client::metrics::counter::Counter;
@@ -20,6 +24,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const WAITING: usize = 1024;
 /// Groups that are marked at a time.
 const AT_ONCE: usize = 4;
+/// Users that one call marks (`services/conversation/src/mentions.rs`): others that it names are passed over.
+const MOST_NAMED: usize = protocol::bounds::AT_USERS;
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How marks are kept.
@@ -186,26 +192,42 @@ struct Merged {
     ids: Vec<String>,
 }
 
-/// Many messages of a sender in a group become one.
+/// Where more messages of a sender in a group are added.
+struct Open {
+    /// Which of those that are merged.
+    at: usize,
+    named: HashSet<String>,
+}
+
+impl Open {
+    fn has_room_for(&self, users: &[String]) -> bool {
+        let new: HashSet<&String> = users.iter().filter(|user| !self.named.contains(*user)).collect();
+        self.named.len() + new.len() <= MOST_NAMED
+    }
+}
+
+/// Many messages of a sender in a group become few, each of which names no more users than are marked at a time.
 fn merge(wanted: impl Iterator<Item = Wanted>) -> Vec<Merged> {
-    let mut merged: HashMap<(String, String), Merged> = HashMap::new();
+    let mut merged: Vec<Merged> = Vec::new();
+    let mut open: HashMap<(String, String), Open> = HashMap::new();
     for Wanted { id, request } in wanted {
         let id = format!("{KIND}/{id}");
         let key = (request.group_id.clone(), request.send_id.clone());
-        match merged.get_mut(&key) {
-            Some(known) => {
-                let named = &mut known.request.at_user_ids;
-                for user in request.at_user_ids {
-                    if !named.contains(&user) {
-                        named.push(user);
-                    }
-                }
-                known.ids.push(id);
+        match open.get_mut(&key) {
+            Some(known) if known.has_room_for(&request.at_user_ids) => {
+                let Merged { request: all, ids } = &mut merged[known.at];
+                ids.push(id);
+                let users = request.at_user_ids.into_iter();
+                all.at_user_ids.extend(users.filter(|user| known.named.insert(user.clone())));
             }
-            None => _ = merged.insert(key, Merged { request, ids: vec![id] }),
+            _ => {
+                let named = request.at_user_ids.iter().cloned().collect();
+                open.insert(key, Open { at: merged.len(), named });
+                merged.push(Merged { request, ids: vec![id] });
+            }
         }
     }
-    merged.into_values().collect()
+    merged
 }
 
 #[cfg(test)]
@@ -312,6 +334,25 @@ mod tests {
             merged.into_iter().map(|merged| (merged.request.at_user_ids, merged.ids.len())).collect();
         let named = |users: &[&str]| users.iter().map(|user| (*user).to_owned()).collect::<Vec<_>>();
         assert_eq!(found, [(named(&["AtAllTag", "b"]), 21), (named(&["a"]), 1), (named(&["b"]), 1)]);
+    }
+
+    #[test]
+    fn all_who_are_named_are_marked_however_many_messages_name_them() {
+        const MESSAGES: usize = 20;
+        let names = |range: std::ops::Range<usize>| range.map(|number| format!("u{number}")).collect();
+        let message = |number: usize, at_user_ids: Vec<String>| {
+            let one = wanted(&number.to_string(), "g", "a", &[]);
+            Wanted { request: MarkMentionsReq { at_user_ids, ..one.request }, ..one }
+        };
+        // Each names others.
+        let storm = (0..MESSAGES).map(|number| message(number, names(number * 1000..number * 1000 + 1000)));
+        let known = (0..MESSAGES).map(|number| message(MESSAGES + number, names(0..3)));
+        let merged = merge(storm.chain(known));
+        assert!(merged.iter().all(|merged| merged.request.at_user_ids.len() <= MOST_NAMED));
+        let named: HashSet<&String> = merged.iter().flat_map(|merged| &merged.request.at_user_ids).collect();
+        assert_eq!(named.len(), MESSAGES * 1000);
+        assert_eq!(merged.iter().map(|merged| merged.ids.len()).sum::<usize>(), 2 * MESSAGES);
+        assert_eq!(merged.len(), MESSAGES + 1, "what names few is merged");
     }
 
     #[tokio::test(start_paused = true)]
