@@ -149,6 +149,26 @@ test('a friend request that was answered is refused by 1305, accepted by 1001, a
   assert.equal((await answer(1)).errCode, 1001);
 });
 
+test('a notification cannot be revoked: those who were away still hear of it', async () => {
+  const [anna, ben] = [await online('anna'), await online('ben')];
+  const [groupID, pair] = [await make(anna, [ben]), [anna.userID, ben.userID].sort().join('_')];
+  await say(anna, groupID, 'first');
+  await ok(root, '/msg/send_msg', { sendID: anna.userID, recvID: ben.userID, content: { content: 'first' }, contentType: 101, sessionType: 1 });
+  for (const rest of [groupID, pair]) {
+    const id = `n_${rest}`;
+    const { seq: first, conversationID } = await anna.line.message('her own', (item) => item.contentType === 101 && item.conversationID.endsWith(rest));
+    await ok(anna, '/msg/edit_msg', { userID: anna.userID, conversationID, seq: first, content: '{"content":"edited"}' });
+    const pulled = async () => (await ben.line.must('pullByRange', {
+      userID: ben.userID, seqRanges: [{ conversationID: id, begin: 1, end: 100, num: 100 }], order: 0,
+    })).notificationMsgs[id]?.Msgs ?? [];
+    const edit = await until('the edit is stored', async () => (await pulled()).find((message) => message.content.includes('messageEdited')));
+    for (const who of [anna, root]) {
+      assert.equal((await as(who, '/msg/revoke_msg', { userID: anna.userID, conversationID: id, seq: edit.seq })).errCode, 1004);
+    }
+    assert.deepEqual((await pulled()).find(({ seq }) => seq === edit.seq), edit, 'it says what it said');
+  }
+});
+
 test('who sends has read what it sent', async () => {
   const [anna, ben] = [await online('anna'), await online('ben')];
   const groupID = await make(anna, [ben]);

@@ -1,6 +1,7 @@
 //! Revoking a message: who can, and who is notified (docs/protocol/messages.md#reading).
 
 use config::Hook;
+use model::conversation_id as ids;
 use notification::To;
 use prost::Message;
 use protocol::{
@@ -36,8 +37,12 @@ impl Messages {
             return Err(Error::args("seq must be at least 1"));
         }
         let (id, seq, user) = (&request.conversation_id, request.seq, &request.user_id);
-        let stored = self.store.messages_by_seq(id, &[seq]).await?.pop();
         let missing = || ErrorCode::RecordNotFound.with(format!("no message {seq} in {id}"));
+        // Those who were away still have to hear of what happened.
+        if ids::is_notification(id) {
+            return Err(missing());
+        }
+        let stored = self.store.messages_by_seq(id, &[seq]).await?.pop();
         let stored = stored.filter(|stored| !stored.encoded().is_empty()).ok_or_else(missing)?;
         let message = MsgData::decode(stored.encoded()).map_err(Error::internal)?;
         // Users without access to the conversation must not learn which messages it has.
