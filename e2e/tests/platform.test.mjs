@@ -326,6 +326,9 @@ test('a message is modified by who sent it or a back end, if it is still what th
   assert.deepEqual([first.modifiedCount, first.modifiedTime > 1e12], [1, true]);
   const told = await bob.line.message('the change', (message) => message.contentType === BUSINESS && tips(message).key === 'openim.messageEdited');
   assert.deepEqual([business(told).content, business(told).version], [two, 1]);
+  assert.deepEqual(await works(alice, '/msg/modify_message', { conversationID: id, seq: 1, oldContent: one, newContent: two }), first, 'without an answer it is repeated');
+  const edits = (await soFar(bob, BUSINESS)).filter((message) => tips(message).key === 'openim.messageEdited').map((message) => business(message).version);
+  assert.deepEqual(edits, [1, 1], 'and told again');
   assert.equal((await modify(alice, one, three)).errCode, 1003, 'it is compared with what is shown now');
   const both = await Promise.all([modify(root, two, three), modify(root, two, one)]);
   assert.deepEqual(both.map(({ errCode }) => errCode).sort(), [0, 1003], 'one of two');

@@ -56,7 +56,7 @@ impl Messages {
         content: String,
         replaces: Replaces,
     ) -> Result<EditMsgResp> {
-        let (user, seq) = (message.send_id.clone(), message.seq);
+        let seq = message.seq;
         if !EDITABLE.contains(&message.content_type) {
             return Err(Error::args(format!(
                 "a message of contentType {} cannot be edited; those of {EDITABLE:?} can",
@@ -65,6 +65,7 @@ impl Messages {
         }
         let kind = message.content_type;
         message.content = content.into_bytes().into();
+        let asked = message.content.clone();
         // Who may not say it any more, or not this, may not make an old message say it.
         self.permit(context, &mut message).await?;
         self.modify(context, &mut message).await?;
@@ -82,24 +83,39 @@ impl Messages {
             Replaces::Anything => ErrorCode::AlreadyRevoked.with("the message has been revoked or deleted"),
             Replaces::Version(_) => changed_meanwhile(),
         })?;
+        let told = self.tell_edited(context, id, &message, (version, now)).await;
+        match (replaces, told) {
+            // Repeating it would be refused, because the integrator has made another content of it.
+            (Replaces::Version(_), Err(error)) if message.content != asked => {
+                tracing::warn!(%error, "modify_message.not_told");
+                Ok(EditMsgResp { version, edit_time: now })
+            }
+            (_, told) => told,
+        }
+    }
+
+    /// Tells everybody in a chat of the content that a message has now. It is accepted like a message, or the caller repeats the edit.
+    pub(crate) async fn tell_edited(
+        &self,
+        context: &Context,
+        id: &str,
+        message: &MsgData,
+        (version, edit_time): (i64, i64),
+    ) -> Result<EditMsgResp> {
+        let user = &message.send_id;
         let tips = MsgEditedTips {
             user_id: user.clone(),
             conversation_id: id.to_owned(),
-            seq,
+            seq: message.seq,
             client_msg_id: message.client_msg_id.clone(),
-            content_type: kind,
+            content_type: message.content_type,
             content: String::from_utf8_lossy(&message.content).into_owned(),
             version,
-            edit_time: now,
+            edit_time,
         };
-        let to = others_in_chat(&message, &user);
-        let told = notification::business(&self.peers, context, &user, to, (EDITED, &tips), true).await;
-        match (replaces, told) {
-            // Repeating it would be refused, because the content is already the new one.
-            (Replaces::Version(_), Err(error)) => tracing::warn!(%error, "modify_message.not_told"),
-            (_, told) => drop(told?),
-        }
-        Ok(EditMsgResp { version, edit_time: now })
+        let to = others_in_chat(message, user);
+        notification::business(&self.peers, context, user, to, (EDITED, &tips), true).await?;
+        Ok(EditMsgResp { version, edit_time })
     }
 }
 
