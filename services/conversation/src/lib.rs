@@ -169,8 +169,10 @@ impl Conversations {
             ids
         };
         if !ids.is_empty() {
-            self.store.delete_conversations_until_written(owner, &ids).await?;
+            let deleted = self.store.delete_conversations_until_written(owner, &ids).await;
+            // Also after an error, which leaves open what happened.
             self.routes.facts_changed(&[format!("user:{owner}")]).await;
+            deleted?;
         }
         Ok(DeleteConversationsResp {})
     }

@@ -60,6 +60,35 @@ fn settings(request: &ConversationReq) -> Result<Document> {
     Ok(fields)
 }
 
+/// Longest id of a conversation, in bytes: `sn_` and two users.
+const MAX_CONVERSATION_ID_BYTES: usize = "sn_".len() + 2 * check::MAX_ID_BYTES + "_".len();
+
+/// The conversation that a request names; `None` when it follows from its owner, too.
+fn named(wanted: &ConversationReq) -> Result<Option<String>> {
+    match wanted.conversation_type {
+        session::SINGLE => check::non_empty("conversation.userID", &wanted.user_id).map(|()| None),
+        session::GROUP => {
+            check::non_empty("conversation.groupID", &wanted.group_id)?;
+            Ok(Some(conversation_id::group(&wanted.group_id)))
+        }
+        session::NOTIFICATION => {
+            let id = &wanted.conversation_id;
+            check::non_empty("conversation.conversationID", id)?;
+            check::at_most("conversation.conversationID", id, MAX_CONVERSATION_ID_BYTES)?;
+            Ok(Some(id.clone()))
+        }
+        _ => Err(Error::args("conversation.conversationType must be 1, 3 or 4")),
+    }
+}
+
+/// The user and the group of a new row. What does not belong to its kind was checked by nobody.
+fn participants(wanted: &ConversationReq) -> (&str, &str) {
+    match wanted.conversation_type {
+        session::GROUP => ("", &wanted.group_id),
+        _ => (&wanted.user_id, ""),
+    }
+}
+
 fn is_account_of(owner: &str, id: &str, account: &str) -> bool {
     Claim { owner, conversation: id, kind: session::NOTIFICATION, peer: account, group: "" }.holds()
 }
@@ -75,18 +104,7 @@ impl Conversations {
             context.require_self("userIDs", user)?;
         }
         let wanted = check::present("conversation", request.conversation)?;
-        let id = match wanted.conversation_type {
-            session::SINGLE => check::non_empty("conversation.userID", &wanted.user_id).map(|()| None)?,
-            session::GROUP => {
-                check::non_empty("conversation.groupID", &wanted.group_id)?;
-                Some(conversation_id::group(&wanted.group_id))
-            }
-            session::NOTIFICATION => {
-                check::non_empty("conversation.conversationID", &wanted.conversation_id)?;
-                Some(wanted.conversation_id.clone())
-            }
-            _ => return Err(Error::args("conversation.conversationType must be 1, 3 or 4")),
-        };
+        let id = named(&wanted)?;
         let fields = settings(&wanted)?;
         let mut ids = Vec::with_capacity(request.user_ids.len());
         for owner in &request.user_ids {
@@ -149,19 +167,17 @@ impl Conversations {
         wanted: &ConversationReq,
         fields: &Document,
     ) -> Result<()> {
-        let row = Conversation::new(
-            owner,
-            id,
-            wanted.conversation_type,
-            &wanted.user_id,
-            &wanted.group_id,
-            self.now(),
-        );
+        let (peer, group) = participants(wanted);
+        let row = Conversation::new(owner, id, wanted.conversation_type, peer, group, self.now());
         self.store.ensure_conversations(&[row]).await?;
-        if !fields.is_empty() {
-            self.store.update_conversation(owner, id, fields).await?;
-        }
+        let updated = if fields.is_empty() {
+            Ok(false)
+        } else {
+            self.store.update_conversation(owner, id, fields).await
+        };
+        // Also after an error, which leaves open what happened: whether a message is accepted depends on it.
         self.routes.facts_changed(&[format!("user:{owner}")]).await;
+        updated?;
         let tips =
             ConversationUpdateTips { user_id: owner.to_owned(), conversation_id_list: vec![id.to_owned()] };
         notification::tell(&self.peers, context, owner, To::User(owner), kind::CONVERSATION_CHANGED, &tips)
@@ -204,5 +220,46 @@ mod tests {
         {
             assert!(!is_account_of("bob", id, account), "{id}");
         }
+    }
+
+    fn wanted(kind: i32, conversation: &str, user: &str, group: &str) -> ConversationReq {
+        ConversationReq {
+            conversation_id: conversation.into(),
+            conversation_type: kind,
+            user_id: user.into(),
+            group_id: group.into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_row_is_with_whom_its_kind_is_with_and_with_nobody_else() {
+        // A group in the row of a pair would be shown by its name to whoever has no part in it.
+        let rows = [
+            (session::SINGLE, ("bob", "")),
+            (session::GROUP, ("", "team")),
+            (session::NOTIFICATION, ("bob", "")),
+        ];
+        for (kind, expected) in rows {
+            assert_eq!(participants(&wanted(kind, "", "bob", "team")), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_has_an_id_of_a_limited_length() {
+        let name = |bytes: usize| "x".repeat(bytes);
+        let account =
+            |bytes: usize| wanted(session::NOTIFICATION, &format!("sn_bob_{}", name(bytes)), "", "");
+        let longest = MAX_CONVERSATION_ID_BYTES - "sn_bob_".len();
+        assert!(named(&account(longest)).is_ok());
+        for bytes in [longest + 1, 1 << 20] {
+            let refused = named(&account(bytes)).unwrap_err();
+            assert!(
+                refused.code == ErrorCode::Args && refused.detail.contains("conversationID"),
+                "{refused}"
+            );
+        }
+        let (a, b) = (name(check::MAX_ID_BYTES), name(check::MAX_ID_BYTES));
+        assert_eq!(conversation_id::account(&a, &b).len(), MAX_CONVERSATION_ID_BYTES);
     }
 }
