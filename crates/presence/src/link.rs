@@ -13,7 +13,10 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::timeout,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,7 +43,6 @@ pub(crate) enum Link {
 }
 
 /// What is said where no server answers.
-#[cfg(debug_assertions)]
 fn away() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
@@ -57,6 +59,11 @@ pub(crate) struct Cluster {
     client: ClusterClient,
     connection: OnceCell<ClusterConnection>,
     nodes: Vec<Client>,
+}
+
+/// Limits what the crate itself waits for without an end: a server that takes a connection may never answer on it.
+async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    timeout(CONNECT_TIMEOUT + RESPONSE_TIMEOUT, answer).await.unwrap_or_else(|_late| Err(away()))
 }
 
 fn addresses(list: impl IntoIterator<Item = impl AsRef<str>>, port: u16) -> Vec<(String, u16)> {
@@ -246,13 +253,13 @@ impl Link {
     /// A subscription; it ends when its connection does.
     pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
         let mut subscription = match self {
-            Self::Server { client, .. } => client.get_async_pubsub().await?,
-            Self::Sentinel(master) => master.client().await?.get_async_pubsub().await?,
+            Self::Server { client, .. } => in_time(client.get_async_pubsub()).await?,
+            Self::Sentinel(master) => in_time(master.client().await?.get_async_pubsub()).await?,
             Self::Cluster(cluster) => cluster.subscription().await?,
             #[cfg(debug_assertions)]
             Self::Away => return Err(away()),
         };
-        subscription.subscribe(channel).await?;
+        in_time(subscription.subscribe(channel)).await?;
         Ok(subscription)
     }
 }
@@ -365,7 +372,7 @@ impl Cluster {
     async fn subscription(&self) -> RedisResult<PubSub> {
         let mut last = invalid("redis.address is empty");
         for node in &self.nodes {
-            match node.get_async_pubsub().await {
+            match in_time(node.get_async_pubsub()).await {
                 Ok(subscription) => return Ok(subscription),
                 Err(error) => last = error,
             }
@@ -377,6 +384,18 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_a_connection_and_never_answers_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        for redis_mode in [RedisMode::Standalone, RedisMode::Cluster] {
+            let config = config::Redis { address: address.clone(), redis_mode, ..Default::default() };
+            let link = Link::new(&config).unwrap();
+            let subscribed = timeout(Duration::from_secs(60), link.subscribe("c")).await;
+            assert!(subscribed.unwrap().is_err_and(|error| is_unreachable(&error)), "{redis_mode:?}");
+        }
+    }
 
     #[test]
     fn a_server_is_known_by_its_run_and_its_data() {
