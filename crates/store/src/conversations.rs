@@ -266,13 +266,24 @@ impl Store {
         })
     }
 
-    /// Removes rows of an owner.
+    /// Removes rows of an owner. Those that are not there leave no trace: whoever names them may make them up.
     pub async fn delete_conversations(&self, owner: &str, ids: &[String]) -> Result<()> {
         in_transaction!(self, [(Kind::Conversation, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
-            self.documents("conversation").delete_many(filter).session(&mut *session).await?;
-            let changes: Vec<(&str, State)> = ids.iter().map(|id| (id.as_str(), State::Delete)).collect();
-            self.bump(session, Kind::Conversation, owner, &changes).await?;
+            let there: Vec<Participants> = self
+                .typed("conversation")
+                .find(filter.clone())
+                .projection(Participants::fields())
+                .session(&mut *session)
+                .await?
+                .stream(&mut *session)
+                .try_collect()
+                .await?;
+            if !there.is_empty() {
+                self.documents("conversation").delete_many(filter).session(&mut *session).await?;
+                let changes: Vec<(&str, State)> = there.iter().map(|row| (row.id(), State::Delete)).collect();
+                self.bump(session, Kind::Conversation, owner, &changes).await?;
+            }
         })
     }
 
@@ -311,7 +322,7 @@ impl Store {
         };
         // Small pieces: the server forgets a cursor that is not asked for ten minutes.
         let rows = self.typed::<Conversation>("conversation").find(filter).batch_size(100).await?;
-        Ok(rows.map_err(crate::StoreError))
+        Ok(rows.map_err(crate::StoreError).try_filter(|row: &Conversation| std::future::ready(row.holds())))
     }
 
     /// One row.
@@ -388,5 +399,55 @@ impl Store {
         let filter =
             doc! { "conversation_id": id, "owner_user_id": { "$in": owners }, "recv_msg_opt": { "$ne": 0 } };
         self.owners(filter).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use faults::fate::Calm;
+    use protocol::content_type::session;
+
+    use super::*;
+    use crate::memory::Memory;
+
+    fn store() -> Store {
+        Store::in_memory(&Memory::default(), Arc::new(Calm))
+    }
+
+    fn row(owner: &str, kind: i32, peer: &str) -> Conversation {
+        let vanishing = Conversation::new(owner, "si_alice_bob", kind, peer, "", DateTime::from_millis(0));
+        Conversation { is_msg_destruct: true, msg_destruct_time: 1, ..vanishing }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_there_leaves_no_trace_when_it_is_deleted() {
+        let store = store();
+        store.ensure_conversations(&[row("alice", session::SINGLE, "bob")]).await.unwrap();
+        let before = store.version(Kind::Conversation, "alice").await.unwrap();
+        let ids = ["si_alice_bob".to_owned(), "made up".repeat(1000)];
+        for _ in 0..2 {
+            store.delete_conversations_until_written("alice", &ids).await.unwrap();
+            let now = store.version(Kind::Conversation, "alice").await.unwrap();
+            assert_eq!(now.number(), before.number() + 1, "the second time nothing changes");
+        }
+        let changes =
+            store.changes_since(Kind::Conversation, "alice", &before.id(), before.number()).await.unwrap();
+        assert_eq!(changes.deleted, ["si_alice_bob"]);
+    }
+
+    #[tokio::test]
+    async fn messages_vanish_for_nobody_who_has_no_part_in_them() {
+        let store = store();
+        let rows = [
+            row("alice", session::SINGLE, "bob"),
+            row("eve", session::NOTIFICATION, ""),
+            row("mallory", session::SINGLE, "bob"),
+        ];
+        store.ensure_conversations(&rows).await.unwrap();
+        let due = store.conversations_to_destruct(100_000).await.unwrap();
+        let owners: Vec<String> = due.map_ok(|row| row.owner_user_id).try_collect().await.unwrap();
+        assert_eq!(owners, ["alice"]);
     }
 }
