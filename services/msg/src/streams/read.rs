@@ -1,6 +1,9 @@
 //! What readers who missed something ask for, and writers that start again.
 
-use model::{access, conversation_id as ids};
+use model::{
+    access::{self, Part},
+    conversation_id as ids,
+};
 use protocol::{
     Error, Result,
     bounds::OPEN_STREAMS,
@@ -48,13 +51,14 @@ impl Messages {
             return Ok(true);
         }
         let user = context.user_id();
-        if user.is_empty() || ids::is_notification(conversation) {
+        if ids::is_notification(conversation) {
             return Ok(false);
         }
-        match access::group_behind(conversation) {
-            Some(group) => Ok(self.facts.member(group, user).await?.is_some()),
-            None => Ok(ids::pair_contains(conversation, user)),
-        }
+        let member = match access::group_behind(conversation) {
+            Some(group) => self.facts.member(group, user).await?.is_some(),
+            None => false,
+        };
+        Ok(access::of(user, conversation, Part { member, closed: false }).is_some())
     }
 
     pub(crate) async fn get_stream(
