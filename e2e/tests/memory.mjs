@@ -120,6 +120,27 @@ async function readsAll(line, id, sent) {
   return pulls;
 }
 
+/** Searches page by page: every message once, and no answer much longer than four megabytes and a message. */
+async function findsAll(who, id, sent) {
+  const seen = [];
+  let [cursor, longest] = ['', 0];
+  for (;;) {
+    const body = JSON.stringify({ userID: who.userID, keyword: '', contentTypes: [101], conversationIDs: [id], count: 100, cursor });
+    const response = await fetch(`${at.api}/msg/search_own_msg`, { method: 'POST', headers: { operationID: randomUUID(), token: who.token }, body });
+    const text = await response.text();
+    if (response.status === 503) { await sleep(200); continue; }
+    const { errCode, data } = JSON.parse(text);
+    assert.equal(errCode, 0, text.slice(0, 200));
+    seen.push(...(data.messages ?? []).map(({ chatLog }) => chatLog.clientMsgID));
+    longest = Math.max(longest, text.length);
+    cursor = data.cursor;
+    if (!cursor) break;
+  }
+  assert.deepEqual(seen.toSorted(), [...sent.keys()].sort(), 'every message is found once');
+  assert.ok(longest < 5 << 20, `an answer of ${longest} bytes`);
+  return longest;
+}
+
 async function firstSync(count) {
   const reader = await user('reader');
   const names = Array.from({ length: count }, () => `s${randomUUID().slice(0, 12)}`);
@@ -192,6 +213,9 @@ const pulls = await Promise.all([
   ...senders.map((line) => readsAll(line, chat, inChat)),
 ]);
 step(`four members and both of the chat have read everything, in ${pulls.join(', ')} pulls`);
+
+const searches = await Promise.all([alice, bob].map((who) => findsAll(who, chat, inChat)));
+step(`both have found everything, in answers of at most ${searches.map((bytes) => (bytes / 1e6).toFixed(1)).join(', ')} MB`);
 
 stop.now = true;
 const times = await served;
