@@ -1,6 +1,6 @@
 //! Wires the services: dependencies, start and stop order.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api::{Api, ApiMetrics};
@@ -11,6 +11,7 @@ use config::{Config, Live};
 use conversation::Conversations;
 use cron::Cron;
 use deps::Deps;
+use futures::FutureExt;
 use gateway::{Gateway, GatewayMetrics, GatewayService};
 use group::Groups;
 use model::{Clock, SystemClock};
@@ -559,8 +560,8 @@ impl Process {
     ) {
         let (draining, stop) = (self.draining.clone(), self.stop.clone());
         self.tasks.spawn(async move {
-            let ended = part.await;
-            if let Err(error) = &ended {
+            let end = ended(part).await;
+            if let Err(error) = &end {
                 tracing::error!(part = name, %error, "process.part_failed");
             }
             if !draining.is_cancelled() && !stop.is_cancelled() {
@@ -571,6 +572,26 @@ impl Process {
     }
 }
 
+/// The end of a component: one that panics has ended, too.
+async fn ended<E: std::fmt::Display>(part: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    match AssertUnwindSafe(part).catch_unwind().await {
+        Ok(end) => end.map_err(|error| error.to_string()),
+        Err(_panic) => Err("it panicked".to_owned()),
+    }
+}
+
 pub(crate) fn listen(port: u16, key: &str) -> anyhow::Result<TcpListener> {
     telemetry::listen(port).with_context(|| format!("{key}: cannot listen on port {port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_component_that_panics_has_ended() {
+        assert_eq!(ended::<&str>(async { panic!("as asked") }).await, Err("it panicked".to_owned()));
+        assert_eq!(ended(async { Err("no server") }).await, Err("no server".to_owned()));
+        assert_eq!(ended(async { Ok::<(), &str>(()) }).await, Ok(()));
+    }
 }
