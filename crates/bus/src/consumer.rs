@@ -598,6 +598,19 @@ mod tests {
         }
     }
 
+    /// A commit may wait for as long as a socket's timeout; the runtime of this test has one thread.
+    #[tokio::test]
+    async fn what_waits_for_a_broker_holds_nobody_up() {
+        let config = config::Kafka { address: vec!["127.0.0.1:1".into()], ..Default::default() };
+        let (metrics, budget) = (ConsumerMetrics::default(), Budget::new(1 << 20));
+        let consumer = Consumer::new(&config, "t", "g", 10, &metrics, Order::HandleFirst, budget).unwrap();
+        let (broker, answer) = std::sync::mpsc::channel();
+        let (told, heard) = std::sync::mpsc::channel();
+        let wait = move || told.send(answer.recv_timeout(Duration::from_secs(10)).is_ok()).unwrap();
+        tokio::join!(consumer.source.member.wait_for(wait), async { broker.send(()).unwrap() });
+        assert!(heard.recv().unwrap(), "the broker's answer came when nobody waited any more");
+    }
+
     /// `e2e/tests/from-source.sh` runs it.
     #[tokio::test]
     #[ignore = "OPENIM_TEST_KAFKA names no broker"]
