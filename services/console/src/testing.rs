@@ -589,7 +589,7 @@ impl World {
         let path = "/apis/openim.io/v1alpha1/namespaces/chat/openimclusters/demo";
         let tasks = TaskTracker::new();
         let url = served(Router::new().route(path, get(answer)), &tasks).await;
-        let account = std::env::temp_dir().join(format!("openim-console-{}", std::process::id()));
+        let account = std::env::temp_dir().join(format!("openim-console-{}", model::random_id()));
         std::fs::create_dir_all(&account).unwrap();
         for (file, text) in [("token", "a-token\n"), ("namespace", "chat")] {
             std::fs::write(account.join(file), text).unwrap();
