@@ -209,7 +209,7 @@ test('by keyboard and without JavaScript: sign in, find a user, force him out', 
   await page.keyboard.type('lost telephone');
   await page.keyboard.press('Enter');
   await page.waitForURL(/done=forced-out/);
-  assert.match(await page.textContent('[role=status]'), /forced out/);
+  assert.match(await page.textContent('[role=status]'), /logged out/);
   await until('the connection is closed', () => socket.closed, 10_000);
   await noted('console.act', (line) => line.path === '/user/force-out' && line.administrator === 'account:admin' && line.reason === 'lost telephone' && line.code === 0);
 });

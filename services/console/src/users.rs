@@ -245,7 +245,7 @@ mod tests {
             .await;
         assert_eq!(to, "/user?done=forced-out&id=ann");
         assert_eq!(world.im.forced_out(), [("ann".to_owned(), 2)]);
-        assert!(admin.page(&to).await.contains("has been forced out"));
+        assert!(admin.page(&to).await.contains("has been logged out"));
         admin.done("/user/force-out", &[("user", "ann"), ("reason", "stolen")]).await;
         assert_eq!(world.im.forced_out().len(), 13, "on every platform");
 
