@@ -1,5 +1,5 @@
 //! `/msg/modify_message`: an edit that is compared with what it replaces, also for back ends. A caller without an answer repeats it: what
-//! is there already is told again.
+//! is there already is notified again.
 
 use protocol::{
     Error, ErrorCode, Result, check,
