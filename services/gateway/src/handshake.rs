@@ -331,6 +331,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_web_pages_that_are_named_can_connect_where_some_are() {
+        let config =
+            config::Config { allowed_origins: vec!["https://chat.example".into()], ..Default::default() };
+        let routes = presence::Routes::connect(&config.redis).unwrap();
+        let gateway = crate::service::tests::gateway_of(config, routes).0;
+        // Whoever passes is told what is wrong with its parameters.
+        for (origin, status) in [
+            (Some("https://chat.example.evil"), StatusCode::FORBIDDEN),
+            (Some("null"), StatusCode::FORBIDDEN),
+            (Some("https://chat.example"), StatusCode::BAD_REQUEST),
+            (None, StatusCode::BAD_REQUEST),
+        ] {
+            let gate = Arc::new(Gate::new([127, 0, 0, 1].into(), Arc::default(), gateway.metrics.clone()));
+            let mut request = Request::builder().uri("/").header(header::UPGRADE, "websocket");
+            if let Some(origin) = origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            assert_eq!(admit(gateway.clone(), gate, "", request).await.status(), status, "{origin:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_connection_whose_task_panics_is_forgotten() {
         let gateway = crate::service::tests::gateway();
         let connection = crate::service::tests::unregistered("a");

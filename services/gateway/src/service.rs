@@ -262,7 +262,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn gateway_with(routes: Routes) -> GatewayService {
-        let config = Config { secret: "a secret of the cluster".into(), ..Default::default() };
+        gateway_of(Config::default(), routes)
+    }
+
+    pub(crate) fn gateway_of(config: Config, routes: Routes) -> GatewayService {
+        let config = Config { secret: "a secret of the cluster".into(), ..config };
         let stop = CancellationToken::new();
         stop.cancel();
         let peers = Peers::start(&config, None, &TaskTracker::new(), &stop);
