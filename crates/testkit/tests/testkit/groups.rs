@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeSet, pin::pin, time::Duration};
 
+use prost::Message;
 use protocol::{
     ErrorCode, Result,
+    content_type::GROUP_DISMISSED,
     conversation::{ConversationReq, GetConversationReq, SetConversationsReq},
-    group::{CreateGroupReq, GetFullJoinGroupIDsReq, KickGroupMemberReq},
-    sdkws::GroupInfo,
+    group::{CreateGroupReq, DismissGroupReq, GetFullJoinGroupIDsReq, KickGroupMemberReq},
+    sdkws::{GroupInfo, MsgData},
     wrappers::Int32Value,
 };
+use rpc::Context;
 use tokio::time::sleep;
 
 use crate::{handlers::world, mutants::in_jumping_time};
@@ -117,6 +120,47 @@ async fn race(seed: u64) -> bool {
 fn who_loses_the_race_for_an_id_keeps_no_row_of_the_group() {
     let met = (1..=20).filter(|seed| in_jumping_time(race(*seed))).count();
     assert!(met > 0, "no two had rows at the same time");
+}
+
+async fn dismiss(world: &World, context: &Context, delete_member: bool) -> Result<()> {
+    let request = DismissGroupReq { group_id: "team".into(), delete_member, ..Default::default() };
+    world.call(context, &request).await?;
+    Ok(())
+}
+
+/// How often the members are told that their group is dismissed.
+fn told_of_dismissal(world: &World) -> usize {
+    let accepted = world.log.entries(&world.config.kafka.message_topic).into_iter();
+    let messages = accepted.map(|entry| MsgData::decode(entry.payload).unwrap());
+    messages.filter(|message| message.content_type == GROUP_DISMISSED).count()
+}
+
+#[test]
+fn a_dismissal_is_repeated_until_the_members_are_told_of_it() {
+    let services = [Handler::Group, Handler::Msg];
+    for step in 1.. {
+        let survived = in_jumping_time(async {
+            let (world, _process) = world(&[]).await;
+            add_group(&world, "team", &["ann", "ben"]).await;
+            let dies = world.process("dies", Plan { dies_at: Some(step), ..Plan::default() }, step);
+            services.iter().for_each(|handler| world.handle(*handler, &dies));
+            let (ann, ben) = (user_context("ann"), user_context("ben"));
+            let first = dismiss(&world, &ann, false).await;
+            assert!(first.is_err() || told_of_dismissal(&world) == 1, "step {step}");
+            let again = world.process("again", Plan::default(), 2);
+            services.iter().for_each(|handler| world.handle(*handler, &again));
+            dismiss(&world, &ann, false).await.unwrap();
+            assert!(told_of_dismissal(&world) > 0, "step {step}");
+            assert_eq!(dismiss(&world, &ben, false).await.unwrap_err().code, ErrorCode::Dismissed);
+            dismiss(&world, &Context::system("push"), true).await.unwrap();
+            assert!(dismiss(&world, &ann, false).await.is_err(), "nobody is left to be told");
+            dies.steps() < step
+        });
+        if survived {
+            assert!(step > 5, "it died at {step} steps");
+            return;
+        }
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use model::conversation_id;
+use prost::Message;
 use protocol::{
     ErrorCode, Result,
+    extension::{ModifyMessageReq, ModifyMessageResp},
     msg::SendMsgReq,
     relation::{
         ApplyToAddFriendReq, DeleteFriendReq, GetIncrementalFriendsReq, GetIncrementalFriendsResp,
@@ -191,4 +193,66 @@ pub(crate) async fn a_row_alone_lets_nobody_read() {
 #[test]
 fn a_row_alone_is_no_right_to_read() {
     in_jumping_time(a_row_alone_lets_nobody_read());
+}
+
+/// A stored message of ann to ben, and who stores others.
+async fn message_of_ann(world: &World) {
+    let transfer = world.process("transfer", Plan::default(), 2);
+    let doors = Arc::new(parking_lot::Mutex::new(vec![None]));
+    world.start(testkit::Role::Transfer, &transfer, &doors, tokio_util::sync::CancellationToken::new());
+    let message = MsgData {
+        send_id: "ann".into(),
+        recv_id: "ben".into(),
+        session_type: 1,
+        content_type: 101,
+        client_msg_id: "1".into(),
+        content: r#"{"content":"one"}"#.into(),
+        ..Default::default()
+    };
+    world.call(&user_context("ann"), &SendMsgReq { msg_data: Some(message) }).await.unwrap();
+    while world.memory.documents("conversation_seq").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+async fn modify(world: &World) -> Result<ModifyMessageResp> {
+    let request = ModifyMessageReq {
+        conversation_id: conversation_id::single("ann", "ben"),
+        seq: 1,
+        old_content: r#"{"content":"one"}"#.into(),
+        new_content: r#"{"content":"two"}"#.into(),
+    };
+    world.call(&user_context("ann"), &request).await
+}
+
+/// How often somebody is told of an edit.
+fn told_of_an_edit(world: &World) -> usize {
+    let accepted = world.log.entries(&world.config.kafka.message_topic).into_iter();
+    let messages = accepted.map(|entry| MsgData::decode(entry.payload).unwrap());
+    let tells =
+        |message: &MsgData| String::from_utf8_lossy(&message.content).contains("openim.messageEdited");
+    messages.filter(tells).count()
+}
+
+#[test]
+fn a_modification_is_repeated_until_the_other_side_is_told_of_it() {
+    for step in 1.. {
+        let survived = in_jumping_time(async {
+            let (world, _process) = world(&[Handler::Msg]).await;
+            message_of_ann(&world).await;
+            let dies = world.process("dies", Plan { dies_at: Some(step), ..Plan::default() }, step);
+            world.handle(Handler::Msg, &dies);
+            let first = modify(&world).await;
+            assert!(first.is_err() || told_of_an_edit(&world) == 1, "step {step}");
+            let again = world.process("again", Plan::default(), 3);
+            world.handle(Handler::Msg, &again);
+            assert_eq!(modify(&world).await.unwrap().modified_count, 1, "step {step}");
+            assert!(told_of_an_edit(&world) > 0, "step {step}");
+            dies.steps() < step
+        });
+        if survived {
+            assert!(step > 3, "it died at {step} steps");
+            return;
+        }
+    }
 }
