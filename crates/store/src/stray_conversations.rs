@@ -95,7 +95,12 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use faults::fate::Calm;
+
     use super::*;
+    use crate::{DateTime, memory::Memory};
 
     #[test]
     fn a_row_as_the_database_holds_it_is_judged_by_its_participants() {
@@ -109,5 +114,33 @@ mod tests {
         assert!(row("sn_alice_eve", session::NOTIFICATION, "").hold());
         assert!(!row("si_alice_bob", session::NOTIFICATION, "").hold());
         assert!(!row("si_alice_bob", session::SINGLE, "alice").hold());
+    }
+
+    #[tokio::test]
+    async fn rows_that_were_planted_are_removed_once_and_others_stay() {
+        let store = Store::in_memory(&Memory::default(), Arc::new(Calm));
+        let row = |owner: &str, id: &str, kind: i32, peer: &str| {
+            Conversation::new(owner, id, kind, peer, "", DateTime::from_millis(1))
+        };
+        let rows = [
+            row("eve", "si_alice_bob", session::NOTIFICATION, ""),
+            row("eve", "sg_team", session::NOTIFICATION, "alice"),
+            row("eve", "sn_eve_news", session::NOTIFICATION, "news"),
+            row("alice", "si_alice_bob", session::SINGLE, "bob"),
+        ];
+        store.ensure_conversations(&rows).await.unwrap();
+        let left = async || {
+            let rows_of = store.typed::<Participants>("conversation");
+            let left: Vec<Participants> = rows_of.find(doc! {}).await.unwrap().try_collect().await.unwrap();
+            let mut ids: Vec<String> =
+                left.into_iter().map(|row| row.owner_user_id + " " + &row.conversation_id).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(store.migrate_conversations().await.unwrap(), 2);
+        assert_eq!(left().await, ["alice si_alice_bob", "eve sn_eve_news"]);
+        store.ensure_conversations(&rows[..1]).await.unwrap();
+        assert_eq!(store.migrate_conversations().await.unwrap(), 0, "nobody can plant any since");
+        assert_eq!(left().await.len(), 3);
     }
 }
