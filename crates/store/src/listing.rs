@@ -58,9 +58,40 @@ pub(crate) fn told(error: &StoreError) -> Option<protocol::Error> {
 
 #[cfg(test)]
 mod tests {
+    use budget::Budget;
+    use faults::fate::Calm;
     use protocol::ErrorCode;
 
     use super::*;
+    use crate::{DateTime, commands::Command, memory::Memory};
+
+    #[tokio::test]
+    async fn a_list_is_read_up_to_a_number_of_bytes_and_while_there_is_room() {
+        let store = Store::in_memory(&Memory::default(), Arc::new(Calm));
+        let value = "x".repeat(64 << 10);
+        let command = |number: usize| Command {
+            user_id: "ann".into(),
+            kind: 1,
+            uuid: number.to_string(),
+            create_time: DateTime::from_millis(1),
+            value: value.clone(),
+            ex: String::new(),
+        };
+        let too_many = MOST / value.len();
+        for number in 0..too_many {
+            assert!(store.add_command(&command(number)).await.unwrap());
+        }
+        let refused: protocol::Error = store.commands("ann", None).await.unwrap_err().into();
+        assert_eq!(refused.code, ErrorCode::Args);
+        for number in 0..2 {
+            assert!(store.delete_command("ann", 1, &number.to_string()).await.unwrap());
+        }
+        assert_eq!(store.commands("ann", None).await.unwrap().len(), too_many - 2);
+        let crowded = Store { reads: Budget::new(MOST), ..store };
+        let _others = crowded.reads.take(MOST).unwrap();
+        let refused: protocol::Error = crowded.commands("ann", None).await.unwrap_err().into();
+        assert!(refused.is_busy(), "{refused}");
+    }
 
     #[test]
     fn who_asks_hears_why_a_list_was_not_read() {
