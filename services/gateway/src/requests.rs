@@ -52,8 +52,11 @@ const PRESENCE_PER_TOKEN: f64 = 10.0;
 
 /// Bytes of a request that reads which cost as much as one other request: it names some twenty conversations in them.
 const READ_PER_TOKEN: f64 = 1024.0;
+/// Bytes of a message that cost as much as one other request. A message of half a megabyte may be a frame of two kilobytes.
+const SENT_PER_TOKEN: f64 = 65_536.0;
 
-/// What a request takes from the connection's budget: one, and more for presence, which reads Redis for each user, and for reading much.
+/// What a request takes from the connection's budget: one, and more for presence, which reads Redis for each user, and for reading or
+/// sending much.
 pub(crate) fn cost(request: &Request) -> f64 {
     match request.req_identifier {
         command::SUBSCRIBE_PRESENCE => {}
@@ -62,6 +65,7 @@ pub(crate) fn cost(request: &Request) -> f64 {
         | command::PULL_BY_SEQS
         | command::GET_MAX_READ_SEQ
         | command::PULL_LAST_MESSAGE => return 1.0 + (request.data.len() as f64 / READ_PER_TOKEN).floor(),
+        command::SEND_MSG => return 1.0 + (request.data.len() as f64 / SENT_PER_TOKEN).floor(),
         _ => return 1.0,
     }
     let ids = decode::<SubUserOnlineStatus>(request.data.clone())
@@ -230,6 +234,18 @@ mod tests {
             let request =
                 Request { req_identifier: command, data: vec![0; bytes].into(), ..Default::default() };
             assert_eq!(cost(&request), expected, "{command}");
+        }
+    }
+
+    #[test]
+    fn sending_costs_by_how_much_is_sent() {
+        for (bytes, expected) in [(200, 1.0), (65_535, 1.0), (65_536, 2.0), (640 << 10, 11.0)] {
+            let request = Request {
+                req_identifier: command::SEND_MSG,
+                data: vec![0; bytes].into(),
+                ..Default::default()
+            };
+            assert_eq!(cost(&request), expected, "{bytes}");
         }
     }
 
