@@ -2,7 +2,7 @@
 
 use bson::{RawDocumentBuf, doc};
 
-use crate::{Cursor, Result, Store};
+use crate::{Cursor, Result, Store, collections::USER};
 
 const MARK: &str = "restoring";
 /// Sessions and push devices are temporary. A backup that restored them would let in again users who were
@@ -74,7 +74,7 @@ impl Store {
 
     /// Nobody but the administrators has been here.
     pub async fn is_unused(&self, admins: &[String]) -> Result<bool> {
-        let users = self.documents("user");
+        let users = self.documents(USER);
         Ok(self.documents(FIRST).find_one(doc! {}).await?.is_none()
             && users.find_one(doc! { "user_id": { "$nin": admins } }).await?.is_none())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Page, Result, Store};
+use crate::{Page, Result, Store, collections::CLIENT_CONFIG};
 
 /// A setting.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,19 +23,19 @@ impl Store {
             .iter()
             .map(|(key, value)| (doc! { "user_id": user, "key": key }, doc! { "$set": { "value": value } }))
             .collect();
-        self.upsert_many("client_config", updates).await
+        self.upsert_many(CLIENT_CONFIG, updates).await
     }
 
     /// Removes keys of a user.
     pub async fn delete_client_config(&self, user: &str, keys: &[String]) -> Result<()> {
         let filter = doc! { "user_id": user, "key": { "$in": keys } };
-        self.documents("client_config").delete_many(filter).await?;
+        self.documents(CLIENT_CONFIG).delete_many(filter).await?;
         Ok(())
     }
 
     /// The settings of a user.
     pub async fn client_config(&self, user: &str) -> Result<Vec<ClientConfig>> {
-        self.collect(self.typed("client_config").find(doc! { "user_id": user }).await?).await
+        self.collect(self.typed(CLIENT_CONFIG).find(doc! { "user_id": user }).await?).await
     }
 
     /// A page of all settings, of one user or key where given, and how many match.
@@ -51,8 +51,8 @@ impl Store {
                 filter.insert(column, value);
             }
         }
-        let total = self.documents("client_config").count_documents(filter.clone()).await?;
-        let rows_of = self.typed("client_config");
+        let total = self.documents(CLIENT_CONFIG).count_documents(filter.clone()).await?;
+        let rows_of = self.typed(CLIENT_CONFIG);
         let find = rows_of.find(filter).sort(doc! { "user_id": 1, "key": 1 });
         Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }

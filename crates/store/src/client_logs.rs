@@ -6,7 +6,7 @@ use bson::doc;
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Page, Result, Store, contains};
+use crate::{DateTime, Page, Result, Store, collections::CLIENT_LOG, contains};
 
 /// How long they are remembered.
 pub(crate) const KEPT: Duration = Duration::from_secs(90 * 86_400);
@@ -30,20 +30,20 @@ pub struct ClientLog {
 impl Store {
     /// Remembers log files.
     pub async fn add_client_logs(&self, rows: &[ClientLog]) -> Result<()> {
-        self.typed::<ClientLog>("client_log").insert_many(rows).await?;
+        self.typed::<ClientLog>(CLIENT_LOG).insert_many(rows).await?;
         Ok(())
     }
 
     /// The ids of those that exist.
     pub async fn client_log_ids(&self, ids: &[String]) -> Result<Vec<String>> {
         let rows: Vec<ClientLog> =
-            self.typed("client_log").find(doc! { "log_id": { "$in": ids } }).await?.try_collect().await?;
+            self.typed(CLIENT_LOG).find(doc! { "log_id": { "$in": ids } }).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| row.log_id).collect())
     }
 
     /// Forgets log files.
     pub async fn delete_client_logs(&self, ids: &[String]) -> Result<()> {
-        self.documents("client_log").delete_many(doc! { "log_id": { "$in": ids } }).await?;
+        self.documents(CLIENT_LOG).delete_many(doc! { "log_id": { "$in": ids } }).await?;
         Ok(())
     }
 
@@ -61,8 +61,8 @@ impl Store {
             let fields = ["user_id", "log_id", "file_name"].map(|field| doc! { field: contains(keyword) });
             filter.insert("$or", fields.to_vec());
         }
-        let total = self.documents("client_log").count_documents(filter.clone()).await?;
-        let rows_of = self.typed("client_log");
+        let total = self.documents(CLIENT_LOG).count_documents(filter.clone()).await?;
+        let rows_of = self.typed(CLIENT_LOG);
         let find = rows_of.find(filter).sort(doc! { "create_time": -1, "_id": -1 });
         Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }

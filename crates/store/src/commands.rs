@@ -3,7 +3,7 @@
 use bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Result, Store};
+use crate::{DateTime, Result, Store, collections::USER_COMMAND};
 
 /// An item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ fn one(user: &str, kind: i32, uuid: &str) -> Document {
 impl Store {
     /// Adds an item; `false` when there is one under this key.
     pub async fn add_command(&self, row: &Command) -> Result<bool> {
-        match self.typed::<Command>("user_command").insert_one(row).await.map_err(crate::StoreError) {
+        match self.typed::<Command>(USER_COMMAND).insert_one(row).await.map_err(crate::StoreError) {
             Ok(_) => Ok(true),
             Err(error) if error.is_duplicate_key() => Ok(false),
             Err(error) => Err(error),
@@ -35,12 +35,12 @@ impl Store {
     /// Sets fields of an item; `false` when it does not exist.
     pub async fn update_command(&self, user: &str, kind: i32, uuid: &str, fields: Document) -> Result<bool> {
         let update = doc! { "$set": fields };
-        Ok(self.documents("user_command").update_one(one(user, kind, uuid), update).await?.matched_count > 0)
+        Ok(self.documents(USER_COMMAND).update_one(one(user, kind, uuid), update).await?.matched_count > 0)
     }
 
     /// Removes an item; `false` when it does not exist.
     pub async fn delete_command(&self, user: &str, kind: i32, uuid: &str) -> Result<bool> {
-        Ok(self.documents("user_command").delete_one(one(user, kind, uuid)).await?.deleted_count > 0)
+        Ok(self.documents(USER_COMMAND).delete_one(one(user, kind, uuid)).await?.deleted_count > 0)
     }
 
     /// A user's items, of one type or of all.
@@ -49,7 +49,7 @@ impl Store {
         if let Some(kind) = kind {
             filter.insert("type", kind);
         }
-        let rows_of = self.typed("user_command");
+        let rows_of = self.typed(USER_COMMAND);
         self.collect(rows_of.find(filter).sort(doc! { "_id": 1 }).await?).await
     }
 }

@@ -8,7 +8,9 @@ use model::access::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DateTime, Page, Result, Store, millis,
+    DateTime, Page, Result, Store,
+    collections::CONVERSATION,
+    millis,
     stray_conversations::Participants,
     versions::{Kind, SORT_ELEMENT, State},
 };
@@ -182,7 +184,7 @@ impl Store {
             let owners: Vec<&str> = missing.iter().map(|row| row.owner_user_id.as_str()).collect();
             let created =
                 in_transaction!(self, owners.iter().map(|owner| (Kind::Conversation, *owner)), |session| {
-                    self.typed::<Conversation>("conversation")
+                    self.typed::<Conversation>(CONVERSATION)
                         .insert_many(missing.iter().copied())
                         .session(&mut *session)
                         .await?;
@@ -209,7 +211,7 @@ impl Store {
             owner_user_id: String,
         }
         let found =
-            self.typed::<Owner>("conversation").find(filter).projection(doc! { "owner_user_id": 1 }).await?;
+            self.typed::<Owner>(CONVERSATION).find(filter).projection(doc! { "owner_user_id": 1 }).await?;
         Ok(found.map_ok(|row| row.owner_user_id).try_collect().await?)
     }
 
@@ -225,7 +227,7 @@ impl Store {
             in_transaction!(self, owners.iter().map(|owner| (Kind::Conversation, *owner)), |session| {
                 let filter = doc! { "owner_user_id": { "$in": &owners }, "conversation_id": id };
                 let update = doc! { "$set": { "max_seq": max_seq } };
-                self.documents("conversation").update_many(filter, update).session(&mut *session).await?;
+                self.documents(CONVERSATION).update_many(filter, update).session(&mut *session).await?;
                 self.bump_lists(session, Kind::Conversation, &owners, id, State::Update).await?;
             })?;
         }
@@ -234,11 +236,11 @@ impl Store {
 
     async fn ensure_conversation(&self, row: &Conversation) -> Result<()> {
         let filter = doc! { "owner_user_id": &row.owner_user_id, "conversation_id": &row.conversation_id };
-        if self.documents("conversation").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some() {
+        if self.documents(CONVERSATION).find_one(filter).projection(doc! { "_id": 1 }).await?.is_some() {
             return Ok(());
         }
         let created = in_transaction!(self, [(Kind::Conversation, row.owner_user_id.as_str())], |session| {
-            self.typed::<Conversation>("conversation").insert_one(row).session(&mut *session).await?;
+            self.typed::<Conversation>(CONVERSATION).insert_one(row).session(&mut *session).await?;
             let change = [(row.conversation_id.as_str(), State::Insert)];
             self.bump(session, Kind::Conversation, &row.owner_user_id, &change).await?;
         });
@@ -254,7 +256,7 @@ impl Store {
             let filter = doc! { "owner_user_id": owner, "conversation_id": id };
             let update = doc! { "$set": fields.clone() };
             let outcome =
-                self.documents("conversation").update_one(filter, update).session(&mut *session).await?;
+                self.documents(CONVERSATION).update_one(filter, update).session(&mut *session).await?;
             if outcome.modified_count > 0 {
                 let mut changes = vec![(id, State::Update)];
                 if fields.contains_key("is_pinned") {
@@ -271,7 +273,7 @@ impl Store {
         in_transaction!(self, [(Kind::Conversation, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
             let there: Vec<Participants> = self
-                .typed("conversation")
+                .typed(CONVERSATION)
                 .find(filter.clone())
                 .projection(Participants::fields())
                 .session(&mut *session)
@@ -280,7 +282,7 @@ impl Store {
                 .try_collect()
                 .await?;
             if !there.is_empty() {
-                self.documents("conversation").delete_many(filter).session(&mut *session).await?;
+                self.documents(CONVERSATION).delete_many(filter).session(&mut *session).await?;
                 let changes: Vec<(&str, State)> = there.iter().map(|row| (row.id(), State::Delete)).collect();
                 self.bump(session, Kind::Conversation, owner, &changes).await?;
             }
@@ -292,7 +294,7 @@ impl Store {
         in_transaction!(self, [(Kind::Conversation, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "ex": { "$ne": ex } };
             let rows: Vec<Conversation> = self
-                .typed("conversation")
+                .typed(CONVERSATION)
                 .find(filter.clone())
                 .session(&mut *session)
                 .await?
@@ -301,7 +303,7 @@ impl Store {
                 .await?;
             if !rows.is_empty() {
                 let update = doc! { "$set": { "ex": ex } };
-                self.documents("conversation").update_many(filter, update).session(&mut *session).await?;
+                self.documents(CONVERSATION).update_many(filter, update).session(&mut *session).await?;
                 let changes: Vec<(&str, State)> =
                     rows.iter().map(|row| (row.conversation_id.as_str(), State::Update)).collect();
                 self.bump(session, Kind::Conversation, owner, &changes).await?;
@@ -321,13 +323,13 @@ impl Store {
             "is_msg_destruct": true, "msg_destruct_time": { "$gt": 0 }, "$expr": { "$lt": [due, now_ms] },
         };
         // Small pieces: the server forgets a cursor that is not asked for ten minutes.
-        let rows = self.typed::<Conversation>("conversation").find(filter).batch_size(100).await?;
+        let rows = self.typed::<Conversation>(CONVERSATION).find(filter).batch_size(100).await?;
         Ok(rows.map_err(crate::StoreError).try_filter(|row: &Conversation| std::future::ready(row.holds())))
     }
 
     /// One row.
     pub async fn conversation(&self, owner: &str, id: &str) -> Result<Option<Conversation>> {
-        let rows_of = self.typed("conversation");
+        let rows_of = self.typed(CONVERSATION);
         let row: Option<Conversation> =
             rows_of.find_one(doc! { "owner_user_id": owner, "conversation_id": id }).await?;
         Ok(row.filter(Conversation::holds))
@@ -336,7 +338,7 @@ impl Store {
     /// The named rows of an owner; unknown ones are omitted.
     pub async fn conversations(&self, owner: &str, ids: &[String]) -> Result<Vec<Conversation>> {
         let filter = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
-        let rows = self.collect(self.typed("conversation").find(filter).await?).await?;
+        let rows = self.collect(self.typed(CONVERSATION).find(filter).await?).await?;
         Ok(that_hold(rows))
     }
 
@@ -346,7 +348,7 @@ impl Store {
         if let Some(ids) = ids {
             filter.insert("conversation_id", doc! { "$in": ids });
         }
-        let rows_of = self.typed::<Bounds>("conversation");
+        let rows_of = self.typed::<Bounds>(CONVERSATION);
         let mut find = rows_of.find(filter).projection(Bounds::fields());
         if ids.is_none() {
             find = find.sort(doc! { "_id": 1 });
@@ -358,7 +360,7 @@ impl Store {
 
     /// All rows of an owner, in order of creation.
     pub async fn all_conversations(&self, owner: &str) -> Result<Vec<Conversation>> {
-        let rows_of = self.typed("conversation");
+        let rows_of = self.typed(CONVERSATION);
         let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
         Ok(that_hold(self.collect(find.await?).await?))
     }
@@ -366,15 +368,15 @@ impl Store {
     /// A page of an owner's rows, in order of creation, and their number.
     pub async fn conversation_page(&self, owner: &str, page: Page) -> Result<(Vec<Conversation>, u64)> {
         let filter = doc! { "owner_user_id": owner };
-        let total = self.documents("conversation").count_documents(filter.clone()).await?;
-        let rows_of = self.typed("conversation");
+        let total = self.documents(CONVERSATION).count_documents(filter.clone()).await?;
+        let rows_of = self.typed(CONVERSATION);
         let find = rows_of.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit);
         Ok((that_hold(self.collect(find.await?).await?), total))
     }
 
     /// The ids of an owner's conversations, in order of creation.
     pub async fn conversation_ids(&self, owner: &str) -> Result<Vec<String>> {
-        let rows_of = self.typed::<Participants>("conversation");
+        let rows_of = self.typed::<Participants>(CONVERSATION);
         let find = rows_of.find(doc! { "owner_user_id": owner }).sort(doc! { "_id": 1 });
         let rows: Vec<Participants> = find.projection(Participants::fields()).await?.try_collect().await?;
         Ok(rows.into_iter().filter(Participants::hold).map(Participants::into_id).collect())
@@ -389,7 +391,7 @@ impl Store {
             group_at_type: i32,
         }
         let filter = doc! { "conversation_id": id, "owner_user_id": { "$in": owners } };
-        let rows_of = self.typed::<Mark>("conversation");
+        let rows_of = self.typed::<Mark>(CONVERSATION);
         let find = rows_of.find(filter).projection(doc! { "owner_user_id": 1, "group_at_type": 1 });
         Ok(find.await?.map_ok(|row| (row.owner_user_id, row.group_at_type)).try_collect().await?)
     }

@@ -5,7 +5,7 @@ use futures::TryStreamExt;
 use model::conversation_id;
 use serde::Deserialize;
 
-use crate::{DateTime, Result, Store, conversations::Conversation};
+use crate::{DateTime, Result, Store, collections::CONVERSATION_DELETED, conversations::Conversation};
 
 /// A deleted row, as far as needed to recreate it.
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ fn key(owner: &str, id: &str) -> Document {
 
 impl Store {
     pub(crate) async fn ensure_deleted_index(&self) -> Result<()> {
-        self.unique("conversation_deleted", doc! { "owner_user_id": 1, "conversation_id": 1 }).await
+        self.unique(CONVERSATION_DELETED, doc! { "owner_user_id": 1, "conversation_id": 1 }).await
     }
 
     /// Removes rows of an owner; each comes back with the next message: [`Store::renew_conversations`].
@@ -53,7 +53,7 @@ impl Store {
             };
             (key(owner, id), doc! { "$set": fields })
         });
-        self.upsert_many("conversation_deleted", remembered.collect()).await?;
+        self.upsert_many(CONVERSATION_DELETED, remembered.collect()).await?;
         self.delete_conversations(owner, ids).await
     }
 
@@ -62,7 +62,7 @@ impl Store {
     /// # Errors
     /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn renew_conversations(&self, owner: &str, now: DateTime) -> Result<()> {
-        let rows_of = self.typed::<Deleted>("conversation_deleted");
+        let rows_of = self.typed::<Deleted>(CONVERSATION_DELETED);
         let deleted: Vec<Deleted> =
             rows_of.find(doc! { "owner_user_id": owner }).await?.try_collect().await?;
         if deleted.is_empty() {
@@ -85,7 +85,7 @@ impl Store {
         self.ensure_conversations(&written).await?;
         let ids: Vec<&str> = written.iter().map(|row| row.conversation_id.as_str()).collect();
         let done = doc! { "owner_user_id": owner, "conversation_id": { "$in": ids } };
-        self.documents("conversation_deleted").delete_many(done).await?;
+        self.documents(CONVERSATION_DELETED).delete_many(done).await?;
         Ok(())
     }
 }

@@ -5,13 +5,13 @@ use futures::TryStreamExt;
 use model::platform::Platform;
 use mongodb::options::ReturnDocument;
 
-use crate::{Result, Store, number};
+use crate::{Result, Store, collections::DEVICE, number};
 
 impl Store {
     /// Remembers the push token of a user's platform.
     pub async fn put_device_token(&self, user: &str, platform: i32, token: &str) -> Result<()> {
         let id = format!("{user}:{platform}");
-        self.upsert_many("device", vec![(doc! { "_id": id }, doc! { "$set": { "token": token } })]).await
+        self.upsert_many(DEVICE, vec![(doc! { "_id": id }, doc! { "$set": { "token": token } })]).await
     }
 
     /// The push tokens of users: (user, platform, token).
@@ -21,7 +21,7 @@ impl Store {
             .flat_map(|user| Platform::NUMBERS.map(move |platform| format!("{user}:{platform}")))
             .collect();
         let rows: Vec<Document> =
-            self.documents("device").find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?;
+            self.documents(DEVICE).find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?;
         let device = |row: Document| {
             let (user, platform) = row.get_str("_id").ok()?.rsplit_once(':')?;
             Some((user.to_owned(), platform.parse().ok()?, row.get_str("token").ok()?.to_owned()))
@@ -32,7 +32,7 @@ impl Store {
     /// Forgets a token that its vendor does not know any more, unless the device has a new one.
     pub async fn forget_device_token(&self, user: &str, platform: i32, token: &str) -> Result<()> {
         let filter = doc! { "_id": format!("{user}:{platform}"), "token": token };
-        self.documents("device").delete_one(filter).await?;
+        self.documents(DEVICE).delete_one(filter).await?;
         Ok(())
     }
 
@@ -50,7 +50,7 @@ impl Store {
 
     /// Forgets it.
     pub async fn delete_device_token(&self, user: &str, platform: i32) -> Result<()> {
-        self.documents("device").delete_one(doc! { "_id": format!("{user}:{platform}") }).await?;
+        self.documents(DEVICE).delete_one(doc! { "_id": format!("{user}:{platform}") }).await?;
         Ok(())
     }
 

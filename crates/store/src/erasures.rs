@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, DateTime, Page, Result, Store, millis};
+use crate::{DAY_MS, DateTime, Page, Result, Store, collections::ERASURE, millis};
 
 /// How long the report of an erasure is kept.
 const KEPT: Duration = Duration::from_millis(400 * DAY_MS as u64);
@@ -186,25 +186,25 @@ fn serialized(job: &Erasure) -> Result<Document> {
 
 impl Store {
     pub(crate) async fn ensure_erasure_indexes(&self) -> Result<()> {
-        self.index("erasure", doc! { "due": 1 }).await?;
-        self.expiring("erasure", "ended", KEPT).await
+        self.index(ERASURE, doc! { "due": 1 }).await?;
+        self.expiring(ERASURE, "ended", KEPT).await
     }
 
     /// Begins to erase a user, unless that is under way; the report of an earlier time is replaced.
     pub async fn begin_erasure(&self, job: &Erasure) -> Result<()> {
-        self.documents("erasure").delete_one(doc! { "_id": &job.user_id, "ended": { "$ne": null } }).await?;
+        self.documents(ERASURE).delete_one(doc! { "_id": &job.user_id, "ended": { "$ne": null } }).await?;
         let mut row = serialized(job)?;
         row.remove("_id");
         let insert = doc! { "$setOnInsert": row };
         let filter = doc! { "_id": &job.user_id };
-        let jobs = self.documents("erasure");
+        let jobs = self.documents(ERASURE);
         racing!(jobs.update_one(filter.clone(), insert.clone()).upsert(true))?;
         Ok(())
     }
 
     /// The jobs of users, also those that have ended.
     pub async fn erasures(&self, users: &[String]) -> Result<Vec<Erasure>> {
-        let jobs = self.typed("erasure");
+        let jobs = self.typed(ERASURE);
         Ok(jobs.find(doc! { "_id": { "$in": users } }).await?.try_collect().await?)
     }
 
@@ -215,7 +215,7 @@ impl Store {
         if !ids.is_empty() {
             filter.insert("_id", doc! { "$in": ids });
         }
-        let jobs = self.typed("erasure");
+        let jobs = self.typed(ERASURE);
         let total = jobs.count_documents(filter.clone()).await?;
         let found = jobs.find(filter).sort(doc! { "begun": -1, "_id": 1 }).skip(part.skip).limit(part.limit);
         Ok((self.collect(found.await?).await?, total))
@@ -224,14 +224,14 @@ impl Store {
     /// Ids that were erased once are registered again; the reports stay.
     pub async fn reuse_ids(&self, ids: &[String]) -> Result<()> {
         let filter = doc! { "_id": { "$in": ids }, "ended": { "$ne": null } };
-        self.documents("erasure").update_many(filter, doc! { "$set": { "reused": true } }).await?;
+        self.documents(ERASURE).update_many(filter, doc! { "$set": { "reused": true } }).await?;
         Ok(())
     }
 
     /// Which of these users are being erased: their ids cannot be used yet.
     pub async fn being_erased(&self, users: &[String]) -> Result<Option<String>> {
         let filter = doc! { "_id": { "$in": users }, "ended": null };
-        let found: Option<Erasure> = self.typed("erasure").find_one(filter).await?;
+        let found: Option<Erasure> = self.typed(ERASURE).find_one(filter).await?;
         Ok(found.map(|job| job.user_id))
     }
 
@@ -239,7 +239,7 @@ impl Store {
     pub async fn take_erasure(&self, now_ms: i64) -> Result<Option<Erasure>> {
         let filter = doc! { "ended": null, "due": { "$lte": DateTime::from_millis(now_ms) } };
         let hold = doc! { "$set": { "due": DateTime::from_millis(now_ms + HELD_MS) } };
-        let jobs = self.typed::<Erasure>("erasure");
+        let jobs = self.typed::<Erasure>(ERASURE);
         let taken = jobs.find_one_and_update(filter, hold).sort(doc! { "due": 1 });
         Ok(taken.return_document(ReturnDocument::After).await?)
     }
@@ -247,7 +247,7 @@ impl Store {
     /// Saves how far a job is; `false` when somebody else has gone on with it.
     pub async fn save_erasure(&self, before: &Erasure, after: &Erasure) -> Result<bool> {
         let filter = doc! { "_id": &before.user_id, "begun": before.begun, "due": before.due };
-        let jobs = self.documents("erasure");
+        let jobs = self.documents(ERASURE);
         Ok(jobs.replace_one(filter, serialized(after)?).await?.matched_count > 0)
     }
 
@@ -257,7 +257,7 @@ impl Store {
         let filter = doc! { "$or": [{ "ended": null }, { "ended": { "$gte": since } }] };
         let now = DateTime::from_millis(now_ms);
         let again = doc! { "pass": 1, "stage": "doors", "cursor": "", "due": now, "ended": null };
-        let jobs = self.documents("erasure");
+        let jobs = self.documents(ERASURE);
         Ok(jobs.update_many(filter, doc! { "$set": again }).await?.matched_count)
     }
 }

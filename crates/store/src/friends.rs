@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DateTime, Page, Result, Store,
+    collections::FRIEND,
     versions::{Kind, SORT_ELEMENT, State, Version},
 };
 
@@ -79,7 +80,7 @@ impl Store {
             is_pinned: false,
         };
         let added = in_transaction!(self, [(Kind::Friend, owner)], |session| {
-            self.typed::<Friend>("friend").insert_one(&row).session(&mut *session).await?;
+            self.typed::<Friend>(FRIEND).insert_one(&row).session(&mut *session).await?;
             self.bump(session, Kind::Friend, owner, &[(friend, State::Insert)]).await?;
         });
         match added {
@@ -91,14 +92,14 @@ impl Store {
     /// Whether `owner` has `friend` in its list.
     pub async fn is_friend(&self, owner: &str, friend: &str) -> Result<bool> {
         let filter = doc! { "owner_user_id": owner, "friend_user_id": friend };
-        Ok(self.documents("friend").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+        Ok(self.documents(FRIEND).find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 
     /// Removes one direction; `None` when there was nothing.
     pub async fn delete_friend(&self, owner: &str, friend: &str) -> Result<Option<Version>> {
         in_transaction!(self, [(Kind::Friend, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "friend_user_id": friend };
-            let outcome = self.documents("friend").delete_one(filter).session(&mut *session).await?;
+            let outcome = self.documents(FRIEND).delete_one(filter).session(&mut *session).await?;
             if outcome.deleted_count == 0 {
                 None
             } else {
@@ -116,7 +117,7 @@ impl Store {
     ) -> Result<Version> {
         in_transaction!(self, [(Kind::Friend, owner)], |session| {
             let filter = doc! { "owner_user_id": owner, "friend_user_id": { "$in": friends } };
-            self.documents("friend")
+            self.documents(FRIEND)
                 .update_many(filter, doc! { "$set": fields.clone() })
                 .session(&mut *session)
                 .await?;
@@ -132,20 +133,20 @@ impl Store {
     /// A page of a user's friends, and their total number.
     pub async fn friend_page(&self, owner: &str, page: Page) -> Result<(Vec<Friend>, u64)> {
         let filter = doc! { "owner_user_id": owner };
-        let total = self.documents("friend").count_documents(filter.clone()).await?;
-        let found = self.typed("friend").find(filter).sort(order()).skip(page.skip).limit(page.limit).await?;
+        let total = self.documents(FRIEND).count_documents(filter.clone()).await?;
+        let found = self.typed(FRIEND).find(filter).sort(order()).skip(page.skip).limit(page.limit).await?;
         Ok((self.collect(found).await?, total))
     }
 
     /// The named friends of a user; unknown ones are omitted.
     pub async fn friends(&self, owner: &str, friends: &[String]) -> Result<Vec<Friend>> {
         let filter = doc! { "owner_user_id": owner, "friend_user_id": { "$in": friends } };
-        self.collect(self.typed("friend").find(filter).await?).await
+        self.collect(self.typed(FRIEND).find(filter).await?).await
     }
 
     /// All friend ids of a user, in list order.
     pub async fn friend_ids(&self, owner: &str) -> Result<Vec<String>> {
-        let rows_of = self.typed::<Ids>("friend");
+        let rows_of = self.typed::<Ids>(FRIEND);
         let find = rows_of.find(doc! { "owner_user_id": owner }).sort(order());
         let rows = self.collect(find.projection(Ids::fields()).await?).await?;
         Ok(rows.into_iter().map(|row| row.friend_user_id).collect())
@@ -153,7 +154,7 @@ impl Store {
 
     /// Users that have `friend` in their list.
     pub async fn owners_of_friend(&self, friend: &str) -> Result<Vec<String>> {
-        let rows_of = self.typed::<Ids>("friend");
+        let rows_of = self.typed::<Ids>(FRIEND);
         let find = rows_of.find(doc! { "friend_user_id": friend });
         let rows = self.collect(find.projection(Ids::fields()).await?).await?;
         Ok(rows.into_iter().map(|row| row.owner_user_id).collect())

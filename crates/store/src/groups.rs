@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DateTime, Page, Result, Store,
+    collections::{GROUP, GROUP_MEMBER},
     driver::ClientSession,
     millis,
     versions::{Kind, SELF_ELEMENT, SORT_ELEMENT, State, Version},
@@ -138,7 +139,7 @@ impl Store {
             self,
             changed(&group.group_id, members.iter().map(|member| member.user_id.as_str())),
             |session| {
-                self.typed::<Group>("group").insert_one(group).session(&mut *session).await?;
+                self.typed::<Group>(GROUP).insert_one(group).session(&mut *session).await?;
                 self.insert_members(session, &group.group_id, members).await?;
             }
         )
@@ -159,7 +160,7 @@ impl Store {
         group: &str,
         members: &[Member],
     ) -> Result<()> {
-        self.typed::<Member>("group_member").insert_many(members).session(&mut *session).await?;
+        self.typed::<Member>(GROUP_MEMBER).insert_many(members).session(&mut *session).await?;
         let changes: Vec<(&str, State)> =
             members.iter().map(|member| (member.user_id.as_str(), State::Insert)).collect();
         self.bump(session, Kind::GroupMember, group, &changes).await?;
@@ -178,7 +179,7 @@ impl Store {
             return Ok(());
         }
         // The first change of this group, or of one from before numbers were kept.
-        let members = self.documents("group_member");
+        let members = self.documents(GROUP_MEMBER);
         let count = members.count_documents(doc! { "group_id": group }).session(&mut *session).await?;
         let update = doc! { "$set": { MEMBERS: count as i64 } };
         versions.update_one(doc! { "d_id": group }, update).session(&mut *session).await?;
@@ -189,7 +190,7 @@ impl Store {
     pub async fn remove_members(&self, group: &str, users: &[String]) -> Result<()> {
         in_transaction!(self, changed(group, users.iter().map(String::as_str)), |session| {
             let filter = doc! { "group_id": group, "user_id": { "$in": users } };
-            let gone = self.documents("group_member").delete_many(filter).session(&mut *session).await?;
+            let gone = self.documents(GROUP_MEMBER).delete_many(filter).session(&mut *session).await?;
             let changes: Vec<(&str, State)> =
                 users.iter().map(|user| (user.as_str(), State::Delete)).collect();
             self.bump(session, Kind::GroupMember, group, &changes).await?;
@@ -203,7 +204,7 @@ impl Store {
     pub async fn update_group(&self, group: &str, fields: &Document) -> Result<()> {
         in_transaction!(self, [(Kind::GroupMember, group)], |session| {
             let update = doc! { "$set": fields.clone() };
-            self.documents("group")
+            self.documents(GROUP)
                 .update_one(doc! { "group_id": group }, update)
                 .session(&mut *session)
                 .await?;
@@ -223,7 +224,7 @@ impl Store {
         in_transaction!(self, [(Kind::GroupMember, group)], |session| {
             let filter = doc! { "group_id": group, "user_id": user };
             let update = doc! { "$set": fields.clone() };
-            self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
+            self.documents(GROUP_MEMBER).update_one(filter, update).session(&mut *session).await?;
             let mut changes = vec![(user, State::Update)];
             if fields.contains_key("role_level") {
                 changes.push((SORT_ELEMENT, State::Update));
@@ -248,7 +249,7 @@ impl Store {
             ] {
                 let filter = doc! { "group_id": group, "user_id": user };
                 let update = doc! { "$set": change };
-                self.documents("group_member").update_one(filter, update).session(&mut *session).await?;
+                self.documents(GROUP_MEMBER).update_one(filter, update).session(&mut *session).await?;
             }
             let changes =
                 [(old_owner, State::Update), (new_owner, State::Update), (SORT_ELEMENT, State::Update)];
@@ -263,13 +264,13 @@ impl Store {
 
     /// One group.
     pub async fn group(&self, id: &str) -> Result<Option<Group>> {
-        Ok(self.typed("group").find_one(doc! { "group_id": id }).await?)
+        Ok(self.typed(GROUP).find_one(doc! { "group_id": id }).await?)
     }
 
     /// Groups that exist, in the order asked for.
     pub async fn groups(&self, ids: &[String]) -> Result<Vec<Group>> {
         let found: Vec<Group> =
-            self.collect(self.typed("group").find(doc! { "group_id": { "$in": ids } }).await?).await?;
+            self.collect(self.typed(GROUP).find(doc! { "group_id": { "$in": ids } }).await?).await?;
         let mut by_id: HashMap<String, Group> =
             found.into_iter().map(|group| (group.group_id.clone(), group)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
@@ -282,7 +283,7 @@ impl Store {
         } else {
             doc! { "group_name": crate::contains(name) }
         };
-        let rows_of = self.typed("group");
+        let rows_of = self.typed(GROUP);
         let total = rows_of.count_documents(filter.clone()).await?;
         let find = rows_of.find(filter).sort(doc! { "create_time": -1, "_id": -1 });
         Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
@@ -293,7 +294,7 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn groups_after(&self, prefix: &str, after: &str, limit: i64) -> Result<Vec<Group>> {
-        let rows_of = self.typed("group");
+        let rows_of = self.typed(GROUP);
         let find = rows_of.find(crate::behind("group_id", prefix, after));
         self.collect(find.sort(doc! { "group_id": 1 }).limit(limit).await?).await
     }
@@ -309,7 +310,7 @@ impl Store {
         if let Some(count) = kept.and_then(|version| version.get_i64(MEMBERS).ok()) {
             return Ok(u32::try_from(count).unwrap_or_default());
         }
-        let count = self.documents("group_member").count_documents(doc! { "group_id": group }).await?;
+        let count = self.documents(GROUP_MEMBER).count_documents(doc! { "group_id": group }).await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
@@ -341,7 +342,7 @@ impl Store {
             user_id: String,
         }
         let filter = doc! { "group_id": { "$in": groups }, "role_level": role::OWNER };
-        let rows_of = self.typed::<Owner>("group_member");
+        let rows_of = self.typed::<Owner>(GROUP_MEMBER);
         let find = rows_of.find(filter).projection(doc! { "group_id": 1, "user_id": 1 });
         let rows: Vec<Owner> = find.await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| (row.group_id, row.user_id)).collect())
@@ -349,25 +350,25 @@ impl Store {
 
     /// One member.
     pub async fn member(&self, group: &str, user: &str) -> Result<Option<Member>> {
-        Ok(self.typed("group_member").find_one(doc! { "group_id": group, "user_id": user }).await?)
+        Ok(self.typed(GROUP_MEMBER).find_one(doc! { "group_id": group, "user_id": user }).await?)
     }
 
     /// The named members; unknown ones are omitted.
     pub async fn members(&self, group: &str, users: &[String]) -> Result<Vec<Member>> {
         let filter = doc! { "group_id": group, "user_id": { "$in": users } };
-        self.collect(self.typed("group_member").find(filter).sort(order()).await?).await
+        self.collect(self.typed(GROUP_MEMBER).find(filter).sort(order()).await?).await
     }
 
     /// Members with one of the roles.
     pub async fn members_by_role(&self, group: &str, roles: &[i32]) -> Result<Vec<Member>> {
         let filter = doc! { "group_id": group, "role_level": { "$in": roles } };
-        self.collect(self.typed("group_member").find(filter).sort(order()).await?).await
+        self.collect(self.typed(GROUP_MEMBER).find(filter).sort(order()).await?).await
     }
 
     /// The first member with one of the roles, in list order.
     pub async fn first_member_by_role(&self, group: &str, roles: &[i32]) -> Result<Option<Member>> {
         let filter = doc! { "group_id": group, "role_level": { "$in": roles } };
-        Ok(self.typed("group_member").find_one(filter).sort(order()).await?)
+        Ok(self.typed(GROUP_MEMBER).find_one(filter).sort(order()).await?)
     }
 
     /// A page of members: `roles` limits it to roles, empty for all; and how many match.
@@ -377,9 +378,9 @@ impl Store {
             self.member_count(group).await?.into()
         } else {
             filter.insert("role_level", doc! { "$in": roles });
-            self.documents("group_member").count_documents(filter.clone()).await?
+            self.documents(GROUP_MEMBER).count_documents(filter.clone()).await?
         };
-        let rows_of = self.typed("group_member");
+        let rows_of = self.typed(GROUP_MEMBER);
         let find = rows_of.find(filter).sort(order()).skip(page.skip).limit(page.limit);
         Ok((self.collect(find.await?).await?, total))
     }
@@ -398,7 +399,7 @@ impl Store {
         struct Id {
             user_id: String,
         }
-        let rows_of = self.typed::<Id>("group_member");
+        let rows_of = self.typed::<Id>(GROUP_MEMBER);
         let find = rows_of.find(doc! { "group_id": group, "user_id": { "$gt": after } });
         let find = find.sort(doc! { "user_id": 1 }).limit(limit).projection(doc! { "user_id": 1 });
         let rows: Vec<Id> = find.await?.try_collect().await?;
@@ -416,7 +417,7 @@ impl Store {
         struct Id {
             user_id: String,
         }
-        let rows_of = self.typed::<Id>("group_member");
+        let rows_of = self.typed::<Id>(GROUP_MEMBER);
         let find = rows_of.find(filter).sort(order());
         let rows: Vec<Id> = find.projection(doc! { "user_id": 1 }).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| row.user_id).collect())
@@ -425,8 +426,8 @@ impl Store {
     /// A page of the groups a user is in, in order of joining, and their number.
     pub async fn joined_page(&self, user: &str, page: Page) -> Result<(Vec<Member>, u64)> {
         let filter = doc! { "user_id": user };
-        let total = self.documents("group_member").count_documents(filter.clone()).await?;
-        let rows_of = self.typed("group_member");
+        let total = self.documents(GROUP_MEMBER).count_documents(filter.clone()).await?;
+        let rows_of = self.typed(GROUP_MEMBER);
         let find = rows_of.find(filter).sort(doc! { "join_time": 1, "_id": 1 });
         Ok((self.collect(find.skip(page.skip).limit(page.limit).await?).await?, total))
     }
@@ -440,7 +441,7 @@ impl Store {
         if groups.is_empty() {
             return Ok(HashSet::new());
         }
-        let rows_of = self.typed::<Id>("group_member");
+        let rows_of = self.typed::<Id>(GROUP_MEMBER);
         let find = rows_of.find(doc! { "group_id": { "$in": groups }, "user_id": user });
         let rows: Vec<Id> = find.projection(doc! { "group_id": 1 }).await?.try_collect().await?;
         Ok(rows.into_iter().map(|row| row.group_id).collect())
@@ -448,7 +449,7 @@ impl Store {
 
     /// All memberships of a user, in order of joining.
     pub async fn memberships(&self, user: &str) -> Result<Vec<Member>> {
-        let rows_of = self.typed("group_member");
+        let rows_of = self.typed(GROUP_MEMBER);
         let find = rows_of.find(doc! { "user_id": user }).sort(doc! { "join_time": 1, "_id": 1 });
         self.collect(find.await?).await
     }

@@ -7,7 +7,7 @@ use futures::{FutureExt, Stream, TryStreamExt, future::BoxFuture};
 use protocol::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Store, millis};
+use crate::{DateTime, Store, collections::JOB, millis};
 
 /// What nobody finishes is dropped after this, in seconds.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
@@ -92,13 +92,13 @@ impl Jobs for Store {
             (doc! { "_id": &job.id }, update)
         };
         let updates: Vec<(Document, Document)> = jobs.iter().map(upsert).collect();
-        async move { Ok(self.upsert_many("job", updates).await?) }.boxed()
+        async move { Ok(self.upsert_many(JOB, updates).await?) }.boxed()
     }
 
     fn free<'a>(&'a self, kind: &'a str, now_ms: i64) -> BoxFuture<'a, Result<Vec<Job>>> {
         async move {
             let filter = doc! { "kind": kind, "free": { "$lte": time(now_ms) } };
-            let rows_of = self.typed::<Row>("job");
+            let rows_of = self.typed::<Row>(JOB);
             let find = rows_of.find(filter).sort(doc! { "free": 1 }).limit(AT_A_TIME).batch_size(ROWS);
             let mut rows = find.await.map_err(crate::StoreError)?;
             let (mut jobs, mut room) = (Vec::new(), ROOM);
@@ -121,7 +121,7 @@ impl Jobs for Store {
                 as_seen.remove("free");
             }
             let update = doc! { "$set": { "free": time(until_ms) } };
-            let claimed = self.documents("job").update_one(as_seen, update).await;
+            let claimed = self.documents(JOB).update_one(as_seen, update).await;
             Ok(claimed.map_err(crate::StoreError)?.matched_count > 0)
         }
         .boxed()
@@ -130,7 +130,7 @@ impl Jobs for Store {
     fn hold<'a>(&'a self, ids: &'a [String], until_ms: i64) -> BoxFuture<'a, Result<()>> {
         async move {
             let update = doc! { "$set": { "free": time(until_ms) } };
-            let held = self.documents("job").update_many(doc! { "_id": { "$in": ids } }, update).await;
+            let held = self.documents(JOB).update_many(doc! { "_id": { "$in": ids } }, update).await;
             held.map_err(crate::StoreError)?;
             Ok(())
         }
@@ -140,7 +140,7 @@ impl Jobs for Store {
     fn done<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<()>> {
         async move {
             for ids in ids.chunks(1000) {
-                let gone = self.documents("job").delete_many(doc! { "_id": { "$in": ids } }).await;
+                let gone = self.documents(JOB).delete_many(doc! { "_id": { "$in": ids } }).await;
                 gone.map_err(crate::StoreError)?;
             }
             Ok(())
@@ -150,7 +150,7 @@ impl Jobs for Store {
 
     fn count<'a>(&'a self, kind: &'a str) -> BoxFuture<'a, Result<u64>> {
         async move {
-            let counted = self.documents("job").count_documents(doc! { "kind": kind }).await;
+            let counted = self.documents(JOB).count_documents(doc! { "kind": kind }).await;
             Ok(counted.map_err(crate::StoreError)?)
         }
         .boxed()
@@ -173,7 +173,7 @@ impl Store {
     ) -> crate::Result<impl Stream<Item = crate::Result<Job>> + Unpin + use<>> {
         let from = after.max(&format!("{kind}/")).to_owned();
         let filter = doc! { "_id": { "$gt": from, "$lt": format!("{kind}0") }, "kind": kind };
-        let rows_of = self.typed::<Row>("job");
+        let rows_of = self.typed::<Row>(JOB);
         let rows = rows_of.find(filter).sort(doc! { "_id": 1 }).limit(most).batch_size(FEW).await?;
         Ok(rows.map_ok(Job::from).map_err(crate::StoreError))
     }
@@ -186,12 +186,12 @@ impl Store {
         let binary = |bytes| Binary { subtype: BinarySubtype::Generic, bytes };
         let as_read = doc! { "_id": &job.id, "payload": binary(job.payload.clone()) };
         let update = doc! { "$set": { "payload": binary(payload) } };
-        Ok(self.documents("job").update_one(as_read, update).await?.matched_count > 0)
+        Ok(self.documents(JOB).update_one(as_read, update).await?.matched_count > 0)
     }
 
     pub(crate) async fn ensure_job_indexes(&self) -> crate::Result<()> {
-        self.index("job", doc! { "kind": 1, "free": 1 }).await?;
-        self.expiring("job", "made", KEPT).await
+        self.index(JOB, doc! { "kind": 1, "free": 1 }).await?;
+        self.expiring(JOB, "made", KEPT).await
     }
 }
 

@@ -6,7 +6,7 @@
 macro_rules! in_transaction {
     ($store:expr, $lists:expr, |$session:ident| $body:block) => {{
         let _turn = $store.turns.take($lists).await;
-        let mut again = $crate::Again::new($store.base.jitter());
+        let mut again = $crate::Retry::new($store.base.jitter());
         loop {
             let outcome: Result<_, $crate::StoreError> = async {
                 let mut session_guard = $store.begin().await?;
@@ -49,6 +49,7 @@ pub mod batch;
 pub mod blacks;
 pub mod client_config;
 pub mod client_logs;
+mod collections;
 pub mod commands;
 mod commits;
 pub mod conversation_groups;
@@ -83,6 +84,10 @@ pub mod users;
 pub mod versions;
 mod write_queue;
 
+use collections::{
+    BLACK, CLIENT_CONFIG, CLIENT_LOG, CONVERSATION, FRIEND, FRIEND_REQUEST, GROUP, GROUP_MEMBER,
+    GROUP_REQUEST, MESSAGES, OBJECT, REACTION, USER, USER_COMMAND,
+};
 use std::time::Duration;
 
 pub use bson::RawDocumentBuf;
@@ -98,14 +103,14 @@ use mongodb::{
 use tokio::time::Instant;
 
 /// When a transaction is run again.
-pub(crate) struct Again {
+pub(crate) struct Retry {
     since: Instant,
     times: u32,
     /// A pause of at most so many ms.
     jitter: fn(u32) -> u32,
 }
 
-impl Again {
+impl Retry {
     /// Well below the deadline of a call.
     const AT_MOST: Duration = Duration::from_secs(5);
     const LONGEST_PAUSE_MS: u32 = 200;
@@ -309,46 +314,46 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn ensure_indexes(&self) -> Result<()> {
-        self.unique("messages", doc! { "k": 1 }).await?;
-        self.index("messages", doc! { "t": 1 }).await?;
-        self.index("reaction", doc! { "m": 1, "e": 1, "t": -1 }).await?;
+        self.unique(MESSAGES, doc! { "k": 1 }).await?;
+        self.index(MESSAGES, doc! { "t": 1 }).await?;
+        self.index(REACTION, doc! { "m": 1, "e": 1, "t": -1 }).await?;
         self.ensure_stream_indexes().await?;
         self.ensure_token_indexes().await?;
-        self.unique("user", doc! { "user_id": 1 }).await?;
-        self.index("user", doc! { "create_time": 1 }).await?;
-        self.partial("user", doc! { "app_manger_level": 1 }, doc! { "app_manger_level": { "$gte": 3 } })
+        self.unique(USER, doc! { "user_id": 1 }).await?;
+        self.index(USER, doc! { "create_time": 1 }).await?;
+        self.partial(USER, doc! { "app_manger_level": 1 }, doc! { "app_manger_level": { "$gte": 3 } })
             .await?;
-        self.partial("user", doc! { "status": 1 }, doc! { "status": { "$gte": 1 } }).await?;
-        self.index("group", doc! { "create_time": 1 }).await?;
-        self.index("object", doc! { "key": 1 }).await?;
-        self.index("object", doc! { "group": 1, "create_time": 1 }).await?;
+        self.partial(USER, doc! { "status": 1 }, doc! { "status": { "$gte": 1 } }).await?;
+        self.index(GROUP, doc! { "create_time": 1 }).await?;
+        self.index(OBJECT, doc! { "key": 1 }).await?;
+        self.index(OBJECT, doc! { "group": 1, "create_time": 1 }).await?;
         self.ensure_upload_indexes().await?;
         self.ensure_erasure_indexes().await?;
-        self.unique("user_command", doc! { "user_id": 1, "type": 1, "uuid": 1 }).await?;
-        self.unique("client_config", doc! { "user_id": 1, "key": 1 }).await?;
-        self.unique("client_log", doc! { "log_id": 1 }).await?;
-        self.index("client_log", doc! { "user_id": 1, "create_time": 1 }).await?;
-        self.expiring("client_log", "create_time", client_logs::KEPT).await?;
-        self.unique("friend", doc! { "owner_user_id": 1, "friend_user_id": 1 }).await?;
-        self.index("friend", doc! { "friend_user_id": 1 }).await?;
-        self.unique("black", doc! { "owner_user_id": 1, "block_user_id": 1 }).await?;
-        self.index("black", doc! { "block_user_id": 1 }).await?;
-        self.unique("friend_request", doc! { "from_user_id": 1, "to_user_id": 1 }).await?;
-        self.index("friend_request", doc! { "to_user_id": 1, "create_time": -1 }).await?;
-        self.expiring("friend_request", "create_time", row_limits::REQUESTS_KEPT).await?;
-        self.unique("group", doc! { "group_id": 1 }).await?;
-        self.unique("group_member", doc! { "group_id": 1, "user_id": 1 }).await?;
-        self.index("group_member", doc! { "user_id": 1, "join_time": 1 }).await?;
-        self.index("group_member", doc! { "group_id": 1, "role_level": -1, "join_time": 1, "user_id": 1 })
+        self.unique(USER_COMMAND, doc! { "user_id": 1, "type": 1, "uuid": 1 }).await?;
+        self.unique(CLIENT_CONFIG, doc! { "user_id": 1, "key": 1 }).await?;
+        self.unique(CLIENT_LOG, doc! { "log_id": 1 }).await?;
+        self.index(CLIENT_LOG, doc! { "user_id": 1, "create_time": 1 }).await?;
+        self.expiring(CLIENT_LOG, "create_time", client_logs::KEPT).await?;
+        self.unique(FRIEND, doc! { "owner_user_id": 1, "friend_user_id": 1 }).await?;
+        self.index(FRIEND, doc! { "friend_user_id": 1 }).await?;
+        self.unique(BLACK, doc! { "owner_user_id": 1, "block_user_id": 1 }).await?;
+        self.index(BLACK, doc! { "block_user_id": 1 }).await?;
+        self.unique(FRIEND_REQUEST, doc! { "from_user_id": 1, "to_user_id": 1 }).await?;
+        self.index(FRIEND_REQUEST, doc! { "to_user_id": 1, "create_time": -1 }).await?;
+        self.expiring(FRIEND_REQUEST, "create_time", row_limits::REQUESTS_KEPT).await?;
+        self.unique(GROUP, doc! { "group_id": 1 }).await?;
+        self.unique(GROUP_MEMBER, doc! { "group_id": 1, "user_id": 1 }).await?;
+        self.index(GROUP_MEMBER, doc! { "user_id": 1, "join_time": 1 }).await?;
+        self.index(GROUP_MEMBER, doc! { "group_id": 1, "role_level": -1, "join_time": 1, "user_id": 1 })
             .await?;
-        self.unique("group_request", doc! { "group_id": 1, "user_id": 1 }).await?;
-        self.index("group_request", doc! { "user_id": 1, "req_time": -1 }).await?;
-        self.expiring("group_request", "req_time", row_limits::REQUESTS_KEPT).await?;
-        self.unique("conversation", doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
+        self.unique(GROUP_REQUEST, doc! { "group_id": 1, "user_id": 1 }).await?;
+        self.index(GROUP_REQUEST, doc! { "user_id": 1, "req_time": -1 }).await?;
+        self.expiring(GROUP_REQUEST, "req_time", row_limits::REQUESTS_KEPT).await?;
+        self.unique(CONVERSATION, doc! { "owner_user_id": 1, "conversation_id": 1 }).await?;
         self.ensure_deleted_index().await?;
         self.ensure_job_indexes().await?;
         let destructs = doc! { "is_msg_destruct": true };
-        self.partial("conversation", doc! { "latest_msg_destruct_time": 1 }, destructs).await?;
+        self.partial(CONVERSATION, doc! { "latest_msg_destruct_time": 1 }, destructs).await?;
         for kind in versions::Kind::ALL {
             self.unique(kind.collection(), doc! { "d_id": 1 }).await?;
             self.unique(&kind.log_collection(), doc! { "d_id": 1, "e_id": 1 }).await?;
@@ -425,7 +430,7 @@ impl Store {
 
     /// The errors of those that failed. Run again where the majority was not reached: these updates may come twice.
     async fn run_updates(&self, collection: &str, updates: &[Document]) -> Result<Vec<Document>> {
-        let mut again = Again::new(self.base.jitter());
+        let mut again = Retry::new(self.base.jitter());
         loop {
             let command = doc! {
                 "update": collection, "updates": updates, "ordered": false,
@@ -617,7 +622,7 @@ mod tests {
             let error = written(&answer).unwrap_err();
             assert!(!error.is_duplicate_key(), "{error}");
             assert!(error.is_unreachable() == answer.get_document("writeConcernError").is_ok(), "{error}");
-            assert_eq!(Again::new(|most| most).is_worth_it(&error), error.is_unreachable(), "{error}");
+            assert_eq!(Retry::new(|most| most).is_worth_it(&error), error.is_unreachable(), "{error}");
         }
         assert_eq!(written(&doc! { "ok": 1, "n": 1 }).unwrap(), Vec::<Document>::new());
         let refused = doc! { "index": 0, "code": DUPLICATE_KEY };
@@ -627,7 +632,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_conflict_is_met_again_and_a_duplicate_is_soon_told() {
         let command = |code: i32| refusal("a test", &[doc! { "index": 0, "code": code }]);
-        let [mut conflicts, mut duplicates] = [(); 2].map(|()| Again::new(|most| most));
+        let [mut conflicts, mut duplicates] = [(); 2].map(|()| Retry::new(|most| most));
         for times in 0..10 {
             assert!(conflicts.may_pass(&command(WRITE_CONFLICT)));
             assert_eq!(duplicates.may_pass(&command(DUPLICATE_KEY)), times < 3);
@@ -635,7 +640,7 @@ mod tests {
             conflicts.pause().await;
             duplicates.pause().await;
         }
-        tokio::time::advance(Again::AT_MOST).await;
+        tokio::time::advance(Retry::AT_MOST).await;
         assert!(!conflicts.may_pass(&command(WRITE_CONFLICT)), "its caller waits no longer");
     }
 }

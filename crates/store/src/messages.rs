@@ -16,7 +16,7 @@ use mongodb::options::ReturnDocument;
 use protocol::{content_type::session, sdkws::MsgData};
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, Page, Result, Store, day_name, number};
+use crate::{DAY_MS, Page, Result, Store, collections::MESSAGES, day_name, number};
 
 /// A stored message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,7 +283,7 @@ impl Store {
             .map(async |conversation| {
                 let least = document_id(&conversation, 0);
                 let range = doc! { "_id": { "$gt": least, "$lt": format!("{conversation}:g") } };
-                let rows_of = self.typed::<Id>("messages");
+                let rows_of = self.typed::<Id>(MESSAGES);
                 let newest = rows_of.find_one(range).sort(doc! { "_id": -1 });
                 let newest = newest.projection(doc! { "_id": 1 }).await?;
                 Ok((conversation, newest.map_or(0, |row| seq_of(&row.id))))
@@ -297,7 +297,7 @@ impl Store {
     pub async fn stored_keys(&self, keys: &[DedupKey]) -> Result<HashMap<DedupKey, StoredMessage>> {
         let by_text: HashMap<String, &DedupKey> = keys.iter().map(|key| (key_text(key), key)).collect();
         let texts: Vec<&String> = by_text.keys().collect();
-        let rows_of = self.typed::<StoredMessage>("messages");
+        let rows_of = self.typed::<StoredMessage>(MESSAGES);
         let rows: Vec<StoredMessage> =
             rows_of.find(doc! { "k": { "$in": texts } }).await?.try_collect().await?;
         Ok(rows.into_iter().filter_map(|row| Some(((*by_text.get(&row.key)?).clone(), row))).collect())
@@ -305,7 +305,7 @@ impl Store {
 
     /// Stores messages. After `Conflict` a part of them may be stored: nothing is lost by placing the batch again.
     pub async fn insert_messages(&self, messages: &[StoredMessage]) -> Result<Inserted> {
-        match self.typed::<StoredMessage>("messages").insert_many(messages).await.map_err(crate::StoreError) {
+        match self.typed::<StoredMessage>(MESSAGES).insert_many(messages).await.map_err(crate::StoreError) {
             Ok(_) => Ok(Inserted::All),
             Err(error) if error.is_duplicate_key() && is_on(Mutant::ConflictSwallowed) => Ok(Inserted::All),
             Err(error) if error.is_duplicate_key() => Ok(Inserted::Conflict),
@@ -316,7 +316,7 @@ impl Store {
     /// Messages with the given seqs, ascending; missing ones are omitted.
     pub async fn messages_by_seq(&self, conversation: &str, seqs: &[i64]) -> Result<Vec<StoredMessage>> {
         let ids: Vec<String> = seqs.iter().map(|seq| document_id(conversation, *seq)).collect();
-        let rows_of = self.typed("messages");
+        let rows_of = self.typed(MESSAGES);
         let find = rows_of.find(doc! { "_id": { "$in": ids } }).sort(doc! { "_id": 1 });
         Ok(find.await?.try_collect().await?)
     }
@@ -325,7 +325,7 @@ impl Store {
     pub async fn time_below(&self, conversation: &str, seq: i64) -> Result<i64> {
         let below =
             doc! { "_id": { "$gt": document_id(conversation, 0), "$lt": document_id(conversation, seq) } };
-        let rows_of = self.documents("messages");
+        let rows_of = self.documents(MESSAGES);
         let newest = rows_of.find_one(below).sort(doc! { "_id": -1 }).projection(doc! { "t": 1 }).await?;
         Ok(newest.map_or(0, |row| number(&row, "t")))
     }
@@ -335,7 +335,7 @@ impl Store {
         let value = bson::serialize_to_document(revoke).map_err(mongodb::error::Error::custom)?;
         let filter = doc! { "_id": document_id(conversation, seq), "revoke": { "$exists": false } };
         let outcome =
-            self.documents("messages").update_one(filter, doc! { "$set": { "revoke": value } }).await?;
+            self.documents(MESSAGES).update_one(filter, doc! { "$set": { "revoke": value } }).await?;
         Ok(outcome.matched_count > 0)
     }
 
@@ -370,7 +370,7 @@ impl Store {
     async fn edit_where(&self, filter: Document, content: &[u8], time: i64) -> Result<Option<i64>> {
         let content = Binary { subtype: BinarySubtype::Generic, bytes: content.to_vec() };
         let change = doc! { "$set": { "edit.content": content, "edit.time": time }, "$inc": { "edit.version": 1_i64 } };
-        let rows_of = self.typed::<StoredMessage>("messages");
+        let rows_of = self.typed::<StoredMessage>(MESSAGES);
         let after =
             rows_of.find_one_and_update(filter, change).return_document(ReturnDocument::After).await?;
         Ok(after.and_then(|message| message.edit).map(|edit| edit.version))
@@ -393,10 +393,10 @@ impl Store {
     /// Searches the messages of users for administrators, newest first. Returns a page and how many match, counted to 10 000.
     pub async fn search_messages(&self, wanted: &Search, page: Page) -> Result<(Vec<StoredMessage>, u64)> {
         let filter = wanted.filter();
-        let documents = self.documents("messages");
+        let documents = self.documents(MESSAGES);
         let all = documents.count_documents(filter.clone());
         let total = all.limit(10_000).max_time(SEARCH_TIME).await?;
-        let rows_of = self.typed("messages");
+        let rows_of = self.typed(MESSAGES);
         let find = rows_of.find(filter).sort(doc! { "t": -1, "_id": -1 }).skip(page.skip).limit(page.limit);
         Ok((self.collect(find.max_time(SEARCH_TIME).await?).await?, total))
     }
@@ -434,7 +434,7 @@ impl Store {
             doc! { "$group": { "_id": key, "n": { "$sum": 1 } } },
             doc! { "$facet": { "page": listed, "total": [{ "$count": "n" }] } },
         ];
-        let messages = self.documents("messages");
+        let messages = self.documents(MESSAGES);
         let days: Vec<Document> =
             messages.aggregate(per_day).max_time(REPORT_TIME).await?.try_collect().await?;
         let ranked: Option<Document> =
@@ -461,14 +461,14 @@ impl Store {
         let read = doc! { "$set": { "is_read": true } };
         if begin <= end {
             let range = doc! { "_id": { "$gte": document_id(conversation, begin), "$lte": document_id(conversation, end) } };
-            self.documents("messages").update_many(range, read.clone()).await?;
+            self.documents(MESSAGES).update_many(range, read.clone()).await?;
         }
         if seqs.is_empty() { Ok(()) } else { self.change_messages(conversation, seqs, read).await }
     }
 
     async fn change_messages(&self, conversation: &str, seqs: &[i64], change: Document) -> Result<()> {
         let ids: Vec<String> = seqs.iter().map(|seq| document_id(conversation, *seq)).collect();
-        self.documents("messages").update_many(doc! { "_id": { "$in": ids } }, change).await?;
+        self.documents(MESSAGES).update_many(doc! { "_id": { "$in": ids } }, change).await?;
         Ok(())
     }
 }

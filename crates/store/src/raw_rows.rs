@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 
 use crate::{
     Cursor, Result, Store, StoreError,
+    collections::MESSAGES,
     messages::{Inserted, StoredMessage, document_id},
 };
 
@@ -101,7 +102,7 @@ impl Store {
         if messages.is_empty() {
             return Ok(Inserted::All);
         }
-        let outcome = self.typed::<StoredMessage>("messages").insert_many(messages).ordered(false).await;
+        let outcome = self.typed::<StoredMessage>(MESSAGES).insert_many(messages).ordered(false).await;
         inserted(outcome.map(|_ids| ()))
     }
 
@@ -112,26 +113,26 @@ impl Store {
         first: i64,
         last: i64,
     ) -> Result<Vec<StoredMessage>> {
-        let rows = self.typed("messages");
+        let rows = self.typed(MESSAGES);
         let find = rows.find(between(conversation, first, last)).sort(doc! { "_id": 1 });
         Ok(find.await?.try_collect().await?)
     }
 
     /// Removes messages of a conversation from one seq to another, both included.
     pub async fn remove_messages_between(&self, conversation: &str, first: i64, last: i64) -> Result<u64> {
-        self.remove_rows("messages", between(conversation, first, last)).await
+        self.remove_rows(MESSAGES, between(conversation, first, last)).await
     }
 
     /// Stores a message in place of the one that has its seq.
     pub async fn replace_message(&self, message: &StoredMessage) -> Result<Inserted> {
-        let rows = self.typed::<StoredMessage>("messages");
+        let rows = self.typed::<StoredMessage>(MESSAGES);
         let outcome = rows.replace_one(doc! { "_id": message.id() }, message).upsert(true).await;
         inserted(outcome.map(|_replaced| ()))
     }
 
     /// All messages by conversation and seq.
     pub async fn messages_in_order(&self) -> Result<Cursor<StoredMessage>> {
-        let rows = self.typed("messages");
+        let rows = self.typed(MESSAGES);
         Ok(rows.find(doc! {}).sort(doc! { "_id": 1 }).batch_size(1000).await?)
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Page, Result, Store,
+    collections::REACTION,
     messages::{document_id, seq_of},
     number,
 };
@@ -59,7 +60,7 @@ impl Store {
         let m = document_id(conversation, seq);
         let id = format!("{}{reaction}", prefix(&m, user));
         let row = Reaction { id, m, user: user.to_owned(), reaction: reaction.to_owned(), time };
-        match self.typed::<Reaction>("reaction").insert_one(&row).await.map_err(crate::StoreError) {
+        match self.typed::<Reaction>(REACTION).insert_one(&row).await.map_err(crate::StoreError) {
             Ok(_) => Ok(true),
             Err(error) if error.is_duplicate_key() => Ok(false),
             Err(error) => Err(error),
@@ -75,14 +76,14 @@ impl Store {
         reaction: &str,
     ) -> Result<bool> {
         let id = format!("{}{reaction}", prefix(&document_id(conversation, seq), user));
-        Ok(self.documents("reaction").delete_one(doc! { "_id": id }).await?.deleted_count > 0)
+        Ok(self.documents(REACTION).delete_one(doc! { "_id": id }).await?.deleted_count > 0)
     }
 
     /// How many reactions of a user a message has.
     pub async fn reactions_of(&self, conversation: &str, seq: i64, user: &str) -> Result<u64> {
         let message = document_id(conversation, seq);
         let range = doc! { "$gte": prefix(&message, user), "$lt": format!("{message}\0{user}\u{1}") };
-        Ok(self.documents("reaction").count_documents(doc! { "_id": range }).await?)
+        Ok(self.documents(REACTION).count_documents(doc! { "_id": range }).await?)
     }
 
     /// The reactions of messages, the most frequent of each first.
@@ -100,7 +101,7 @@ impl Store {
             doc! { "$group": group },
             doc! { "$sort": { "_id.m": 1, "n": -1, "t": 1 } },
         ];
-        let rows: Vec<Document> = self.documents("reaction").aggregate(stages).await?.try_collect().await?;
+        let rows: Vec<Document> = self.documents(REACTION).aggregate(stages).await?.try_collect().await?;
         Ok(rows
             .iter()
             .filter_map(|row| {
@@ -127,15 +128,15 @@ impl Store {
         if !reaction.is_empty() {
             filter.insert("e", reaction);
         }
-        let total = self.documents("reaction").count_documents(filter.clone()).await?;
-        let rows_of = self.typed("reaction");
+        let total = self.documents(REACTION).count_documents(filter.clone()).await?;
+        let rows_of = self.typed(REACTION);
         let find = rows_of.find(filter).sort(doc! { "t": -1, "_id": 1 }).skip(page.skip).limit(page.limit);
         Ok((self.collect(find.await?).await?, total))
     }
 
     /// Forgets the reactions to messages that are about to be removed.
     pub(crate) async fn forget_reactions(&self, messages: &[&str]) -> Result<()> {
-        self.documents("reaction").delete_many(doc! { "m": { "$in": messages } }).await?;
+        self.documents(REACTION).delete_many(doc! { "m": { "$in": messages } }).await?;
         Ok(())
     }
 
@@ -146,7 +147,7 @@ impl Store {
         seqs: RangeInclusive<i64>,
     ) -> Result<()> {
         let range = doc! { "$gte": document_id(conversation, *seqs.start()), "$lte": document_id(conversation, *seqs.end()) };
-        self.documents("reaction").delete_many(doc! { "m": range }).await?;
+        self.documents(REACTION).delete_many(doc! { "m": range }).await?;
         Ok(())
     }
 }

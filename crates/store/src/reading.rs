@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     Result, Store,
+    collections::MESSAGES,
     messages::{StoredMessage, document_id},
 };
 
@@ -234,7 +235,7 @@ impl Store {
     }
 
     async fn query(&self, ids: Vec<String>, plan: &mut Plan<'_>) -> Result<Query> {
-        let messages = self.typed::<StoredMessage>("messages");
+        let messages = self.typed::<StoredMessage>(MESSAGES);
         let at_once = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         let find = messages.find(doc! { "_id": { "$in": ids } }).sort(doc! { "_id": -1 });
         let mut rows = find.batch_size(at_once).await?;
@@ -263,7 +264,7 @@ impl Store {
         for ids in ids.chunks(IDS_PER_QUERY) {
             let room = self.reads.take_within(reply_bytes(ids.len()), ROOM).await;
             let _held = room.map_err(|_busy| Error::busy("reading messages"))?;
-            let messages = self.typed::<StoredMessage>("messages");
+            let messages = self.typed::<StoredMessage>(MESSAGES);
             let mut rows = messages.find(doc! { "_id": { "$in": ids } }).await.map_err(crate::StoreError)?;
             while rows.advance().await.map_err(crate::StoreError)? {
                 each(rows.deserialize_current().map_err(crate::StoreError)?)?;

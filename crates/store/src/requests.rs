@@ -3,7 +3,11 @@
 use bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Page, Result, Store, hidden_requests::shown_to};
+use crate::{
+    DateTime, Page, Result, Store,
+    collections::{FRIEND_REQUEST, GROUP_REQUEST},
+    hidden_requests::shown_to,
+};
 
 /// A friend request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,14 +61,14 @@ impl Store {
     /// Opens or re-opens a friend request.
     pub async fn put_friend_request(&self, request: &FriendRequest) -> Result<()> {
         let filter = doc! { "from_user_id": &request.from_user_id, "to_user_id": &request.to_user_id };
-        let requests = self.typed::<FriendRequest>("friend_request");
+        let requests = self.typed::<FriendRequest>(FRIEND_REQUEST);
         racing!(requests.replace_one(filter.clone(), request).upsert(true))?;
         Ok(())
     }
 
     /// One friend request.
     pub async fn friend_request(&self, from: &str, to: &str) -> Result<Option<FriendRequest>> {
-        Ok(self.typed("friend_request").find_one(doc! { "from_user_id": from, "to_user_id": to }).await?)
+        Ok(self.typed(FRIEND_REQUEST).find_one(doc! { "from_user_id": from, "to_user_id": to }).await?)
     }
 
     /// One friend request, unless this user has deleted it. Anybody else sees it.
@@ -80,7 +84,7 @@ impl Store {
                 filter = shown_to(side, filter);
             }
         }
-        Ok(self.typed("friend_request").find_one(filter).await?)
+        Ok(self.typed(FRIEND_REQUEST).find_one(filter).await?)
     }
 
     /// Answers an open friend request; `false` when it is not open any more.
@@ -94,7 +98,7 @@ impl Store {
     ) -> Result<bool> {
         let filter = doc! { "from_user_id": from, "to_user_id": to, "handle_result": 0 };
         let fields = doc! { "handle_result": result, "handle_msg": message, "handler_user_id": to, "handle_time": now };
-        Ok(self.documents("friend_request").update_one(filter, doc! { "$set": fields }).await?.matched_count
+        Ok(self.documents(FRIEND_REQUEST).update_one(filter, doc! { "$set": fields }).await?.matched_count
             > 0)
     }
 
@@ -108,9 +112,9 @@ impl Store {
     ) -> Result<(Vec<FriendRequest>, u64)> {
         let key = if side == Side::From { "from_user_id" } else { "to_user_id" };
         let filter = shown_to(side, in_results(doc! { key: user }, results));
-        let total = self.documents("friend_request").count_documents(filter.clone()).await?;
+        let total = self.documents(FRIEND_REQUEST).count_documents(filter.clone()).await?;
         let found = self
-            .typed("friend_request")
+            .typed(FRIEND_REQUEST)
             .find(filter)
             .sort(doc! { "create_time": -1 })
             .skip(page.skip)
@@ -124,20 +128,20 @@ impl Store {
         let filter = doc! {
             "to_user_id": user, "handle_result": 0, "create_time": { "$gt": DateTime::from_millis(since_ms) },
         };
-        Ok(self.documents("friend_request").count_documents(shown_to(Side::To, filter)).await?)
+        Ok(self.documents(FRIEND_REQUEST).count_documents(shown_to(Side::To, filter)).await?)
     }
 
     /// Opens or re-opens a join request.
     pub async fn put_group_request(&self, request: &GroupRequest) -> Result<()> {
         let filter = doc! { "group_id": &request.group_id, "user_id": &request.user_id };
-        let requests = self.typed::<GroupRequest>("group_request");
+        let requests = self.typed::<GroupRequest>(GROUP_REQUEST);
         racing!(requests.replace_one(filter.clone(), request).upsert(true))?;
         Ok(())
     }
 
     /// One join request.
     pub async fn group_request(&self, group: &str, user: &str) -> Result<Option<GroupRequest>> {
-        Ok(self.typed("group_request").find_one(doc! { "group_id": group, "user_id": user }).await?)
+        Ok(self.typed(GROUP_REQUEST).find_one(doc! { "group_id": group, "user_id": user }).await?)
     }
 
     /// One join request, unless this side has deleted it.
@@ -148,13 +152,13 @@ impl Store {
         user: &str,
     ) -> Result<Option<GroupRequest>> {
         let filter = shown_to(side, doc! { "group_id": group, "user_id": user });
-        Ok(self.typed("group_request").find_one(filter).await?)
+        Ok(self.typed(GROUP_REQUEST).find_one(filter).await?)
     }
 
     /// The join requests of users for a group, as its administrators see them; users without one are omitted.
     pub async fn group_requests_of(&self, group: &str, users: &[String]) -> Result<Vec<GroupRequest>> {
         let filter = shown_to(Side::To, doc! { "group_id": group, "user_id": { "$in": users } });
-        let rows_of = self.typed("group_request");
+        let rows_of = self.typed(GROUP_REQUEST);
         self.collect(rows_of.find(filter).sort(doc! { "req_time": -1 }).await?).await
     }
 
@@ -170,8 +174,7 @@ impl Store {
     ) -> Result<bool> {
         let filter = doc! { "group_id": group, "user_id": user, "handle_result": 0 };
         let fields = doc! { "handle_result": result, "handled_msg": message, "handle_user_id": handler, "handled_time": now };
-        Ok(self.documents("group_request").update_one(filter, doc! { "$set": fields }).await?.matched_count
-            > 0)
+        Ok(self.documents(GROUP_REQUEST).update_one(filter, doc! { "$set": fields }).await?.matched_count > 0)
     }
 
     /// A page of the join requests of one user, or of groups as their administrators see them, newest first, and their number.
@@ -190,9 +193,9 @@ impl Store {
             filter.insert("user_id", user);
         }
         let filter = shown_to(if user.is_some() { Side::From } else { Side::To }, filter);
-        let total = self.documents("group_request").count_documents(filter.clone()).await?;
+        let total = self.documents(GROUP_REQUEST).count_documents(filter.clone()).await?;
         let found = self
-            .typed("group_request")
+            .typed(GROUP_REQUEST)
             .find(filter)
             .sort(doc! { "req_time": -1 })
             .skip(page.skip)
@@ -205,6 +208,6 @@ impl Store {
     pub async fn unhandled_group_requests(&self, groups: &[String], since_ms: i64) -> Result<u64> {
         let since = DateTime::from_millis(since_ms);
         let filter = doc! { "group_id": { "$in": groups }, "handle_result": 0, "req_time": { "$gt": since } };
-        Ok(self.documents("group_request").count_documents(shown_to(Side::To, filter)).await?)
+        Ok(self.documents(GROUP_REQUEST).count_documents(shown_to(Side::To, filter)).await?)
     }
 }

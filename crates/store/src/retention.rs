@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     Result, Store, StoreError,
+    collections::MESSAGES,
     messages::{document_id, seq_of},
 };
 
@@ -64,7 +65,7 @@ impl Store {
         &self,
         before_ms: i64,
     ) -> Result<impl Stream<Item = Result<Vec<Place>>> + Unpin + use<>> {
-        let rows_of = self.typed::<Place>("messages");
+        let rows_of = self.typed::<Place>(MESSAGES);
         let find = rows_of.find(doc! { "t": { "$lt": before_ms } }).sort(doc! { "t": 1 });
         let places = find.projection(doc! { "_id": 1 }).batch_size(PIECE).await?;
         Ok(places.map_err(StoreError).try_chunks(PIECE as usize).map_err(|error| error.1))
@@ -87,7 +88,7 @@ impl Store {
             return Ok(0);
         }
         self.forget_reactions(&ids).await?;
-        Ok(self.documents("messages").delete_many(doc! { "_id": { "$in": ids } }).await?.deleted_count)
+        Ok(self.documents(MESSAGES).delete_many(doc! { "_id": { "$in": ids } }).await?.deleted_count)
     }
 
     async fn lowest_young(&self, conversations: Vec<String>, before_ms: i64) -> Result<HashMap<String, i64>> {
@@ -106,7 +107,7 @@ impl Store {
     async fn first_young(&self, conversation: &str, from: i64, before_ms: i64) -> Result<Option<i64>> {
         let range =
             doc! { "$gte": document_id(conversation, from.max(1)), "$lt": format!("{conversation}:g") };
-        let rows_of = self.typed::<Place>("messages");
+        let rows_of = self.typed::<Place>(MESSAGES);
         let young = rows_of.find_one(doc! { "_id": range, "t": { "$gte": before_ms } });
         let young = young.sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 }).await?;
         Ok(young.map(|place| place.seq()))
@@ -127,7 +128,7 @@ impl Store {
         self.forget_reactions_in(conversation, 0..=seq).await?;
         let range =
             doc! { "_id": { "$gt": document_id(conversation, 0), "$lte": document_id(conversation, seq) } };
-        self.documents("messages").delete_many(range).await?;
+        self.documents(MESSAGES).delete_many(range).await?;
         Ok(())
     }
 }

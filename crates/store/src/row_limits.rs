@@ -7,7 +7,7 @@ use bson::{Document, doc};
 use futures::TryStreamExt;
 use protocol::{Error, Result};
 
-use crate::{Store, hidden_requests::shown_to, requests::Side};
+use crate::{Store, collections::GROUP_MEMBER, hidden_requests::shown_to, requests::Side};
 
 /// Friend and join requests are forgotten after this time, answered or not.
 pub(crate) const REQUESTS_KEPT: Duration = Duration::from_secs(365 * 86_400);
@@ -137,7 +137,7 @@ impl Store {
             doc! { "$match": { "n": { "$gte": most } } },
             doc! { "$limit": 1 },
         ];
-        let members = self.documents("group_member");
+        let members = self.documents(GROUP_MEMBER);
         let mut full = members.aggregate(stages).await.map_err(crate::StoreError)?;
         match full.try_next().await.map_err(crate::StoreError)? {
             None => Ok(()),

@@ -9,7 +9,10 @@ use futures::TryStreamExt;
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Store};
+use crate::{
+    Result, Store,
+    collections::{CONVERSATION_SEQ, USER_SEQ},
+};
 
 /// Bounds of a conversation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -72,7 +75,7 @@ impl Store {
         conversations: &[String],
     ) -> Result<HashMap<String, ConversationSeq>> {
         let rows: Vec<ConversationSeq> = self
-            .typed("conversation_seq")
+            .typed(CONVERSATION_SEQ)
             .find(doc! { "_id": { "$in": conversations } })
             // A write that only one server has may be rolled back by a failover: it is not reported.
             .read_concern(ReadConcern::majority())
@@ -86,21 +89,21 @@ impl Store {
     pub async fn raise_max_seqs(&self, raises: &[(String, i64, i64)]) -> Result<()> {
         let updates =
             raises.iter().map(|(id, seq, time)| (doc! { "_id": id }, newest_raise(*seq, *time))).collect();
-        self.upsert_many("conversation_seq", updates).await
+        self.upsert_many(CONVERSATION_SEQ, updates).await
     }
 
     /// Raises the lowest visible seq of a conversation for everybody.
     pub async fn raise_min_seq(&self, conversation: &str, seq: i64) -> Result<()> {
         let lowest = if is_on(Mutant::RetainedMovesBack) { "$set" } else { "$max" };
         let raise = (doc! { "_id": conversation }, doc! { lowest: { "min": seq } });
-        self.upsert_many("conversation_seq", vec![raise]).await
+        self.upsert_many(CONVERSATION_SEQ, vec![raise]).await
     }
 
     /// A user's view of conversations; untouched ones are missing.
     pub async fn user_seqs(&self, user: &str, conversations: &[String]) -> Result<HashMap<String, UserSeq>> {
         let keys: Vec<String> = conversations.iter().map(|id| user_key(user, id)).collect();
         let rows: Vec<UserSeq> =
-            self.typed("user_seq").find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
+            self.typed(USER_SEQ).find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
         let prefix = user.len() + 1;
         Ok(rows.into_iter().map(|row| (row.id[prefix..].to_owned(), row)).collect())
     }
@@ -108,7 +111,7 @@ impl Store {
     /// Read positions of many users in one conversation; those who have read nothing are missing.
     pub async fn read_seqs(&self, conversation: &str, users: &[String]) -> Result<HashMap<String, i64>> {
         let keys: Vec<String> = users.iter().map(|user| user_key(user, conversation)).collect();
-        let rows_of = self.typed::<UserSeq>("user_seq");
+        let rows_of = self.typed::<UserSeq>(USER_SEQ);
         let rows: Vec<UserSeq> = rows_of.find(doc! { "_id": { "$in": keys } }).await?.try_collect().await?;
         let suffix = conversation.len() + 1;
         Ok(rows.into_iter().map(|row| (row.id[..row.id.len() - suffix].to_owned(), row.read)).collect())
@@ -120,7 +123,7 @@ impl Store {
             .iter()
             .map(|(user, conversation, seq)| (doc! { "_id": user_key(user, conversation) }, read_raise(*seq)))
             .collect();
-        self.upsert_many("user_seq", updates).await
+        self.upsert_many(USER_SEQ, updates).await
     }
 
     /// Sets read positions, which may fall: (user, conversation, seq).
@@ -131,7 +134,7 @@ impl Store {
                 (doc! { "_id": user_key(user, conversation) }, doc! { "$set": { "read": seq } })
             })
             .collect();
-        self.upsert_many("user_seq", updates).await
+        self.upsert_many(USER_SEQ, updates).await
     }
 
     /// Sets the highest seq that users may see of a conversation, or raises the lowest one, which never falls: what was hidden from
@@ -147,7 +150,7 @@ impl Store {
             .iter()
             .map(|user| (doc! { "_id": user_key(user, conversation) }, bound.update(seq)))
             .collect();
-        self.upsert_many("user_seq", updates).await
+        self.upsert_many(USER_SEQ, updates).await
     }
 }
 

@@ -7,7 +7,7 @@ use model::access::Claim;
 use protocol::content_type::session;
 use serde::Deserialize;
 
-use crate::{Result, Store, conversations::Conversation};
+use crate::{Result, Store, collections::CONVERSATION, conversations::Conversation};
 
 /// A row without its settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -79,7 +79,7 @@ impl Store {
     /// # Errors
     /// If MongoDB fails or is unavailable; a retry continues.
     pub async fn remove_planted_conversations(&self) -> Result<u64> {
-        let rows_of = self.typed::<Participants>("conversation");
+        let rows_of = self.typed::<Participants>(CONVERSATION);
         let find = rows_of.find(doc! { "conversation_type": session::NOTIFICATION });
         let mut rows = find.projection(Participants::fields()).await?;
         let mut removed = 0;

@@ -5,7 +5,7 @@ use futures::TryStreamExt;
 use mongodb::options::{ReadPreference, SelectionCriteria};
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Result, Store};
+use crate::{DateTime, Result, Store, collections::TOKEN};
 
 /// A token is good (contract: state 0).
 pub const NORMAL: i32 = 0;
@@ -34,23 +34,23 @@ fn primary() -> SelectionCriteria {
 impl Store {
     /// Indexes of the collection.
     pub async fn ensure_token_indexes(&self) -> Result<()> {
-        self.index("token", doc! { "user_id": 1, "platform_id": 1 }).await?;
+        self.index(TOKEN, doc! { "user_id": 1, "platform_id": 1 }).await?;
         let options =
             mongodb::options::IndexOptions::builder().expire_after(std::time::Duration::ZERO).build();
         let expiry = mongodb::IndexModel::builder().keys(doc! { "expires": 1 }).options(options).build();
-        self.documents("token").create_index(expiry).await?;
+        self.documents(TOKEN).create_index(expiry).await?;
         Ok(())
     }
 
     /// Remembers an issued token.
     pub async fn put_token(&self, row: &TokenRow) -> Result<()> {
-        self.typed::<TokenRow>("token").insert_one(row).await?;
+        self.typed::<TokenRow>(TOKEN).insert_one(row).await?;
         Ok(())
     }
 
     /// The state of a token; `None` when it was never issued or is gone.
     pub async fn token_state(&self, digest: &str) -> Result<Option<i32>> {
-        let rows = self.typed::<TokenRow>("token");
+        let rows = self.typed::<TokenRow>(TOKEN);
         let row = rows.find_one(doc! { "_id": digest }).selection_criteria(primary()).await?;
         Ok(row.map(|row| row.state))
     }
@@ -58,7 +58,7 @@ impl Store {
     /// The good tokens of a user, oldest first.
     pub async fn good_tokens(&self, user: &str) -> Result<Vec<TokenRow>> {
         let filter = doc! { "user_id": user, "state": NORMAL };
-        let rows = self.typed("token");
+        let rows = self.typed(TOKEN);
         let find = rows.find(filter).sort(doc! { "issued": 1, "_id": 1 });
         Ok(find.selection_criteria(primary()).await?.try_collect().await?)
     }
@@ -69,7 +69,7 @@ impl Store {
             return Ok(false);
         }
         let kicked = doc! { "$set": { "state": KICKED } };
-        self.documents("token").update_many(doc! { "_id": { "$in": digests } }, kicked).await?;
+        self.documents(TOKEN).update_many(doc! { "_id": { "$in": digests } }, kicked).await?;
         Ok(true)
     }
 }

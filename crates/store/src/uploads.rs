@@ -7,7 +7,11 @@ use futures::{Stream, TryStreamExt};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, DateTime, Result, Store, StoreError, day_name, number};
+use crate::{
+    DAY_MS, DateTime, Result, Store, StoreError,
+    collections::{OBJECT, UPLOAD},
+    day_name, number,
+};
 
 /// How long the counters of a day are kept.
 const KEPT: Duration = Duration::from_millis(2 * DAY_MS as u64);
@@ -36,20 +40,20 @@ impl Upload {
 impl Store {
     /// Indexes of the collections.
     pub(crate) async fn ensure_upload_indexes(&self) -> Result<()> {
-        self.index("upload", doc! { "until": 1 }).await?;
+        self.index(UPLOAD, doc! { "until": 1 }).await?;
         self.expiring("upload_day", "begun", KEPT).await
     }
 
     /// Remembers an upload until it is finished.
     pub async fn put_upload(&self, row: &Upload) -> Result<()> {
         let filter = doc! { "_id": &row.id };
-        racing!(self.typed::<Upload>("upload").replace_one(filter.clone(), row).upsert(true))?;
+        racing!(self.typed::<Upload>(UPLOAD).replace_one(filter.clone(), row).upsert(true))?;
         Ok(())
     }
 
     /// It is finished, or aborted.
     pub async fn forget_upload(&self, id: &str) -> Result<()> {
-        self.documents("upload").delete_one(doc! { "_id": id }).await?;
+        self.documents(UPLOAD).delete_one(doc! { "_id": id }).await?;
         Ok(())
     }
 
@@ -59,7 +63,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<impl Stream<Item = Result<Upload>> + Unpin + use<>> {
         let filter = doc! { "until": { "$lt": DateTime::from_millis(now_ms) } };
-        let rows = self.typed::<Upload>("upload").find(filter).batch_size(100).await?;
+        let rows = self.typed::<Upload>(UPLOAD).find(filter).batch_size(100).await?;
         Ok(rows.map_err(StoreError))
     }
 
@@ -79,6 +83,6 @@ impl Store {
 
     /// Whether a name leads to a key.
     pub async fn has_name(&self, key: &str) -> Result<bool> {
-        Ok(self.documents("object").find_one(doc! { "key": key }).await?.is_some())
+        Ok(self.documents(OBJECT).find_one(doc! { "key": key }).await?.is_some())
     }
 }

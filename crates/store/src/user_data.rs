@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     Result, Store, StoreError,
+    collections::{MESSAGES, OBJECT, REACTION, USER, USER_SEQ},
     messages::{document_id, seq_of},
     objects::Object,
     seqs::user_key,
@@ -177,7 +178,7 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn remove_user(&self, user: &str) -> Result<bool> {
-        Ok(self.documents("user").delete_one(doc! { "user_id": user }).await?.deleted_count > 0)
+        Ok(self.documents(USER).delete_one(doc! { "user_id": user }).await?.deleted_count > 0)
     }
 
     /// Removes the content of up to `most` messages that a user sent in a conversation, whatever became of them: how many, and the key
@@ -203,7 +204,7 @@ impl Store {
             keys.remove("$gte");
             keys.insert("$gt", after);
         }
-        let rows_of = self.typed::<Key>("messages");
+        let rows_of = self.typed::<Key>(MESSAGES);
         let find = rows_of.find(doc! { "k": keys, "m": { "$ne": nothing() } }).sort(doc! { "k": 1 });
         let find = find.projection(doc! { "_id": 1, "k": 1 }).limit(most);
         let found: Vec<Key> = find.await?.try_collect().await?;
@@ -213,7 +214,7 @@ impl Store {
         }
         self.forget_reactions(&ids).await?;
         let change = doc! { "$set": { "m": nothing(), "c": 0 }, "$unset": { "edit": 1, "revoke": 1 } };
-        self.documents("messages").update_many(doc! { "_id": { "$in": &ids } }, change).await?;
+        self.documents(MESSAGES).update_many(doc! { "_id": { "$in": &ids } }, change).await?;
         let last = if ids.len() as i64 == most { found.last().map(|row| row.k.clone()) } else { None };
         Ok((ids.len() as u64, last))
     }
@@ -242,13 +243,13 @@ impl Store {
         conversation: &str,
         seqs: &RangeInclusive<i64>,
     ) -> Result<u64> {
-        let messages = self.documents("messages");
+        let messages = self.documents(MESSAGES);
         let range = seqs_of(conversation, seqs);
         let filter = doc! { "_id": range.clone(), "revoke.user_id": user, "revoke.nickname": { "$ne": "" } };
         let named = messages.update_many(filter, doc! { "$set": { "revoke.nickname": "" } }).await?;
         let filter = doc! { "_id": range.clone(), "deleted_for": user };
         let hidden = messages.update_many(filter, doc! { "$pull": { "deleted_for": user } }).await?;
-        let reactions = self.documents("reaction").delete_many(doc! { "m": range, "u": user }).await?;
+        let reactions = self.documents(REACTION).delete_many(doc! { "m": range, "u": user }).await?;
         Ok(named.modified_count + hidden.modified_count + reactions.deleted_count)
     }
 
@@ -262,7 +263,7 @@ impl Store {
         conversation: &str,
     ) -> Result<impl Stream<Item = Result<(i64, Document)>> + Unpin + use<>> {
         let range = doc! { "$gt": document_id(conversation, 0), "$lt": format!("{conversation}:g") };
-        let rows = self.documents("reaction").find(doc! { "m": range, "u": user }).await?;
+        let rows = self.documents(REACTION).find(doc! { "m": range, "u": user }).await?;
         let of_message = |row: Document| (row.get_str("m").map_or(0, seq_of), row);
         Ok(rows.map_ok(of_message).map_err(StoreError))
     }
@@ -282,7 +283,7 @@ impl Store {
         let kinds = vec![doc! { "c": { "$in": quoting } }, told];
         let filter = doc! { "_id": seqs_of(conversation, seqs), "$or": kinds };
         let fields = doc! { "m": 1, "edit": 1 };
-        let rows_of = self.typed::<Telling>("messages");
+        let rows_of = self.typed::<Telling>(MESSAGES);
         Ok(rows_of.find(filter).projection(fields).batch_size(20).await?.map_err(StoreError))
     }
 
@@ -303,7 +304,7 @@ impl Store {
             filter.insert("edit.content", edit.content.clone());
             fields.insert("edit.content", binary(edited));
         }
-        let changed = self.documents("messages").update_one(filter, doc! { "$set": fields }).await?;
+        let changed = self.documents(MESSAGES).update_one(filter, doc! { "$set": fields }).await?;
         Ok(changed.matched_count > 0)
     }
 
@@ -316,18 +317,18 @@ impl Store {
         let keys: Vec<String> = conversations.iter().map(|id| user_key(user, id)).collect();
         let read =
             doc! { "_id": { "$in": &keys }, "$or": [{ "read": { "$gt": 0 } }, { "max": { "$gt": 0 } }] };
-        let forgotten = self.documents("user_seq").count_documents(read).await?;
+        let forgotten = self.documents(USER_SEQ).count_documents(read).await?;
         let seqs = self.conversation_seqs(conversations).await?;
         let (pairs, others): (Vec<&String>, Vec<&String>) =
             conversations.iter().partition(|id| conversation_id::pair_contains(id, user));
         let gone: Vec<String> = others.into_iter().map(|id| user_key(user, id)).collect();
-        self.documents("user_seq").delete_many(doc! { "_id": { "$in": gone } }).await?;
+        self.documents(USER_SEQ).delete_many(doc! { "_id": { "$in": gone } }).await?;
         let closed = pairs.into_iter().filter_map(|id| {
             let first = seqs.get(id)?.last() + 1;
             let update = doc! { "$max": { "min": first }, "$unset": { "read": 1, "max": 1 } };
             Some((doc! { "_id": user_key(user, id) }, update))
         });
-        self.upsert_many("user_seq", closed.collect()).await?;
+        self.upsert_many(USER_SEQ, closed.collect()).await?;
         Ok(forgotten)
     }
 
@@ -361,7 +362,7 @@ impl Store {
     pub async fn objects_of(&self, user: &str, after: &str, most: i64) -> Result<Vec<Object>> {
         let after = after.max(&format!("{user}/")).to_owned();
         let filter = doc! { "_id": { "$gt": after, "$lt": format!("{user}0") }, "user_id": user };
-        let rows_of = self.typed("object");
+        let rows_of = self.typed(OBJECT);
         let find = rows_of.find(filter).sort(doc! { "_id": 1 }).limit(most);
         Ok(find.await?.try_collect().await?)
     }
@@ -372,7 +373,7 @@ impl Store {
     /// When MongoDB refuses or cannot be reached.
     pub async fn has_other_name(&self, key: &str, name: &str) -> Result<bool> {
         let filter = doc! { "key": key, "_id": { "$ne": name } };
-        Ok(self.documents("object").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+        Ok(self.documents(OBJECT).find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 
     /// Whether a user has a name that leads to a key.
@@ -381,7 +382,7 @@ impl Store {
     /// When MongoDB refuses or cannot be reached.
     pub async fn has_own_name(&self, key: &str, user: &str) -> Result<bool> {
         let filter = doc! { "key": key, "user_id": user };
-        Ok(self.documents("object").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+        Ok(self.documents(OBJECT).find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 }
 

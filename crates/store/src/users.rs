@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use protocol::sdkws::{PublicUserInfo, UserInfo};
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, Page, Result, Store, millis};
+use crate::{DateTime, Page, Result, Store, collections::USER, millis};
 
 /// A registered user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Store {
     /// Creates users; none is created when one already exists.
     pub async fn create_users(&self, users: &[User]) -> Result<()> {
         in_transaction!(self, [], |session| {
-            self.typed::<User>("user").insert_many(users).session(&mut *session).await?;
+            self.typed::<User>(USER).insert_many(users).session(&mut *session).await?;
         })
     }
 
@@ -122,7 +122,7 @@ impl Store {
         let row = bson::serialize_to_document(user).map_err(mongodb::error::Error::custom)?;
         let insert = doc! { "$setOnInsert": row };
         let outcome =
-            self.documents("user").update_one(doc! { "user_id": &user.user_id }, insert).upsert(true).await;
+            self.documents(USER).update_one(doc! { "user_id": &user.user_id }, insert).upsert(true).await;
         match outcome.map_err(crate::StoreError) {
             Err(error) if !error.is_duplicate_key() => Err(error),
             _ => Ok(()),
@@ -132,7 +132,7 @@ impl Store {
     /// The users that exist, in the order asked for.
     pub async fn users(&self, ids: &[String]) -> Result<Vec<User>> {
         let found: Vec<User> =
-            self.collect(self.typed("user").find(doc! { "user_id": { "$in": ids } }).await?).await?;
+            self.collect(self.typed(USER).find(doc! { "user_id": { "$in": ids } }).await?).await?;
         let mut by_id: HashMap<String, User> =
             found.into_iter().map(|user| (user.user_id.clone(), user)).collect();
         Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
@@ -140,13 +140,13 @@ impl Store {
 
     /// One user.
     pub async fn user(&self, id: &str) -> Result<Option<User>> {
-        Ok(self.typed("user").find_one(doc! { "user_id": id }).await?)
+        Ok(self.typed(USER).find_one(doc! { "user_id": id }).await?)
     }
 
     /// Sets fields of a user; `false` when it does not exist.
     pub async fn update_user(&self, id: &str, fields: Document) -> Result<bool> {
         let outcome =
-            self.documents("user").update_one(doc! { "user_id": id }, doc! { "$set": fields }).await?;
+            self.documents(USER).update_one(doc! { "user_id": id }, doc! { "$set": fields }).await?;
         Ok(outcome.matched_count > 0)
     }
 
@@ -156,7 +156,7 @@ impl Store {
             true => doc! { "$set": { "status": BANNED } },
             false => doc! { "$unset": { "status": 1 } },
         };
-        self.documents("user").update_many(doc! { "user_id": { "$in": ids } }, change).await?;
+        self.documents(USER).update_many(doc! { "user_id": { "$in": ids } }, change).await?;
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Store {
         if !ids.is_empty() {
             filter.insert("user_id", doc! { "$in": ids });
         }
-        let users = self.typed("user");
+        let users = self.typed(USER);
         let total = users.count_documents(filter.clone()).await?;
         let found = users.find(filter).sort(doc! { "_id": 1 }).skip(part.skip).limit(part.limit).await?;
         Ok((self.collect(found).await?, total))
@@ -175,7 +175,7 @@ impl Store {
     /// A page of users, in order of registration, and how many match.
     pub async fn find_users(&self, wanted: &UserSearch<'_>, page: Page) -> Result<(Vec<User>, u64)> {
         let filter = wanted.filter();
-        let users = self.typed("user");
+        let users = self.typed(USER);
         let total = users.count_documents(filter.clone()).await?;
         let found = users.find(filter).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
         Ok((self.collect(found).await?, total))
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// When MongoDB refuses or cannot be reached.
     pub async fn users_after(&self, prefix: &str, after: &str, limit: i64) -> Result<Vec<User>> {
-        let rows_of = self.typed("user");
+        let rows_of = self.typed(USER);
         let find = rows_of.find(crate::behind("user_id", prefix, after));
         self.collect(find.sort(doc! { "user_id": 1 }).limit(limit).await?).await
     }
@@ -198,7 +198,7 @@ impl Store {
 
     /// A page of all users in order of registration, and their total number.
     pub async fn user_page(&self, page: Page) -> Result<(Vec<User>, u64)> {
-        let users = self.typed("user");
+        let users = self.typed(USER);
         let total = users.count_documents(doc! {}).await?;
         let found = users.find(doc! {}).sort(doc! { "_id": 1 }).skip(page.skip).limit(page.limit).await?;
         Ok((self.collect(found).await?, total))

@@ -1,0 +1,24 @@
+//! What the collections are called.
+
+pub(crate) const BLACK: &str = "black";
+pub(crate) const CLIENT_CONFIG: &str = "client_config";
+pub(crate) const CLIENT_LOG: &str = "client_log";
+pub(crate) const CONVERSATION: &str = "conversation";
+pub(crate) const CONVERSATION_DELETED: &str = "conversation_deleted";
+pub(crate) const CONVERSATION_SEQ: &str = "conversation_seq";
+pub(crate) const DEVICE: &str = "device";
+pub(crate) const ERASURE: &str = "erasure";
+pub(crate) const FRIEND: &str = "friend";
+pub(crate) const FRIEND_REQUEST: &str = "friend_request";
+pub(crate) const GROUP: &str = "group";
+pub(crate) const GROUP_MEMBER: &str = "group_member";
+pub(crate) const GROUP_REQUEST: &str = "group_request";
+pub(crate) const JOB: &str = "job";
+pub(crate) const MESSAGES: &str = "messages";
+pub(crate) const OBJECT: &str = "object";
+pub(crate) const REACTION: &str = "reaction";
+pub(crate) const TOKEN: &str = "token";
+pub(crate) const UPLOAD: &str = "upload";
+pub(crate) const USER: &str = "user";
+pub(crate) const USER_COMMAND: &str = "user_command";
+pub(crate) const USER_SEQ: &str = "user_seq";
