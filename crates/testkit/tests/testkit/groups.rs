@@ -7,6 +7,7 @@ use protocol::{
     ErrorCode, Result,
     content_type::GROUP_DISMISSED,
     conversation::{ConversationReq, GetConversationReq, SetConversationsReq},
+    extension::CreateConversationGroupReq,
     group::{CreateGroupReq, DismissGroupReq, GetFullJoinGroupIDsReq, KickGroupMemberReq},
     sdkws::{GroupInfo, MsgData},
     wrappers::Int32Value,
@@ -203,5 +204,51 @@ fn a_setting_is_kept_and_a_stranger_to_a_group_has_none() {
         }
         assert_eq!(set(&world, "cat", 2).await.unwrap_err().code, ErrorCode::NotInGroup);
         assert!(!rows(&world).contains("cat"));
+    });
+}
+
+async fn make_folder(world: &World, by: &str, name: &str, conversation: &str) -> Result<()> {
+    let request = CreateConversationGroupReq {
+        owner_user_id: "ann".into(),
+        name: name.into(),
+        conversation_id: conversation.into(),
+        ..Default::default()
+    };
+    world.call(&user_context(by), &request).await?;
+    Ok(())
+}
+
+#[test]
+fn folders_are_made_by_their_owner_and_hold_conversations_of_the_owner() {
+    in_jumping_time(async {
+        let (world, _process) = world(&[Handler::Conversation]).await;
+        add_group(&world, "team", &["ann", "ben"]).await;
+        for (by, conversation, expected) in [
+            ("ben", "sg_team", Some(ErrorCode::NoPermission)),
+            ("ann", "sg_other", Some(ErrorCode::RecordNotFound)),
+            ("ann", "sg_team", None),
+        ] {
+            let made = make_folder(&world, by, "Work", conversation).await;
+            assert_eq!(made.err().map(|error| error.code), expected, "{by} {conversation}");
+        }
+        let kept = world.calm_store().folders("ann").await.unwrap().folders;
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].conversation_ids, ["sg_team"]);
+    });
+}
+
+#[test]
+fn folders_that_two_devices_make_at_once_are_both_kept() {
+    in_jumping_time(async {
+        let (world, _process) = world(&[]).await;
+        let slow = world.process("slow", Plan { slow_ms: 20, ..Plan::default() }, 1);
+        world.handle(Handler::Conversation, &slow);
+        let (one, other) =
+            tokio::join!(make_folder(&world, "ann", "Work", ""), make_folder(&world, "ann", "Home", ""));
+        one.unwrap();
+        other.unwrap();
+        let kept = world.calm_store().folders("ann").await.unwrap().folders;
+        let names: BTreeSet<&str> = kept.iter().map(|folder| folder.name.as_str()).collect();
+        assert_eq!(names, BTreeSet::from(["Home", "Work"]));
     });
 }
