@@ -317,7 +317,11 @@ test('a notification account is created, and some and all are notified, each onc
   await until('both have it', async () => await inboxOf(ann, account) === 1 && await inboxOf(ben, account) === 2, 10_000);
   await noted('console.broadcast', (line) => line.account === account && line.state === 'sent' && line.administrator === 'account:admin');
   await everybody();
-  assert.deepEqual([await inboxOf(ann, account), await inboxOf(ben, account)], [1, 2], 'the same broadcast again is the same messages');
+  await page.goto(`${site}/notification?id=${account}`);
+  await filled(page, 'Send to some users', { receivers: `${ann.userID} ${ben.userID}`, text: 'The last one' });
+  await page.waitForURL(/done=notified/);
+  await until('what was sent last has come', async () => await inboxOf(ann, account) >= 2 && await inboxOf(ben, account) >= 3, 10_000);
+  assert.deepEqual([await inboxOf(ann, account), await inboxOf(ben, account)], [2, 3], 'the same broadcast again was the same messages');
 });
 
 test('a user is erased by somebody who has typed the id', async () => {
