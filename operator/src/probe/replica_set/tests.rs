@@ -416,7 +416,10 @@ async fn the_user_of_the_services_may_use_one_database() {
     let servers = Servers::start(1).await;
     let set = servers.whole().await;
     // The server of these tests asks nobody for a password: the role is looked at, as MongoDB documents it.
-    set.make_user("openim-app", "p", doc! { "role": "readWrite", "db": "openim_v3" }).await.unwrap();
+    Members(&set)
+        .make_user("openim-app", "p", doc! { "role": "readWrite", "db": "openim_v3" })
+        .await
+        .unwrap();
     let roles = servers.world.lock().roles["openim-app"].clone();
     assert_eq!(roles, [doc! { "role": "readWrite", "db": "openim_v3" }.into()]);
     Members(&set).admit_application(&set, "openim-app", "p", "openim_v3").await.unwrap();
