@@ -62,6 +62,8 @@ pub enum Anomaly {
     Fell(i64),
     /// A stream ended with another text than was appended.
     OtherText(String),
+    /// Reported as lost, and there in a later round.
+    Late(String),
 }
 
 impl Anomaly {
@@ -81,11 +83,12 @@ impl Anomaly {
             Self::Changed(_) => "changed",
             Self::Fell(_) => "fell",
             Self::OtherText(_) => "otherText",
+            Self::Late(_) => "late",
         }
     }
 
     /// All names.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 14] = [
         "lost",
         "doubled",
         "reordered",
@@ -99,6 +102,7 @@ impl Anomaly {
         "changed",
         "fell",
         "otherText",
+        "late",
     ];
 }
 
@@ -148,6 +152,19 @@ impl Seen {
             .map(Anomaly::Changed)
             .collect()
     }
+}
+
+/// Remembers what a round found lost. When it is there in a later round, it is late and not there twice.
+pub fn tell_late_from_doubled(lost: &mut HashSet<String>, anomalies: Vec<Anomaly>) -> Vec<Anomaly> {
+    let told = |anomaly| match anomaly {
+        Anomaly::Duplicate(id) if lost.remove(&id) => Anomaly::Late(id),
+        Anomaly::Lost(id) => {
+            lost.insert(id.clone());
+            Anomaly::Lost(id)
+        }
+        other => other,
+    };
+    anomalies.into_iter().map(told).collect()
 }
 
 /// Checks what each reader pulled of one conversation, after the seq `after`, against what its senders did in this round.
@@ -224,6 +241,19 @@ mod tests {
     fn sent(ids: &[&str]) -> BTreeMap<String, Sent> {
         let acknowledged = ids.iter().map(|id| (*id).to_owned()).collect();
         BTreeMap::from([("a".to_owned(), Sent { acknowledged, ..Default::default() })])
+    }
+
+    #[test]
+    fn what_was_lost_and_comes_later_is_late_once() {
+        let mut lost = HashSet::new();
+        let of_round = |anomalies: &[Anomaly], lost: &mut HashSet<String>| {
+            tell_late_from_doubled(lost, anomalies.to_vec())
+        };
+        let (missing, twice) = (Anomaly::Lost("m".into()), Anomaly::Duplicate("m".into()));
+        assert_eq!(of_round(&[twice.clone()], &mut lost), [twice.clone()], "it was not lost");
+        assert_eq!(of_round(&[missing.clone()], &mut lost), [missing]);
+        assert_eq!(of_round(&[twice.clone()], &mut lost), [Anomaly::Late("m".into())]);
+        assert_eq!(of_round(&[twice.clone()], &mut lost), [twice], "it comes a second time");
     }
 
     #[test]
@@ -335,6 +365,7 @@ mod tests {
             Anomaly::Changed(1),
             Anomaly::Fell(1),
             Anomaly::OtherText(String::new()),
+            Anomaly::Late(String::new()),
         ];
         assert_eq!(all.map(|anomaly| anomaly.kind()), Anomaly::KINDS);
     }

@@ -1,13 +1,17 @@
 //! A conversation and its members, round by round: all of them send; once everything is there, two of them pull it, and it is
 //! compared and dropped. At the end one reads everything again.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    history::{Anomaly, Seen, Sent, check},
+    history::{Anomaly, Seen, Sent, check, tell_late_from_doubled},
     member::{Member, Said},
     message::{Choices, Target},
     run::Run,
@@ -27,6 +31,8 @@ pub(crate) struct Room {
     group: String,
     members: Vec<Member>,
     seen: Seen,
+    /// Acknowledged ids that were not there when their round ended.
+    lost: HashSet<String>,
 }
 
 impl Room {
@@ -46,7 +52,7 @@ impl Room {
             [a, b] if group.is_empty() => model::conversation_id::single(a, b),
             _ => model::conversation_id::group(&group),
         };
-        Ok(Self { conversation, group, members, seen: Seen::default() })
+        Ok(Self { conversation, group, members, seen: Seen::default(), lost: HashSet::new() })
     }
 
     /// Sends and checks until it is enough; how many connections were open then.
@@ -101,7 +107,7 @@ impl Room {
                 sleep(AGAIN).await;
                 continue;
             }
-            run.found(&self.conversation, anomalies);
+            run.found(&self.conversation, tell_late_from_doubled(&mut self.lost, anomalies));
             break readers;
         };
         run.counts.read.fetch_add(readers[0].len() as u64, Ordering::Relaxed);
