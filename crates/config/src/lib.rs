@@ -33,6 +33,7 @@ pub use notification::{NotificationKind, NotificationPush, NotificationSettings,
 pub use push::{ApnsPush, FcmPush, GetuiPush, JpushPush, Push, PushVendor, WebPush};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use topology::Service;
 
 /// The whole file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -614,51 +615,6 @@ defaults! {
     Transfer { batch_size: 1000 }
 }
 
-/// The RPC services and the offset of their port from `rpcBasePort`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Service {
-    Gateway,
-    Push,
-    Auth,
-    Conversation,
-    Relation,
-    Group,
-    Msg,
-    Third,
-    User,
-}
-
-impl Service {
-    /// All RPC services.
-    pub const ALL: [Self; 9] = [
-        Self::Gateway,
-        Self::Push,
-        Self::Auth,
-        Self::Conversation,
-        Self::Relation,
-        Self::Group,
-        Self::Msg,
-        Self::Third,
-        Self::User,
-    ];
-
-    /// The name of the service in discovery and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Push => "push",
-            Self::Auth => "auth",
-            Self::Conversation => "conversation",
-            Self::Relation => "relation",
-            Self::Group => "group",
-            Self::Msg => "msg",
-            Self::Third => "third",
-            Self::User => "user",
-        }
-    }
-}
-
 impl Config {
     /// Reads `<directory>/config.yaml`, `live.yaml`, `webhooks.yaml`, `notification.yaml` and the environment.
     ///
@@ -793,7 +749,7 @@ impl Config {
 
     /// The RPC port of a service.
     pub fn rpc_port(&self, service: Service) -> u16 {
-        self.rpc_base_port + service as u16
+        self.rpc_base_port + service.rpc_offset()
     }
 
     /// Where other services reach this process's instance of a service.

@@ -204,7 +204,7 @@ impl Peers {
         let key = InternalKey::of(config);
         let (gateways_sender, gateways) = watch::channel(None);
         let mut gateways_sender = Some(gateways_sender);
-        let clients = Service::ALL.into_iter().map(|service| {
+        let clients = Service::RPC.into_iter().map(|service| {
             let (channel, changes) = Channel::balance_channel(64);
             let all = if service == Service::Gateway { gateways_sender.take() } else { None };
             let found = Found::new(changes, all, tls.clone());
@@ -224,7 +224,7 @@ impl Peers {
             key: key.clone(),
             is_balanced: false,
         };
-        let clients = Service::ALL.into_iter().map(|service| (service, client(service, String::new())));
+        let clients = Service::RPC.into_iter().map(|service| (service, client(service, String::new())));
         let clients = Arc::new(clients.collect());
         let direct = gateways
             .iter()

@@ -6,13 +6,13 @@ use protocol::{Request, services::METHODS};
 /// The service that takes a request; a service that does not exist does not compile.
 pub(crate) const fn service_of<R: Request>() -> Service {
     let mut place = 0;
-    while place < Service::ALL.len() {
-        if is_same(Service::ALL[place].name(), R::SERVICE) {
-            return Service::ALL[place];
+    while place < Service::RPC.len() {
+        if is_same(Service::RPC[place].name(), R::SERVICE) {
+            return Service::RPC[place];
         }
         place += 1;
     }
-    panic!("services.proto declares a service that config::Service does not have")
+    panic!("services.proto declares a service that Service::RPC does not have")
 }
 
 /// Whether handlers take exactly the methods of a service: `handled` is [`Request::SERVICE`] and [`Request::METHOD`] of each.

@@ -100,7 +100,7 @@ impl World {
     /// # Errors
     /// That of the service; `unreachable` when its process is dead, or dies meanwhile.
     pub async fn call<R: Request>(&self, context: &Context, request: &R) -> Result<R::Response> {
-        let service = Service::ALL.into_iter().find(|service| service.name() == R::SERVICE);
+        let service = Service::RPC.into_iter().find(|service| service.name() == R::SERVICE);
         let service = service.unwrap_or_else(|| panic!("no service is called {}", R::SERVICE));
         let payload = request.encode_to_vec().into();
         let answer = answer(&self.serving, (service, ""), context, R::METHOD, payload).await?;

@@ -1,10 +1,12 @@
 //! Derives the facts that several decisions need. Pure.
 
+use topology::Service;
+
 use crate::{
     certificates,
     model::{
         assessment::{Assessment, Moves},
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         observed::Observed,
     },
     scaling, servers, version,
@@ -21,7 +23,7 @@ impl Assessment {
         let scale = |service| (service, scaling::scale(cluster, service, observed));
         Self {
             running: version::running(cluster, observed),
-            scales: SERVICES.into_iter().map(scale).collect(),
+            scales: Service::ALL.into_iter().map(scale).collect(),
             servers: servers::drifts(cluster, observed),
             moves,
             certificates: certificates::assess(cluster, observed),
@@ -31,6 +33,8 @@ impl Assessment {
 
 #[cfg(test)]
 mod tests {
+    use topology::Server;
+
     use super::*;
     use crate::{
         model::workload::Rollout,
@@ -45,15 +49,18 @@ mod tests {
         .unwrap();
         let mut observed = Observed::default();
         let new = Assessment::of(&cluster, &observed);
-        assert_eq!((new.running.as_str(), new.scale("msg").replicas, new.scale("auth").replicas), ("", 3, 1));
+        assert_eq!(
+            (new.running.as_str(), new.scale(Service::Msg).replicas, new.scale(Service::Auth).replicas),
+            ("", 3, 1)
+        );
         assert!(new.servers.values().all(|server| server.had.is_none()) && !new.moves.any());
-        assert_eq!(new.desired_settings()["kafka"].image, "mirror/kafka:4");
+        assert_eq!(new.desired_settings()[&Server::Kafka].image, "mirror/kafka:4");
 
-        let asked = servers::all_asked(&validate(&object("{}")).unwrap(), &observed)["kafka"].clone();
+        let asked = servers::all_asked(&validate(&object("{}")).unwrap(), &observed)[&Server::Kafka].clone();
         let live = Rollout { asked: Some(asked.clone()), ..Default::default() };
         observed.stateful_sets.insert("chat-kafka".into(), live);
         let drifted = Assessment::of(&cluster, &observed);
-        assert_eq!(drifted.servers["kafka"].had, Some(asked));
-        assert!(drifted.servers["redis"].had.is_none());
+        assert_eq!(drifted.servers[&Server::Kafka].had, Some(asked));
+        assert!(drifted.servers[&Server::Redis].had.is_none());
     }
 }

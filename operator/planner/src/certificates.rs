@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use crds::Reason;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use topology::{Component, Service};
 
 use crate::{
     authority::{self, Leaf},
     model::{
         certificates::{Certificates, Current, Ends, of_servers},
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         names::CERTIFICATE,
         observed::Observed,
         plan::Gate,
@@ -49,17 +50,17 @@ fn read_by_server(live: &Rollout) -> &str {
 pub(crate) fn assess(cluster: &Cluster, observed: &Observed) -> Certificates {
     let current = Current::of(cluster, &observed.credentials);
     let wanted = of_servers(&observed.credentials);
-    let services = SERVICES.into_iter().filter(|service| {
-        let live = observed.deployment(cluster, service);
+    let services = Service::ALL.into_iter().filter(|service| {
+        let live = observed.deployment(cluster, *service);
         live.is_some_and(|live| current.is_late(&live.template) || !live.is_done())
     });
     let servers = cluster.servers().into_iter().map(|(server, _)| server).filter(|server| {
-        observed.stateful_set(cluster, server).is_some_and(|live| {
+        observed.stateful_set(cluster, *server).is_some_and(|live| {
             let is_changing = !live.current || !live.settled || live.ready < live.desired;
             read_by_server(live) != wanted || is_changing
         })
     });
-    let late: Vec<&str> = services.chain(servers).collect();
+    let late: Vec<Component> = services.map(Component::from).chain(servers.map(Component::from)).collect();
     Certificates { ends: ends(cluster, &observed.credentials, !late.is_empty()), current, late }
 }
 
@@ -195,9 +196,9 @@ mod tests {
         }
         // Somebody edited the spec meanwhile, and nobody approves that.
         let edited = cluster("{rollout: {approval: Required}, config: {multiLoginPolicy: 4}}");
-        let service = SERVICES[0];
+        let service = Service::ALL[0];
         let before = observed.deployments[&edited.part(service)].template.clone();
-        assert_eq!(started(&edited, &observed), Some((service.to_owned(), "certificate".to_owned())));
+        assert_eq!(started(&edited, &observed), Some((service.to_string(), "certificate".to_owned())));
         let plan = plan(&edited, &observed);
         let name = Some(edited.part(service));
         let applied = plan.apply.iter().find(|object| {
@@ -235,7 +236,7 @@ mod tests {
         assert_eq!(day(assess(&cluster, &observed).ends.unwrap().authority), 20 * 365);
         observed = Observed { now: observed.now, ..settled(&cluster, observed.credentials) };
         assert_eq!(day(assess(&cluster, &observed).ends.unwrap().earliest), 310 + 365);
-        assert_eq!(assess(&cluster, &observed).late, Vec::<&str>::new());
+        assert!(assess(&cluster, &observed).late.is_empty());
         observed.credentials = credentials::complete(&cluster, Data::new());
         assert_eq!(assess(&cluster, &observed).ends, None, "no TLS");
     }

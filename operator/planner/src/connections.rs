@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::{RedisMode, SaslMechanism};
+use topology::Server;
 
 use crate::model::{
     cluster::{Backing, Cluster, member_host},
@@ -85,7 +86,9 @@ pub fn settings(
     let kafka = match &cluster.kafka {
         Backing::Managed(_) => config::Kafka {
             address: (0..brokers)
-                .map(|broker| format!("{}:9092", member_host(cluster, "kafka", broker)))
+                .map(|broker| {
+                    format!("{}:{}", member_host(cluster, Server::Kafka, broker), Server::Kafka.port())
+                })
                 .collect(),
             username: account.user.into(),
             password: generated(account.kafka_password),
@@ -141,7 +144,7 @@ fn managed_redis(
     password: String,
 ) -> config::Redis {
     let hosts = redis_hosts(cluster, stateful_sets);
-    let address = format!("{}:{}", member_host(cluster, "redis", 0), topology::redis::PORT);
+    let address = format!("{}:{}", member_host(cluster, Server::Redis, 0), topology::redis::PORT);
     if hosts.len() == 1 {
         return config::Redis { address, password, ..Default::default() };
     }
@@ -163,17 +166,17 @@ fn managed_redis(
 
 /// The servers of a managed Redis: a set with sentinels stays one, whatever the spec says by now, even if somebody scaled it manually.
 pub fn redis_hosts(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> Vec<String> {
-    let is_set = stateful_sets.get(&cluster.part("redis")).is_some_and(Rollout::has_sentinels);
+    let is_set = stateful_sets.get(&cluster.part(Server::Redis)).is_some_and(Rollout::has_sentinels);
     let members = match &cluster.redis {
         Backing::Managed(managed) => managed.replicas.max(if is_set { 3 } else { 1 }),
         Backing::External(_) => 0,
     };
-    (0..members).map(|member| member_host(cluster, "redis", member)).collect()
+    (0..members).map(|member| member_host(cluster, Server::Redis, member)).collect()
 }
 
 /// The brokers of a managed Kafka: as many as at its creation, whatever the spec says by now, even if somebody scaled it manually.
 pub fn brokers(cluster: &Cluster, stateful_sets: &BTreeMap<String, Rollout>) -> i32 {
-    let live = stateful_sets.get(&cluster.part("kafka"));
+    let live = stateful_sets.get(&cluster.part(Server::Kafka));
     match &cluster.kafka {
         // Only sets of three start their pods in parallel, and Kubernetes lets nobody change that.
         Backing::Managed(managed) => live.map_or(managed.brokers, |live| if live.parallel { 3 } else { 1 }),

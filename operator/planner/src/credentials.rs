@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crds::InternalTls;
 use k8s_openapi::api::core::v1::Secret;
+use topology::Server;
 
 use crate::{
     accounts, connections,
@@ -55,8 +56,8 @@ pub fn begin(cluster: &Cluster) -> BTreeMap<String, String> {
 
 /// The names by which managed servers are reached.
 pub fn server_names(cluster: &Cluster) -> Vec<String> {
-    let of = |server: &str| format!("*.{}.{}.svc", cluster.part(server), cluster.namespace);
-    ["mongodb", "redis", "kafka"].map(of).into_iter().chain(["localhost".to_owned()]).collect()
+    let of = |server: Server| format!("*.{}.{}.svc", cluster.part(server), cluster.namespace);
+    Server::ALL.map(of).into_iter().chain(["localhost".to_owned()]).collect()
 }
 
 /// The data of a Secret as text.
@@ -106,7 +107,11 @@ fn replica_set_by(
     };
     let password = credentials.get(password).map_or("", String::as_str);
     let hosts = |members: std::ops::Range<i32>| {
-        members.map(|member| format!("{}:27017", member_host(cluster, "mongodb", member))).collect()
+        members
+            .map(|member| {
+                format!("{}:{}", member_host(cluster, Server::MongoDb, member), Server::MongoDb.port())
+            })
+            .collect()
     };
     ReplicaSet {
         hosts: hosts(0..wanted),
@@ -128,7 +133,7 @@ pub fn mongodb_pods(cluster: &Cluster, observed: &Observed) -> i32 {
     if observed.mongodb_members == Some(wanted) {
         return wanted;
     }
-    let live = observed.stateful_set(cluster, "mongodb").map_or(all, |live| live.desired);
+    let live = observed.stateful_set(cluster, Server::MongoDb).map_or(all, |live| live.desired);
     if all > wanted { live.clamp(wanted, all) } else { wanted }
 }
 
@@ -136,7 +141,7 @@ pub fn mongodb_pods(cluster: &Cluster, observed: &Observed) -> i32 {
 pub fn shortened(cluster: &Cluster, observed: &Observed) -> Option<String> {
     let mut set = replica_set(cluster, &observed.credentials);
     let wanted = set.hosts.len() as i32;
-    let live = observed.stateful_set(cluster, "mongodb")?;
+    let live = observed.stateful_set(cluster, Server::MongoDb)?;
     let left = observed.mongodb_members == Some(wanted) && live.desired == wanted && live.total == wanted;
     (cluster.mongodb.is_managed() && left && !set.leaving.is_empty()).then(|| {
         set.leaving.clear();

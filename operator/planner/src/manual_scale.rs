@@ -2,6 +2,7 @@
 //! object remembers the number in the cluster's spec, and follows the spec when that changes.
 
 use crds::OpenIMServiceStatus;
+use topology::Service;
 
 use crate::{
     model::{cluster::Cluster, observed::Observed, pod_template::version_of},
@@ -9,12 +10,12 @@ use crate::{
 };
 
 /// Cron has nothing to share.
-pub fn scalable(cluster: &Cluster, service: &str) -> bool {
-    service != "cron" && cluster.service(service).autoscaling.is_none()
+pub fn scalable(cluster: &Cluster, service: Service) -> bool {
+    service != Service::Cron && cluster.service(service).autoscaling.is_none()
 }
 
 /// The pods of a service that is not scaled by load: as the last edit says.
-pub fn replicas(cluster: &Cluster, service: &str, observed: &Observed) -> i32 {
+pub fn replicas(cluster: &Cluster, service: Service, observed: &Observed) -> i32 {
     let of_spec = cluster.service(service).replicas;
     match observed.manual_scale.get(&cluster.part(service)) {
         Some(held) if scalable(cluster, service) && held.of_spec == Some(of_spec) => {
@@ -24,7 +25,7 @@ pub fn replicas(cluster: &Cluster, service: &str, observed: &Observed) -> i32 {
     }
 }
 
-pub fn status(cluster: &Cluster, service: &str, observed: &Observed) -> OpenIMServiceStatus {
+pub fn status(cluster: &Cluster, service: Service, observed: &Observed) -> OpenIMServiceStatus {
     let selector = labels::component_selector(&cluster.name, service);
     observed.deployment(cluster, service).map_or_else(
         || OpenIMServiceStatus { selector: selector.clone(), ..Default::default() },
@@ -54,7 +55,7 @@ mod tests {
                 .manual_scale
                 .insert(cluster.part("msg"), Held { replicas, of_spec, ..Default::default() });
         }
-        scaling::scale(&cluster, "msg", &observed).replicas
+        scaling::scale(&cluster, Service::Msg, &observed).replicas
     }
 
     #[test]
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn the_selector_is_that_of_the_pods() {
         let cluster = validate(&object("{}")).unwrap();
-        let said = status(&cluster, "msg", &Observed::default()).selector;
+        let said = status(&cluster, Service::Msg, &Observed::default()).selector;
         let pods = labels::pod_labels(&cluster, "msg");
         let mut wanted: Vec<String> = pods.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut said: Vec<String> = said.split(',').map(str::to_owned).collect();

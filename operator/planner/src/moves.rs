@@ -7,12 +7,13 @@ use crds::{Reason, VolumePolicy};
 use jiff::SignedDuration;
 use k8s_openapi::api::{apps::v1::DeploymentStrategy, core::v1::PodTemplateSpec};
 use serde_json::Value;
+use topology::{Server, Service};
 
 use crate::{
     connections,
     model::{
         assessment::{Left, Moves},
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         names::MOVED,
         observed::Observed,
         plan::{Blocker, Gate, Wanted},
@@ -22,8 +23,6 @@ use crate::{
     rollout,
 };
 
-/// Records go this way: the others write what `transfer` reads, and it writes what `push` reads.
-const CONSUMERS: [&str; 2] = ["transfer", "push"];
 /// How old a consumer's count of what waits may be, and more.
 const COUNTED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
@@ -63,12 +62,12 @@ impl Moves {
             .collect();
         let Observed { credentials, external, stateful_sets, .. } = observed;
         let wanted = connections::settings(cluster, credentials, external, stateful_sets).kafka;
-        let is_behind = |service: &&'static str| {
+        let is_behind = |service: &Service| {
             let told = told.get(cluster.part(service).as_str()).and_then(Option::as_ref);
             told.is_some_and(|told| told.names_another_kafka(&wanted))
         };
-        let behind = SERVICES.into_iter().filter(is_behind).collect();
-        let is_used = |server: &str| {
+        let behind = Service::ALL.into_iter().filter(is_behind).collect();
+        let is_used = |server: Server| {
             observed.deployments.iter().any(|(name, live)| {
                 let told = told.get(name.as_str()).and_then(Option::as_ref);
                 uses(cluster, server, &live.template, told)
@@ -80,16 +79,10 @@ impl Moves {
 }
 
 /// Servers that are there and that the spec no longer has.
-fn left(cluster: &Cluster, observed: &Observed) -> Vec<&'static str> {
-    let managed = [
-        ("mongodb", cluster.mongodb.is_managed()),
-        ("redis", cluster.redis.is_managed()),
-        ("kafka", cluster.kafka.is_managed()),
-    ];
-    let is_left = |(server, managed): (&'static str, bool)| {
-        (!managed && observed.stateful_sets.contains_key(&cluster.part(server))).then_some(server)
-    };
-    managed.into_iter().filter_map(is_left).collect()
+fn left(cluster: &Cluster, observed: &Observed) -> Vec<Server> {
+    let is_left =
+        |server: &Server| !cluster.runs(*server) && observed.stateful_set(cluster, *server).is_some();
+    Server::ALL.into_iter().filter(is_left).collect()
 }
 
 /// Puts services in the order in which they go to another Kafka: who writes goes before who reads, so that what was written before is still read. All
@@ -99,14 +92,22 @@ pub fn in_order(moves: &Moves, mut wanted: Vec<Wanted>) -> Vec<Wanted> {
     if behind.is_empty() {
         return wanted;
     }
-    let place = |service: &str| match service {
-        "msg" => 0,
-        "transfer" => 2,
-        "push" => 3,
-        _ => 1,
+    let place = |service: Service| match service {
+        Service::Msg => 0,
+        Service::Transfer => 2,
+        Service::Push => 3,
+        Service::Auth
+        | Service::User
+        | Service::Relation
+        | Service::Conversation
+        | Service::Group
+        | Service::Third
+        | Service::Gateway
+        | Service::Api
+        | Service::Cron => 1,
     };
     wanted.sort_by_key(|item| place(item.service));
-    let msg = wanted.iter_mut().find(|item| item.service == "msg" && behind.contains("msg"));
+    let msg = wanted.iter_mut().find(|item| item.service == Service::Msg && behind.contains(&item.service));
     if let Some(spec) = msg.and_then(|item| item.deployment.spec.as_mut()) {
         spec.strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
     }
@@ -114,10 +115,10 @@ pub fn in_order(moves: &Moves, mut wanted: Vec<Wanted>) -> Vec<Wanted> {
 }
 
 /// Consumers that may not go to another Kafka yet, and why.
-pub fn waits(cluster: &Cluster, observed: &Observed, moves: &Moves) -> BTreeMap<&'static str, String> {
+pub fn waits(cluster: &Cluster, observed: &Observed, moves: &Moves) -> BTreeMap<Service, String> {
     let behind = &moves.behind;
-    let may = says(cluster, "kafka", cluster.kafka.is_managed());
-    let waiting = CONSUMERS.into_iter().filter(|service| behind.contains(service) && !may);
+    let may = says(cluster, Server::Kafka, cluster.kafka.is_managed());
+    let waiting = Service::CONSUMERS.into_iter().filter(|service| behind.contains(service) && !may);
     waiting
         .filter_map(|consumer| Some((consumer, still_reads(cluster, observed, behind, consumer)?)))
         .collect()
@@ -126,25 +127,27 @@ pub fn waits(cluster: &Cluster, observed: &Observed, moves: &Moves) -> BTreeMap<
 fn still_reads(
     cluster: &Cluster,
     observed: &Observed,
-    behind: &BTreeSet<&'static str>,
-    consumer: &'static str,
+    behind: &BTreeSet<Service>,
+    consumer: Service,
 ) -> Option<String> {
-    let writes = |service: &&str| *service != consumer && !(consumer == "transfer" && *service == "push");
-    let has_moved = |service: &str| {
+    let writes = |service: &Service| {
+        *service != consumer && !(consumer == Service::Transfer && *service == Service::Push)
+    };
+    let has_moved = |service: Service| {
         let Some(live) = observed.deployment(cluster, service) else { return true };
         let long_ago = |at| observed.now.duration_since(at) >= COUNTED_WITHIN;
-        !behind.contains(service)
+        !behind.contains(&service)
             && live.is_done()
-            && !observed.leaving.contains(service)
+            && !observed.leaving.contains(&service)
             && live.progressed.is_none_or(long_ago)
     };
     let say = format!("annotate the cluster with {MOVED}=kafka={}", kind(cluster.kafka.is_managed()));
-    if let Some(writer) = SERVICES.into_iter().filter(writes).find(|service| !has_moved(service)) {
+    if let Some(writer) = Service::ALL.into_iter().filter(writes).find(|service| !has_moved(*service)) {
         return Some(format!(
             "it still reads what {writer} writes to the old Kafka; if it is the same Kafka under another address, {say}"
         ));
     }
-    match observed.load.get(consumer) {
+    match observed.load.get(&consumer) {
         Some(Some(pods)) if !pods.is_empty() => {
             let records: i64 = pods.values().sum();
             (records > 0).then(|| {
@@ -166,7 +169,7 @@ fn kind(is_managed: bool) -> &'static str {
 }
 
 /// Whether a person has said that what a server held is already there.
-fn says(cluster: &Cluster, server: &str, is_managed: bool) -> bool {
+fn says(cluster: &Cluster, server: Server, is_managed: bool) -> bool {
     let word = format!("{server}={}", kind(is_managed));
     cluster.moved.split(',').any(|said| said.trim() == word)
 }
@@ -185,7 +188,7 @@ pub fn held(cluster: &Cluster, observed: &Observed) -> Option<Gate> {
     let is_managed = cluster.mongodb.is_managed();
     let elsewhere =
         |live: &Rollout| uses_managed_mongodb(cluster, &live.template).is_some_and(|used| used != is_managed);
-    if says(cluster, "mongodb", is_managed) || !observed.deployments.values().any(elsewhere) {
+    if says(cluster, Server::MongoDb, is_managed) || !observed.deployments.values().any(elsewhere) {
         return None;
     }
     let (from, to) = if is_managed {
@@ -206,15 +209,16 @@ pub fn held(cluster: &Cluster, observed: &Observed) -> Option<Gate> {
 pub fn kept(cluster: &Cluster, observed: &Observed, moves: &Moves) -> (BTreeSet<String>, Vec<Blocker>) {
     let (mut kept, mut blockers) = (BTreeSet::new(), Vec::new());
     for Left { server, is_used: used } in moves.left.iter().cloned() {
-        let reachable = observed.dependencies.iter().any(|other| other.name == server && other.reachable);
+        let reachable =
+            observed.dependencies.iter().any(|other| other.name == server.name() && other.reachable);
         let settled = observed.deployments.values().all(Rollout::is_done) && observed.leaving.is_empty();
-        let deletes = cluster.spec.volumes == VolumePolicy::Delete && server != "redis";
-        let needs_word = server == "mongodb" || deletes;
+        let deletes = cluster.spec.volumes == VolumePolicy::Delete && server != Server::Redis;
+        let needs_word = server == Server::MongoDb || deletes;
         let word = !needs_word || says(cluster, server, false);
         if reachable && settled && !used && word {
             continue;
         }
-        kept.insert(server.to_owned());
+        kept.insert(server.to_string());
         if reachable && settled && !used {
             let lost = if deletes { "its volumes would be deleted with it" } else { "it holds the old data" };
             let message = format!(
@@ -228,8 +232,8 @@ pub fn kept(cluster: &Cluster, observed: &Observed, moves: &Moves) -> (BTreeSet<
 }
 
 /// Whether a template refers to a managed server. Settings that cannot be read may refer to it.
-fn uses(cluster: &Cluster, server: &str, template: &PodTemplateSpec, told: Option<&Told>) -> bool {
-    if server == "mongodb" {
+fn uses(cluster: &Cluster, server: Server, template: &PodTemplateSpec, told: Option<&Told>) -> bool {
+    if server == Server::MongoDb {
         return uses_managed_mongodb(cluster, template) == Some(true);
     }
     let host = format!(".{}.{}.svc", cluster.part(server), cluster.namespace);
@@ -319,7 +323,7 @@ mod tests {
 
         fn waiting(&mut self, records: i64) {
             let pods = || Some(BTreeMap::from([("pod".to_owned(), records)]));
-            self.observed.load = CONSUMERS.map(|service| (service.to_owned(), pods())).into();
+            self.observed.load = Service::CONSUMERS.map(|service| (service, pods())).into();
         }
     }
 
@@ -364,7 +368,7 @@ mod tests {
             passes += 1;
             assert!(passes < 40, "{:?}", plan.blockers);
         }
-        assert_eq!(world.changed.len(), SERVICES.len(), "all had moved: {:?}", world.changed);
+        assert_eq!(world.changed.len(), Service::ALL.len(), "all had moved: {:?}", world.changed);
         assert!(plan_of(&world, &wanted).blockers.is_empty());
     }
 
@@ -392,7 +396,7 @@ mod tests {
         assert_eq!(world.changed.len(), 10);
         // An old pod may still write.
         world.waiting(0);
-        world.observed.leaving = ["msg".to_owned()].into();
+        world.observed.leaving = [Service::Msg].into();
         world.pass(&wanted);
         assert_eq!(world.changed.len(), 10);
         world.observed.leaving.clear();

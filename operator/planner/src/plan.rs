@@ -4,6 +4,7 @@
 use crds::Reason;
 use jiff::SignedDuration;
 use kube_core::DynamicObject;
+use topology::Server;
 
 use crate::{
     accepted, authority_rotation,
@@ -235,7 +236,7 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let Backing::Managed(wanted) = &cluster.kafka else { return None };
     let there = connections::brokers(cluster, &observed.stateful_sets);
     (there != wanted.brokers).then(|| Blocker {
-        component: "kafka".into(),
+        component: Server::Kafka.to_string(),
         reason: Reason::InvalidSpec,
         message: format!(
             "spec.kafka.managed.brokers is {}, but the cluster was created with {there}: restore the \
@@ -248,9 +249,9 @@ fn fixed_brokers(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
 /// A Redis with sentinels keeps them.
 fn fixed_replicas(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
     let Backing::Managed(wanted) = &cluster.redis else { return None };
-    let live = observed.stateful_set(cluster, "redis")?;
+    let live = observed.stateful_set(cluster, Server::Redis)?;
     (live.has_sentinels() && live.desired > wanted.replicas).then(|| Blocker {
-        component: "redis".into(),
+        component: Server::Redis.to_string(),
         reason: Reason::InvalidSpec,
         message: format!(
             "spec.redis.managed.replicas is {}, but the set has {} with Sentinel and cannot shrink: \
@@ -268,11 +269,12 @@ mod tests {
     use jiff::Timestamp;
     use kube_core::ResourceExt;
     use proptest::prelude::*;
+    use topology::Service;
 
     use super::*;
     use crate::{
         credentials,
-        model::{cluster::SERVICES, door},
+        model::door,
         validate::{tests::object, validate},
     };
 
@@ -366,7 +368,7 @@ mod tests {
         let mut observed = observed(&before, [true; 3], true);
         let live =
             Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
-        for service in SERVICES.into_iter().filter(|service| *service != "msg") {
+        for service in Service::ALL.into_iter().filter(|service| *service != Service::Msg) {
             observed.deployments.insert(before.part(service), live.clone());
         }
         let mut waiting = plan(&held, &observed);
@@ -526,7 +528,7 @@ mod tests {
     fn a_gate_never_takes_away_what_runs() {
         let cluster = validate(&object("{}")).unwrap();
         let waiting = plan(&cluster, &observed(&cluster, [false; 3], false));
-        for service in SERVICES {
+        for service in Service::ALL {
             let name = cluster.part(service);
             assert!(
                 waiting.objects().any(|object| kind(object) == "Deployment" && object.name_any() == name),

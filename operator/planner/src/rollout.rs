@@ -1,12 +1,13 @@
 //! One service after the other: which Deployments get their new pod template in this reconcile, which keep theirs, and why. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use crds::{Change, OnFailure, Reason};
 use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStrategy},
     core::v1::PodTemplateSpec,
 };
+use topology::Service;
 
 use crate::{
     certificates::{Renewal, Urgency, noted_as},
@@ -46,9 +47,9 @@ pub struct Permissions {
     /// Why no template may change, if so.
     pub held: Option<Gate>,
     /// Consumers that must catch up before another service is changed, and how many records wait for each.
-    pub behind: Vec<(&'static str, i64)>,
+    pub behind: Vec<(Service, i64)>,
     /// Services that may not go to another server yet, and why.
-    pub waits: BTreeMap<&'static str, String>,
+    pub waits: BTreeMap<Service, String>,
     /// The lowest running version: what older pods would go back to must be able to follow it.
     pub running: String,
     /// Whether pods may be restarted for their certificates, if for nothing else.
@@ -121,8 +122,8 @@ pub(crate) fn differs(cluster: &Cluster, wanted: &[Wanted], observed: &Observed)
     })
 }
 
-pub(crate) fn blocker(service: &str, reason: Reason, message: String) -> Blocker {
-    Blocker { component: service.to_owned(), reason, message }
+pub(crate) fn blocker(component: impl Display, reason: Reason, message: String) -> Blocker {
+    Blocker { component: component.to_string(), reason, message }
 }
 
 fn seen(live: &Rollout) -> String {
@@ -134,7 +135,7 @@ fn seen(live: &Rollout) -> String {
 fn too_crowded(cluster: &Cluster, observed: &Observed) -> Option<String> {
     let budget = cluster.spec.rollout.reconnects_per_second;
     let drain = i64::from(cluster.spec.config.gateway_drain_seconds).max(1);
-    let load = observed.load.get("gateway")?.as_ref()?;
+    let load = observed.load.get(&Service::Gateway)?.as_ref()?;
     let (pod, count) = load.iter().max_by_key(|(_, count)| **count)?;
     (budget > 0 && *count > budget * drain).then(|| {
         format!(
@@ -173,7 +174,7 @@ pub fn decide(
     let failing = wanted.iter().rev().find_map(|item| {
         let live = observed.deployment(cluster, item.service)?;
         let changed = revision_of(&live.template) == revision_of(template_of(&item.deployment));
-        let calls = observed.calls.get(item.service).filter(|_| changed)?;
+        let calls = observed.calls.get(&item.service).filter(|_| changed)?;
         Some((item.service, calls.too_many(cluster.spec.rollout.max_error_percent)?, *calls))
     });
     // What is older than all that run may not know their data any more.
@@ -188,7 +189,7 @@ pub fn decide(
     // One that is still on its way to what was wanted before, or does not serve as it is: it goes first, and alone.
     let first_that = |is: fn(&Rollout) -> bool| {
         let mut services = wanted.iter().map(|item| item.service);
-        services.find(|service| observed.deployment(cluster, service).is_some_and(is))
+        services.find(|service| observed.deployment(cluster, *service).is_some_and(is))
     };
     let first = first_that(|live| !live.current || live.updated < live.total)
         .or_else(|| first_that(|live| !live.is_done()));
@@ -214,9 +215,9 @@ pub fn decide(
         let in_time = permissions.behind.is_empty()
             || first == Some(item.service)
             || permissions.behind.iter().any(|(behind, _)| *behind == item.service);
-        let in_budget = item.service != "gateway" || crowded.is_none();
+        let in_budget = item.service != Service::Gateway || crowded.is_none();
         let has_turn =
-            !permissions.waits.contains_key(item.service) && first.is_none_or(|first| first == item.service);
+            !permissions.waits.contains_key(&item.service) && first.is_none_or(|first| first == item.service);
         let late = current.is_late(&live.template);
         let fits = has_turn && in_time && in_budget;
         let renews = late
@@ -228,7 +229,7 @@ pub fn decide(
             };
         let differs = revision_of(&live.template) != revision;
         let renewed = || {
-            let (component, reason) = (item.service.to_owned(), RENEWED.to_owned());
+            let (component, reason) = (item.service.to_string(), RENEWED.to_owned());
             Change { component, reason, pods: live.desired }
         };
         others_wait |= differs || late && !renews && *urgency == Urgency::Held;
@@ -260,7 +261,7 @@ pub fn decide(
         }
         if differs {
             let reason = reason(&live.template, new);
-            decision.changes.push(Change { component: item.service.to_owned(), reason, pods: live.desired });
+            decision.changes.push(Change { component: item.service.to_string(), reason, pods: live.desired });
         }
         let failed = live.failed_revision == revision;
         if differs && may_change && fits {
@@ -293,7 +294,7 @@ pub fn decide(
         );
         decision.blockers.push(blocker(service, Reason::ConsumerLag, message));
     }
-    if let Some((service, reason)) = permissions.waits.last_key_value().filter(|_| waits) {
+    if let Some((service, reason)) = permissions.waits.first_key_value().filter(|_| waits) {
         decision.blockers.push(blocker(service, Reason::ConsumerLag, reason.clone()));
     }
     if let Some((service, percent, calls)) = failing.filter(|_| waits && !decision.changes.is_empty()) {
@@ -305,7 +306,7 @@ pub fn decide(
     }
     let waits = decision.started.is_none() && decision.blockers.is_empty() && permissions.held.is_none();
     if let Some(message) = crowded.filter(|_| waits && !decision.changes.is_empty()) {
-        decision.blockers.push(blocker("gateway", Reason::ReconnectBudget, message));
+        decision.blockers.push(blocker(Service::Gateway, Reason::ReconnectBudget, message));
     }
     if let Some(held) = permissions.held.as_ref().filter(|_| others_wait) {
         decision.blockers.insert(0, blocker("", held.reason, held.message.clone()));
@@ -320,7 +321,7 @@ mod tests {
     use super::*;
     use crate::{
         credentials,
-        model::{assessment::Assessment, cluster::SERVICES, measured::Calls},
+        model::{assessment::Assessment, measured::Calls},
         render, scaling,
         validate::{tests::object, validate},
     };
@@ -329,13 +330,13 @@ mod tests {
     struct World {
         observed: Observed,
         /// Versions and settings whose pods never become ready.
-        broken: fn(&str, &PodTemplateSpec) -> bool,
+        broken: fn(Service, &PodTemplateSpec) -> bool,
         /// Services changed so far, in order.
-        changed: Vec<&'static str>,
+        changed: Vec<Service>,
     }
 
     impl World {
-        fn new(broken: fn(&str, &PodTemplateSpec) -> bool) -> Self {
+        fn new(broken: fn(Service, &PodTemplateSpec) -> bool) -> Self {
             let cluster = validate(&object("{}")).unwrap();
             let observed = Observed {
                 credentials: credentials::complete(&cluster, BTreeMap::new()),
@@ -367,7 +368,7 @@ mod tests {
                 decide(cluster, self.wanted(cluster), &self.observed, &self.permissions(cluster, held));
             for deployment in &decision.apply {
                 let name = deployment.metadata.name.clone().unwrap_or_default();
-                let service = SERVICES.into_iter().find(|service| cluster.part(service) == name).unwrap();
+                let service = Service::ALL.into_iter().find(|service| cluster.part(service) == name).unwrap();
                 let notes = deployment.metadata.annotations.clone().unwrap_or_default();
                 let note = |key: &str| notes.get(key).cloned().unwrap_or_default();
                 let spec = deployment.spec.clone().unwrap_or_default();
@@ -408,10 +409,10 @@ mod tests {
         let mut world = World::new(|_, _| false);
         world.pass(&cluster("version: 1.0.0"), None);
         assert!(world.changed.is_empty(), "all are created at once");
-        for passed in 0..SERVICES.len() {
+        for passed in 0..Service::ALL.len() {
             let decision = world.pass(&cluster("version: 1.1.0"), None);
-            assert_eq!(world.changed, SERVICES[..=passed]);
-            assert_eq!(decision.changes.len(), SERVICES.len() - passed);
+            assert_eq!(world.changed, Service::ALL[..=passed]);
+            assert_eq!(decision.changes.len(), Service::ALL.len() - passed);
             assert_eq!(decision.started.unwrap().reason, "version 1.0.0 to 1.1.0");
         }
         assert!(world.pass(&cluster("version: 1.1.0"), None).changes.is_empty());
@@ -421,14 +422,13 @@ mod tests {
     fn the_next_service_waits_until_consumers_have_caught_up() {
         let mut world = World::new(|_, _| false);
         world.pass(&cluster("version: 1.0.0"), None);
-        let load = |records: i64| {
-            BTreeMap::from([("transfer".to_owned(), Some([("pod".to_owned(), records)].into()))])
-        };
+        let load =
+            |records: i64| BTreeMap::from([(Service::Transfer, Some([("pod".to_owned(), records)].into()))]);
         world.observed.load = load(10_001);
         let decision = world.pass(&cluster("version: 1.1.0"), None);
         assert!(decision.started.is_none_or(|change| change.component == "transfer"));
         let decision = world.pass(&cluster("version: 1.1.0"), None);
-        assert_eq!(world.changed, ["transfer"], "it may be what mends it");
+        assert_eq!(world.changed, [Service::Transfer], "it may be what mends it");
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.reason.as_str()), ("transfer", "ConsumerLag"));
         assert!(blocker.message.starts_with("consumer lag is 10001 records"), "{}", blocker.message);
@@ -437,7 +437,7 @@ mod tests {
         world.observed.load = load(1_000_000);
         let whatever = cluster("{version: 1.1.0, rollout: {maxLag: 0}}");
         assert!(world.pass(&whatever, None).started.is_some());
-        world.observed.load = [("transfer".to_owned(), None)].into();
+        world.observed.load = [(Service::Transfer, None)].into();
         assert!(world.pass(&cluster("version: 1.1.0"), None).started.is_some(), "not known");
     }
 
@@ -447,9 +447,9 @@ mod tests {
         world.pass(&cluster("version: 1.0.0"), None);
         world.pass(&cluster("version: 1.1.0"), None);
         world.pass(&cluster("version: 1.1.0"), None);
-        assert_eq!(world.changed, ["auth", "user"]);
+        assert_eq!(world.changed, [Service::Auth, Service::User]);
         let calls = Calls { answered: 100, failed: 11 };
-        world.observed.calls = [("auth".to_owned(), calls), ("user".to_owned(), calls)].into();
+        world.observed.calls = [(Service::Auth, calls), (Service::User, calls)].into();
         let mut waits = world.permissions(&cluster("{}"), None);
         waits.create = false;
         let wanted = world.wanted(&cluster("version: 1.1.0"));
@@ -465,13 +465,17 @@ mod tests {
         for _ in 0..5 {
             world.pass(&cluster("version: 1.1.0"), None);
         }
-        assert_eq!(world.changed, ["auth", "user", "user"], "there, and back, and nothing more");
+        assert_eq!(
+            world.changed,
+            [Service::Auth, Service::User, Service::User],
+            "there, and back, and nothing more"
+        );
         let decision = world.pass(&cluster("version: 1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.reason.as_str()), ("user", "RolloutFailed"));
         assert!(blocker.message.starts_with("the new pods failed 11 of 100 calls"), "{}", blocker.message);
         world.observed.calls.clear();
-        for _ in 0..SERVICES.len() + 1 {
+        for _ in 0..Service::ALL.len() + 1 {
             world.pass(&cluster("version: 1.1.1"), None);
         }
         assert!(world.versions().iter().all(|version| *version == "1.1.1"));
@@ -486,7 +490,7 @@ mod tests {
             let auth = world.observed.deployments.get_mut("chat-auth").unwrap();
             let older = auth.before.as_mut().unwrap().spec.as_mut().unwrap();
             older.containers[0].image = Some(format!("openim-server:{before}"));
-            world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
+            world.observed.calls = [(Service::Auth, Calls { answered: 100, failed: 11 })].into();
             let decision = world.pass(&cluster("version: 1.1.1"), None);
             assert_eq!(version_of(&world.observed.deployments["chat-auth"].template) == before, goes_back);
             assert!(goes_back || decision.blockers[0].reason == Reason::ErrorRate, "{:?}", decision.blockers);
@@ -499,13 +503,13 @@ mod tests {
         let stop = |version: &str| cluster(&format!("{{version: {version}, rollout: {{onFailure: Stop}}}}"));
         world.pass(&stop("1.0.0"), None);
         world.pass(&stop("1.1.0"), None);
-        assert_eq!(world.changed, ["auth"]);
-        world.observed.calls = [("auth".to_owned(), Calls { answered: 100, failed: 11 })].into();
+        assert_eq!(world.changed, [Service::Auth]);
+        world.observed.calls = [(Service::Auth, Calls { answered: 100, failed: 11 })].into();
         let decision = world.pass(&stop("1.1.0"), None);
         let [blocker] = decision.blockers.as_slice() else { panic!("{:?}", decision.blockers) };
         assert_eq!((blocker.component.as_str(), blocker.reason.as_str()), ("auth", "ErrorRate"));
         assert!(blocker.message.contains("failed 11 of 100 calls (11 %, limit 10 %)"), "{}", blocker.message);
-        assert_eq!(world.changed, ["auth"]);
+        assert_eq!(world.changed, [Service::Auth]);
         assert_eq!(world.pass(&cluster("version: 1.0.0"), None).started.unwrap().component, "auth");
         let whatever = cluster("{version: 1.1.0, rollout: {maxErrorPercent: 100}}");
         assert!(world.pass(&whatever, None).started.is_some());
@@ -516,15 +520,15 @@ mod tests {
         let mut world = World::new(|_, _| false);
         world.pass(&cluster("version: 1.0.0"), None);
         let connections =
-            |count: i64| BTreeMap::from([("gateway".to_owned(), Some([("pod".to_owned(), count)].into()))]);
+            |count: i64| BTreeMap::from([(Service::Gateway, Some([("pod".to_owned(), count)].into()))]);
         world.observed.load = connections(1001);
         let wanted = cluster("{version: 1.1.0, rollout: {reconnectsPerSecond: 100}}");
-        for _ in 0..SERVICES.len() {
+        for _ in 0..Service::ALL.len() {
             world.pass(&wanted, None);
         }
         let decision = world.pass(&wanted, None);
         assert!(
-            !world.changed.contains(&"gateway") && world.changed.contains(&"cron"),
+            !world.changed.contains(&Service::Gateway) && world.changed.contains(&Service::Cron),
             "{:?}",
             world.changed
         );
@@ -559,7 +563,7 @@ mod tests {
         world.pass(&cluster("version: 1.0.0"), None);
         let more = cluster("{version: 1.0.0, config: {kafkaPartitions: 12}}");
         let mut seen = vec![];
-        for _ in 0..SERVICES.len() {
+        for _ in 0..Service::ALL.len() {
             let started = world.pass(&more, None).started.unwrap();
             if world.observed.deployments[&more.part(&started.component)].recreates {
                 seen.push(format!("{}: {}", started.component, started.reason));
@@ -569,7 +573,7 @@ mod tests {
         assert!(!world.observed.deployments["chat-msg"].recreates, "the next change is a rolling one again");
         // While old pods exist, every change must wait for them.
         world.pass(&cluster("{version: 1.0.0, config: {kafkaPartitions: 8}}"), None);
-        for _ in 0..SERVICES.len() {
+        for _ in 0..Service::ALL.len() {
             world.pass(&cluster("{version: 1.0.0, config: {kafkaPartitions: 8}}"), None);
         }
         let msg = world.observed.deployments.get_mut("chat-msg").unwrap();
@@ -594,14 +598,18 @@ mod tests {
 
     #[test]
     fn a_failing_first_pod_is_rolled_back_once_and_stops_the_rest() {
-        let mut world =
-            World::new(|service, template| service == "conversation" && version_of(template) == "1.1.0");
+        let mut world = World::new(|service, template| {
+            service == Service::Conversation && version_of(template) == "1.1.0"
+        });
         world.pass(&cluster("version: 1.0.0"), None);
         for _ in 0..20 {
             world.pass(&cluster("version: 1.1.0"), None);
         }
         // There, and back; the three before it keep the new version.
-        assert_eq!(world.changed, ["auth", "user", "relation", "conversation", "conversation"]);
+        assert_eq!(
+            world.changed,
+            [Service::Auth, Service::User, Service::Relation, Service::Conversation, Service::Conversation]
+        );
         assert_eq!(world.versions().iter().filter(|version| **version == "1.1.0").count(), 3);
         let decision = world.pass(&cluster("version: 1.1.0"), None);
         assert_eq!((decision.blockers.len(), decision.blockers[0].reason.as_str()), (1, "RolloutFailed"));
@@ -615,12 +623,13 @@ mod tests {
 
     #[test]
     fn stop_leaves_the_failing_pods_for_somebody_to_look_at() {
-        let mut world = World::new(|service, template| service == "auth" && version_of(template) == "1.1.0");
+        let mut world =
+            World::new(|service, template| service == Service::Auth && version_of(template) == "1.1.0");
         world.pass(&cluster("version: 1.0.0"), None);
         for _ in 0..5 {
             world.pass(&cluster("{version: 1.1.0, rollout: {onFailure: Stop}}"), None);
         }
-        assert_eq!(world.changed, ["auth"]);
+        assert_eq!(world.changed, [Service::Auth]);
     }
 
     #[test]
@@ -632,7 +641,7 @@ mod tests {
         let decision = world.pass(&wanted, Some(gate));
         assert!(world.changed.is_empty());
         assert_eq!(world.observed.deployments["chat-msg"].desired, 3);
-        assert_eq!(decision.changes.len(), SERVICES.len());
+        assert_eq!(decision.changes.len(), Service::ALL.len());
         assert_eq!(
             (decision.blockers[0].reason.as_str(), decision.blockers[0].component.as_str()),
             ("Paused", "")
@@ -680,7 +689,7 @@ mod tests {
                 prop_assert!(world.changed.len() <= before + usize::from(!paused));
             }
             let last = cluster(&spec(edits[edits.len() - 1]));
-            for _ in 0..=SERVICES.len() {
+            for _ in 0..=Service::ALL.len() {
                 world.pass(&last, None);
             }
             let settled = world.pass(&last, None);

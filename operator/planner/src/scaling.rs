@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crds::Autoscaling;
 use jiff::SignedDuration;
+use topology::Service;
 
 use crate::{
     manual_scale,
@@ -15,9 +16,6 @@ use crate::{
     },
 };
 
-pub const GATEWAY: &str = "gateway";
-/// The services that read from Kafka.
-pub const CONSUMERS: [&str; 2] = ["transfer", "push"];
 /// A pod is removed only if the others stay below this percentage of their target, so that it is not needed again at once.
 const ROOM_PERCENT: i64 = 80;
 
@@ -32,7 +30,7 @@ pub(crate) fn by_cpu(scaling: &Autoscaling) -> bool {
 }
 
 /// The pods a service is to have.
-pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
+pub fn scale(cluster: &Cluster, service: Service, observed: &Observed) -> Scale {
     let wanted = cluster.service(service);
     let live = observed.deployment(cluster, service);
     let Some(scaling) = &wanted.autoscaling else {
@@ -43,7 +41,7 @@ pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
     let most = scaling.max_replicas.max(fewest);
     let current = now.clamp(fewest, most);
     let kept = Scale { replicas: current, changed: live.and_then(|live| live.scaled_at) };
-    match (target(scaling), live, observed.load.get(service)) {
+    match (target(scaling), live, observed.load.get(&service)) {
         (Some(target), Some(live), Some(Some(load))) if current == now => {
             let sum: i64 = load.values().sum();
             let needed = |percent: i64| {
@@ -69,14 +67,14 @@ pub fn scale(cluster: &Cluster, service: &str, observed: &Observed) -> Scale {
 }
 
 /// The consumers for which more waits than may while services are changed, and how much.
-pub fn behind(cluster: &Cluster, observed: &Observed) -> Vec<(&'static str, i64)> {
+pub fn behind(cluster: &Cluster, observed: &Observed) -> Vec<(Service, i64)> {
     let most = cluster.spec.rollout.max_lag;
-    let waiting = |service: &'static str| {
-        let load = observed.load.get(service)?.as_ref()?;
+    let waiting = |service: Service| {
+        let load = observed.load.get(&service)?.as_ref()?;
         let sum: i64 = load.values().sum();
         (most > 0 && sum > most).then_some((service, sum))
     };
-    CONSUMERS.into_iter().filter_map(waiting).collect()
+    Service::CONSUMERS.into_iter().filter_map(waiting).collect()
 }
 
 /// The pod-deletion-cost of a gateway: its connections, rounded while it is updated all the time, so that little is written.
@@ -85,13 +83,13 @@ pub fn deletion_costs(
     observed: &Observed,
     assessment: &Assessment,
 ) -> BTreeMap<String, i64> {
-    let Some(Some(load)) = observed.load.get(GATEWAY) else { return BTreeMap::new() };
-    let live = observed.deployment(cluster, GATEWAY).map_or(0, |live| live.desired);
-    if assessment.scale(GATEWAY).replicas < live {
+    let Some(Some(load)) = observed.load.get(&Service::Gateway) else { return BTreeMap::new() };
+    let live = observed.deployment(cluster, Service::Gateway).map_or(0, |live| live.desired);
+    if assessment.scale(Service::Gateway).replicas < live {
         return load.clone();
     }
     // A HorizontalPodAutoscaler asks nobody before it takes one away.
-    if cluster.service(GATEWAY).autoscaling.as_ref().is_some_and(by_cpu) {
+    if cluster.service(Service::Gateway).autoscaling.as_ref().is_some_and(by_cpu) {
         return load.iter().map(|(pod, count)| (pod.clone(), (count + 1).ilog2().into())).collect();
     }
     BTreeMap::new()
@@ -108,11 +106,11 @@ mod tests {
     };
     use jiff::Timestamp;
 
-    fn cluster(service: &str, scaling: &str) -> Cluster {
+    fn cluster(service: Service, scaling: &str) -> Cluster {
         validate(&object(&format!("services: {{{service}: {{autoscaling: {scaling}}}}}"))).unwrap()
     }
 
-    fn observed(service: &str, pods: i32, each: &[i64], second: i64) -> Observed {
+    fn observed(service: Service, pods: i32, each: &[i64], second: i64) -> Observed {
         let live = Rollout {
             current: true,
             desired: pods,
@@ -124,7 +122,7 @@ mod tests {
         let load = each.iter().enumerate().map(|(index, value)| (format!("pod-{index}"), *value)).collect();
         Observed {
             deployments: [(format!("chat-{service}"), live)].into(),
-            load: [(service.to_owned(), Some(load))].into(),
+            load: [(service, Some(load))].into(),
             now: Timestamp::from_second(second).unwrap(),
             ..Default::default()
         }
@@ -135,9 +133,9 @@ mod tests {
 
     #[test]
     fn more_connections_than_the_pods_are_to_have_make_more_pods_at_once() {
-        let wanted = cluster("gateway", BY_CONNECTIONS);
+        let wanted = cluster(Service::Gateway, BY_CONNECTIONS);
         let pods = |each: &[i64]| {
-            scale(&wanted, "gateway", &observed("gateway", each.len() as i32, each, 0)).replicas
+            scale(&wanted, Service::Gateway, &observed(Service::Gateway, each.len() as i32, each, 0)).replicas
         };
         assert_eq!(pods(&[100]), 1);
         assert_eq!(pods(&[101]), 2);
@@ -150,27 +148,29 @@ mod tests {
 
     #[test]
     fn pods_go_one_at_a_time_after_a_rest_while_all_serve() {
-        let wanted =
-            cluster("transfer", "{minReplicas: 1, maxReplicas: 8, lag: 1000, scaleDownDelaySeconds: 60}");
-        let mut idle = observed("transfer", 4, &[0, 0, 0, 0], 1000);
-        assert_eq!(scale(&wanted, "transfer", &idle).replicas, 3);
+        let wanted = cluster(
+            Service::Transfer,
+            "{minReplicas: 1, maxReplicas: 8, lag: 1000, scaleDownDelaySeconds: 60}",
+        );
+        let mut idle = observed(Service::Transfer, 4, &[0, 0, 0, 0], 1000);
+        assert_eq!(scale(&wanted, Service::Transfer, &idle).replicas, 3);
         let live = idle.deployments.get_mut("chat-transfer").unwrap();
         live.scaled_at = Timestamp::from_second(950).ok();
-        assert_eq!(scale(&wanted, "transfer", &idle).replicas, 4, "50 s ago");
+        assert_eq!(scale(&wanted, Service::Transfer, &idle).replicas, 4, "50 s ago");
         idle.now = Timestamp::from_second(1010).unwrap();
-        assert_eq!(scale(&wanted, "transfer", &idle), Scale { replicas: 3, changed: Some(idle.now) });
+        assert_eq!(scale(&wanted, Service::Transfer, &idle), Scale { replicas: 3, changed: Some(idle.now) });
         idle.deployments.get_mut("chat-transfer").unwrap().ready = 3;
-        assert_eq!(scale(&wanted, "transfer", &idle).replicas, 4, "one does not serve");
+        assert_eq!(scale(&wanted, Service::Transfer, &idle).replicas, 4, "one does not serve");
     }
 
     #[test]
     fn what_is_not_known_changes_nothing() {
-        let wanted = cluster("gateway", BY_CONNECTIONS);
-        let mut blind = observed("gateway", 3, &[0, 0, 0], 0);
-        blind.load = [("gateway".to_owned(), None)].into();
-        assert_eq!(scale(&wanted, "gateway", &blind).replicas, 3);
+        let wanted = cluster(Service::Gateway, BY_CONNECTIONS);
+        let mut blind = observed(Service::Gateway, 3, &[0, 0, 0], 0);
+        blind.load = [(Service::Gateway, None)].into();
+        assert_eq!(scale(&wanted, Service::Gateway, &blind).replicas, 3);
         blind.load.clear();
-        assert_eq!(scale(&wanted, "gateway", &blind).replicas, 3);
+        assert_eq!(scale(&wanted, Service::Gateway, &blind).replicas, 3);
     }
 
     #[test]
@@ -179,11 +179,11 @@ mod tests {
         let deletion_costs = |cluster: &Cluster, observed: Observed| {
             super::deletion_costs(cluster, &observed, &Assessment::of(cluster, &observed))
         };
-        let costs = deletion_costs(&fewer, observed("gateway", 2, &[70, 3], 0));
+        let costs = deletion_costs(&fewer, observed(Service::Gateway, 2, &[70, 3], 0));
         assert_eq!(costs, [("pod-0".to_owned(), 70), ("pod-1".to_owned(), 3)].into());
-        assert!(deletion_costs(&fewer, observed("gateway", 1, &[70], 0)).is_empty(), "nobody goes");
-        let by_cpu = cluster("gateway", "{minReplicas: 1, maxReplicas: 5}");
-        let coarse = deletion_costs(&by_cpu, observed("gateway", 2, &[1000, 1010], 0));
+        assert!(deletion_costs(&fewer, observed(Service::Gateway, 1, &[70], 0)).is_empty(), "nobody goes");
+        let by_cpu = cluster(Service::Gateway, "{minReplicas: 1, maxReplicas: 5}");
+        let coarse = deletion_costs(&by_cpu, observed(Service::Gateway, 2, &[1000, 1010], 0));
         assert_eq!(coarse.values().collect::<Vec<_>>(), [&9, &9], "little is written while little changes");
     }
 
@@ -191,11 +191,11 @@ mod tests {
         /// Whatever the load does, the number stays within its bounds, and comes to rest when the load does.
         #[test]
         fn it_comes_to_rest(start in 1..10_i32, sum in 0..3000_i64, fewest in 1..4_i32, more in 0..6_i32) {
-            let wanted = cluster("gateway", &format!("{{minReplicas: {fewest}, maxReplicas: {}, connections: 100, scaleDownDelaySeconds: 0}}", fewest + more));
+            let wanted = cluster(Service::Gateway, &format!("{{minReplicas: {fewest}, maxReplicas: {}, connections: 100, scaleDownDelaySeconds: 0}}", fewest + more));
             let (mut pods, mut changes) = (start, 0);
             for second in 0..30 {
                 let each: Vec<i64> = (0..pods).map(|index| sum / i64::from(pods) + i64::from(index == 0) * (sum % i64::from(pods))).collect();
-                let next = scale(&wanted, "gateway", &observed("gateway", pods, &each, second)).replicas;
+                let next = scale(&wanted, Service::Gateway, &observed(Service::Gateway, pods, &each, second)).replicas;
                 prop_assert!((fewest..=fewest + more).contains(&next));
                 if second > 20 && next != pods {
                     changes += 1;

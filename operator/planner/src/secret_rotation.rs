@@ -173,7 +173,8 @@ mod tests {
     fn config(cluster: &Cluster, data: &Data) -> config::Config {
         let observed = Observed { credentials: data.clone(), ..Default::default() };
         let mut config = config::Config::default();
-        for variable in Settings::of(cluster, &observed).environment("auth", crate::render::template::NEWEST)
+        for variable in Settings::of(cluster, &observed)
+            .environment(topology::Service::Auth, crate::render::template::NEWEST)
         {
             let item = variable.value_from.and_then(|from| from.secret_key_ref).map(|item| item.key);
             let text = item.and_then(|item| data.get(&item)).cloned().unwrap_or_default();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crds::{Change, Managed, Reason, Resources, ServerResources};
+use topology::Server;
 
 use crate::{
     certificates::Urgency,
@@ -24,16 +25,16 @@ use crate::{
 };
 
 /// Default image, CPU request, memory request and limit of a server.
-fn defaults(server: &str) -> (&'static str, [&'static str; 3]) {
+fn defaults(server: Server) -> (&'static str, [&'static str; 3]) {
     match server {
-        "mongodb" => ("docker.io/library/mongo:8", ["100m", "256Mi", "2Gi"]),
-        "redis" => ("docker.io/library/redis:8", ["50m", "32Mi", "1Gi"]),
-        _ => ("docker.io/apache/kafka:4.1.1", ["200m", "512Mi", "2Gi"]),
+        Server::MongoDb => ("docker.io/library/mongo:8", ["100m", "256Mi", "2Gi"]),
+        Server::Redis => ("docker.io/library/redis:8", ["50m", "32Mi", "1Gi"]),
+        Server::Kafka => ("docker.io/apache/kafka:4.1.1", ["200m", "512Mi", "2Gi"]),
     }
 }
 
 /// Requests and limits of a server. A request above the limit of the default raises it.
-pub(crate) fn resources(server: &str, asked: &ServerResources) -> Resources {
+pub(crate) fn resources(server: Server, asked: &ServerResources) -> Resources {
     let (_, [cpu, request, limit]) = defaults(server);
     let or = |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_owned());
     let memory_request = or(&asked.memory_request, request);
@@ -46,11 +47,11 @@ pub(crate) fn resources(server: &str, asked: &ServerResources) -> Resources {
 }
 
 /// The image of a server.
-pub(crate) fn image<'a>(server: &str, managed: &'a Managed) -> &'a str {
+pub(crate) fn image(server: Server, managed: &Managed) -> &str {
     if managed.image.is_empty() { defaults(server).0 } else { &managed.image }
 }
 
-fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed) -> Asked {
+fn asked(cluster: &Cluster, observed: &Observed, server: Server, managed: &Managed) -> Asked {
     Asked {
         image: image(server, managed).to_owned(),
         resources: resources(server, &managed.resources.clone().unwrap_or_default()),
@@ -61,7 +62,7 @@ fn asked(cluster: &Cluster, observed: &Observed, server: &str, managed: &Managed
 }
 
 /// The settings of each managed server. A newer template is no reason to change a server, but what changes it anyway gets the newest.
-pub(crate) fn drifts(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Drift> {
+pub(crate) fn drifts(cluster: &Cluster, observed: &Observed) -> BTreeMap<Server, Drift> {
     let servers = cluster.servers().into_iter();
     servers
         .map(|(server, managed)| {
@@ -78,12 +79,12 @@ pub(crate) fn drifts(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'stati
 }
 
 /// The desired settings of each managed server.
-pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<&'static str, Asked> {
+pub fn all_asked(cluster: &Cluster, observed: &Observed) -> BTreeMap<Server, Asked> {
     drifts(cluster, observed).into_iter().map(|(server, drift)| (server, drift.wanted)).collect()
 }
 
 /// The recorded settings of a server. Earlier operators did not record them and only had a configurable image.
-fn had(cluster: &Cluster, observed: &Observed, server: &str, live: &Rollout) -> Asked {
+fn had(cluster: &Cluster, observed: &Observed, server: Server, live: &Rollout) -> Asked {
     live.asked.clone().unwrap_or_else(|| {
         let mut before = asked(cluster, observed, server, &Managed::default());
         let image = pod_template::image(&live.template);
@@ -120,7 +121,7 @@ fn reason(had: &Asked, wanted: &Asked) -> String {
 #[derive(Debug, Default)]
 pub struct Decision {
     /// The settings of each server's pods.
-    pub made_of: BTreeMap<&'static str, Asked>,
+    pub made_of: BTreeMap<Server, Asked>,
     /// Pending changes, and those in progress.
     pub changes: Vec<Change>,
     /// The one of them that this pass begins.
@@ -145,12 +146,12 @@ fn permitted(had: &Asked, wanted: Asked, held: bool, urgency: Urgency) -> Option
 pub fn decide(
     cluster: &Cluster,
     observed: &Observed,
-    servers: &BTreeMap<&'static str, Drift>,
+    servers: &BTreeMap<Server, Drift>,
     held: bool,
     urgency: Urgency,
 ) -> Decision {
     let mut decision = Decision::default();
-    let live_of = |server: &str| observed.stateful_set(cluster, server);
+    let live_of = |server: Server| observed.stateful_set(cluster, server);
     let is_done = |live: &Rollout| live.current && live.settled && live.ready >= live.desired;
     for (&server, Drift { had, wanted }) in servers {
         let (had, wanted) = (had.clone(), wanted.clone());
@@ -158,7 +159,7 @@ pub fn decide(
             decision.made_of.insert(server, wanted);
             continue;
         };
-        let mut change = Change { component: server.to_owned(), reason: String::new(), pods: live.desired };
+        let mut change = Change { component: server.to_string(), reason: String::new(), pods: live.desired };
         if had == wanted {
             if !live.settled {
                 change.reason =
@@ -173,7 +174,7 @@ pub fn decide(
         change.reason = reason(&had, &wanted);
         decision.changes.push(change.clone());
         let others_serve =
-            servers.keys().filter(|other| **other != server).all(|other| live_of(other).is_none_or(is_done));
+            servers.keys().filter(|other| **other != server).all(|other| live_of(*other).is_none_or(is_done));
         let expired = urgency == Urgency::Expired && had.certificate != wanted.certificate;
         let has_turn = expired || others_serve && decision.started.is_none();
         // A newer template alone is no change.
@@ -227,7 +228,7 @@ mod tests {
         observed
     }
 
-    fn live<'a>(observed: &'a mut Observed, server: &str) -> &'a mut Rollout {
+    fn live<'a>(observed: &'a mut Observed, server: Server) -> &'a mut Rollout {
         observed.stateful_sets.get_mut(&format!("chat-{server}")).unwrap()
     }
 
@@ -246,11 +247,11 @@ mod tests {
         let of_kafka = ("kafka", "image docker.io/apache/kafka:4.1.1 to mirror/kafka:4, pod scheduling");
         assert_eq!(coming(&decision), [of_kafka, ("mongodb", "requests and limits")]);
         assert_eq!(decision.started.as_ref().unwrap().component, "kafka");
-        assert_eq!(decision.made_of["kafka"].image, "mirror/kafka:4");
-        assert_eq!(decision.made_of["mongodb"], all_asked(&before, &observed)["mongodb"]);
+        assert_eq!(decision.made_of[&Server::Kafka].image, "mirror/kafka:4");
+        assert_eq!(decision.made_of[&Server::MongoDb], all_asked(&before, &observed)[&Server::MongoDb]);
 
-        live(&mut observed, "kafka").asked = Some(decision.made_of["kafka"].clone());
-        let kafka = live(&mut observed, "kafka");
+        live(&mut observed, Server::Kafka).asked = Some(decision.made_of[&Server::Kafka].clone());
+        let kafka = live(&mut observed, Server::Kafka);
         (kafka.settled, kafka.ready, kafka.updated) = (false, 0, 0);
         let decision = decide(&after, &observed, false);
         assert_eq!(
@@ -260,22 +261,22 @@ mod tests {
         assert!(decision.started.is_none() && !decision.waits);
         assert_eq!(decision.blockers[0].component, "kafka");
 
-        let kafka = live(&mut observed, "kafka");
+        let kafka = live(&mut observed, Server::Kafka);
         (kafka.settled, kafka.ready, kafka.updated) = (true, 1, 1);
         let decision = decide(&after, &observed, false);
         assert_eq!(decision.started.unwrap().component, "mongodb");
-        assert_eq!(decision.made_of["mongodb"].resources.memory_limit, "8Gi");
+        assert_eq!(decision.made_of[&Server::MongoDb].resources.memory_limit, "8Gi");
     }
 
     #[test]
     fn one_that_does_not_come_up_may_be_mended_while_others_wait() {
         let mut observed = running(&cluster("redis: {managed: {image: 'no/such:1'}}"));
-        let redis = live(&mut observed, "redis");
+        let redis = live(&mut observed, Server::Redis);
         (redis.settled, redis.ready) = (false, 0);
         let mended = cluster("redis: {managed: {image: 'redis:8'}}\nmongodb: {managed: {image: 'mongo:9'}}");
         let decision = decide(&mended, &observed, false);
         assert_eq!(decision.started.unwrap().component, "redis");
-        assert_ne!(decision.made_of["mongodb"].image, "mongo:9");
+        assert_ne!(decision.made_of[&Server::MongoDb].image, "mongo:9");
     }
 
     #[test]
@@ -285,7 +286,7 @@ mod tests {
         let decision = decide(&wanted, &observed, true);
         assert!(decision.waits && decision.started.is_none());
         assert_eq!(coming(&decision), [("redis", "pod scheduling")]);
-        assert_eq!(decision.made_of["redis"].pods.priority_class_name, "");
+        assert_eq!(decision.made_of[&Server::Redis].pods.priority_class_name, "");
         assert!(!decide(&cluster("{}"), &observed, true).waits, "nothing waits");
         assert_eq!(
             decide(&wanted, &Observed::default(), true).made_of,
@@ -305,14 +306,14 @@ mod tests {
         for (server, asked) in all_asked(&cluster, &observed) {
             let mut live = running(&cluster).stateful_sets[&cluster.part(server)].clone();
             // One of them was made by an operator that noted nothing.
-            if server == "redis" {
+            if server == Server::Redis {
                 let annotations = Some([(CERTIFICATE.to_owned(), asked.certificate.clone())].into());
                 let image = Some(asked.image.clone());
                 let container = k8s_openapi::api::core::v1::Container { image, ..Default::default() };
                 live.template.metadata.get_or_insert_default().annotations = annotations;
                 live.template.spec.get_or_insert_default().containers.push(container);
             }
-            live.asked = (server != "redis").then_some(asked);
+            live.asked = (server != Server::Redis).then_some(asked);
             observed.stateful_sets.insert(cluster.part(server), live);
         }
         assert!(decide(&cluster, &observed, false).changes.is_empty());
@@ -334,12 +335,12 @@ mod tests {
         let asked = drifts(&edited, &observed);
         let renewed = super::decide(&edited, &observed, &asked, true, Urgency::InTurn);
         assert_eq!(renewed.started.as_ref().unwrap().reason, "certificate");
-        assert_eq!(renewed.made_of["kafka"].certificate, mark_of("renewed"));
-        assert_eq!(renewed.made_of["kafka"].image, "docker.io/apache/kafka:4.1.1");
+        assert_eq!(renewed.made_of[&Server::Kafka].certificate, mark_of("renewed"));
+        assert_eq!(renewed.made_of[&Server::Kafka].image, "docker.io/apache/kafka:4.1.1");
         assert!(renewed.waits, "the image waits");
         let decision = decide(&cluster, &observed, false);
-        assert_eq!(decision.made_of["kafka"].certificate, mark_of("renewed"));
-        assert_eq!(decision.made_of["redis"].certificate, mark_of("first"), "one after the other");
+        assert_eq!(decision.made_of[&Server::Kafka].certificate, mark_of("renewed"));
+        assert_eq!(decision.made_of[&Server::Redis].certificate, mark_of("first"), "one after the other");
     }
 
     #[test]
@@ -354,7 +355,7 @@ mod tests {
         template
             .containers
             .push(k8s_openapi::api::core::v1::Container { image: Some(image), ..Default::default() });
-        live(&mut observed, "kafka").template.spec = Some(template);
+        live(&mut observed, Server::Kafka).template.spec = Some(template);
         let decision = decide(&same, &observed, false);
         assert!(decision.changes.is_empty(), "{:?}", decision.changes);
         let wanted = cluster(
@@ -362,15 +363,15 @@ mod tests {
         );
         let decision = decide(&wanted, &observed, true);
         assert_eq!(decision.changes.len(), 2, "{:?}", decision.changes);
-        assert_eq!(decision.made_of["kafka"].image, "docker.io/apache/kafka:4.1.1");
+        assert_eq!(decision.made_of[&Server::Kafka].image, "docker.io/apache/kafka:4.1.1");
     }
 
     #[test]
     fn a_request_above_the_default_limit_raises_it() {
         let asked =
             |request: &str| ServerResources { memory_request: Some(request.into()), ..Default::default() };
-        assert_eq!(resources("redis", &asked("4Gi")).memory_limit, "4Gi");
-        assert_eq!(resources("redis", &asked("512Mi")).memory_limit, "1Gi");
-        assert_eq!(resources("mongodb", &ServerResources::default()).memory_request, "256Mi");
+        assert_eq!(resources(Server::Redis, &asked("4Gi")).memory_limit, "4Gi");
+        assert_eq!(resources(Server::Redis, &asked("512Mi")).memory_limit, "1Gi");
+        assert_eq!(resources(Server::MongoDb, &ServerResources::default()).memory_request, "256Mi");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::Reason;
 use sha2::{Digest, Sha256};
+use topology::Server;
 
 use crate::{
     connections,
@@ -20,23 +21,23 @@ use crate::{
 pub fn used(cluster: &Cluster, observed: &Observed) -> Vec<String> {
     let Observed { credentials, external, stateful_sets, .. } = observed;
     let settings = connections::settings(cluster, credentials, external, stateful_sets);
-    let token = |server: &str, address: &str, names: &str| {
+    let token = |server: Server, address: &str, names: &str| {
         let digest = Sha256::digest(format!("{}|{names}", full_address(address, &cluster.namespace)));
         format!("{server}/{}", &hex::encode(digest)[..16])
     };
     let mut used = BTreeSet::new();
     if let Backing::External(_) = &cluster.mongodb {
         let hosts = mongodb_hosts(&settings.mongo_uri);
-        used.extend(hosts.map(|host| token("mongodb", host, &settings.mongo_database)));
+        used.extend(hosts.map(|host| token(Server::MongoDb, host, &settings.mongo_database)));
     }
     if let Backing::External(external) = &cluster.redis {
         let addresses = external.address.split(',').map(str::trim);
         let names = format!("{}{}", external.master_name, settings.redis.prefix);
-        used.extend(addresses.map(|address| token("redis", address, &names)));
+        used.extend(addresses.map(|address| token(Server::Redis, address, &names)));
     }
     if let Backing::External(external) = &cluster.kafka {
         let names = &settings.kafka.group_prefix;
-        used.extend(external.address.iter().map(|address| token("kafka", address, names)));
+        used.extend(external.address.iter().map(|address| token(Server::Kafka, address, names)));
     }
     used.into_iter().collect()
 }
@@ -77,19 +78,19 @@ pub fn taken(cluster: &Cluster, observed: &Observed) -> Option<Blocker> {
         let same = used.iter().find(|token| other.shared.contains(*token))?;
         Some((other, same))
     })?;
-    let server = token.split('/').next().unwrap_or_default();
+    let server = Server::from_name(token.split('/').next()?)?;
     let (what, remedy) = match server {
-        "mongodb" => ("database", "set spec.mongodb.external.database to a name of its own"),
-        "redis" => {
+        Server::MongoDb => ("database", "set spec.mongodb.external.database to a name of its own"),
+        Server::Redis => {
             ("keys", "set spec.redis.external.prefix, for example to the name of the cluster and a dot")
         }
-        _ => (
+        Server::Kafka => (
             "topics and consumer groups",
             "set spec.kafka.external.prefix, for example to the name of the cluster and a dot",
         ),
     };
     Some(Blocker {
-        component: server.to_owned(),
+        component: server.to_string(),
         reason: Reason::NamesTaken,
         message: format!(
             "OpenIMCluster {} in namespace {} uses the same {what} on the same server, and each would take the other's records: {remedy}",

@@ -3,11 +3,12 @@
 use crds::{Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use topology::Service;
 
 use crate::{
     authority_rotation, backups, doors,
     model::{
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         door,
         observed::Observed,
         plan::{Blocker, Gate, Plan},
@@ -185,12 +186,12 @@ pub fn of(
     before: &OpenIMClusterStatus,
     now: Timestamp,
 ) -> OpenIMClusterStatus {
-    let components: Vec<Component> = SERVICES
-        .iter()
+    let components: Vec<Component> = Service::ALL
+        .into_iter()
         .map(|service| {
             let rollout = observed.deployment(cluster, service).cloned().unwrap_or_default();
             Component {
-                name: (*service).to_owned(),
+                name: service.to_string(),
                 desired: plan.assessment.scale(service).replicas,
                 ready: rollout.ready,
                 updated: rollout.updated,
@@ -198,14 +199,13 @@ pub fn of(
             }
         })
         .collect();
-    let unfinished: Vec<&str> = SERVICES
-        .iter()
-        .copied()
+    let unfinished: Vec<&str> = Service::ALL
+        .into_iter()
         .filter(|service| {
-            let found = observed.deployment(cluster, service);
-            !found
-                .is_some_and(|live| live.is_done() && live.desired == plan.assessment.scale(service).replicas)
+            let (found, scale) = (observed.deployment(cluster, *service), plan.assessment.scale(*service));
+            !found.is_some_and(|live| live.is_done() && live.desired == scale.replicas)
         })
+        .map(Service::name)
         .collect();
     let ready: i32 = components.iter().map(|component| component.ready.min(component.desired)).sum();
     let desired: i32 = components.iter().map(|component| component.desired).sum();
@@ -473,7 +473,7 @@ mod tests {
         ) {
             let cluster = validate(&object("{}")).unwrap();
             let mut observed = Observed { credentials: crate::credentials::complete(&cluster, BTreeMap::new()), ..Default::default() };
-            for (service, ready) in SERVICES.iter().zip(&ready) {
+            for (service, ready) in Service::ALL.iter().zip(&ready) {
                 let settings = crate::render::settings::Settings::of(&cluster, &observed);
                 let wanted = crate::render::services::objects(&cluster, &settings, &observed, &Assessment::of(&cluster, &observed)).wanted;
                 let item = wanted.into_iter().find(|item| item.service == *service).unwrap();
@@ -504,7 +504,7 @@ mod tests {
         let cluster = validate(&object("{}")).unwrap();
         let done =
             Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
-        let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        let deployments = Service::ALL.iter().map(|service| (cluster.part(service), done.clone())).collect();
         let observed = Observed { deployments, ..Default::default() };
         let change = |server: &str| crds::Change { component: server.into(), ..Default::default() };
         let reason = Reason::RollingOut;
@@ -528,7 +528,7 @@ mod tests {
         let cluster = validate(&object("{ingress: {host: chat.example.org}}")).unwrap();
         let done =
             Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
-        let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        let deployments = Service::ALL.iter().map(|service| (cluster.part(service), done.clone())).collect();
         let observed = Observed { deployments, ..Default::default() };
         of(&cluster, &observed, plan, false, &OpenIMClusterStatus::default(), Timestamp::UNIX_EPOCH)
     }
@@ -574,7 +574,7 @@ mod tests {
         let done =
             Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
         let mut observed = Observed {
-            deployments: SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect(),
+            deployments: Service::ALL.iter().map(|service| (cluster.part(service), done.clone())).collect(),
             dependencies: vec![crds::Dependency {
                 name: "kafka".into(),
                 managed: true,
@@ -606,7 +606,7 @@ mod tests {
         let cluster = validate(&object(&format!("backup: {{{own}, schedule: '30 2 * * *'}}"))).unwrap();
         let done =
             Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
-        let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        let deployments = Service::ALL.iter().map(|service| (cluster.part(service), done.clone())).collect();
         let observed = Observed { deployments, ..Default::default() };
         let at = |hours: i64| Timestamp::from_second(hours * 3600).unwrap();
         let said = |before: &OpenIMClusterStatus, hours: i64| {

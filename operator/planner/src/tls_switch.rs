@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use crds::{Change, InternalTls, Reason};
 use jiff::Timestamp;
 use semver::Version;
+use topology::Service;
 
 use crate::{
     authority::complete,
     model::{
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         names::VERSION,
         observed::Observed,
         plan::{Blocker, Plan},
@@ -60,7 +61,7 @@ fn due(cluster: &Cluster, observed: &Observed) -> Option<Step> {
 
 /// Why it cannot be switched on in this cluster.
 fn problem(cluster: &Cluster, observed: &Observed) -> Option<String> {
-    let managed: Vec<&str> = cluster.servers().into_iter().map(|(server, _)| server).collect();
+    let managed: Vec<&str> = cluster.servers().into_iter().map(|(server, _)| server.name()).collect();
     if !managed.is_empty() {
         return Some(format!(
             "spec.internalTLS is Required, but the cluster was created without TLS and runs {} itself, \
@@ -102,7 +103,7 @@ pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step>
     let step = due(cluster, observed)?;
     let may = step != Step::Accept
         || may_begin(cluster, plan) && !others_are_under_way(&observed.credentials, key::TLS_TRANSITION);
-    let none_changes = !plan.changes.iter().any(|change| SERVICES.contains(&change.component.as_str()));
+    let none_changes = !plan.changes.iter().any(|change| Service::from_name(&change.component).is_some());
     let all_have = plan.gate.is_none()
         && plan.later.is_empty()
         && none_changes
@@ -177,7 +178,7 @@ mod tests {
             let observed = settled(&wanted, data.clone());
             assert_eq!(step(&wanted, &observed), Some(expected));
             let mut ending = observed.clone();
-            ending.leaving.insert("gateway".to_owned());
+            ending.leaving.insert(Service::Gateway);
             assert_eq!(step(&wanted, &ending), None, "a pod is terminating");
             data = taken(&wanted, &data, expected, Timestamp::UNIX_EPOCH).unwrap();
             assert_eq!(told(&wanted, &data), settings);

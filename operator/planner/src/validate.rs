@@ -8,12 +8,13 @@ use crds::{
     Resources,
 };
 use kube_core::{Resource, ResourceExt};
+use topology::{Server, Service};
 
 use crate::{
     affinity::affinity,
     backups,
     model::{
-        cluster::{Backing, Cluster, SERVICES, service_of, service_of_mut},
+        cluster::{Backing, Cluster, service_of, service_of_mut},
         names::{self, NEW_CREDENTIALS},
         quantity::amount,
         secret::key,
@@ -176,14 +177,14 @@ fn is_host(text: &str) -> bool {
 const LEAST_FOR_KAFKA: &str = "512Mi";
 
 /// Checks what all managed servers have.
-fn server(name: &str, managed: &Managed) -> Result<(), Invalid> {
+fn server(name: Server, managed: &Managed) -> Result<(), Invalid> {
     let field = |field: &str| format!("spec.{name}.managed.{field}");
     quantity(field("storage"), &managed.storage)?;
     let limit = resources(
         &field("resources"),
         &servers::resources(name, &managed.resources.clone().unwrap_or_default()),
     )?;
-    if name == "kafka" && Some(limit) < amount(LEAST_FOR_KAFKA) {
+    if name == Server::Kafka && Some(limit) < amount(LEAST_FOR_KAFKA) {
         return Err(Invalid {
             field: field("resources.memoryLimit"),
             problem: format!("a broker needs at least {LEAST_FOR_KAFKA}: raise the limit"),
@@ -296,7 +297,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         return refuse("metadata.uid", "the object has not been stored yet".into());
     };
     let spec = object.spec.clone();
-    for service in SERVICES {
+    for service in Service::ALL {
         resources(&format!("spec.services.{service}.resources"), &service_of(&spec, service).resources)?;
         if let Some(given) = service_of(&spec, service).pods.as_ref().and_then(|pods| pods.affinity.as_ref())
             && let Err(problem) = affinity(given)
@@ -313,10 +314,10 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
         if let Some(scaling) = &service_of(&spec, service).autoscaling {
             let field = |name: &str| format!("spec.services.{service}.autoscaling.{name}");
-            if scaling.connections.is_some() && service != "gateway" {
+            if scaling.connections.is_some() && service != Service::Gateway {
                 return refuse(&field("connections"), "only the gateway has connections: remove it".into());
             }
-            if scaling.lag.is_some() && !["transfer", "push"].contains(&service) {
+            if scaling.lag.is_some() && !service.reads_kafka() {
                 return refuse(&field("lag"), "only transfer and push read from Kafka: remove it".into());
             }
             if scaling.lag.is_some_and(|lag| lag < 1) || scaling.connections.is_some_and(|count| count < 1) {
@@ -375,7 +376,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
     }
     logins(&redis, &kafka)?;
     if let Backing::Managed(managed) = &mongodb {
-        server("mongodb", &managed.server)?;
+        server(Server::MongoDb, &managed.server)?;
         if ![1, 3, 5].contains(&managed.members) {
             return refuse(
                 "spec.mongodb.managed.members",
@@ -384,7 +385,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     if let Backing::Managed(managed) = &redis {
-        server("redis", &managed.server)?;
+        server(Server::Redis, &managed.server)?;
         if ![1, 3].contains(&managed.replicas) {
             return refuse(
                 "spec.redis.managed.replicas",
@@ -393,7 +394,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     if let Backing::Managed(managed) = &kafka {
-        server("kafka", &managed.server)?;
+        server(Server::Kafka, &managed.server)?;
         if ![1, 3].contains(&managed.brokers) {
             return refuse(
                 "spec.kafka.managed.brokers",
@@ -499,7 +500,7 @@ pub fn last_good(object: &OpenIMCluster) -> Option<Cluster> {
     let mut before = object.clone();
     before.spec = serde_json::from_str(&object.status.as_ref()?.history.first()?.spec).ok()?;
     before.spec.rollout.paused = true;
-    for service in SERVICES {
+    for service in Service::ALL {
         service_of_mut(&mut before.spec, service).replicas = service_of(&object.spec, service).replicas;
     }
     let (had, asked) = (&mut before.spec.mongodb, &object.spec.mongodb);
@@ -539,7 +540,7 @@ pub(crate) mod tests {
         wrong.status = Some(crds::OpenIMClusterStatus { history: vec![good], ..Default::default() });
         assert!(validate(&wrong).is_err());
         let cared = last_good(&wrong).unwrap();
-        assert_eq!((cared.version.as_str(), cared.service("msg").replicas), ("1.0.0", 10));
+        assert_eq!((cared.version.as_str(), cared.service(Service::Msg).replicas), ("1.0.0", 10));
         let Backing::Managed(mongodb) = &cared.mongodb else { panic!() };
         assert!(mongodb.members == 3 && cared.spec.rollout.paused);
     }

@@ -1,18 +1,15 @@
 //! The running version, and which may follow it. Pure.
 
 use semver::Version;
+use topology::Service;
 
-use crate::model::{
-    cluster::{Cluster, SERVICES},
-    observed::Observed,
-    pod_template::version_of,
-};
+use crate::model::{cluster::Cluster, observed::Observed, pod_template::version_of};
 
 /// The lowest version that runs. While services are being changed it is the one from before; while a cluster is being made, that of the
 /// first pods that serve; before that none, so that a version without an image can be corrected. It does not fall behind data that newer
 /// services may have changed: one that was made older than the others, in a cluster that never ran, is what has to follow.
 pub fn running(cluster: &Cluster, observed: &Observed) -> String {
-    let found = || SERVICES.iter().map(|service| observed.deployment(cluster, service));
+    let found = || Service::ALL.into_iter().map(|service| observed.deployment(cluster, service));
     let done: Option<Vec<&str>> = found()
         .map(|found| found.filter(|live| live.is_done()).map(|live| version_of(&live.template)))
         .collect();
@@ -114,8 +111,8 @@ mod tests {
         let mut cluster = validate(&object("version: 1.2.9")).unwrap();
         let all = |relation: &str| {
             let mut observed = Observed::default();
-            for service in SERVICES {
-                let version = if service == "relation" { relation } else { "1.2.1" };
+            for service in Service::ALL {
+                let version = if service == Service::Relation { relation } else { "1.2.1" };
                 let live = Rollout { current: true, ..of_image(&format!("openim-server:{version}")) };
                 observed.deployments.insert(cluster.part(service), live);
             }

@@ -2,6 +2,7 @@
 //! so the claims themselves are changed.
 
 use crds::{Managed, Reason};
+use topology::Server;
 
 use crate::model::{cluster::Cluster, observed::Observed, plan::Blocker, quantity::amount, volume::Growth};
 
@@ -9,7 +10,7 @@ use crate::model::{cluster::Cluster, observed::Observed, plan::Blocker, quantity
 pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Blocker>) {
     let (mut grow, mut blockers) = (Vec::new(), Vec::new());
     for (server, wanted) in cluster.servers() {
-        let claims = observed.volumes.iter().filter(|(_, volume)| volume.server == server);
+        let claims = observed.volumes.iter().filter(|(_, volume)| volume.server == server.name());
         let mut larger = None;
         for (claim, volume) in claims {
             let (Some(has), Some(wants)) = (amount(&volume.storage), amount(&wanted.storage)) else {
@@ -17,7 +18,7 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
             };
             if wants > has {
                 grow.push(Growth {
-                    server: server.to_owned(),
+                    server: server.to_string(),
                     claim: claim.clone(),
                     storage: wanted.storage.clone(),
                 });
@@ -26,7 +27,7 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
             }
         }
         blockers.extend(larger.map(|(claim, volume)| Blocker {
-            component: server.to_owned(),
+            component: server.to_string(),
             reason: Reason::InvalidSpec,
             message: format!(
                 "spec.{server}.managed.storage is {}, but the volume {claim} has {}: volumes cannot \
@@ -40,12 +41,12 @@ pub fn growth(cluster: &Cluster, observed: &Observed) -> (Vec<Growth>, Vec<Block
 
 /// Volumes stay in the storage class that they were made in; an edit that the API server cannot compare comes to here.
 pub fn fixed_class(cluster: &Cluster, observed: &Observed) -> Vec<Blocker> {
-    let told = |(server, wanted): (&'static str, &Managed)| {
+    let told = |(server, wanted): (Server, &Managed)| {
         let live = observed.stateful_set(cluster, server)?;
         let made_in =
             live.claims.as_ref()?.first()?.spec.as_ref()?.storage_class_name.as_deref().unwrap_or_default();
         (made_in != wanted.storage_class).then(|| Blocker {
-            component: server.to_owned(),
+            component: server.to_string(),
             reason: Reason::InvalidSpec,
             message: format!(
                 "spec.{server}.managed.storageClass is {:?}, but its volumes were created with \

@@ -6,6 +6,7 @@ use crds::{Approval, Day, Reason, Window};
 use hex::encode;
 use jiff::{SignedDuration, Timestamp, civil::Weekday, tz::TimeZone};
 use sha2::{Digest, Sha256};
+use topology::Server;
 
 use crate::model::{
     asked::Asked,
@@ -63,13 +64,15 @@ pub fn next(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The id of the plan: a hash of the target revisions.
-pub fn plan_id(wanted: &[Wanted], servers: &BTreeMap<&'static str, Asked>) -> String {
+pub fn plan_id(wanted: &[Wanted], servers: &BTreeMap<Server, Asked>) -> String {
     let mut digest = Sha256::new();
     for item in wanted {
-        digest.update(item.service);
+        digest.update(item.service.name());
         digest.update(pod_template::revision_of(pod_template::template_of(&item.deployment)));
     }
-    digest.update(serde_json::to_vec(servers).unwrap_or_default());
+    let servers: BTreeMap<&str, &Asked> =
+        servers.iter().map(|(server, asked)| (server.name(), asked)).collect();
+    digest.update(serde_json::to_vec(&servers).unwrap_or_default());
     encode(digest.finalize())[..8].to_owned()
 }
 

@@ -11,7 +11,7 @@ use planner::{
     credentials,
     model::{
         asked::{self, Asked},
-        cluster::{Backing, Cluster, SERVICES},
+        cluster::{Backing, Cluster},
         names::{BUILT_BY, REVISION},
         observed::Observed,
         secret::{FIRST, SECOND, key},
@@ -24,6 +24,7 @@ use planner::{
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use topology::Service;
 
 fn file(revision: u32) -> String {
     format!("{}/tests/golden/pods-{revision}.json", env!("CARGO_MANIFEST_DIR"))
@@ -139,7 +140,7 @@ fn running(cluster: &Cluster, revision: u32, pods: &Pods) -> Observed {
         total: 1,
         ..Default::default()
     };
-    for service in SERVICES {
+    for service in Service::ALL {
         let name = cluster.part(service);
         let mut live = live.clone();
         let annotations = [

@@ -22,7 +22,7 @@ use kube_core::DynamicObject;
 use planner::{
     credentials,
     model::{
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         measured::Calls,
         names::{self, CONFIG_HASH, FAILED_REASON, FAILED_REVISION},
         observed::Observed,
@@ -37,6 +37,7 @@ use planner::{
     version, window,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use topology::Service;
 
 /// Plans are many small objects: half the time would be the default allocator's.
 #[global_allocator]
@@ -188,9 +189,9 @@ struct World {
     /// By what templates were told: the secret that their pods sign with, and those that they accept.
     told: BTreeMap<String, (String, BTreeSet<String>)>,
     /// Services whose pods of a version never serve.
-    broken: BTreeSet<(String, String)>,
+    broken: BTreeSet<(Service, String)>,
     /// Services whose pods of a version serve, and fail calls.
-    failing: BTreeSet<(String, String)>,
+    failing: BTreeSet<(Service, String)>,
     /// It was Ready once.
     ran: bool,
     what: Vec<String>,
@@ -203,6 +204,11 @@ fn hash_of(template: &PodTemplateSpec) -> String {
         .find(|(name, _)| *name == CONFIG_HASH)
         .map(|(_, hash)| hash.clone())
         .unwrap_or_default()
+}
+
+/// The service of a Deployment.
+fn service_of(name: &str) -> Service {
+    Service::from_name(name.trim_start_matches("chat-")).expect("a service")
 }
 
 fn minor(version: &str) -> u32 {
@@ -221,9 +227,8 @@ impl World {
         let mut some = |part: f64| {
             let versions: Vec<&str> =
                 ["1.0.1", "1.1.0", "1.1.1", "1.2.0"].into_iter().filter(|_| rng.random_bool(part)).collect();
-            let of_service = |version: &str| {
-                (SERVICES[rng.random_range(0..SERVICES.len())].to_owned(), version.to_owned())
-            };
+            let of_service =
+                |version: &str| (Service::ALL[rng.random_range(0..Service::ALL.len())], version.to_owned());
             versions.into_iter().map(of_service).collect::<BTreeSet<_>>()
         };
         let (broken, failing) = (some(0.4), some(0.2));
@@ -349,12 +354,12 @@ impl World {
     }
 
     /// What pods of the newest template answered.
-    fn calls(&self) -> BTreeMap<String, Calls> {
+    fn calls(&self) -> BTreeMap<Service, Calls> {
         let mut calls = BTreeMap::new();
         for (name, live) in &self.workloads {
-            let service = name.trim_start_matches("chat-").to_owned();
+            let service = service_of(name);
             let new = live.pods.iter().any(|pod| pod.ready && Arc::ptr_eq(&pod.template, &live.template));
-            let fails = self.failing.contains(&(service.clone(), version_of(&live.template).to_owned()));
+            let fails = self.failing.contains(&(service, version_of(&live.template).to_owned()));
             if new {
                 calls.insert(service, Calls { answered: 100, failed: if fails { 50 } else { 0 } });
             }
@@ -453,7 +458,7 @@ impl World {
                             .expect("a Deployment");
                     let spec = wanted.spec.expect("a spec");
                     self.tell(&spec.template);
-                    let service = SERVICES
+                    let service = Service::ALL
                         .into_iter()
                         .find(|service| cluster.part(service) == name)
                         .expect("a service");
@@ -491,13 +496,13 @@ impl World {
                             let others: Vec<&String> = mixed.iter().filter(|other| **other != name).collect();
                             assert!(others.is_empty(), "{service} was changed while {others:?} are");
                             let version = version_of(&spec.template);
-                            let earlier = SERVICES.iter().take_while(|earlier| **earlier != service);
+                            let earlier = Service::ALL.into_iter().take_while(|earlier| *earlier != service);
                             let fails = earlier
                                 .filter(|earlier| {
-                                    let bad = ((**earlier).to_owned(), version.to_owned());
+                                    let bad = (*earlier, version.to_owned());
                                     self.broken.contains(&bad) || self.failing.contains(&bad)
                                 })
-                                .filter(|earlier| cluster.service(earlier).replicas > 0)
+                                .filter(|earlier| cluster.service(*earlier).replicas > 0)
                                 .collect::<Vec<_>>();
                             assert!(
                                 fails.is_empty() || !live.observed().is_done(),
@@ -538,7 +543,7 @@ impl World {
         let degraded = status.conditions.iter().find(|entry| entry.type_ == condition::DEGRADED);
         assert_eq!(degraded.expect("Degraded").status, "False");
         assert!(!self.gone, "Ready without topics");
-        for service in SERVICES {
+        for service in Service::ALL {
             let live = &self.workloads[&cluster.part(service)];
             assert!(
                 live.observed().is_done() && live.replicas == cluster.service(service).replicas as usize,
@@ -554,11 +559,9 @@ impl World {
     /// The controllers of Kubernetes, and what goes wrong without them.
     fn kubernetes(&mut self, faults: bool) {
         for (name, live) in &mut self.workloads {
-            let service = name.trim_start_matches("chat-");
+            let service = service_of(name);
             let broken = &self.broken;
-            live.step(&mut self.rng, |template| {
-                broken.contains(&(service.to_owned(), version_of(template).to_owned()))
-            });
+            live.step(&mut self.rng, |template| broken.contains(&(service, version_of(template).to_owned())));
             if faults && self.rng.random_bool(0.01) && !live.pods.is_empty() {
                 let pod = self.rng.random_range(0..live.pods.len());
                 (live.pods[pod].ready, live.pods[pod].wait) = (false, 2);

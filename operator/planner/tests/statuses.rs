@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use planner::{
     model::{
         assessment::Assessment,
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         observed::Observed,
         plan::{Blocker, Gate, Plan},
         workload::Rollout,
@@ -19,6 +19,7 @@ use planner::{
     validate::validate,
 };
 use serde_json::{Value, json};
+use topology::Service;
 
 fn object() -> OpenIMCluster {
     let mut object = OpenIMCluster::new("chat", Default::default());
@@ -31,7 +32,7 @@ fn object() -> OpenIMCluster {
 /// All services run.
 fn all_done(cluster: &Cluster) -> Observed {
     let done = Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
-    let deployments = SERVICES.iter().map(|service| (cluster.part(service), done.clone())).collect();
+    let deployments = Service::ALL.iter().map(|service| (cluster.part(service), done.clone())).collect();
     Observed { deployments, ..Default::default() }
 }
 

@@ -7,8 +7,8 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use planner::{
     model::{cluster::Cluster, names::MANAGER},
     render::labels,
-    scaling::GATEWAY,
 };
+use topology::Service;
 
 use crate::observe::pods;
 
@@ -24,7 +24,7 @@ pub async fn prefer(client: &Client, cluster: &Cluster, costs: &BTreeMap<String,
         return Ok(());
     }
     let api: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let gateways = labels::component_selector(&cluster.name, GATEWAY);
+    let gateways = labels::component_selector(&cluster.name, Service::Gateway);
     let known: BTreeMap<String, String> = api
         .list_metadata(&ListParams::default().labels(&gateways))
         .await?

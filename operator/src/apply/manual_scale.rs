@@ -10,15 +10,12 @@ use kube::{
 use planner::{
     manual_scale::{scalable, status},
     model::{
-        assessment::Assessment,
-        cluster::{Cluster, SERVICES},
-        manual_scale::Held,
-        names::MANAGER,
-        observed::Observed,
+        assessment::Assessment, cluster::Cluster, manual_scale::Held, names::MANAGER, observed::Observed,
     },
     render::labels,
 };
 use serde_json::json;
+use topology::Service;
 
 /// Annotation: the replicas in the cluster's spec when the object followed it.
 const OF_SPEC: &str = "openim.io/spec-replicas";
@@ -61,7 +58,7 @@ pub async fn write(
     assessment: &Assessment,
 ) -> kube::Result<()> {
     let api = api(client, cluster);
-    for service in SERVICES {
+    for service in Service::ALL {
         let name = cluster.part(service);
         let held = observed.manual_scale.get(&name);
         let written = match held {

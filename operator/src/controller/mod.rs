@@ -34,7 +34,7 @@ use planner::{
     authority_rotation, certificates, credentials,
     model::{
         assessment::Assessment,
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         door::Neighbour,
         names::MANAGER,
         observed::Observed,
@@ -509,7 +509,7 @@ impl Operator {
         if let (Some(change), None) = (&plan.started, &failure) {
             let note = format!("{}: {} (pods to replace: {})", change.component, change.reason, change.pods);
             tracing::info!(change = note, "cluster.changing");
-            let is_service = SERVICES.contains(&change.component.as_str());
+            let is_service = topology::Service::from_name(&change.component).is_some();
             let related = ObjectReference {
                 api_version: Some("apps/v1".into()),
                 kind: Some(if is_service { "Deployment" } else { "StatefulSet" }.into()),

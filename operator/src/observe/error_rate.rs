@@ -8,12 +8,13 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use parking_lot::Mutex;
 use planner::{
     model::{
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         measured::{Calls, FEWEST},
         observed::Observed,
     },
     render::labels::selector,
 };
+use topology::Service;
 
 use crate::observe::pods::{self, set_number};
 
@@ -89,18 +90,18 @@ impl Tally {
 
 /// What the old pods had counted when a change began, by the uid of the cluster and by service: they are gone when the new ones are looked at.
 #[derive(Default)]
-pub struct Before(Mutex<HashMap<String, BTreeMap<String, Tally>>>);
+pub struct Before(Mutex<HashMap<String, BTreeMap<Service, Tally>>>);
 
 impl Before {
     fn is_known(&self, cluster: &str) -> bool {
         self.0.lock().contains_key(cluster)
     }
 
-    fn of(&self, cluster: &str, service: &str) -> Option<Tally> {
-        self.0.lock().get(cluster)?.get(service).cloned()
+    fn of(&self, cluster: &str, service: Service) -> Option<Tally> {
+        self.0.lock().get(cluster)?.get(&service).cloned()
     }
 
-    fn remember(&self, cluster: &str, counted: BTreeMap<String, Tally>) {
+    fn remember(&self, cluster: &str, counted: BTreeMap<Service, Tally>) {
         self.0.lock().entry(cluster.to_owned()).or_default().extend(counted);
     }
 
@@ -132,7 +133,7 @@ pub async fn measure(
     cluster: &Cluster,
     observed: &Observed,
     before: &Before,
-) -> kube::Result<BTreeMap<String, Calls>> {
+) -> kube::Result<BTreeMap<Service, Calls>> {
     let uid = cluster.owner.uid.as_str();
     if !cluster.changing || cluster.spec.rollout.max_error_percent >= 100 || observed.deployments.is_empty() {
         before.forget(uid);
@@ -144,16 +145,16 @@ pub async fn measure(
     if fresh.is_empty() && before.is_known(uid) {
         return Ok(BTreeMap::new());
     }
-    let (mut new, mut old) = (BTreeMap::<String, Tally>::new(), BTreeMap::<String, Tally>::new());
-    for answer in pods::ask(client, cluster, &observed.there, &SERVICES, "/metrics").await? {
+    let (mut new, mut old) = (BTreeMap::<Service, Tally>::new(), BTreeMap::<Service, Tally>::new());
+    for answer in pods::ask(client, cluster, &observed.there, &Service::ALL, "/metrics").await? {
         // One that does not answer is the business of its probes.
-        let Ok(metrics) = answer.said else { continue };
+        let (Ok(metrics), Some(service)) = (answer.said, answer.service) else { continue };
         let counted = if fresh.contains(&answer.made_by) { &mut new } else { &mut old };
-        counted.entry(answer.service).or_default().add(&metrics);
+        counted.entry(service).or_default().add(&metrics);
     }
     before.remember(uid, old);
     let judged = new.into_iter().map(|(service, counted)| {
-        let calls = compared(&counted, before.of(uid, &service).as_ref());
+        let calls = compared(&counted, before.of(uid, service).as_ref());
         (service, calls)
     });
     Ok(judged.collect())

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use kube::Client;
-use planner::model::{
-    cluster::{Cluster, SERVICES},
-    names::MANAGER,
-    observed::There,
-};
+use planner::model::{cluster::Cluster, names::MANAGER, observed::There};
 use serde::Deserialize;
+use topology::Service;
 
 use crate::observe::pods;
 
@@ -35,7 +32,7 @@ pub async fn behind(
     revision: &str,
 ) -> kube::Result<BTreeMap<String, String>> {
     // One that is starting reads the newest files anyway, one that is going needs nothing.
-    let answers = pods::ask(client, cluster, there, &SERVICES, "/config").await?;
+    let answers = pods::ask(client, cluster, there, &Service::ALL, "/config").await?;
     let problem = |said: Result<String, String>| match said.map(|text| serde_json::from_str::<Taken>(&text)) {
         Ok(Ok(taken)) if taken.revision == revision => None,
         Ok(Ok(taken)) => Some(taken.problem),
@@ -51,7 +48,7 @@ pub async fn behind(
 /// # Errors
 /// When the API server rejects or cannot be reached.
 pub async fn signing(client: &Client, cluster: &Cluster, there: &There) -> kube::Result<Option<bool>> {
-    let (asked, others) = pods::ask_all(client, cluster, there, &SERVICES, "/config").await?;
+    let (asked, others) = pods::ask_all(client, cluster, there, &Service::ALL, "/config").await?;
     Ok(all_sign(others > 0, asked.into_iter().map(|answer| answer.said.ok())))
 }
 

@@ -5,39 +5,36 @@ use std::collections::BTreeMap;
 use kube::Client;
 use planner::{
     manual_scale,
-    model::{
-        assessment::Moves,
-        cluster::{Cluster, SERVICES},
-        measured::Load,
-        observed::Observed,
-    },
-    scaling::{CONSUMERS, GATEWAY, target},
+    model::{assessment::Moves, cluster::Cluster, measured::Load, observed::Observed},
+    scaling::target,
 };
+use topology::Service;
 
 use crate::observe::pods;
 
-fn metric(service: &str) -> &'static str {
-    if service == GATEWAY { "gateway_connections" } else { "consumer_lag_records" }
+fn metric(service: Service) -> &'static str {
+    if service == Service::Gateway { "gateway_connections" } else { "consumer_lag_records" }
 }
 
 /// Services whose load must be known for this pass.
-fn of_interest(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Vec<&'static str> {
-    let interesting = |service: &&'static str| {
+fn of_interest(cluster: &Cluster, observed: &Observed, moves: &Moves) -> Vec<Service> {
+    let interesting = |&service: &Service| {
         let wanted = cluster.service(service);
         let live = observed.deployment(cluster, service).map_or(0, |live| live.desired);
-        let paces_changes =
-            cluster.changing && cluster.spec.rollout.max_lag > 0 && CONSUMERS.contains(service);
+        let paces_changes = cluster.changing && cluster.spec.rollout.max_lag > 0 && service.reads_kafka();
         let has_budget =
-            cluster.changing && cluster.spec.rollout.reconnects_per_second > 0 && *service == GATEWAY;
+            cluster.changing && cluster.spec.rollout.reconnects_per_second > 0 && service == Service::Gateway;
         paces_changes
-            || moves.between_kafkas() && CONSUMERS.contains(service)
+            || moves.between_kafkas() && service.reads_kafka()
             || has_budget
             || match &wanted.autoscaling {
-                Some(scaling) => target(scaling).is_some() || *service == GATEWAY,
-                None => *service == GATEWAY && manual_scale::replicas(cluster, service, observed) < live,
+                Some(scaling) => target(scaling).is_some() || service == Service::Gateway,
+                None => {
+                    service == Service::Gateway && manual_scale::replicas(cluster, service, observed) < live
+                }
             }
     };
-    SERVICES.into_iter().filter(interesting).collect()
+    Service::ALL.into_iter().filter(interesting).collect()
 }
 
 /// The sum of a metric over its labels in Prometheus' text format.
@@ -59,18 +56,19 @@ pub async fn measure(
     cluster: &Cluster,
     observed: &Observed,
     moves: &Moves,
-) -> kube::Result<BTreeMap<String, Load>> {
+) -> kube::Result<BTreeMap<Service, Load>> {
     let services = of_interest(cluster, observed, moves);
-    let mut load: BTreeMap<String, Load> =
-        services.iter().map(|service| ((*service).to_owned(), Some(BTreeMap::new()))).collect();
+    let mut load: BTreeMap<Service, Load> =
+        services.iter().map(|service| (*service, Some(BTreeMap::new()))).collect();
     if services.is_empty() {
         return Ok(load);
     }
     for answer in pods::ask(client, cluster, &observed.there, &services, "/metrics").await? {
-        let Some(of_service) = load.get_mut(&answer.service) else { continue };
+        let Some(service) = answer.service else { continue };
+        let Some(of_service) = load.get_mut(&service) else { continue };
         match answer.said {
             Ok(metrics) => {
-                let value = sum_of(&metrics, metric(&answer.service));
+                let value = sum_of(&metrics, metric(service));
                 of_service.as_mut().map(|pods| pods.insert(answer.pod, value));
             }
             // What is not known is neither much nor little.

@@ -8,7 +8,10 @@ pub mod neighbours;
 pub(crate) mod pods;
 pub(crate) mod scope;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use anyhow::Context;
 use k8s_openapi::api::{
@@ -26,7 +29,7 @@ use planner::{
     credentials,
     model::{
         assessment::Moves,
-        cluster::{Backing, Cluster, SERVICES},
+        cluster::{Backing, Cluster},
         names::{ASKED, FAILED_REASON, FAILED_REVISION, SCALED_AT},
         observed::{Observed, There},
         pod_template::{config_maps, revision_of},
@@ -41,6 +44,7 @@ use planner::{
 };
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use topology::Service;
 
 use crate::{
     apply::{self, manual_scale},
@@ -145,7 +149,7 @@ fn volume(claim: &PersistentVolumeClaim) -> Volume {
 }
 
 /// The pods of services and servers.
-async fn pods_of(client: &Client, cluster: &Cluster, components: &[&str]) -> kube::Result<Vec<Pod>> {
+async fn pods_of(client: &Client, cluster: &Cluster, components: &[impl Display]) -> kube::Result<Vec<Pod>> {
     if components.is_empty() {
         return Ok(vec![]);
     }
@@ -202,7 +206,7 @@ fn outdated(set: &StatefulSet, rollout: &Rollout, pods: &[Pod]) -> BTreeMap<Stri
 async fn template_before(
     client: &Client,
     cluster: &Cluster,
-    (service, deployment): (&str, Option<String>),
+    (service, deployment): (impl Display, Option<String>),
     rollout: &Rollout,
 ) -> kube::Result<Option<PodTemplateSpec>> {
     let same = ListParams::default().labels(&component_selector(&cluster.name, service));
@@ -548,9 +552,9 @@ async fn read_with_moves(
     let data = &observed.credentials;
     let steps = authority_rotation::is_under_way(data) || tls_switch::is_under_way(data);
     if steps || moves.any() {
-        let ending = pods_of(&client, cluster, &SERVICES).await?;
+        let ending = pods_of(&client, cluster, &Service::ALL).await?;
         let ending = ending.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
-        observed.leaving = ending.map(|pod| component(pod).to_owned()).collect();
+        observed.leaving = ending.filter_map(|pod| Service::from_name(component(pod))).collect();
     }
     Ok((observed, moves))
 }

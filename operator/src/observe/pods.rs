@@ -17,6 +17,7 @@ use planner::{
     render::{labels, services::ADMIN_PORT},
 };
 use serde_json::json;
+use topology::Service;
 
 /// A pod that does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,7 +36,8 @@ pub(crate) fn set_number(set: &ReplicaSet) -> i64 {
 /// What a pod said.
 pub(crate) struct Answer {
     pub(crate) pod: String,
-    pub(crate) service: String,
+    /// `None`: not one of the services that this version knows.
+    pub(crate) service: Option<Service>,
     /// The name of the ReplicaSet that made the pod.
     pub(crate) made_by: String,
     /// The body, or why there is none.
@@ -50,7 +52,7 @@ pub(crate) async fn ask(
     client: &Client,
     cluster: &Cluster,
     there: &There,
-    services: &[&str],
+    services: &[Service],
     path: &str,
 ) -> kube::Result<Vec<Answer>> {
     Ok(ask_all(client, cluster, there, services, path).await?.0)
@@ -64,7 +66,7 @@ pub(crate) async fn ask_all(
     client: &Client,
     cluster: &Cluster,
     there: &There,
-    services: &[&str],
+    services: &[Service],
     path: &str,
 ) -> kube::Result<(Vec<Answer>, usize)> {
     let theirs = ListParams::default().labels(&labels::components_selector(&cluster.name, services));
@@ -83,12 +85,13 @@ pub(crate) async fn ask_all(
     let asked = serving.into_iter().map(|pod| {
         let http = http.clone();
         async move {
-            let (name, service) = (pod.name_any(), pod.labels().get(labels::COMPONENT).cloned());
+            let service = pod.labels().get(labels::COMPONENT).and_then(|name| Service::from_name(name));
+            let name = pod.name_any();
             let made_by = made_by(&pod).map(|owner| owner.name.clone()).unwrap_or_default();
             let address = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
             let host = if address.contains(':') { format!("[{address}]") } else { address };
             let said = get(&http, &format!("http://{host}:{ADMIN_PORT}{path}")).await;
-            Answer { pod: name, service: service.unwrap_or_default(), made_by, said }
+            Answer { pod: name, service, made_by, said }
         }
     });
     Ok((futures::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await, others.len()))

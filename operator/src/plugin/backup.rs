@@ -14,11 +14,7 @@ use kube::{
 };
 use planner::{
     credentials,
-    model::{
-        backup_run::BACKUP,
-        cluster::{Cluster, SERVICES},
-        secret::key,
-    },
+    model::{backup_run::BACKUP, cluster::Cluster, secret::key},
     render::{
         labels,
         migration::{self, OWN_KEY, STORAGE_KEYS},
@@ -27,6 +23,7 @@ use planner::{
     validate,
 };
 use serde_json::json;
+use topology::Service;
 
 use crate::observe;
 
@@ -87,18 +84,18 @@ fn new_name() -> String {
     format!("{}-{}", now(), hex::encode(rand::random::<[u8; 8]>()))
 }
 
-/// Runs a Job with these arguments, the first of which is the command, to its end; returns its last output.
+/// Runs a Job with these arguments to its end; returns its last output.
 async fn run(
     client: &Client,
     cluster: &Cluster,
     settings: &Settings,
+    kind: topology::Job,
     words: Vec<String>,
 ) -> anyhow::Result<String> {
     let namespace = cluster.namespace.as_str();
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let verb = words.first().cloned().unwrap_or_default();
-    let name = format!("{}-{}", cluster.part(&verb), now());
-    let job = migration::asked_for(cluster, settings, &name, &verb, words);
+    let name = format!("{}-{}", cluster.part(kind), now());
+    let job = migration::asked_for(cluster, settings, &name, kind.into(), words);
     jobs.create(&PostParams::default(), &job).await.with_context(|| format!("creating the Job {name}"))?;
     println!("Job {name} started; it keeps running if you interrupt this command.");
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -138,7 +135,7 @@ pub async fn backup(
     }
     let backup = backup.unwrap_or_else(new_name);
     let words = ["backup", "--config", "/config", &backup].map(str::to_owned).to_vec();
-    println!("{}", run(&client, &cluster, &settings, words).await?);
+    println!("{}", run(&client, &cluster, &settings, topology::Job::Backup, words).await?);
     Ok(())
 }
 
@@ -195,7 +192,7 @@ pub async fn restore(
     how: How,
 ) -> anyhow::Result<()> {
     let (cluster, settings) = of(&client, namespace, name).await?;
-    for service in SERVICES.into_iter().filter(|service| *service != "cron") {
+    for service in Service::ALL.into_iter().filter(|service| *service != Service::Cron) {
         ensure!(
             cluster.service(service).autoscaling.is_none(),
             "spec.services.{service}.autoscaling: remove it during the restore, because the services must stop"
@@ -204,7 +201,8 @@ pub async fn restore(
     ensure_no_backup(&client, &cluster).await?;
     let before = scale(&client, &cluster, |_| Some(0)).await?;
     println!("Stopping services…");
-    let serving: Vec<&str> = SERVICES.into_iter().filter(|service| *service != "cron").collect();
+    let serving: Vec<Service> =
+        Service::ALL.into_iter().filter(|service| *service != Service::Cron).collect();
     let theirs = labels::components_selector(name, &serving);
     let outcome = async {
         until_gone(&client, namespace, &theirs).await?;
@@ -214,7 +212,7 @@ pub async fn restore(
         words.push(format!("--advance={}", how.advance));
         words.extend(how.replace.then(|| "--replace".to_owned()));
         words.extend(how.unsealed.then(|| "--unsealed".to_owned()));
-        run(&client, &cluster, &settings, words).await
+        run(&client, &cluster, &settings, topology::Job::Restore, words).await
     }
     .await;
     // Whatever came of it, they serve again.

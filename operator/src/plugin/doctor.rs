@@ -11,16 +11,17 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 use planner::{
     model::cluster::{Backing, Cluster},
-    render::{labels::COMPONENT, network::SERVERS},
+    render::labels::COMPONENT,
     validate,
 };
+use topology::{Server, Service};
 
 /// A leader renews every few seconds; after this time it is considered gone.
 const RENEWED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// A pod that was restarted more often has a reason.
 const RESTARTS: i32 = 3;
 /// Services that clients notice at once.
-const FRONT: [&str; 5] = ["gateway", "api", "msg", "transfer", "push"];
+const FRONT: [Service; 5] = [Service::Gateway, Service::Api, Service::Msg, Service::Transfer, Service::Push];
 
 /// Severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,7 +170,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 /// The section of the spec with a component's resources and scheduling.
 fn section(component: &str) -> String {
-    if SERVERS.contains(&component) {
+    if Server::from_name(component).is_some() {
         format!("spec.{component}.managed")
     } else {
         format!("spec.services.{component}")
@@ -212,9 +213,10 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
     let alone: Vec<&str> = FRONT
         .into_iter()
         .filter(|service| {
-            let wanted = cluster.service(service);
+            let wanted = cluster.service(*service);
             wanted.autoscaling.as_ref().map_or(wanted.replicas, |scaling| scaling.min_replicas) == 1
         })
+        .map(Service::name)
         .collect();
     if !alone.is_empty() {
         found.push(risk(
@@ -225,12 +227,12 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
     let single = [
         (
             matches!(&cluster.mongodb, Backing::Managed(managed) if managed.members == 1),
-            "mongodb",
+            Server::MongoDb,
             "spec.mongodb.managed.members: 3, or an external replica set",
         ),
         (
             matches!(&cluster.kafka, Backing::Managed(managed) if managed.brokers == 1),
-            "kafka",
+            Server::Kafka,
             "spec.kafka.managed.brokers: 3 in a new cluster, or an external Kafka",
         ),
     ];
@@ -240,7 +242,7 @@ fn about_the_spec(cluster: &Cluster) -> Vec<Finding> {
         }
     }
     let partitions = cluster.spec.config.kafka_partitions;
-    for service in ["transfer", "push"] {
+    for service in Service::CONSUMERS {
         let wanted = cluster.service(service);
         let most = wanted.autoscaling.as_ref().map_or(wanted.replicas, |scaling| scaling.max_replicas);
         if most > partitions {

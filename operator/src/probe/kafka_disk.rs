@@ -94,7 +94,10 @@ impl DiskTasks {
     pub(crate) fn recall(&self, cluster: &str, status: &crds::OpenIMClusterStatus) {
         let mut clusters = self.clusters.lock();
         if !clusters.contains_key(cluster) {
-            let kafka = status.dependencies.iter().find(|dependency| dependency.name == "kafka");
+            let kafka = status
+                .dependencies
+                .iter()
+                .find(|dependency| dependency.name == topology::Server::Kafka.name());
             let report = kafka.map_or_else(String::new, |kafka| kafka.disk.clone());
             clusters.insert(cluster.to_owned(), Disks { report, ..Default::default() });
         }

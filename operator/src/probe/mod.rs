@@ -21,6 +21,7 @@ use planner::{
     render::template,
 };
 use tokio::time::timeout;
+use topology::Server;
 
 use crate::probe::{accounts::Users, kafka_disk::DiskTasks, replica_set::Members};
 
@@ -157,11 +158,11 @@ pub struct Target {
     /// As whom services speak to them.
     users: Users,
     /// Each server: run by the operator, and without a ready pod.
-    servers: [Server; 3],
+    servers: [Probe; 3],
 }
 
-struct Server {
-    name: &'static str,
+struct Probe {
+    server: Server,
     managed: bool,
     /// Why it is not asked: no pod of it serves.
     starting: Option<String>,
@@ -173,8 +174,9 @@ impl Target {
     /// The servers of a cluster.
     pub fn of(cluster: &Cluster, observed: &Observed) -> Self {
         let Observed { credentials, external, stateful_sets, .. } = observed;
-        let server = |name: &'static str, managed: bool| {
-            let live = stateful_sets.get(&cluster.part(name));
+        let probe = |server: Server| {
+            let managed = cluster.runs(server);
+            let live = observed.stateful_set(cluster, server);
             let ready = live.is_some_and(|set| set.ready > 0);
             let seen = live.map(|set| set.trouble.as_str()).filter(|trouble| !trouble.is_empty());
             let seen = seen.unwrap_or("its pod is not ready yet");
@@ -183,7 +185,7 @@ impl Target {
                     if set.trouble.is_empty() { String::new() } else { format!(": {}", set.trouble) };
                 format!("{} of {} pods are ready{trouble}", set.ready, set.desired)
             });
-            Server { name, managed, starting: (managed && !ready).then(|| seen.to_owned()), away }
+            Probe { server, managed, starting: (managed && !ready).then(|| seen.to_owned()), away }
         };
         Self {
             settings: settings(cluster, credentials, external, stateful_sets),
@@ -191,11 +193,7 @@ impl Target {
             redis_hosts: redis_hosts(cluster, stateful_sets),
             kafka: managed_kafka(cluster, observed),
             users: Users::of(cluster, credentials),
-            servers: [
-                server("mongodb", cluster.mongodb.is_managed()),
-                server("redis", cluster.redis.is_managed()),
-                server("kafka", cluster.kafka.is_managed()),
-            ],
+            servers: [probe(Server::MongoDb), probe(Server::Redis), probe(Server::Kafka)],
         }
     }
 
@@ -228,7 +226,7 @@ impl Target {
 
 fn managed_kafka(cluster: &Cluster, observed: &Observed) -> Option<ManagedKafka> {
     let Backing::Managed(managed) = &cluster.kafka else { return None };
-    let claims = observed.volumes.values().filter(|volume| volume.server == "kafka");
+    let claims = observed.volumes.values().filter(|volume| volume.server == Server::Kafka.name());
     let sizes = claims.filter_map(|volume| amount(&volume.storage));
     // Claims that do not exist yet will have the size in the spec.
     let smallest = sizes.min_by(f64::total_cmp).or_else(|| amount(&managed.server.storage));
@@ -239,7 +237,7 @@ fn managed_kafka(cluster: &Cluster, observed: &Observed) -> Option<ManagedKafka>
     })
 }
 
-impl Server {
+impl Probe {
     async fn ask(&self, asking: impl Future<Output = Result<Remarks, String>>) -> Dependency {
         let limit = PATIENCE + Duration::from_secs(1);
         let short = |problem: &str| Remarks::from(problem.chars().take(300).collect::<String>());
@@ -257,7 +255,7 @@ impl Server {
             }
         };
         let Remarks { message, disk } = remarks;
-        Dependency { name: self.name.into(), managed: self.managed, reachable, message, disk }
+        Dependency { name: self.server.to_string(), managed: self.managed, reachable, message, disk }
     }
 }
 
@@ -277,7 +275,7 @@ mod tests {
             trouble: "pod chat-redis-2: CrashLoopBackOff".into(),
             ..Default::default()
         };
-        let stateful_sets = [(cluster.part("redis"), live)].into();
+        let stateful_sets = [(cluster.part(Server::Redis), live)].into();
         let target = Target::of(&cluster, &Observed { stateful_sets, ..Default::default() });
         let said = target.servers[1].ask(async { Ok(Remarks::default()) }).await;
         assert!(said.reachable && !said.is_well() && said.message.contains("CrashLoopBackOff"), "{said:?}");

@@ -128,6 +128,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_services_of_a_cluster_run_in_one_process() {
+        let mut services: Vec<String> =
+            config::Service::ALL.into_iter().map(|service| service.name().to_owned()).collect();
+        services.sort();
+        assert_eq!(Role::All.components(), services);
+        for service in config::Service::ALL {
+            assert!(Role::from_str(service.name(), false).is_ok(), "{service}");
+        }
+    }
+
+    #[test]
     fn help_lists_every_command_with_what_it_does() {
         let mut command = Arguments::command();
         command.clone().debug_assert();

@@ -125,7 +125,8 @@ impl World {
         self.write(data);
         self.observed.credentials = self.secrets[self.newest()].clone();
         let ending = self.pods.iter().filter(|pod| pod.ending);
-        self.observed.leaving = ending.map(|pod| pod.component.clone()).collect();
+        self.observed.leaving =
+            ending.filter_map(|pod| topology::Service::from_name(&pod.component)).collect();
         let plan = plan(&self.cluster, &self.observed);
         let mut changed = false;
         for object in plan.apply.iter().take(dies.unwrap_or(usize::MAX)) {
@@ -523,7 +524,7 @@ fn each_step_waits_for_pods_that_end_for_jobs_and_for_servers_that_lack_a_copy()
     let step = |observed: &Observed| next(&cluster, observed, &plan(&cluster, observed));
     assert_eq!(step(&well), Some(Step::Switch));
     let mut ending = well.clone();
-    ending.leaving.insert("gateway".to_owned());
+    ending.leaving.insert(topology::Service::Gateway);
     assert_eq!(step(&ending), None);
     assert!(told(&cluster, &ending).ends_with("waiting for pods of gateway that are terminating"));
     let mut backup = well.clone();

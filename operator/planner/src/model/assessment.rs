@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use topology::{Server, Service};
 
 use crate::model::{asked::Asked, certificates::Certificates};
 
@@ -12,9 +13,9 @@ pub struct Assessment {
     /// The lowest running version; empty: none yet.
     pub running: String,
     /// The number of pods of each service.
-    pub(crate) scales: BTreeMap<&'static str, Scale>,
+    pub(crate) scales: BTreeMap<Service, Scale>,
     /// The pod settings of each managed server of the spec.
-    pub servers: BTreeMap<&'static str, Drift>,
+    pub servers: BTreeMap<Server, Drift>,
     /// What is on its way to other servers.
     pub moves: Moves,
     /// The certificates of the cluster's own authority.
@@ -23,12 +24,12 @@ pub struct Assessment {
 
 impl Assessment {
     /// The number of pods that a service is to have.
-    pub fn scale(&self, service: &str) -> Scale {
-        self.scales.get(service).copied().unwrap_or_default()
+    pub fn scale(&self, service: Service) -> Scale {
+        self.scales.get(&service).copied().unwrap_or_default()
     }
 
     /// The desired settings of each managed server.
-    pub fn desired_settings(&self) -> BTreeMap<&'static str, Asked> {
+    pub fn desired_settings(&self) -> BTreeMap<Server, Asked> {
         self.servers.iter().map(|(server, drift)| (*server, drift.wanted.clone())).collect()
     }
 }
@@ -54,7 +55,7 @@ pub struct Drift {
 /// A server that is there and that the spec no longer has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Left {
-    pub(crate) server: &'static str,
+    pub(crate) server: Server,
     /// Whether pods are made from a template that refers to it.
     pub(crate) is_used: bool,
 }
@@ -63,7 +64,7 @@ pub(crate) struct Left {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moves {
     /// Services whose pods are made from a template that uses another Kafka than the spec asks for.
-    pub(crate) behind: BTreeSet<&'static str>,
+    pub(crate) behind: BTreeSet<Service>,
     pub(crate) left: Vec<Left>,
 }
 

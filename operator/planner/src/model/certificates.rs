@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use sha2::{Digest, Sha256};
+use topology::Component;
 
 use crate::model::{
     cluster::Cluster,
@@ -93,7 +94,7 @@ pub struct Certificates {
     /// What pods of services that start now read.
     pub current: Current,
     /// The services and managed servers whose pods have read others, or are being replaced.
-    pub late: Vec<&'static str>,
+    pub late: Vec<Component>,
     /// When they expire; `None` without TLS, or if somebody edited them.
     pub ends: Option<Ends>,
 }

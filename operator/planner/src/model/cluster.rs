@@ -1,28 +1,14 @@
 //! A checked cluster: facts that all other files can rely on.
 
+use std::fmt::Display;
+
 use crds::{
     ComponentPods, ExternalKafka, ExternalMongoDb, ExternalRedis, Managed, ManagedKafka, ManagedMongoDb,
-    ManagedRedis, OpenIMClusterSpec, Pods, Service,
+    ManagedRedis, OpenIMClusterSpec, Pods,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-
-/// The services in the order in which they are listed and rolled out. Those that read records come before `msg`, which writes them: what a
-/// version adds to a record is understood by then.
-pub const SERVICES: [&str; 12] = [
-    "auth",
-    "user",
-    "relation",
-    "conversation",
-    "group",
-    "third",
-    "transfer",
-    "push",
-    "msg",
-    "gateway",
-    "api",
-    "cron",
-];
+use topology::{Server, Service};
 
 /// A backing server that is ours or somebody else's.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,12 +71,12 @@ pub struct Cluster {
 
 impl Cluster {
     /// A service's settings.
-    pub fn service(&self, name: &str) -> &Service {
-        service_of(&self.spec, name)
+    pub fn service(&self, service: Service) -> &crds::Service {
+        service_of(&self.spec, service)
     }
 
     /// Where and how the pods of a service run.
-    pub fn pods(&self, service: &str) -> Pods {
+    pub fn pods(&self, service: Service) -> Pods {
         with_own(self.spec.pods.clone(), self.service(service).pods.clone())
     }
 
@@ -105,23 +91,32 @@ impl Cluster {
         with_own(common, managed.pods.clone())
     }
 
-    /// The managed servers by name.
-    pub fn servers(&self) -> Vec<(&'static str, &Managed)> {
+    /// The managed servers.
+    pub fn servers(&self) -> Vec<(Server, &Managed)> {
         let mut servers = Vec::new();
         if let Backing::Managed(mongodb) = &self.mongodb {
-            servers.push(("mongodb", &mongodb.server));
+            servers.push((Server::MongoDb, &mongodb.server));
         }
         if let Backing::Managed(redis) = &self.redis {
-            servers.push(("redis", &redis.server));
+            servers.push((Server::Redis, &redis.server));
         }
         if let Backing::Managed(kafka) = &self.kafka {
-            servers.push(("kafka", &kafka.server));
+            servers.push((Server::Kafka, &kafka.server));
         }
         servers
     }
 
+    /// Whether the operator runs a server.
+    pub fn runs(&self, server: Server) -> bool {
+        match server {
+            Server::MongoDb => self.mongodb.is_managed(),
+            Server::Redis => self.redis.is_managed(),
+            Server::Kafka => self.kafka.is_managed(),
+        }
+    }
+
     /// The name of a part of this cluster.
-    pub fn part(&self, part: &str) -> String {
+    pub fn part(&self, part: impl Display) -> String {
         format!("{}-{part}", self.name)
     }
 
@@ -143,36 +138,36 @@ fn with_own(mut pods: Pods, own: Option<ComponentPods>) -> Pods {
     pods
 }
 
-/// The one list of services by name, for reading and for writing.
-macro_rules! service_by_name {
-    ($services:expr, $name:expr, $($borrow:tt)+) => {
-        match $name {
-            "gateway" => $($borrow)+ $services.gateway,
-            "api" => $($borrow)+ $services.api,
-            "transfer" => $($borrow)+ $services.transfer,
-            "push" => $($borrow)+ $services.push,
-            "auth" => $($borrow)+ $services.auth,
-            "user" => $($borrow)+ $services.user,
-            "relation" => $($borrow)+ $services.relation,
-            "group" => $($borrow)+ $services.group,
-            "conversation" => $($borrow)+ $services.conversation,
-            "msg" => $($borrow)+ $services.msg,
-            "third" => $($borrow)+ $services.third,
-            _ => $($borrow)+ $services.cron,
+/// Where the settings of a service are, for reading and for writing.
+macro_rules! settings_of {
+    ($services:expr, $service:expr, $($borrow:tt)+) => {
+        match $service {
+            Service::Auth => $($borrow)+ $services.auth,
+            Service::User => $($borrow)+ $services.user,
+            Service::Relation => $($borrow)+ $services.relation,
+            Service::Conversation => $($borrow)+ $services.conversation,
+            Service::Group => $($borrow)+ $services.group,
+            Service::Third => $($borrow)+ $services.third,
+            Service::Transfer => $($borrow)+ $services.transfer,
+            Service::Push => $($borrow)+ $services.push,
+            Service::Msg => $($borrow)+ $services.msg,
+            Service::Gateway => $($borrow)+ $services.gateway,
+            Service::Api => $($borrow)+ $services.api,
+            Service::Cron => $($borrow)+ $services.cron,
         }
     };
 }
 
-pub(crate) fn service_of<'a>(spec: &'a OpenIMClusterSpec, name: &str) -> &'a Service {
-    service_by_name!(spec.services, name, &)
+pub(crate) fn service_of(spec: &OpenIMClusterSpec, service: Service) -> &crds::Service {
+    settings_of!(spec.services, service, &)
 }
 
-pub(crate) fn service_of_mut<'a>(spec: &'a mut OpenIMClusterSpec, name: &str) -> &'a mut Service {
-    service_by_name!(spec.services, name, &mut)
+pub(crate) fn service_of_mut(spec: &mut OpenIMClusterSpec, service: Service) -> &mut crds::Service {
+    settings_of!(spec.services, service, &mut)
 }
 
 /// The host of a member of a managed server, counted from 0.
-pub fn member_host(cluster: &Cluster, server: &str, member: i32) -> String {
+pub fn member_host(cluster: &Cluster, server: Server, member: i32) -> String {
     let name = cluster.part(server);
     format!("{name}-{member}.{name}.{}.svc", cluster.namespace)
 }

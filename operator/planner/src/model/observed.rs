@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::Dependency;
 use jiff::Timestamp;
 use kube_core::DynamicObject;
+use topology::{Server, Service};
 
 use crate::model::{
     backup_run::Backups,
@@ -37,7 +38,7 @@ pub struct Observed {
     /// Pods of managed servers, name and uid, that do not serve and are to be replaced: Kubernetes waits for them to serve first.
     pub outdated: BTreeMap<String, String>,
     /// While services go to another server: those of which pods are ending.
-    pub leaving: BTreeSet<String>,
+    pub leaving: BTreeSet<Service>,
     /// Claims of managed servers by name.
     pub volumes: BTreeMap<String, Volume>,
     /// Jobs that succeeded.
@@ -63,9 +64,9 @@ pub struct Observed {
     /// Which objects may use the hosts that this cluster asks for.
     pub neighbours: Vec<Neighbour>,
     /// What pods have to do, of the services that are scaled by it.
-    pub load: BTreeMap<String, Load>,
+    pub load: BTreeMap<Service, Load>,
     /// While services are changed: what the new pods of each answered.
-    pub calls: BTreeMap<String, Calls>,
+    pub calls: BTreeMap<Service, Calls>,
     /// What probes saw.
     pub dependencies: Vec<Dependency>,
     /// The member of a managed Redis with sentinels that is the master.
@@ -80,12 +81,12 @@ pub struct Observed {
 
 impl Observed {
     /// The Deployment of a service, if it exists.
-    pub fn deployment(&self, cluster: &Cluster, service: &str) -> Option<&Rollout> {
+    pub fn deployment(&self, cluster: &Cluster, service: Service) -> Option<&Rollout> {
         self.deployments.get(&cluster.part(service))
     }
 
     /// The StatefulSet of a managed server, if it exists.
-    pub fn stateful_set(&self, cluster: &Cluster, server: &str) -> Option<&Rollout> {
+    pub fn stateful_set(&self, cluster: &Cluster, server: Server) -> Option<&Rollout> {
         self.stateful_sets.get(&cluster.part(server))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{Change, Reason};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube_core::DynamicObject;
+use topology::Service;
 
 use crate::model::{assessment::Assessment, volume::Growth};
 
@@ -81,8 +82,8 @@ impl Plan {
 
 /// A service as it should be.
 pub struct Wanted {
-    /// Name of the service.
-    pub service: &'static str,
+    /// The service.
+    pub service: Service,
     /// With the new template.
     pub deployment: Deployment,
 }

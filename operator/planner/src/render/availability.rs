@@ -1,5 +1,7 @@
 //! Availability during node maintenance: disruption budgets, spread, autoscalers.
 
+use std::fmt::Display;
+
 use crds::{Dependency, Spread};
 use k8s_openapi::{
     api::{
@@ -14,6 +16,7 @@ use k8s_openapi::{
 };
 use kube_core::{DynamicObject, ResourceExt};
 use serde_json::json;
+use topology::Service;
 
 use crate::{
     model::cluster::Cluster,
@@ -22,7 +25,7 @@ use crate::{
 };
 
 /// At most one pod of a component can be evicted at a time.
-pub(crate) fn budget(cluster: &Cluster, component: &str) -> PodDisruptionBudget {
+pub(crate) fn budget(cluster: &Cluster, component: impl Display + Copy) -> PodDisruptionBudget {
     PodDisruptionBudget {
         metadata: metadata(cluster, &cluster.part(component), component),
         spec: Some(PodDisruptionBudgetSpec {
@@ -49,7 +52,7 @@ pub(crate) fn spare_copies(objects: &mut [DynamicObject], dependencies: &[Depend
     }
 }
 
-pub(crate) fn autoscaler(cluster: &Cluster, service: &str) -> Option<HorizontalPodAutoscaler> {
+pub(crate) fn autoscaler(cluster: &Cluster, service: Service) -> Option<HorizontalPodAutoscaler> {
     let scaling = cluster.service(service).autoscaling.as_ref().filter(|scaling| scaling::by_cpu(scaling))?;
     let cpu = MetricSpec {
         type_: "Resource".into(),
@@ -82,7 +85,7 @@ pub(crate) fn autoscaler(cluster: &Cluster, service: &str) -> Option<HorizontalP
 
 pub(crate) fn spread(
     cluster: &Cluster,
-    component: &str,
+    component: impl Display + Copy,
     how: Spread,
 ) -> Option<Vec<TopologySpreadConstraint>> {
     let when_unsatisfiable = match how {

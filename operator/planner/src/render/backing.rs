@@ -19,6 +19,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube_core::DynamicObject;
+use topology::Server;
 
 use crate::{
     accounts,
@@ -27,7 +28,7 @@ use crate::{
     model::{
         asked::Asked,
         certificates::mark_of,
-        cluster::{Backing, Cluster, SERVICES, member_host},
+        cluster::{Backing, Cluster, member_host},
         names::{ASKED, CERTIFICATE, SENTINEL},
         observed::Observed,
         pod_template,
@@ -59,39 +60,39 @@ const KAFKA_USER: i64 = 1000;
 pub fn objects(
     cluster: &Cluster,
     observed: &Observed,
-    made_of: &BTreeMap<&'static str, Asked>,
+    made_of: &BTreeMap<Server, Asked>,
 ) -> Vec<DynamicObject> {
     let mut objects = Vec::new();
-    if let (Backing::Managed(managed), Some(asked)) = (&cluster.mongodb, made_of.get("mongodb")) {
-        objects.push(dynamic(&headless(cluster, "mongodb", 27017)));
+    if let (Backing::Managed(managed), Some(asked)) = (&cluster.mongodb, made_of.get(&Server::MongoDb)) {
+        objects.push(dynamic(&headless(cluster, Server::MongoDb)));
         let members = mongodb_pods(cluster, observed);
         if members > 1 {
-            objects.push(dynamic(&budget(cluster, "mongodb")));
+            objects.push(dynamic(&budget(cluster, Server::MongoDb)));
         }
         let mut set = mongodb(cluster, &managed.server, asked, observed);
-        as_set(cluster, &mut set, "mongodb", members, asked, observed);
+        as_set(cluster, &mut set, Server::MongoDb, members, asked, observed);
         encrypt(cluster, &mut set, asked);
         objects.push(dynamic(&set));
     }
-    if let (Backing::Managed(managed), Some(asked)) = (&cluster.redis, made_of.get("redis")) {
-        objects.push(dynamic(&headless(cluster, "redis", topology::redis::PORT.into())));
+    if let (Backing::Managed(managed), Some(asked)) = (&cluster.redis, made_of.get(&Server::Redis)) {
+        objects.push(dynamic(&headless(cluster, Server::Redis)));
         let hosts = redis_hosts(cluster, &observed.stateful_sets);
         if hosts.len() > 1 {
-            objects.push(dynamic(&budget(cluster, "redis")));
+            objects.push(dynamic(&budget(cluster, Server::Redis)));
         }
         let mut set = redis(cluster, managed, asked, &hosts, observed);
-        mark_passwords(&mut set, "redis", observed);
+        mark_passwords(&mut set, Server::Redis, observed);
         encrypt(cluster, &mut set, asked);
         objects.push(dynamic(&set));
     }
-    if let (Backing::Managed(managed), Some(asked)) = (&cluster.kafka, made_of.get("kafka")) {
-        objects.push(dynamic(&headless(cluster, "kafka", 9092)));
+    if let (Backing::Managed(managed), Some(asked)) = (&cluster.kafka, made_of.get(&Server::Kafka)) {
+        objects.push(dynamic(&headless(cluster, Server::Kafka)));
         let brokers = brokers(cluster, &observed.stateful_sets);
         if brokers > 1 {
-            objects.push(dynamic(&budget(cluster, "kafka")));
+            objects.push(dynamic(&budget(cluster, Server::Kafka)));
         }
         let mut set = kafka(cluster, managed, asked, brokers, observed);
-        mark_passwords(&mut set, "kafka", observed);
+        mark_passwords(&mut set, Server::Kafka, observed);
         encrypt(cluster, &mut set, asked);
         objects.push(dynamic(&set));
     }
@@ -102,7 +103,7 @@ pub fn objects(
 /// the image of the first day may be gone from its registry.
 fn helper(
     cluster: &Cluster,
-    server: &str,
+    server: Server,
     observed: &Observed,
     asked: &Asked,
     words: Vec<String>,
@@ -122,16 +123,17 @@ fn helper(
 
 /// The image that services run now, which is known to start; the one that is asked for where none runs yet.
 fn running_image<'a>(cluster: &'a Cluster, observed: &'a Observed) -> &'a str {
-    let of = |service: &'static str| {
+    let of = |service: topology::Service| {
         let live = observed.deployment(cluster, service).filter(|live| live.is_done() && live.ready > 0)?;
         Some(pod_template::image(&live.template)).filter(|image| !image.is_empty())
     };
-    SERVICES.into_iter().find_map(of).unwrap_or(&cluster.image)
+    topology::Service::ALL.into_iter().find_map(of).unwrap_or(&cluster.image)
 }
 
-fn headless(cluster: &Cluster, server: &str, number: i32) -> Service {
+fn headless(cluster: &Cluster, server: Server) -> Service {
+    let number = i32::from(server.port());
     let port = ServicePort {
-        name: Some(server.into()),
+        name: Some(server.to_string()),
         port: number,
         target_port: Some(IntOrString::Int(number)),
         protocol: Some("TCP".into()),
@@ -151,8 +153,8 @@ fn headless(cluster: &Cluster, server: &str, number: i32) -> Service {
 }
 
 /// The settings of a managed server's pods.
-struct Server<'a> {
-    name: &'a str,
+struct Parts<'a> {
+    server: Server,
     user: i64,
     container: Container,
     init: Option<Container>,
@@ -161,9 +163,9 @@ struct Server<'a> {
     asked: &'a Asked,
 }
 
-fn stateful_set(cluster: &Cluster, server: Server<'_>, observed: &Observed) -> StatefulSet {
-    let live = observed.stateful_set(cluster, server.name).and_then(|live| live.claims.clone());
-    let Server { name: server, user, container, init, volumes, managed, asked } = server;
+fn stateful_set(cluster: &Cluster, parts: Parts<'_>, observed: &Observed) -> StatefulSet {
+    let live = observed.stateful_set(cluster, parts.server).and_then(|live| live.claims.clone());
+    let Parts { server, user, container, init, volumes, managed, asked } = parts;
     let mut metadata = metadata(cluster, &cluster.part(server), server);
     if let Ok(text) = serde_json::to_string(asked) {
         metadata.annotations.get_or_insert_default().insert(ASKED.to_owned(), text);
@@ -251,12 +253,14 @@ fn secret_file(cluster: &Cluster, name: &str, item: &str) -> Volume {
 }
 
 /// Identifies the passwords that a server reads at start. The initial ones have no name, so that existing servers need no restart.
-fn passwords(server: &str, credentials: &BTreeMap<String, String>) -> Option<String> {
+fn passwords(server: Server, credentials: &BTreeMap<String, String>) -> Option<String> {
     let used = Account::in_use(credentials);
     let changed = *used != FIRST || used.other().exists(credentials);
     let read = match server {
-        "redis" => accounts::without_redis_lines(credentials.get(key::REDIS_CONF)?),
-        _ => accounts::without_kafka_users(credentials.get(key::KAFKA_JAAS)?),
+        Server::Redis => accounts::without_redis_lines(credentials.get(key::REDIS_CONF)?),
+        Server::Kafka => accounts::without_kafka_users(credentials.get(key::KAFKA_JAAS)?),
+        // Its users are made by request, while it runs.
+        Server::MongoDb => return None,
     };
     changed.then(|| mark_of(&read))
 }
@@ -268,7 +272,7 @@ fn annotate(template: &mut PodTemplateSpec, name: &str, value: String) {
 }
 
 /// New pods when they are to take other passwords.
-fn mark_passwords(set: &mut StatefulSet, server: &str, observed: &Observed) {
+fn mark_passwords(set: &mut StatefulSet, server: Server, observed: &Observed) {
     if let (Some(spec), Some(mark)) = (&mut set.spec, passwords(server, &observed.credentials)) {
         annotate(&mut spec.template, PASSWORDS, mark);
     }
@@ -276,13 +280,12 @@ fn mark_passwords(set: &mut StatefulSet, server: &str, observed: &Observed) {
 
 /// Whether all pods of the managed servers use the current Secret, and all servers are healthy.
 pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
-    let made = |server: &str| {
+    let made = |server: Server| {
         observed
-            .stateful_sets
-            .get(&cluster.part(server))
+            .stateful_set(cluster, server)
             .filter(|live| live.current && live.settled && live.ready >= live.desired && live.desired > 0)
     };
-    let takes = |server: &str| {
+    let takes = |server: Server| {
         made(server).is_some_and(|live| {
             let annotations = live.template.metadata.as_ref().and_then(|meta| meta.annotations.as_ref());
             let mark = annotations.and_then(|annotations| annotations.get(PASSWORDS));
@@ -291,9 +294,9 @@ pub(crate) fn take_passwords(cluster: &Cluster, observed: &Observed) -> bool {
     };
     let well =
         !observed.dependencies.is_empty() && observed.dependencies.iter().all(Dependency::has_all_copies);
-    well && (!cluster.mongodb.is_managed() || made("mongodb").is_some())
-        && (!cluster.redis.is_managed() || takes("redis"))
-        && (!cluster.kafka.is_managed() || takes("kafka"))
+    well && (!cluster.mongodb.is_managed() || made(Server::MongoDb).is_some())
+        && (!cluster.redis.is_managed() || takes(Server::Redis))
+        && (!cluster.kafka.is_managed() || takes(Server::Kafka))
 }
 
 /// Gives all containers of a server the certificate, and new pods when it is renewed.
@@ -340,7 +343,7 @@ fn server(name: &str, asked: &Asked, number: u16) -> Container {
 
 /// Whether pods are asked at addresses of IPv6, of which mongod must be told; where there are none it does not start with that word.
 fn by_ipv6(cluster: &Cluster, observed: &Observed) -> bool {
-    let service = observed.there.get(&("Service".to_owned(), cluster.part("mongodb")));
+    let service = observed.there.get(&("Service".to_owned(), cluster.part(Server::MongoDb)));
     observed.ipv6 || service.is_some_and(|service| service.data["spec"]["ipFamilies"][0] == "IPv6")
 }
 
@@ -366,7 +369,7 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
         "/keys/mongo-keyfile",
     ];
     let account = Account::in_use(&observed.credentials);
-    let mut container = server("mongodb", asked, 27017);
+    let mut container = server(Server::MongoDb.name(), asked, Server::MongoDb.port());
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     if asked.template >= template::KEPT_OWNERS && by_ipv6(cluster, observed) {
         words.push("--ipv6".into());
@@ -392,12 +395,19 @@ fn mongodb(cluster: &Cluster, managed: &Managed, asked: &Asked, observed: &Obser
     let init = Container {
         name: "key-file".into(),
         volume_mounts: Some(vec![mount("secret", "/secret", true), mount("keys", "/keys", false)]),
-        ..helper(cluster, "mongodb", observed, asked, words)
+        ..helper(cluster, Server::MongoDb, observed, asked, words)
     };
     let volumes =
         vec![secret_file(cluster, "secret", key::MONGO_KEYFILE), small_dir("keys", asked), scratch(asked)];
-    let server =
-        Server { name: "mongodb", user: MONGODB_USER, container, init: Some(init), volumes, managed, asked };
+    let server = Parts {
+        server: Server::MongoDb,
+        user: MONGODB_USER,
+        container,
+        init: Some(init),
+        volumes,
+        managed,
+        asked,
+    };
     stateful_set(cluster, server, observed)
 }
 
@@ -416,7 +426,7 @@ fn redis(
     hosts: &[String],
     observed: &Observed,
 ) -> StatefulSet {
-    let mut container = server("redis", asked, topology::redis::PORT);
+    let mut container = server(Server::Redis.name(), asked, Server::Redis.port());
     let mut command = vec!["redis-server".to_owned(), "/etc/redis/redis.conf".to_owned()];
     command.extend(redis_memory(asked));
     container.command = Some(command);
@@ -427,8 +437,8 @@ fn redis(
         mount("tmp", "/tmp", false),
     ]);
     let managed = &managed.server;
-    let parts = |container, init, volumes| Server {
-        name: "redis",
+    let parts = |container, init, volumes| Parts {
+        server: Server::Redis,
         user: REDIS_USER,
         container,
         init,
@@ -440,7 +450,7 @@ fn redis(
         let volumes = vec![secret_file(cluster, "config", key::REDIS_CONF), scratch(asked)];
         return stateful_set(cluster, parts(container, None, volumes), observed);
     }
-    let host = format!("$(POD_NAME).{}.{}.svc", cluster.part("redis"), cluster.namespace);
+    let host = format!("$(POD_NAME).{}.{}.svc", cluster.part(Server::Redis), cluster.namespace);
     let words = ["redis-member", "--host", &host, "--hosts", &hosts.join(","), "--to", "/etc/redis"];
     let files = ["--password-file", "/password/redis-password", "--base", "/base/redis.conf"];
     let words = words.into_iter().chain(files).map(str::to_owned).collect();
@@ -452,7 +462,7 @@ fn redis(
             mount("password", "/password", true),
             mount("config", "/etc/redis", false),
         ]),
-        ..helper(cluster, "redis", observed, asked, words)
+        ..helper(cluster, Server::Redis, observed, asked, words)
     };
     let password = Account::in_use(&observed.credentials).redis_password;
     let volumes = vec![
@@ -470,16 +480,16 @@ fn redis(
     if let Some(pod) = set.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
         pod.containers.push(sentinel);
     }
-    as_set(cluster, &mut set, "redis", hosts.len() as i32, asked, observed);
+    as_set(cluster, &mut set, Server::Redis, hosts.len() as i32, asked, observed);
     set
 }
 
 /// Whether the member of Redis that is to be changed next is the master: another one must take over first.
 pub(crate) fn master_is_next(cluster: &Cluster, observed: &Observed) -> bool {
-    let live = observed.stateful_set(cluster, "redis");
+    let live = observed.stateful_set(cluster, Server::Redis);
     let members = redis_hosts(cluster, &observed.stateful_sets).len() as i32;
     let Some(live) = live.filter(|live| members > 1 && live.has_sentinels()) else { return false };
-    let next = changeable_from(Some(live), members, in_sync(observed, "redis"));
+    let next = changeable_from(Some(live), members, in_sync(observed, Server::Redis));
     next < live.partition && observed.redis_master == Some(next)
 }
 
@@ -490,7 +500,10 @@ fn alone(cluster: &Cluster, protocol: &str, asked: &Asked) -> Vec<EnvVar> {
     let mut identity = vec![
         value("KAFKA_NODE_ID", "1"),
         value("KAFKA_LISTENERS", "CLIENT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093"),
-        value("KAFKA_ADVERTISED_LISTENERS", &format!("CLIENT://{}:9092", member_host(cluster, "kafka", 0))),
+        value(
+            "KAFKA_ADVERTISED_LISTENERS",
+            &format!("CLIENT://{}:9092", member_host(cluster, Server::Kafka, 0)),
+        ),
         value("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", &format!("CLIENT:{protocol},CONTROLLER:{controller}")),
         value("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
         value("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
@@ -532,9 +545,9 @@ fn authorizer() -> [EnvVar; 4] {
 /// One of several brokers that are all controllers too. Every record is kept by all of three; two copies acknowledge it.
 fn member(cluster: &Cluster, brokers: i32, protocol: &str) -> Vec<EnvVar> {
     let voters: Vec<String> = (0..brokers)
-        .map(|broker| format!("{broker}@{}:9093", member_host(cluster, "kafka", broker)))
+        .map(|broker| format!("{broker}@{}:9093", member_host(cluster, Server::Kafka, broker)))
         .collect();
-    let host = format!("$(POD_NAME).{}.{}.svc", cluster.part("kafka"), cluster.namespace);
+    let host = format!("$(POD_NAME).{}.{}.svc", cluster.part(Server::Kafka), cluster.namespace);
     let copies = brokers.to_string();
     let [mechanism, login] = controller_login(cluster);
     vec![
@@ -570,7 +583,7 @@ fn kafka(
     brokers: i32,
     observed: &Observed,
 ) -> StatefulSet {
-    let mut container = server("kafka", asked, 9092);
+    let mut container = server(Server::Kafka.name(), asked, Server::Kafka.port());
     let encrypted = servers_speak_tls(&observed.credentials);
     let protocol = if encrypted { "SASL_SSL" } else { "SASL_PLAINTEXT" };
     let identity =
@@ -618,9 +631,10 @@ fn kafka(
     let logs = empty_dir("logs", asked.template, "1Gi");
     let volumes = vec![scratch(asked), small_dir("config", asked), logs];
     let managed = &managed.server;
-    let parts = Server { name: "kafka", user: KAFKA_USER, container, init: None, volumes, managed, asked };
+    let parts =
+        Parts { server: Server::Kafka, user: KAFKA_USER, container, init: None, volumes, managed, asked };
     let mut object = stateful_set(cluster, parts, observed);
-    as_set(cluster, &mut object, "kafka", brokers, asked, observed);
+    as_set(cluster, &mut object, Server::Kafka, brokers, asked, observed);
     if brokers > 1
         && let Some(spec) = &mut object.spec
     {
@@ -634,7 +648,7 @@ fn kafka(
 fn as_set(
     cluster: &Cluster,
     object: &mut StatefulSet,
-    server: &str,
+    server: Server,
     members: i32,
     asked: &Asked,
     observed: &Observed,
@@ -643,7 +657,7 @@ fn as_set(
     let live = observed.stateful_set(cluster, server);
     spec.replicas = Some(members);
     let mut partition = changeable_from(live, members, in_sync(observed, server));
-    if server == "redis" {
+    if server == Server::Redis {
         match live {
             // A single server becomes the first of a set: its new members come first, they copy from it.
             Some(live) if !live.has_sentinels() => partition = 0,
@@ -685,8 +699,11 @@ pub(crate) fn change_all_members(objects: &mut [DynamicObject]) {
 }
 
 /// Every copy is there, by what the server itself says.
-fn in_sync(observed: &Observed, server: &str) -> bool {
-    observed.dependencies.iter().any(|dependency| dependency.name == server && dependency.has_all_copies())
+fn in_sync(observed: &Observed, server: Server) -> bool {
+    observed
+        .dependencies
+        .iter()
+        .any(|dependency| dependency.name == server.name() && dependency.has_all_copies())
 }
 
 /// The first ordinal whose pod may get a new template. Members are changed one at a time, from the last, each only while all the others
@@ -762,7 +779,7 @@ mod tests {
     fn a_pod_that_cannot_come_up_gets_what_mends_it_and_those_that_serve_wait() {
         let cluster = validate(&object("kafka: {managed: {brokers: 3}}")).unwrap();
         let strategy = |live: Rollout| {
-            let stateful_sets = BTreeMap::from([(cluster.part("kafka"), live)]);
+            let stateful_sets = BTreeMap::from([(cluster.part(Server::Kafka), live)]);
             let observed = Observed { stateful_sets, ..Default::default() };
             let objects = objects(&cluster, &observed, &all_asked(&cluster, &observed));
             let set = objects.iter().find(|object| {
@@ -816,7 +833,7 @@ mod tests {
     #[test]
     fn a_server_that_is_changed_anyway_gets_a_helper_that_can_be_pulled() {
         let cluster = validate(&object("mongodb: {managed: {resources: {memoryLimit: 8Gi}}}")).unwrap();
-        let of = |cluster: &Cluster| all_asked(cluster, &Observed::default())["mongodb"].clone();
+        let of = |cluster: &Cluster| all_asked(cluster, &Observed::default())[&Server::MongoDb].clone();
         let image = |asked: Asked| {
             let init_image = "gone.example.org/s:0.1.0".to_owned();
             let live = Rollout { asked: Some(asked), init_image, ..Default::default() };
@@ -869,7 +886,7 @@ mod tests {
             let observed = Observed { credentials, ..Default::default() };
             let command = |template: u32| {
                 let mut made_of = made_of.clone();
-                made_of.get_mut("redis").unwrap().template = template;
+                made_of.get_mut(&Server::Redis).unwrap().template = template;
                 let all = objects(&cluster, &observed, &made_of);
                 let set = all.iter().find(|object| {
                     object.metadata.name.as_deref() == Some("chat-redis")
@@ -927,7 +944,7 @@ mod tests {
         let mut observed =
             Observed { credentials: complete(&cluster, BTreeMap::new()), ..Default::default() };
         let mut see = |live: Rollout, master: i32, message: &str| {
-            observed.stateful_sets = BTreeMap::from([(cluster.part("redis"), live)]);
+            observed.stateful_sets = BTreeMap::from([(cluster.part(Server::Redis), live)]);
             observed.redis_master = Some(master);
             observed.dependencies = vec![dependency(message)];
             (partition_of(&cluster, &observed), master_is_next(&cluster, &observed))
@@ -1046,7 +1063,7 @@ mod tests {
         let live = Rollout { desired: 7, current: true, settled: true, ..Default::default() };
         let mut observed = Observed {
             credentials: complete(&one, BTreeMap::new()),
-            stateful_sets: BTreeMap::from([(one.part("mongodb"), live)]),
+            stateful_sets: BTreeMap::from([(one.part(Server::MongoDb), live)]),
             ..Default::default()
         };
         let pods = |cluster: &Cluster, observed: &Observed| replicas(cluster, observed, "chat-mongodb");
@@ -1059,8 +1076,10 @@ mod tests {
     fn the_number_of_brokers_is_what_there_is() {
         let cluster = validate(&object("kafka: {managed: {brokers: 3}}")).unwrap();
         let live = Rollout { desired: 7, current: true, settled: true, ..Default::default() };
-        let observed =
-            Observed { stateful_sets: BTreeMap::from([(cluster.part("kafka"), live)]), ..Default::default() };
+        let observed = Observed {
+            stateful_sets: BTreeMap::from([(cluster.part(Server::Kafka), live)]),
+            ..Default::default()
+        };
         assert_eq!(brokers(&cluster, &BTreeMap::new()), 3);
         assert_eq!(brokers(&cluster, &observed.stateful_sets), 1);
         let blockers = crate::plan::plan(&cluster, &observed).blockers;

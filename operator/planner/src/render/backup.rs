@@ -6,12 +6,13 @@ use k8s_openapi::{
 };
 use kube_core::DynamicObject;
 use sha2::{Digest, Sha256};
+use topology::{Job, Service};
 
 use crate::{
     calendar,
     model::{
-        backup_run::{BACKUP, PART},
-        cluster::{Cluster, SERVICES},
+        backup_run::PART,
+        cluster::Cluster,
         observed::Observed,
         pod_template::{image, version_of},
     },
@@ -35,7 +36,7 @@ fn series(cluster: &Cluster) -> String {
 
 /// The image that runs: one that is only wanted may not exist, or never come.
 fn running_image(cluster: &Cluster, observed: &Observed, running: &str) -> String {
-    let live = SERVICES.iter().filter_map(|service| observed.deployment(cluster, service));
+    let live = Service::ALL.into_iter().filter_map(|service| observed.deployment(cluster, service));
     let found = live.map(|live| &live.template).find(|template| version_of(template) == running);
     found.map_or_else(|| cluster.image.clone(), |template| image(template).to_owned())
 }
@@ -56,7 +57,7 @@ pub(crate) fn cron_job(
     let name = cluster.part(PART);
     let (id, keep) = (series(cluster), backup.kept().to_string());
     let words = ["backup", "--config", "/config", "--scheduled", &id, "--keep", &keep, "--report", REPORT];
-    let mut job = asked_for(cluster, settings, &name, BACKUP, words.map(str::to_owned).to_vec());
+    let mut job = asked_for(cluster, settings, &name, Job::Backup.into(), words.map(str::to_owned).to_vec());
     let mut spec = job.spec.take().unwrap_or_default();
     // The CronJob removes them.
     spec.ttl_seconds_after_finished = None;
@@ -67,7 +68,7 @@ pub(crate) fn cron_job(
     }
     let zone = if backup.time_zone.is_empty() { calendar::UTC } else { &backup.time_zone };
     Some(dynamic(&CronJob {
-        metadata: metadata(cluster, &name, BACKUP),
+        metadata: metadata(cluster, &name, Job::Backup),
         spec: Some(CronJobSpec {
             schedule: backup.schedule.clone(),
             time_zone: Some(zone.to_owned()),
@@ -126,7 +127,7 @@ mod tests {
             template: template.unwrap(),
             ..Default::default()
         };
-        let deployments = SERVICES.iter().map(|service| (cluster.part(service), live.clone())).collect();
+        let deployments = Service::ALL.iter().map(|service| (cluster.part(service), live.clone())).collect();
         Observed { deployments, ..Default::default() }
     }
 

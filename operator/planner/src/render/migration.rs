@@ -10,6 +10,7 @@ use k8s_openapi::{
 };
 use kube_core::DynamicObject;
 use sha2::{Digest, Sha256};
+use topology::Component;
 
 use crate::{
     model::{cluster::Cluster, observed::Observed, secret::key},
@@ -55,7 +56,7 @@ pub fn due(cluster: &Cluster, settings: &Settings, observed: &Observed) -> Strin
 
 /// The Job with a name.
 pub fn job(cluster: &Cluster, settings: &Settings, name: &str) -> DynamicObject {
-    let container = container(cluster, settings, "migrate", template::NEWEST);
+    let container = container(cluster, settings, topology::Job::Migrate, template::NEWEST);
     let mut job = once(cluster, settings, name, container, TRIES);
     // Pods that failed stay until the Job is removed: what they said is told.
     if let Some(pod) = job.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) {
@@ -125,7 +126,7 @@ pub fn asked_for(
     cluster: &Cluster,
     settings: &Settings,
     name: &str,
-    component: &str,
+    component: Component,
     words: Vec<String>,
 ) -> Job {
     let mut container = container(cluster, settings, component, template::NEWEST);
@@ -152,7 +153,13 @@ mod tests {
     fn environment(spec: &str) -> Vec<(String, String)> {
         let cluster = validate(&object(spec)).unwrap();
         let settings = Settings::of(&cluster, &Observed::default());
-        let job = asked_for(&cluster, &settings, "chat-backup-1", "backup", vec!["backup".into()]);
+        let job = asked_for(
+            &cluster,
+            &settings,
+            "chat-backup-1",
+            topology::Job::Backup.into(),
+            vec!["backup".into()],
+        );
         let pod = job.spec.unwrap().template.spec.unwrap();
         let all = pod.containers[0].env.clone().unwrap();
         let shown = |variable: EnvVar| {

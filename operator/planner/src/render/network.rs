@@ -11,6 +11,7 @@ use k8s_openapi::{
     },
 };
 use kube_core::DynamicObject;
+use topology::Server;
 
 use crate::{
     model::{cluster::Cluster, observed::Observed},
@@ -20,8 +21,6 @@ use crate::{
         services::{ADMIN_PORT, API_PORT, WS_PORT},
     },
 };
-
-pub const SERVERS: [&str; 3] = ["mongodb", "redis", "kafka"];
 
 /// The cluster's own pods reach all of each other; clients, proxies and Prometheus reach the services' public ports; the operator reaches
 /// the backing servers, which nobody else does.
@@ -91,7 +90,7 @@ fn policy(
     let which = LabelSelectorRequirement {
         key: COMPONENT.into(),
         operator: operator.into(),
-        values: Some(SERVERS.map(str::to_owned).to_vec()),
+        values: Some(Server::ALL.map(|server| server.to_string()).to_vec()),
     };
     NetworkPolicy {
         metadata: metadata(cluster, &cluster.part(name), name),
@@ -111,9 +110,10 @@ fn policy(
 mod tests {
     use std::collections::BTreeMap;
 
+    use topology::Service;
+
     use super::*;
     use crate::{
-        model::cluster::SERVICES,
         render::labels::pod_labels,
         validate::{tests::object, validate},
     };
@@ -171,9 +171,9 @@ mod tests {
         let pod = |component: &str| pod_labels(&cluster, component);
         let operator = BTreeMap::from([("app.kubernetes.io/name".to_owned(), "openim-operator".to_owned())]);
         let stranger = BTreeMap::from([("app".to_owned(), "stranger".to_owned())]);
-        for server in SERVERS {
+        for server in Server::ALL.map(Server::name) {
             let to = pod(server);
-            for service in SERVICES.into_iter().chain(["migrate", server]) {
+            for service in Service::ALL.map(Service::name).into_iter().chain(["migrate", server]) {
                 assert!(allowed(&policies, &to, 9092, ("team", &pod(service))), "{service} to {server}");
             }
             assert!(allowed(&policies, &to, 9092, ("openim-system", &operator)));
@@ -181,8 +181,8 @@ mod tests {
             assert!(!allowed(&policies, &to, 9092, ("team", &stranger)));
             assert!(!allowed(&policies, &to, 9092, ("elsewhere", &pod("msg"))));
         }
-        for service in SERVICES {
-            let to = pod(service);
+        for service in Service::ALL {
+            let to = pod(service.name());
             assert!(allowed(&policies, &to, 10_105, ("team", &pod("gateway"))));
             assert!(
                 !allowed(&policies, &to, 10_105, ("team", &stranger)),
@@ -208,7 +208,7 @@ mod tests {
             .collect();
         let operator = BTreeMap::from([("app.kubernetes.io/name".to_owned(), "openim-operator".to_owned())]);
         let any = BTreeMap::from([("app".to_owned(), "any".to_owned())]);
-        for service in SERVICES {
+        for service in Service::ALL {
             let to = pod_labels(&cluster, service);
             assert!(allowed(&policies, &to, ADMIN_PORT, ("monitoring", &any)));
             assert!(allowed(&policies, &to, ADMIN_PORT, ("openim-system", &operator)));

@@ -2,11 +2,12 @@
 
 use crds::RedisMode;
 use k8s_openapi::api::core::v1::EnvVar;
+use topology::{Component, Job, Service};
 
 use crate::{
     connections::redis_hosts,
     model::{
-        cluster::{Backing, Cluster, SERVICES},
+        cluster::{Backing, Cluster},
         observed::Observed,
         secret::{Account, key, servers_speak_tls, services_speak_tls},
     },
@@ -198,34 +199,72 @@ fn of_kafka(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<Refere
     all
 }
 
-/// What runs once and ends; it answers nobody.
-const JOBS: [&str; 3] = ["migrate", "backup", "restore"];
-
-/// All components of a cluster that have pods.
-pub(crate) fn parts() -> impl Iterator<Item = &'static str> {
-    SERVICES.into_iter().chain(JOBS)
+/// All components of a cluster that have pods of the services' image.
+pub(crate) fn parts() -> impl Iterator<Item = Component> {
+    Service::ALL.into_iter().map(Component::from).chain(Job::ALL.map(Component::from))
 }
 
-/// Whether a part does something with what a secret opens. Its connections are made in services/server/src/run.rs.
-fn uses(cluster: &Cluster, part: &str, of: Use) -> bool {
-    let calls_hooks = cluster.spec.webhooks.is_some()
-        && !JOBS.contains(&part)
-        && !["auth", "third", "api", "cron"].contains(&part);
+/// Whether a service takes part in what webhooks may change, or reports it to them.
+fn calls_hooks(service: Service) -> bool {
+    match service {
+        Service::User
+        | Service::Relation
+        | Service::Conversation
+        | Service::Group
+        | Service::Transfer
+        | Service::Push
+        | Service::Msg
+        | Service::Gateway => true,
+        Service::Auth | Service::Third | Service::Api | Service::Cron => false,
+    }
+}
+
+/// Whether a service does something with what a secret opens. Its connections are made in services/server/src/run.rs.
+fn service_uses(cluster: &Cluster, service: Service, of: Use) -> bool {
+    let calls_hooks = cluster.spec.webhooks.is_some() && calls_hooks(service);
     match of {
-        Use::Calls => !JOBS.contains(&part),
-        Use::Logins => part == "auth",
-        Use::MongoDb => !["gateway", "api"].contains(&part),
-        Use::Redis => ["user", "relation", "conversation", "group", "push", "msg", "gateway"].contains(&part),
+        Use::Calls => true,
+        Use::Logins => service == Service::Auth,
+        Use::MongoDb => !matches!(service, Service::Gateway | Service::Api),
+        Use::Redis => match service {
+            Service::User
+            | Service::Relation
+            | Service::Conversation
+            | Service::Group
+            | Service::Push
+            | Service::Msg
+            | Service::Gateway => true,
+            Service::Auth | Service::Third | Service::Transfer | Service::Api | Service::Cron => false,
+        },
         // After hooks go through Kafka.
-        Use::Kafka => calls_hooks || ["transfer", "push", "msg"].contains(&part),
-        Use::Topics => part == "migrate",
-        Use::ObjectStorage => ["third", "cron"].contains(&part) || JOBS.contains(&part),
+        Use::Kafka => calls_hooks || service.reads_kafka() || service == Service::Msg,
+        Use::Topics => false,
+        Use::ObjectStorage => matches!(service, Service::Third | Service::Cron),
         Use::Hooks => calls_hooks,
     }
 }
 
+/// The same of what runs once and ends: it answers nobody.
+fn job_uses(job: Job, of: Use) -> bool {
+    match of {
+        Use::MongoDb | Use::ObjectStorage => true,
+        Use::Topics => job == Job::Migrate,
+        Use::Calls | Use::Logins | Use::Redis | Use::Kafka | Use::Hooks => false,
+    }
+}
+
+/// Whether a part does something with what a secret opens.
+fn uses(cluster: &Cluster, part: Component, of: Use) -> bool {
+    match part {
+        Component::Service(service) => service_uses(cluster, service, of),
+        Component::Job(job) => job_uses(job, of),
+        // They have secrets of their own (`backing`).
+        Component::Server(_) => false,
+    }
+}
+
 /// What of all a part is given.
-pub(crate) fn given(all: &[Reference], cluster: &Cluster, part: &str) -> Vec<Reference> {
+pub(crate) fn given(all: &[Reference], cluster: &Cluster, part: Component) -> Vec<Reference> {
     all.iter().filter(|reference| uses(cluster, part, reference.of)).cloned().collect()
 }
 
@@ -233,7 +272,7 @@ pub(crate) fn given(all: &[Reference], cluster: &Cluster, part: &str) -> Vec<Ref
 pub(crate) fn values(
     cluster: &Cluster,
     observed: &Observed,
-    part: &str,
+    part: Component,
     revision: u32,
 ) -> Vec<(&'static str, String)> {
     let mut values = Vec::new();
@@ -347,8 +386,10 @@ kafka: {external: {address: ['kafka:9092'], secretName: kafka}}
             let theirs = observed.external.entry("redis".into()).or_default();
             theirs.insert("sentinel-password".into(), "another".into());
             let settings = Settings::of(&cluster, &observed);
-            let names =
-                settings.environment("gateway", template::NEWEST).into_iter().map(|variable| variable.name);
+            let names = settings
+                .environment(Service::Gateway, template::NEWEST)
+                .into_iter()
+                .map(|variable| variable.name);
             names.collect::<Vec<_>>()
         };
         let password = "IMENV_REDIS_SENTINELMODE_PASSWORD".to_owned();
@@ -408,7 +449,7 @@ kafka: {external: {address: ['kafka:9092'], secretName: kafka}}
             observed.external.entry(secret.into()).or_default().insert(item.into(), "another".into());
             let changed: Vec<&str> = parts()
                 .zip(before.iter().zip(hashes(&observed)))
-                .filter_map(|(part, (before, after))| (*before != after).then_some(part))
+                .filter_map(|(part, (before, after))| (*before != after).then_some(part.name()))
                 .collect();
             assert_eq!(changed, theirs, "{secret}");
             observed.external = self::observed(&cluster).external;

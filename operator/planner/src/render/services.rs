@@ -7,9 +7,9 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            ConfigMapProjection, Container, KeyToPath, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
-            ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Service, ServicePort, ServiceSpec,
-            SleepAction, Volume, VolumeProjection,
+            ConfigMapProjection, Container, ContainerPort, KeyToPath, Lifecycle, LifecycleHandler, PodSpec,
+            PodTemplateSpec, ProjectedVolumeSource, SecretProjection, SecretVolumeSource,
+            Service as KubeService, ServicePort, ServiceSpec, SleepAction, Volume, VolumeProjection,
         },
         networking::v1::{
             HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule,
@@ -21,6 +21,7 @@ use k8s_openapi::{
 use kube_core::{DynamicObject, TypeMeta};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use topology::{Component, Service};
 
 use crate::{
     doors,
@@ -28,7 +29,7 @@ use crate::{
         asked,
         assessment::{Assessment, Scale},
         certificates::Current,
-        cluster::{Cluster, SERVICES},
+        cluster::Cluster,
         door,
         names::{BUILT_BY, CONFIG_HASH, PARTITIONS, REVISION, SCALED_AT},
         observed::Observed,
@@ -57,9 +58,26 @@ pub(crate) const WS_PORT: u16 = 10001;
 /// Seconds between leaving the endpoints and the stop signal.
 const ENDPOINT_DELAY: i64 = 3;
 
-fn rpc_port(service: &str) -> Option<u16> {
-    let config = config::Config::default();
-    config::Service::ALL.into_iter().find(|known| known.name() == service).map(|known| config.rpc_port(known))
+fn rpc_port(service: Service) -> Option<u16> {
+    service.is_called().then(|| config::Config::default().rpc_port(service))
+}
+
+/// The port that clients of the cluster use.
+fn client_port(service: Service) -> Option<ContainerPort> {
+    match service {
+        Service::Gateway => Some(port("ws", WS_PORT)),
+        Service::Api => Some(port("http", API_PORT)),
+        Service::Auth
+        | Service::User
+        | Service::Relation
+        | Service::Conversation
+        | Service::Group
+        | Service::Third
+        | Service::Transfer
+        | Service::Push
+        | Service::Msg
+        | Service::Cron => None,
+    }
 }
 
 /// The objects of the services.
@@ -80,12 +98,12 @@ pub fn objects(
     assessment: &Assessment,
 ) -> Services {
     let mut names: Vec<DynamicObject> =
-        SERVICES.into_iter().map(|name| dynamic(&headless(cluster, name))).collect();
+        Service::ALL.into_iter().map(|name| dynamic(&headless(cluster, name))).collect();
     // By this word implementations of the Gateway API know that connections are upgraded.
     let websocket = cluster.spec.gateway_api.as_ref().map(|_| "kubernetes.io/ws");
-    names.push(dynamic(&front_door(cluster, "gateway-ws", "gateway", WS_PORT, websocket)));
-    names.push(dynamic(&front_door(cluster, "api-http", "api", API_PORT, None)));
-    let wanted = SERVICES
+    names.push(dynamic(&front_door(cluster, "gateway-ws", Service::Gateway, WS_PORT, websocket)));
+    names.push(dynamic(&front_door(cluster, "api-http", Service::Api, API_PORT, None)));
+    let wanted = Service::ALL
         .into_iter()
         .map(|service| {
             let scale = assessment.scale(service);
@@ -95,7 +113,7 @@ pub fn objects(
         })
         .collect();
     let mut others = Vec::new();
-    for name in SERVICES {
+    for name in Service::ALL {
         others.push(dynamic(&availability::budget(cluster, name)));
         others.extend(availability::autoscaler(cluster, name).as_ref().map(dynamic));
     }
@@ -118,16 +136,16 @@ fn service_port(name: &str, number: u16) -> ServicePort {
     }
 }
 
-fn headless(cluster: &Cluster, name: &str) -> Service {
+fn headless(cluster: &Cluster, name: Service) -> KubeService {
     let mut ports = vec![service_port("admin", ADMIN_PORT)];
     ports.extend(rpc_port(name).map(|number| service_port("rpc", number)));
-    Service {
+    KubeService {
         metadata: metadata(cluster, &cluster.part(name), name),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".into()),
             selector: Some(pod_labels(cluster, name)),
             // A draining gateway takes pushes to its last connection.
-            publish_not_ready_addresses: (name == "gateway").then_some(true),
+            publish_not_ready_addresses: (name == Service::Gateway).then_some(true),
             ports: Some(ports),
             ..Default::default()
         }),
@@ -142,16 +160,16 @@ const CONTOUR_LIMIT: &str = "1000000";
 fn front_door(
     cluster: &Cluster,
     name: &str,
-    component: &str,
+    component: Service,
     number: u16,
     protocol: Option<&str>,
-) -> Service {
+) -> KubeService {
     let mut port = service_port("http", number);
     port.app_protocol = protocol.map(str::to_owned);
     let mut metadata = metadata(cluster, &cluster.part(name), component);
     let limits = CONTOUR_LIMITS.map(|limit| (format!("projectcontour.io/{limit}"), CONTOUR_LIMIT.to_owned()));
     metadata.annotations.get_or_insert_default().extend(limits);
-    Service {
+    KubeService {
         metadata,
         spec: Some(ServiceSpec {
             selector: Some(pod_labels(cluster, component)),
@@ -181,12 +199,18 @@ pub(crate) fn config_volume(cluster: &Cluster, settings: &Settings) -> Volume {
 }
 
 /// The container of a service, without probes, in a template of a revision.
-pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str, template: u32) -> Container {
+pub(crate) fn container(
+    cluster: &Cluster,
+    settings: &Settings,
+    role: impl Into<Component>,
+    template: u32,
+) -> Container {
+    let role = role.into();
     Container {
-        name: role.into(),
+        name: role.to_string(),
         image: Some(cluster.image.clone()),
         image_pull_policy: Some(cluster.spec.image.pull_policy.as_str().into()),
-        args: Some(vec![role.into(), "--config".into(), "/config".into()]),
+        args: Some(vec![role.to_string(), "--config".into(), "/config".into()]),
         env: Some(settings.environment(role, template)),
         volume_mounts: Some(vec![mount("config", "/config", true)]),
         security_context: Some(container_security()),
@@ -197,9 +221,9 @@ pub(crate) fn container(cluster: &Cluster, settings: &Settings, role: &str, temp
 }
 
 /// Changes with the user's settings of a service's pods, but not with the operator's version.
-fn revision(cluster: &Cluster, settings: &Settings, name: &str, template: u32) -> String {
+fn revision(cluster: &Cluster, settings: &Settings, name: Service, template: u32) -> String {
     let wanted = cluster.service(name);
-    let push = cluster.spec.offline_push.as_ref().filter(|_| name == "push");
+    let push = cluster.spec.offline_push.as_ref().filter(|_| name == Service::Push);
     let mut asked = json!([
         cluster.image,
         cluster.spec.image.pull_policy,
@@ -208,7 +232,7 @@ fn revision(cluster: &Cluster, settings: &Settings, name: &str, template: u32) -
         wanted.env,
         cluster.spec.pods,
         push,
-        (name == "gateway").then_some(cluster.spec.config.gateway_drain_seconds),
+        (name == Service::Gateway).then_some(cluster.spec.config.gateway_drain_seconds),
     ]);
     // What is not asked for must not change the revision of what runs.
     if let (Some(own), Some(asked)) = (&wanted.pods, asked.as_array_mut()) {
@@ -221,7 +245,7 @@ fn revision(cluster: &Cluster, settings: &Settings, name: &str, template: u32) -
 fn deployment(
     cluster: &Cluster,
     settings: &Settings,
-    name: &str,
+    name: Service,
     scale: Scale,
     observed: &Observed,
 ) -> Deployment {
@@ -246,7 +270,7 @@ fn note(deployment: &mut Deployment, certificates: &Current) {
 }
 
 /// With a template of a revision.
-fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, template: u32) -> Deployment {
+fn made_of(cluster: &Cluster, settings: &Settings, name: Service, scale: Scale, template: u32) -> Deployment {
     let wanted = cluster.service(name);
     let mut container = container(cluster, settings, name, template);
     let limits = &wanted.resources;
@@ -259,11 +283,7 @@ fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, tem
     container.liveness_probe = Some(http_probe("/healthz", ADMIN_PORT, 10, 6));
     let mut ports = vec![port("admin", ADMIN_PORT)];
     ports.extend(rpc_port(name).map(|number| port("rpc", number)));
-    match name {
-        "gateway" => ports.push(port("ws", WS_PORT)),
-        "api" => ports.push(port("http", API_PORT)),
-        _ => {}
-    }
+    ports.extend(client_port(name));
     container.ports = Some(ports);
     container.lifecycle = Some(Lifecycle {
         pre_stop: Some(LifecycleHandler {
@@ -273,14 +293,14 @@ fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, tem
         ..Default::default()
     });
     let mut grace = 30 + ENDPOINT_DELAY;
-    if name == "gateway" {
+    if name == Service::Gateway {
         let drain = cluster.spec.config.gateway_drain_seconds;
         grace += i64::from(drain);
         container.env.get_or_insert_default().push(value("IMENV_GATEWAY_DRAINSECONDS", &drain.to_string()));
         container.env.get_or_insert_default().push(from_field("IMENV_GATEWAY_ADVERTISEHOST", "status.podIP"));
     }
     let mut volumes = vec![config_volume(cluster, settings)];
-    if let Some(push) = cluster.spec.offline_push.as_ref().filter(|_| name == "push") {
+    if let Some(push) = cluster.spec.offline_push.as_ref().filter(|_| name == Service::Push) {
         let source = SecretVolumeSource { secret_name: Some(push.secret_name.clone()), ..Default::default() };
         volumes.push(Volume { name: "push".into(), secret: Some(source), ..Default::default() });
         container.volume_mounts.get_or_insert_default().push(mount("push", "/push", true));
@@ -302,12 +322,13 @@ fn made_of(cluster: &Cluster, settings: &Settings, name: &str, scale: Scale, tem
     if template > asked::FIRST {
         annotations.insert(template::TEMPLATE.to_owned(), template.to_string());
     }
-    if name == "msg" {
+    if name == Service::Msg {
         annotations.insert(PARTITIONS.to_owned(), cluster.spec.config.kafka_partitions.to_string());
     }
     let policy = &cluster.spec.rollout;
     // One gateway drains at a time: the next goes when the one before has sent its clients elsewhere.
-    let drain = if name == "gateway" { cluster.spec.config.gateway_drain_seconds.cast_signed() } else { 0 };
+    let drain =
+        if name == Service::Gateway { cluster.spec.config.gateway_drain_seconds.cast_signed() } else { 0 };
     let mut metadata = metadata(cluster, &cluster.part(name), name);
     if let Some(changed) = scale.changed {
         metadata.annotations.get_or_insert_default().insert(SCALED_AT.to_owned(), changed.to_string());

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
 use kube_core::DynamicObject;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use topology::{Component, Service};
 
 use crate::{
     connections,
@@ -37,7 +38,7 @@ pub struct Settings {
     /// Environment with references to all Secrets, as templates of the first revision have it.
     everything: Vec<EnvVar>,
     /// What each component gets of them in later revisions, and its hash.
-    own: BTreeMap<(&'static str, u32), (Vec<EnvVar>, String)>,
+    own: BTreeMap<(Component, u32), (Vec<EnvVar>, String)>,
     /// The same for the migration, which does not run again for every new certificate.
     pub migration_hash: String,
     /// Whether the managed MongoDB uses TLS.
@@ -215,7 +216,7 @@ impl Settings {
             secrets::parts().map(move |part| {
                 let given = secrets::given(&all, cluster, part);
                 let values = secrets::values(cluster, observed, part, revision);
-                let hash = hash(&given, &values, part == "push", revision);
+                let hash = hash(&given, &values, part == Component::Service(Service::Push), revision);
                 let values = values.iter().map(|(name, text)| value(name, text));
                 (
                     (part, revision),
@@ -237,16 +238,16 @@ impl Settings {
     }
 
     /// The environment of a part of the cluster in templates of a revision.
-    pub fn environment(&self, part: &str, revision: u32) -> Vec<EnvVar> {
+    pub fn environment(&self, part: impl Into<Component>, revision: u32) -> Vec<EnvVar> {
         if revision < template::OWN_SECRETS {
             return self.everything.clone();
         }
-        self.own.get(&(part, revision)).map(|(environment, _)| environment.clone()).unwrap_or_default()
+        self.own.get(&(part.into(), revision)).map(|(environment, _)| environment.clone()).unwrap_or_default()
     }
 
     /// Hash of the settings of a component in templates of a revision.
-    pub fn hash_of<'a>(&'a self, part: &'a str, revision: u32) -> &'a str {
-        let own = self.own.get(&(part, revision));
+    pub fn hash_of(&self, part: impl Into<Component>, revision: u32) -> &str {
+        let own = self.own.get(&(part.into(), revision));
         own.map_or(&self.hash, |(_, hash)| hash)
     }
 }

@@ -3,13 +3,9 @@
 //! nothing, and its template fixes still reach every cluster (docs/adr/0019-template-revisions.md).
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use topology::{Server, Service};
 
-use crate::model::{
-    asked::FIRST,
-    cluster::{Cluster, SERVICES},
-    observed::Observed,
-    pod_template::annotation,
-};
+use crate::model::{asked::FIRST, cluster::Cluster, observed::Observed, pod_template::annotation};
 
 /// Annotation of the pod templates of services: their revision; missing: the first.
 pub const TEMPLATE: &str = "openim.io/template";
@@ -35,7 +31,7 @@ pub fn of(template: &PodTemplateSpec) -> u32 {
 
 /// Whether the brokers of the managed Kafka know the services' accounts and have an authorizer.
 pub fn kafka_knows_users(cluster: &Cluster, observed: &Observed) -> bool {
-    observed.stateful_set(cluster, "kafka").is_some_and(|live| {
+    observed.stateful_set(cluster, Server::Kafka).is_some_and(|live| {
         let revision = live.asked.as_ref().map_or(FIRST, |asked| asked.template);
         live.current && live.settled && revision >= OWN_KAFKA_USER
     })
@@ -44,7 +40,7 @@ pub fn kafka_knows_users(cluster: &Cluster, observed: &Observed) -> bool {
 /// The revision for new pods of services. They cannot use an account that older brokers do not know, so brokers come first. Brokers that do not
 /// exist yet will know it.
 pub(crate) fn newest_of_services(cluster: &Cluster, observed: &Observed) -> u32 {
-    let is_there = observed.stateful_sets.contains_key(&cluster.part("kafka"));
+    let is_there = observed.stateful_set(cluster, Server::Kafka).is_some();
     if !cluster.kafka.is_managed() || !is_there || kafka_knows_users(cluster, observed) {
         NEWEST
     } else {
@@ -54,14 +50,14 @@ pub(crate) fn newest_of_services(cluster: &Cluster, observed: &Observed) -> u32 
 
 /// The services and managed servers that have an older template than new ones get.
 pub fn behind(cluster: &Cluster, observed: &Observed) -> Vec<String> {
-    let services = SERVICES.into_iter().filter(|service| {
-        observed.deployment(cluster, service).is_some_and(|live| of(&live.template) < NEWEST)
+    let services = Service::ALL.into_iter().filter(|service| {
+        observed.deployment(cluster, *service).is_some_and(|live| of(&live.template) < NEWEST)
     });
     let servers = cluster.servers().into_iter().map(|(server, _)| server).filter(|server| {
-        let live = observed.stateful_set(cluster, server);
+        let live = observed.stateful_set(cluster, *server);
         live.is_some_and(|live| live.asked.as_ref().map_or(FIRST, |asked| asked.template) < NEWEST)
     });
-    services.chain(servers).map(str::to_owned).collect()
+    services.map(Service::name).chain(servers.map(Server::name)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -91,8 +87,8 @@ mod tests {
         let mut observed =
             settled(&cluster, crate::credentials::complete(&cluster, std::collections::BTreeMap::new()));
         observed.deployments.clear();
-        let kafka = cluster.part("kafka");
-        let asked = crate::servers::all_asked(&cluster, &Observed::default())["kafka"].clone();
+        let kafka = cluster.part(Server::Kafka);
+        let asked = crate::servers::all_asked(&cluster, &Observed::default())[&Server::Kafka].clone();
         let mut see = |revision: u32, settled: bool| {
             let asked = Some(crate::model::asked::Asked { template: revision, ..asked.clone() });
             let live = observed.stateful_sets.get_mut(&kafka).unwrap();
@@ -111,8 +107,8 @@ mod tests {
         let cluster = validate(&object("{}")).unwrap();
         let mut observed =
             settled(&cluster, crate::credentials::complete(&cluster, std::collections::BTreeMap::new()));
-        let asked = crate::servers::all_asked(&cluster, &Observed::default())["kafka"].clone();
-        let live = observed.stateful_sets.get_mut(&cluster.part("kafka")).unwrap();
+        let asked = crate::servers::all_asked(&cluster, &Observed::default())[&Server::Kafka].clone();
+        let live = observed.stateful_sets.get_mut(&cluster.part(Server::Kafka)).unwrap();
         *live = Rollout { asked: Some(asked), settled: false, ..live.clone() };
         assert_eq!(revision_of_msg(&cluster, &observed), NEWEST);
         let edited = validate(&object("pods: {annotations: {team: chat}}")).unwrap();
