@@ -3,13 +3,13 @@
 use topology::Service;
 
 use crate::{
-    certificates,
+    certificates, doors,
     model::{
         assessment::{Assessment, Moves},
         cluster::Cluster,
         observed::Observed,
     },
-    scaling, servers, version,
+    moves, scaling, servers, version,
 };
 
 impl Assessment {
@@ -26,6 +26,8 @@ impl Assessment {
             scales: Service::ALL.into_iter().map(scale).collect(),
             servers: servers::drifts(cluster, observed),
             moves,
+            without_data: moves::held(cluster, observed),
+            taken: doors::taken(cluster, observed),
             certificates: certificates::assess(cluster, observed),
         }
     }

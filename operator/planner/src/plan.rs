@@ -9,7 +9,7 @@ use topology::Server;
 use crate::{
     accepted, authority_rotation,
     certificates::{Renewal, Urgency},
-    connections, doors,
+    connections,
     hold::hold,
     model::{
         assessment::Assessment,
@@ -67,8 +67,8 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     if let Some(taken) = names_taken.as_ref().filter(|_| observed.deployments.is_empty()) {
         plan.gate = Some(Gate { reason: Reason::NamesTaken, message: taken.message.clone() });
     }
-    if let Some(gate) = moves::held(cluster, observed).filter(|_| plan.gate.is_none()) {
-        plan.gate = Some(gate);
+    if plan.gate.is_none() {
+        plan.gate.clone_from(&assessment.without_data);
     }
     let name = render::migration::due(cluster, &settings, observed);
     let job = render::migration::job(cluster, &settings, &name);
@@ -107,7 +107,7 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     let monitoring = cluster.spec.monitoring.as_ref();
     plan.apply.extend(monitoring.map(|wanted| render::monitoring::pod_monitor(cluster, wanted)));
     let backups = render::backup::cron_job(cluster, &settings, observed, &assessment.running);
-    let moved = moves::held(cluster, observed).is_some();
+    let moved = assessment.without_data.is_some();
     let behind = backups.as_ref().filter(|_| moved || wait);
     let kept = behind.and_then(|wanted| render::backup::as_it_runs(wanted, observed));
     // Before services run there is nothing to back up, and a database that they do not use is not theirs.
@@ -135,7 +135,7 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     plan.changes.extend(authority_rotation::pending(cluster, observed));
     plan.changes.extend(tls_switch::pending(cluster, observed));
     plan.blockers.extend(names_taken.filter(|_| !observed.deployments.is_empty()));
-    plan.blockers.extend(doors::taken(cluster, observed).into_values());
+    plan.blockers.extend(assessment.taken.values().cloned());
     plan.blockers.extend(accepted::refused(cluster, observed));
     plan.blockers.extend(tls_switch::refused(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));

@@ -1,12 +1,14 @@
 //! The status, from the plan and the observed state, with the previous conditions for their transition times. Pure.
 
+use std::collections::BTreeMap;
+
 use crds::{Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use topology::Service;
 
 use crate::{
-    authority_rotation, backups, doors,
+    authority_rotation, backups,
     model::{
         cluster::Cluster,
         door,
@@ -329,7 +331,7 @@ pub fn of(
         dependencies: observed.dependencies.clone(),
         shared: shared::used(cluster, observed),
         backup,
-        endpoints: endpoints(cluster, observed),
+        endpoints: endpoints(cluster, &plan.assessment.taken),
         history: history(cluster, verdict.ready, &before.history, now),
         proof: before.proof.clone(),
     }
@@ -403,8 +405,7 @@ fn sentence(message: &str) -> String {
     with_end(&text)
 }
 
-fn endpoints(cluster: &Cluster, observed: &Observed) -> Endpoints {
-    let taken = doors::taken(cluster, observed);
+fn endpoints(cluster: &Cluster, taken: &BTreeMap<door::Kind, Blocker>) -> Endpoints {
     let (ingress, routes) = (&cluster.spec.ingress, &cluster.spec.gateway_api);
     let routes = routes.as_ref().filter(|_| !taken.contains_key(&door::Kind::Route));
     let ours = ingress.enabled && !taken.contains_key(&door::Kind::Ingress);
@@ -424,8 +425,6 @@ fn endpoints(cluster: &Cluster, observed: &Observed) -> Endpoints {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;

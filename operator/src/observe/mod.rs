@@ -193,10 +193,9 @@ fn is_broken(pod: &Pod) -> bool {
 }
 
 /// Pods, name and uid, that a StatefulSet is to replace and does not: where it starts its pods in order, it waits for those that do not serve.
-fn outdated(set: &StatefulSet, rollout: &Rollout, pods: &[Pod]) -> BTreeMap<String, String> {
-    old_pods(set, rollout, pods)
-        .into_iter()
-        .filter(|(ordinal, pod)| *ordinal >= rollout.partition && is_broken(pod))
+fn outdated(rollout: &Rollout, old: &BTreeMap<i32, &Pod>) -> BTreeMap<String, String> {
+    old.iter()
+        .filter(|(ordinal, pod)| **ordinal >= rollout.partition && is_broken(pod))
         .filter_map(|(_, pod)| Some((pod.name_any(), pod.uid()?)))
         .collect()
 }
@@ -501,17 +500,14 @@ async fn read_with_moves(
             rollout.trouble = trouble;
         }
     }
+    let mut to_replace = BTreeMap::new();
     for item in &sets {
         let Some(rollout) = stateful_sets.get_mut(&item.name_any()) else { continue };
         let old = old_pods(item, rollout, &pods);
+        to_replace.extend(outdated(rollout, &old));
         rollout.broken = old.iter().filter(|(_, pod)| is_broken(pod)).map(|(ordinal, _)| *ordinal).collect();
         rollout.old = old.into_keys().collect();
     }
-    let outdated = sets
-        .iter()
-        .filter_map(|set| Some(outdated(set, stateful_sets.get(&set.name_any())?, &pods)))
-        .flatten()
-        .collect();
     let finished_jobs = jobs
         .iter()
         .filter(|job| job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) > 0))
@@ -537,7 +533,7 @@ async fn read_with_moves(
         there,
         deployments: rollouts,
         stateful_sets,
-        outdated,
+        outdated: to_replace,
         volumes: claims.iter().map(|claim| (claim.name_any(), volume(claim))).collect(),
         finished_jobs,
         given_up,
@@ -631,11 +627,15 @@ mod tests {
             let container = json!({ "name": "redis", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state });
             json!({ "containerStatuses": [container] })
         };
+        let found = |set: &StatefulSet, pod: &Pod| {
+            let rollout = rollout_of_set(set);
+            outdated(&rollout, &old_pods(set, &rollout, std::slice::from_ref(pod)))
+        };
         let unscheduled = condition("PodScheduled", "False");
         let no_image = container(json!({ "waiting": { "reason": "ImagePullBackOff" } }));
         let no_volume = container(json!({ "waiting": { "reason": "ContainerCreating" } }));
         for stuck in [&unscheduled, &no_image, &no_volume] {
-            let found = outdated(&set(0), &rollout_of_set(&set(0)), &[pod("old", stuck.clone())]);
+            let found = found(&set(0), &pod("old", stuck.clone()));
             assert_eq!(found, [("chat-redis-1".to_owned(), "p".to_owned())].into());
         }
         let starting = container(json!({ "running": {} }));
@@ -645,7 +645,7 @@ mod tests {
             (set(0), pod("old", starting)),
             (set(2), pod("old", unscheduled)),
         ] {
-            assert!(outdated(&set, &rollout_of_set(&set), std::slice::from_ref(&pod)).is_empty(), "{pod:?}");
+            assert!(found(&set, &pod).is_empty(), "{pod:?}");
         }
     }
 

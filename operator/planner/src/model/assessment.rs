@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use topology::{Server, Service};
 
-use crate::model::{asked::Asked, certificates::Certificates};
+use crate::model::{
+    asked::Asked,
+    blocker::{Blocker, Gate},
+    certificates::Certificates,
+    door,
+};
 
 /// The facts about a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +23,10 @@ pub struct Assessment {
     pub servers: BTreeMap<Server, Drift>,
     /// What is on its way to other servers.
     pub moves: Moves,
+    /// Why no service may be changed: it would run without the data of another MongoDB.
+    pub without_data: Option<Gate>,
+    /// Hosts that the spec asks for and that other objects have.
+    pub taken: BTreeMap<door::Kind, Blocker>,
     /// The certificates of the cluster's own authority.
     pub certificates: Certificates,
 }

@@ -3,6 +3,7 @@
 pub mod asked;
 pub mod assessment;
 pub mod backup_run;
+pub mod blocker;
 pub mod certificates;
 pub mod cluster;
 pub mod door;

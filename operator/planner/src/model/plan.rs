@@ -2,39 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{Change, Reason};
+use crds::Change;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube_core::DynamicObject;
 use topology::Service;
 
+pub use crate::model::blocker::{Blocker, Gate};
 use crate::model::{assessment::Assessment, volume::Growth};
-
-/// What keeps the rest of the plan waiting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gate {
-    /// Why.
-    pub reason: Reason,
-    /// A sentence.
-    pub message: String,
-}
-
-/// Something that must happen before the plan continues.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocker {
-    /// The service or backing server; empty: the whole cluster.
-    pub component: String,
-    /// Why.
-    pub reason: Reason,
-    /// What was observed, and what to do about it.
-    pub message: String,
-}
-
-impl From<&Blocker> for crds::Blocker {
-    fn from(blocker: &Blocker) -> Self {
-        let Blocker { component, reason, message } = blocker.clone();
-        Self { component, gate: reason.as_str().to_owned(), message }
-    }
-}
 
 /// The desired state. Objects with the cluster's labels that are not in `apply`, `later`, `kept` or `kept_config` are deleted.
 #[derive(Debug, Clone, Default)]

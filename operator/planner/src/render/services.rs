@@ -24,7 +24,6 @@ use sha2::{Digest, Sha256};
 use topology::{Component, Service};
 
 use crate::{
-    doors,
     model::{
         asked,
         assessment::{Assessment, Scale},
@@ -117,7 +116,7 @@ pub fn objects(
         others.push(dynamic(&availability::budget(cluster, name)));
         others.extend(availability::autoscaler(cluster, name).as_ref().map(dynamic));
     }
-    let taken = doors::taken(cluster, observed);
+    let taken = &assessment.taken;
     if cluster.spec.ingress.enabled && !taken.contains_key(&door::Kind::Ingress) {
         others.push(dynamic(&ingress(cluster)));
     }
