@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use config::{RedisMode, SaslMechanism};
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
 use kube_core::DynamicObject;
 use serde_json::json;
@@ -20,6 +19,7 @@ use crate::{
         secret::{servers_speak_tls, services_speak_tls, tls_transition},
     },
     render::{
+        config_file::ConfigFile,
         dynamic,
         labels::metadata,
         pods::value,
@@ -55,94 +55,10 @@ impl Settings {
             &observed.stateful_sets,
         );
         let wanted = &cluster.spec.config;
-        let object = cluster.spec.object_storage.as_ref().map_or(json!({}), |storage| {
-            json!({
-                "enable": "s3",
-                "expireDays": storage.expire_days,
-                "s3": {
-                    "endpoint": storage.endpoint,
-                    "externalEndpoint": storage.external_endpoint,
-                    "bucket": storage.bucket,
-                    "region": storage.region,
-                    "pathStyle": storage.path_style,
-                    "cdnPrefix": storage.cdn_prefix,
-                },
-            })
-        });
-        let mut config = json!({
-            "adminUserIDs": wanted.admin_user_ids,
-            "multiLogin": { "policy": wanted.multi_login_policy },
-            "redis": { "address": servers.redis.address },
-            "kafka": {
-                "address": servers.kafka.address,
-                "username": servers.kafka.username,
-                "partitions": wanted.kafka_partitions,
-                "replicationFactor": servers.kafka.replication_factor,
-            },
-            "discovery": { "enable": "kubernetes", "servicePrefix": format!("{}-", cluster.name) },
-            "object": object,
-            "webhooks": webhooks(cluster),
-        });
-        // Services of an earlier version refuse keys that they do not know: these are written where they are needed.
-        if let Some(storage) = &cluster.spec.object_storage {
-            if storage.max_bytes != crds::gibibyte() {
-                config["object"]["maxBytes"] = json!(storage.max_bytes);
-            }
-            if storage.max_bytes_per_day != crds::hundred_gibibytes() {
-                config["object"]["maxBytesPerDay"] = json!(storage.max_bytes_per_day);
-            }
-        }
-        if wanted.logout_revokes {
-            config["multiLogin"]["logoutRevokes"] = json!(true);
-        }
-        if let Some(proxies) = &wanted.trusted_proxies {
-            config["trustedProxies"] = json!(proxies);
-        }
-        let limits = wanted.address_limits.as_ref();
-        if let Some(limits) = limits.filter(|limits| **limits != crds::AddressLimits::default()) {
-            config["addressLimits"] = json!(limits);
-        }
-        if let Some(traces) = &wanted.traces {
-            config["traces"] = json!(traces);
-        }
-        if !wanted.allowed_origins.is_empty() {
-            config["allowedOrigins"] = json!(wanted.allowed_origins);
-        }
-        if servers.redis.redis_mode != RedisMode::Standalone {
-            config["redis"]["redisMode"] = json!(servers.redis.redis_mode);
-            config["redis"]["sentinelMode"] = json!({
-                "masterName": servers.redis.sentinel_mode.master_name,
-                "sentinelsAddrs": servers.redis.sentinel_mode.sentinels_addrs,
-            });
-        }
-        let names = names(&servers);
-        for (server, key, name) in &names {
-            config[*server][*key] = json!(name);
-        }
-        if servers.redis.tls.enable_tls {
-            config["redis"]["tls"] = json!({ "enableTLS": true });
-        }
-        if servers.kafka.tls.enable_tls {
-            config["kafka"]["tls"] = json!({ "enableTLS": true });
-        }
-        if servers.kafka.sasl_mechanism != SaslMechanism::Plain {
-            config["kafka"]["saslMechanism"] = json!(servers.kafka.sasl_mechanism);
-        }
-        if !servers.redis.username.is_empty() {
-            config["redis"]["username"] = json!(servers.redis.username);
-        }
         let encrypted = services_speak_tls(cluster, &observed.credentials);
-        if encrypted {
-            config["internalTLS"] = json!({ "enable": true });
-        }
         let transition = tls_transition(&observed.credentials).filter(|_| encrypted);
-        if let Some(step) = transition {
-            config["internalTLS"]["transition"] = json!(step);
-        }
-        if !wanted.notifications.is_empty() {
-            config["notification"] = json!(wanted.notifications);
-        }
-        let config_yaml = serde_yaml_ng::to_string(&config).unwrap_or_default();
+        let file = ConfigFile::of(cluster, &servers, encrypted, transition);
+        let names = names(&servers);
         let everything = secrets::all(cluster, observed, asked::FIRST);
         // What is asked for, not the file: a newer operator may write the file differently, and that alone restarts nothing.
         // What running pods take over, and what concerns the gateway alone, restarts nothing else.
@@ -176,12 +92,12 @@ impl Settings {
             servers.kafka.username,
             servers.kafka.replication_factor,
         ])];
-        asked.extend(config["redis"].get("redisMode").cloned());
-        asked.extend(config["redis"].get("sentinelMode").cloned());
-        asked.extend(config["redis"].get("tls").cloned());
-        asked.extend(config["kafka"].get("tls").cloned());
-        asked.extend(config["kafka"].get("saslMechanism").cloned());
-        asked.extend(config["redis"].get("username").cloned());
+        asked.extend(file.redis.redis_mode.map(|mode| json!(mode)));
+        asked.extend(file.redis.sentinel_mode.as_ref().map(|mode| json!(mode)));
+        asked.extend(file.redis.tls.map(|tls| json!(tls)));
+        asked.extend(file.kafka.tls.map(|tls| json!(tls)));
+        asked.extend(file.kafka.sasl_mechanism.map(|mechanism| json!(mechanism)));
+        asked.extend(file.redis.username.as_ref().map(|username| json!(username)));
         asked.extend(transition.map(|step| json!(step)));
         if !names.is_empty() {
             asked.push(json!(names));
@@ -228,7 +144,7 @@ impl Settings {
         let of_migration = if reissued { template::CERTIFICATES_APART } else { asked::FIRST };
         let own = (template::OWN_SECRETS..=template::NEWEST).flat_map(of_revision);
         Self {
-            config_yaml,
+            config_yaml: file.to_yaml(),
             own: own.collect(),
             hash: hash(&everything, &[], true, asked::FIRST),
             everything: everything.iter().map(Reference::variable).collect(),
@@ -275,21 +191,6 @@ fn names(servers: &connections::Settings) -> Vec<(&'static str, &'static str, St
         );
     }
     names
-}
-
-fn webhooks(cluster: &Cluster) -> serde_json::Value {
-    let Some(wanted) = &cluster.spec.webhooks else { return json!({}) };
-    let mut webhooks = if wanted.url.is_empty() { json!({}) } else { json!({ "url": wanted.url }) };
-    for (name, settings) in &wanted.hooks {
-        webhooks[name] = json!({
-            "enable": true,
-            "timeout": settings.timeout,
-            "failedContinue": settings.failed_continue,
-            "deniedTypes": settings.denied_types,
-            "attentionIds": settings.attention_ids,
-        });
-    }
-    webhooks
 }
 
 /// What running pods take over, as they read it.
