@@ -81,6 +81,16 @@ impl Store {
         Ok(counted.map_or(bytes, |row| number(&row, "bytes")))
     }
 
+    /// Bytes that a user has announced this UTC day.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or cannot be reached.
+    pub async fn uploaded(&self, user: &str, now_ms: i64) -> Result<i64> {
+        let id = format!("{user}:{}", day_name(now_ms));
+        let row = self.documents("upload_day").find_one(doc! { "_id": id }).await?;
+        Ok(row.map_or(0, |row| number(&row, "bytes")))
+    }
+
     /// Whether a name leads to a key.
     pub async fn has_name(&self, key: &str) -> Result<bool> {
         Ok(self.documents(OBJECT).find_one(doc! { "key": key }).await?.is_some())

@@ -1,5 +1,6 @@
 //! The third service: object storage, device tokens and badges for offline push, and uploaded client logs.
 
+mod listing;
 mod logs;
 mod objects;
 
@@ -53,6 +54,10 @@ rpc::service! { Third, Service::Third, {
     third::AccessUrlReq => access,
     third::InitiateFormDataReq => initiate_form,
     third::CompleteFormDataReq => complete_form,
+    extension::ListObjectsReq => list_objects,
+    extension::DeleteObjectReq => delete_object,
+    extension::ListHooksReq => list_hooks,
+    extension::ReplayHooksReq => replay_hooks,
 } }
 
 impl Third {

@@ -107,7 +107,7 @@ fn check_size(size: i64, largest: i64) -> Result<()> {
 }
 
 impl Third {
-    fn bucket(&self) -> Result<&Objects> {
+    pub(crate) fn bucket(&self) -> Result<&Objects> {
         self.objects.as_ref().ok_or_else(|| {
             // Nothing has failed: there is none.
             ErrorCode::RecordNotFound

@@ -8,5 +8,6 @@ mod handlers;
 mod mutants;
 mod schedules;
 mod sessions;
+mod stored;
 mod streams;
 mod users;
