@@ -91,7 +91,7 @@ const asAdmin = (page) => signIn(page, 'account', 'admin', password);
 const pages = () => [
   '/', '/users', `/users?prefix=${ben.userID}`, '/users?prefix=nobody', `/user?id=${ben.userID}`, '/user?id=nobody', '/groups', `/group?id=${group}`,
   `/chats?user=${ann.userID}`, `/chat?user=${ann.userID}&conversation=${chat}`, '/logs', '/nothing',
-  '/notifications', `/notification?id=${news}`, '/webhooks', '/cluster', '/disabled', '/disabled?status=2', '/?live=on',
+  '/notifications', `/notification?id=${news}`, '/webhooks', '/webhooks/set-aside', `/files?user=${ann.userID}`, '/cluster', '/disabled', '/disabled?status=2', '/?live=on',
 ];
 const audited = () => readdirSync(logs).flatMap((name) => readFileSync(join(logs, name), 'utf8').split('\n'))
   .filter((line) => line.includes('"audit"')).map((line) => JSON.parse(line));

@@ -1,7 +1,7 @@
 //! What the console adds to the audit log, with the target `audit`: `console.sign_in` is an attempt to sign in, successful or not,
 //! `console.sign_out` its end, `console.refused` a form or page that somebody may not have, `console.act` an action with its reason and the
 //! answer's errCode, `console.viewed` messages that somebody has looked at,
-//! `console.listed` a list of conversations or client logs, `console.broadcast` how far a broadcast is.
+//! `console.listed` a list of conversations, files or client logs, `console.broadcast` how far a broadcast is.
 
 use crate::{
     broadcast::Progress,

@@ -10,8 +10,9 @@ use protocol::{
     auth::{ForceLogoutReq, GetAdminTokenReq, ParseTokenReq},
     conversation::{GetOwnerConversationReq, GetOwnerConversationResp},
     extension::{
-        BanUserReq, ListGroupsReq, ListUsersReq, ListedUser, PageFindDisableUsersReq,
-        PageFindDisableUsersResp, UnbanUserReq, UnregisterUserReq, UnregisterUserResp,
+        BanUserReq, DeleteObjectReq, ListGroupsReq, ListHooksReq, ListObjectsReq, ListObjectsResp,
+        ListUsersReq, ListedHook, ListedUser, PageFindDisableUsersReq, PageFindDisableUsersResp,
+        ReplayHooksReq, UnbanUserReq, UnregisterUserReq, UnregisterUserResp,
     },
     group::{
         CancelMuteGroupMemberReq, CancelMuteGroupReq, DismissGroupReq, GetGroupMemberListReq,
@@ -374,5 +375,39 @@ impl Im {
     ) -> Result<PageFindDisableUsersResp> {
         let request = PageFindDisableUsersReq { user_ids: vec![], status, pagination: page(number, rows) };
         self.call(context, &request).await
+    }
+
+    /// Some of a user's files, in order of their names, and what was uploaded today.
+    pub(crate) async fn files(
+        &self,
+        context: &Context,
+        user: &str,
+        after: &str,
+        limit: i32,
+    ) -> Result<ListObjectsResp> {
+        let request = ListObjectsReq { user_id: user.to_owned(), after_name: after.to_owned(), limit };
+        self.call(context, &request).await
+    }
+
+    /// Deletes a file; whether its content stays, because others have it too.
+    pub(crate) async fn delete_file(&self, context: &Context, name: &str) -> Result<bool> {
+        let request = DeleteObjectReq { name: name.to_owned() };
+        self.call(context, &request).await.map(|deleted| deleted.is_shared)
+    }
+
+    /// Some of the hooks that were set aside, in order of their ids.
+    pub(crate) async fn hooks_aside(
+        &self,
+        context: &Context,
+        after: &str,
+        limit: i32,
+    ) -> Result<Vec<ListedHook>> {
+        let request = ListHooksReq { after_id: after.to_owned(), limit };
+        self.call(context, &request).await.map(|listed| listed.hooks)
+    }
+
+    /// Has hooks that were set aside tried now.
+    pub(crate) async fn replay_hooks(&self, context: &Context, ids: Vec<String>) -> Result<()> {
+        self.call(context, &ReplayHooksReq { ids }).await.map(|_| ())
     }
 }

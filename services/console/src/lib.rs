@@ -10,6 +10,7 @@ mod cluster;
 mod delays;
 mod erasure;
 mod fields;
+mod files;
 mod formatting;
 mod groups;
 mod http;
@@ -32,6 +33,7 @@ mod sign_in;
 mod sign_in_limits;
 mod texts;
 mod users;
+mod waiting_hooks;
 mod webhooks;
 
 #[cfg(test)]

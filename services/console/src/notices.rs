@@ -2,7 +2,7 @@
 
 use crate::texts::Text;
 
-const ALL: [(&str, Text); 17] = [
+const ALL: [(&str, Text); 20] = [
     ("forced-out", Text::DoneForcedOut),
     ("banned", Text::DoneBanned),
     ("unbanned", Text::DoneUnbanned),
@@ -19,6 +19,9 @@ const ALL: [(&str, Text); 17] = [
     ("notified", Text::DoneNotified),
     ("broadcast-begun", Text::DoneBroadcastBegun),
     ("broadcast-stopping", Text::DoneBroadcastStopping),
+    ("file-deleted", Text::DoneFileDeleted),
+    ("name-deleted", Text::DoneNameDeleted),
+    ("replayed", Text::DoneReplayed),
     ("signed-out", Text::DoneSignedOut),
 ];
 

@@ -1,11 +1,11 @@
 //! Every page and action, and the least role that may have it.
 
 use crate::{
-    chats, cluster, erasure, groups,
+    chats, cluster, erasure, files, groups,
     http::{Route, act, view},
     logs, members, notifications, overview,
     roles::Role,
-    users, webhooks,
+    users, waiting_hooks, webhooks,
 };
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -35,7 +35,11 @@ pub(crate) fn routes() -> Vec<Route> {
         act("/notifications/send", Role::Administrator, notifications::send),
         act("/notifications/broadcast", Role::Administrator, notifications::broadcast),
         act("/notifications/stop", Role::Administrator, notifications::stop),
+        view("/files", Role::Support, files::list),
+        act("/files/delete", Role::Administrator, files::delete),
         view("/webhooks", Role::ReadOnly, webhooks::page),
+        view("/webhooks/set-aside", Role::ReadOnly, waiting_hooks::list),
+        act("/webhooks/replay", Role::Administrator, waiting_hooks::replay),
         view("/cluster", Role::ReadOnly, cluster::page),
         view("/logs", Role::Support, logs::list),
         act("/logs/delete", Role::Administrator, logs::delete),

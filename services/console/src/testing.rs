@@ -1,5 +1,7 @@
 //! A console of its own for each test: the IM services as they answer, an account service on loopback, and browsers with cookies.
 
+mod extras;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -26,9 +28,10 @@ use protocol::{
     auth::{ForceLogoutReq, GetAdminTokenReq, GetAdminTokenResp, ParseTokenReq, ParseTokenResp},
     conversation::{Conversation, GetOwnerConversationReq, GetOwnerConversationResp},
     extension::{
-        BanUserReq, DisabledUser, ListGroupsReq, ListGroupsResp, ListUsersReq, ListUsersResp, ListedUser,
-        PageFindDisableUsersReq, PageFindDisableUsersResp, UnbanUserReq, UnregisterUserReq,
-        UnregisterUserResp,
+        BanUserReq, DeleteObjectReq, DeleteObjectResp, DisabledUser, ListGroupsReq, ListGroupsResp,
+        ListHooksReq, ListHooksResp, ListObjectsReq, ListObjectsResp, ListUsersReq, ListUsersResp,
+        ListedHook, ListedObject, ListedUser, PageFindDisableUsersReq, PageFindDisableUsersResp,
+        ReplayHooksReq, UnbanUserReq, UnregisterUserReq, UnregisterUserResp,
     },
     group::{
         CancelMuteGroupMemberReq, CancelMuteGroupReq, DismissGroupReq, GetGroupMemberListReq,
@@ -84,6 +87,10 @@ struct Cluster {
     revoked: Vec<(String, i64, String)>,
     logs: Vec<LogInfo>,
     erased: Vec<String>,
+    /// Whose, by name.
+    files: BTreeMap<String, String>,
+    hooks: BTreeSet<String>,
+    replayed: Vec<String>,
     /// Who has a notification of which id.
     notified: BTreeSet<(String, String)>,
     /// To whom messages are refused.
@@ -111,6 +118,18 @@ impl FakeIm {
         self.add_user(id, nickname);
         let mut state = lock(&self.0);
         state.users.get_mut(id).unwrap().user.as_mut().unwrap().app_manger_level = 3;
+    }
+
+    pub(crate) fn store_file(&self, user: &str, name: &str) {
+        lock(&self.0).files.insert(name.into(), user.into());
+    }
+
+    pub(crate) fn set_aside(&self, id: &str) {
+        lock(&self.0).hooks.insert(id.into());
+    }
+
+    pub(crate) fn replayed(&self) -> Vec<String> {
+        lock(&self.0).replayed.clone()
     }
 
     pub(crate) fn notified(&self) -> Vec<(String, String)> {
@@ -248,82 +267,14 @@ impl Cluster {
             | PageFindDisableUsersReq::METHOD
             | SearchNotificationAccountReq::METHOD
             | AddNotificationAccountReq::METHOD => self.of_accounts(method, payload),
+            ListObjectsReq::METHOD
+            | DeleteObjectReq::METHOD
+            | ListHooksReq::METHOD
+            | ReplayHooksReq::METHOD => self.of_storage(method, payload),
             SendMsgReq::METHOD => self.send(read::<SendMsgReq>(payload).msg_data.unwrap()),
             _ if method.contains("roup") => self.of_groups(method, payload),
             _ => self.of_messages(context, method, payload),
         }
-    }
-
-    fn of_accounts(&mut self, method: &str, payload: Bytes) -> Result<Bytes> {
-        match method {
-            UnregisterUserReq::METHOD => {
-                for user in read::<UnregisterUserReq>(payload).user_ids {
-                    self.users.remove(&user).unwrap();
-                    self.erased.push(user);
-                }
-                told(&UnregisterUserResp::default())
-            }
-            PageFindDisableUsersReq::METHOD => {
-                let PageFindDisableUsersReq { status, pagination, .. } = read(payload);
-                let of = |user_id: &String| DisabledUser {
-                    user_id: user_id.clone(),
-                    status,
-                    ..Default::default()
-                };
-                let all: Vec<DisabledUser> = match status {
-                    1 => {
-                        self.users.iter().filter(|(_, listed)| listed.banned).map(|(id, _)| of(id)).collect()
-                    }
-                    _ => self.erased.iter().map(of).collect(),
-                };
-                let (page, total) = (pagination.unwrap(), all.len() as i64);
-                let (rows, skipped) = (page.show_number as usize, (page.page_number - 1) as usize);
-                let users = all.into_iter().skip(skipped * rows).take(rows).collect();
-                told(&PageFindDisableUsersResp { users, total })
-            }
-            SearchNotificationAccountReq::METHOD => {
-                let keyword = read::<SearchNotificationAccountReq>(payload).keyword;
-                let users = self.users.values().filter_map(|listed| listed.user.as_ref());
-                let found =
-                    users.filter(|user| user.app_manger_level >= 3 && user.nickname.contains(&keyword));
-                let account = |user: &UserInfo| NotificationAccountInfo {
-                    user_id: user.user_id.clone(),
-                    nick_name: user.nickname.clone(),
-                    app_manger_level: user.app_manger_level,
-                    ..Default::default()
-                };
-                let notification_accounts: Vec<_> = found.map(account).collect();
-                let total = notification_accounts.len() as i64;
-                told(&SearchNotificationAccountResp { total, notification_accounts })
-            }
-            _ => {
-                let AddNotificationAccountReq { user_id, nick_name, face_url, app_manger_level } =
-                    read(payload);
-                let user = UserInfo {
-                    user_id: user_id.clone(),
-                    nickname: nick_name,
-                    face_url,
-                    app_manger_level,
-                    ..Default::default()
-                };
-                self.users.insert(user_id.clone(), ListedUser { user: Some(user), banned: false });
-                told(&AddNotificationAccountResp { user_id, ..Default::default() })
-            }
-        }
-    }
-
-    /// One of the same sender, receiver and id is stored once.
-    fn send(&mut self, message: MsgData) -> Result<Bytes> {
-        assert_eq!((message.content_type, message.session_type), (1400, 4));
-        let MsgData { recv_id, client_msg_id, .. } = message;
-        if !self.away_from.is_empty() && recv_id >= self.away_from {
-            return Err(protocol::Error::unreachable("no answer"));
-        }
-        if self.refused.contains(&recv_id) {
-            return Err(protocol::Error::args("blocked"));
-        }
-        self.notified.insert((recv_id, client_msg_id));
-        told(&SendMsgResp::default())
     }
 
     fn get_token(&mut self, request: GetAdminTokenReq) -> Result<Bytes> {

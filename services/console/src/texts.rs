@@ -53,10 +53,12 @@ texts! {
     Conversations: "Conversations", "会话列表";
     CreateAccount: "Create notification account", "创建通知账号";
     Created: "Created", "创建时间";
+    DailyLimit: "Limit per day", "每日上限";
     DayAfter: "Next day", "后一天";
     DayBefore: "Day before", "前一天";
     Days: "Days", "日期";
     Delay: "Delivery, 99 of 100 messages", "送达时间（99% 的消息）";
+    DeleteFile: "Delete file", "删除文件";
     DeleteLog: "Delete entry", "删除记录";
     DeliveredLater: "delivered later", "稍后送达";
     Devices: "Open connections", "当前连接";
@@ -67,6 +69,7 @@ texts! {
     DoneBroadcastStopping: "The broadcast stops after the current users.", "群发将在当前批次之后停止。";
     DoneDismissed: "The group has been dismissed.", "群组已解散。";
     DoneErased: "Erasure has begun. It continues in the background.", "清除已开始，将在后台继续。";
+    DoneFileDeleted: "The file has been deleted.", "文件已删除。";
     DoneForcedOut: "The user has been logged out.", "用户已被强制下线。";
     DoneGroupMuted: "The group is muted.", "群组已全员禁言。";
     DoneGroupUnmuted: "All members can write again.", "群组已解除全员禁言。";
@@ -74,7 +77,9 @@ texts! {
     DoneMemberMuted: "The member is muted.", "成员已被禁言。";
     DoneMemberRemoved: "The member has been removed.", "成员已被移出群组。";
     DoneMemberUnmuted: "The member can write again.", "成员已解除禁言。";
+    DoneNameDeleted: "The file has been deleted here; other users have the same file and keep it.", "文件已从此处删除；其他用户的相同文件仍保留。";
     DoneNotified: "The notification has been sent.", "通知已发送。";
+    DoneReplayed: "They are tried again within seconds.", "将在数秒内重试。";
     DoneRevoked: "The message has been revoked.", "消息已撤回。";
     DoneSignedOut: "You have signed out.", "您已退出登录。";
     DoneUnbanned: "The user can log in again.", "用户已解除封禁。";
@@ -89,6 +94,7 @@ texts! {
     Failures: "Failures", "失败总数";
     FailuresPerSecond: "Failures per second", "每秒失败数";
     File: "File", "文件";
+    Files: "Files", "文件列表";
     FindInThese: "Text in these messages", "在本页消息中查找";
     FirstPage: "First page", "首页";
     ForceOut: "Log out everywhere", "强制下线（全部平台）";
@@ -140,8 +146,10 @@ texts! {
     Name: "Name", "名称";
     NameOrId: "Name or user ID", "账号或用户 ID";
     Newer: "Newer", "较新";
+    NextAttempt: "Next attempt", "下次重试";
     NextPage: "Next page", "下一页";
     Nickname: "Nickname", "昵称";
+    NoLimit: "no limit", "无限制";
     NoNumbersYet: "No numbers yet: reload in a moment.", "暂无数据：请稍后刷新。";
     NotConnected: "Not connected.", "当前无连接。";
     NotDone: "Not done", "未完成";
@@ -165,6 +173,7 @@ texts! {
     Platform: "Platform", "平台";
     Pods: "Pods", "Pod 数量";
     Portrait: "Portrait", "头像地址";
+    Purpose: "Purpose", "用途";
     Reason: "Reason (for the audit log)", "原因（记入审计日志）";
     Receivers: "Receivers: up to 100 user IDs", "接收者：最多 100 个用户 ID";
     Refresh: "Refresh", "刷新";
@@ -172,6 +181,8 @@ texts! {
     RefusedRole: "Your role does not permit this.", "您的角色无权执行此操作。";
     Registered: "Registered", "注册时间";
     RemoveMember: "Remove from group", "移出群组";
+    Replay: "Try again now", "立即重试";
+    ReplayAll: "Try all of this page again now", "立即重试本页全部";
     Revoke: "Revoke", "撤回";
     Role: "Role", "角色";
     RoleAdministrator: "Administrator", "管理员";
@@ -194,6 +205,7 @@ texts! {
     SilentProcesses: "Processes that did not answer", "未响应的进程";
     Since: "Since", "自";
     SinceProcesses: "Counted since each process started", "自各进程启动以来的统计";
+    Size: "Size", "大小";
     SkipToContent: "Skip to content", "跳到正文";
     SpecNotSeen: "The operator has not seen the newer spec yet.", "Operator 尚未处理最新配置。";
     State: "State", "状态";
@@ -212,12 +224,14 @@ texts! {
     Time: "Time", "时间";
     Timeout: "Timeout", "超时时间";
     TooManyTries: "Too many attempts. Wait some minutes and try again.", "尝试次数过多，请几分钟后再试。";
+    Type: "Type", "类型";
     TypeUserId: "Type the user ID to confirm", "输入用户 ID 以确认";
     Unanswered: "Without an answer", "无应答时";
     Unban: "Lift ban", "解除封禁";
     UnmuteGroup: "Let all members write", "解除全员禁言";
     UnmuteMember: "Unmute", "解除禁言";
     Updated: "updated", "已更新";
+    UploadedToday: "Uploaded today (UTC)", "今日上传（UTC）";
     User: "User", "用户";
     UserId: "User ID", "用户 ID";
     UserIdBegins: "User ID begins with", "用户 ID 开头";

@@ -7,6 +7,7 @@ use protocol::{Error, Result, sdkws::UserInfo};
 use crate::{
     erasure,
     fields::{Fields, link},
+    files,
     formatting::{said, time},
     http::{Done, Visit},
     im::Connection,
@@ -93,7 +94,10 @@ pub(crate) async fn one(visit: Visit) -> Result<Markup> {
     let body = html! {
         (facts)
         @if visit.may(Role::Support) {
-            p { a href=(link("/chats", &[("user", &id)])) { (visit.text(Text::Conversations)) } }
+            nav.pages aria-label=(visit.text(Text::User)) {
+                a href=(link("/chats", &[("user", &id)])) { (visit.text(Text::Conversations)) }
+                a href=(files::to_files(&id, "")) { (visit.text(Text::Files)) }
+            }
             (actions(&visit, &id, listed.banned))
         }
         h2 { (visit.text(Text::Devices)) }

@@ -29,6 +29,7 @@ pub(crate) async fn page(visit: Visit) -> Result<Markup> {
     let columns = [Text::Hook, Text::Timeout, Text::Unanswered].map(|text| visit.text(text));
     let body = html! {
         (counts)
+        p { a href="/webhooks/set-aside" { (visit.text(Text::HooksSetAside)) } }
         (live::switch(&visit))
         h2 { (visit.text(Text::HooksOn)) }
         @if rows.is_empty() { p { (visit.text(Text::Empty)) } } @else { (page::table(visit.text(Text::HooksOn), &columns, &rows)) }
