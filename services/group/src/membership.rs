@@ -92,16 +92,7 @@ impl Groups {
             group_member_version: version.number(),
             group_member_version_id: version.id(),
         };
-        notification::tell(
-            &self.peers,
-            context,
-            &member.user_id,
-            To::Group(&group.group_id),
-            kind::MEMBER_ENTERED,
-            &tips,
-        )
-        .await;
-        Ok(())
+        self.announce(context, &group.group_id, kind::MEMBER_ENTERED, &tips).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of a join request")]
@@ -141,10 +132,15 @@ impl Groups {
             uuid: model::random_id(),
             request: Some(request),
         };
+        let sender = if context.user_id().is_empty() { user } else { context.user_id() };
         let mut receivers = self.administrators(&group.group_id).await?;
-        receivers.push(user.to_owned());
+        for participant in [user, sender] {
+            if !receivers.iter().any(|receiver| receiver == participant) {
+                receivers.push(participant.to_owned());
+            }
+        }
         for receiver in receivers {
-            notification::tell(&self.peers, context, user, To::User(&receiver), kind::JOIN_APPLIED, &tips)
+            notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_APPLIED, &tips)
                 .await;
         }
         Ok(())
@@ -214,26 +210,23 @@ impl Groups {
     async fn tell_invited(&self, context: &Context, group: &Group, rows: &[Member]) -> Result<()> {
         let version = self.store.member_version(&group.group_id).await?;
         let operator = self.operator(context, &group.group_id).await?;
+        // Whoever accepts an invitation for the group is not who invited.
+        let inviter = rows.first().map_or("", |row| row.inviter_user_id.as_str());
+        let inviter_user = if inviter.is_empty() || inviter == context.user_id() {
+            operator.clone()
+        } else {
+            self.as_member(inviter, &group.group_id).await?
+        };
         let tips = MemberInvitedTips {
             group: Some(self.info(group).await?),
-            op_user: operator.clone(),
+            op_user: operator,
             invited_user_list: self.member_infos(rows).await?,
             operation_time: self.clock.now_ms(),
             group_member_version: version.number(),
             group_member_version_id: version.id(),
-            inviter_user: operator,
+            inviter_user,
         };
-        let sender = if context.user_id().is_empty() { &group.creator_user_id } else { context.user_id() };
-        notification::tell(
-            &self.peers,
-            context,
-            sender,
-            To::Group(&group.group_id),
-            kind::MEMBER_INVITED,
-            &tips,
-        )
-        .await;
-        Ok(())
+        self.announce(context, &group.group_id, kind::MEMBER_INVITED, &tips).await
     }
 
     pub(crate) async fn respond(
@@ -498,7 +491,7 @@ impl Groups {
             group_member_version: version.number(),
             group_member_version_id: version.id(),
         };
-        notification::tell(&self.peers, context, old, To::Group(id), kind::OWNER_TRANSFERRED, &tips).await;
+        self.announce(context, id, kind::OWNER_TRANSFERRED, &tips).await?;
         if store::millis(successor.mute_end_time) >= self.clock.now_ms() {
             let tips = GroupMemberCancelMutedTips {
                 group: tips.group,
@@ -508,7 +501,7 @@ impl Groups {
                 group_member_version: version.number(),
                 group_member_version_id: version.id(),
             };
-            notification::tell(&self.peers, context, old, To::Group(id), kind::MEMBER_UNMUTED, &tips).await;
+            self.announce(context, id, kind::MEMBER_UNMUTED, &tips).await?;
         }
         let body = json!({ "groupID": id, "oldOwnerUserID": old, "newOwnerUserID": new });
         self.webhooks.after(context, Hook::AfterTransferGroupOwner, body).await;

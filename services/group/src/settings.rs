@@ -324,7 +324,7 @@ impl Groups {
     }
 
     /// Tells the group, in the name of the caller.
-    async fn announce<T: serde::Serialize>(
+    pub(crate) async fn announce<T: serde::Serialize>(
         &self,
         context: &Context,
         group: &str,

@@ -38,7 +38,11 @@ impl Groups {
         context: &Context,
         group: &str,
     ) -> Result<Option<GroupMemberFullInfo>> {
-        let id = context.user_id();
+        self.as_member(context.user_id(), group).await
+    }
+
+    /// A user as a member of the group; one who is none appears by the profile.
+    pub(crate) async fn as_member(&self, id: &str, group: &str) -> Result<Option<GroupMemberFullInfo>> {
         if let Some(member) = self.store.member(group, id).await? {
             return Ok(self.member_infos(&[member]).await?.pop());
         }

@@ -115,9 +115,15 @@ impl Relations {
         let mut changed: Vec<&str> = request.friend_user_ids.iter().map(String::as_str).collect();
         changed.push(owner);
         self.friends_changed(&changed).await;
+        let version = self.store.version(Kind::Friend, owner).await?;
         for friend in &request.friend_user_ids {
-            let tips =
-                FriendApplicationApprovedTips { from_to_user_id: pair(friend, owner), ..Default::default() };
+            // As if the owner had applied and the friend had accepted.
+            let tips = FriendApplicationApprovedTips {
+                from_to_user_id: pair(owner, friend),
+                friend_version: version.number(),
+                friend_version_id: version.id(),
+                ..Default::default()
+            };
             notification::tell(&self.peers, context, friend, To::User(owner), kind::FRIEND_APPROVED, &tips)
                 .await;
         }
@@ -191,7 +197,7 @@ impl Relations {
             friend_version_id: version.id(),
             friend_sort_version: 0,
         };
-        notification::tell(&self.peers, context, owner, To::User(owner), kind::FRIEND_REMARK_SET, &tips)
+        notification::tell(&self.peers, context, owner, To::User(friend), kind::FRIEND_REMARK_SET, &tips)
             .await;
         self.webhooks.after(context, Hook::AfterSetFriendRemark, done).await;
         Ok(SetFriendRemarkResp {})

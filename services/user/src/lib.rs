@@ -287,12 +287,13 @@ impl Users {
         self.store_change(context, &wanted.user_id, fields).await?;
         if profile_changes {
             let tips = UserInfoUpdatedTips { user_id: wanted.user_id.clone() };
+            let sender = speaker(context, &wanted.user_id);
             for owner in self.store.owners_of_friend(&wanted.user_id).await? {
                 self.store.touch_friend(&owner, &wanted.user_id).await?;
                 notification::tell(
                     &self.peers,
                     context,
-                    &wanted.user_id,
+                    sender,
                     To::User(&owner),
                     kind::FRIEND_INFO_UPDATED,
                     &tips,
@@ -315,7 +316,9 @@ impl Users {
         }
         self.routes.facts_changed(&[format!("user:{user}")]).await;
         let tips = UserInfoUpdatedTips { user_id: user.to_owned() };
-        notification::tell(&self.peers, context, user, To::User(user), kind::USER_INFO_UPDATED, &tips).await;
+        let sender = speaker(context, user);
+        notification::tell(&self.peers, context, sender, To::User(user), kind::USER_INFO_UPDATED, &tips)
+            .await;
         Ok(())
     }
 
@@ -376,6 +379,11 @@ impl Users {
             .collect();
         Ok(GetUserStatusResp { status_list })
     }
+}
+
+/// Who is shown to have changed a user: the caller, or for services the user.
+fn speaker<'a>(context: &'a Context, user: &'a str) -> &'a str {
+    if context.user_id().is_empty() { user } else { context.user_id() }
 }
 
 fn profile_body(wanted: &UserInfoWithEx) -> serde_json::Value {

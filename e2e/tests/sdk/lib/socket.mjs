@@ -10,13 +10,15 @@ const definitions = new protobuf.Root();
 definitions.resolvePath = (_, target) => join(folder, target.split('/').at(-1));
 definitions.loadSync(readdirSync(folder).filter((name) => name.endsWith('.proto')), { keepCase: true });
 
+/** The definition of a message, by its name without the project's. */
+export const typeOf = (type) => definitions.lookupType(`openim.${type}`);
 export function encode(type, fields) {
-  const message = definitions.lookupType(`openim.${type}`);
+  const message = typeOf(type);
   return Buffer.from(message.encode(message.fromObject(fields)).finish());
 }
 /** Every field is present; numbers are numbers, bytes are a Buffer. */
 export function decode(type, bytes) {
-  const message = definitions.lookupType(`openim.${type}`);
+  const message = typeOf(type);
   return message.toObject(message.decode(bytes), { longs: Number, bytes: Buffer, defaults: true });
 }
 
