@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { until } from './sdk/lib/wait.mjs';
 import { as, at, login, root, user } from './lib/api.mjs';
-import { age, expire, kill } from './lib/database.mjs';
+import { age, expire, kill, plant } from './lib/database.mjs';
 import { save, show } from './lib/shown.mjs';
 
 const PART = 5 << 20;
@@ -133,6 +133,25 @@ test('what does not fit is named', async () => {
   // Announced, never uploaded: completing must not make an object of nothing.
   assert.notEqual((await as(alice, '/object/complete_multipart_upload', { uploadID, parts, name, contentType: '', cause: '' })).errCode, 0);
   assert.equal((await as(alice, '/object/access_url', { name: `${alice.userID}/never` })).errCode, 1004);
+});
+
+test('who completes an upload keeps to the bounds of who begins one', async () => {
+  const full = await user('full');
+  const data = randomBytes(100);
+  const name = (file) => `${full.userID}/${file}`;
+  const { parts, uploadID } = await upload(full, name('first'), data);
+  const complete = (more) => as(full, '/object/complete_multipart_upload', { uploadID, parts, name: name('first'), contentType: '', cause: '', ...more });
+  for (const field of ['contentType', 'cause']) {
+    const answer = await complete({ [field]: 'x'.repeat(257) });
+    assert.deepEqual([answer.errCode, answer.errDlt.includes(field)], [1001, true], JSON.stringify(answer));
+  }
+  const row = { user_id: full.userID, hash: '', key: 'none', size: 1, content_type: '', group: '', create_time: Date.now() };
+  plant({ object: Array.from({ length: 99_999 }, (_, number) => ({ ...row, _id: name(`${number}`) })) });
+  const answer = await complete({ name: name('another') });
+  assert.deepEqual([answer.errCode, answer.errDlt.includes('files, limit 100000')], [1001, true], JSON.stringify(answer));
+  assert.equal((await as(full, '/object/access_url', { name: name('another') })).errCode, 1004);
+  // Who got no answer asks again, and what is there takes no more room.
+  assert.equal((await complete()).errCode, 0);
 });
 
 test('a form uploads exactly what was announced', async () => {

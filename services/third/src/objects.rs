@@ -79,6 +79,12 @@ fn check_name(context: &Context, name: &str) -> Result<()> {
     }
 }
 
+/// What is stored beside a name: the type of its content, and what it is for.
+fn check_texts(content_type: &str, (field, purpose): (&str, &str)) -> Result<()> {
+    check::at_most("contentType", content_type, protocol::bounds::KEY_BYTES)?;
+    check::at_most(field, purpose, protocol::bounds::KEY_BYTES)
+}
+
 /// Where forms put what users send.
 const FORMS: &str = "openim/direct/";
 /// Prefix of the server's own objects: no form can write there.
@@ -134,8 +140,7 @@ impl Third {
         let bucket = self.bucket()?;
         check_name(context, &request.name)?;
         check_size(request.size, self.limits.max_bytes)?;
-        check::at_most("contentType", &request.content_type, protocol::bounds::KEY_BYTES)?;
-        check::at_most("cause", &request.cause, protocol::bounds::KEY_BYTES)?;
+        check_texts(&request.content_type, ("cause", &request.cause))?;
         let is_hash = request.hash.len() == 32 && request.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash {
             return Err(Error::args(
@@ -148,7 +153,7 @@ impl Third {
         }
         let hash = request.hash.to_ascii_lowercase();
         let key = hash_key(&hash);
-        self.check_room(context).await?;
+        self.check_room(context, &request.name).await?;
         if self.may_link(context, &key).await? && bucket.size(&key).await? == Some(request.size) {
             let row = self.row(
                 context,
@@ -194,9 +199,10 @@ impl Third {
         Ok(context.is_privileged() || self.store.has_own_name(key, context.user_id()).await?)
     }
 
-    /// Administrators and services name as many files as they like.
-    async fn check_room(&self, context: &Context) -> Result<()> {
-        if context.is_privileged() {
+    /// Administrators and services name as many files as they like. A name that is there already takes no room: a caller without an answer
+    /// registers it again.
+    async fn check_room(&self, context: &Context, name: &str) -> Result<()> {
+        if context.is_privileged() || self.store.object(name).await?.is_some() {
             return Ok(());
         }
         self.store.check_room(Room::Files, context.user_id(), 1).await
@@ -264,6 +270,9 @@ impl Third {
         let bucket = self.bucket()?;
         let upload = self.open_upload(context, &request.upload_id)?;
         check_name(context, &request.name)?;
+        check_texts(&request.content_type, ("cause", &request.cause))?;
+        // Again: many uploads may have begun while there was room, and one that has ended may be given several names.
+        self.check_room(context, &request.name).await?;
         if request.parts.len() as i64 != parts_of(upload.size) {
             return Err(Error::args(format!("parts must have {} items", parts_of(upload.size))));
         }
@@ -345,14 +354,13 @@ impl Third {
         if request.absolute {
             check_key(&request.name)?;
         }
-        check::at_most("contentType", &request.content_type, protocol::bounds::KEY_BYTES)?;
-        check::at_most("group", &request.group, protocol::bounds::KEY_BYTES)?;
+        check_texts(&request.content_type, ("group", &request.group))?;
         let valid = match request.millisecond {
             0 => FORM_VALID,
             ms if ms > 0 && ms as u128 <= ACCESS_VALID.as_millis() => Duration::from_millis(ms as u64),
             _ => return Err(Error::args("millisecond must be between 0 and 7 days")),
         };
-        self.check_room(context).await?;
+        self.check_room(context, &request.name).await?;
         let extension = request.name.rsplit_once('.').map(|(_, text)| text).filter(|text| text.len() <= 16);
         let extension = extension.filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         let extension = extension.map(|text| format!(".{text}")).unwrap_or_default();
@@ -398,6 +406,7 @@ impl Third {
         let form: FormUpload =
             self.form_ids.open(&request.id).ok_or_else(|| Error::args("id was not issued by this server"))?;
         context.require_self("id", &form.user)?;
+        self.check_room(context, &form.name).await?;
         match bucket.size(&form.key).await? {
             Some(size) if size == form.size => {}
             Some(size) => {
