@@ -85,21 +85,25 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// The text of the answer.
-    pub(crate) async fn send(self, http: &reqwest::Client) -> Result<String, CallError> {
+    pub(crate) async fn ask(self, http: &reqwest::Client) -> Result<String, CallError> {
+        text_of(self.answered(http).await?).await
+    }
+
+    /// Returns when it was accepted: the status says so, whatever comes behind it.
+    pub(crate) async fn tell(self, http: &reqwest::Client) -> Result<(), CallError> {
+        let answer = self.answered(http).await?;
+        // Read all the same, so that the connection can be used again.
+        if let Err(error) = text_of(answer).await {
+            tracing::debug!(%error, "webhook.answer_ignored");
+        }
+        Ok(())
+    }
+
+    /// The answer, whose status is 2xx.
+    async fn answered(self, http: &reqwest::Client) -> Result<reqwest::Response, CallError> {
         let request = self.request(http, SystemClock.now_ms() / 1000)?;
-        let network = |error: reqwest::Error| CallError::Network(without_url(error));
-        let mut answer = http.execute(request).await.map_err(network)?;
-        if !answer.status().is_success() {
-            return Err(CallError::of_status(answer.status()));
-        }
-        let mut text = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(network)? {
-            text.extend_from_slice(&chunk);
-            if text.len() > MAX_ANSWER {
-                return Err(CallError::TooLong);
-            }
-        }
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let answer = http.execute(request).await.map_err(network)?;
+        if answer.status().is_success() { Ok(answer) } else { Err(CallError::of_status(answer.status())) }
     }
 
     fn request(self, http: &reqwest::Client, now: i64) -> Result<reqwest::Request, CallError> {
@@ -121,6 +125,21 @@ impl Call<'_> {
         }
         request.body(self.body).build().map_err(|error| CallError::Unsendable(without_url(error)))
     }
+}
+
+fn network(error: reqwest::Error) -> CallError {
+    CallError::Network(without_url(error))
+}
+
+async fn text_of(mut answer: reqwest::Response) -> Result<String, CallError> {
+    let mut text = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(network)? {
+        text.extend_from_slice(&chunk);
+        if text.len() > MAX_ANSWER {
+            return Err(CallError::TooLong);
+        }
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Operation ids are the clients' words: one that is no header, or too long for one, is replaced by its hash. The body has it as it is.
@@ -210,7 +229,7 @@ pub(crate) mod tests {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mut outcomes = Vec::new();
         for _ in 0..8 {
-            outcomes.push(match call(&base, "", "o").send(&http).await {
+            outcomes.push(match call(&base, "", "o").ask(&http).await {
                 Ok(_) => "answered".to_owned(),
                 Err(CallError::NotTaken(status)) => format!("not taken {}", status.as_u16()),
                 Err(CallError::Refused(status)) => format!("refused {}", status.as_u16()),
@@ -230,6 +249,17 @@ pub(crate) mod tests {
                 "not taken 503"
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn who_is_only_told_may_answer_2xx_with_anything() {
+        let long: &'static str = Box::leak("x".repeat(MAX_ANSWER + 1).into_boxed_str());
+        let base = receiver(Box::leak(Box::new([("200 OK", long)]))).await;
+        let http = reqwest::Client::new();
+        assert!(matches!(call(&base, "", "o").ask(&http).await, Err(CallError::TooLong)));
+        assert!(call(&base, "", "o").tell(&http).await.is_ok());
+        let base = receiver(&[("500 Internal Server Error", "{}")]).await;
+        assert!(matches!(call(&base, "", "o").tell(&http).await, Err(CallError::NotTaken(_))));
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(crate) const MAX_AGE_MS: i64 = 86_400_000;
 /// So often a record is tried in its place, half a minute with the pauses: then it is given up if the receiver refuses it for itself, and
 /// otherwise others are tried.
 const MOST_TRIES: u32 = 8;
+/// After so many records at fault within [`FAULTS_COUNT_FOR`], the next that fails is set aside at the first try: whoever can make the
+/// receiver reject one record can make it reject any number, and each would hold up the others for half a minute.
+const MANY_FAULTS: usize = 3;
+const FAULTS_COUNT_FOR: Duration = Duration::from_secs(600);
 /// Maximum records of a hook set aside before a later one is accepted: beyond that the receiver is at fault, and the order is kept.
 const MOST_SUSPECTS: usize = 100;
 /// Bytes of those of all hooks of a partition.
@@ -94,11 +98,10 @@ impl Sends for Webhooks {
         let Some(hook) = Hook::from_key(&record.hook) else { return Sent::Never(None) };
         let Some(config) = self.settings(hook) else { return Sent::Never(None) };
         let Record { query, operation_id, body, key, .. } = record;
-        match self.post(hook, query, operation_id, body.clone(), key, config.timeout_duration()).await {
-            Ok(_answer) => Sent::Taken,
-            Err(error @ (CallError::Unsendable(_) | CallError::TooLong)) => {
-                Sent::Never(Some(error.to_string()))
-            }
+        let call = self.call(hook, query, operation_id, body.clone(), key, config.timeout_duration());
+        match call.tell(self.http()).await {
+            Ok(()) => Sent::Taken,
+            Err(error @ CallError::Unsendable(_)) => Sent::Never(Some(error.to_string())),
             Err(error @ CallError::Refused(_)) => Sent::Refused(error.to_string()),
             Err(error) => Sent::NotTaken(error.to_string()),
         }
@@ -174,13 +177,30 @@ struct Lines<S> {
     handled: Handled,
     /// By hook: those that are kept aside and were not overtaken yet.
     suspects: HashMap<String, VecDeque<Record>>,
+    /// By hook: when the last few records turned out to be at fault.
+    faults: HashMap<String, VecDeque<Instant>>,
     held: Instant,
 }
 
 impl<S: Sends> Lines<S> {
     fn new(deliveries: Deliverer<S>) -> Self {
         let (handled, suspects) = (Handled::new(HANDLED_RECORDS), HashMap::new());
-        Self { deliveries, handled, suspects, held: Instant::now() }
+        Self { deliveries, handled, suspects, faults: HashMap::new(), held: Instant::now() }
+    }
+
+    /// How often a record is tried in its place before others are.
+    fn patience(&self, hook: &str) -> u32 {
+        let recent = |faults: &VecDeque<Instant>| {
+            faults.iter().filter(|found| found.elapsed() < FAULTS_COUNT_FOR).count()
+        };
+        if self.faults.get(hook).map_or(0, recent) < MANY_FAULTS { MOST_TRIES } else { 1 }
+    }
+
+    /// So many records of a hook were rejected while the receiver accepted others, or individually.
+    fn at_fault(&mut self, hook: &str, records: usize) {
+        let faults = self.faults.entry(hook.to_owned()).or_default();
+        faults.extend(std::iter::repeat_n(Instant::now(), records.min(MANY_FAULTS)));
+        faults.drain(..faults.len().saturating_sub(MANY_FAULTS));
     }
 
     /// Returns when it was accepted, given up or set aside.
@@ -213,12 +233,12 @@ impl<S: Sends> Lines<S> {
                 Sent::NotTaken(error) => (error, false),
             };
             tries += 1;
-            let enough = tries >= MOST_TRIES;
-            if (enough && refused) || self.deliveries.is_past(&record) {
+            if (tries >= MOST_TRIES && refused) || self.deliveries.is_past(&record) {
                 self.deliveries.give_up(&record, &error);
+                self.at_fault(&record.hook, 1);
                 break;
             }
-            if enough && self.set_aside(&record).await {
+            if tries >= self.patience(&record.hook) && self.set_aside(&record).await {
                 break;
             }
             tracing::warn!(error, retry_in = ?pause, "webhook.retried");
@@ -256,7 +276,8 @@ impl<S: Sends> Lines<S> {
         for suspect in &suspects {
             suspect.span().in_scope(|| tracing::warn!("webhook.set_aside"));
         }
-        self.deliveries.hold(suspects.iter(), 0).await;
+        self.at_fault(hook, suspects.len());
+        self.deliveries.hold(suspects.iter(), set_aside::SHORTEST_PAUSE_MS).await;
     }
 
     /// Whether it is kept elsewhere, so that others can be tried.
@@ -390,6 +411,58 @@ mod tests {
         assert!((86_400..100_000).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         assert_eq!((world.deliveries.metrics.given_up.get(), world.taken().len()), (1, 3));
         assert!(world.receiver.0.lock().calls < 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_that_are_never_taken_hold_up_the_others_no_longer_than_a_few() {
+        for by_itself in [false, true] {
+            let world = world();
+            let (bad, good): (Vec<Record>, Vec<Record>) =
+                world.records(200).into_iter().partition(|record| record.key.ends_with('7'));
+            let keys = |records: Vec<Record>| records.into_iter().map(|record| record.key);
+            {
+                let state = &mut *world.receiver.0.lock();
+                let target = if by_itself { &mut state.refused } else { &mut state.bad };
+                target.extend(keys(bad));
+            }
+            let began = Instant::now();
+            world.deliver(world.records(200)).await;
+            assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+            assert_eq!(world.taken(), keys(good).collect::<Vec<_>>());
+            // Each is tried again on its own before it is given up.
+            world.until_nothing_is_aside().await;
+            assert_eq!(world.deliveries.metrics.given_up.get(), 20);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_was_away_gets_everything_in_order_also_after_many_faults() {
+        let world = world();
+        let bad = ["001", "003", "005"].map(str::to_owned);
+        world.receiver.0.lock().bad.extend(bad.clone());
+        let mut records = world.records(200);
+        let rest = records.split_off(7);
+        let mut lines = Lines::new(world.deliveries.clone());
+        for record in records {
+            lines.deliver(record).await;
+        }
+        assert_eq!(lines.patience("afterSendSingleMsg"), 1);
+        world.receiver.0.lock().is_down = true;
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            assert!(world.kept.ids().len() <= MOST_SUSPECTS + bad.len());
+            world.receiver.0.lock().is_down = false;
+        };
+        let delivery = async {
+            for record in rest {
+                lines.deliver(record).await;
+            }
+        };
+        tokio::join!(delivery, back);
+        let expected: Vec<String> = (0..200).map(|number| format!("{number:03}")).collect();
+        assert_eq!(world.taken(), expected.into_iter().filter(|key| !bad.contains(key)).collect::<Vec<_>>());
+        tokio::time::advance(FAULTS_COUNT_FOR).await;
+        assert_eq!(lines.patience("afterSendSingleMsg"), MOST_TRIES);
     }
 
     #[tokio::test(start_paused = true)]

@@ -158,7 +158,8 @@ impl Webhooks {
         body: Value,
     ) -> Result<Resp> {
         let text = with_command(hook, body);
-        let outcome = self.post(hook, "", &context.operation_id, text, "", config.timeout_duration()).await;
+        let call = self.call(hook, "", &context.operation_id, text, "", config.timeout_duration());
+        let outcome = call.ask(self.http()).await;
         let outcome = outcome.map_err(|error| error.to_error(hook));
         let answer = match outcome.and_then(|answer| parse::<Resp>(hook, &answer)) {
             Ok(answer) => answer,
@@ -180,9 +181,7 @@ impl Webhooks {
             } else {
                 ErrorCode::from_number(verdict.err_code)
             };
-            let texts = [verdict.err_msg, verdict.err_dlt];
-            let text: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-            return Err(code.with(text.join(": ")));
+            return Err(code.with(reason([&verdict.err_msg, &verdict.err_dlt])));
         }
         Ok(fields)
     }
@@ -239,19 +238,31 @@ impl Webhooks {
         }
     }
 
-    async fn post(
-        &self,
+    fn http(&self) -> &reqwest::Client {
+        &self.0.http
+    }
+
+    fn call<'a>(
+        &'a self,
         hook: Hook,
-        query: &str,
-        operation_id: &str,
+        query: &'a str,
+        operation_id: &'a str,
         body: String,
-        key: &str,
+        key: &'a str,
         timeout: Duration,
-    ) -> std::result::Result<String, CallError> {
+    ) -> Call<'a> {
         let config = &self.0.config;
         let (base, secret) = (config.url.as_str(), config.signing_secret.as_str());
-        Call { base, hook, query, operation_id, body, key, timeout, secret }.send(&self.0.http).await
+        Call { base, hook, query, operation_id, body, key, timeout, secret }
     }
+}
+
+/// Why the integrator refuses, as the client and the log get it: bounded, for it is sent on to whoever caused the call.
+fn reason(texts: [&str; 2]) -> String {
+    let given: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    let mut reason = given.join(": ");
+    reason.truncate(reason.floor_char_boundary(protocol::bounds::NOTE_BYTES));
+    reason
 }
 
 fn with_command(hook: Hook, mut body: Value) -> String {
@@ -304,6 +315,14 @@ mod tests {
                 assert_eq!(asked.err().map(|error| error.code), refused.then_some(ErrorCode::WebhookNetwork));
             }
         }
+    }
+
+    #[test]
+    fn a_veto_gives_its_reasons_and_not_more_than_clients_can_use() {
+        assert_eq!(reason(["no", "rude"]), "no: rude");
+        assert_eq!((reason(["", "rude"]), reason(["", ""])), ("rude".to_owned(), String::new()));
+        let long = reason(["x", &"ä".repeat(1 << 19)]);
+        assert!(long.starts_with("x: ä") && long.len() <= protocol::bounds::NOTE_BYTES, "{}", long.len());
     }
 
     #[derive(Debug, Default, Deserialize)]

@@ -25,7 +25,7 @@ const CLAIMED_MS: i64 = 60_000;
 const LOOK: Duration = Duration::from_secs(5);
 /// Calls at a time.
 const AT_ONCE: usize = 8;
-const SHORTEST_PAUSE_MS: i64 = 30_000;
+pub(crate) const SHORTEST_PAUSE_MS: i64 = 30_000;
 const LONGEST_PAUSE_MS: i64 = 3_600_000;
 
 fn id_of(record: &Record) -> String {
