@@ -127,6 +127,19 @@ describe('friends', () => {
 });
 
 describe('groups', () => {
+  test('what a hook changes is bounded like what users write', async () => {
+    const create = async () => (await as(alice, '/group/create_group', { ownerUserID: alice.userID, memberUserIDs: [bob.userID], groupInfo: { groupType: 2, groupName: 'mine' } }));
+    for (const [command, field, change] of [
+      ['callbackBeforeCreateGroupCommand', 'groupName', { groupName: 'n'.repeat(1025) }],
+      ['callbackBeforeMembersJoinGroupCommand', 'nickname', { memberCallbackList: [{ userID: bob.userID, nickname: 'n'.repeat(1025) }] }],
+      ['callbackBeforeCreateGroupChatConversationsCommand', 'ex', { ex: 'x'.repeat((64 << 10) + 1) }],
+    ]) {
+      await answer(command, { ...GO_ON, ...change });
+      const refused = await create();
+      await answer(command, GO_ON);
+      assert.deepEqual([refused.errCode, refused.errDlt.includes(field)], [1001, true], JSON.stringify(refused));
+    }
+  });
   test('creation may be changed', async () => {
     const create = { ownerUserID: alice.userID, memberUserIDs: [bob.userID], groupInfo: { groupType: 2, groupName: 'g', needVerification: 2 } };
     await vetoed('beforeCreateGroup', 'callbackBeforeCreateGroupCommand', alice, '/group/create_group', create);

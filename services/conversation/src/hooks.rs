@@ -1,13 +1,13 @@
 //! Webhooks around the creation of rows.
 
 use config::Hook;
-use protocol::{Result, content_type::session};
+use protocol::{Error, Result, check, content_type::session};
 use rpc::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::conversations::Conversation;
 
-use crate::Conversations;
+use crate::{Conversations, MAX_TEXT_BYTES};
 
 /// The body of the hooks; owner, conversation and peer are spelled with a small `d` here (contract).
 pub(crate) fn body(row: &Conversation) -> Value {
@@ -44,6 +44,20 @@ struct Answer {
     ex: Option<String>,
 }
 
+impl Answer {
+    /// The bounds of what users set themselves.
+    fn check(&self, hook: Hook) -> Result<()> {
+        for (field, text) in [("attachedInfo", &self.attached_info), ("ex", &self.ex)] {
+            let field = format!("webhook {}: {field}", hook.key());
+            check::at_most(&field, text.as_deref().unwrap_or_default(), MAX_TEXT_BYTES)?;
+        }
+        if self.recv_msg_opt.is_some_and(|option| !(0..=2).contains(&option)) {
+            return Err(Error::args(format!("webhook {}: recvMsgOpt must be 0, 1 or 2", hook.key())));
+        }
+        Ok(())
+    }
+}
+
 fn set<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *target = value;
@@ -60,6 +74,7 @@ impl Conversations {
     ) -> Result<Conversation> {
         if self.webhooks.wants(hook) {
             let answer: Answer = self.webhooks.before(context, hook, body(&row)).await?;
+            answer.check(hook)?;
             set(&mut row.recv_msg_opt, answer.recv_msg_opt);
             set(&mut row.is_pinned, answer.is_pinned);
             set(&mut row.is_private_chat, answer.is_private_chat);
@@ -87,5 +102,26 @@ impl Conversations {
         self.store.ensure_conversations(std::slice::from_ref(&row)).await?;
         self.webhooks.after(context, Hook::AfterCreateSingleChatConversations, body(&row)).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_sets_what_users_could_set() {
+        let hook = Hook::BeforeCreateSingleChatConversations;
+        let text = |bytes: usize| Some("x".repeat(bytes));
+        let good = Answer { ex: text(MAX_TEXT_BYTES), recv_msg_opt: Some(2), ..Default::default() };
+        assert!(good.check(hook).is_ok() && Answer::default().check(hook).is_ok());
+        for bad in [
+            Answer { ex: text(MAX_TEXT_BYTES + 1), ..Default::default() },
+            Answer { attached_info: text(MAX_TEXT_BYTES + 1), ..Default::default() },
+            Answer { recv_msg_opt: Some(3), ..Default::default() },
+        ] {
+            let error = bad.check(hook).unwrap_err();
+            assert!(error.detail.starts_with("webhook beforeCreateSingleChatConversations: "), "{error}");
+        }
     }
 }

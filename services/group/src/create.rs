@@ -6,7 +6,7 @@ use notification::To;
 use protocol::{
     Error, ErrorCode, Result, check, content_type as kind,
     group::{CreateGroupReq, CreateGroupResp},
-    sdkws::{GroupCreatedTips, GroupInfoSetAnnouncementTips},
+    sdkws::{GroupCreatedTips, GroupInfo, GroupInfoSetAnnouncementTips},
 };
 use rpc::Context;
 use store::{
@@ -28,6 +28,20 @@ fn fresh_id() -> String {
     (rand::random::<u64>() >> 1).to_string()
 }
 
+/// `whose` says who wrote them.
+fn check_texts(whose: &str, info: &GroupInfo) -> Result<()> {
+    check::at_most(&format!("{whose}groupInfo.groupName"), &info.group_name, MAX_NAME_BYTES)?;
+    for (field, text) in [
+        ("notification", &info.notification),
+        ("introduction", &info.introduction),
+        ("faceURL", &info.face_url),
+        ("ex", &info.ex),
+    ] {
+        check::at_most(&format!("{whose}groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
+    }
+    Ok(())
+}
+
 impl Groups {
     pub(crate) async fn create(&self, context: &Context, request: CreateGroupReq) -> Result<CreateGroupResp> {
         let info = check::present("groupInfo", request.group_info.clone())?;
@@ -36,15 +50,7 @@ impl Groups {
         if info.group_type != WORKING_GROUP {
             return Err(Error::args("groupInfo.groupType must be 2"));
         }
-        check::at_most("groupInfo.groupName", &info.group_name, MAX_NAME_BYTES)?;
-        for (field, text) in [
-            ("notification", &info.notification),
-            ("introduction", &info.introduction),
-            ("faceURL", &info.face_url),
-            ("ex", &info.ex),
-        ] {
-            check::at_most(&format!("groupInfo.{field}"), text, MAX_TEXT_BYTES)?;
-        }
+        check_texts("", &info)?;
         let mut ids = vec![request.owner_user_id.clone()];
         ids.extend(request.admin_user_ids.iter().cloned());
         ids.extend(request.member_user_ids.iter().cloned());
@@ -82,6 +88,7 @@ impl Groups {
             notification_user_id: String::new(),
         };
         self.ask_to_create(context, &mut group, &request).await?;
+        check_texts("webhook beforeCreateGroup: ", &group.to_info("", 0))?;
         if group.group_id != id {
             self.check_new_id(true, &group.group_id)?;
         }
@@ -167,6 +174,24 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_bounded_whoever_writes_them() {
+        let info = GroupInfo { group_name: "n".repeat(MAX_NAME_BYTES), ..Default::default() };
+        assert!(check_texts("", &info).is_ok());
+        let long = GroupInfo { group_name: "n".repeat(MAX_NAME_BYTES + 1), ..info.clone() };
+        let error = check_texts("webhook beforeCreateGroup: ", &long).unwrap_err();
+        assert!(error.detail.starts_with("webhook beforeCreateGroup: groupInfo.groupName"), "{error}");
+        let text = "x".repeat(MAX_TEXT_BYTES + 1);
+        for long in [
+            GroupInfo { notification: text.clone(), ..info.clone() },
+            GroupInfo { introduction: text.clone(), ..info.clone() },
+            GroupInfo { face_url: text.clone(), ..info.clone() },
+            GroupInfo { ex: text.clone(), ..info.clone() },
+        ] {
+            assert_eq!(check_texts("", &long).unwrap_err().code, ErrorCode::Args);
+        }
+    }
 
     #[test]
     fn an_id_is_a_number_that_is_not_guessed() {

@@ -2,7 +2,7 @@
 
 use config::Hook;
 use protocol::{
-    Result,
+    Result, check,
     group::{CreateGroupReq, SetGroupInfoExReq, SetGroupMemberInfo},
     sdkws::GroupInfo,
     wrappers::{Int32Value, StringValue},
@@ -15,7 +15,10 @@ use store::{
     groups::{Group, Member, role},
 };
 
-use crate::Groups;
+use crate::{
+    Groups,
+    settings::{MAX_NAME_BYTES, MAX_TEXT_BYTES},
+};
 
 fn initial_members(members: &[Member]) -> Value {
     members.iter().map(|member| json!({ "userID": member.user_id, "roleLevel": member.role_level })).collect()
@@ -66,6 +69,28 @@ struct JoinChange {
     role_level: Option<i32>,
     mute_end_time: Option<i64>,
     ex: Option<String>,
+}
+
+impl JoinChange {
+    /// Changes the member within the bounds of what members say of themselves.
+    fn apply(self, member: &mut Member) -> Result<()> {
+        for (field, text, most) in [
+            ("nickname", &self.nickname, MAX_NAME_BYTES),
+            ("faceURL", &self.face_url, MAX_TEXT_BYTES),
+            ("ex", &self.ex, MAX_TEXT_BYTES),
+        ] {
+            let field = format!("webhook beforeMemberJoinGroup: memberCallbackList.{field}");
+            check::at_most(&field, text.as_deref().unwrap_or_default(), most)?;
+        }
+        set(&mut member.nickname, self.nickname);
+        set(&mut member.face_url, self.face_url);
+        // A second owner, or a group without one, cannot come of a hook.
+        let level = self.role_level.filter(|_| member.role_level != role::OWNER);
+        set(&mut member.role_level, level.filter(|level| [role::ADMIN, role::ORDINARY].contains(level)));
+        set(&mut member.mute_end_time, self.mute_end_time.map(DateTime::from_millis));
+        set(&mut member.ex, self.ex);
+        Ok(())
+    }
 }
 
 /// What `beforeSetGroupMemberInfo` may change.
@@ -146,7 +171,8 @@ impl Groups {
         set(&mut group.introduction, answer.introduction);
         set(&mut group.face_url, answer.face_url);
         set(&mut group.ex, answer.ex);
-        set(&mut group.creator_user_id, answer.creator_user_id);
+        // Notifications of the group come from its creator.
+        set(&mut group.creator_user_id, answer.creator_user_id.filter(|id| !id.is_empty()));
         set(&mut group.need_verification, answer.need_verification);
         set(&mut group.look_member_info, answer.look_member_info);
         set(&mut group.apply_member_friend, answer.apply_member_friend);
@@ -174,13 +200,7 @@ impl Groups {
             else {
                 continue;
             };
-            set(&mut member.nickname, change.nickname);
-            set(&mut member.face_url, change.face_url);
-            // A second owner, or a group without one, cannot come of a hook.
-            let level = change.role_level.filter(|_| member.role_level != role::OWNER);
-            set(&mut member.role_level, level.filter(|level| [role::ADMIN, role::ORDINARY].contains(level)));
-            set(&mut member.mute_end_time, change.mute_end_time.map(DateTime::from_millis));
-            set(&mut member.ex, change.ex);
+            change.apply(member)?;
         }
         Ok(members)
     }
@@ -256,6 +276,36 @@ mod tests {
         };
         let body = member_change(&wanted);
         assert_eq!((body["nickName"].as_str(), &body["roleLevel"]), (Some("n"), &Value::Null));
+    }
+
+    #[test]
+    fn a_hook_keeps_to_the_bounds_of_members() {
+        let member = || Member {
+            group_id: "g".into(),
+            user_id: "u".into(),
+            nickname: String::new(),
+            face_url: String::new(),
+            role_level: role::OWNER,
+            join_time: DateTime::from_millis(0),
+            join_source: 2,
+            inviter_user_id: String::new(),
+            operator_user_id: String::new(),
+            mute_end_time: DateTime::from_millis(0),
+            ex: String::new(),
+        };
+        let text = |bytes: usize| Some("x".repeat(bytes));
+        let mut owner = member();
+        let good = JoinChange { nickname: text(MAX_NAME_BYTES), role_level: Some(20), ..Default::default() };
+        good.apply(&mut owner).unwrap();
+        assert_eq!((owner.nickname.len(), owner.role_level), (MAX_NAME_BYTES, role::OWNER));
+        for bad in [
+            JoinChange { nickname: text(MAX_NAME_BYTES + 1), ..Default::default() },
+            JoinChange { face_url: text(MAX_TEXT_BYTES + 1), ..Default::default() },
+            JoinChange { ex: text(MAX_TEXT_BYTES + 1), ..Default::default() },
+        ] {
+            let error = bad.apply(&mut member()).unwrap_err();
+            assert!(error.detail.starts_with("webhook beforeMemberJoinGroup: "), "{error}");
+        }
     }
 
     #[test]
