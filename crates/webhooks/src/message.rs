@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use protocol::{
-    Error, Result,
+    Error, Result, go_json,
     sdkws::{MsgData, OfflinePushInfo},
 };
 use rpc::Context;
@@ -75,7 +75,7 @@ impl Modified {
     pub fn apply(self, message: &mut MsgData) -> Result<bool> {
         let before = message.clone();
         if let Some(content) = self.content {
-            if !serde_json::from_str::<Value>(&content).is_ok_and(|value| value.is_object()) {
+            if !go_json::from_slice::<Value>(content.as_bytes()).is_ok_and(|value| value.is_object()) {
                 return Err(Error::args("webhook beforeMsgModify: content must be a JSON object as text"));
             }
             message.content = content.into();
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn change(answer: &str, message: &mut MsgData) -> Result<bool> {
-        serde_json::from_str::<Modified>(answer).unwrap().apply(message)
+        go_json::from_slice::<Modified>(answer.as_bytes()).unwrap().apply(message)
     }
 
     #[test]
@@ -127,7 +127,12 @@ mod tests {
             change(r#"{"content":"{\"content\":\"***\"}","ex":"x","sendID":"b"}"#, &mut message).unwrap()
         );
         assert_eq!((message.send_id.as_str(), message.ex.as_str()), ("a", "x"));
-        assert!(change(r#"{"content":"plain"}"#, &mut message).is_err());
+        for content in ["plain", "null", "[]", r#"{"a":1}{}"#] {
+            let answer = serde_json::json!({ "content": content }).to_string();
+            assert!(change(&answer, &mut message).is_err(), "{content}");
+        }
+        // As clients that are written in Go read it.
+        assert!(change(r#"{"content":"{\"content\":\"\\ud800\"}"}"#, &mut message).unwrap());
         assert!(change(r#"{"contentType":1511}"#, &mut message).is_err());
     }
 }

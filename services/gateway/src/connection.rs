@@ -154,7 +154,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, connection: &Arc<Connection>, en
                     }
                     Some(Ok(Message::Text(text))) => {
                         rate.take(1.0);
-                        match serde_json::from_str::<TextFrame>(&text) {
+                        match protocol::go_json::from_slice::<TextFrame>(text.as_bytes()) {
                             Ok(TextFrame { kind, body }) if kind == "ping" => {
                                 let pong = protocol::go_json::to_text(&TextFrame { kind: "pong".into(), body });
                                 line.write(Message::Text(pong.into())).await

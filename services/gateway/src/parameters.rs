@@ -5,6 +5,7 @@ use model::platform::Platform;
 use protocol::{
     Error, ErrorCode,
     frame::{Codec, Encoding},
+    go_json,
 };
 use serde::Deserialize;
 
@@ -50,7 +51,7 @@ pub(crate) fn parse(query: &str, compression_header: Option<&str>) -> Result<Par
         let json = URL_SAFE_NO_PAD
             .decode(packed)
             .map_err(|error| refuse(format!("v is not URL-safe base64: {error}")))?;
-        serde_json::from_slice(&json)
+        go_json::from_slice(&json)
             .map_err(|error| refuse(format!("v does not contain the parameters: {error}")))?
     } else {
         let required = |key: &str| match pairs.get(key) {
@@ -143,6 +144,23 @@ mod tests {
         let json = r#"{"token":"t","userID":"u","platformID":1,"operationID":"o","compression":"","sdkType":"js","sendResponse":false}"#;
         let parameters = parse(&format!("v={}", URL_SAFE_NO_PAD.encode(json)), Some("gzip")).unwrap();
         assert_eq!(parameters.encoding(), Encoding { codec: Codec::Json, gzip: true });
+    }
+
+    #[test]
+    fn packed_parameters_are_read_like_all_other_json() {
+        let read = |json: &str| parse(&format!("v={}", URL_SAFE_NO_PAD.encode(json)), None);
+        let first = r#"{"Token":"t","USERID":"u","platformid":1,"operationID":"o","#;
+        let again = r#""compression":null,"sdkType":"go","sdkType":"js"}"#;
+        let parameters = read(&format!("{first}{again}")).unwrap();
+        assert_eq!((parameters.token.as_str(), parameters.user_id.as_str()), ("t", "u"));
+        assert_eq!(parameters.encoding().codec, Codec::Json);
+        for json in [
+            r#"["t","u",1,"o"]"#,
+            r#"{"token":"t","userID":"u","platformID":1.0,"operationID":"o"}"#,
+            r#"{"token":"t","userID":"u","platformID":"1","operationID":"o"}"#,
+        ] {
+            assert_eq!(read(json).unwrap_err().code.number(), 1602, "{json}");
+        }
     }
 
     #[test]
