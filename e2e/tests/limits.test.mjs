@@ -126,6 +126,12 @@ test('with logoutRevokes a token ends with the logout, on all its connections', 
   assert.equal(line.kicked, false);
   await assert.rejects(Socket.open(at.ws, carol), ({ answer }) => answer.errCode === 1506);
 });
+test('a user who is no administrator gives no further guesses at the secret', async () => {
+  const attempt = (userID, secret) => call('/auth/get_admin_token', { userID, secret });
+  for (let i = 0; i < 5; i++) assert.equal((await attempt(`nobody${i}`, `wrong ${i}`)).errCode, 1002);
+  // Else the answer would tell that this one is right.
+  assert.equal((await attempt('nobody6', at.secret)).errCode, 429);
+});
 test('after five wrong secrets in a minute not even the right one is tried', async () => {
   const attempt = (secret) => call('/auth/get_admin_token', { userID: at.adminUserID, secret });
   for (let i = 0; i < 5; i++) assert.equal((await attempt(`wrong ${i}`)).errCode, 1002);

@@ -23,7 +23,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{Api, audit, envelope, route};
 
-/// Wrong secrets that one address may try in [`WINDOW`] for one administrator.
+/// Wrong secrets that one address may try in [`WINDOW`] for one administrator, and for all other users together.
 const WRONG: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -88,6 +88,12 @@ impl Guesses {
     }
 }
 
+/// Who guesses, by network and administrator. Other users never get a token, but the answer tells whether the secret is right: their guesses
+/// count together.
+fn guesser(network: &str, administrator: Option<&str>) -> String {
+    format!("{network} {}", administrator.unwrap_or_default())
+}
+
 /// The route.
 pub(crate) async fn handle(
     State(api): State<Api>,
@@ -100,12 +106,8 @@ pub(crate) async fn handle(
     };
     let user = request.user_id.clone();
     let ask = async { api.peers.call(&context, &request).await };
-    let answer = if api.config.is_admin(&user) {
-        api.guesses.attempt(format!("{} {user}", audit::network()), ask).await
-    } else {
-        // Refused whatever the secret is.
-        ask.await.map_err(|error| Refused { error, again: None })
-    };
+    let who = guesser(&audit::network(), Some(user.as_str()).filter(|user| api.config.is_admin(user)));
+    let answer = api.guesses.attempt(who, ask).await;
     let code = answer.as_ref().err().map_or(0, |refused| refused.error.code.number());
     audit::admin_login(&user, code);
     match answer {
@@ -147,6 +149,21 @@ mod tests {
         assert!(guesses.attempt("b".into(), right()).await.is_ok());
         tokio::time::advance(WINDOW).await;
         assert!(guesses.attempt("a".into(), right()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn names_of_users_who_are_no_administrators_give_no_more_guesses() {
+        let guesses = Guesses::new();
+        for _ in 0..WRONG {
+            let refused = guesses.attempt(guesser("192.0.2.1", None), wrong()).await.expect_err("wrong");
+            assert_eq!(refused.error.code, ErrorCode::NoPermission);
+        }
+        let refused = guesses.attempt(guesser("192.0.2.1", None), right()).await.expect_err("untold");
+        assert_eq!(refused.error.code, ErrorCode::TooManyRequests);
+        // Administrators, and other networks, are not stopped by it.
+        for who in [guesser("192.0.2.1", Some("imAdmin")), guesser("192.0.2.2", None)] {
+            assert!(guesses.attempt(who, right()).await.is_ok());
+        }
     }
 
     #[tokio::test]
