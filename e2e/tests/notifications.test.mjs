@@ -243,6 +243,39 @@ describe('groups', () => {
       from: helper, holds: (t) => hasGroup(t) && t.entrantUser.userID === stranger.userID, is: { group: group(), entrantUser, operationTime: 'now', ...versions },
     });
   });
+  test('an announcement is for members, not for those who apply', async () => {
+    await ok(owner, '/group/set_group_info_ex', { groupID, notification: 'among us' });
+    const noticed = { notification: 'among us', notificationUserID: owner.userID };
+    const hidden = () => ({ ...group(noticed), notification: '' });
+    const outsider = await user('outsider');
+    outsider.line = await Socket.open(at.ws, outsider);
+    try {
+      await ok(outsider, '/group/join_group', { groupID, reqMessage: 'peek', joinSource: 3 });
+      const holds = (t) => hasGroup(t) && t.request.reqMsg === 'peek';
+      const compare = async (kind, one, is) => {
+        const { group: itself, request: { groupInfo } } = await told(kind, [one], { holds });
+        assert.deepEqual([settled(itself), settled(groupInfo)], [is, is], `${kind} for ${one.name}`);
+      };
+      // Whoever applies is also sent what is sent in their name.
+      for (const one of [owner, outsider]) await compare(1503, one, hidden());
+      for (const [path, body] of [
+        ['/group/get_user_req_group_applicationList', { userID: outsider.userID, ...page }],
+        ['/group/get_specified_user_group_request_info', { groupID, userID: outsider.userID }],
+      ]) {
+        const { groupRequests } = await ok(outsider, path, body);
+        assert.deepEqual(groupRequests.map(({ groupInfo }) => settled(groupInfo)), [hidden()], path);
+      }
+      await ok(owner, '/group/group_application_response', { groupID, fromUserID: outsider.userID, handledMsg: 'm', handleResult: -1 });
+      await compare(1506, owner, group());
+      await compare(1506, outsider, hidden());
+      const read = outsider.line.messages().filter(({ content }) => content.includes('among us'));
+      assert.deepEqual(read.map(({ contentType }) => contentType), []);
+    } finally {
+      outsider.line.close();
+      await ok(owner, '/group/set_group_info_ex', { groupID, notification: '' });
+      group({ notification: '' });
+    }
+  });
   test('1504 who quits and those who stay', async () => {
     await ok(stranger, '/group/quit_group', { groupID, userID: stranger.userID });
     const quitUser = memberOf(stranger, 20, { joinSource: 3, operatorUserID: helper.userID, inviterUserID: '' });

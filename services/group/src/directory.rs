@@ -117,7 +117,7 @@ impl Groups {
             self.require(context, group, Standing::Administrator).await?;
             self.store.group_request_shown(Side::To, group, user).await?
         };
-        let group_requests = self.request_infos(row.into_iter().collect()).await?;
+        let group_requests = self.own_request_infos(context, row.into_iter().collect()).await?;
         Ok(GetSpecifiedUserGroupRequestInfoResp { total: group_requests.len() as u32, group_requests })
     }
 }

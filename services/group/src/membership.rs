@@ -10,7 +10,7 @@ use protocol::{
         KickGroupMemberResp, QuitGroupReq, QuitGroupResp, TransferGroupOwnerReq, TransferGroupOwnerResp,
     },
     sdkws::{
-        GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupDismissedTips,
+        self, GroupApplicationAcceptedTips, GroupApplicationRejectedTips, GroupDismissedTips,
         GroupMemberCancelMutedTips, GroupOwnerTransferredTips, JoinGroupApplicationTips, MemberEnterTips,
         MemberInvitedTips, MemberKickedTips, MemberQuitTips,
     },
@@ -24,7 +24,7 @@ use store::{
     row_limits::Room,
 };
 
-use crate::{Groups, Standing, member_already};
+use crate::{Groups, Standing, member_already, tips::unannounced};
 
 const JOINED_BY_ADMIN: i32 = 1;
 pub(crate) const JOINED_BY_INVITATION: i32 = 2;
@@ -124,13 +124,19 @@ impl Groups {
         }
         self.store.put_group_request(&row).await?;
         let info = self.info(group).await?;
+        let outside = unannounced(&info);
         let request = self.request_info(&row, Some(info.clone())).await?;
         let tips = JoinGroupApplicationTips {
             group: Some(info),
             applicant: request.user_info.clone(),
             req_msg: message.to_owned(),
             uuid: model::random_id(),
-            request: Some(request),
+            request: Some(request.clone()),
+        };
+        let for_applicant = JoinGroupApplicationTips {
+            group: Some(outside.clone()),
+            request: Some(sdkws::GroupRequest { group_info: Some(outside), ..request }),
+            ..tips.clone()
         };
         let sender = if context.user_id().is_empty() { user } else { context.user_id() };
         let mut receivers = self.administrators(&group.group_id).await?;
@@ -140,7 +146,9 @@ impl Groups {
             }
         }
         for receiver in receivers {
-            notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_APPLIED, &tips)
+            // The sender's own devices get all of them.
+            let tips = if [receiver.as_str(), sender].contains(&user) { &for_applicant } else { &tips };
+            notification::tell(&self.peers, context, sender, To::User(&receiver), kind::JOIN_APPLIED, tips)
                 .await;
         }
         Ok(())
@@ -299,13 +307,14 @@ impl Groups {
                 )
                 .await;
             } else {
+                let info = if receiver == *user { unannounced(&info) } else { info.clone() };
                 let tips = GroupApplicationRejectedTips {
                     group: Some(info.clone()),
                     op_user: op_user.clone(),
                     handle_msg: request.handled_msg.clone(),
                     receiver_as,
                     uuid: uuid.clone(),
-                    request: Some(answered.clone()),
+                    request: Some(sdkws::GroupRequest { group_info: Some(info), ..answered.clone() }),
                 };
                 notification::tell(
                     &self.peers,

@@ -1,6 +1,6 @@
 //! Operations that only read: records, lists, incremental sync.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt};
 use model::id_hash;
@@ -130,6 +130,28 @@ impl Groups {
         Ok(infos)
     }
 
+    /// Requests as those who sent them see them: a group's announcement is for members.
+    pub(crate) async fn own_request_infos(
+        &self,
+        context: &Context,
+        rows: Vec<requests::GroupRequest>,
+    ) -> Result<Vec<GroupRequest>> {
+        let mut infos = self.request_infos(rows).await?;
+        let announces = |group: &GroupInfo| !group.notification.is_empty();
+        let announced = infos.iter().filter_map(|request| request.group_info.as_ref()).any(announces);
+        if context.is_privileged() || !announced {
+            return Ok(infos);
+        }
+        let memberships = self.store.memberships(context.user_id()).await?;
+        let joined: HashSet<&str> = memberships.iter().map(|member| member.group_id.as_str()).collect();
+        for group in infos.iter_mut().filter_map(|request| request.group_info.as_mut()) {
+            if !joined.contains(group.group_id.as_str()) {
+                group.notification.clear();
+            }
+        }
+        Ok(infos)
+    }
+
     pub(crate) async fn administered(&self, user: &str) -> Result<Vec<String>> {
         let memberships = self.store.memberships(user).await?;
         Ok(memberships
@@ -171,7 +193,8 @@ impl Groups {
             .group_request_page(groups, Some(&request.user_id), &request.handle_results, page)
             .await?;
         let total = u32::try_from(total).unwrap_or(u32::MAX);
-        Ok(GetUserReqApplicationListResp { total, group_requests: self.request_infos(rows).await? })
+        let group_requests = self.own_request_infos(context, rows).await?;
+        Ok(GetUserReqApplicationListResp { total, group_requests })
     }
 
     pub(crate) async fn unhandled_count(

@@ -15,6 +15,11 @@ use store::{
 
 use crate::Groups;
 
+/// A group as those see it who are no members: its announcement is not for them.
+pub(crate) fn unannounced(info: &GroupInfo) -> GroupInfo {
+    GroupInfo { notification: String::new(), ..info.clone() }
+}
+
 impl Groups {
     pub(crate) async fn info(&self, group: &Group) -> Result<GroupInfo> {
         let owner = self.store.members_by_role(&group.group_id, &[role::OWNER]).await?;
