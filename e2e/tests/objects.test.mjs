@@ -145,6 +145,8 @@ test('who completes an upload keeps to the bounds of who begins one', async () =
     const answer = await complete({ [field]: 'x'.repeat(257) });
     assert.deepEqual([answer.errCode, answer.errDlt.includes(field)], [1001, true], JSON.stringify(answer));
   }
+  // So many rows are planted only where MongoDB is open to this test.
+  if (!process.env.OPENIM_MONGO_URI) return;
   const row = { user_id: full.userID, hash: '', key: 'none', size: 1, content_type: '', group: '', create_time: Date.now() };
   plant({ object: Array.from({ length: 99_999 }, (_, number) => ({ ...row, _id: name(`${number}`) })) });
   const answer = await complete({ name: name('another') });

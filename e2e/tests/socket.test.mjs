@@ -30,8 +30,9 @@ before(async () => {
 after(() => { for (const opened of lines) opened.close(); save('socket'); });
 
 test('a text ping is answered with its body, however its keys are written, and so is a packed handshake', async () => {
-  const packed = Buffer.from(JSON.stringify({ Token: eve.token, USERID: eve.userID, platformID: 2, OperationID: 'o', SDKType: 'js', SendResponse: true })).toString('base64url');
-  const opened = await line(eve, { query: `&v=${packed}` });
+  const dave = await user('dave');
+  const packed = Buffer.from(JSON.stringify({ Token: dave.token, USERID: dave.userID, platformID: 2, OperationID: 'o', SDKType: 'js', SendResponse: true })).toString('base64url');
+  const opened = await line(dave, { query: `&v=${packed}` });
   for (const text of ['{"TYPE":"ping","Body":{"n":1}}', '{"type":"x","type":"ping","body":{"n":2}}']) opened.line.send(text);
   const pongs = () => opened.texts.map((text) => JSON.parse(text)).filter(({ type }) => type === 'pong').map(({ body }) => body);
   await until('two pongs', () => pongs().length === 2 || opened.closed);
