@@ -112,7 +112,7 @@ test('changes are brought over until upstream stops', async () => {
   const untouched = await content(theirs);
   imports('upstream', 'from_source', '--verify');
   assert.deepEqual(await content(theirs), untouched, 'the source is only read');
-  assert.match(refused(() => run('from_source', ['import', '--config', CONFIG, '--from', MONGODB, '--database', 'large'])), /an import from .*upstream has begun/);
+  assert.match(refused(() => run('from_source', ['import', '--config', CONFIG, '--from', MONGODB, '--database', 'large'])), /an import from .*upstream was started/);
   // A message more, one revoked, one deleted by its receiver, a read position, a profile.
   [grown] = [...messages].filter(([id, seqs]) => id.startsWith('si_l6b') && seqs.size > 250).map(([id]) => id);
   const last = Math.max(...messages.get(grown).keys());

@@ -155,13 +155,18 @@ const HANDOVER: Duration = Duration::from_secs(2);
 /// behind them. After a crash that much is handled again, without effect.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 
-/// A partition whose handler panicked is read again after this.
+/// A partition whose handler panicked is read again after this, and after twice as long each time it panics again: a new handler does not
+/// know what the one before it did, and does that again.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const LONGEST_AFTER_PANIC: Duration = Duration::from_secs(300);
 
 /// What the tasks of all partitions share.
 struct Source {
     member: Member,
     events: mpsc::Sender<Event>,
+    /// How often handlers of a partition have panicked since one finished a batch.
+    panics: Mutex<HashMap<i32, u32>>,
     topic: String,
     batch_size: usize,
     order: Order,
@@ -183,7 +188,28 @@ impl Source {
         budget: Budget,
     ) -> Self {
         let (topic, progress) = (topic.to_owned(), Mutex::default());
-        Self { member, events, topic, batch_size, order, oldest: None, progress, budget, batches: None }
+        let panics = Mutex::default();
+        Self {
+            member,
+            events,
+            panics,
+            topic,
+            batch_size,
+            order,
+            oldest: None,
+            progress,
+            budget,
+            batches: None,
+        }
+    }
+
+    /// How long a partition rests whose handler has panicked.
+    fn after_panic(&self, partition: i32) -> Duration {
+        let mut panics = self.panics.lock();
+        let times = panics.entry(partition).or_default();
+        let pause = AFTER_PANIC * 2_u32.saturating_pow(*times);
+        *times = times.saturating_add(1);
+        pause.min(LONGEST_AFTER_PANIC)
     }
 
     fn commit_finished(&self, mode: CommitMode) {
@@ -527,13 +553,15 @@ async fn consume<H: PartitionHandler>(
                 offset,
                 "consumer.handler_panicked: its batch is handled again"
             );
+            let pause = source.after_panic(partition);
             let told = async {
-                tokio::time::sleep(AFTER_PANIC).await;
+                tokio::time::sleep(pause).await;
                 source.events.send(Event::Broken(partition)).await
             };
             let _told = token.run_until_cancelled(told).await;
             break;
         }
+        source.panics.lock().remove(&partition);
         // A task that has already committed must not commit again later: that would move the offset back.
         if source.order == Order::HandleFirst {
             source.progress.lock().finish(partition, next);

@@ -228,7 +228,7 @@ mod tests {
         observed
     }
 
-    fn live<'a>(observed: &'a mut Observed, server: Server) -> &'a mut Rollout {
+    fn live(observed: &mut Observed, server: Server) -> &mut Rollout {
         observed.stateful_sets.get_mut(&format!("chat-{server}")).unwrap()
     }
 

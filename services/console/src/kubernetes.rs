@@ -65,7 +65,13 @@ impl Kubernetes {
         let mut answer = self.client.get(url).bearer_auth(token).send().await.map_err(away)?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            StatusCode::UNAUTHORIZED => {
+                return Err(Error::no_permission(format!(
+                    "the API server does not accept the token in {}; mount a token of a service account of this cluster",
+                    self.account.display()
+                )));
+            }
+            StatusCode::FORBIDDEN => {
                 return Err(Error::no_permission(format!(
                     "the service account of the console needs the verb get for openimclusters in namespace {namespace}"
                 )));

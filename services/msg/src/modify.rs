@@ -26,11 +26,13 @@ impl Messages {
         check::non_empty("oldContent", &request.old_content)?;
         // The version before the content: what is compared may be newer than the version, which refuses the edit, never older.
         let last = self.last_edit(id, seq).await?;
-        let message = self.modifiable(context, id, seq).await?;
+        let mut message = self.modifiable(context, id, seq).await?;
         let is_there = |content: &[u8]| content == request.new_content.as_bytes();
         if let Some(edit) =
             last.as_ref().filter(|edit| is_there(edit.content()) && is_there(&message.content))
         {
+            // As for the edit itself: who is muted or blocked by now notifies nobody.
+            self.permit(context, &mut message).await?;
             let edited = self.tell_edited(context, id, &message, (edit.version, edit.time)).await?;
             return Ok(modified(&edited));
         }

@@ -54,10 +54,11 @@ impl Becomes {
     }
 
     /// The content of the message with this text. No open SDK knows Markdown, and of a content that they do not know they pass on only
-    /// `detail`: it repeats the text, unless that is too long to be in a message twice.
-    fn whole(self, text: &str) -> String {
+    /// `detail`: it repeats the text, unless that is too long to be there twice beside the `others` bytes of the message. A stream begins
+    /// where there is room for its text once: the second must not have its message refused.
+    fn whole(self, text: &str, others: usize) -> String {
         let once = go_json::to_text(&Whole { content: text, detail: None });
-        if self == Self::Text || 2 * once.len() > CONTENT_BYTES {
+        if self == Self::Text || 2 * once.len() + others > CONTENT_BYTES {
             return once;
         }
         go_json::to_text(&Whole { content: text, detail: Some(text) })
@@ -129,15 +130,15 @@ mod tests {
     #[test]
     fn text_is_measured_as_it_is_sent() {
         for text in ["", "plain", "\"quoted\"\n", "\u{1}<b>&\u{2028}", "grün 👍"] {
-            let sent = Becomes::Text.whole(text);
+            let sent = Becomes::Text.whole(text, 0);
             assert_eq!(bytes_in_json(text), sent.len() - r#"{"content":""}"#.len(), "{text}");
         }
     }
 
     #[test]
     fn sdks_that_do_not_know_markdown_get_its_text_as_detail() {
-        assert_eq!(Becomes::Text.whole("a\n"), r#"{"content":"a\n"}"#);
-        assert_eq!(Becomes::Markdown.whole("*a*\n"), r#"{"content":"*a*\n","detail":"*a*\n"}"#);
+        assert_eq!(Becomes::Text.whole("a\n", 0), r#"{"content":"a\n"}"#);
+        assert_eq!(Becomes::Markdown.whole("*a*\n", 0), r#"{"content":"*a*\n","detail":"*a*\n"}"#);
     }
 
     #[test]
@@ -145,9 +146,13 @@ mod tests {
         for (bytes, twice) in
             [(CONTENT_BYTES / 2 - 14, true), (CONTENT_BYTES / 2 - 13, false), (256 << 10, false)]
         {
-            let whole = Becomes::Markdown.whole(&"x".repeat(bytes));
+            let whole = Becomes::Markdown.whole(&"x".repeat(bytes), 0);
             assert!(whole.len() <= CONTENT_BYTES, "{bytes}: {}", whole.len());
             assert_eq!(whole.contains("detail"), twice, "{bytes}");
         }
+        // `ex`, `attachedInfo` and the users named take room too.
+        let text = "x".repeat(200 << 10);
+        assert!(Becomes::Markdown.whole(&text, 100 << 10).contains("detail"));
+        assert!(!Becomes::Markdown.whole(&text, 200 << 10).contains("detail"));
     }
 }

@@ -59,7 +59,7 @@ impl Third {
             self.bucket()?.delete(&row.key).await?;
         }
         self.store.forget_object(&row.name, &row.key).await?;
-        tracing::info!(target: "audit", by = context.user_id(), name = row.name, user = row.user_id, "object.deleted");
+        tracing::info!(target: "audit", by = context.user_id(), object = row.name, user = row.user_id, "object.deleted");
         Ok(DeleteObjectResp { is_shared })
     }
 

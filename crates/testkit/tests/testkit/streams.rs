@@ -332,7 +332,7 @@ fn a_stream_whose_writer_is_gone_ends_with_what_it_has() {
         let read = run.read("ann").await;
         assert_eq!(
             read.iter().map(|read| read.2.as_str()).collect::<Vec<_>>(),
-            [r#"{"content":"To be, or"}"#]
+            [r#"{"content":"To be, or","detail":"To be, or"}"#]
         );
         let late = run.append("bot", 3, &["not"], false).await.unwrap_err();
         assert!(late.code == ErrorCode::NoPermission && late.detail.contains("3 packets"), "{late}");
@@ -370,7 +370,7 @@ fn positions_decide_what_is_appended() {
         run.append("bot", 3, &["d"], true).await.unwrap();
         sleep(Duration::from_secs(5)).await;
         assert_eq!(run.read("ben").await.len(), 1);
-        assert_eq!(run.read("ben").await[0].2, r#"{"content":"abcd"}"#);
+        assert_eq!(run.read("ben").await[0].2, r#"{"content":"abcd","detail":"abcd"}"#);
     });
 }
 

@@ -246,14 +246,14 @@ mod tests {
     #[test]
     fn what_was_lost_and_comes_later_is_late_once() {
         let mut lost = HashSet::new();
-        let of_round = |anomalies: &[Anomaly], lost: &mut HashSet<String>| {
-            tell_late_from_doubled(lost, anomalies.to_vec())
+        let of_round = |anomaly: &Anomaly, lost: &mut HashSet<String>| {
+            tell_late_from_doubled(lost, vec![anomaly.clone()])
         };
         let (missing, twice) = (Anomaly::Lost("m".into()), Anomaly::Duplicate("m".into()));
-        assert_eq!(of_round(&[twice.clone()], &mut lost), [twice.clone()], "it was not lost");
-        assert_eq!(of_round(&[missing.clone()], &mut lost), [missing]);
-        assert_eq!(of_round(&[twice.clone()], &mut lost), [Anomaly::Late("m".into())]);
-        assert_eq!(of_round(&[twice.clone()], &mut lost), [twice], "it comes a second time");
+        assert_eq!(of_round(&twice, &mut lost), std::slice::from_ref(&twice), "it was not lost");
+        assert_eq!(of_round(&missing, &mut lost), [missing]);
+        assert_eq!(of_round(&twice, &mut lost), [Anomaly::Late("m".into())]);
+        assert_eq!(of_round(&twice, &mut lost), [twice], "it comes a second time");
     }
 
     #[test]

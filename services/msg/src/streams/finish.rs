@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use model::sequencer::DedupKey;
 use notification::To;
+use prost::Message;
 use protocol::{
     Error, ErrorCode, Result,
     content_type::session,
@@ -94,7 +95,8 @@ impl Messages {
             return Ok(EMPTY);
         }
         message.content_type = content.becomes.content_type();
-        message.content = content.becomes.whole(&text).into();
+        message.content.clear();
+        message.content = content.becomes.whole(&text, message.encoded_len()).into();
         // Clients show messages by time: this one comes when it is whole.
         message.send_time = last.time;
         let context = Context { operation_id: operation_id.to_owned(), ..self.began(stream) };
