@@ -79,7 +79,7 @@ texts! {
     DoneMemberUnmuted: "The member can write again.", "成员已解除禁言。";
     DoneNameDeleted: "The file has been deleted here; other users have the same file and keep it.", "文件已从此处删除；其他用户的相同文件仍保留。";
     DoneNotified: "The notification has been sent.", "通知已发送。";
-    DoneReplayed: "They are tried again within seconds.", "将在数秒内重试。";
+    DoneReplayed: "They are retried within seconds.", "将在数秒内重试。";
     DoneRevoked: "The message has been revoked.", "消息已撤回。";
     DoneSignedOut: "You have signed out.", "您已退出登录。";
     DoneUnbanned: "The user can log in again.", "用户已解除封禁。";
