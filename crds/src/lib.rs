@@ -7,6 +7,7 @@
 )]
 
 mod backup_status;
+mod console;
 mod reference;
 mod service;
 mod spec;
@@ -19,6 +20,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube_core::CustomResourceExt;
 
 pub use backup_status::*;
+pub use console::*;
 pub use reference::reference_markdown;
 pub use service::*;
 pub use spec::*;

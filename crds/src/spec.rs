@@ -7,6 +7,8 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::Console;
+
 /// An OpenIM messaging cluster: gateway, API, transfer, push and RPC services with their MongoDB, Redis and Kafka.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
@@ -60,6 +62,9 @@ pub struct OpenIMClusterSpec {
     /// Storage and encryption of backups. If omitted: the bucket of objectStorage, with a key that the operator generates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
+    /// Pages for administrators in a browser. If omitted: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<Console>,
     /// Calls to your back end before and after operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Webhooks>,

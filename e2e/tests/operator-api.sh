@@ -68,6 +68,20 @@ eventually "$kept" config '{.items[*].metadata.name}'
 [ "$(kube -n "$ns" get deployment "$cluster_name-user" -o 'jsonpath={.metadata.annotations.example\.org/note}')" = mine ]
 wait_ready "$cluster_name"
 
+echo "a console is created with a right to read its own object, and goes with it"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"console":{"host":"console.example.test"}}}'
+eventually console.example.test kube -n "$ns" get ingress "$cluster_name-console" -o 'jsonpath={.spec.rules[0].host}'
+eventually 1 kube -n "$ns" get deployment "$cluster_name-console" -o 'jsonpath={.status.readyReplicas}'
+console_can() { kube auth can-i "$@" -n "$ns" --as="system:serviceaccount:$ns:$cluster_name-console" || true; }
+eventually yes console_can get "openimclusters.openim.io/$cluster_name"
+[ "$(console_can list openimclusters.openim.io)" = no ]
+[ "$(console_can get "secrets/$cluster_name-credentials")" = no ]
+wait_ready "$cluster_name"
+kube -n "$ns" patch openimcluster "$cluster_name" --type merge -p '{"spec":{"console":null}}'
+console_objects() { kube -n "$ns" get deployments,services,serviceaccounts,roles,rolebindings,ingresses,networkpolicies -l "openim.io/cluster=$cluster_name,app.kubernetes.io/component=console" -o name; }
+eventually "" console_objects
+wait_ready "$cluster_name"
+
 echo "what the spec does not name any more is taken away, others' fields stay"
 ingress() { kube -n "$ns" get ingress "$cluster_name" -o "jsonpath={$1}"; }
 kube -n "$ns" annotate ingress "$cluster_name" example.org/note=mine --overwrite

@@ -21,6 +21,7 @@ const used = new Set(requests.map(name));
 
 // What no request shows.
 const silent = {
+  'get openimclusters openim.io': 'granted to consoles: nobody can grant what they do not have',
   'update openimclusters/finalizers openim.io': 'asked for by an admission plugin where owner references block deletion; it is not on everywhere',
   'update secrets ': 'completes the credentials of a cluster that an earlier version made',
 };

@@ -227,6 +227,9 @@ fn lists(config_maps: Value) -> Vec<Exchange> {
         "horizontalpodautoscalers",
         "cronjobs",
         "jobs",
+        "rolebindings",
+        "roles",
+        "serviceaccounts",
     ]
     .into_iter()
     .map(|kind| {
@@ -246,6 +249,25 @@ async fn carried_out(client: &Client, cluster: &Cluster, plan: &Plan) -> Result<
 
 fn get(status: u16, answer: Value) -> Exchange {
     Exchange::new(Method::GET, &["/namespaces/team/configmaps/chat-config"], status, answer)
+}
+
+#[tokio::test]
+async fn who_may_not_see_rights_sees_the_rest_of_a_cluster() {
+    let refused = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "forbidden", "reason": "Forbidden", "code": 403});
+    let mut script = lists(json!([live("x", "uid-of-chat")]));
+    let seen = script.len() - 3;
+    script.truncate(seen);
+    script.extend(["rolebindings", "roles", "serviceaccounts"].map(|kind| {
+        Exchange::new(
+            Method::GET,
+            &[kind, "labelSelector=", "openim.io%2Fcluster%3Dchat"],
+            403,
+            refused.clone(),
+        )
+    }));
+    let there =
+        converse(script, |client| async move { apply::there(&client, &cluster("{}")).await }).await.unwrap();
+    assert_eq!(there.len(), 1);
 }
 
 #[tokio::test]

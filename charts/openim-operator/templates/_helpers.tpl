@@ -37,9 +37,10 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 {{- define "operator.rules" -}}
+# It gets none itself, but grants that to consoles, and nobody can grant what they do not have.
 - apiGroups: [openim.io]
   resources: [openimclusters]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [openim.io]
   resources: [openimclusters/status, openimservices/status]
   verbs: [patch]
@@ -91,6 +92,13 @@ priorityClassName: {{ . }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services, configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+# With them a console reads the object of its own cluster. Kubernetes refuses roles with any right that is not in this list.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [secrets]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Server, Service};
+use crate::{Extra, Server, Service};
 
 /// What runs once and ends; it answers nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +40,8 @@ impl fmt::Display for Job {
 pub enum Component {
     /// A service.
     Service(Service),
+    /// A service that is there if it is asked for.
+    Extra(Extra),
     /// A managed server.
     Server(Server),
     /// What runs once.
@@ -51,6 +53,7 @@ impl Component {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Service(service) => service.name(),
+            Self::Extra(extra) => extra.name(),
             Self::Server(server) => server.name(),
             Self::Job(job) => job.name(),
         }
@@ -60,6 +63,12 @@ impl Component {
 impl From<Service> for Component {
     fn from(service: Service) -> Self {
         Self::Service(service)
+    }
+}
+
+impl From<Extra> for Component {
+    fn from(extra: Extra) -> Self {
+        Self::Extra(extra)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crds::Reason;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use topology::{Component, Service};
+use topology::{Component, Extra, Service};
 
 use crate::{
     authority::{self, Leaf},
@@ -54,13 +54,21 @@ pub(crate) fn assess(cluster: &Cluster, observed: &Observed) -> Certificates {
         let live = observed.deployment(cluster, *service);
         live.is_some_and(|live| current.is_late(&live.template) || !live.is_done())
     });
+    let console = Some(Extra::Console).filter(|console| {
+        let live = observed.deployments.get(&cluster.part(console));
+        live.is_some_and(|live| current.is_late(&live.template) || !live.is_done())
+    });
     let servers = cluster.servers().into_iter().map(|(server, _)| server).filter(|server| {
         observed.stateful_set(cluster, *server).is_some_and(|live| {
             let is_changing = !live.current || !live.settled || live.ready < live.desired;
             read_by_server(live) != wanted || is_changing
         })
     });
-    let late: Vec<Component> = services.map(Component::from).chain(servers.map(Component::from)).collect();
+    let late: Vec<Component> = services
+        .map(Component::from)
+        .chain(console.map(Component::from))
+        .chain(servers.map(Component::from))
+        .collect();
     Certificates { ends: ends(cluster, &observed.credentials, !late.is_empty()), current, late }
 }
 

@@ -12,6 +12,7 @@ pub mod backups;
 pub mod calendar;
 pub mod certificates;
 pub mod connections;
+mod console;
 pub mod credentials;
 pub mod doors;
 pub mod hold;

@@ -4,12 +4,12 @@
 use crds::Reason;
 use jiff::SignedDuration;
 use kube_core::DynamicObject;
-use topology::Server;
+use topology::{Extra, Server};
 
 use crate::{
     accepted, authority_rotation,
     certificates::{Renewal, Urgency},
-    connections,
+    connections, console,
     hold::hold,
     model::{
         assessment::Assessment,
@@ -34,7 +34,9 @@ pub fn plan(cluster: &Cluster, observed: &Observed) -> Plan {
 pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment) -> Plan {
     let settings = render::settings::Settings::of(cluster, observed);
     let services = render::services::objects(cluster, &settings, observed, &assessment);
-    let id = window::plan_id(&services.wanted, &assessment.desired_settings());
+    let console = render::console::objects(cluster, &settings, observed, &assessment.certificates.current);
+    let new_console = console.as_ref().map(|console| &console.wanted);
+    let id = window::plan_id(&services.wanted, new_console, &assessment.desired_settings());
     let held = hold(cluster, &assessment.running, &id, observed.now);
     let renewal = |held: Option<&Gate>| Renewal::of(cluster, observed, &assessment.certificates, held);
     let urgency = renewal(held.as_ref()).urgency;
@@ -98,11 +100,22 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     };
     let wanted = moves::in_order(&assessment.moves, services.wanted);
     let decision = rollout::decide(cluster, wanted, observed, &permissions);
+    let (named, routes, console) = match console {
+        Some(made) => {
+            let live = observed.deployments.get(&cluster.part(Extra::Console));
+            (made.names, made.others, console::decide(made.wanted, live, &decision, &permissions))
+        }
+        None => Default::default(),
+    };
     let (now, later) = (&decision.apply, &decision.later);
     plan.apply.extend(services.names);
     plan.apply.extend(now.iter().map(render::dynamic));
     plan.later.extend(later.iter().map(render::dynamic));
+    plan.apply.extend(named);
+    plan.apply.extend(console.apply.as_ref().map(render::dynamic));
+    plan.later.extend(console.later.as_ref().map(render::dynamic));
     plan.apply.extend(services.others);
+    plan.apply.extend(routes);
     plan.apply.extend(render::network::policies(cluster, observed));
     let monitoring = cluster.spec.monitoring.as_ref();
     plan.apply.extend(monitoring.map(|wanted| render::monitoring::pod_monitor(cluster, wanted)));
@@ -115,19 +128,26 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     let when = if is_early { &mut plan.later } else { &mut plan.apply };
     when.extend(kept.or(backups));
     let settled = decision.changes.is_empty()
+        && console.change.is_none()
         && decision.later.is_empty()
         && observed.deployments.values().all(Rollout::is_done);
     plan.kept_config =
         settled.then(|| observed.deployments.values().flat_map(|live| config_maps(&live.template)).collect());
     plan.changes = servers.changes;
     plan.changes.extend(decision.changes);
-    plan.started = servers.started.or(decision.started);
+    let console_waits = console.change.is_some() && !console.started;
+    let console_starts = console.change.clone().filter(|_| console.started);
+    plan.changes.extend(console.change);
+    plan.started = servers.started.or(decision.started).or(console_starts);
     plan.blockers = decision.blockers;
+    plan.blockers.extend(console.blocker);
     plan.blockers.extend(servers.blockers);
     let (kept, unused) = moves::kept(cluster, observed, &assessment.moves);
     plan.kept = kept;
     plan.blockers.extend(unused);
-    if let Some(gate) = held.clone().filter(|gate| servers.waits && !names(&plan.blockers, gate.reason)) {
+    if let Some(gate) =
+        held.clone().filter(|gate| (servers.waits || console_waits) && !names(&plan.blockers, gate.reason))
+    {
         plan.blockers.insert(0, rollout::blocker("", gate.reason, gate.message));
     }
     plan.changes.extend(rotation::pending(cluster, observed));

@@ -66,7 +66,7 @@ fn one_way(mut deployment: Deployment, live: &Rollout) -> Deployment {
     deployment
 }
 
-fn with_template(mut deployment: Deployment, template: &PodTemplateSpec) -> Deployment {
+pub(crate) fn with_template(mut deployment: Deployment, template: &PodTemplateSpec) -> Deployment {
     if let Some(spec) = deployment.spec.as_mut() {
         spec.template = template.clone();
     }
@@ -83,7 +83,7 @@ fn with_failure(mut deployment: Deployment, revision: &str, reason: &str) -> Dep
     deployment
 }
 
-fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
+pub(crate) fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
     let mut reasons = Vec::new();
     if version_of(live) != version_of(wanted) {
         reasons.push(format!("version {} to {}", version_of(live), version_of(wanted)));
@@ -112,7 +112,7 @@ fn reason(live: &PodTemplateSpec, wanted: &PodTemplateSpec) -> String {
 }
 
 /// Why pods are restarted that get only other certificates.
-const RENEWED: &str = "certificate";
+pub(crate) const RENEWED: &str = "certificate";
 
 /// Whether services run with other settings than they are to have.
 pub(crate) fn differs(cluster: &Cluster, wanted: &[Wanted], observed: &Observed) -> bool {
@@ -126,7 +126,7 @@ pub(crate) fn blocker(component: impl Display, reason: Reason, message: String) 
     Blocker { component: component.to_string(), reason, message }
 }
 
-fn seen(live: &Rollout) -> String {
+pub(crate) fn seen(live: &Rollout) -> String {
     let trouble = if live.trouble.is_empty() { String::new() } else { format!(": {}", live.trouble) };
     format!("{} of {} pods are ready{trouble}", live.ready, live.desired)
 }

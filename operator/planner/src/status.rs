@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::{Component, Endpoints, GoodSpec, OpenIMClusterStatus, Reason, condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use topology::Service;
+use topology::{Extra, Service};
 
 use crate::{
     authority_rotation, backups,
@@ -179,6 +179,27 @@ pub fn failed(
     OpenIMClusterStatus { message, conditions, ..status }
 }
 
+/// The console, if the cluster is to have one.
+fn console(cluster: &Cluster, observed: &Observed) -> Option<Component> {
+    let asked = cluster.console()?;
+    let live = observed.deployments.get(&cluster.part(Extra::Console)).cloned().unwrap_or_default();
+    Some(Component {
+        name: Extra::Console.to_string(),
+        desired: asked.replicas,
+        ready: live.ready,
+        updated: live.updated,
+        version: version_of(&live.template).to_owned(),
+    })
+}
+
+/// Its name, while its pods are not as they are to be.
+fn unfinished_console(cluster: &Cluster, observed: &Observed) -> Option<&'static str> {
+    let asked = cluster.console()?;
+    let live = observed.deployments.get(&cluster.part(Extra::Console));
+    let is_done = live.is_some_and(|live| live.is_done() && live.desired == asked.replicas);
+    (!is_done).then_some(Extra::Console.name())
+}
+
 /// The status of a cluster. `written`: this reconcile changed objects, so the observed state is older.
 pub fn of(
     cluster: &Cluster,
@@ -188,7 +209,7 @@ pub fn of(
     before: &OpenIMClusterStatus,
     now: Timestamp,
 ) -> OpenIMClusterStatus {
-    let components: Vec<Component> = Service::ALL
+    let mut components: Vec<Component> = Service::ALL
         .into_iter()
         .map(|service| {
             let rollout = observed.deployment(cluster, service).cloned().unwrap_or_default();
@@ -201,7 +222,10 @@ pub fn of(
             }
         })
         .collect();
-    let unfinished: Vec<&str> = Service::ALL
+    // Messages do not need the console.
+    let available = components.iter().all(|component| component.ready > 0 || component.desired == 0);
+    components.extend(console(cluster, observed));
+    let mut unfinished: Vec<&str> = Service::ALL
         .into_iter()
         .filter(|service| {
             let (found, scale) = (observed.deployment(cluster, *service), plan.assessment.scale(*service));
@@ -209,9 +233,9 @@ pub fn of(
         })
         .map(Service::name)
         .collect();
+    unfinished.extend(unfinished_console(cluster, observed));
     let ready: i32 = components.iter().map(|component| component.ready.min(component.desired)).sum();
     let desired: i32 = components.iter().map(|component| component.desired).sum();
-    let available = components.iter().all(|component| component.ready > 0 || component.desired == 0);
     let waiting = |reason: Reason, message: String| Verdict {
         ready: false,
         available,

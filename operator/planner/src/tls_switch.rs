@@ -103,7 +103,8 @@ pub fn next(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<Step>
     let step = due(cluster, observed)?;
     let may = step != Step::Accept
         || may_begin(cluster, plan) && !others_are_under_way(&observed.credentials, key::TLS_TRANSITION);
-    let none_changes = !plan.changes.iter().any(|change| Service::from_name(&change.component).is_some());
+    let has_pods = |name: &str| Service::from_name(name).is_some() || name == topology::Extra::Console.name();
+    let none_changes = !plan.changes.iter().any(|change| has_pods(&change.component));
     let all_have = plan.gate.is_none()
         && plan.later.is_empty()
         && none_changes

@@ -110,6 +110,37 @@ fn ways_in(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     }
 }
 
+/// Checks the console.
+fn console(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
+    let Some(asked) = &spec.console else { return Ok(()) };
+    let refuse = |field: &str, problem: &str| {
+        Err(Invalid { field: format!("spec.console.{field}"), problem: problem.into() })
+    };
+    resources("spec.console.resources", &asked.resources)?;
+    if let Some(Err(problem)) = asked.pods.as_ref().and_then(|pods| pods.affinity.as_ref()).map(affinity) {
+        return refuse("pods.affinity", &problem);
+    }
+    let host = &asked.host;
+    if !host.is_empty() && (!is_host(host) || host.starts_with('*')) {
+        return refuse("host", "is not a host name: write for example console.example.org, in lower case");
+    }
+    let routed = spec.gateway_api.iter().flat_map(|routes| &routes.hostnames);
+    if !host.is_empty() && routed.chain([&spec.ingress.host]).any(|other| other == host) {
+        return refuse("host", "is the host of the clients: the console needs one of its own");
+    }
+    if host.is_empty() && !asked.tls_secret_name.is_empty() {
+        return refuse("tlsSecretName", "needs a host: set spec.console.host, or remove tlsSecretName");
+    }
+    let roles = &asked.roles;
+    let mut names: Vec<&String> =
+        roles.administrators.iter().chain(&roles.support).chain(&roles.read_only).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => refuse("roles", &format!("lists {} twice: everybody has one role", pair[0])),
+        None => Ok(()),
+    }
+}
+
 /// Checks the URL of webhooks.
 fn receiver(spec: &OpenIMClusterSpec) -> Result<(), Invalid> {
     let Some(hooks) = &spec.webhooks else { return Ok(()) };
@@ -365,6 +396,7 @@ pub fn validate(object: &OpenIMCluster) -> Result<Cluster, Invalid> {
         }
     }
     ways_in(&spec)?;
+    console(&spec)?;
     receiver(&spec)?;
     let mongodb = backing("spec.mongodb", &spec.mongodb.managed, &spec.mongodb.external)?;
     let redis = backing("spec.redis", &spec.redis.managed, &spec.redis.external)?;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crds::{Approval, Day, Reason, Window};
 use hex::encode;
 use jiff::{SignedDuration, Timestamp, civil::Weekday, tz::TimeZone};
+use k8s_openapi::api::apps::v1::Deployment;
 use sha2::{Digest, Sha256};
-use topology::Server;
+use topology::{Extra, Server};
 
 use crate::model::{
     asked::Asked,
@@ -64,11 +65,15 @@ pub fn next(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The id of the plan: a hash of the target revisions.
-pub fn plan_id(wanted: &[Wanted], servers: &BTreeMap<Server, Asked>) -> String {
+pub fn plan_id(wanted: &[Wanted], console: Option<&Deployment>, servers: &BTreeMap<Server, Asked>) -> String {
     let mut digest = Sha256::new();
     for item in wanted {
         digest.update(item.service.name());
         digest.update(pod_template::revision_of(pod_template::template_of(&item.deployment)));
+    }
+    if let Some(console) = console {
+        digest.update(Extra::Console.name());
+        digest.update(pod_template::revision_of(pod_template::template_of(console)));
     }
     let servers: BTreeMap<&str, &Asked> =
         servers.iter().map(|(server, asked)| (server.name(), asked)).collect();

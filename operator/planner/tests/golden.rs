@@ -185,3 +185,19 @@ fn a_new_operator_alone_restarts_nothing() {
         }
     }
 }
+
+#[test]
+fn a_console_restarts_nothing_else() {
+    for revision in asked::FIRST..=NEWEST {
+        let golden = golden(revision);
+        for (name, spec) in SPECS {
+            let mut cluster = cluster_of(spec);
+            let observed = running(&cluster, revision, &golden[name]);
+            cluster.spec.console = Some(crds::Console::default());
+            let mut found = pods(&cluster, &observed);
+            assert!(found.remove("chat-console").is_some(), "spec {name:?}");
+            assert_eq!(found, golden[name], "pods of revision {revision}, spec {name:?}");
+            assert!(plan(&cluster, &observed).changes.is_empty(), "revision {revision}, spec {name:?}");
+        }
+    }
+}

@@ -16,9 +16,10 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::{CronJob, Job},
-        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
+        rbac::v1::{Role, RoleBinding},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
@@ -417,7 +418,7 @@ async fn carry_out(
 }
 
 /// Kinds that nothing else of a cluster needs.
-const LEAVES: [&str; 7] = [
+const LEAVES: [&str; 10] = [
     "Ingress",
     "HTTPRoute",
     "PodMonitor",
@@ -425,6 +426,9 @@ const LEAVES: [&str; 7] = [
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
     "CronJob",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
 ];
 
 /// The Deployment whose number of pods an object leaves to Kubernetes.
@@ -519,7 +523,15 @@ fn kinds() -> Vec<TypeMeta> {
         of::<HorizontalPodAutoscaler>(),
         of::<CronJob>(),
         of::<Job>(),
+        of::<RoleBinding>(),
+        of::<Role>(),
+        of::<ServiceAccount>(),
     ]
+}
+
+/// Kinds that give pods rights.
+fn is_about_rights(types: &TypeMeta) -> bool {
+    ["ServiceAccount", "Role", "RoleBinding"].contains(&types.kind.as_str())
 }
 
 /// Enough for a pass to be short, too few for many passes to flood the API server.
@@ -535,6 +547,8 @@ pub async fn there(client: &Client, cluster: &Cluster) -> kube::Result<There> {
         let listed = match api_for(client, &types, &cluster.namespace).list(&labelled).await {
             // Not every API server has it.
             Err(error) if is_404(&error) && needed_for(&types).is_some() => Vec::new(),
+            // Those who look at a cluster may not see rights. The operator may, or is refused when it applies them.
+            Err(kube::Error::Api(status)) if status.code == 403 && is_about_rights(&types) => Vec::new(),
             listed => listed?.items,
         };
         Ok(listed.into_iter().map(move |mut object| {

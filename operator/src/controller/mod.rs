@@ -16,9 +16,10 @@ use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Service},
+    core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Service, ServiceAccount},
     networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
+    rbac::v1::{Role, RoleBinding},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -312,6 +313,9 @@ fn controller(
     let controller = watch.owned::<HorizontalPodAutoscaler>(controller);
     let controller = watch.owned::<OpenIMService>(controller);
     let controller = watch.owned::<CronJob>(controller);
+    let controller = watch.owned::<ServiceAccount>(controller);
+    let controller = watch.owned::<Role>(controller);
+    let controller = watch.owned::<RoleBinding>(controller);
     // Those of the schedule belong to the CronJob, and those of a restore to nobody.
     let controller = watch.labelled::<Job>(controller);
     let controller = watch.labelled::<PersistentVolumeClaim>(controller);

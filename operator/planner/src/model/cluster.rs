@@ -77,7 +77,17 @@ impl Cluster {
 
     /// Where and how the pods of a service run.
     pub fn pods(&self, service: Service) -> Pods {
-        with_own(self.spec.pods.clone(), self.service(service).pods.clone())
+        self.pods_of(self.service(service).pods.clone())
+    }
+
+    /// Where and how pods with these overrides run.
+    pub fn pods_of(&self, own: Option<ComponentPods>) -> Pods {
+        with_own(self.spec.pods.clone(), own)
+    }
+
+    /// The console, if it is to run.
+    pub fn console(&self) -> Option<&crds::Console> {
+        self.spec.console.as_ref().filter(|console| console.enabled)
     }
 
     /// Where and how the pods of a managed server run.

@@ -5,6 +5,7 @@ pub mod availability;
 pub mod backing;
 pub mod backup;
 pub(crate) mod config_file;
+pub mod console;
 pub mod labels;
 pub mod migration;
 pub mod monitoring;

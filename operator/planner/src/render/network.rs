@@ -11,13 +11,13 @@ use k8s_openapi::{
     },
 };
 use kube_core::DynamicObject;
-use topology::Server;
+use topology::{Extra, Server};
 
 use crate::{
     model::{cluster::Cluster, observed::Observed},
     render::{
-        dynamic,
-        labels::{CLUSTER, COMPONENT, metadata},
+        console, dynamic,
+        labels::{CLUSTER, COMPONENT, metadata, pod_selector},
         services::{ADMIN_PORT, API_PORT, WS_PORT},
     },
 };
@@ -67,10 +67,26 @@ pub fn policies(cluster: &Cluster, observed: &Observed) -> Vec<DynamicObject> {
         to(&[ADMIN_PORT], Some(readers))
     };
     let public = to(&[WS_PORT, API_PORT], None);
-    vec![
+    let pages = cluster.console().map(|_| dynamic(&of_console(cluster, to(&[console::PORT], None))));
+    let mut policies = vec![
         dynamic(&policy(cluster, "servers", "In", vec![from(vec![own.clone(), operator])])),
         dynamic(&policy(cluster, "services", "NotIn", vec![from(vec![own]), public, metrics])),
-    ]
+    ];
+    policies.extend(pages);
+    policies
+}
+
+/// Adds the port of the pages to what all services allow. No policy restricts where pods connect to, so the console reaches the API server.
+fn of_console(cluster: &Cluster, pages: NetworkPolicyIngressRule) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: metadata(cluster, &cluster.part(Extra::Console), Extra::Console),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(pod_selector(cluster, Extra::Console)),
+            policy_types: Some(vec!["Ingress".into()]),
+            ingress: Some(vec![pages]),
+            ..Default::default()
+        }),
+    }
 }
 
 fn in_namespace(name: &str) -> LabelSelector {
@@ -217,6 +233,31 @@ mod tests {
             assert!(!allowed(&policies, &to, ADMIN_PORT, ("team", &any)));
             assert!(allowed(&policies, &to, WS_PORT, ("elsewhere", &any)));
         }
+    }
+
+    #[test]
+    fn pages_are_reached_on_the_console_alone() {
+        let cluster = validate(&object("console: {}")).unwrap();
+        let policies: Vec<NetworkPolicy> = policies(&cluster, &Observed::default())
+            .into_iter()
+            .map(|object| serde_json::from_value(serde_json::to_value(object).unwrap()).unwrap())
+            .collect();
+        let stranger = BTreeMap::from([("app".to_owned(), "stranger".to_owned())]);
+        let reaches = |component: &str, port: u16| {
+            allowed(&policies, &pod_labels(&cluster, component), port, ("elsewhere", &stranger))
+        };
+        assert!(reaches("console", console::PORT) && !reaches("msg", console::PORT));
+        assert!(!reaches("console", 10_105));
+        let own = pod_labels(&cluster, "console");
+        for service in Service::ALL {
+            assert!(allowed(&policies, &pod_labels(&cluster, service), ADMIN_PORT, ("team", &own)));
+        }
+        let is_ingress_only = |policy: &NetworkPolicy| {
+            policy.spec.as_ref().is_some_and(|spec| {
+                spec.egress.is_none() && spec.policy_types == Some(vec!["Ingress".into()])
+            })
+        };
+        assert!(policies.iter().all(is_ingress_only), "the API server is reached");
     }
 
     #[test]

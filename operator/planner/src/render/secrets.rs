@@ -2,7 +2,7 @@
 
 use crds::RedisMode;
 use k8s_openapi::api::core::v1::EnvVar;
-use topology::{Component, Job, Service};
+use topology::{Component, Extra, Job, Service};
 
 use crate::{
     connections::redis_hosts,
@@ -204,6 +204,11 @@ pub(crate) fn parts() -> impl Iterator<Item = Component> {
     Service::ALL.into_iter().map(Component::from).chain(Job::ALL.map(Component::from))
 }
 
+/// Those that this cluster has only because it asks for them.
+pub(crate) fn extras(cluster: &Cluster) -> impl Iterator<Item = Component> {
+    cluster.console().map(|_| Component::Extra(Extra::Console)).into_iter()
+}
+
 /// Whether a service takes part in what webhooks may change, or reports it to them.
 fn calls_hooks(service: Service) -> bool {
     match service {
@@ -257,6 +262,8 @@ fn job_uses(job: Job, of: Use) -> bool {
 fn uses(cluster: &Cluster, part: Component, of: Use) -> bool {
     match part {
         Component::Service(service) => service_uses(cluster, service, of),
+        // It calls services, and has nothing of its own to store.
+        Component::Extra(Extra::Console) => of == Use::Calls,
         Component::Job(job) => job_uses(job, of),
         // They have secrets of their own (`backing`).
         Component::Server(_) => false,

@@ -55,7 +55,7 @@ pub const ADMIN_PORT: u16 = 12000;
 pub(crate) const API_PORT: u16 = 10002;
 pub(crate) const WS_PORT: u16 = 10001;
 /// Seconds between leaving the endpoints and the stop signal.
-const ENDPOINT_DELAY: i64 = 3;
+pub(crate) const ENDPOINT_DELAY: i64 = 3;
 
 fn rpc_port(service: Service) -> Option<u16> {
     service.is_called().then(|| config::Config::default().rpc_port(service))
@@ -125,7 +125,7 @@ pub fn objects(
     Services { names, wanted, others }
 }
 
-fn service_port(name: &str, number: u16) -> ServicePort {
+pub(crate) fn service_port(name: &str, number: u16) -> ServicePort {
     ServicePort {
         name: Some(name.into()),
         port: i32::from(number),
@@ -375,7 +375,14 @@ pub fn http_route_type() -> TypeMeta {
     TypeMeta { api_version: "gateway.networking.k8s.io/v1".into(), kind: "HTTPRoute".into() }
 }
 
-fn http_route(cluster: &Cluster, wanted: &GatewayApi) -> DynamicObject {
+/// A route on the Gateways of a cluster.
+pub(crate) fn routed(
+    cluster: &Cluster,
+    wanted: &GatewayApi,
+    metadata: ObjectMeta,
+    rules: serde_json::Value,
+    hosts: &[String],
+) -> DynamicObject {
     let parents = wanted.parent_refs.iter().map(|parent| {
         let namespace = if parent.namespace.is_empty() { &cluster.namespace } else { &parent.namespace };
         let mut reference = json!({ "name": parent.name, "namespace": namespace });
@@ -384,6 +391,14 @@ fn http_route(cluster: &Cluster, wanted: &GatewayApi) -> DynamicObject {
         }
         reference
     });
+    let mut spec = json!({ "parentRefs": parents.collect::<Vec<_>>(), "rules": rules });
+    if !hosts.is_empty() {
+        spec["hostnames"] = json!(hosts);
+    }
+    DynamicObject { types: Some(http_route_type()), metadata, data: json!({ "spec": spec }) }
+}
+
+fn http_route(cluster: &Cluster, wanted: &GatewayApi) -> DynamicObject {
     let rule = |prefix: &str, service: &str, number: u16| {
         json!({
             "matches": [{ "path": { "type": "PathPrefix", "value": prefix } }],
@@ -393,18 +408,8 @@ fn http_route(cluster: &Cluster, wanted: &GatewayApi) -> DynamicObject {
     let mut socket = rule("/msg_gateway", "gateway-ws", WS_PORT);
     // A WebSocket stays open for days.
     socket["timeouts"] = json!({ "request": "0s" });
-    let mut spec = json!({
-        "parentRefs": parents.collect::<Vec<_>>(),
-        "rules": [socket, rule("/", "api-http", API_PORT)],
-    });
-    if !wanted.hostnames.is_empty() {
-        spec["hostnames"] = json!(wanted.hostnames);
-    }
-    DynamicObject {
-        types: Some(http_route_type()),
-        metadata: metadata(cluster, &cluster.name, "ingress"),
-        data: json!({ "spec": spec }),
-    }
+    let rules = json!([socket, rule("/", "api-http", API_PORT)]);
+    routed(cluster, wanted, metadata(cluster, &cluster.name, "ingress"), rules, &wanted.hostnames)
 }
 
 fn ingress(cluster: &Cluster) -> Ingress {

@@ -129,7 +129,7 @@ impl Settings {
         let of_revision = |revision: u32| {
             let all = secrets::all(cluster, observed, revision);
             let hash = &hash;
-            secrets::parts().map(move |part| {
+            secrets::parts().chain(secrets::extras(cluster)).map(move |part| {
                 let given = secrets::given(&all, cluster, part);
                 let values = secrets::values(cluster, observed, part, revision);
                 let hash = hash(&given, &values, part == Component::Service(Service::Push), revision);
