@@ -330,6 +330,21 @@ mod tests {
     }
 
     #[test]
+    fn the_console_comes_after_the_services_and_is_part_of_the_plan() {
+        let cluster = validate(&object("{version: 1.0.0, console: {}}")).unwrap();
+        let ready = observed(&cluster, [true; 3], true);
+        let made = plan(&cluster, &ready);
+        let names = open_names(&made);
+        let place = |name: &str| names.iter().position(|other| other == name).unwrap();
+        assert!(place("Deployment/chat-console") > place("Deployment/chat-cron"), "{names:?}");
+        assert!(place("Deployment/chat-console") > place("RoleBinding/chat-console"), "{names:?}");
+        let early = plan(&cluster, &observed(&cluster, [true, true, false], true));
+        assert!(!open_names(&early).contains(&"Deployment/chat-console".to_owned()));
+        let without = validate(&object("version: 1.0.0")).unwrap();
+        assert_ne!(made.id, plan(&without, &ready).id, "it needs an approval of its own");
+    }
+
+    #[test]
     fn lost_topics_and_indexes_are_created_again() {
         let cluster = validate(&object("{}")).unwrap();
         let mut observed = observed(&cluster, [true; 3], true);

@@ -523,6 +523,29 @@ mod tests {
     }
 
     #[test]
+    fn a_console_that_is_not_ready_leaves_the_cluster_available() {
+        let cluster = validate(&object("console: {}")).unwrap();
+        let done =
+            Rollout { current: true, desired: 1, ready: 1, updated: 1, total: 1, ..Default::default() };
+        let mut deployments: std::collections::BTreeMap<_, _> =
+            Service::ALL.iter().map(|service| (cluster.part(service), done.clone())).collect();
+        deployments.insert(cluster.part(Extra::Console), Rollout { ready: 0, ..done });
+        let observed = Observed { deployments, ..Default::default() };
+        let status = of(
+            &cluster,
+            &observed,
+            &Plan::default(),
+            false,
+            &OpenIMClusterStatus::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let console = status.components.last().unwrap();
+        assert_eq!((console.name.as_str(), console.desired, console.ready), ("console", 1, 0));
+        assert!(is_true(&status, condition::AVAILABLE) && !is_true(&status, condition::READY));
+        assert!(status.message.contains("waiting for console"), "{}", status.message);
+    }
+
+    #[test]
     fn a_server_whose_pods_are_replaced_is_waited_for() {
         let cluster = validate(&object("{}")).unwrap();
         let done =
