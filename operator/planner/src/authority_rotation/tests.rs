@@ -125,8 +125,8 @@ impl World {
         self.write(data);
         self.observed.credentials = self.secrets[self.newest()].clone();
         let ending = self.pods.iter().filter(|pod| pod.ending);
-        self.observed.leaving =
-            ending.filter_map(|pod| topology::Service::from_name(&pod.component)).collect();
+        let service = |pod: &Pod| topology::Service::from_name(pod.component.strip_prefix("chat-")?);
+        self.observed.leaving = ending.filter_map(service).collect();
         let plan = plan(&self.cluster, &self.observed);
         let mut changed = false;
         for object in plan.apply.iter().take(dies.unwrap_or(usize::MAX)) {
