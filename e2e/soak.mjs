@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const file = join(root, 'e2e/soak.json');
-const operator = ['operator', 'crds', 'Cargo.lock'];
+const operator = ['operator', 'crds', 'crates/topology', 'Cargo.lock'];
 const services = ['crates', 'services', 'Cargo.lock'];
 const checker = ['e2e/tools/checker', 'e2e/lib.sh'];
 /** Paths in the repository; a folder stands for all that is in it. Parts that never ran here are taken to be the longer the later they are listed. */
@@ -20,7 +20,7 @@ const parts = {
   traces: [...services, 'e2e/tools/collector', 'e2e/tests/traces.sh', 'e2e/tests/lib/loopback.sh'],
   'gateway-api': [...operator, 'e2e/tests/gateway-api.sh'],
   delete: [...operator, ...checker, 'e2e/tests/delete.sh'],
-  'api-server': ['operator', 'crds', ...checker, 'e2e/tools/cluster/localkube', 'e2e/tests/api-server.sh'],
+  'api-server': ['operator', 'crds', 'crates/topology', ...checker, 'e2e/tools/cluster/localkube', 'e2e/tests/api-server.sh'],
   drain: [...operator, 'services/gateway', ...checker, 'e2e/tests/drain.sh'],
   'large-group': ['services/push', 'services/gateway', 'services/transfer', 'crates/presence', 'services/group', 'services/msg', 'e2e/tools/checker', 'e2e/tests/large-group.sh'],
   planted: ['services/transfer', 'crates/bus', 'services/server', 'e2e/tools/checker', 'e2e/tests/planted-bug.sh'],
@@ -33,7 +33,7 @@ const parts = {
   fleet: [...operator, 'e2e/fleet.sh'],
   properties: ['operator', 'crates/model', 'crates/protocol', 'Cargo.lock'],
   fuzz: ['crates/protocol', 'crates/model', 'e2e/tests/fuzz', 'e2e/tests/fuzz.sh'],
-  simulation: ['operator', 'crds'],
+  simulation: ['operator', 'crds', 'crates/topology'],
 };
 
 const git = (...words) => execFileSync('git', words, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
