@@ -83,7 +83,7 @@ pub fn pending(cluster: &Cluster, observed: &Observed) -> Option<Change> {
 /// What has not read the Secret as it is now, or is not there to be asked. Pods that are ending count: they still make calls.
 fn waits_for(observed: &Observed, assessment: &Assessment) -> Vec<String> {
     let mut all: Vec<String> = assessment.certificates.late.iter().map(ToString::to_string).collect();
-    all.extend(observed.leaving.iter().map(|service| format!("pods of {service} that are terminating")));
+    all.extend(observed.leaving.iter().map(|component| format!("pods of {component} that are terminating")));
     all.extend(running_jobs(observed));
     let unwell = observed.dependencies.iter().filter(|dependency| !dependency.has_all_copies());
     all.extend(unwell.map(|dependency| dependency.name.clone()));

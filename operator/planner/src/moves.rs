@@ -7,7 +7,7 @@ use crds::{Reason, VolumePolicy};
 use jiff::SignedDuration;
 use k8s_openapi::api::{apps::v1::DeploymentStrategy, core::v1::PodTemplateSpec};
 use serde_json::Value;
-use topology::{Server, Service};
+use topology::{Component, Server, Service};
 
 use crate::{
     connections,
@@ -138,7 +138,7 @@ fn still_reads(
         let long_ago = |at| observed.now.duration_since(at) >= COUNTED_WITHIN;
         !behind.contains(&service)
             && live.is_done()
-            && !observed.leaving.contains(&service)
+            && !observed.leaving.contains(&Component::from(service))
             && live.progressed.is_none_or(long_ago)
     };
     let say = format!("annotate the cluster with {MOVED}=kafka={}", kind(cluster.kafka.is_managed()));
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(world.changed.len(), 10);
         // An old pod may still write.
         world.waiting(0);
-        world.observed.leaving = [Service::Msg].into();
+        world.observed.leaving = [Component::from(Service::Msg)].into();
         world.pass(&wanted);
         assert_eq!(world.changed.len(), 10);
         world.observed.leaving.clear();

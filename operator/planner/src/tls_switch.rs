@@ -179,7 +179,7 @@ mod tests {
             let observed = settled(&wanted, data.clone());
             assert_eq!(step(&wanted, &observed), Some(expected));
             let mut ending = observed.clone();
-            ending.leaving.insert(Service::Gateway);
+            ending.leaving.insert(Service::Gateway.into());
             assert_eq!(step(&wanted, &ending), None, "a pod is terminating");
             data = taken(&wanted, &data, expected, Timestamp::UNIX_EPOCH).unwrap();
             assert_eq!(told(&wanted, &data), settings);

@@ -44,7 +44,7 @@ use planner::{
 };
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use topology::Service;
+use topology::{Component, Extra, Service};
 
 use crate::{
     apply::{self, manual_scale},
@@ -159,6 +159,18 @@ async fn pods_of(client: &Client, cluster: &Cluster, components: &[impl Display]
 
 fn component(pod: &Pod) -> &str {
     pod.labels().get(COMPONENT).map_or("", String::as_str)
+}
+
+/// What calls services and servers, until its last pod is gone.
+fn callers() -> Vec<Component> {
+    Service::ALL.into_iter().map(Component::from).chain([Extra::Console.into()]).collect()
+}
+
+/// Those of them that have pods that are terminating.
+fn leaving(pods: &[Pod], callers: &[Component]) -> BTreeSet<Component> {
+    let ending = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
+    let names: BTreeSet<&str> = ending.map(component).collect();
+    callers.iter().copied().filter(|caller| names.contains(caller.name())).collect()
 }
 
 /// The state of an unready pod, for each component that has one.
@@ -548,9 +560,8 @@ async fn read_with_moves(
     let data = &observed.credentials;
     let steps = authority_rotation::is_under_way(data) || tls_switch::is_under_way(data);
     if steps || moves.any() {
-        let ending = pods_of(&client, cluster, &Service::ALL).await?;
-        let ending = ending.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
-        observed.leaving = ending.filter_map(|pod| Service::from_name(component(pod))).collect();
+        let all = callers();
+        observed.leaving = leaving(&pods_of(&client, cluster, &all).await?, &all);
     }
     Ok((observed, moves))
 }
@@ -568,6 +579,19 @@ mod tests {
             json!({ "metadata": { "name": "migrate-1" }, "status": { "containerStatuses": [container] } }),
         )
         .unwrap()
+    }
+
+    #[test]
+    fn terminating_pods_of_services_and_of_the_console_are_seen() {
+        let pod = |name: &str, deleted: Option<&str>| -> Pod {
+            let labels = json!({ COMPONENT: name });
+            let metadata = json!({ "name": name, "labels": labels, "deletionTimestamp": deleted });
+            serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+        };
+        let at = Some("2026-12-01T00:00:00Z");
+        let pods = [pod("msg", None), pod("gateway", at), pod("console", at)];
+        let expected = [Component::from(Service::Gateway), Extra::Console.into()];
+        assert_eq!(leaving(&pods, &callers()), expected.into());
     }
 
     #[test]

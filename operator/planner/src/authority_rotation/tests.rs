@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube_core::{DynamicObject, ResourceExt};
 use proptest::prelude::*;
+use topology::{Component, Extra, Service};
 
 use super::*;
 use crate::{
@@ -125,8 +126,8 @@ impl World {
         self.write(data);
         self.observed.credentials = self.secrets[self.newest()].clone();
         let ending = self.pods.iter().filter(|pod| pod.ending);
-        let service = |pod: &Pod| topology::Service::from_name(pod.component.strip_prefix("chat-")?);
-        self.observed.leaving = ending.filter_map(service).collect();
+        let service = |pod: &Pod| Service::from_name(pod.component.strip_prefix("chat-")?);
+        self.observed.leaving = ending.filter_map(service).map(Component::from).collect();
         let plan = plan(&self.cluster, &self.observed);
         let mut changed = false;
         for object in plan.apply.iter().take(dies.unwrap_or(usize::MAX)) {
@@ -307,6 +308,26 @@ fn a_replacement_that_waits_for_nobody_is_noticed() {
         seen.extend(world.strangers());
     }
     assert!(!seen.is_empty(), "the model must see a Switch before everybody trusts both");
+}
+
+#[test]
+fn pods_that_terminate_slowly_hold_up_the_next_step_whatever_the_clock_says() {
+    for ahead in [0, 6135] {
+        let mut world = World::new(false);
+        world.happens(Event::Pass);
+        world.happens(Event::Clock(ahead));
+        for _ in 0..200 {
+            for event in [Event::Pass, Event::Replaces(0)] {
+                world.happens(event);
+                assert_eq!(world.strangers(), None, "{ahead} days ahead");
+            }
+        }
+        let told = told(&world.cluster, &world.observed);
+        assert!(told.starts_with("both authorities are trusted, the old one issues; waiting for"), "{told}");
+        assert!(told.ends_with("that are terminating"), "{told}");
+        assert_eq!(world.settle(), None, "{ahead} days ahead");
+        assert!(world.is_settled(), "{ahead} days ahead");
+    }
 }
 
 #[test]
@@ -524,9 +545,12 @@ fn each_step_waits_for_pods_that_end_for_jobs_and_for_servers_that_lack_a_copy()
     let step = |observed: &Observed| next(&cluster, observed, &plan(&cluster, observed));
     assert_eq!(step(&well), Some(Step::Switch));
     let mut ending = well.clone();
-    ending.leaving.insert(topology::Service::Gateway);
-    assert_eq!(step(&ending), None);
-    assert!(told(&cluster, &ending).ends_with("waiting for pods of gateway that are terminating"));
+    for component in [Component::from(Service::Gateway), Extra::Console.into()] {
+        ending.leaving = [component].into();
+        assert_eq!(step(&ending), None);
+        let waits = format!("waiting for pods of {component} that are terminating");
+        assert!(told(&cluster, &ending).ends_with(&waits));
+    }
     let mut backup = well.clone();
     let mut job = DynamicObject { types: None, metadata: Default::default(), data: Default::default() };
     job.data = serde_json::json!({ "status": { "active": 1 } });

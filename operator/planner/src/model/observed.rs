@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::Dependency;
 use jiff::Timestamp;
 use kube_core::DynamicObject;
-use topology::{Server, Service};
+use topology::{Component, Server, Service};
 
 use crate::model::{
     backup_run::Backups,
@@ -37,8 +37,8 @@ pub struct Observed {
     pub stateful_sets: BTreeMap<String, Rollout>,
     /// Pods of managed servers, name and uid, that do not serve and are to be replaced: Kubernetes waits for them to serve first.
     pub outdated: BTreeMap<String, String>,
-    /// While services go to another server: those of which pods are ending.
-    pub leaving: BTreeSet<Service>,
+    /// While services go to another server, the authority is replaced or TLS is switched on: what has pods that are terminating.
+    pub leaving: BTreeSet<Component>,
     /// Claims of managed servers by name.
     pub volumes: BTreeMap<String, Volume>,
     /// Jobs that succeeded.
