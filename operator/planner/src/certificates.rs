@@ -138,7 +138,7 @@ impl Renewal {
         let soon = |ends: Ends| ends.earliest - URGENT <= now || ends.authority - AUTHORITY_URGENT <= now;
         let in_window = || window::next(&cluster.spec.rollout.windows, now).is_none();
         let urgency = match held.map(|gate| gate.reason) {
-            _ if expired && shows(observed) => Urgency::Expired,
+            _ if expired && shows(cluster, observed) => Urgency::Expired,
             _ if ends.is_some_and(soon) => Urgency::Soon,
             None => Urgency::InTurn,
             Some(Reason::AwaitingApproval) if in_window() => Urgency::InTurn,
@@ -149,9 +149,11 @@ impl Renewal {
 }
 
 /// Whether anything is unavailable. A clock that is ahead calls certificates expired that everybody accepts.
-fn shows(observed: &Observed) -> bool {
+fn shows(cluster: &Cluster, observed: &Observed) -> bool {
+    // Not the console, which may have reasons of its own.
+    let mut services = Service::ALL.into_iter().filter_map(|service| observed.deployment(cluster, service));
     observed.dependencies.iter().any(|dependency| !dependency.has_all_copies())
-        || observed.deployments.values().any(|live| live.ready < live.desired)
+        || services.any(|live| live.ready < live.desired)
 }
 
 #[cfg(test)]

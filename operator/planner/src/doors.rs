@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crds::{OpenIMCluster, OpenIMClusterSpec, Reason};
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressRule};
 use kube_core::{DynamicObject, ResourceExt};
+use topology::Extra;
 
 use crate::model::{
     cluster::Cluster,
@@ -40,21 +41,30 @@ fn wanted(spec: &OpenIMClusterSpec, namespace: &str, has: &[Door]) -> Vec<Door> 
     let given = has.iter().find(|door| door.kind == Kind::Ingress).map_or("", |door| &door.at);
     let (class, host) = (&spec.ingress.class_name, &spec.ingress.host);
     let at = if class.is_empty() { given } else { class };
-    let by_ingress = spec.ingress.enabled.then(|| Door {
+    let by_ingress = |host: &String| Door {
         kind: Kind::Ingress,
         at: at.to_owned(),
         listener: String::new(),
         host: host.clone(),
-    });
-    let mut doors: Vec<Door> = by_ingress.into_iter().collect();
+    };
+    let hosts = std::iter::once(host).chain(host_of_console(spec));
+    let mut doors: Vec<Door> = hosts.filter(|_| spec.ingress.enabled).map(by_ingress).collect();
     if let Some(routes) = &spec.gateway_api {
         let parents = routes.parent_refs.iter().map(|parent| {
             let of = if parent.namespace.is_empty() { namespace } else { &parent.namespace };
             (format!("{of}/{}", parent.name), parent.section_name.clone())
         });
-        doors.extend(routed(parents, &routes.hostnames));
+        doors.extend(routed(parents.clone(), &routes.hostnames));
+        let of_console = host_of_console(spec).map(std::slice::from_ref);
+        doors.extend(of_console.into_iter().flat_map(|host| routed(parents.clone(), host)));
     }
     doors
+}
+
+/// The host of the console, if it has one.
+fn host_of_console(spec: &OpenIMClusterSpec) -> Option<&String> {
+    let console = spec.console.as_ref().filter(|console| console.enabled);
+    console.map(|console| &console.host).filter(|host| !host.is_empty())
 }
 
 fn routed(parents: impl Iterator<Item = (String, String)>, hosts: &[String]) -> Vec<Door> {
@@ -122,8 +132,9 @@ fn of_live(object: &DynamicObject) -> Vec<Door> {
 
 /// The cluster itself.
 pub fn own(cluster: &Cluster, observed: &Observed) -> Neighbour {
+    let names = [cluster.name.clone(), cluster.part(Extra::Console)];
     let live = observed.there.values().filter(|object| {
-        object.name_any() == cluster.name
+        names.contains(&object.name_any())
             && object.owner_references().iter().any(|owner| owner.uid == cluster.owner.uid)
     });
     let has: Vec<Door> = live.flat_map(of_live).collect();
@@ -140,16 +151,27 @@ pub fn own(cluster: &Cluster, observed: &Observed) -> Neighbour {
 
 /// The hosts used by other objects, with a message for each: nothing is created for them.
 pub fn taken(cluster: &Cluster, observed: &Observed) -> BTreeMap<Kind, Blocker> {
+    taken_of(cluster, observed, false)
+}
+
+/// The same of the console's host.
+pub fn taken_of_console(cluster: &Cluster, observed: &Observed) -> BTreeMap<Kind, Blocker> {
+    taken_of(cluster, observed, true)
+}
+
+fn taken_of(cluster: &Cluster, observed: &Observed, console: bool) -> BTreeMap<Kind, Blocker> {
     let own = own(cluster, observed);
+    let pages = host_of_console(&cluster.spec);
     let first = |door: &Door| {
         let before = observed.neighbours.iter().filter(|neighbour| neighbour.is_before(&own, door));
         before.min_by_key(|neighbour| neighbour.rank(door))
     };
-    let found = own.wants.iter().rev().filter_map(|door| Some((door.kind, blocker(door, first(door)?))));
+    let asked = own.wants.iter().rev().filter(|door| (pages == Some(&door.host)) == console);
+    let found = asked.filter_map(|door| Some((door.kind, blocker(door, first(door)?, console))));
     found.collect()
 }
 
-fn blocker(door: &Door, holder: &Neighbour) -> Blocker {
+fn blocker(door: &Door, holder: &Neighbour, console: bool) -> Blocker {
     let whose = format!("{} {} in namespace {}", holder.kind, holder.name, holder.namespace);
     let (field, made, place, remedy) = match door.kind {
         Kind::Ingress => (
@@ -169,9 +191,14 @@ fn blocker(door: &Door, holder: &Neighbour) -> Blocker {
             "set others, name another listener in spec.gatewayAPI.parentRefs, or remove spec.gatewayAPI",
         ),
     };
+    let (component, field, remedy) = if console {
+        (Extra::Console.name(), "spec.console.host", "set another spec.console.host")
+    } else {
+        ("ingress", field, remedy)
+    };
     let which = if door.host.is_empty() { "all hosts".to_owned() } else { format!("the host {}", door.host) };
     Blocker {
-        component: "ingress".into(),
+        component: component.into(),
         reason: Reason::HostTaken,
         message: format!(
             "{field}: {whose} already uses {which} of {place}, so no {made} is created: {remedy}"

@@ -100,10 +100,11 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     };
     let wanted = moves::in_order(&assessment.moves, services.wanted);
     let decision = rollout::decide(cluster, wanted, observed, &permissions);
-    let (named, routes, console) = match console {
+    let (named, routes, host_taken, console) = match console {
         Some(made) => {
             let live = observed.deployments.get(&cluster.part(Extra::Console));
-            (made.names, made.others, console::decide(made.wanted, live, &decision, &permissions))
+            let decided = console::decide(made.wanted, live, &decision, &permissions);
+            (made.names, made.others, made.taken, decided)
         }
         None => Default::default(),
     };
@@ -156,6 +157,7 @@ pub fn plan_with(cluster: &Cluster, observed: &Observed, assessment: Assessment)
     plan.changes.extend(tls_switch::pending(cluster, observed));
     plan.blockers.extend(names_taken.filter(|_| !observed.deployments.is_empty()));
     plan.blockers.extend(assessment.taken.values().cloned());
+    plan.blockers.extend(host_taken);
     plan.blockers.extend(accepted::refused(cluster, observed));
     plan.blockers.extend(tls_switch::refused(cluster, observed));
     plan.blockers.extend(fixed_brokers(cluster, observed));

@@ -50,6 +50,7 @@ use planner::{
     volumes,
 };
 use serde_json::Value;
+use topology::Extra;
 
 use crate::apply::sent::Sent;
 
@@ -329,11 +330,17 @@ async fn carry_out(
     let uid = cluster.owner.uid.as_str();
     let mut applied = Applied::default();
     let scaled: BTreeSet<String> = plan.objects().filter_map(scaled_by_kubernetes).collect();
+    // Service accounts that are not ours, as far as is known.
+    let mut strangers: BTreeSet<String> = BTreeSet::new();
     for object in &plan.apply {
         let types = object.types.clone().unwrap_or_default();
         let name = object.name_any();
         let what = format!("{}/{name}", types.kind);
-        let is_leaf = LEAVES.contains(&types.kind.as_str());
+        let is_leaf = is_leaf(object, &types);
+        // No pod of ours gets the rights of such an account, and it gets none of ours.
+        if account_of(object).is_some_and(|account| strangers.contains(account)) {
+            continue;
+        }
         let api = api_for(client, &types, &cluster.namespace);
         let unlabelled;
         let live = match there.get(&(types.kind.clone(), name.clone())) {
@@ -342,6 +349,13 @@ async fn carry_out(
             None => {
                 unlabelled = match api.get_opt(&name).await {
                     Err(error) if is_404(&error) && needed_for(&types).is_some() => None,
+                    // The operator has no right to it yet, or the person who asks for a preview has none.
+                    Err(error) if is_about_rights(&types) && is_refusal(&error) => {
+                        let message = api_error(&what)(error).to_string();
+                        applied.invalid.push(refused(object, Reason::Refused, message));
+                        strangers.extend((types.kind == "ServiceAccount").then(|| name.clone()));
+                        continue;
+                    }
                     live => live.map_err(api_error(&what))?,
                 };
                 unlabelled.as_ref()
@@ -366,6 +380,7 @@ async fn carry_out(
                     return Err(error);
                 }
                 applied.invalid.push(refused(object, Reason::InvalidSpec, error.to_string()));
+                strangers.extend((types.kind == "ServiceAccount").then(|| name.clone()));
                 continue;
             }
             let live_value = serde_json::to_value(live).unwrap_or_default();
@@ -430,6 +445,18 @@ const LEAVES: [&str; 10] = [
     "Role",
     "RoleBinding",
 ];
+
+/// Whether everything else is applied when this is refused. No service needs the console.
+fn is_leaf(object: &DynamicObject, types: &TypeMeta) -> bool {
+    let component = object.labels().get(COMPONENT).map(String::as_str);
+    LEAVES.contains(&types.kind.as_str()) || component == Some(Extra::Console.name())
+}
+
+/// The service account that the pods of an object run as, or that it gives rights to.
+fn account_of(object: &DynamicObject) -> Option<&str> {
+    let of_pods = &object.data["spec"]["template"]["spec"]["serviceAccountName"];
+    of_pods.as_str().or_else(|| object.data["subjects"][0]["name"].as_str())
+}
 
 /// The Deployment whose number of pods an object leaves to Kubernetes.
 fn scaled_by_kubernetes(object: &DynamicObject) -> Option<String> {

@@ -313,9 +313,9 @@ fn controller(
     let controller = watch.owned::<HorizontalPodAutoscaler>(controller);
     let controller = watch.owned::<OpenIMService>(controller);
     let controller = watch.owned::<CronJob>(controller);
-    let controller = watch.owned::<ServiceAccount>(controller);
-    let controller = watch.owned::<Role>(controller);
-    let controller = watch.owned::<RoleBinding>(controller);
+    let controller = watch.owned_if_allowed::<ServiceAccount>(controller);
+    let controller = watch.owned_if_allowed::<Role>(controller);
+    let controller = watch.owned_if_allowed::<RoleBinding>(controller);
     // Those of the schedule belong to the CronJob, and those of a restore to nobody.
     let controller = watch.labelled::<Job>(controller);
     let controller = watch.labelled::<PersistentVolumeClaim>(controller);
@@ -513,10 +513,10 @@ impl Operator {
         if let (Some(change), None) = (&plan.started, &failure) {
             let note = format!("{}: {} (pods to replace: {})", change.component, change.reason, change.pods);
             tracing::info!(change = note, "cluster.changing");
-            let is_service = topology::Service::from_name(&change.component).is_some();
+            let is_server = topology::Server::from_name(&change.component).is_some();
             let related = ObjectReference {
                 api_version: Some("apps/v1".into()),
-                kind: Some(if is_service { "Deployment" } else { "StatefulSet" }.into()),
+                kind: Some(if is_server { "StatefulSet" } else { "Deployment" }.into()),
                 name: Some(cluster.part(&change.component)),
                 namespace: Some(cluster.namespace.clone()),
                 ..Default::default()

@@ -78,6 +78,21 @@ impl Watch<'_> {
         controller.watches(api, ours(), self.by_owner())
     }
 
+    /// The same for a kind that only some clusters need: where the operator may not watch it, everything else goes on.
+    pub(crate) fn owned_if_allowed<K>(&self, controller: Controller<Guarded>) -> Controller<Guarded>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + 'static,
+        PartialObjectMeta<K>: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + Sync,
+    {
+        let api = scoped::<PartialObjectMeta<K>>(self.client, self.namespace);
+        controller.reconcile_on(touched(api, self.by_owner()))
+    }
+
     /// The same for a kind of a third party. If the kind does not exist yet, the watch is retried until it does.
     pub(crate) fn owned_foreign(
         &self,

@@ -420,7 +420,9 @@ pub async fn observe(
     };
     let signing = async {
         // Not while services are being changed: some pods are old ones.
-        let settled = observed.deployments.values().all(Rollout::is_done);
+        let settled = Service::ALL
+            .into_iter()
+            .all(|service| observed.deployment(cluster, service).is_none_or(Rollout::is_done));
         if cluster.signed_calls || !settled {
             return Ok(None);
         }

@@ -97,7 +97,8 @@ pub async fn read<C: Borrow<OpenIMCluster>>(
 
 /// Somebody's own Ingress in front of this very cluster.
 fn leads_here(ingress: &Ingress, cluster: &Cluster) -> bool {
-    let names = [cluster.part("api-http"), cluster.part("gateway-ws")];
+    let names =
+        [cluster.part("api-http"), cluster.part("gateway-ws"), cluster.part(topology::Extra::Console)];
     let spec = ingress.spec.as_ref();
     let rules = spec.and_then(|spec| spec.rules.as_ref()).into_iter().flatten();
     let mut services = rules

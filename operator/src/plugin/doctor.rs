@@ -172,6 +172,8 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 fn section(component: &str) -> String {
     if Server::from_name(component).is_some() {
         format!("spec.{component}.managed")
+    } else if component == topology::Extra::Console.name() {
+        "spec.console".to_owned()
     } else {
         format!("spec.services.{component}")
     }

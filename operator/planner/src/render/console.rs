@@ -23,11 +23,14 @@ use sha2::{Digest, Sha256};
 use topology::Extra;
 
 use crate::{
+    doors,
     model::{
         certificates::Current,
         cluster::Cluster,
+        door::Kind,
         names::{BUILT_BY, CONFIG_HASH, REVISION, VERSION},
         observed::Observed,
+        plan::Blocker,
         pod_template,
     },
     render::{
@@ -54,6 +57,8 @@ pub struct Console {
     pub wanted: Deployment,
     /// The budget, and the ways in.
     pub others: Vec<DynamicObject>,
+    /// That somebody else has its host: nothing leads to it then.
+    pub taken: Vec<Blocker>,
 }
 
 /// All objects of the console, if the cluster is to have one. `certificates` is what pods that start now read.
@@ -65,19 +70,30 @@ pub fn objects(
 ) -> Option<Console> {
     let asked = cluster.console()?;
     let mut names = vec![dynamic(&service(cluster))];
-    if asked.cluster_page {
+    if asked.cluster_page || has_account(cluster, observed) {
         names.extend([dynamic(&account(cluster)), dynamic(&role(cluster)), dynamic(&binding(cluster))]);
     }
     let mut others = vec![dynamic(&availability::budget(cluster, CONSOLE))];
+    let taken = doors::taken_of_console(cluster, observed);
     if !asked.host.is_empty() {
-        others.extend(cluster.spec.ingress.enabled.then(|| dynamic(&ingress(cluster, asked))));
-        others.extend(cluster.spec.gateway_api.as_ref().map(|routes| {
+        let by_ingress = cluster.spec.ingress.enabled && !taken.contains_key(&Kind::Ingress);
+        others.extend(by_ingress.then(|| dynamic(&ingress(cluster, asked))));
+        let routes = cluster.spec.gateway_api.as_ref().filter(|_| !taken.contains_key(&Kind::Route));
+        others.extend(routes.map(|routes| {
             let rule = json!({ "backendRefs": [{ "name": cluster.part(CONSOLE), "port": PORT }] });
             let hosts = std::slice::from_ref(&asked.host);
             routed(cluster, routes, metadata(cluster, &cluster.part(CONSOLE), CONSOLE), json!([rule]), hosts)
         }));
     }
-    Some(Console { names, wanted: deployment(cluster, asked, settings, observed, certificates), others })
+    let wanted = deployment(cluster, asked, settings, observed, certificates);
+    Some(Console { names, wanted, others, taken: taken.into_values().collect() })
+}
+
+/// Whether its pods are made with the account: while another template is held, they could not be created without it.
+fn has_account(cluster: &Cluster, observed: &Observed) -> bool {
+    let live = observed.deployments.get(&cluster.part(CONSOLE));
+    let account = live.and_then(|live| live.template.spec.as_ref()?.service_account_name.clone());
+    account == Some(cluster.part(CONSOLE))
 }
 
 fn service(cluster: &Cluster) -> KubeService {
@@ -283,7 +299,8 @@ fn pod(cluster: &Cluster, asked: &crds::Console, settings: &Settings, template: 
         containers: vec![container],
         volumes: Some(vec![config_volume(cluster, settings)]),
         security_context: Some(pod_security(SERVICE_USER, &pods)),
-        service_account_name: asked.cluster_page.then(|| cluster.part(CONSOLE)),
+        // Named in any case: without it, Kubernetes takes the one that the template had before, from its old field serviceAccount.
+        service_account_name: Some(if asked.cluster_page { cluster.part(CONSOLE) } else { "default".into() }),
         automount_service_account_token: Some(asked.cluster_page),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(30 + ENDPOINT_DELAY),
@@ -346,6 +363,21 @@ mod tests {
     }
 
     #[test]
+    fn it_can_ask_for_the_token_that_administrators_of_accounts_act_with() {
+        let cluster = validate(&object("console: {}")).unwrap();
+        let data = credentials::complete(&cluster, credentials::begin(&cluster));
+        let observed = Observed { credentials: data, ..Default::default() };
+        let settings = Settings::of(&cluster, &observed);
+        let names: Vec<String> = settings
+            .environment(CONSOLE, template::NEWEST)
+            .into_iter()
+            .filter(|variable| variable.value_from.is_some())
+            .map(|variable| variable.name)
+            .collect();
+        assert_eq!(names, ["IMENV_SECRET", "IMENV_APISECRET"]);
+    }
+
+    #[test]
     fn it_has_no_secrets_but_those_of_calls() {
         let storage = "objectStorage: {endpoint: 'http://s3', secretName: s3}";
         let console = made(&format!("{{console: {{}}, {storage}}}")).unwrap();
@@ -381,7 +413,10 @@ mod tests {
         let without = made("console: {clusterPage: false}").unwrap();
         assert_eq!(names(&without), ["Service/chat-console"]);
         let pod = without.wanted.spec.unwrap().template.spec.unwrap();
-        assert_eq!((pod.service_account_name, pod.automount_service_account_token), (None, Some(false)));
+        assert_eq!(
+            (pod.service_account_name.as_deref(), pod.automount_service_account_token),
+            (Some("default"), Some(false))
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::{
 enum Use {
     /// Tokens, and calls between the services.
     Calls,
+    /// What administrators' tokens are given for.
+    ApiSecret,
     /// Administrators' logins, and old tokens.
     Logins,
     MongoDb,
@@ -98,7 +100,11 @@ pub(crate) fn all(cluster: &Cluster, observed: &Observed, revision: u32) -> Vec<
     let generated = cluster.credentials();
     let mut all = references(Use::Calls, &generated, [("IMENV_SECRET", key::SECRET)]);
     for (variable, item) in secret_rotation::variables(&observed.credentials) {
-        let of = if item == key::OTHER_SECRET { Use::Calls } else { Use::Logins };
+        let of = match item {
+            key::OTHER_SECRET => Use::Calls,
+            key::API_SECRET => Use::ApiSecret,
+            _ => Use::Logins,
+        };
         all.extend(references(of, &generated, [(variable, item)]));
     }
     all.extend(of_mongodb(cluster, observed, revision));
@@ -229,7 +235,7 @@ fn service_uses(cluster: &Cluster, service: Service, of: Use) -> bool {
     let calls_hooks = cluster.spec.webhooks.is_some() && calls_hooks(service);
     match of {
         Use::Calls => true,
-        Use::Logins => service == Service::Auth,
+        Use::ApiSecret | Use::Logins => service == Service::Auth,
         Use::MongoDb => !matches!(service, Service::Gateway | Service::Api),
         Use::Redis => match service {
             Service::User
@@ -254,7 +260,7 @@ fn job_uses(job: Job, of: Use) -> bool {
     match of {
         Use::MongoDb | Use::ObjectStorage => true,
         Use::Topics => job == Job::Migrate,
-        Use::Calls | Use::Logins | Use::Redis | Use::Kafka | Use::Hooks => false,
+        Use::Calls | Use::ApiSecret | Use::Logins | Use::Redis | Use::Kafka | Use::Hooks => false,
     }
 }
 
@@ -262,8 +268,8 @@ fn job_uses(job: Job, of: Use) -> bool {
 fn uses(cluster: &Cluster, part: Component, of: Use) -> bool {
     match part {
         Component::Service(service) => service_uses(cluster, service, of),
-        // It calls services, and has nothing of its own to store.
-        Component::Extra(Extra::Console) => of == Use::Calls,
+        // It calls services, and has nothing of its own to store. Who signs in with the account service acts as an administrator.
+        Component::Extra(Extra::Console) => matches!(of, Use::Calls | Use::ApiSecret),
         Component::Job(job) => job_uses(job, of),
         // They have secrets of their own (`backing`).
         Component::Server(_) => false,
