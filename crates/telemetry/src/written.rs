@@ -2,12 +2,14 @@
 
 use std::{
     io::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
 };
 
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt;
+
+static WHOLE_PROCESS: Once = Once::new();
 
 /// Lines as processes write them, kept for a test to read.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +18,10 @@ pub struct Written(Arc<Mutex<Vec<u8>>>);
 impl Written {
     /// Keeps what this thread logs, at every level, until the guard is dropped.
     pub fn start() -> (Self, DefaultGuard) {
+        // While one thread alone has a subscriber, a line that another thread comes to first is off for all threads from then on.
+        WHOLE_PROCESS.call_once(|| {
+            let _one_is_enough = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        });
         let written = Self::default();
         let writer = {
             let written = written.clone();
