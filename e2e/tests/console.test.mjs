@@ -287,7 +287,8 @@ async function filled(page, summary, fields) {
   await form.locator('button').click();
 }
 const inboxOf = async (who, account) => {
-  const { maxSeqs } = await ok(who, '/msg/newest_seq', { userID: who.userID });
+  // An earlier test has logged ben out.
+  const { maxSeqs } = await ok(root, '/msg/newest_seq', { userID: who.userID });
   return Object.entries(maxSeqs).find(([id]) => id.startsWith('sn_') && id.includes(account))?.[1] ?? 0;
 };
 
